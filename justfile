@@ -1,0 +1,26 @@
+# What there is to do: `just --list`
+
+# Starts Strongroom for development; arguments go to it
+run *ARGS:
+    cargo run --locked -- {{ARGS}}
+
+# Runs all tests, with a PostgreSQL and an S3 store of their own
+test *ARGS:
+    scripts/test {{ARGS}}
+
+# Checks formatting and lints as CI does
+lint:
+    cargo fmt --all --check
+    cargo clippy --locked --all-targets -- -D warnings
+
+# Starts a PostgreSQL and an S3 store on loopback and prints their settings
+stack-up *ARGS:
+    scripts/stack up {{ARGS}}
+
+# Stops them; `just stack-down --purge` removes their data too
+stack-down *ARGS:
+    scripts/stack down {{ARGS}}
+
+# Measures
+bench *ARGS:
+    scripts/bench {{ARGS}}
