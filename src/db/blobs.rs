@@ -1,0 +1,142 @@
+//! Blobs: which keys have bytes, in which state. Every transition is one guarded statement; no row
+//! affected means that it did not happen.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::{Db, on, statements};
+use crate::error::Result;
+
+statements! {
+    INSERT = "INSERT INTO blobs (id, owner_id, key, state, lease_until, created_at)
+        VALUES ($1, $2, $3, 'pending', (SELECT now FROM clock) + $4, $5)";
+    RENEW = "UPDATE blobs SET lease_until = (SELECT now FROM clock) + $2
+        WHERE id = $1 AND state = 'pending' AND lease_until > (SELECT now FROM clock)";
+    NOTE_MULTIPART = "UPDATE blobs SET multipart_id = $2 WHERE id = $1 AND state = 'pending'";
+    GIVE_UP = "UPDATE blobs SET state = 'deleting', lease_until = $2 WHERE id = $1 AND state = 'pending'";
+    LAPSE = "UPDATE blobs SET state = 'deleting' WHERE state = 'pending' AND lease_until < (SELECT now FROM clock)";
+    DOOMED = "SELECT id, key, multipart_id FROM blobs
+        WHERE state = 'deleting' AND lease_until <= (SELECT now FROM clock) ORDER BY lease_until, id LIMIT $1";
+    FORGET = "DELETE FROM blobs WHERE id = $1 AND state = 'deleting'";
+    STATE = "SELECT state FROM blobs WHERE id = $1";
+    ADMITS_BYTES = "SELECT COUNT(*) FROM blobs b JOIN users u ON u.id = b.owner_id
+        WHERE b.key = $1 AND b.state = 'pending' AND b.lease_until > (SELECT now FROM clock) AND u.disabled_at IS NULL";
+    BY_KEY = "SELECT b.key, b.size, b.sha256, b.content_type, b.created_at FROM blobs b JOIN users u ON u.id = b.owner_id
+        WHERE b.key = $1 AND b.state = 'ready' AND u.disabled_at IS NULL";
+}
+
+/// From pending to ready, if the writer still holds its lease. Once ready, `lease_until` is the
+/// time before which the bytes stay even if the blob is deleted: a URL by which they were put must
+/// be dead before its key is forgotten.
+pub(super) const READY: &str = "UPDATE blobs SET state = 'ready', size = $2, sha256 = $3, content_type = $4,
+        multipart_id = NULL, lease_until = $5
+    WHERE id = $1 AND state = 'pending' AND lease_until > (SELECT now FROM clock)";
+
+/// From ready to deleting, in the transaction that takes away the last row that pointed at it.
+pub(super) const DOOM: &str = "UPDATE blobs SET state = 'deleting' WHERE id = $1 AND state = 'ready'";
+
+/// What is known of bytes once they are durable.
+#[derive(Debug, Clone)]
+pub struct BlobFacts {
+    pub id: Uuid,
+    /// Bytes.
+    pub size: i64,
+    pub sha256: Vec<u8>,
+    pub content_type: String,
+    /// Microseconds since 1970 before which the key must not be forgotten; 0 for none.
+    pub keep_until: i64,
+}
+
+/// A ready blob, as it is read.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct ContentRow {
+    pub key: String,
+    pub size: i64,
+    pub sha256: Vec<u8>,
+    pub content_type: String,
+    pub created_at: i64,
+}
+
+/// A blob whose bytes are to be taken away.
+#[derive(Debug, sqlx::FromRow)]
+pub struct DoomedRow {
+    pub id: Uuid,
+    pub key: String,
+    pub multipart_id: Option<String>,
+}
+
+impl Db {
+    /// Writes down the intent to store bytes under `key`, before the first of them.
+    pub async fn insert_pending_blob(&self, id: Uuid, owner: Uuid, key: &str, lease: Duration, now: i64) -> Result<()> {
+        let lease = lease.as_micros() as i64;
+        on!(self.write, |p| sqlx::query(INSERT)
+            .bind(id)
+            .bind(owner)
+            .bind(key)
+            .bind(lease)
+            .bind(now)
+            .execute(p)
+            .await
+            .map(drop))?;
+        Ok(())
+    }
+
+    /// Keeps a writer's lease alive; `false` if it is lost.
+    pub async fn renew_blob(&self, id: Uuid, lease: Duration) -> Result<bool> {
+        let lease = lease.as_micros() as i64;
+        let renewed = on!(self.write, |p| sqlx::query(RENEW).bind(id).bind(lease).execute(p).await?.rows_affected());
+        Ok(renewed == 1)
+    }
+
+    /// Writes down the store's id of a multipart upload; `false` if the blob is no longer pending.
+    pub async fn note_multipart(&self, id: Uuid, multipart_id: &str) -> Result<bool> {
+        let noted = on!(self.write, |p| sqlx::query(NOTE_MULTIPART)
+            .bind(id)
+            .bind(multipart_id)
+            .execute(p)
+            .await?
+            .rows_affected());
+        Ok(noted == 1)
+    }
+
+    /// Gives a pending blob to the reaper, which leaves its key alone until `keep_until` (0: at
+    /// once); `false` if it is not pending any more.
+    pub async fn give_up_blob(&self, id: Uuid, keep_until: i64) -> Result<bool> {
+        let given =
+            on!(self.write, |p| sqlx::query(GIVE_UP).bind(id).bind(keep_until).execute(p).await?.rows_affected());
+        Ok(given == 1)
+    }
+
+    /// The state of a blob, if there is a row.
+    pub async fn blob_state(&self, id: Uuid) -> Result<Option<String>> {
+        Ok(on!(self.write, |p| sqlx::query_scalar(STATE).bind(id).fetch_optional(p).await)?)
+    }
+
+    /// Gives every pending blob whose lease is over to the reaper; tells how many.
+    pub async fn lapse_blobs(&self) -> Result<u64> {
+        Ok(on!(self.write, |p| sqlx::query(LAPSE).execute(p).await?.rows_affected()))
+    }
+
+    /// Blobs whose bytes may be taken away now, the longest due first.
+    pub async fn doomed_blobs(&self, limit: i64) -> Result<Vec<DoomedRow>> {
+        Ok(on!(self.write, |p| sqlx::query_as(DOOMED).bind(limit).fetch_all(p).await)?)
+    }
+
+    /// Takes away the row of a blob whose bytes are gone.
+    pub async fn forget_blob(&self, id: Uuid) -> Result<()> {
+        on!(self.write, |p| sqlx::query(FORGET).bind(id).execute(p).await.map(drop))?;
+        Ok(())
+    }
+
+    /// Whether bytes may be written under this key now.
+    pub async fn admits_bytes(&self, key: &str) -> Result<bool> {
+        let count: i64 = on!(self.read, |p| sqlx::query_scalar(ADMITS_BYTES).bind(key).fetch_one(p).await)?;
+        Ok(count == 1)
+    }
+
+    /// The ready blob with this key, if its owner is not disabled.
+    pub async fn content_by_key(&self, key: &str) -> Result<Option<ContentRow>> {
+        Ok(on!(self.read, |p| sqlx::query_as(BY_KEY).bind(key).fetch_optional(p).await)?)
+    }
+}

@@ -1,0 +1,202 @@
+//! Files: a path and a name that point at one ready blob. Whose they are is part of every query.
+
+use uuid::Uuid;
+
+use super::blobs::{BlobFacts, DOOM, READY};
+use super::{Db, is_taken, on, statements, transaction};
+use crate::error::{Error, Result};
+
+/// The columns of a [`FileRow`].
+macro_rules! file_columns {
+    () => {
+        "f.id, f.owner_id, f.path, f.name, f.location, f.metadata, f.created_at, f.updated_at,
+         f.blob_id, b.key, b.size, b.sha256, b.content_type, b.created_at AS stored_at"
+    };
+}
+pub(super) use file_columns;
+
+statements! {
+    BY_ID = concat!("SELECT ", file_columns!(), " FROM files f JOIN blobs b ON b.id = f.blob_id
+        WHERE f.id = $1 AND f.owner_id = $2 AND f.trashed_at IS NULL");
+    BY_LOCATION = "SELECT COUNT(*) FROM files WHERE owner_id = $1 AND location = $2 AND trashed_at IS NULL";
+    INSERT = "INSERT INTO files (id, owner_id, path, name, search, blob_id, size, metadata, created_at, updated_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)
+        ON CONFLICT (owner_id, location) WHERE trashed_at IS NULL DO NOTHING";
+    REPLACE = "UPDATE files SET blob_id = $4, size = $5, updated_at = $6
+        WHERE id = $1 AND owner_id = $2 AND blob_id = $3 AND trashed_at IS NULL";
+    CHANGE = "UPDATE files SET path = $3, name = $4, search = $5, metadata = $6, updated_at = $7
+        WHERE id = $1 AND owner_id = $2 AND blob_id = $8 AND trashed_at IS NULL";
+    DELETE = "DELETE FROM files WHERE id = $1 AND owner_id = $2 AND blob_id = $3";
+    BLOB_READY = READY;
+    BLOB_DOOM = DOOM;
+}
+
+/// A file and the blob that it points at.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct FileRow {
+    pub id: Uuid,
+    pub owner_id: Uuid,
+    pub path: String,
+    pub name: String,
+    pub location: String,
+    pub metadata: String,
+    pub created_at: i64,
+    pub updated_at: i64,
+    pub blob_id: Uuid,
+    pub key: String,
+    pub size: i64,
+    pub sha256: Vec<u8>,
+    pub content_type: String,
+    pub stored_at: i64,
+}
+
+/// Where a file is, and what is derived from that.
+#[derive(Debug, Clone)]
+pub struct Place {
+    pub path: String,
+    pub name: String,
+    /// The location in lower case.
+    pub search: String,
+}
+
+/// A file that is about to appear.
+#[derive(Debug, Clone)]
+pub struct NewFileRow {
+    pub id: Uuid,
+    pub owner: Uuid,
+    pub metadata: String,
+    pub now: i64,
+}
+
+/// A file that is about to change its place or its metadata.
+#[derive(Debug, Clone)]
+pub struct ChangedFileRow {
+    pub id: Uuid,
+    pub owner: Uuid,
+    /// The blob that the file pointed at when the change was decided.
+    pub blob: Uuid,
+    pub metadata: String,
+    pub now: i64,
+}
+
+impl Db {
+    /// The file with this id, if it is this owner's.
+    pub async fn file(&self, owner: Uuid, id: Uuid) -> Result<Option<FileRow>> {
+        Ok(on!(self.read, |p| sqlx::query_as(BY_ID).bind(id).bind(owner).fetch_optional(p).await)?)
+    }
+
+    /// Whether the owner has a file at this location.
+    pub async fn location_is_taken(&self, owner: Uuid, location: &str) -> Result<bool> {
+        let count: i64 =
+            on!(self.read, |p| sqlx::query_scalar(BY_LOCATION).bind(owner).bind(location).fetch_one(p).await)?;
+        Ok(count > 0)
+    }
+
+    /// Makes a pending blob ready and the file that points at it visible, in one transaction.
+    ///
+    /// # Errors
+    /// `PathTaken` if a file is at this place; `UploadGone` if the blob's lease was lost.
+    pub async fn publish(&self, new: &NewFileRow, place: &Place, blob: &BlobFacts) -> Result<()> {
+        transaction!(self, |tx| {
+            let ready = sqlx::query(READY)
+                .bind(blob.id)
+                .bind(blob.size)
+                .bind(&blob.sha256)
+                .bind(&blob.content_type)
+                .bind(blob.keep_until)
+                .execute(&mut *tx)
+                .await?
+                .rows_affected();
+            if ready != 1 {
+                return Err(Error::UploadGone);
+            }
+            let inserted = sqlx::query(INSERT)
+                .bind(new.id)
+                .bind(new.owner)
+                .bind(&place.path)
+                .bind(&place.name)
+                .bind(&place.search)
+                .bind(blob.id)
+                .bind(blob.size)
+                .bind(&new.metadata)
+                .bind(new.now)
+                .execute(&mut *tx)
+                .await?
+                .rows_affected();
+            if inserted == 1 { Ok(()) } else { Err(Error::PathTaken) }
+        })
+    }
+
+    /// Makes a pending blob ready, points the file at it instead of at `old_blob`, and dooms that one,
+    /// in one transaction; the upload resource by which the bytes came, if any, ends in it too.
+    ///
+    /// # Errors
+    /// `PreconditionFailed` if the file does not point at `old_blob` any more; `UploadGone` if the
+    /// blob's lease was lost.
+    pub async fn replace(&self, owner: Uuid, file: Uuid, old_blob: Uuid, blob: &BlobFacts, now: i64) -> Result<()> {
+        transaction!(self, |tx| {
+            let ready = sqlx::query(READY)
+                .bind(blob.id)
+                .bind(blob.size)
+                .bind(&blob.sha256)
+                .bind(&blob.content_type)
+                .bind(blob.keep_until)
+                .execute(&mut *tx)
+                .await?
+                .rows_affected();
+            if ready != 1 {
+                return Err(Error::UploadGone);
+            }
+            let replaced = sqlx::query(REPLACE)
+                .bind(file)
+                .bind(owner)
+                .bind(old_blob)
+                .bind(blob.id)
+                .bind(blob.size)
+                .bind(now)
+                .execute(&mut *tx)
+                .await?
+                .rows_affected();
+            if replaced != 1 {
+                return Err(Error::PreconditionFailed);
+            }
+            sqlx::query(DOOM).bind(old_blob).execute(&mut *tx).await?;
+            sqlx::query(super::uploads::END).bind(blob.id).execute(&mut *tx).await?;
+            Ok(())
+        })
+    }
+
+    /// Gives a file another place or other metadata, if it still points at `blob`; `false` if not.
+    ///
+    /// # Errors
+    /// `PathTaken` if another file is at the new place.
+    pub async fn change_file(&self, changed: &ChangedFileRow, place: &Place) -> Result<bool> {
+        let done = on!(self.write, |p| sqlx::query(CHANGE)
+            .bind(changed.id)
+            .bind(changed.owner)
+            .bind(&place.path)
+            .bind(&place.name)
+            .bind(&place.search)
+            .bind(&changed.metadata)
+            .bind(changed.now)
+            .bind(changed.blob)
+            .execute(p)
+            .await
+            .map(|done| done.rows_affected()));
+        match done {
+            Err(error) if is_taken(&error) => Err(Error::PathTaken),
+            done => Ok(done? == 1),
+        }
+    }
+
+    /// Takes a file away and dooms its blob, in one transaction; `false` if it does not point at `blob` any more.
+    pub async fn delete_file(&self, owner: Uuid, id: Uuid, blob: Uuid) -> Result<bool> {
+        transaction!(self, |tx| {
+            let deleted = sqlx::query(DELETE).bind(id).bind(owner).bind(blob).execute(&mut *tx).await?.rows_affected();
+            if deleted == 1 {
+                sqlx::query(DOOM).bind(blob).execute(&mut *tx).await?;
+            }
+            Ok(deleted == 1)
+        })
+    }
+}

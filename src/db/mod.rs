@@ -1,0 +1,218 @@
+//! The rows: the only SQL. This file opens, migrates and picks the engine; then one file per noun.
+//!
+//! One SQL text serves both engines (SQLite binds `$1` too); where DDL differs there is a folder
+//! of migrations per engine. Every statement is a constant, and a test prepares each of them on
+//! both databases.
+
+mod avatars;
+mod blobs;
+mod duties;
+mod files;
+mod list;
+mod sessions;
+mod throttles;
+mod tokens;
+mod uploads;
+mod users;
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+
+use crate::error::{Error, Result};
+
+pub use blobs::{BlobFacts, ContentRow, DoomedRow};
+pub use files::{ChangedFileRow, FileRow, NewFileRow, Place};
+pub use list::{After, Direction, ListQuery, Sort};
+pub use sessions::SessionRow;
+pub use throttles::Attempt;
+pub use tokens::TokenRow;
+pub use uploads::UploadRow;
+pub use users::{CallerRow, PasswordChange, PasswordRow, UserRow};
+
+static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
+static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
+
+/// How long a request waits for a connection before the database counts as away.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The database: on SQLite one connection writes and several read, on PostgreSQL one pool does both.
+#[derive(Debug, Clone)]
+pub struct Db {
+    read: Pool,
+    write: Pool,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Pool {
+    Sqlite(SqlitePool),
+    Postgres(PgPool),
+}
+
+/// Runs one expression on whichever engine the pool is of.
+macro_rules! on {
+    ($pool:expr, |$p:ident| $body:expr) => {
+        match &$pool {
+            $crate::db::Pool::Sqlite($p) => $body,
+            $crate::db::Pool::Postgres($p) => $body,
+        }
+    };
+}
+pub(crate) use on;
+
+/// Runs a block in one transaction of the writing pool. The block gives `Ok` to commit; any
+/// error, `?` included, rolls everything back.
+macro_rules! transaction {
+    ($db:expr, |$tx:ident| $body:block) => {
+        match &$db.write {
+            // IMMEDIATE: a transaction that begins as a reader cannot wait for the write lock later.
+            $crate::db::Pool::Sqlite(pool) => {
+                let mut $tx = pool.begin_with("BEGIN IMMEDIATE").await?;
+                let result: $crate::error::Result<_> = async { $body }.await;
+                if result.is_ok() {
+                    $tx.commit().await?;
+                }
+                result
+            }
+            $crate::db::Pool::Postgres(pool) => {
+                let mut $tx = pool.begin().await?;
+                let result: $crate::error::Result<_> = async { $body }.await;
+                if result.is_ok() {
+                    $tx.commit().await?;
+                }
+                result
+            }
+        }
+    };
+}
+pub(crate) use transaction;
+
+/// Names every statement of a file, and lists them for the test that prepares them all.
+macro_rules! statements {
+    ($($(#[$doc:meta])* $name:ident = $sql:expr;)*) => {
+        $($(#[$doc])* const $name: &str = $sql;)*
+        pub(super) const STATEMENTS: &[&str] = &[$($name),*];
+    };
+}
+pub(crate) use statements;
+
+impl Db {
+    /// Opens the database and brings its schema up to date.
+    ///
+    /// # Errors
+    /// `Malformed` if the URL is neither `sqlite:` nor `postgres:`; `Unavailable` if the database
+    /// cannot be reached; `Internal` if a migration fails.
+    pub async fn open(url: &str, connections: u32) -> Result<Self> {
+        let db = if url.starts_with("sqlite:") {
+            Self::open_sqlite(url, connections).await?
+        } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            Self::open_postgres(url, connections).await?
+        } else {
+            return Err(Error::Malformed("DATABASE_URL begins with sqlite: or postgres:".into()));
+        };
+        match &db.write {
+            Pool::Sqlite(pool) => SQLITE.run(pool).await,
+            Pool::Postgres(pool) => POSTGRES.run(pool).await,
+        }
+        .map_err(Error::internal)?;
+        Ok(db)
+    }
+
+    async fn open_sqlite(url: &str, readers: u32) -> Result<Self> {
+        let options = SqliteConnectOptions::from_str(url)?
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // NORMAL may lose an acknowledged upload's row when the power fails.
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(ACQUIRE_TIMEOUT);
+        let pool = || SqlitePoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).idle_timeout(None).max_lifetime(None);
+        let write = pool().max_connections(1).connect_with(options.clone()).await?;
+        let read = pool().max_connections(readers).connect_lazy_with(options.read_only(true));
+        Ok(Self { read: Pool::Sqlite(read), write: Pool::Sqlite(write) })
+    }
+
+    async fn open_postgres(url: &str, connections: u32) -> Result<Self> {
+        let options = PgConnectOptions::from_str(url)?.application_name("strongroom");
+        let pool = PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_with(options)
+            .await?;
+        Ok(Self { read: Pool::Postgres(pool.clone()), write: Pool::Postgres(pool) })
+    }
+
+    /// Asks the database for a sign of life.
+    ///
+    /// # Errors
+    /// `Unavailable` if it does not answer.
+    pub async fn ping(&self) -> Result<()> {
+        on!(self.read, |p| sqlx::query("SELECT 1").execute(p).await.map(drop))?;
+        Ok(())
+    }
+
+    /// Ends every connection, so that SQLite can fold its write-ahead log into the database.
+    pub async fn close(&self) {
+        on!(self.read, |p| p.close().await);
+        on!(self.write, |p| p.close().await);
+    }
+
+    /// Prepares every statement of this module on this database: what a compile-time check would
+    /// find, found by a test on both engines.
+    ///
+    /// # Errors
+    /// The first statement that the database refuses, with the statement.
+    #[doc(hidden)]
+    pub async fn prepare_every_statement(&self) -> Result<usize> {
+        use sqlx::{AssertSqlSafe, Executor, SqlSafeStr};
+        let constants = [
+            avatars::STATEMENTS,
+            blobs::STATEMENTS,
+            duties::STATEMENTS,
+            files::STATEMENTS,
+            sessions::STATEMENTS,
+            throttles::STATEMENTS,
+            tokens::STATEMENTS,
+            uploads::STATEMENTS,
+            users::STATEMENTS,
+        ];
+        let statements: Vec<String> =
+            constants.concat().into_iter().map(str::to_owned).chain(list::every_statement()).collect();
+        for sql in &statements {
+            on!(self.write, |p| p.prepare(AssertSqlSafe(sql.clone()).into_sql_str()).await.map(drop))
+                .map_err(|error| Error::internal(format!("{error}: {sql}")))?;
+        }
+        Ok(statements.len())
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        use sqlx::Error as Sql;
+        let away = match &error {
+            Sql::Io(_) | Sql::Tls(_) | Sql::PoolTimedOut | Sql::PoolClosed | Sql::WorkerCrashed => true,
+            // 08 connection lost, 53 out of resources, 57 operator intervention (PostgreSQL, Appendix A);
+            // 5 and 6 are SQLite's BUSY and LOCKED.
+            Sql::Database(error) => error.code().is_some_and(|code| {
+                ["08", "53", "57"].iter().any(|class| code.len() == 5 && code.starts_with(class))
+                    || code == "5"
+                    || code == "6"
+            }),
+            _ => false,
+        };
+        match &error {
+            // 13 is SQLite's FULL, 53100 PostgreSQL's disk_full.
+            Sql::Database(e) if matches!(e.code().as_deref(), Some("13" | "53100")) => Error::StorageFull,
+            _ if away => Error::Unavailable { what: "database", source: error.into() },
+            _ => Error::internal(error),
+        }
+    }
+}
+
+/// Whether a statement failed because a row with the same unique value exists.
+pub(crate) fn is_taken(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.is_unique_violation())
+}

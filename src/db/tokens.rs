@@ -1,0 +1,89 @@
+//! The rows of API tokens.
+
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use super::users::{CallerRow, columns};
+use super::{Db, on, statements, transaction};
+use crate::error::Result;
+
+/// An API token. Times are microseconds since 1970.
+#[derive(Debug, Clone, FromRow)]
+pub struct TokenRow {
+    pub id: Uuid,
+    pub user_id: Uuid,
+    pub name: String,
+    /// The secret's last characters.
+    pub hint: String,
+    pub created_at: i64,
+    pub last_used_at: Option<i64>,
+    pub expires_at: Option<i64>,
+}
+
+statements! {
+    /// Locks the account's row, so that two requests at once cannot both take the last place.
+    LOCK = "UPDATE users SET updated_at = updated_at WHERE id = $1";
+    COUNT = "SELECT COUNT(*) FROM tokens WHERE user_id = $1 AND (expires_at IS NULL OR expires_at > $2)";
+    INSERT = "INSERT INTO tokens (id, user_id, token_hash, name, hint, created_at, expires_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    FIND_CALLER = concat!("SELECT ", columns!(), ", tokens.id AS credential_id, tokens.last_used_at
+        FROM tokens JOIN users ON users.id = tokens.user_id
+        WHERE tokens.token_hash = $1 AND (tokens.expires_at IS NULL OR tokens.expires_at > $2)
+        AND users.disabled_at IS NULL");
+    LIST = "SELECT id, user_id, name, hint, created_at, last_used_at, expires_at FROM tokens
+        WHERE user_id = $1 AND (expires_at IS NULL OR expires_at > $2) ORDER BY id DESC";
+    TOUCH = "UPDATE tokens SET last_used_at = $2 WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2)";
+    REVOKE = "DELETE FROM tokens WHERE id = $1 AND user_id = $2";
+}
+
+impl Db {
+    /// Adds an API token; `false` if the account has `limit` live tokens already.
+    pub async fn insert_token(&self, token: &TokenRow, token_hash: &[u8], limit: u32) -> Result<bool> {
+        transaction!(self, |tx| {
+            sqlx::query(LOCK).bind(token.user_id).execute(&mut *tx).await?;
+            let live: i64 =
+                sqlx::query_scalar(COUNT).bind(token.user_id).bind(token.created_at).fetch_one(&mut *tx).await?;
+            if live >= i64::from(limit) {
+                return Ok(false);
+            }
+            sqlx::query(INSERT)
+                .bind(token.id)
+                .bind(token.user_id)
+                .bind(token_hash)
+                .bind(&token.name)
+                .bind(&token.hint)
+                .bind(token.created_at)
+                .bind(token.expires_at)
+                .execute(&mut *tx)
+                .await?;
+            Ok(true)
+        })
+    }
+
+    /// The account behind an API token that is alive at `now`.
+    pub async fn find_token_caller(&self, token_hash: &[u8], now: i64) -> Result<Option<CallerRow>> {
+        Ok(on!(self.read, |p| sqlx::query_as(FIND_CALLER).bind(token_hash).bind(now).fetch_optional(p).await)?)
+    }
+
+    /// The account's tokens that are alive at `now`, newest first.
+    pub async fn list_tokens(&self, user_id: Uuid, now: i64) -> Result<Vec<TokenRow>> {
+        Ok(on!(self.read, |p| sqlx::query_as(LIST).bind(user_id).bind(now).fetch_all(p).await)?)
+    }
+
+    /// Notes that a token was used.
+    pub async fn touch_token(&self, id: Uuid, now: i64) -> Result<()> {
+        on!(self.write, |p| sqlx::query(TOUCH).bind(id).bind(now).execute(p).await.map(drop))?;
+        Ok(())
+    }
+
+    /// Deletes one token of the account; `false` if it has no such token.
+    pub async fn revoke_token(&self, id: Uuid, user_id: Uuid) -> Result<bool> {
+        let revoked = on!(self.write, |p| sqlx::query(REVOKE)
+            .bind(id)
+            .bind(user_id)
+            .execute(p)
+            .await
+            .map(|done| done.rows_affected()))?;
+        Ok(revoked == 1)
+    }
+}

@@ -1,0 +1,68 @@
+//! Uploads whose bytes arrive apart from the request that asked for them.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::{Db, on, statements, transaction};
+use crate::error::Result;
+
+/// Ends the upload that brought this blob.
+pub(super) const END: &str = "DELETE FROM uploads WHERE blob_id = $1";
+
+statements! {
+    INSERT_BLOB = "INSERT INTO blobs (id, owner_id, key, state, lease_until, created_at)
+        VALUES ($1, $2, $3, 'pending', (SELECT now FROM clock) + $4, $5)";
+    INSERT = "INSERT INTO uploads (id, owner_id, blob_id, file_id, replaces_blob_id, created_at, expires_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    BY_ID = "SELECT u.id, u.owner_id, u.blob_id, u.file_id, u.replaces_blob_id, u.expires_at, b.key, b.state
+        FROM uploads u JOIN blobs b ON b.id = u.blob_id WHERE u.id = $1 AND u.owner_id = $2";
+    END_BY_BLOB = END;
+}
+
+/// An upload that waits for its bytes, or for being completed.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct UploadRow {
+    pub id: Uuid,
+    pub owner_id: Uuid,
+    pub blob_id: Uuid,
+    pub file_id: Uuid,
+    pub replaces_blob_id: Uuid,
+    pub expires_at: i64,
+    pub key: String,
+    pub state: String,
+}
+
+impl Db {
+    /// Writes down an upload and its pending blob, in one transaction. The blob's lease is what is
+    /// left of the upload's time.
+    pub async fn insert_upload(&self, upload: &UploadRow, lease: Duration, now: i64) -> Result<()> {
+        let lease = lease.as_micros() as i64;
+        transaction!(self, |tx| {
+            sqlx::query(INSERT_BLOB)
+                .bind(upload.blob_id)
+                .bind(upload.owner_id)
+                .bind(&upload.key)
+                .bind(lease)
+                .bind(now)
+                .execute(&mut *tx)
+                .await?;
+            sqlx::query(INSERT)
+                .bind(upload.id)
+                .bind(upload.owner_id)
+                .bind(upload.blob_id)
+                .bind(upload.file_id)
+                .bind(upload.replaces_blob_id)
+                .bind(now)
+                .bind(upload.expires_at)
+                .execute(&mut *tx)
+                .await?;
+            Ok(())
+        })
+    }
+
+    /// The upload with this id, if it is this owner's.
+    pub async fn upload(&self, owner: Uuid, id: Uuid) -> Result<Option<UploadRow>> {
+        Ok(on!(self.read, |p| sqlx::query_as(BY_ID).bind(id).bind(owner).fetch_optional(p).await)?)
+    }
+}

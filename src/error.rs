@@ -1,0 +1,128 @@
+//! What can go wrong, in the domain's words. No HTTP here: `api/error.rs` holds the one table
+//! from these kinds to a status and a stable code.
+
+use std::time::Duration;
+
+/// The result of everything the domain does.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// One kind for each answer a caller may need to tell apart.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nobody is signed in, or the session or token is dead.
+    #[error("sign in first")]
+    Unauthorized,
+    /// The e-mail and password do not belong together, or the account is disabled.
+    #[error("the e-mail address or the password is wrong")]
+    BadCredentials,
+    /// The caller may know that the thing exists, but may not do this to it.
+    #[error("{0}")]
+    Forbidden(&'static str),
+    /// The request came with a cookie from another site's page.
+    #[error("this request came from another site")]
+    CrossSite,
+    /// Sessions and tokens are managed from a session, never by an API token.
+    #[error("an API token cannot do this; sign in with e-mail and password")]
+    SessionRequired,
+    /// A signed URL was altered, or is used with another method than it was made for.
+    #[error("the signature does not match this request")]
+    BadSignature,
+    /// A signed URL is past its time.
+    #[error("this URL has expired")]
+    UrlExpired,
+    /// Not there, or not the caller's: the two are never told apart.
+    #[error("there is no such thing here")]
+    NotFound,
+    /// An upload that was finished, given up or is past its time.
+    #[error("this upload is over")]
+    UploadGone,
+    /// An upload cannot be completed as long as its bytes are missing.
+    #[error("the bytes of this upload have not arrived")]
+    UploadIncomplete,
+    #[error("an account with this e-mail address exists")]
+    EmailTaken,
+    #[error("a file with this path and name exists")]
+    PathTaken,
+    #[error("the file is not in the state the request asked for")]
+    PreconditionFailed,
+    #[error("send If-Match with the ETag of the bytes to replace")]
+    PreconditionRequired,
+    /// More bytes than a limit allows. The limit is in bytes.
+    #[error("larger than the limit of {limit} bytes")]
+    TooLarge { limit: u64 },
+    #[error("this type of content is not accepted here")]
+    TypeRefused,
+    /// No byte of the asked range is in a content of `size` bytes.
+    #[error("the range is malformed or outside of the content's {size} bytes")]
+    RangeNotSatisfiable { size: u64 },
+    /// The request cannot be read at all.
+    #[error("{0}")]
+    Malformed(String),
+    #[error("the cursor does not belong to this list")]
+    BadCursor,
+    /// The request can be read, but some of its values are wrong.
+    #[error("some values are not acceptable")]
+    Invalid(Vec<FieldError>),
+    #[error("the bytes received do not have the digest that was announced")]
+    DigestMismatch,
+    #[error("the form has no part named `file`")]
+    FileMissing,
+    #[error("the form has more than one part named `file`")]
+    TooManyFiles,
+    /// The *client's* stream broke: no blame on the store or the disk.
+    #[error("the request body broke off: {0}")]
+    BodyBroken(String),
+    /// The client sent nothing for longer than allowed.
+    #[error("the request body stalled")]
+    BodyStalled,
+    /// Too many tries; the next one is accepted after `retry_after`.
+    #[error("too many attempts")]
+    Throttled { retry_after: Duration },
+    #[error("registration is closed here")]
+    RegistrationClosed,
+    /// The database or the store does not answer; the cause is for the log alone.
+    #[error("the {what} is not available")]
+    Unavailable {
+        what: &'static str,
+        #[source]
+        source: Cause,
+    },
+    /// The disk or the bucket has no space left.
+    #[error("there is no space left")]
+    StorageFull,
+    /// Anything else: logged once, hidden from the caller.
+    #[error("something went wrong on our side")]
+    Internal(#[source] Cause),
+}
+
+/// The cause of an error, for the log.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// One wrong value: where it is (an RFC 6901 JSON pointer), a stable code, and a sentence.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+pub struct FieldError {
+    /// JSON pointer to the value in the body, or `/name` of a query parameter.
+    #[schema(example = "/expires_in")]
+    pub pointer: String,
+    #[schema(example = "too_large")]
+    pub code: String,
+    #[schema(example = "at most 604800 seconds")]
+    pub detail: String,
+}
+
+impl Error {
+    /// One wrong value.
+    pub fn invalid(pointer: impl Into<String>, code: &str, detail: impl Into<String>) -> Self {
+        Error::Invalid(vec![FieldError { pointer: pointer.into(), code: code.into(), detail: detail.into() }])
+    }
+
+    /// Something that should not have happened; the cause is logged, not shown.
+    pub fn internal(cause: impl Into<Cause>) -> Self {
+        Error::Internal(cause.into())
+    }
+
+    /// The store did not answer, or not as it should.
+    pub fn store_unavailable(cause: impl Into<Cause>) -> Self {
+        Error::Unavailable { what: "store", source: cause.into() }
+    }
+}
