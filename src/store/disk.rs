@@ -1,0 +1,241 @@
+//! Bytes on the local disk: `blobs/<2 digits>/<key>`, and `tmp/<key>` while they are written.
+//! Every folder is there from the start, so that no file ever waits for a new folder to be durable.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream;
+
+use super::blocks::Blocks;
+use super::staged::StagedFile;
+use super::{ByteStream, Intent, Key, SignRequest, SignedUrl, Store, UrlSigner, io_error};
+use crate::error::{Error, Result};
+
+/// Read and written at once; an upload or a download holds one of them in memory.
+const BLOCK: usize = 256 * 1024;
+
+/// Keeps bytes in a folder that is ours alone.
+#[derive(Debug)]
+pub struct DiskStore {
+    layout: Arc<Layout>,
+    signer: UrlSigner,
+}
+
+impl DiskStore {
+    /// Opens the store in the folder `root`, which is made if it is missing.
+    ///
+    /// # Errors
+    /// `Malformed` if `root` or a folder in it is a symbolic link, is no folder, or lies on another
+    /// filesystem; `StorageFull`; `Internal` if the folder cannot be used.
+    pub async fn open(root: &Path, signer: UrlSigner) -> Result<Self> {
+        let layout = Arc::new(Layout { root: root.to_owned() });
+        let prepared = layout.clone();
+        blocking(move || prepared.prepare()).await?;
+        Ok(Self { layout, signer })
+    }
+}
+
+#[async_trait]
+impl Store for DiskStore {
+    async fn put(&self, key: &Key, size: Option<u64>, body: ByteStream, _: &dyn Intent) -> Result<u64> {
+        let mut body = Blocks::new(body, size);
+        let mut block = body.next(BLOCK).await?;
+        let (layout, key) = (self.layout.clone(), key.clone());
+        if body.is_over().await? {
+            // Small files are many: one trip to a blocking thread does everything.
+            blocking(move || {
+                let mut file = StagedFile::create(&layout, &key)?;
+                file.write(&block)?;
+                file.publish()
+            })
+            .await?;
+            return Ok(body.received());
+        }
+        let mut file = blocking(move || StagedFile::create(&layout, &key)).await?;
+        loop {
+            file = blocking(move || file.write(&block).map(|()| file)).await?;
+            if body.is_over().await? {
+                break;
+            }
+            block = body.next(BLOCK).await?;
+        }
+        blocking(move || file.publish()).await?;
+        Ok(body.received())
+    }
+
+    async fn get(&self, key: &Key, range: Range<u64>) -> Result<ByteStream> {
+        let path = self.layout.blob(key);
+        // The first block comes with the opening: a small file costs one trip.
+        let (first, reader) = blocking(move || {
+            let mut reader = Reader::open(&path, range)?;
+            Ok((reader.block()?, reader))
+        })
+        .await?;
+        Ok(Box::pin(stream::try_unfold((Some(first), reader), |(first, mut reader)| async move {
+            if let Some(bytes) = first {
+                return Ok(Some((bytes, (None, reader))));
+            }
+            if reader.left == 0 {
+                return Ok(None);
+            }
+            blocking(move || Ok(Some((reader.block()?, (None, reader))))).await
+        })))
+    }
+
+    async fn size(&self, key: &Key) -> Result<Option<u64>> {
+        let path = self.layout.blob(key);
+        blocking(move || match fs::symlink_metadata(&path) {
+            Ok(metadata) if metadata.is_file() => Ok(Some(metadata.len())),
+            Ok(_) => Err(Error::internal("something that is no file lies among the blobs")),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io_error(error)),
+        })
+        .await
+    }
+
+    async fn delete(&self, key: &Key, _: Option<&str>) -> Result<()> {
+        let (layout, key) = (self.layout.clone(), key.clone());
+        blocking(move || {
+            // In this order: a writer that publishes in between is then either without its
+            // staged file or finds its published one taken away.
+            remove(&layout.staged(&key))?;
+            remove(&layout.blob(&key))?;
+            sync_folder(&layout.shard(&key))
+        })
+        .await
+    }
+
+    async fn sign(&self, request: &SignRequest<'_>) -> Result<SignedUrl> {
+        Ok(self.signer.sign(request))
+    }
+
+    fn url_signer(&self) -> Option<&UrlSigner> {
+        Some(&self.signer)
+    }
+
+    async fn ping(&self) -> Result<()> {
+        let probe = self.layout.probe();
+        blocking(move || {
+            // Opening to write finds a disk that is gone or that has become read-only.
+            no_follow().write(true).open(probe).map(drop).map_err(Error::store_unavailable)
+        })
+        .await
+    }
+}
+
+/// Where everything is.
+#[derive(Debug)]
+pub(super) struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    pub fn staged(&self, key: &Key) -> PathBuf {
+        self.root.join("tmp").join(key.as_str())
+    }
+
+    pub fn shard(&self, key: &Key) -> PathBuf {
+        self.root.join("blobs").join(key.shard())
+    }
+
+    pub fn blob(&self, key: &Key) -> PathBuf {
+        self.shard(key).join(key.as_str())
+    }
+
+    fn probe(&self) -> PathBuf {
+        self.root.join("writable")
+    }
+
+    fn prepare(&self) -> Result<()> {
+        let (tmp, blobs) = (self.root.join("tmp"), self.root.join("blobs"));
+        let device = private_folder(&self.root)?;
+        if let Some(parent) = self.root.canonicalize().map_err(io_error)?.parent() {
+            // Without the right to read the parent, its owner has to see to this.
+            let _ = sync_folder(parent);
+        }
+        let shards = (0..=255).map(|shard| blobs.join(format!("{shard:02x}")));
+        for folder in [tmp.clone(), blobs.clone()].into_iter().chain(shards) {
+            if private_folder(&folder)? != device {
+                let text = format!("{} is on another filesystem than the store", folder.display());
+                return Err(Error::Malformed(text));
+            }
+        }
+        no_follow().write(true).create(true).truncate(false).mode(0o600).open(self.probe()).map_err(io_error)?;
+        [&tmp, &blobs, &self.root].into_iter().try_for_each(|folder| sync_folder(folder))
+    }
+}
+
+/// An open file, somewhere in the range that is wanted.
+struct Reader {
+    file: File,
+    left: u64,
+}
+
+impl Reader {
+    fn open(path: &Path, range: Range<u64>) -> Result<Self> {
+        let mut file = no_follow().read(true).open(path).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => Error::internal("the bytes of a ready blob are missing"),
+            _ => io_error(error),
+        })?;
+        if file.metadata().map_err(io_error)?.len() < range.end {
+            return Err(Error::internal("a blob is shorter than its row says"));
+        }
+        file.seek(SeekFrom::Start(range.start)).map_err(io_error)?;
+        Ok(Self { file, left: range.end.saturating_sub(range.start) })
+    }
+
+    fn block(&mut self) -> Result<Bytes> {
+        let wanted = self.left.min(BLOCK as u64);
+        let mut block = Vec::with_capacity(wanted as usize);
+        (&self.file).take(wanted).read_to_end(&mut block).map_err(io_error)?;
+        if (block.len() as u64) < wanted {
+            return Err(Error::internal("a blob became shorter while it was read"));
+        }
+        self.left -= wanted;
+        Ok(block.into())
+    }
+}
+
+/// Makes the folder, for us alone, unless it is there; returns its filesystem.
+fn private_folder(path: &Path) -> Result<u64> {
+    match DirBuilder::new().recursive(false).mode(0o700).create(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io_error)?;
+        }
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(io_error(error)),
+        _ => {}
+    }
+    let metadata = fs::symlink_metadata(path).map_err(io_error)?;
+    if !metadata.is_dir() {
+        return Err(Error::Malformed(format!("{} must be a folder, and no symbolic link", path.display())));
+    }
+    Ok(metadata.dev())
+}
+
+pub(super) fn no_follow() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.custom_flags(libc::O_NOFOLLOW);
+    options
+}
+
+/// Makes the folder's entries durable.
+pub(super) fn sync_folder(path: &Path) -> Result<()> {
+    File::open(path).and_then(|folder| folder.sync_all()).map_err(io_error)
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(io_error(error)),
+        _ => Ok(()),
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(Error::internal)?
+}

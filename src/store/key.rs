@@ -1,0 +1,49 @@
+//! The only place where keys are made.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The name of one blob's bytes in the store: 128 random bits in hexadecimal. A key is used once,
+/// owes nothing to what people type, and cannot name anything outside of the store.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Key(String);
+
+impl Key {
+    const LENGTH: usize = 32;
+
+    /// A key that nothing else has.
+    pub fn random() -> Self {
+        let mut bytes = [0u8; Self::LENGTH / 2];
+        getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+        Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The first two digits: they spread keys over 256 folders.
+    pub(super) fn shard(&self) -> &str {
+        &self.0[..2]
+    }
+}
+
+impl FromStr for Key {
+    type Err = InvalidKey;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let well_formed = text.len() == Self::LENGTH && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        if well_formed { Ok(Self(text.to_owned())) } else { Err(InvalidKey) }
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The text is not a key.
+#[derive(Debug, thiserror::Error)]
+#[error("not a key")]
+pub struct InvalidKey;

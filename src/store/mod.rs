@@ -1,0 +1,170 @@
+//! The bytes: the only object-store types, paths and buckets. A store knows keys, not names or
+//! owners; who may do what is decided in `files/`.
+
+mod blocks;
+mod disk;
+mod key;
+mod memory;
+mod presign;
+mod s3;
+mod signature;
+mod staged;
+
+use std::ops::Range;
+use std::pin::Pin;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::Stream;
+use jiff::Timestamp;
+use url::Url;
+
+use crate::error::{Error, Result};
+
+pub use disk::DiskStore;
+pub use key::Key;
+pub use memory::MemoryStore;
+pub use s3::S3Store;
+pub use signature::{Grant, UrlSigner};
+
+/// Bytes on their way. An error ends the stream and tells whose fault it was: `BodyBroken` and its
+/// like are the client's, everything else is ours.
+pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
+
+/// Where a store writes down what must be known before bytes may exist, so that a crash at any
+/// moment leaves nothing that no row knows of.
+#[async_trait]
+pub trait Intent: Send + Sync {
+    /// A multipart upload was opened under this id; its first part is sent after this returns.
+    async fn multipart_opened(&self, upload_id: &str) -> Result<()>;
+}
+
+/// A place that keeps bytes under keys. Every method may be repeated.
+#[async_trait]
+pub trait Store: Send + Sync + std::fmt::Debug {
+    /// Writes the whole stream under a new key; returns the bytes' count once they are durable.
+    /// `size` is the length in bytes when it is known beforehand. On an error nothing is visible
+    /// under the key, and what lay half done was given up as far as the store could be reached.
+    ///
+    /// # Errors
+    /// What the stream failed with; `PreconditionFailed` if the key has bytes already;
+    /// `StorageFull`; `Unavailable`.
+    async fn put(&self, key: &Key, size: Option<u64>, body: ByteStream, intent: &dyn Intent) -> Result<u64>;
+
+    /// Opens the bytes in `range` (end exclusive, within the content; never empty).
+    ///
+    /// # Errors
+    /// `Internal` if there are no bytes under the key: a row promised them. `Unavailable`.
+    async fn get(&self, key: &Key, range: Range<u64>) -> Result<ByteStream>;
+
+    /// The count of bytes under the key, or `None` if there are none.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn size(&self, key: &Key) -> Result<Option<u64>>;
+
+    /// Takes away the bytes, what lies half written, and the multipart upload if there is one. A
+    /// key without bytes is a success.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn delete(&self, key: &Key, multipart_id: Option<&str>) -> Result<()>;
+
+    /// A URL by which anybody may do one thing to one key until it expires.
+    ///
+    /// # Errors
+    /// `Unavailable` if the credentials to sign with cannot be had.
+    async fn sign(&self, request: &SignRequest<'_>) -> Result<SignedUrl>;
+
+    /// The signer of our own signed URLs, where the store cannot sign by itself.
+    fn url_signer(&self) -> Option<&UrlSigner>;
+
+    /// Asks the store for a sign of life.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn ping(&self) -> Result<()>;
+}
+
+/// What a signed URL allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    Get,
+    Head,
+    Put,
+}
+
+impl Operation {
+    /// The HTTP method, as it is signed.
+    pub fn method(self) -> &'static str {
+        match self {
+            Operation::Get => "GET",
+            Operation::Head => "HEAD",
+            Operation::Put => "PUT",
+        }
+    }
+
+    /// The name in our own signed URLs.
+    fn name(self) -> &'static str {
+        match self {
+            Operation::Get => "get",
+            Operation::Head => "head",
+            Operation::Put => "put",
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        [Operation::Get, Operation::Head, Operation::Put].into_iter().find(|operation| operation.name() == name)
+    }
+}
+
+/// A wish for a signed URL.
+#[derive(Debug)]
+pub struct SignRequest<'a> {
+    pub operation: Operation,
+    pub key: &'a Key,
+    /// The instant of signing. In lists it is rounded down, so that the same file gives the same
+    /// URL for a while and caches work.
+    pub now: Timestamp,
+    /// The life of the URL: whole seconds, at least one and at most seven days.
+    pub expires_in: Duration,
+    /// The Content-Disposition that the answer shall carry (get and head).
+    pub disposition: Option<&'a str>,
+    /// The Content-Type that the answer shall carry (get and head).
+    pub content_type: Option<&'a str>,
+}
+
+impl SignRequest<'_> {
+    const WEEK: u64 = 7 * 24 * 60 * 60;
+
+    /// The life of the URL in seconds.
+    fn lifetime(&self) -> u64 {
+        self.expires_in.as_secs().clamp(1, Self::WEEK)
+    }
+
+    /// The end of that life, counted from the second of signing.
+    fn expiry(&self) -> Timestamp {
+        let seconds = self.now.as_second().saturating_add_unsigned(self.lifetime());
+        Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX)
+    }
+}
+
+/// A signed URL, and what has to be sent along with it.
+#[derive(Debug, Clone)]
+pub struct SignedUrl {
+    pub url: Url,
+    pub method: &'static str,
+    /// Headers that the request must carry exactly so.
+    pub headers: Vec<(&'static str, String)>,
+    pub expires_at: Timestamp,
+}
+
+/// Maps an I/O error of the disk to the domain's words.
+fn io_error(error: std::io::Error) -> Error {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => Error::StorageFull,
+        _ => Error::internal(error),
+    }
+}

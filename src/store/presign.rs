@@ -1,0 +1,292 @@
+//! SigV4 in the query: signed URLs of the bucket itself.
+//!
+//! The object-store library signs too, but only for the present instant, and it derives the signing
+//! key for each URL anew; a list of a thousand files wants stable URLs and wants them at once.
+
+use std::fmt::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hmac::{Hmac, KeyInit, Mac};
+use jiff::Timestamp;
+use jiff::tz::Offset;
+use object_store::aws::AwsCredential;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use sha2::{Digest, Sha256};
+use url::{Position, Url};
+
+use super::{Operation, SignRequest, SignedUrl};
+
+/// What SigV4 leaves as it is in a query; a path leaves the slash, too.
+const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const PATH: &AsciiSet = &QUERY.remove(b'/');
+
+/// Signs URLs of one bucket.
+pub(super) struct Presigner {
+    bucket: Url,
+    region: String,
+    /// What a GET or HEAD, and what a PUT, has to send.
+    reading: SignedHeaders,
+    writing: SignedHeaders,
+    last_key: Mutex<Option<SigningKey>>,
+}
+
+impl Presigner {
+    /// `bucket` is the bucket's URL as people reach it; `put_headers` must be sent with every PUT
+    /// (lowercase names).
+    pub fn new(bucket: Url, region: String, put_headers: Vec<(&'static str, String)>) -> Self {
+        let host = &bucket[Position::BeforeHost..Position::AfterPort];
+        let reading = SignedHeaders::new(host, Vec::new());
+        let writing = SignedHeaders::new(host, put_headers);
+        Self { region, reading, writing, last_key: Mutex::default(), bucket }
+    }
+
+    /// A URL for the object at `path`, signed with `credential`. With temporary credentials it
+    /// dies with them, if that is earlier.
+    pub fn sign(&self, credential: &Arc<AwsCredential>, path: &str, request: &SignRequest<'_>) -> SignedUrl {
+        let headers = match request.operation {
+            Operation::Put => &self.writing,
+            Operation::Get | Operation::Head => &self.reading,
+        };
+        let (day, instant) = stamps(request.now);
+        let scope = format!("{day}/{}/s3/aws4_request", self.region);
+        let path = format!("{}/{}", self.bucket.path().trim_end_matches('/'), utf8_percent_encode(path, PATH));
+        let mut query = canonical_query(credential, &scope, &instant, &headers.names, request);
+
+        let canonical = format!(
+            "{}\n{path}\n{query}\n{}\n{}\nUNSIGNED-PAYLOAD",
+            request.operation.method(),
+            headers.canonical,
+            headers.names,
+        );
+        let mut mac = self.signing_key(credential, day);
+        mac.update(format!("AWS4-HMAC-SHA256\n{instant}\n{scope}\n").as_bytes());
+        mac.update(hex(&Sha256::digest(canonical)).as_bytes());
+        query.push_str("&X-Amz-Signature=");
+        query.push_str(&hex(&mac.finalize().into_bytes()));
+
+        let mut url = self.bucket.clone();
+        url.set_path(&path);
+        url.set_query(Some(&query));
+        SignedUrl {
+            url,
+            method: request.operation.method(),
+            headers: headers.to_send.clone(),
+            expires_at: request.expiry(),
+        }
+    }
+
+    /// The day's signing key, ready to take what is to be signed.
+    fn signing_key(&self, credential: &Arc<AwsCredential>, day: String) -> Hmac<Sha256> {
+        let mut last = self.last_key.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some(key) if key.day == day && key.credential == *credential => key.mac.clone(),
+            _ => {
+                let key = SigningKey::derive(credential.clone(), day, &self.region);
+                last.insert(key).mac.clone()
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Presigner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Presigner").field("bucket", &self.bucket.as_str()).finish_non_exhaustive()
+    }
+}
+
+/// Headers that a signature covers, in SigV4's order.
+struct SignedHeaders {
+    names: String,
+    canonical: String,
+    to_send: Vec<(&'static str, String)>,
+}
+
+impl SignedHeaders {
+    fn new(host: &str, to_send: Vec<(&'static str, String)>) -> Self {
+        let mut all = vec![("host", host)];
+        all.extend(to_send.iter().map(|(name, value)| (*name, value.trim())));
+        all.sort_unstable();
+        let names: Vec<_> = all.iter().map(|(name, _)| *name).collect();
+        let canonical = all.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
+        Self { names: names.join(";"), canonical, to_send }
+    }
+}
+
+/// A key that is good for one day in one region.
+struct SigningKey {
+    credential: Arc<AwsCredential>,
+    day: String,
+    mac: Hmac<Sha256>,
+}
+
+impl SigningKey {
+    fn derive(credential: Arc<AwsCredential>, day: String, region: &str) -> Self {
+        let mut mac = keyed(format!("AWS4{}", credential.secret_key).as_bytes());
+        for step in [day.as_str(), region, "s3", "aws4_request"] {
+            mac = keyed(&mac.chain_update(step).finalize().into_bytes());
+        }
+        Self { credential, day, mac }
+    }
+}
+
+/// The whole query but for the signature, with its parameters in SigV4's order already.
+fn canonical_query(
+    credential: &AwsCredential,
+    scope: &str,
+    instant: &str,
+    header_names: &str,
+    request: &SignRequest<'_>,
+) -> String {
+    let mut query = String::with_capacity(1024);
+    query.push_str("X-Amz-Algorithm=AWS4-HMAC-SHA256");
+    let mut add = |name: &str, value: &str| {
+        write!(query, "&{name}={}", utf8_percent_encode(value, QUERY)).expect("a String takes everything");
+    };
+    add("X-Amz-Credential", &format!("{}/{scope}", credential.key_id));
+    add("X-Amz-Date", instant);
+    add("X-Amz-Expires", &request.lifetime().to_string());
+    credential.token.as_deref().into_iter().for_each(|token| add("X-Amz-Security-Token", token));
+    add("X-Amz-SignedHeaders", header_names);
+    request.disposition.into_iter().for_each(|value| add("response-content-disposition", value));
+    request.content_type.into_iter().for_each(|value| add("response-content-type", value));
+    query
+}
+
+/// `20261122` and `20261122T150405Z`.
+fn stamps(now: Timestamp) -> (String, String) {
+    let time = Offset::UTC.to_datetime(now);
+    let day = format!("{:04}{:02}{:02}", time.year(), time.month(), time.day());
+    let instant = format!("{day}T{:02}{:02}{:02}Z", time.hour(), time.minute(), time.second());
+    (day, instant)
+}
+
+fn keyed(key: &[u8]) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key).expect("HMAC takes keys of any length")
+}
+
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        text.push(DIGITS[usize::from(byte >> 4)] as char);
+        text.push(DIGITS[usize::from(byte & 15)] as char);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::{HeaderName, HeaderValue, Method};
+    use object_store::aws::AmazonS3Builder;
+    use object_store::path::Path;
+    use object_store::signer::{SignedUrlOptions, Signer};
+
+    use super::super::Key;
+    use super::*;
+
+    fn credential(token: Option<&str>) -> Arc<AwsCredential> {
+        Arc::new(AwsCredential {
+            key_id: "AKIAIOSFODNN7EXAMPLE".into(),
+            secret_key: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".into(),
+            token: token.map(str::to_owned),
+        })
+    }
+
+    fn parameter(url: &Url, name: &str) -> String {
+        url.query_pairs().find(|(found, _)| found == name).map(|(_, value)| value.into_owned()).unwrap()
+    }
+
+    /// The example in the documentation of AWS.
+    #[test]
+    fn the_published_example_comes_out() {
+        let bucket = "https://examplebucket.s3.amazonaws.com".parse().unwrap();
+        let signer = Presigner::new(bucket, "us-east-1".into(), Vec::new());
+        let request = SignRequest {
+            operation: Operation::Get,
+            key: &Key::random(),
+            now: "2013-05-24T00:00:00Z".parse().unwrap(),
+            expires_in: Duration::from_secs(86400),
+            disposition: None,
+            content_type: None,
+        };
+        let signed = signer.sign(&credential(None), "test.txt", &request);
+        assert_eq!(
+            parameter(&signed.url, "X-Amz-Signature"),
+            "aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404"
+        );
+    }
+
+    #[tokio::test]
+    async fn the_library_signs_the_same() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        for (bucket, region, token) in [
+            ("https://s3.eu-north-1.amazonaws.com/rooms", "eu-north-1", None),
+            ("https://rooms.s3.us-east-1.amazonaws.com", "us-east-1", Some("a/b+c==")),
+            ("http://127.0.0.1:8333/rooms", "", None),
+            ("https://gate.example:8443/s3/v1/rooms", "mars/1", Some("t")),
+        ] {
+            for (operation, method) in
+                [(Operation::Get, Method::GET), (Operation::Head, Method::HEAD), (Operation::Put, Method::PUT)]
+            {
+                same_as_library(bucket, region, token, operation, method).await;
+            }
+        }
+    }
+
+    async fn same_as_library(bucket: &str, region: &str, token: Option<&str>, operation: Operation, method: Method) {
+        let credential = credential(token);
+        let mut library = AmazonS3Builder::new()
+            .with_endpoint(bucket)
+            .with_virtual_hosted_style_request(true)
+            .with_bucket_name("rooms")
+            .with_region(region)
+            .with_allow_http(true)
+            .with_access_key_id(&credential.key_id)
+            .with_secret_access_key(&credential.secret_key);
+        if let Some(token) = token {
+            library = library.with_token(token);
+        }
+        let put_headers = vec![
+            ("x-amz-server-side-encryption", "aws:kms".to_owned()),
+            ("if-none-match", "*".to_owned()),
+            ("x-amz-server-side-encryption-aws-kms-key-id", "arn:aws:kms:eu:1:key/2".to_owned()),
+        ];
+        let mut options = SignedUrlOptions::default();
+        let (disposition, content_type) = match operation {
+            Operation::Put => {
+                for (name, value) in &put_headers {
+                    let value = HeaderValue::from_str(value).unwrap();
+                    options = options.with_signed_header(HeaderName::from_static(name), value);
+                }
+                (None, None)
+            }
+            _ => (Some("attachment; filename=\"a'b (1)*.txt\"; filename*=UTF-8''%C3%BC~"), Some("text/plain+x")),
+        };
+        let overrides = [("response-content-disposition", disposition), ("response-content-type", content_type)];
+        options = options.with_query(overrides.into_iter().filter_map(|(name, value)| Some((name, value?))));
+
+        let path = Path::parse("a folder/ü&+%/0123456789abcdef0123456789abcdef").unwrap();
+        let life = Duration::from_secs(900);
+        let theirs = library.build().unwrap().signed_url_opts(method, &path, life, &options).await.unwrap();
+        let date = parameter(&theirs, "X-Amz-Date");
+        let now = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", &date).unwrap();
+
+        let signer = Presigner::new(bucket.parse().unwrap(), region.into(), put_headers);
+        let request = SignRequest {
+            operation,
+            key: &Key::random(),
+            now: Offset::UTC.to_timestamp(now).unwrap(),
+            expires_in: life,
+            disposition,
+            content_type,
+        };
+        // The second time the signing key is at hand.
+        for _ in 0..2 {
+            let ours = signer.sign(&credential, path.as_ref(), &request);
+            assert_eq!(parameter(&ours.url, "X-Amz-Signature"), parameter(&theirs, "X-Amz-Signature"), "{}", ours.url);
+            assert_eq!(ours.url.path(), theirs.path());
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Bytes in a bucket of Amazon S3 or of a store that speaks its language.
+
+mod budget;
+mod connect;
+mod download;
+mod retry;
+mod upload;
+
+use std::ops::Range;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use object_store::list::{PaginatedListOptions, PaginatedListStore};
+use object_store::multipart::MultipartStore;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
+use tokio::sync::OwnedSemaphorePermit;
+
+use self::budget::Budget;
+use self::connect::Clients;
+use self::retry::{attempts, is_missing, unavailable};
+use self::upload::Upload;
+use super::blocks::{Block, Blocks};
+use super::presign::Presigner;
+use super::{ByteStream, Intent, Key, SignRequest, SignedUrl, Store, UrlSigner};
+use crate::config::{S3Config, Uploads};
+use crate::error::{Error, Result};
+
+/// How long a sign of life may take.
+const PING: Duration = Duration::from_secs(5);
+
+/// Keeps bytes in one bucket, below one prefix.
+#[derive(Debug)]
+pub struct S3Store {
+    clients: Clients,
+    presigner: Presigner,
+    prefix: String,
+    budget: Budget,
+    part_concurrency: usize,
+}
+
+impl S3Store {
+    /// Gets ready; nothing is sent yet.
+    ///
+    /// # Errors
+    /// `Malformed` if the settings contradict each other: an endpoint that cannot carry the
+    /// bucket's name, parts below S3's minimum of 5 MiB, or less memory than one part needs.
+    pub fn open(config: &S3Config, uploads: &Uploads) -> Result<Self> {
+        Path::parse(&config.prefix).map_err(|error| Error::Malformed(format!("the prefix: {error}")))?;
+        let reached_by_people = config.public_endpoint.as_ref().or(config.endpoint.as_ref());
+        let bucket = connect::bucket_url(config, reached_by_people)?;
+        Ok(Self {
+            clients: Clients::connect(config)?,
+            presigner: Presigner::new(bucket, config.region.clone(), connect::put_headers(config)),
+            prefix: config.prefix.trim_matches('/').to_owned(),
+            budget: Budget::new(uploads.memory, uploads.part_size)?,
+            part_concurrency: uploads.part_concurrency.max(1),
+        })
+    }
+
+    fn path(&self, key: &Key) -> Path {
+        Path::from_iter(self.prefix.split('/').filter(|part| !part.is_empty()).chain([key.as_str()]))
+    }
+
+    /// Sends what fits in one part, if there is nothing under the key.
+    async fn put_whole(&self, path: &Path, block: Block) -> Result<u64> {
+        let length = block.len() as u64;
+        let payload = PutPayload::from_iter(block.into_chunks());
+        let mut tries = 0;
+        let outcome = attempts(|| {
+            tries += 1;
+            self.clients.writer.put_opts(path, payload.clone(), PutMode::Create.into())
+        })
+        .await;
+        match outcome {
+            Ok(_) => Ok(length),
+            Err(object_store::Error::AlreadyExists { .. }) => {
+                // Our own bytes, if an earlier try arrived and its answer was lost.
+                let ours = tries > 1 && self.clients.size(path).await? == Some(length);
+                if ours { Ok(length) } else { Err(Error::PreconditionFailed) }
+            }
+            Err(error) => Err(unavailable(error)),
+        }
+    }
+
+    /// Sends the body in parts of `part_size` bytes, of which the first is at hand.
+    async fn put_parts(
+        &self,
+        path: Path,
+        first: (Block, OwnedSemaphorePermit),
+        body: Blocks,
+        part_size: u64,
+        intent: &dyn Intent,
+    ) -> Result<u64> {
+        if self.clients.size(&path).await?.is_some() {
+            return Err(Error::PreconditionFailed);
+        }
+        // As a task of its own: if the caller goes away right now, the answer with the id still
+        // arrives, and the upload, dropped unseen, aborts itself.
+        let opening = tokio::spawn(Upload::open(self.clients.clone(), path, self.part_concurrency));
+        let mut upload = opening.await.map_err(Error::internal)??;
+        let outcome = self.fill(&mut upload, first, body, part_size, intent).await;
+        if outcome.is_err() {
+            upload.give_up().await;
+        }
+        outcome
+    }
+
+    async fn fill(
+        &self,
+        upload: &mut Upload,
+        first: (Block, OwnedSemaphorePermit),
+        mut body: Blocks,
+        part_size: u64,
+        intent: &dyn Intent,
+    ) -> Result<u64> {
+        intent.multipart_opened(upload.id()).await?;
+        let (mut block, mut memory) = first;
+        loop {
+            upload.send(block, memory).await?;
+            if body.is_over().await? {
+                break;
+            }
+            if upload.is_full() {
+                return Err(Error::TooLarge { limit: budget::MAX_PARTS * part_size });
+            }
+            memory = self.budget.reserve(part_size, body.left()).await?;
+            block = body.next(part_size as usize).await?;
+        }
+        upload.complete(body.received()).await?;
+        Ok(body.received())
+    }
+}
+
+#[async_trait]
+impl Store for S3Store {
+    async fn put(&self, key: &Key, size: Option<u64>, body: ByteStream, intent: &dyn Intent) -> Result<u64> {
+        let part_size = self.budget.part_size(size)?;
+        let mut body = Blocks::new(body, size);
+        let memory = self.budget.reserve(part_size, size).await?;
+        let first = body.next(part_size as usize).await?;
+        if body.is_over().await? {
+            self.put_whole(&self.path(key), first).await
+        } else {
+            self.put_parts(self.path(key), (first, memory), body, part_size, intent).await
+        }
+    }
+
+    async fn get(&self, key: &Key, range: Range<u64>) -> Result<ByteStream> {
+        download::open(self.clients.reader.clone(), self.path(key), range).await
+    }
+
+    async fn size(&self, key: &Key) -> Result<Option<u64>> {
+        self.clients.size(&self.path(key)).await
+    }
+
+    async fn delete(&self, key: &Key, multipart_id: Option<&str>) -> Result<()> {
+        let (path, reader) = (self.path(key), &self.clients.reader);
+        // In this order: an upload that is completed in between leaves an object to delete.
+        if let Some(id) = multipart_id.map(str::to_owned) {
+            gone(attempts(|| reader.abort_multipart(&path, &id)).await)?;
+        }
+        gone(attempts(|| reader.delete(&path)).await)
+    }
+
+    async fn sign(&self, request: &SignRequest<'_>) -> Result<SignedUrl> {
+        let credential = self.clients.reader.credentials().get_credential().await.map_err(unavailable)?;
+        Ok(self.presigner.sign(&credential, self.path(request.key).as_ref(), request))
+    }
+
+    fn url_signer(&self) -> Option<&UrlSigner> {
+        None
+    }
+
+    async fn ping(&self) -> Result<()> {
+        // A list, because the answer to a HEAD cannot tell a missing key from a missing bucket.
+        let options = PaginatedListOptions { max_keys: Some(1), ..Default::default() };
+        let prefix = (!self.prefix.is_empty()).then_some(self.prefix.as_str());
+        let answer = tokio::time::timeout(PING, self.clients.reader.list_paginated(prefix, options));
+        answer.await.map_err(Error::store_unavailable)?.map_err(unavailable).map(drop)
+    }
+}
+
+/// What was to go and is not there is gone.
+fn gone(outcome: object_store::Result<()>) -> Result<()> {
+    match outcome {
+        Err(error) if !is_missing(&error) => Err(unavailable(error)),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,87 @@
+//! Memory for the bytes on their way to the bucket: one budget for all uploads of the process.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::error::{Error, Result};
+
+/// Parts that S3 takes in one upload.
+pub(super) const MAX_PARTS: u64 = 10_000;
+/// S3's minimum for every part but the last.
+const MIN_PART: u64 = 5 * 1024 * 1024;
+/// The unit of the semaphore, whose counts are 32 bits wide.
+const KIB: u64 = 1024;
+
+/// An upload reserves the whole of a part *before* it fills it. Half-filled parts that wait for each
+/// other's memory can then not exist; who finds nothing left waits, and so does its client.
+#[derive(Debug)]
+pub(super) struct Budget {
+    semaphore: Arc<Semaphore>,
+    memory: u64,
+    part_size: u64,
+}
+
+impl Budget {
+    /// # Errors
+    /// `Malformed` if one part does not fit, or is smaller than S3 takes.
+    pub fn new(memory: u64, part_size: u64) -> Result<Self> {
+        if part_size < MIN_PART {
+            return Err(Error::Malformed(format!("parts must have at least {MIN_PART} bytes")));
+        }
+        if memory < part_size {
+            let text = format!("uploads need memory for one part at least: {part_size} bytes");
+            return Err(Error::Malformed(text));
+        }
+        let permits = usize::try_from(memory / KIB).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
+        Ok(Self { semaphore: Arc::new(Semaphore::new(permits)), memory, part_size })
+    }
+
+    /// The size of the parts of an upload: all are equal, but for the last. Big uploads get bigger
+    /// parts; one of unknown length keeps to the plain size, of which 10,000 is the most.
+    ///
+    /// # Errors
+    /// `TooLarge` if such a part does not fit into the memory.
+    pub fn part_size(&self, size: Option<u64>) -> Result<u64> {
+        let needed = size.unwrap_or(0).div_ceil(MAX_PARTS).next_multiple_of(KIB);
+        if needed > self.memory {
+            return Err(Error::TooLarge { limit: self.memory / KIB * KIB * MAX_PARTS });
+        }
+        Ok(needed.max(self.part_size))
+    }
+
+    /// Waits for the memory of the next part, of which at most `left` bytes are to come.
+    ///
+    /// # Errors
+    /// None in service.
+    pub async fn reserve(&self, part_size: u64, left: Option<u64>) -> Result<OwnedSemaphorePermit> {
+        let bytes = left.unwrap_or(part_size).min(part_size);
+        let permits = u32::try_from(bytes.div_ceil(KIB).max(1)).map_err(Error::internal)?;
+        self.semaphore.clone().acquire_many_owned(permits).await.map_err(Error::internal)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1024 * 1024;
+
+    #[test]
+    fn parts_grow_so_that_ten_thousand_suffice() {
+        let budget = Budget::new(100 * MIB, 8 * MIB).unwrap();
+        assert_eq!(budget.part_size(None).unwrap(), 8 * MIB);
+        assert_eq!(budget.part_size(Some(80_000 * MIB)).unwrap(), 8 * MIB);
+        for size in [80_000 * MIB + 1, 500_000 * MIB, 1_000_000 * MIB] {
+            let part = budget.part_size(Some(size)).unwrap();
+            assert!(part > 8 * MIB && part <= 100 * MIB && part * MAX_PARTS >= size);
+        }
+        assert!(matches!(budget.part_size(Some(1_000_000 * MIB + 1)), Err(Error::TooLarge { .. })));
+    }
+
+    #[test]
+    fn one_part_must_fit() {
+        assert!(matches!(Budget::new(8 * MIB - 1, 8 * MIB), Err(Error::Malformed(_))));
+        assert!(matches!(Budget::new(8 * MIB, 5 * MIB - 1), Err(Error::Malformed(_))));
+    }
+}

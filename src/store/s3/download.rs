@@ -1,0 +1,89 @@
+//! A download that goes on where the connection broke.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use futures_util::stream::{self, BoxStream, StreamExt};
+use object_store::aws::AmazonS3;
+use object_store::path::Path;
+use object_store::{GetOptions, GetRange, ObjectStore};
+
+use super::retry::{attempts, is_missing, unavailable};
+use crate::error::{Error, Result};
+use crate::store::ByteStream;
+
+/// Breaks in a row, without a single byte between them, that are put up with.
+const PATIENCE: u32 = 3;
+
+/// Opens the object's bytes in `range`.
+///
+/// # Errors
+/// `Internal` if there is no such object or it is shorter; `Unavailable`.
+pub(super) async fn open(client: AmazonS3, path: Path, range: Range<u64>) -> Result<ByteStream> {
+    let mut download = Download { client, path, left: range, etag: None, body: stream::empty().boxed(), breaks: 0 };
+    download.request().await?;
+    Ok(Box::pin(stream::try_unfold(download, |mut download| async move {
+        Ok(download.next().await?.map(|bytes| (bytes, download)))
+    })))
+}
+
+struct Download {
+    client: AmazonS3,
+    path: Path,
+    left: Range<u64>,
+    etag: Option<String>,
+    body: BoxStream<'static, object_store::Result<Bytes>>,
+    breaks: u32,
+}
+
+impl Download {
+    async fn request(&mut self) -> Result<()> {
+        let options = GetOptions {
+            range: Some(GetRange::Bounded(self.left.clone())),
+            if_match: self.etag.clone(),
+            ..Default::default()
+        };
+        let outcome = attempts(|| self.client.get_opts(&self.path, options.clone())).await;
+        let answer = outcome.map_err(|error| match is_missing(&error) {
+            true => Error::internal("the bytes of a ready blob are missing"),
+            false => unavailable(error),
+        })?;
+        self.etag = answer.meta.e_tag.clone();
+        self.body = answer.into_stream();
+        Ok(())
+    }
+
+    /// The next bytes; an end before the range's end counts as a break.
+    async fn next(&mut self) -> Result<Option<Bytes>> {
+        while !self.left.is_empty() {
+            match self.body.next().await {
+                Some(Ok(bytes)) if bytes.is_empty() => {}
+                Some(Ok(bytes)) => {
+                    self.advance(bytes.len() as u64)?;
+                    return Ok(Some(bytes));
+                }
+                Some(Err(error)) => self.resume(unavailable(error)).await?,
+                None => self.resume(Error::store_unavailable("the store sent less than it announced")).await?,
+            }
+        }
+        Ok(None)
+    }
+
+    fn advance(&mut self, count: u64) -> Result<()> {
+        self.breaks = 0;
+        self.left.start += count;
+        if self.left.start > self.left.end {
+            return Err(Error::internal("the store sent more than was asked for"));
+        }
+        Ok(())
+    }
+
+    async fn resume(&mut self, error: Error) -> Result<()> {
+        self.breaks += 1;
+        if self.breaks > PATIENCE {
+            return Err(error);
+        }
+        tracing::debug!(%error, at = self.left.start, "a download broke off, resuming");
+        self.request().await
+    }
+}
