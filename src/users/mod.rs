@@ -1,0 +1,124 @@
+//! Who: accounts, and how somebody proves to be one, by password, session or API token.
+
+mod account;
+mod password;
+mod secret;
+mod session;
+#[cfg(test)]
+mod tests;
+mod throttle;
+mod token;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::clock::from_micros;
+use crate::db::UserRow;
+use crate::error::{Error, Result};
+
+pub use account::{
+    AccountChange, NewAccount, PasswordChange, create_account, list_accounts, register, set_disabled, set_password,
+    update_me,
+};
+pub use password::Passwords;
+pub use secret::Secret;
+pub use session::{Credentials, Session, SignIn, authenticate, end_session, log_in, log_out, sessions};
+pub use token::{ApiToken, NewToken, create_token, revoke_token, tokens};
+
+/// A person with an account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct User {
+    pub id: Uuid,
+    #[schema(example = "rosalind@example.org")]
+    pub email: String,
+    #[schema(example = "Rosalind Quimby")]
+    pub name: String,
+    pub is_admin: bool,
+    /// Since when this account can do nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disabled_at: Option<Timestamp>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+impl From<UserRow> for User {
+    fn from(row: UserRow) -> Self {
+        Self {
+            id: row.id,
+            email: row.email,
+            name: row.name,
+            is_admin: row.is_admin,
+            disabled_at: row.disabled_at.map(from_micros),
+            created_at: from_micros(row.created_at),
+            updated_at: from_micros(row.updated_at),
+        }
+    }
+}
+
+/// Somebody who has proved who they are, and by what.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    pub user: User,
+    pub credential: Credential,
+}
+
+/// What a caller showed, by its id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Credential {
+    Session(Uuid),
+    Token(Uuid),
+}
+
+/// Where somebody signs in from.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    pub address: IpAddr,
+    pub user_agent: String,
+}
+
+/// An e-mail address as it is compared.
+fn email_key(email: &str) -> String {
+    email.trim().to_lowercase()
+}
+
+/// A name without the space around it.
+///
+/// # Errors
+/// `Invalid` at `/name` if it has no or more than 100 characters, or control characters.
+fn checked_name(name: &str) -> Result<String> {
+    const MAX_CHARACTERS: usize = 100;
+    let name = name.trim();
+    if name.is_empty() {
+        return Err(Error::invalid("/name", "required", "a name has at least one character"));
+    }
+    if name.chars().count() > MAX_CHARACTERS {
+        return Err(Error::invalid("/name", "too_long", format!("at most {MAX_CHARACTERS} characters")));
+    }
+    if name.chars().any(char::is_control) {
+        return Err(Error::invalid("/name", "invalid", "no control characters"));
+    }
+    Ok(name.to_owned())
+}
+
+/// Both values, or everything that is wrong with either.
+fn both<A, B>(one: Result<A>, other: Result<B>) -> Result<(A, B)> {
+    match (one, other) {
+        (Ok(one), Ok(other)) => Ok((one, other)),
+        (Err(Error::Invalid(mut errors)), Err(Error::Invalid(more))) => {
+            errors.extend(more);
+            Err(Error::Invalid(errors))
+        }
+        (Err(error), _) | (_, Err(error)) => Err(error),
+    }
+}
+
+/// The time `by` later; at most the calendar's end.
+fn after(time: Timestamp, by: Duration) -> Timestamp {
+    let micros = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
+    from_micros(time.as_microsecond().saturating_add(micros))
+}

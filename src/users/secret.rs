@@ -1,0 +1,137 @@
+//! The secrets of sessions and API tokens: made here, told apart by a prefix, and recognised as
+//! whole by a checksum, so that secret scanners find them and garbage never costs a query.
+
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+
+const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+const PREFIX_LENGTH: usize = 4;
+/// 30 characters of 62 are 178 random bits.
+const RANDOM_LENGTH: usize = 30;
+const CHECKSUM_LENGTH: usize = 6;
+const LENGTH: usize = PREFIX_LENGTH + RANDOM_LENGTH + CHECKSUM_LENGTH;
+
+/// What a secret opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Session,
+    Token,
+}
+
+impl Kind {
+    fn prefix(self) -> &'static str {
+        match self {
+            Kind::Session => "srs_",
+            Kind::Token => "srk_",
+        }
+    }
+}
+
+/// A well-formed secret. `Debug` does not show it; only its hash goes into the database.
+#[derive(Debug, Clone)]
+pub struct Secret {
+    kind: Kind,
+    text: SecretString,
+}
+
+impl Secret {
+    /// A secret that nobody else has.
+    pub fn random(kind: Kind) -> Self {
+        Self::with_body(kind, &random_characters())
+    }
+
+    /// Reads what a client sent; `None` unless it is whole and of a known kind.
+    pub fn parse(text: &str) -> Option<Self> {
+        let kind = [Kind::Session, Kind::Token].into_iter().find(|kind| text.starts_with(kind.prefix()))?;
+        if text.len() != LENGTH || !text.is_ascii() {
+            return None;
+        }
+        let body = &text[PREFIX_LENGTH..LENGTH - CHECKSUM_LENGTH];
+        let secret = Self::with_body(kind, body);
+        (secret.reveal() == text && body.bytes().all(|byte| byte.is_ascii_alphanumeric())).then_some(secret)
+    }
+
+    fn with_body(kind: Kind, body: &str) -> Self {
+        let mut text = format!("{}{body}", kind.prefix());
+        text.push_str(&checksum(&text));
+        Self { kind, text: text.into() }
+    }
+
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The text, for the one time it is handed out.
+    pub fn reveal(&self) -> &str {
+        self.text.expose_secret()
+    }
+
+    /// The last characters, by which a person can tell secrets apart.
+    pub fn hint(&self) -> &str {
+        &self.reveal()[LENGTH - 4..]
+    }
+
+    /// SHA-256 of the text: what the database knows. The secret is random throughout, so a slow
+    /// hash would add nothing.
+    pub fn hash(&self) -> [u8; 32] {
+        Sha256::digest(self.reveal()).into()
+    }
+}
+
+fn random_characters() -> String {
+    let mut text = String::with_capacity(RANDOM_LENGTH);
+    while text.len() < RANDOM_LENGTH {
+        let mut bytes = [0u8; 2 * RANDOM_LENGTH];
+        getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+        // 248 is the largest multiple of 62 in a byte; what lies above would favour the first characters.
+        let fair = bytes.iter().filter(|byte| **byte < 248).map(|byte| ALPHABET[usize::from(byte % 62)] as char);
+        text.extend(fair.take(RANDOM_LENGTH - text.len()));
+    }
+    text
+}
+
+/// The CRC-32 in base 62, most significant digit first.
+fn checksum(text: &str) -> String {
+    let mut rest = crc32fast::hash(text.as_bytes()) as usize;
+    let mut digits = [b'0'; CHECKSUM_LENGTH];
+    for digit in digits.iter_mut().rev() {
+        *digit = ALPHABET[rest % 62];
+        rest /= 62;
+    }
+    digits.iter().map(|digit| *digit as char).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The CRC-32 of the first 34 characters is 0xF75808C9, computed elsewhere.
+    const VECTOR: &str = "srk_0123456789ABCDEFGHIJabcdefghij4WptOr";
+
+    #[test]
+    fn the_format_is_pinned() {
+        let secret = Secret::with_body(Kind::Token, "0123456789ABCDEFGHIJabcdefghij");
+        assert_eq!(secret.reveal(), VECTOR);
+        assert_eq!(Secret::parse(VECTOR).map(|secret| secret.kind()), Some(Kind::Token));
+    }
+
+    #[test]
+    fn every_change_of_one_character_is_noticed() {
+        for position in 0..LENGTH {
+            for replacement in (0x20..0x7f).map(char::from) {
+                let mut changed = VECTOR.to_owned();
+                changed.replace_range(position..=position, replacement.encode_utf8(&mut [0; 4]));
+                assert_eq!(Secret::parse(&changed).is_some(), changed == VECTOR, "{changed}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_random_secret_reads_back_and_differs_from_the_next() {
+        let secret = Secret::random(Kind::Session);
+        let read = Secret::parse(secret.reveal()).expect("well formed");
+        assert_eq!((read.kind(), read.hash()), (Kind::Session, secret.hash()));
+        assert_ne!(secret.hash(), Secret::random(Kind::Session).hash());
+        assert!(!format!("{secret:?}").contains(secret.reveal()));
+    }
+}

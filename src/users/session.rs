@@ -1,0 +1,174 @@
+//! Signing in and out, and knowing callers again.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use secrecy::SecretString;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::secret::{Kind, Secret};
+use super::throttle::Trial;
+use super::{Caller, Credential, Origin, User, after, email_key};
+use crate::app::App;
+use crate::clock::from_micros;
+use crate::db::{CallerRow, SessionRow};
+use crate::error::{Error, Result};
+
+/// How exact `last_used_at` is.
+const TOUCH_INTERVAL: Duration = Duration::from_secs(5 * 60);
+
+/// What somebody signs in with.
+#[derive(Debug)]
+pub struct Credentials {
+    pub email: String,
+    pub password: SecretString,
+}
+
+/// A sign-in that succeeded.
+#[derive(Debug)]
+pub struct SignIn {
+    pub user: User,
+    pub session: Session,
+    pub secret: Secret,
+}
+
+/// A place where an account is signed in.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Session {
+    pub id: Uuid,
+    /// Whether this is the session that asks.
+    pub current: bool,
+    #[schema(example = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")]
+    pub user_agent: String,
+    /// The address that signed in.
+    #[schema(example = "192.0.2.7")]
+    pub address: String,
+    pub created_at: Timestamp,
+    /// To five minutes.
+    pub last_used_at: Timestamp,
+    pub expires_at: Timestamp,
+}
+
+/// Signs in by e-mail and password.
+///
+/// # Errors
+/// `BadCredentials` if they do not belong together or the account is disabled; `Throttled` if the
+/// account or the address has tried too often.
+pub async fn log_in(app: &App, credentials: Credentials, origin: &Origin) -> Result<SignIn> {
+    let key = email_key(&credentials.email);
+    let trial = Trial::sign_in(app, &key, origin.address).await?;
+    let known = app.db.find_user_by_email(&key).await?;
+    let hash = known.as_ref().map(|account| account.password_hash.as_str());
+    let keep = app.passwords.verify(&credentials.password, hash).await?;
+    let (Some(account), Some(keep)) = (known, keep) else {
+        tracing::info!(address = %origin.address, "sign-in refused");
+        return Err(Error::BadCredentials);
+    };
+    let sign_in = begin(app, account.user.into(), origin, &account.password_hash, &keep).await?;
+    trial.succeeded(app).await?;
+    Ok(sign_in)
+}
+
+/// Ends the caller's own session.
+///
+/// # Errors
+/// `SessionRequired` if the caller has an API token; `Unauthorized` if the session is over.
+pub async fn log_out(app: &App, caller: &Caller) -> Result<()> {
+    let Credential::Session(id) = caller.credential else {
+        return Err(Error::SessionRequired);
+    };
+    if app.db.end_session(id, caller.user.id).await? { Ok(()) } else { Err(Error::Unauthorized) }
+}
+
+/// Finds who shows this secret, in one query.
+///
+/// # Errors
+/// `Unauthorized` if it is no secret of ours, its session or token is over, or its account is
+/// disabled.
+pub async fn authenticate(app: &App, secret: &str) -> Result<Caller> {
+    let secret = Secret::parse(secret).ok_or(Error::Unauthorized)?;
+    let now = app.clock.now();
+    let (hash, time) = (secret.hash(), now.as_microsecond());
+    let found = match secret.kind() {
+        Kind::Session => app.db.find_session_caller(&hash, time).await?,
+        Kind::Token => app.db.find_token_caller(&hash, time).await?,
+    };
+    let row = found.ok_or(Error::Unauthorized)?;
+    let credential = match secret.kind() {
+        Kind::Session => Credential::Session(row.credential_id),
+        Kind::Token => Credential::Token(row.credential_id),
+    };
+    note_use(app, credential, &row, now);
+    Ok(Caller { user: row.user.into(), credential })
+}
+
+/// The caller's sessions, newest first.
+pub async fn sessions(app: &App, caller: &Caller) -> Result<Vec<Session>> {
+    let rows = app.db.list_sessions(caller.user.id, app.clock.now().as_microsecond()).await?;
+    Ok(rows.into_iter().map(|row| session(row, caller.credential)).collect())
+}
+
+/// Ends one of the caller's sessions.
+///
+/// # Errors
+/// `NotFound` if the caller has no such session.
+pub async fn end_session(app: &App, caller: &Caller, id: Uuid) -> Result<()> {
+    if app.db.end_session(id, caller.user.id).await? { Ok(()) } else { Err(Error::NotFound) }
+}
+
+/// Begins a session for a user whose password was just proven against the hash `proven`; `keep`
+/// is the hash that the account has from now on.
+///
+/// # Errors
+/// `BadCredentials` if the account is disabled, or its password was changed meanwhile.
+pub(super) async fn begin(app: &App, user: User, origin: &Origin, proven: &str, keep: &str) -> Result<SignIn> {
+    let secret = Secret::random(Kind::Session);
+    let now = app.clock.now();
+    let row = SessionRow {
+        id: app.clock.new_id(),
+        user_id: user.id,
+        user_agent: origin.user_agent.clone(),
+        address: origin.address.to_string(),
+        created_at: now.as_microsecond(),
+        last_used_at: now.as_microsecond(),
+        expires_at: after(now, app.config.auth.session_life).as_microsecond(),
+    };
+    if !app.db.begin_session(&row, &secret.hash(), proven, keep).await? {
+        return Err(Error::BadCredentials);
+    }
+    tracing::info!(user = %user.id, session = %row.id, address = %origin.address, "signed in");
+    let current = Credential::Session(row.id);
+    Ok(SignIn { user, session: session(row, current), secret })
+}
+
+fn session(row: SessionRow, current: Credential) -> Session {
+    Session {
+        id: row.id,
+        current: current == Credential::Session(row.id),
+        user_agent: row.user_agent,
+        address: row.address,
+        created_at: from_micros(row.created_at),
+        last_used_at: from_micros(row.last_used_at),
+        expires_at: from_micros(row.expires_at),
+    }
+}
+
+/// Writes down that a credential was used, now and then and on the side: no request waits for
+/// it or fails because of it.
+fn note_use(app: &App, credential: Credential, row: &CallerRow, now: Timestamp) {
+    if row.last_used_at.is_some_and(|last| now < after(from_micros(last), TOUCH_INTERVAL)) {
+        return;
+    }
+    let (db, now) = (app.db.clone(), now.as_microsecond());
+    tokio::spawn(async move {
+        let noted = match credential {
+            Credential::Session(id) => db.touch_session(id, now).await,
+            Credential::Token(id) => db.touch_token(id, now).await,
+        };
+        if let Err(error) = noted {
+            tracing::debug!(%error, "the use of a session or token was not noted");
+        }
+    });
+}

@@ -1,0 +1,128 @@
+//! What is hard to see from the front door: races, clocks and stale proofs.
+
+use std::sync::Arc;
+
+use secrecy::SecretString;
+use tempfile::TempDir;
+
+use super::*;
+use crate::app::App;
+use crate::clock::Clock;
+use crate::config::{Config, StoreConfig};
+
+pub const PASSWORD: &str = "violet tractor under rain";
+const EMAIL: &str = "Rosalind@Example.org";
+
+pub struct Rosalind {
+    pub origin: Origin,
+    pub sign_in: SignIn,
+}
+
+impl Rosalind {
+    pub async fn caller(&self, app: &App) -> Result<Caller> {
+        authenticate(app, self.sign_in.secret.reveal()).await
+    }
+}
+
+/// An app in a folder of its own, with its time in the test's hands.
+pub async fn test_app(adjust: impl FnOnce(&mut Config)) -> (Arc<App>, TempDir) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut config = Config {
+        data_dir: folder.path().to_owned(),
+        database_url: format!("sqlite:{}", folder.path().join("test.db").display()).into(),
+        store: StoreConfig::Disk { root: folder.path().join("files") },
+        ..Config::default()
+    };
+    adjust(&mut config);
+    (App::open(config, Clock::movable()).await.expect("an app"), folder)
+}
+
+pub async fn register_rosalind(app: &App) -> Rosalind {
+    let origin = Origin { address: [192, 0, 2, 7].into(), user_agent: "test".into() };
+    let account = NewAccount { email: EMAIL.into(), name: "Rosalind".into(), password: PASSWORD.into() };
+    let sign_in = register(app, &origin, account).await.expect("registered");
+    Rosalind { origin, sign_in }
+}
+
+pub fn credentials(password: &'static str) -> Credentials {
+    Credentials { email: EMAIL.to_lowercase(), password: password.into() }
+}
+
+#[tokio::test]
+async fn a_new_password_ends_all_sessions_but_the_one_that_set_it() {
+    let (app, _folder) = test_app(|_| {}).await;
+    let rosalind = register_rosalind(&app).await;
+    let other = log_in(&app, credentials(PASSWORD), &rosalind.origin).await.expect("signed in");
+    let caller = rosalind.caller(&app).await.expect("alive");
+    let change = |current: &str| AccountChange {
+        name: None,
+        password: Some(PasswordChange { current: current.into(), new: SecretString::from("purple harvest engine") }),
+    };
+
+    assert!(matches!(update_me(&app, &caller, change("a wrong guess")).await, Err(Error::Invalid(_))));
+    authenticate(&app, other.secret.reveal()).await.expect("nothing has changed");
+    update_me(&app, &caller, change(PASSWORD)).await.expect("changed");
+
+    rosalind.caller(&app).await.expect("still alive");
+    assert!(matches!(authenticate(&app, other.secret.reveal()).await, Err(Error::Unauthorized)));
+    assert!(matches!(log_in(&app, credentials(PASSWORD), &rosalind.origin).await, Err(Error::BadCredentials)));
+}
+
+#[tokio::test]
+async fn no_session_begins_with_a_password_that_was_changed_meanwhile() {
+    let (app, _folder) = test_app(|_| {}).await;
+    let rosalind = register_rosalind(&app).await;
+    let user = rosalind.sign_in.user.clone();
+    let proven = app.db.find_user(user.id).await.expect("read").expect("there").password_hash;
+    set_password(&app, EMAIL, &"purple harvest engine".into()).await.expect("set");
+    let late = session::begin(&app, user, &rosalind.origin, &proven, &proven).await;
+    assert!(matches!(late, Err(Error::BadCredentials)));
+    assert!(matches!(rosalind.caller(&app).await, Err(Error::Unauthorized)));
+}
+
+#[tokio::test]
+async fn a_disabled_account_can_do_nothing_until_it_is_enabled() {
+    let (app, _folder) = test_app(|_| {}).await;
+    let rosalind = register_rosalind(&app).await;
+    let caller = rosalind.caller(&app).await.expect("alive");
+    let wish = NewToken { name: "backup".into(), expires_in: None };
+    let (_, token) = create_token(&app, &caller, wish).await.expect("made");
+
+    set_disabled(&app, EMAIL, true).await.expect("disabled");
+    assert!(matches!(rosalind.caller(&app).await, Err(Error::Unauthorized)));
+    assert!(matches!(authenticate(&app, token.reveal()).await, Err(Error::Unauthorized)));
+    assert!(matches!(log_in(&app, credentials(PASSWORD), &rosalind.origin).await, Err(Error::BadCredentials)));
+
+    set_disabled(&app, EMAIL, false).await.expect("enabled");
+    assert!(matches!(rosalind.caller(&app).await, Err(Error::Unauthorized)), "its sessions ended");
+    authenticate(&app, token.reveal()).await.expect("its tokens did not");
+}
+
+#[tokio::test]
+async fn sessions_and_tokens_die_by_the_clock_and_are_purged() {
+    let (app, _folder) = test_app(|_| {}).await;
+    let rosalind = register_rosalind(&app).await;
+    let caller = rosalind.caller(&app).await.expect("alive");
+    let wish = |life| NewToken { name: "backup".into(), expires_in: life };
+    let (_, brief) = create_token(&app, &caller, wish(Some(Duration::from_secs(60)))).await.expect("made");
+    let (_, lasting) = create_token(&app, &caller, wish(None)).await.expect("made");
+
+    app.clock.advance(app.config.auth.session_life);
+    let now = app.clock.now().as_microsecond();
+    assert_eq!(app.db.purge_sessions(now).await.expect("purged"), 2);
+    for dead in [rosalind.sign_in.secret, brief] {
+        assert!(matches!(authenticate(&app, dead.reveal()).await, Err(Error::Unauthorized)));
+    }
+    let caller = authenticate(&app, lasting.reveal()).await.expect("alive");
+    assert_eq!(tokens(&app, &caller).await.expect("listed").len(), 1);
+    assert!(sessions(&app, &caller).await.expect("listed").is_empty());
+}
+
+#[tokio::test]
+async fn tokens_made_at_once_cannot_pass_the_limit_together() {
+    let (app, _folder) = test_app(|config| config.limits.tokens = 2).await;
+    let caller = register_rosalind(&app).await.caller(&app).await.expect("alive");
+    let wish = || NewToken { name: "backup".into(), expires_in: None };
+    let made = futures_util::future::join_all((0..5).map(|_| create_token(&app, &caller, wish()))).await;
+    assert_eq!(made.iter().filter(|made| made.is_ok()).count(), 2);
+}

@@ -1,0 +1,107 @@
+//! API tokens: for programs that act as a person.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::secret::{Kind, Secret};
+use super::{Caller, after, both, checked_name};
+use crate::app::App;
+use crate::clock::from_micros;
+use crate::db::TokenRow;
+use crate::error::{Error, Result};
+
+/// The longest life that can be asked for: ten years. A token may also live until it is revoked.
+const MAX_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+/// An API token, without its secret.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ApiToken {
+    pub id: Uuid,
+    #[schema(example = "nightly backup")]
+    pub name: String,
+    /// The secret's last characters.
+    #[schema(example = "4WpO")]
+    pub hint: String,
+    pub created_at: Timestamp,
+    /// To five minutes; null if it was never used.
+    #[schema(required)]
+    pub last_used_at: Option<Timestamp>,
+    /// Null if it lives until it is revoked.
+    #[schema(required)]
+    pub expires_at: Option<Timestamp>,
+}
+
+/// An API token that somebody wants.
+#[derive(Debug)]
+pub struct NewToken {
+    pub name: String,
+    /// Absent: until it is revoked.
+    pub expires_in: Option<Duration>,
+}
+
+/// The caller's API tokens that are alive, newest first.
+pub async fn tokens(app: &App, caller: &Caller) -> Result<Vec<ApiToken>> {
+    let rows = app.db.list_tokens(caller.user.id, app.clock.now().as_microsecond()).await?;
+    Ok(rows.into_iter().map(ApiToken::from).collect())
+}
+
+/// Makes an API token. Its secret is known to nobody but the receiver of this answer.
+///
+/// # Errors
+/// `Invalid` if the name or the life is not acceptable, or the account has as many live tokens as
+/// it may have.
+pub async fn create_token(app: &App, caller: &Caller, wish: NewToken) -> Result<(ApiToken, Secret)> {
+    let (name, life) = both(checked_name(&wish.name), checked_life(wish.expires_in))?;
+    let secret = Secret::random(Kind::Token);
+    let now = app.clock.now();
+    let row = TokenRow {
+        id: app.clock.new_id(),
+        user_id: caller.user.id,
+        name,
+        hint: secret.hint().to_owned(),
+        created_at: now.as_microsecond(),
+        last_used_at: None,
+        expires_at: life.map(|life| after(now, life).as_microsecond()),
+    };
+    let limit = app.config.limits.tokens;
+    if !app.db.insert_token(&row, &secret.hash(), limit).await? {
+        return Err(Error::invalid("", "too_many_tokens", format!("at most {limit} tokens; revoke one first")));
+    }
+    tracing::info!(user = %row.user_id, token = %row.id, "API token made");
+    Ok((row.into(), secret))
+}
+
+/// Ends one of the caller's API tokens.
+///
+/// # Errors
+/// `NotFound` if the caller has no such token.
+pub async fn revoke_token(app: &App, caller: &Caller, id: Uuid) -> Result<()> {
+    if app.db.revoke_token(id, caller.user.id).await? { Ok(()) } else { Err(Error::NotFound) }
+}
+
+fn checked_life(life: Option<Duration>) -> Result<Option<Duration>> {
+    match life {
+        Some(life) if life.is_zero() => Err(Error::invalid("/expires_in", "too_small", "at least 1 second")),
+        Some(life) if life > MAX_LIFE => {
+            Err(Error::invalid("/expires_in", "too_large", format!("at most {} seconds", MAX_LIFE.as_secs())))
+        }
+        life => Ok(life),
+    }
+}
+
+impl From<TokenRow> for ApiToken {
+    fn from(row: TokenRow) -> Self {
+        Self {
+            id: row.id,
+            name: row.name,
+            hint: row.hint,
+            created_at: from_micros(row.created_at),
+            last_used_at: row.last_used_at.map(from_micros),
+            expires_at: row.expires_at.map(from_micros),
+        }
+    }
+}
