@@ -1,0 +1,143 @@
+//! Lists, page by page. A cursor names the last file of a page, so a page costs the same however
+//! deep it is, and files that come or go in between neither repeat nor hide others.
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization;
+use uuid::Uuid;
+
+use super::File;
+use crate::app::App;
+use crate::db::{After, Direction, ListQuery, Sort};
+use crate::error::{Error, Result};
+use crate::users::User;
+
+/// What is asked for.
+#[derive(Debug, Clone, Default)]
+pub struct List {
+    /// Only files whose path and name, put together, begin with this.
+    pub prefix: Option<String>,
+    /// Only files whose path or name contains this, in whatever case.
+    pub search: Option<String>,
+    pub order: Order,
+    pub limit: Option<u32>,
+    pub cursor: Option<String>,
+}
+
+/// The order of a list. Ties are broken by id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Order {
+    pub sort: Sort,
+    pub direction: Direction,
+}
+
+impl Default for Order {
+    fn default() -> Self {
+        Self { sort: Sort::Location, direction: Direction::Ascending }
+    }
+}
+
+/// Some files, and where to go on.
+#[derive(Debug)]
+pub struct Page {
+    pub files: Vec<File>,
+    pub next_cursor: Option<String>,
+}
+
+/// Files on a page when the request does not say.
+const DEFAULT_LIMIT: u32 = 100;
+
+/// Lists this user's files.
+///
+/// # Errors
+/// `BadCursor` if the cursor is not of a list with this order; `Invalid` if the limit is out of bounds.
+pub async fn list(user: &User, app: &App, list: &List) -> Result<Page> {
+    let most = app.config.limits.page;
+    let limit = list.limit.unwrap_or(DEFAULT_LIMIT.min(most));
+    if !(1..=most).contains(&limit) {
+        return Err(Error::invalid("/limit", "out_of_range", format!("from 1 to {most}")));
+    }
+    let after = list.cursor.as_deref().map(|cursor| Cursor::decode(cursor, list.order)).transpose()?;
+    let mut rows = app
+        .db
+        .list_files(&ListQuery {
+            owner: user.id,
+            sort: list.order.sort,
+            direction: list.order.direction,
+            prefix: searchable(list.prefix.as_deref(), "/prefix")?,
+            search: searchable(list.search.as_deref(), "/q")?.to_lowercase(),
+            after,
+            // One more than asked for tells whether there is a next page.
+            limit: i64::from(limit) + 1,
+        })
+        .await?;
+    let more = rows.len() > limit as usize;
+    rows.truncate(limit as usize);
+    let next_cursor = match rows.last() {
+        Some(last) if more => Some(Cursor::encode(list.order, last)),
+        _ => None,
+    };
+    let files = rows.into_iter().map(File::try_from).collect::<Result<_>>()?;
+    Ok(Page { files, next_cursor })
+}
+
+/// Names are kept in normalisation form C and hold no control characters.
+fn searchable(text: Option<&str>, pointer: &str) -> Result<String> {
+    let text: String = text.unwrap_or_default().nfc().collect();
+    if text.len() > 1300 || text.chars().any(char::is_control) {
+        return Err(Error::invalid(pointer, "invalid", "at most 1300 bytes, without control characters"));
+    }
+    Ok(text)
+}
+
+/// The place after the last file of a page. Callers treat its text as opaque.
+#[derive(Serialize, Deserialize)]
+struct Cursor {
+    /// The order that it belongs to.
+    o: (u8, bool),
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    t: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    n: Option<i64>,
+    i: Uuid,
+}
+
+impl Cursor {
+    fn encode(order: Order, last: &crate::db::FileRow) -> String {
+        let (t, n) = match order.sort {
+            Sort::Location => (Some(last.location.clone()), None),
+            Sort::Name => (Some(last.name.clone()), None),
+            Sort::Created => (None, None),
+            Sort::Updated => (None, Some(last.updated_at)),
+            Sort::Size => (None, Some(last.size)),
+        };
+        let cursor = Cursor { o: mark(order), t, n, i: last.id };
+        BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(&cursor).unwrap_or_default())
+    }
+
+    fn decode(text: &str, order: Order) -> Result<After> {
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| Error::BadCursor)?;
+        let cursor: Cursor = serde_json::from_slice(&bytes).map_err(|_| Error::BadCursor)?;
+        if cursor.o != mark(order) {
+            return Err(Error::BadCursor);
+        }
+        match (order.sort, cursor.t, cursor.n) {
+            (Sort::Location | Sort::Name, Some(text), None) if !text.contains('\0') => Ok(After::Text(text, cursor.i)),
+            (Sort::Created, None, None) => Ok(After::Id(cursor.i)),
+            (Sort::Updated | Sort::Size, None, Some(number)) => Ok(After::Number(number, cursor.i)),
+            _ => Err(Error::BadCursor),
+        }
+    }
+}
+
+fn mark(order: Order) -> (u8, bool) {
+    let sort = match order.sort {
+        Sort::Location => 0,
+        Sort::Name => 1,
+        Sort::Created => 2,
+        Sort::Updated => 3,
+        Sort::Size => 4,
+    };
+    (sort, order.direction == Direction::Descending)
+}

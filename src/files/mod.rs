@@ -1,0 +1,140 @@
+//! The heart: what a file is and what may be done with it. Every door comes here, and here alone
+//! it is decided who may see and change what.
+//!
+//! Every function takes who is asking first. A [`File`] can only be had from one of them, so
+//! whoever holds one has been allowed to see it.
+
+mod avatar;
+mod change;
+mod disposition;
+mod download;
+mod list;
+mod name;
+mod signed;
+mod sniff;
+mod upload;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::clock::from_micros;
+use crate::db::{ContentRow, FileRow};
+use crate::error::{Error, Result};
+use crate::store::Key;
+use crate::users::User;
+
+pub use avatar::{avatar, remove_avatar, set_avatar};
+pub use change::{Change, change, delete};
+pub use disposition::content_disposition;
+pub use download::read;
+pub use list::{List, Order, Page, list};
+pub use name::{FileName, FolderPath};
+pub use signed::{Signed, Wish, complete_upload, content_by_grant, receive_by_grant, sign, sign_for_list};
+pub use sniff::{is_inline, is_picture};
+pub use upload::{Body, NewFile, OnConflict, replace, upload};
+
+/// A file as its owner sees it.
+#[derive(Debug, Clone)]
+pub struct File {
+    pub id: Uuid,
+    pub owner_id: Uuid,
+    /// The folder, without slashes at its ends; empty at the top.
+    pub path: String,
+    pub name: String,
+    /// What the owner keeps beside the bytes: a JSON object.
+    pub metadata: serde_json::Value,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    pub content: Content,
+    /// The blob that this was read from: what a change is guarded by.
+    blob_id: Uuid,
+}
+
+/// Bytes that are there for good, and what is known of them.
+#[derive(Debug, Clone)]
+pub struct Content {
+    key: Key,
+    /// Bytes.
+    pub size: u64,
+    pub sha256: Vec<u8>,
+    /// Sniffed from the bytes.
+    pub content_type: String,
+    /// When these bytes became this content.
+    pub modified_at: Timestamp,
+}
+
+impl Content {
+    /// The strong validator (RFC 9110, section 8.8.3): two contents with one ETag are the same bytes.
+    pub fn etag(&self) -> String {
+        format!("\"{}\"", self.sha256_hex())
+    }
+
+    pub fn sha256_hex(&self) -> String {
+        self.sha256.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// What the caller demands of the state of a file before it is changed (RFC 9110, section 13).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expected {
+    Anything,
+    /// `If-Match: *` is `Anything`; a list of ETags is this.
+    OneOf(Vec<String>),
+}
+
+impl Expected {
+    fn check(&self, file: &File) -> Result<()> {
+        match self {
+            Expected::Anything => Ok(()),
+            Expected::OneOf(etags) if etags.contains(&file.content.etag()) => Ok(()),
+            Expected::OneOf(_) => Err(Error::PreconditionFailed),
+        }
+    }
+}
+
+/// Finds a file of this user.
+///
+/// # Errors
+/// `NotFound` if there is none with this id, or if it is somebody else's.
+pub async fn find(user: &User, app: &App, id: Uuid) -> Result<File> {
+    app.db.file(user.id, id).await?.ok_or(Error::NotFound)?.try_into()
+}
+
+impl TryFrom<FileRow> for File {
+    type Error = Error;
+
+    fn try_from(row: FileRow) -> Result<Self> {
+        Ok(Self {
+            id: row.id,
+            owner_id: row.owner_id,
+            path: row.path,
+            name: row.name,
+            metadata: serde_json::from_str(&row.metadata).map_err(Error::internal)?,
+            created_at: from_micros(row.created_at),
+            updated_at: from_micros(row.updated_at),
+            content: Content {
+                key: row.key.parse().map_err(Error::internal)?,
+                size: row.size as u64,
+                sha256: row.sha256,
+                content_type: row.content_type,
+                modified_at: from_micros(row.stored_at),
+            },
+            blob_id: row.blob_id,
+        })
+    }
+}
+
+impl TryFrom<ContentRow> for Content {
+    type Error = Error;
+
+    fn try_from(row: ContentRow) -> Result<Self> {
+        Ok(Self {
+            key: row.key.parse().map_err(Error::internal)?,
+            size: row.size as u64,
+            sha256: row.sha256,
+            content_type: row.content_type,
+            modified_at: from_micros(row.created_at),
+        })
+    }
+}

@@ -1,0 +1,223 @@
+//! Signed URLs: one thing may be done to one content, by anybody, until a time.
+//!
+//! On S3 they are the bucket's own; on disk this server signs and serves them in the same shape,
+//! so that callers never branch.
+
+use std::future::ready;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::upload::{Meter, Stored, detached, settle};
+use super::{Body, Content, File, FileName, content_disposition, is_inline};
+use crate::app::App;
+use crate::clock::from_micros;
+use crate::db::UploadRow;
+use crate::error::{Error, Result};
+use crate::store::{ByteStream, Grant, Intent, Key, Operation, SignRequest, SignedUrl};
+use crate::users::User;
+
+/// What a signed URL is wanted for.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    pub operation: Operation,
+    /// Absent: the default of the settings.
+    pub expires_in: Option<Duration>,
+    /// The name that a download gets instead of the file's own.
+    pub download_name: Option<FileName>,
+    /// Shown in the browser, if the type is one that may be.
+    pub inline: bool,
+}
+
+/// A signed URL, and for a put the upload that has to be completed afterwards.
+#[derive(Debug)]
+pub struct Signed {
+    pub url: SignedUrl,
+    pub upload_id: Option<Uuid>,
+}
+
+/// Makes a signed URL for a file of this user.
+///
+/// A put goes to a new key: the file keeps its bytes until [`complete_upload`].
+///
+/// # Errors
+/// `NotFound`; `Invalid` if the life is out of bounds; `Unavailable`.
+pub async fn sign(user: &User, app: &App, id: Uuid, wish: &Wish) -> Result<Signed> {
+    let life = checked_life(app, wish.expires_in)?;
+    let file = super::find(user, app, id).await?;
+    let now = app.clock.now();
+    if wish.operation == Operation::Put {
+        return sign_put(user, app, &file, now, life).await;
+    }
+    let name = wish.download_name.as_ref().map_or(file.name.as_str(), FileName::as_str);
+    let url = sign_read(app, &file, wish.operation, name, wish.inline, now, life).await?;
+    Ok(Signed { url, upload_id: None })
+}
+
+/// Makes GET URLs for files that were found for one user. The instant of signing is rounded down,
+/// so that for a while the same file gives the same URL and caches work; no URL lives shorter than asked.
+///
+/// # Errors
+/// `Invalid` if the life is out of bounds; `Unavailable`.
+pub async fn sign_for_list(app: &App, files: &[File], expires_in: Option<Duration>) -> Result<Vec<SignedUrl>> {
+    let life = checked_life(app, expires_in)?;
+    let step = (life / 4).clamp(Duration::from_secs(1), Duration::from_secs(3600)).as_secs() as i64;
+    let now = app.clock.now().as_second();
+    let instant = from_micros((now - now.rem_euclid(step)) * 1_000_000);
+    let life = (life + Duration::from_secs(step as u64)).min(app.config.limits.signed_url_max);
+    let mut urls = Vec::with_capacity(files.len());
+    for file in files {
+        urls.push(sign_read(app, file, Operation::Get, &file.name, true, instant, life).await?);
+    }
+    Ok(urls)
+}
+
+async fn sign_read(
+    app: &App,
+    file: &File,
+    operation: Operation,
+    name: &str,
+    inline: bool,
+    now: Timestamp,
+    expires_in: Duration,
+) -> Result<SignedUrl> {
+    let content_type = &file.content.content_type;
+    let disposition = content_disposition(name, inline && is_inline(content_type));
+    let request = SignRequest {
+        operation,
+        key: &file.content.key,
+        now,
+        expires_in,
+        disposition: Some(&disposition),
+        content_type: Some(content_type),
+    };
+    app.store.sign(&request).await
+}
+
+/// A put gets a pending blob of its own, whose lease outlives the URL: a transfer that began in
+/// time may end after it.
+async fn sign_put(user: &User, app: &App, file: &File, now: Timestamp, life: Duration) -> Result<Signed> {
+    let key = Key::random();
+    let request = SignRequest {
+        operation: Operation::Put,
+        key: &key,
+        now,
+        expires_in: life,
+        disposition: None,
+        content_type: None,
+    };
+    let url = app.store.sign(&request).await?;
+    let upload = UploadRow {
+        id: app.clock.new_id(),
+        owner_id: user.id,
+        blob_id: app.clock.new_id(),
+        file_id: file.id,
+        replaces_blob_id: file.blob_id,
+        expires_at: url.expires_at.as_microsecond(),
+        key: key.to_string(),
+        state: "pending".into(),
+    };
+    let lease = life + app.config.uploads.lease;
+    app.db.insert_upload(&upload, lease, now.as_microsecond()).await?;
+    Ok(Signed { url, upload_id: Some(upload.id) })
+}
+
+fn checked_life(app: &App, expires_in: Option<Duration>) -> Result<Duration> {
+    let limits = &app.config.limits;
+    let life = expires_in.unwrap_or(limits.signed_url_default);
+    if life.is_zero() || life > limits.signed_url_max {
+        let detail = format!("from 1 to {} seconds", limits.signed_url_max.as_secs());
+        return Err(Error::invalid("/expires_in", "out_of_range", detail));
+    }
+    Ok(life)
+}
+
+/// The content that a signed URL of ours opens.
+///
+/// # Errors
+/// `NotFound` if it was deleted meanwhile, or its owner was disabled.
+pub async fn content_by_grant(grant: &Grant, app: &App) -> Result<Content> {
+    app.db.content_by_key(grant.key.as_str()).await?.ok_or(Error::NotFound)?.try_into()
+}
+
+/// Takes in the bytes that a signed URL of ours admits.
+///
+/// # Errors
+/// `UploadGone` if the upload is over; `PreconditionFailed` if its bytes have arrived already;
+/// `TooLarge`; what the stream failed with.
+pub async fn receive_by_grant(grant: Grant, app: &Arc<App>, body: Body) -> Result<()> {
+    let limit = app.config.limits.file_size;
+    if body.size.is_some_and(|size| size > limit) {
+        return Err(Error::TooLarge { limit });
+    }
+    if !app.db.admits_bytes(grant.key.as_str()).await? {
+        return Err(Error::UploadGone);
+    }
+    let app = app.clone();
+    detached(async move {
+        let mut size = 0;
+        let bounded: ByteStream = Box::pin(body.stream.and_then(move |chunk| {
+            size += chunk.len() as u64;
+            ready(if size > limit { Err(Error::TooLarge { limit }) } else { Ok(chunk) })
+        }));
+        app.store.put(&grant.key, body.size, bounded, &NoIntent).await.map(drop)
+    })
+    .await
+}
+
+/// Only our own disk is written through our own signed URLs, and it has no multipart uploads.
+struct NoIntent;
+
+#[async_trait::async_trait]
+impl Intent for NoIntent {
+    async fn multipart_opened(&self, _: &str) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Makes the bytes that came through a signed URL the file's content: reads them back, hashes
+/// them, checks their size, and publishes. Doing it twice is the same as once.
+///
+/// # Errors
+/// `NotFound`; `UploadGone` if its time is over; `UploadIncomplete` if there are no bytes yet;
+/// `TooLarge`; `PreconditionFailed` if the file has got other bytes since the URL was made.
+pub async fn complete_upload(user: &User, app: &Arc<App>, id: Uuid) -> Result<File> {
+    let upload = app.db.upload(user.id, id).await?.ok_or(Error::NotFound)?;
+    let keep_until = upload.expires_at + app.config.uploads.lease.as_micros() as i64;
+    if upload.state != "pending" || keep_until <= app.clock.now().as_microsecond() {
+        return Err(Error::UploadGone);
+    }
+    let key: Key = upload.key.parse().map_err(Error::internal)?;
+    let size = app.store.size(&key).await?.ok_or(Error::UploadIncomplete)?;
+    let limit = app.config.limits.file_size;
+    if size > limit {
+        app.db.give_up_blob(upload.blob_id, keep_until).await?;
+        return Err(Error::TooLarge { limit });
+    }
+    let (user, app) = (user.clone(), app.clone());
+    detached(async move {
+        let meter = read_back(&app, &key, size).await?;
+        let mut facts = meter.facts(upload.blob_id, size, None);
+        facts.keep_until = keep_until;
+        let stored = Stored { key, facts };
+        let now = app.clock.now().as_microsecond();
+        let replaced = app.db.replace(user.id, upload.file_id, upload.replaces_blob_id, &stored.facts, now).await;
+        settle(&app, &stored, replaced).await?;
+        super::find(&user, &app, upload.file_id).await
+    })
+    .await
+}
+
+async fn read_back(app: &App, key: &Key, size: u64) -> Result<Meter> {
+    let mut meter = Meter::new(size, None);
+    if size > 0 {
+        let mut stream = app.store.get(key, 0..size).await?;
+        while let Some(chunk) = stream.try_next().await? {
+            meter.take(&chunk)?;
+        }
+    }
+    Ok(meter)
+}

@@ -1,0 +1,80 @@
+//! What bytes are. The client's word is a hint: what can be told from the bytes is.
+
+/// How many of the first bytes are looked at.
+pub(super) const SNIFFED_BYTES: usize = 4096;
+
+/// The content type of a file that begins with `head`.
+pub(super) fn content_type(head: &[u8], hint: Option<&str>) -> String {
+    if let Some(kind) = infer::get(head) {
+        return kind.mime_type().to_owned();
+    }
+    let hint = hint.and_then(|hint| hint.parse::<mime::Mime>().ok()).filter(is_believable);
+    match hint {
+        // A text type is only believed of text.
+        Some(hint) if hint.type_() == mime::TEXT && !is_text(head) => "application/octet-stream".into(),
+        Some(hint) => hint.to_string(),
+        None if is_text(head) && !head.is_empty() => "text/plain; charset=utf-8".into(),
+        None => "application/octet-stream".into(),
+    }
+}
+
+/// A claim that bytes could have proved is not believed when they do not.
+fn is_believable(hint: &mime::Mime) -> bool {
+    let proved = matches!(hint.type_(), mime::IMAGE | mime::AUDIO | mime::VIDEO | mime::FONT)
+        && hint.subtype() != mime::SVG
+        || *hint == mime::APPLICATION_PDF;
+    let says_nothing = *hint == mime::APPLICATION_OCTET_STREAM || *hint == mime::APPLICATION_WWW_FORM_URLENCODED;
+    let is_a_pattern = hint.type_() == mime::STAR || hint.subtype() == mime::STAR;
+    !proved && !says_nothing && !is_a_pattern && hint.type_() != "multipart" && hint.as_ref().len() <= 127
+}
+
+fn is_text(head: &[u8]) -> bool {
+    let valid = match std::str::from_utf8(head) {
+        Ok(_) => true,
+        // The head may end in the middle of a character.
+        Err(error) => error.error_len().is_none() && head.len() >= SNIFFED_BYTES,
+    };
+    valid && !head.iter().any(|byte| *byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r' | 0x0c | 0x1b))
+}
+
+/// Whether a browser may show this type in its place. Nothing that can carry a script is here:
+/// no HTML, no SVG, no XML.
+pub fn is_inline(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    is_picture(essence)
+        || matches!(
+            essence,
+            "application/pdf"
+                | "text/plain"
+                | "audio/mpeg"
+                | "audio/ogg"
+                | "audio/opus"
+                | "audio/x-flac"
+                | "audio/x-wav"
+                | "audio/m4a"
+                | "video/mp4"
+                | "video/webm"
+                | "video/ogg"
+                | "video/x-m4v"
+        )
+}
+
+/// Whether this is a picture that every browser can show.
+pub fn is_picture(content_type: &str) -> bool {
+    matches!(content_type, "image/png" | "image/jpeg" | "image/gif" | "image/webp" | "image/avif")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::content_type;
+
+    #[test]
+    fn bytes_are_believed_before_words() {
+        let png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
+        assert_eq!(content_type(png, Some("text/html")), "image/png");
+        assert_eq!(content_type(b"hello", Some("image/png")), "text/plain; charset=utf-8");
+        assert_eq!(content_type(b"{}", Some("application/json")), "application/json");
+        assert_eq!(content_type(b"\0\x01\x02", Some("text/csv")), "application/octet-stream");
+        assert_eq!(content_type(b"", None), "application/octet-stream");
+    }
+}

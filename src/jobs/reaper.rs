@@ -1,0 +1,107 @@
+//! The reaper: the only one who takes bytes away, and only those whose row says so and whose lease
+//! is over. It runs on one server at a time.
+
+use std::fmt;
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+
+use crate::app::App;
+use crate::db::DoomedRow;
+use crate::error::{Error, Result};
+
+const DUTY: &str = "reaper";
+/// How long the duty stays with a reaper that falls silent.
+const DUTY_LEASE: Duration = Duration::from_secs(120);
+/// Blobs that are taken away between two renewals of the duty.
+const BATCH: i64 = 200;
+/// Blobs that are taken away at once.
+const CONCURRENCY: usize = 8;
+
+/// What a pass did.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Another server is at it.
+    pub elsewhere: bool,
+    /// Uploads whose writer fell silent.
+    pub lapsed: u64,
+    /// Blobs whose bytes and rows are gone now.
+    pub removed: u64,
+    /// Blobs that the store would not let go of; the next pass tries again.
+    pub failed: u64,
+    /// Sessions, tokens and throttling windows whose time was over.
+    pub expired: u64,
+}
+
+impl Report {
+    pub fn is_idle(&self) -> bool {
+        self.lapsed + self.removed + self.failed == 0
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.elsewhere {
+            return f.write_str("another server is reaping");
+        }
+        let Self { lapsed, removed, failed, expired, .. } = self;
+        write!(
+            f,
+            "{lapsed} abandoned uploads ended, {removed} blobs removed, {failed} not removed, {expired} expired rows deleted"
+        )
+    }
+}
+
+/// Makes one pass over everything that is due.
+///
+/// # Errors
+/// `Unavailable` if the database does not answer. A store that does not answer is in the report.
+pub async fn run_once(app: &App) -> Result<Report> {
+    let holder = app.clock.new_id();
+    if !app.db.take_duty(DUTY, holder, DUTY_LEASE).await? {
+        return Ok(Report { elsewhere: true, ..Report::default() });
+    }
+    let report = reap(app, holder).await;
+    app.db.release_duty(DUTY, holder).await?;
+    report
+}
+
+async fn reap(app: &App, holder: uuid::Uuid) -> Result<Report> {
+    let mut report = Report { lapsed: app.db.lapse_blobs().await?, ..Report::default() };
+    // Blobs that cannot be removed stay first in line, so a pass ends when a batch brings nothing.
+    loop {
+        let doomed = app.db.doomed_blobs(BATCH).await?;
+        let found = doomed.len() as u64;
+        let removed = stream::iter(doomed)
+            .map(|blob| remove(app, blob))
+            .buffer_unordered(CONCURRENCY)
+            .filter(|removed| std::future::ready(*removed))
+            .count()
+            .await as u64;
+        report.removed += removed;
+        report.failed = found - removed;
+        let goes_on = found == BATCH as u64 && removed > 0;
+        if !goes_on || !app.db.take_duty(DUTY, holder, DUTY_LEASE).await? {
+            break;
+        }
+    }
+    let now = app.clock.now().as_microsecond();
+    report.expired = app.db.purge_sessions(now).await? + app.db.purge_throttles(now).await?;
+    Ok(report)
+}
+
+/// Takes away the bytes, and only when they are surely gone the row.
+async fn remove(app: &App, blob: DoomedRow) -> bool {
+    let removed = async {
+        let key = blob.key.parse().map_err(Error::internal)?;
+        app.store.delete(&key, blob.multipart_id.as_deref()).await?;
+        app.db.forget_blob(blob.id).await
+    };
+    match removed.await {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::warn!(key = blob.key, %error, "a blob could not be removed; the next pass tries again");
+            false
+        }
+    }
+}
