@@ -1,0 +1,114 @@
+//! Who is calling: the extractors that turn a cookie or a bearer token into a [`Caller`], and the cookie.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum_extra::extract::CookieJar;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, header};
+
+use crate::app::App;
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::users::{self, Caller, Credential, Secret};
+
+/// Somebody with a live session or API token. Refused with `Unauthorized`.
+#[derive(Debug)]
+pub struct SignedIn(pub Caller);
+
+impl FromRequestParts<Arc<App>> for SignedIn {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self> {
+        let secret = bearer(&parts.headers).or_else(|| cookie(&parts.headers, &app.config));
+        users::authenticate(app, &secret.ok_or(Error::Unauthorized)?).await.map(Self)
+    }
+}
+
+/// Somebody with a live session: what manages an account, so that a leaked API token cannot make
+/// itself a longer life. Refused with `Unauthorized`, and an API token with `SessionRequired`.
+#[derive(Debug)]
+pub struct FromSession(pub Caller);
+
+impl FromRequestParts<Arc<App>> for FromSession {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self> {
+        let SignedIn(caller) = SignedIn::from_request_parts(parts, app).await?;
+        match caller.credential {
+            Credential::Session(_) => Ok(Self(caller)),
+            Credential::Token(_) => Err(Error::SessionRequired),
+        }
+    }
+}
+
+/// The token of `Authorization: Bearer`. Once the scheme is there it counts, even if what follows
+/// is garbage: a cookie must not make up for it. Other schemes may be meant for a proxy.
+fn bearer(headers: &HeaderMap) -> Option<String> {
+    let value = String::from_utf8_lossy(headers.get(header::AUTHORIZATION)?.as_bytes());
+    let (scheme, token) = value.split_once(' ').unwrap_or((&value, ""));
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+}
+
+fn cookie(headers: &HeaderMap, config: &Config) -> Option<String> {
+    CookieJar::from_headers(headers).get(cookie_name(config)).map(|cookie| cookie.value().to_owned())
+}
+
+/// The value of `Set-Cookie` that keeps a browser signed in as long as the session lives.
+pub fn session_cookie(config: &Config, secret: &Secret) -> HeaderValue {
+    set_cookie(config, secret.reveal(), config.auth.session_life.as_secs())
+}
+
+/// The value of `Set-Cookie` that makes a browser forget its session.
+pub fn no_session_cookie(config: &Config) -> HeaderValue {
+    set_cookie(config, "", 0)
+}
+
+fn set_cookie(config: &Config, value: &str, seconds: u64) -> HeaderValue {
+    let (name, secure) = (cookie_name(config), if is_https(config) { "; Secure" } else { "" });
+    let cookie = format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
+    let mut cookie = HeaderValue::try_from(cookie).expect("letters, digits and attributes are a header's value");
+    cookie.set_sensitive(true);
+    cookie
+}
+
+/// Browsers accept the prefix only with `Secure`, so plain http, as on one's own machine, has none.
+fn cookie_name(config: &Config) -> &'static str {
+    if is_https(config) { "__Host-strongroom" } else { "strongroom" }
+}
+
+fn is_https(config: &Config) -> bool {
+    config.public_url.scheme() == "https"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.parse().expect("a name"), HeaderValue::from_static(value))).collect()
+    }
+
+    #[test]
+    fn the_bearer_scheme_is_known_in_any_case_and_no_other_scheme_is() {
+        for (value, token) in [
+            ("Bearer abc", Some("abc")),
+            ("bEARER  abc ", Some("abc")),
+            ("Bearer", Some("")),
+            ("Basic abc", None),
+            ("Bearerabc", None),
+        ] {
+            assert_eq!(bearer(&headers(&[("authorization", value)])).as_deref(), token, "{value}");
+        }
+    }
+
+    #[test]
+    fn the_cookie_has_the_host_prefix_over_https_alone() {
+        let mut config = Config::default();
+        assert_eq!(no_session_cookie(&config), "strongroom=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax");
+        assert_eq!(cookie(&headers(&[("cookie", "a=b; strongroom=c")]), &config).as_deref(), Some("c"));
+        config.public_url = "https://files.example.org".parse().expect("a URL");
+        assert_eq!(no_session_cookie(&config), "__Host-strongroom=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax; Secure");
+        assert_eq!(cookie(&headers(&[("cookie", "strongroom=c")]), &config), None);
+    }
+}

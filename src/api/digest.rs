@@ -1,0 +1,35 @@
+//! Digests that a client announces (RFC 9530).
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use http::HeaderMap;
+
+use crate::error::{Error, Result};
+
+/// The SHA-256 in `Repr-Digest` or `Content-Digest`, if one is announced. Other algorithms are
+/// passed over, as the RFC allows.
+///
+/// # Errors
+/// `Invalid` if a SHA-256 is announced that is none, or two that differ.
+pub fn announced(headers: &HeaderMap) -> Result<Option<Vec<u8>>> {
+    let mut found: Option<Vec<u8>> = None;
+    for name in ["repr-digest", "content-digest"] {
+        for value in headers.get_all(name) {
+            let bad = |detail| Error::invalid(format!("/{name}"), "invalid", detail);
+            let text = value.to_str().map_err(|_| bad("not a dictionary of digests"))?;
+            for member in text.split(',').map(str::trim) {
+                let Some(encoded) = member.strip_prefix("sha-256=") else { continue };
+                let bytes = encoded
+                    .strip_prefix(':')
+                    .and_then(|encoded| encoded.strip_suffix(':'))
+                    .and_then(|encoded| BASE64_STANDARD.decode(encoded).ok())
+                    .filter(|bytes| bytes.len() == 32)
+                    .ok_or_else(|| bad("sha-256 is written sha-256=:<base64 of 32 bytes>:"))?;
+                if found.replace(bytes.clone()).is_some_and(|before| before != bytes) {
+                    return Err(bad("two different digests are announced"));
+                }
+            }
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,222 @@
+//! The one table from what can go wrong to an HTTP answer (RFC 9457 problem details).
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::error::{Error, FieldError};
+
+/// Every code that this API answers with, its status and its title. `code` is the stable contract.
+pub const CODES: &[(&str, u16, &str)] = &[
+    ("malformed", 400, "The request cannot be read"),
+    ("bad_cursor", 400, "The cursor is not from this list"),
+    ("body_incomplete", 400, "The request body broke off"),
+    ("unauthorized", 401, "Sign in first"),
+    ("bad_credentials", 401, "E-mail address or password wrong"),
+    ("forbidden", 403, "Not allowed"),
+    ("cross_site", 403, "Request from another site"),
+    ("session_required", 403, "A session is required"),
+    ("registration_closed", 403, "Registration is closed"),
+    ("bad_signature", 403, "The signature is not valid"),
+    ("url_expired", 403, "The signed URL has expired"),
+    ("not_found", 404, "Not found"),
+    ("method_not_allowed", 405, "Method not allowed"),
+    ("body_stalled", 408, "The request body stalled"),
+    ("email_taken", 409, "E-mail address in use"),
+    ("path_taken", 409, "Path in use"),
+    ("upload_incomplete", 409, "The upload has no bytes yet"),
+    ("upload_gone", 410, "The upload is over"),
+    ("precondition_failed", 412, "Precondition failed"),
+    ("too_large", 413, "Too large"),
+    ("unsupported_media_type", 415, "Type not accepted"),
+    ("range_not_satisfiable", 416, "Range not satisfiable"),
+    ("invalid", 422, "Some values are not acceptable"),
+    ("digest_mismatch", 422, "Digest mismatch"),
+    ("file_missing", 422, "No file in the form"),
+    ("too_many_files", 422, "More than one file in the form"),
+    ("precondition_required", 428, "If-Match required"),
+    ("too_many_attempts", 429, "Too many attempts"),
+    ("internal", 500, "Internal error"),
+    ("unavailable", 503, "Temporarily unavailable"),
+    ("storage_full", 507, "No space left"),
+];
+
+/// When a caller may try again after the database or the store was away.
+const RETRY_WHEN_AWAY: Duration = Duration::from_secs(5);
+
+fn code(error: &Error) -> &'static str {
+    match error {
+        Error::Malformed(_) => "malformed",
+        Error::BadCursor => "bad_cursor",
+        Error::BodyBroken(_) => "body_incomplete",
+        Error::Unauthorized => "unauthorized",
+        Error::BadCredentials => "bad_credentials",
+        Error::Forbidden(_) => "forbidden",
+        Error::CrossSite => "cross_site",
+        Error::SessionRequired => "session_required",
+        Error::RegistrationClosed => "registration_closed",
+        Error::BadSignature => "bad_signature",
+        Error::UrlExpired => "url_expired",
+        Error::NotFound => "not_found",
+        Error::BodyStalled => "body_stalled",
+        Error::EmailTaken => "email_taken",
+        Error::PathTaken => "path_taken",
+        Error::UploadIncomplete => "upload_incomplete",
+        Error::UploadGone => "upload_gone",
+        Error::PreconditionFailed => "precondition_failed",
+        Error::TooLarge { .. } => "too_large",
+        Error::TypeRefused => "unsupported_media_type",
+        Error::RangeNotSatisfiable { .. } => "range_not_satisfiable",
+        Error::Invalid(_) => "invalid",
+        Error::DigestMismatch => "digest_mismatch",
+        Error::FileMissing => "file_missing",
+        Error::TooManyFiles => "too_many_files",
+        Error::PreconditionRequired => "precondition_required",
+        Error::Throttled { .. } => "too_many_attempts",
+        Error::Internal(_) => "internal",
+        Error::Unavailable { .. } => "unavailable",
+        Error::StorageFull => "storage_full",
+    }
+}
+
+/// An error as people and programs read it (RFC 9457).
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(example = json!({
+    "type": "http://127.0.0.1:3000/errors/not_found", "title": "Not found", "status": 404, "code": "not_found",
+    "detail": "there is no such thing here", "instance": "/v1/files/019ab0c2-7a2e-7c55-b1de-0f5a8b7e4d11",
+    "request_id": "019ab0c2-7b11-7d02-9c0e-5d3a7c1f2e90"
+}))]
+pub struct Problem {
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub title: &'static str,
+    /// The HTTP status, once more.
+    pub status: u16,
+    /// The stable name of this kind of problem.
+    pub code: &'static str,
+    /// A sentence about this very problem.
+    pub detail: String,
+    /// The path of the request.
+    pub instance: String,
+    /// Quote this when you ask the operator.
+    pub request_id: String,
+    /// What was wrong with each value, when the code is `invalid`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldError>,
+}
+
+impl Problem {
+    /// The problem with this code. `type`, `instance` and `request_id` are filled in by
+    /// [`complete`](Self::complete), which knows the request.
+    pub fn new(code: &str, detail: impl Into<String>) -> Self {
+        let &(code, status, title) =
+            CODES.iter().find(|(known, ..)| *known == code).unwrap_or(&("internal", 500, "Internal error"));
+        Self {
+            kind: String::new(),
+            title,
+            status,
+            code,
+            detail: detail.into(),
+            instance: String::new(),
+            request_id: String::new(),
+            errors: Vec::new(),
+        }
+    }
+
+    /// Puts in what only the request knows, and makes the body.
+    pub fn complete(mut self, base: &str, instance: &str, request_id: &str) -> (HeaderValue, String) {
+        self.kind = format!("{base}/errors/{}", self.code);
+        self.instance = instance.to_owned();
+        self.request_id = request_id.to_owned();
+        let body = serde_json::to_string(&self).unwrap_or_default();
+        (HeaderValue::from_static("application/problem+json"), body)
+    }
+}
+
+impl From<&Error> for Problem {
+    fn from(error: &Error) -> Self {
+        let mut problem = Problem::new(code(error), error.to_string());
+        if let Error::Invalid(errors) = error {
+            problem.errors.clone_from(errors);
+        }
+        problem
+    }
+}
+
+impl IntoResponse for Problem {
+    /// The body is written by the middleware `requests`, which finds the problem in the extensions.
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(&self)).into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        log(&self);
+        let mut response = Problem::from(&self).into_response();
+        if let Some((name, value)) = header_of(&self) {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+}
+
+/// The header that belongs to a status.
+fn header_of(error: &Error) -> Option<(HeaderName, HeaderValue)> {
+    // Rounded up: who comes back on time is not sent away again.
+    let seconds = |time: Duration| HeaderValue::from(time.as_secs() + u64::from(time.subsec_nanos() > 0));
+    Some(match error {
+        Error::Unauthorized | Error::BadCredentials => {
+            (header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"strongroom\""))
+        }
+        Error::RangeNotSatisfiable { size } => {
+            (header::CONTENT_RANGE, HeaderValue::from_str(&format!("bytes */{size}")).ok()?)
+        }
+        Error::Throttled { retry_after } => (header::RETRY_AFTER, seconds(*retry_after)),
+        Error::Unavailable { .. } => (header::RETRY_AFTER, seconds(RETRY_WHEN_AWAY)),
+        // The rest of the body is not read, so the connection cannot be used again.
+        Error::TooLarge { .. } | Error::BodyStalled | Error::BodyBroken(_) => {
+            (header::CONNECTION, HeaderValue::from_static("close"))
+        }
+        _ => return None,
+    })
+}
+
+/// What is our fault is logged here, once, with its cause; the caller sees neither.
+pub fn log(error: &Error) {
+    match error {
+        Error::Internal(cause) => tracing::error!(cause = %chain(cause.as_ref()), "request failed"),
+        Error::Unavailable { what, source } => {
+            tracing::warn!(what, cause = %chain(source.as_ref()), "temporarily unavailable");
+        }
+        Error::StorageFull => tracing::error!("no space left"),
+        _ => {}
+    }
+}
+
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_of_an_error_stands_in_the_table() {
+        for (known, status, _) in CODES {
+            assert!(StatusCode::from_u16(*status).is_ok(), "{known}");
+        }
+        let samples = [Error::Unauthorized, Error::StorageFull, Error::TooLarge { limit: 1 }, Error::BadSignature];
+        for error in samples {
+            assert!(CODES.iter().any(|(known, ..)| *known == code(&error)), "{error}");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! What handlers ask of a request: JSON, query and path, each refused with a problem, never with plain text.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
+use futures_util::TryStreamExt;
+use garde::Validate;
+use http::request::Parts;
+use http::{HeaderMap, header};
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use super::body;
+use crate::app::App;
+use crate::error::{Error, FieldError, Result};
+
+/// A JSON body, read and validated.
+pub struct Json<T>(pub T);
+
+impl<T> FromRequest<Arc<App>> for Json<T>
+where
+    T: DeserializeOwned + Validate<Context = ()>,
+{
+    type Rejection = Error;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self> {
+        if !is_json(request.headers()) {
+            return Err(Error::TypeRefused);
+        }
+        let bytes = read_whole(request, app).await?;
+        let mut json = serde_json::Deserializer::from_slice(&bytes);
+        let value: T = serde_path_to_error::deserialize(&mut json).map_err(|error| match error.inner().classify() {
+            serde_json::error::Category::Data => {
+                Error::invalid(pointer(&error.path().to_string()), "invalid", error.inner().to_string())
+            }
+            _ => Error::Malformed(format!("the body is not JSON: {}", error.inner())),
+        })?;
+        json.end().map_err(|error| Error::Malformed(format!("the body is not JSON: {error}")))?;
+        validate(&value)?;
+        Ok(Self(value))
+    }
+}
+
+/// Reads a small body, bounded by the limit for JSON.
+async fn read_whole(request: Request, app: &App) -> Result<Vec<u8>> {
+    let limit = app.config.limits.json_body;
+    let mut stream = body::stream(request.into_body(), app.config.uploads.stall_timeout);
+    let mut bytes = Vec::new();
+    while let Some(chunk) = stream.try_next().await? {
+        if bytes.len() + chunk.len() > limit {
+            return Err(Error::TooLarge { limit: limit as u64 });
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let Some(Ok(mime)) = content_type.map(str::parse::<mime::Mime>) else { return false };
+    mime.type_() == "application" && (mime.subtype() == "json" || mime.suffix().is_some_and(|suffix| suffix == "json"))
+}
+
+/// Checks a value's own rules.
+///
+/// # Errors
+/// `Invalid` with every value that breaks its rule.
+pub fn validate<T: Validate<Context = ()>>(value: &T) -> Result<()> {
+    value.validate().map_err(|report| {
+        let errors = report.iter().map(|(path, error)| FieldError {
+            pointer: pointer(&path.to_string()),
+            code: "invalid".into(),
+            detail: error.to_string(),
+        });
+        Error::Invalid(errors.collect())
+    })
+}
+
+/// `ids[2].name` as a JSON pointer (RFC 6901).
+fn pointer(path: &str) -> String {
+    if path.is_empty() || path == "." {
+        return String::new();
+    }
+    format!("/{}", path.replace("].", "/").replace(['.', '['], "/").replace(']', ""))
+}
+
+/// The parameters after the `?`.
+pub struct Query<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequestParts<Arc<App>> for Query<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self> {
+        let pairs = url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
+        let deserializer = serde_urlencoded::Deserializer::new(pairs);
+        let value = serde_path_to_error::deserialize(deserializer).map_err(|error| {
+            Error::invalid(pointer(&error.path().to_string()), "invalid", error.inner().to_string())
+        })?;
+        Ok(Self(value))
+    }
+}
+
+/// The id in the path. What is no id belongs to nothing, so it is `NotFound`.
+pub struct Id(pub Uuid);
+
+impl FromRequestParts<Arc<App>> for Id {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<App>) -> Result<Self> {
+        let params = RawPathParams::from_request_parts(parts, state).await.map_err(|_| Error::NotFound)?;
+        let id = params.iter().next().and_then(|(_, value)| Uuid::try_parse(value).ok());
+        id.map(Self).ok_or(Error::NotFound)
+    }
+}

@@ -1,0 +1,88 @@
+//! One's own account.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use garde::Validate;
+use secrecy::SecretString;
+use serde::{Deserialize, Deserializer};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::auth::{FromSession, SignedIn};
+use super::extract::Json;
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::users::{self, AccountChange, PasswordChange, User};
+
+pub fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(read, update))
+}
+
+/// What shall be different about your account; what is absent stays.
+#[derive(Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+#[schema(example = json!({"name": "Rosalind Quimby-Hale"}))]
+struct AccountPatch {
+    /// 1 to 100 characters, none of them control characters.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    name: Option<String>,
+    /// A new password; `current_password` has to come with it.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = String, format = Password, min_length = 8, max_length = 1024, required = false)]
+    password: Option<SecretString>,
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = String, format = Password, required = false)]
+    current_password: Option<SecretString>,
+}
+
+/// Nothing of an account can be taken away, so null is not the same as absent (RFC 7396).
+fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+/// Read your account
+#[utoipa::path(
+    get, path = "/v1/me", tag = "me", operation_id = "readMe",
+    responses((status = 200, description = "Your account", body = User)),
+    security(("bearer" = []), ("cookie" = [])),
+    extensions(("x-problem-codes" = json!(["unauthorized"])))
+)]
+async fn read(SignedIn(caller): SignedIn) -> axum::Json<User> {
+    axum::Json(caller.user)
+}
+
+/// Change your name or password
+///
+/// A merge patch (RFC 7396). A new password ends every session but the one that asks; API tokens stay.
+#[utoipa::path(
+    patch, path = "/v1/me", tag = "me", operation_id = "updateMe",
+    request_body(content((AccountPatch = "application/merge-patch+json"), (AccountPatch = "application/json"))),
+    responses((status = 200, description = "Your account as it is now", body = User)),
+    security(("bearer" = []), ("cookie" = [])),
+    extensions(("x-problem-codes" = json!([
+        "malformed", "body_incomplete", "unauthorized", "cross_site", "session_required", "body_stalled", "too_large",
+        "unsupported_media_type", "invalid", "too_many_attempts"
+    ])))
+)]
+async fn update(
+    State(app): State<Arc<App>>,
+    FromSession(caller): FromSession,
+    Json(body): Json<AccountPatch>,
+) -> Result<axum::Json<User>> {
+    let password = match (body.password, body.current_password) {
+        (Some(new), Some(current)) => Some(PasswordChange { current, new }),
+        (Some(_), None) => {
+            return Err(Error::invalid("/current_password", "required", "send the current password too"));
+        }
+        (None, Some(_)) => {
+            return Err(Error::invalid("/password", "required", "send the new password too"));
+        }
+        (None, None) => None,
+    };
+    let user = users::update_me(&app, &caller, AccountChange { name: body.name, password }).await?;
+    Ok(axum::Json(user))
+}

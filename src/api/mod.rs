@@ -1,0 +1,120 @@
+//! The HTTP doors. Handlers translate: a request, one call into `files/` or `users/`, an answer.
+//! Every route and the layers around them are in this file.
+
+mod auth;
+mod avatars;
+mod batch;
+mod body;
+mod content;
+mod digest;
+mod error;
+mod extract;
+mod files;
+mod form;
+mod health;
+mod me;
+mod openapi;
+mod origin;
+mod requests;
+mod session;
+mod signed;
+mod tokens;
+
+use std::future::Future;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, OnceLock};
+
+use axum::Router;
+use axum::middleware;
+use axum::response::{IntoResponse, Response};
+use axum_server::Handle;
+use axum_server::accept::NoDelayAcceptor;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
+use hyper_util::rt::TokioTimer;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::csrf::{CsrfLayer, ProtectionError};
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::app::App;
+use crate::error::{Error, Result};
+
+/// Every route.
+fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::with_openapi(openapi::Base::openapi())
+        .merge(session::routes())
+        .merge(me::routes())
+        .merge(tokens::routes())
+        .merge(avatars::routes())
+        .merge(batch::routes())
+        .merge(files::routes())
+        .merge(signed::routes())
+        .merge(health::routes())
+}
+
+/// The description of every route: OpenAPI 3.1 as JSON.
+pub fn description() -> &'static str {
+    static DESCRIPTION: OnceLock<String> = OnceLock::new();
+    DESCRIPTION.get_or_init(|| {
+        let document = openapi::complete(routes().into_openapi());
+        document.to_pretty_json().unwrap_or_default() + "\n"
+    })
+}
+
+/// The routes, with what stands around every request. The outermost layer comes last.
+pub fn router(app: &Arc<App>) -> Router {
+    let cross_site = cross_site_layer(app);
+    routes()
+        .split_for_parts()
+        .0
+        .fallback(|| async { Error::NotFound })
+        .layer(cross_site)
+        .layer(CatchPanicLayer::custom(requests::panicked))
+        .layer(middleware::from_fn_with_state(app.clone(), requests::observe))
+        .with_state(app.clone())
+}
+
+/// Requests that change something and come from another site's page are refused (Sec-Fetch-Site
+/// and Origin). Signed URLs bring their own proof and may be used from anywhere.
+fn cross_site_layer(app: &App) -> CsrfLayer<impl Fn(ProtectionError) -> Response + Clone + use<>> {
+    let layer = CsrfLayer::new().with_insecure_bypass(|_, uri| uri.path().starts_with(signed::SIGNED_PREFIX));
+    let origin = app.config.public_url.origin().ascii_serialization();
+    let layer = layer.clone().add_trusted_origin(origin).unwrap_or(layer);
+    layer.with_rejection_response(|_| Error::CrossSite.into_response())
+}
+
+/// Serves until `shutdown` resolves, then lets transfers go on up to the deadline of the settings.
+///
+/// # Errors
+/// `Malformed` if the certificate cannot be read; `Internal` if the listener fails.
+pub async fn serve(
+    app: Arc<App>,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<()> {
+    listener.set_nonblocking(true).map_err(Error::internal)?;
+    let handle = Handle::new();
+    tokio::spawn({
+        let (handle, deadline) = (handle.clone(), app.config.shutdown_deadline);
+        async move {
+            shutdown.await;
+            handle.graceful_shutdown(Some(deadline));
+        }
+    });
+    let service = router(&app).into_make_service_with_connect_info::<SocketAddr>();
+    let header_timeout = app.config.header_timeout;
+    // Without NODELAY, small answers wait for the peer's delayed acknowledgement.
+    let mut server = axum_server::from_tcp(listener).map_err(Error::internal)?.handle(handle).acceptor(NoDelayAcceptor);
+    server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(header_timeout);
+    server.http_builder().http2().timer(TokioTimer::new()).keep_alive_interval(Some(header_timeout));
+    match &app.config.tls {
+        None => server.serve(service).await,
+        Some(tls) => {
+            let config = RustlsConfig::from_pem_file(&tls.certificate, &tls.key)
+                .await
+                .map_err(|error| Error::Malformed(format!("STRONGROOM_TLS_CERT, STRONGROOM_TLS_KEY: {error}")))?;
+            server.map(|plain| RustlsAcceptor::new(config).acceptor(plain)).serve(service).await
+        }
+    }
+    .map_err(Error::internal)
+}

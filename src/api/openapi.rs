@@ -1,0 +1,94 @@
+//! The description of this API (OpenAPI 3.1), gathered from the handlers.
+//!
+//! A handler names its problem codes in the extension `x-problem-codes`; the statuses and titles
+//! come from the one table in `error.rs`, so they cannot disagree with what is answered.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use utoipa::OpenApi;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, ResponseBuilder};
+
+use super::error::{CODES, Problem};
+use crate::error::FieldError;
+
+/// What no handler says by itself.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Strongroom",
+        description = "Private files for apps and people. Every file belongs to one owner; to anybody else it does not exist.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+        contact()
+    ),
+    components(schemas(Problem, FieldError)),
+    tags(
+        (name = "auth", description = "Register, sign in, sign out"),
+        (name = "me", description = "Your account, sessions and API tokens"),
+        (name = "files", description = "Upload, list, read, change and delete files"),
+        (name = "avatars", description = "Pictures of people, public"),
+        (name = "operations", description = "For those who run the server")
+    )
+)]
+pub struct Base;
+
+/// Problem codes that any operation may answer with.
+const EVERYWHERE: &[&str] = &["internal", "unavailable"];
+
+/// Adds what is derived: problem responses, security schemes.
+pub fn complete(mut document: Document) -> Document {
+    let components = document.components.get_or_insert_default();
+    components
+        .add_security_scheme("bearer", SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build()));
+    components
+        .add_security_scheme("cookie", SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new("__Host-strongroom"))));
+    for item in document.paths.paths.values_mut() {
+        let operations =
+            [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete, &mut item.head];
+        for operation in operations.into_iter().flatten() {
+            add_problems(operation);
+        }
+    }
+    document
+}
+
+fn add_problems(operation: &mut Operation) {
+    let named = operation.extensions.as_ref().and_then(|extensions| extensions.get("x-problem-codes"));
+    let mut codes: Vec<String> = named.and_then(|codes| serde_json::from_value(codes.clone()).ok()).unwrap_or_default();
+    codes.extend(EVERYWHERE.iter().map(|code| (*code).to_owned()));
+
+    let mut by_status: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
+    for code in &codes {
+        let (known, status, _) = CODES
+            .iter()
+            .find(|(known, ..)| known == code)
+            .unwrap_or_else(|| panic!("{code} is in no row of the table of problems"));
+        by_status.entry(*status).or_default().push(known);
+    }
+    for (status, codes) in by_status {
+        let content = ContentBuilder::new()
+            .schema(Some(Ref::from_schema_name("Problem")))
+            .example(Some(example(codes[0])))
+            .build();
+        let response = ResponseBuilder::new()
+            .description(codes.iter().map(|code| format!("`{code}`")).collect::<Vec<_>>().join(", "))
+            .content("application/problem+json", content)
+            .build();
+        operation.responses.responses.insert(status.to_string(), response.into());
+    }
+}
+
+fn example(code: &str) -> serde_json::Value {
+    let (code, status, title) = CODES.iter().find(|(known, ..)| *known == code).expect("a code of the table");
+    json!({
+        "type": format!("http://127.0.0.1:3000/errors/{code}"),
+        "title": title,
+        "status": status,
+        "code": code,
+        "detail": title,
+        "instance": "/v1/files",
+        "request_id": "019ab0c2-7b11-7d02-9c0e-5d3a7c1f2e90"
+    })
+}
