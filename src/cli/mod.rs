@@ -1,0 +1,224 @@
+//! The command line: parses, runs one command, and turns every failure into one line and a status.
+
+mod reap;
+mod serve;
+mod users;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use crate::app::App;
+use crate::clock::Clock;
+use crate::config::{Config, ConfigError, Settings};
+use crate::error::Error;
+use crate::logs;
+
+/// Private files for apps and people, kept in your own bucket or on your own disk.
+///
+/// Without a command, the server starts. Every setting can be given as a flag, as an environment
+/// variable or in a TOML file; flags win over variables, and variables over the file.
+#[derive(Debug, Parser)]
+#[command(name = "strongroom", version, arg_required_else_help = false)]
+struct Options {
+    /// A TOML file with settings; strongroom.toml is read if it exists [env: STRONGROOM_CONFIG]
+    #[arg(long, value_name = "PATH", global = true)]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Start the server (what happens without a command)
+    Serve,
+    /// Manage the accounts
+    #[command(subcommand)]
+    User(users::Command),
+    /// Clear once what broken uploads and deleted files left, and tell what was done
+    Reap,
+    /// Print the settings in force, without secrets
+    Config {
+        /// Print a file with every setting at its default instead
+        #[arg(long)]
+        example: bool,
+    },
+}
+
+/// Why a command failed, in one line.
+#[derive(Debug)]
+enum Failure {
+    /// The command line or a setting is wrong: status 2.
+    Usage(String),
+    /// It was understood, but could not be done: status 1.
+    Runtime(String),
+}
+
+/// Runs the program; the whole of `main`.
+pub fn main() -> ExitCode {
+    // rustls has no provider of its own here, and panics at the first connection without one. It
+    // can only be there already if somebody else's main runs us.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let options = match Options::try_parse() {
+        Ok(options) => options,
+        Err(error) => return misunderstood(&error),
+    };
+    match run(options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Usage(why)) => complain(&why, 2),
+        Err(Failure::Runtime(why)) => complain(&why, 1),
+    }
+}
+
+fn run(options: Options) -> Result<(), Failure> {
+    if let Some(Command::Config { example: true }) = options.command {
+        return print(&crate::config::example());
+    }
+    let settings = Settings::load(options.settings, options.config, |name| std::env::var_os(name))?;
+    if let Some(Command::Config { .. }) = options.command {
+        return print(&settings.in_force()?);
+    }
+    let config = settings.resolve()?;
+    logs::start(&config);
+    let runtime = tokio::runtime::Runtime::new().map_err(Failure::runtime)?;
+    let result = runtime.block_on(async {
+        match options.command {
+            None | Some(Command::Serve) => serve::run(config).await,
+            Some(Command::User(command)) => with_app(config, async |app| users::run(app, command).await).await,
+            Some(Command::Reap) => with_app(config, async |app| reap::run(app).await).await,
+            Some(Command::Config { .. }) => Ok(()),
+        }
+    });
+    // Whatever still runs was told to stop and did not; the process does not wait for it.
+    runtime.shutdown_background();
+    result
+}
+
+/// Opens the app for one command, and closes the database after it however it ended.
+async fn with_app(config: Config, command: impl AsyncFnOnce(&Arc<App>) -> Result<(), Failure>) -> Result<(), Failure> {
+    let app = App::open(config, Clock::default()).await?;
+    let result = command(&app).await;
+    app.db.close().await;
+    result
+}
+
+/// Writes an answer. That nobody reads on, as behind `| head`, is no failure.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::runtime(error)),
+        _ => Ok(()),
+    }
+}
+
+fn complain(why: &str, status: u8) -> ExitCode {
+    eprintln!("strongroom: {why}");
+    ExitCode::from(status)
+}
+
+/// What clap has to say: help and the version as they are, everything else in one line.
+fn misunderstood(error: &clap::Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = error.print();
+            ExitCode::from(error.exit_code() as u8)
+        }
+        _ => complain(&one_line(&error.to_string()), 2),
+    }
+}
+
+/// clap's complaint without its usage: what is wrong, and a tip if there is one.
+fn one_line(complaint: &str) -> String {
+    let complaint = complaint.strip_prefix("error: ").unwrap_or(complaint);
+    let paragraphs =
+        complaint.split("\n\n").take_while(|part| !part.starts_with("Usage:") && !part.starts_with("For more"));
+    let words: Vec<String> = paragraphs.map(|part| part.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    format!("{} (see strongroom --help)", words.join("; "))
+}
+
+impl Failure {
+    fn runtime(error: impl std::error::Error) -> Self {
+        let mut why = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            why = format!("{why}: {cause}");
+            source = cause.source();
+        }
+        Failure::Runtime(why.replace(['\n', '\r'], " "))
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Failure::Usage(error.to_string())
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match &error {
+            Error::Invalid(fields) => {
+                let fields: Vec<_> = fields
+                    .iter()
+                    .map(|field| format!("{}: {}", field.pointer.trim_start_matches('/'), field.detail))
+                    .collect();
+                Failure::Usage(fields.join("; "))
+            }
+            Error::Internal(cause) => Failure::runtime(&**cause),
+            _ => Failure::runtime(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Options::command().debug_assert();
+    }
+
+    #[test]
+    fn a_complaint_is_one_line_without_values() {
+        for (arguments, line) in [
+            (
+                vec!["--secert-key", "hunter2"],
+                "unexpected argument '--secert-key' found; tip: a similar argument exists: '--secret-key' (see strongroom --help)",
+            ),
+            (
+                vec!["--secert-key=hunter2"],
+                "unexpected argument '--secert-key' found; tip: a similar argument exists: '--secret-key' (see strongroom --help)",
+            ),
+            (
+                vec!["user", "add"],
+                "the following required arguments were not provided: <EMAIL> (see strongroom --help)",
+            ),
+            (
+                vec!["--listen"],
+                "a value is required for '--listen <ADDRESS>' but none was supplied (see strongroom --help)",
+            ),
+        ] {
+            let error = Options::try_parse_from([&["strongroom"], &arguments[..]].concat()).unwrap_err();
+            assert_eq!(one_line(&error.to_string()), line);
+        }
+    }
+
+    #[test]
+    fn flags_count_before_and_after_the_command() {
+        for arguments in
+            [["strongroom", "--log-format=json", "user", "list"], ["strongroom", "user", "list", "--log-format=json"]]
+        {
+            let options = Options::try_parse_from(arguments).unwrap();
+            assert_eq!(options.settings.resolve().unwrap().log_format, crate::config::LogFormat::Json);
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! `strongroom reap`: one pass of the reaper, by hand.
+
+use super::{Failure, print};
+use crate::app::App;
+use crate::jobs::reaper;
+
+pub(super) async fn run(app: &App) -> Result<(), Failure> {
+    let report = reaper::run_once(app).await?;
+    print(&format!("{report}\n"))
+}

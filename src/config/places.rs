@@ -1,0 +1,116 @@
+//! Where rows and bytes lie: the database, the folder, the bucket.
+
+use std::path::{Path, PathBuf};
+
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use super::value::{ConfigError, Given};
+use super::{Encryption, S3Config, S3Credentials, Settings, StoreConfig};
+
+/// What a path in a URL cannot have as it is.
+const NOT_IN_A_URL: &AsciiSet = &CONTROLS.add(b' ').add(b'%').add(b'?').add(b'#');
+
+pub(super) fn database_url(given: &Given<'_>) -> Result<SecretString, ConfigError> {
+    let url = given.required("a URL such as sqlite:strongroom.db or postgres://user:password@host/name", |text| {
+        let postgres = text.starts_with("postgres://") || text.starts_with("postgresql://");
+        let sqlite = text.strip_prefix("sqlite:").is_some_and(|file| !file.trim_start_matches('/').is_empty());
+        (sqlite || postgres && text.parse::<Url>().is_ok()).then(|| SecretString::from(text))
+    })?;
+    if [":memory:", "mode=memory"].iter().any(|memory| url.expose_secret().contains(memory)) {
+        return Err(given.refuse("a database in memory would lose the rows and leave their files"));
+    }
+    Ok(url)
+}
+
+pub(super) fn store(settings: &Settings) -> Result<StoreConfig, ConfigError> {
+    let given = settings.store_url();
+    if given.text().is_some_and(|text| text.contains('@') && !text.starts_with("file:")) {
+        return Err(given.refuse("credentials are not accepted here; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"));
+    }
+    let expected = "a place such as file:///srv/files, file:files or s3://bucket/prefix";
+    match given.text() {
+        Some(text) if text.starts_with("s3://") => {
+            let (bucket, prefix) = given.required(expected, bucket_and_prefix)?;
+            Ok(StoreConfig::S3(s3(settings, bucket, prefix)?))
+        }
+        _ => Ok(StoreConfig::Disk { root: given.required(expected, folder)? }),
+    }
+}
+
+/// `file:///absolute` or `file:relative`.
+fn folder(text: &str) -> Option<PathBuf> {
+    let rest = text.strip_prefix("file:")?;
+    let rest = match rest.strip_prefix("//") {
+        // What stands between the slashes would be a host, and another machine's folder is none of ours.
+        Some(absolute) => Some(absolute).filter(|path| path.starts_with('/'))?,
+        None => rest,
+    };
+    if rest.contains(['?', '#']) {
+        return None;
+    }
+    path(&percent_decode_str(rest).decode_utf8().ok()?)
+}
+
+fn bucket_and_prefix(text: &str) -> Option<(String, String)> {
+    let rest = text.strip_prefix("s3://")?;
+    let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+    let is_plain = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    // Object stores differ in what they make of other characters, of empty segments and of dots.
+    let is_segment = |segment: &str| !["", ".", ".."].contains(&segment) && is_plain(segment);
+    let accepted = bucket.len() >= 3 && is_plain(bucket) && (prefix.is_empty() || prefix.split('/').all(is_segment));
+    accepted.then(|| (bucket.to_owned(), prefix.to_owned()))
+}
+
+fn s3(settings: &Settings, bucket: String, prefix: String) -> Result<S3Config, ConfigError> {
+    Ok(S3Config {
+        bucket,
+        prefix,
+        region: settings.aws_region().required("the region of the bucket, such as eu-central-1", |text| {
+            text.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)).then(|| text.to_owned())
+        })?,
+        credentials: credentials(settings)?,
+        endpoint: settings.aws_endpoint_url_s3().base_url()?,
+        public_endpoint: settings.s3_public_endpoint().base_url()?,
+        path_style: settings.s3_path_style().choice(&[("true", true), ("false", false)])?,
+        encryption: encryption(settings)?,
+    })
+}
+
+fn credentials(settings: &Settings) -> Result<Option<S3Credentials>, ConfigError> {
+    let [id, secret, session] =
+        [settings.aws_access_key_id(), settings.aws_secret_access_key(), settings.aws_session_token()];
+    match (id.text(), secret.text()) {
+        (Some(id), Some(secret)) => Ok(Some(S3Credentials {
+            access_key_id: id.to_owned(),
+            secret_access_key: secret.into(),
+            session_token: session.text().map(SecretString::from),
+        })),
+        (Some(_), None) => Err(secret.refuse("must be set, as AWS_ACCESS_KEY_ID is")),
+        (None, Some(_)) => Err(id.refuse("must be set, as AWS_SECRET_ACCESS_KEY is")),
+        (None, None) if session.is_set() => Err(id.refuse("must be set, as AWS_SESSION_TOKEN is")),
+        (None, None) => Ok(None),
+    }
+}
+
+fn encryption(settings: &Settings) -> Result<Option<Encryption>, ConfigError> {
+    let key = settings.s3_kms_key_id();
+    let kms = Encryption::Kms { key_id: key.text().map(str::to_owned) };
+    let choices = [("none", None), ("aes256", Some(&Encryption::Aes256)), ("kms", Some(&kms))];
+    let chosen = settings.s3_encryption().choice(&choices)?;
+    if key.is_set() && chosen != Some(&kms) {
+        return Err(key.refuse("is of no use unless STRONGROOM_S3_ENCRYPTION is kms"));
+    }
+    Ok(chosen.cloned())
+}
+
+pub(super) fn path(text: &str) -> Option<PathBuf> {
+    (!text.is_empty() && !text.contains('\0')).then(|| text.into())
+}
+
+/// A path as the rest of a URL.
+pub(super) fn in_a_url(path: &Path) -> String {
+    utf8_percent_encode(&path.to_string_lossy(), NOT_IN_A_URL).to_string()
+}

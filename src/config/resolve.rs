@@ -1,0 +1,209 @@
+//! From texts to a [`Config`]: what follows from other settings, and what is refused.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use ipnet::IpNet;
+use secrecy::SecretSlice;
+use url::{Host, Url};
+
+use super::places::{database_url, in_a_url, path, store};
+use super::settings::SETTINGS;
+use super::value::{ConfigError, Given};
+use super::{Auth, Config, Limits, LogFormat, Registration, Settings, TlsConfig, Uploads, Via};
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+const GIB: u64 = 1024 * MIB;
+const TIB: u64 = 1024 * GIB;
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// SigV4 signs for no longer than this.
+const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// Browsers keep no cookie for longer.
+const LONGEST_SESSION: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+
+const SHORTEST_SECRET_KEY: usize = 32;
+
+impl Settings {
+    /// Checks everything and gives what the program runs with.
+    ///
+    /// # Errors
+    /// The first setting that cannot be accepted, or that must be chosen and is not.
+    pub fn resolve(self) -> Result<Config, ConfigError> {
+        let settings = self.completed()?;
+        Ok(Config {
+            listen: listen(&settings)?,
+            public_url: settings.public_url().base_url()?.ok_or_else(|| settings.public_url().refuse("must be set"))?,
+            registration: settings
+                .registration()
+                .choice(&[("open", Registration::Open), ("closed", Registration::Closed)])?,
+            data_dir: settings.data_dir().required("a path", path)?,
+            database_url: database_url(&settings.database_url())?,
+            database_connections: settings.database_connections().number(1..=1000)?,
+            store: store(&settings)?,
+            secret_key: secret_key(&settings.secret_key())?,
+            tls: tls(&settings)?,
+            limits: limits(&settings)?,
+            uploads: uploads(&settings)?,
+            auth: auth(&settings)?,
+            download_via: settings.download_via().choice(&[("proxy", Via::Proxy), ("redirect", Via::Redirect)])?,
+            trusted_proxies: networks(&settings.trusted_proxies())?,
+            reap_interval: settings.reap_interval().time(SECOND..=DAY)?,
+            shutdown_deadline: settings.shutdown_deadline().time(SECOND..=HOUR)?,
+            header_timeout: settings.header_timeout().time(SECOND..=HOUR)?,
+            log: settings.log().required("a level such as info, or directives such as info,sqlx=debug", |text| {
+                crate::logs::filter(text).map(|_| text.to_owned())
+            })?,
+            log_format: settings.log_format().choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)])?,
+        })
+    }
+
+    /// Adds every default: those of the table, then those that follow from other settings.
+    ///
+    /// # Errors
+    /// If other machines can connect, and the public URL or the registration is not chosen.
+    pub(super) fn completed(mut self) -> Result<Self, ConfigError> {
+        for setting in SETTINGS {
+            if let Some(default) = setting.default {
+                self = self.or(setting, default);
+            }
+        }
+        let listen = listen(&self)?;
+        self.check_exposure(listen)?;
+        let scheme = if self.tls_cert().is_set() { "https" } else { "http" };
+        let data_dir = self.data_dir().required("a path", path)?;
+        let own_endpoint = self.aws_endpoint_url_s3().is_set();
+
+        let follows = [
+            (self.public_url(), format!("{scheme}://{listen}")),
+            (self.registration(), "open".to_owned()),
+            (self.database_url(), format!("sqlite:{}", in_a_url(&data_dir.join("strongroom.db")))),
+            (self.store_url(), format!("file:{}", in_a_url(&data_dir.join("files")))),
+            (self.s3_path_style(), own_endpoint.to_string()),
+        ]
+        .map(|(given, default)| (given.setting, default));
+        for (setting, default) in follows {
+            self = self.or(setting, default);
+        }
+        if own_endpoint {
+            let region = self.aws_region().setting;
+            self = self.or(region, "us-east-1");
+        }
+        Ok(self)
+    }
+
+    /// As soon as other machines can connect, directly or through a proxy, the defaults for a
+    /// machine of one's own do not do.
+    fn check_exposure(&self, listen: SocketAddr) -> Result<(), ConfigError> {
+        let must_be_chosen = |given: Given<'_>, place: &dyn std::fmt::Display| {
+            let example = given.setting.example;
+            let why = format!("must be chosen, such as {example}: other machines can connect to {place}");
+            if given.is_set() { Ok(()) } else { Err(given.refuse(why)) }
+        };
+        if !listen.ip().to_canonical().is_loopback() {
+            must_be_chosen(self.public_url(), &listen)?;
+            must_be_chosen(self.registration(), &listen)?;
+        }
+        match self.public_url().base_url()? {
+            Some(url) if !is_this_machine(&url) => must_be_chosen(self.registration(), &url),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn is_this_machine(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+fn listen(settings: &Settings) -> Result<SocketAddr, ConfigError> {
+    settings.listen().required("an address such as 127.0.0.1:3000", |text| text.parse().ok())
+}
+
+fn limits(settings: &Settings) -> Result<Limits, ConfigError> {
+    let signed_url_max = settings.signed_url_max().time(SECOND..=WEEK)?;
+    Ok(Limits {
+        file_size: settings.max_file_size().size(1..=64 * TIB)?,
+        avatar_size: settings.max_avatar_size().size(KIB..=GIB)?,
+        json_body: settings.max_json_body().size(KIB..=64 * MIB)?,
+        metadata: settings.max_metadata().size(2..=MIB)?,
+        page: settings.page_limit().number(1..=10_000)?,
+        batch: settings.batch_limit().number(1..=10_000)?,
+        ranges: settings.range_limit().number(1..=100)?,
+        tokens: settings.token_limit().number(1..=100_000)?,
+        signed_url_default: settings.signed_url_default().time(SECOND..=signed_url_max)?,
+        signed_url_max,
+    })
+}
+
+fn uploads(settings: &Settings) -> Result<Uploads, ConfigError> {
+    let part_size = settings.part_size().size(5 * MIB..=5 * GIB)?;
+    Ok(Uploads {
+        // A part is gathered in memory before it is sent.
+        memory: settings.upload_memory().size(part_size..=TIB)?,
+        part_size,
+        part_concurrency: settings.part_concurrency().number(1..=64)?,
+        lease: settings.upload_lease().time(SECOND..=DAY)?,
+        stall_timeout: settings.upload_stall_timeout().time(SECOND..=HOUR)?,
+    })
+}
+
+fn auth(settings: &Settings) -> Result<Auth, ConfigError> {
+    Ok(Auth {
+        session_life: settings.session_life().time(60 * SECOND..=LONGEST_SESSION)?,
+        password_hashers: settings.password_hashers().number(1..=64)?,
+        attempt_window: settings.attempt_window().time(SECOND..=DAY)?,
+        logins_per_account: settings.logins_per_account().number(1..=1_000_000)?,
+        logins_per_address: settings.logins_per_address().number(1..=1_000_000)?,
+        registrations_per_address: settings.registrations_per_address().number(1..=1_000_000)?,
+    })
+}
+
+fn tls(settings: &Settings) -> Result<Option<TlsConfig>, ConfigError> {
+    let [certificate, key] = [settings.tls_cert(), settings.tls_key()];
+    match (certificate.text(), key.text()) {
+        (Some(certificate), Some(key)) => Ok(Some(TlsConfig { certificate: certificate.into(), key: key.into() })),
+        (Some(_), None) => Err(key.refuse("must be set, as STRONGROOM_TLS_CERT is")),
+        (None, Some(_)) => Err(certificate.refuse("must be set, as STRONGROOM_TLS_KEY is")),
+        (None, None) => Ok(None),
+    }
+}
+
+fn secret_key(given: &Given<'_>) -> Result<Option<SecretSlice<u8>>, ConfigError> {
+    given.optional("32 bytes or more in hex or base64; make one with: openssl rand -hex 32", |text| {
+        Some(decoded(text)?).filter(|key| key.len() >= SHORTEST_SECRET_KEY).map(SecretSlice::from)
+    })
+}
+
+/// The bytes of a text in hex, else in base64 of either alphabet, padded or not. A text that is
+/// hex would be base64 too, but of a key that nobody meant.
+fn decoded(text: &str) -> Option<Vec<u8>> {
+    if text.len() % 2 == 0 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect();
+    }
+    let padding = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    [alphabet::STANDARD, alphabet::URL_SAFE]
+        .iter()
+        .find_map(|alphabet| GeneralPurpose::new(alphabet, padding).decode(text).ok())
+}
+
+/// Networks with commas between them; a single address is a network of one.
+fn networks(given: &Given<'_>) -> Result<Vec<IpNet>, ConfigError> {
+    let network = |text: &str| {
+        let text = text.trim();
+        text.parse::<IpNet>().ok().or_else(|| Some(IpNet::from(text.parse::<std::net::IpAddr>().ok()?)))
+    };
+    let networks = given.optional("networks such as 10.0.0.0/8,fd00::/8", |text| {
+        text.split(',').map(|text| network(text).map(|network| network.trunc())).collect()
+    })?;
+    Ok(networks.unwrap_or_default())
+}
