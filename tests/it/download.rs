@@ -1,0 +1,168 @@
+//! Reading bytes: ranges, conditions, HEAD, and how a browser is told to treat them.
+
+use reqwest::Method;
+
+use crate::support::client::{Ask, content};
+use crate::support::{Setup, TestApp, both};
+use crate::upload::noise;
+
+both! {
+    async fn a_download_says_what_it_is(app: TestApp) {
+        let ann = app.person("ann").await;
+        let bytes = noise(100_000);
+        let file = ann.upload("data.bin", bytes.clone()).await;
+        let answer = ann.get(&content(&file)).answer().await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.bytes, bytes);
+        assert_eq!(answer.header("etag"), file["etag"].as_str().unwrap());
+        assert_eq!(answer.header("content-length"), "100000");
+        assert_eq!(answer.header("accept-ranges"), "bytes");
+        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        assert_eq!(answer.header("content-security-policy"), "sandbox; default-src 'none'");
+        assert_eq!(answer.header("cache-control"), "private, no-cache");
+        assert_eq!(answer.header("content-disposition"), "attachment; filename=\"data.bin\"");
+        assert!(answer.header("repr-digest").starts_with("sha-256=:"));
+        assert!(answer.header("last-modified").ends_with("GMT"));
+
+        let head = ann.head(&content(&file)).answer().await;
+        assert_eq!((head.status, head.bytes.len()), (200, 0));
+        for name in ["etag", "content-length", "content-type", "content-disposition", "last-modified", "accept-ranges", "repr-digest"] {
+            assert_eq!(head.header(name), answer.header(name), "{name}");
+        }
+    }
+
+    async fn one_range_gives_its_bytes(app: TestApp) {
+        let ann = app.person("ann").await;
+        let bytes = noise(10_000);
+        let file = ann.upload("data.bin", bytes.clone()).await;
+        for (range, expected) in [
+            ("bytes=0-0", 0..1),
+            ("bytes=100-199", 100..200),
+            ("bytes=9999-", 9999..10_000),
+            ("bytes=-1", 9999..10_000),
+            ("bytes=-99999", 0..10_000),
+            ("bytes=5000-99999", 5000..10_000),
+        ] {
+            let answer = ann.get(&content(&file)).header("range", range).answer().await;
+            assert_eq!(answer.status, 206, "{range}");
+            assert_eq!(answer.bytes, bytes[expected.clone()], "{range}");
+            let shown = format!("bytes {}-{}/10000", expected.start, expected.end - 1);
+            assert_eq!(answer.header("content-range"), shown);
+            assert_eq!(answer.header("content-length"), expected.len().to_string());
+        }
+        for range in ["bytes=10000-", "bytes=-0", "bytes=5-2", "bytes=a", "bytes=", "bytes=0-,0-,0-"] {
+            let answer = ann.get(&content(&file)).header("range", range).answer().await;
+            answer.problem(416, "range_not_satisfiable");
+            assert_eq!(answer.header("content-range"), "bytes */10000", "{range}");
+        }
+        let other_unit = ann.get(&content(&file)).header("range", "lines=1-2").answer().await;
+        assert_eq!((other_unit.status, other_unit.bytes.len()), (200, 10_000));
+        let head = ann.head(&content(&file)).header("range", "bytes=0-0").answer().await;
+        assert_eq!((head.status, head.header("content-length")), (200, "10000"));
+    }
+
+    async fn an_empty_file_has_no_ranges(app: TestApp) {
+        let ann = app.person("ann").await;
+        let file = ann.upload("empty", "").await;
+        let whole = ann.get(&content(&file)).answer().await;
+        assert_eq!((whole.status, whole.header("content-length")), (200, "0"));
+        let range = ann.get(&content(&file)).header("range", "bytes=0-").answer().await;
+        range.problem(416, "range_not_satisfiable");
+        assert_eq!(range.header("content-range"), "bytes */0");
+    }
+
+    async fn several_ranges_come_as_parts(app: TestApp) {
+        let ann = app.person("ann").await;
+        let file = ann.upload("abc.txt", "abcdefghijklmnopqrstuvwxyz").await;
+        let answer = ann.get(&content(&file)).header("range", "bytes=0-1, 24-, -1").answer().await;
+        assert_eq!(answer.status, 206);
+        let content_type = answer.header("content-type").to_owned();
+        let boundary = content_type.strip_prefix("multipart/byteranges; boundary=").expect("a boundary");
+        let part = |range: &str, bytes: &str| {
+            format!("\r\n--{boundary}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Range: bytes {range}/26\r\n\r\n{bytes}")
+        };
+        let expected = part("0-1", "ab") + &part("24-25", "yz") + &part("25-25", "z") + &format!("\r\n--{boundary}--\r\n");
+        assert_eq!(answer.text(), expected);
+        assert_eq!(answer.header("content-length"), expected.len().to_string());
+        let many = (0..11).map(|at| format!("{at}-{at}")).collect::<Vec<_>>().join(",");
+        let too_many = ann.get(&content(&file)).header("range", format!("bytes={many}")).answer().await;
+        too_many.problem(416, "range_not_satisfiable");
+    }
+
+    async fn conditions_are_heeded(app: TestApp) {
+        let ann = app.person("ann").await;
+        let file = ann.upload("a.txt", "some text").await;
+        let etag = file["etag"].as_str().unwrap();
+        let last_modified = ann.head(&content(&file)).answer().await.header("last-modified").to_owned();
+        let (past, future) = ("Mon, 01 Jan 2024 00:00:00 GMT", "Fri, 01 Jan 2100 00:00:00 GMT");
+        let cases = [
+            ("if-none-match", etag, 304),
+            ("if-none-match", "*", 304),
+            ("if-none-match", "\"other\"", 200),
+            ("if-match", etag, 200),
+            ("if-match", "*", 200),
+            ("if-match", "\"other\"", 412),
+            ("if-modified-since", last_modified.as_str(), 304),
+            ("if-modified-since", past, 200),
+            ("if-unmodified-since", past, 412),
+            ("if-unmodified-since", future, 200),
+        ];
+        for (name, value, status) in cases {
+            for method in [Method::GET, Method::HEAD] {
+                let answer = ann.request(method.clone(), &content(&file)).header(name, value).answer().await;
+                assert_eq!(answer.status, status, "{method} {name}: {value}");
+                if status == 304 {
+                    assert_eq!(answer.header("etag"), etag);
+                    assert!(answer.bytes.is_empty());
+                }
+            }
+        }
+        let weak = format!("W/{etag}");
+        for (value, status) in [(etag, 206), (last_modified.as_str(), 206), ("\"other\"", 200), (past, 200), (weak.as_str(), 200)] {
+            let request = ann.get(&content(&file)).header("range", "bytes=0-3").header("if-range", value);
+            assert_eq!(request.answer().await.status, status, "if-range: {value}");
+        }
+    }
+
+    async fn nothing_that_can_carry_a_script_is_shown_in_place(app: TestApp) {
+        let ann = app.person("ann").await;
+        let png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0".to_vec();
+        let cases: [(&str, Vec<u8>, &str, &str); 9] = [
+            ("a.png", png.clone(), "image/png", "inline"),
+            ("a.txt", b"plain words".to_vec(), "text/plain; charset=utf-8", "inline"),
+            ("a.pdf", b"%PDF-1.7\n".to_vec(), "application/pdf", "inline"),
+            ("a.html", b"<!DOCTYPE html><script>alert(1)</script>".to_vec(), "text/html", "attachment"),
+            ("b.png", b"<html><script>alert(1)</script>".to_vec(), "text/html", "attachment"),
+            ("a.svg", b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>".to_vec(), "image/svg+xml", "attachment"),
+            ("a.xml", b"<?xml version='1.0'?><x/>".to_vec(), "text/xml", "attachment"),
+            ("a.js", b"alert(1)".to_vec(), "text/javascript", "attachment"),
+            ("a.swf", b"FWS\x08".to_vec(), "application/x-shockwave-flash", "attachment"),
+        ];
+        for (name, bytes, content_type, disposition) in cases {
+            let hint = content_type.split(';').next().unwrap();
+            let request = ann.post("/v1/files").query(&[("name", name)]).header("content-type", hint).body(bytes);
+            let file = request.answer().await.json();
+            let answer = ann.get(&content(&file)).answer().await;
+            assert!(answer.header("content-disposition").starts_with(disposition), "{name}: {:?}", answer.headers);
+            assert_eq!(answer.header("x-content-type-options"), "nosniff");
+            assert_eq!(answer.header("content-security-policy"), "sandbox; default-src 'none'");
+            let forced = ann.get(&format!("{}?download=1", content(&file))).answer().await;
+            assert!(forced.header("content-disposition").starts_with("attachment"), "{name}");
+        }
+        // A picture's type is proved by its bytes, or not at all.
+        let liar = ann.post("/v1/files?name=liar.png").header("content-type", "image/png").body("<b>hello").answer().await;
+        assert_ne!(liar.json()["content_type"], "image/png");
+    }
+
+    async fn bytes_can_be_had_by_a_redirect(app: TestApp) {
+        let ann = app.person("ann").await;
+        let bytes = noise(50_000);
+        let file = ann.upload("data.bin", bytes.clone()).await;
+        let answer = ann.get(&format!("{}?via=redirect", content(&file))).answer().await;
+        assert_eq!((answer.status, answer.header("cache-control")), (302, "no-store"));
+        let followed = app.stranger().get(answer.header("location")).answer().await;
+        assert_eq!(followed.status, 200);
+        assert_eq!(followed.bytes, bytes);
+        ann.get(&format!("{}?via=pigeon", content(&file))).answer().await.problem(422, "invalid");
+    }
+}

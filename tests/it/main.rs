@@ -1,0 +1,12 @@
+//! Every behaviour, through the front door, on SQLite + disk and on PostgreSQL + S3.
+
+mod database;
+mod download;
+mod names;
+mod openapi;
+mod ownership;
+mod reaper;
+mod rooms;
+mod signed;
+mod support;
+mod upload;

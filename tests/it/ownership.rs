@@ -1,0 +1,197 @@
+//! Whose is it: every route against everybody who might call it. The rows come from the routes
+//! themselves, so that a new route without a row fails here.
+
+use std::collections::BTreeSet;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::client::{Ask, Client, content, path};
+use crate::support::{Setup, TestApp, both};
+
+/// Who may call an operation.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Door {
+    /// Anybody.
+    Open,
+    /// Whoever is signed in, each for themselves.
+    SignedIn,
+    /// As `SignedIn`, but not with an API token.
+    Session,
+    /// The owner of the thing alone; to others it is not there.
+    Owner,
+    /// Whoever has a signature.
+    Signature,
+}
+
+/// One row for each operation of the API.
+const DOORS: &[(&str, &str, Door)] = &[
+    ("POST", "/v1/auth/register", Door::Open),
+    ("POST", "/v1/auth/login", Door::Open),
+    ("POST", "/v1/auth/logout", Door::Session),
+    ("GET", "/v1/me", Door::SignedIn),
+    ("PATCH", "/v1/me", Door::Session),
+    ("GET", "/v1/me/sessions", Door::Session),
+    ("DELETE", "/v1/me/sessions/{id}", Door::Session),
+    ("GET", "/v1/me/tokens", Door::Session),
+    ("POST", "/v1/me/tokens", Door::Session),
+    ("DELETE", "/v1/me/tokens/{id}", Door::Session),
+    ("PUT", "/v1/me/avatar", Door::SignedIn),
+    ("DELETE", "/v1/me/avatar", Door::SignedIn),
+    ("GET", "/v1/users/{id}/avatar", Door::Open),
+    ("HEAD", "/v1/users/{id}/avatar", Door::Open),
+    ("GET", "/v1/files", Door::SignedIn),
+    ("POST", "/v1/files", Door::SignedIn),
+    ("POST", "/v1/files/batch", Door::SignedIn),
+    ("GET", "/v1/files/{id}", Door::Owner),
+    ("PATCH", "/v1/files/{id}", Door::Owner),
+    ("DELETE", "/v1/files/{id}", Door::Owner),
+    ("GET", "/v1/files/{id}/content", Door::Owner),
+    ("HEAD", "/v1/files/{id}/content", Door::Owner),
+    ("PUT", "/v1/files/{id}/content", Door::Owner),
+    ("POST", "/v1/files/{id}/signed-urls", Door::Owner),
+    ("POST", "/v1/uploads/{id}/complete", Door::Owner),
+    ("GET", "/v1/signed/{key}", Door::Signature),
+    ("HEAD", "/v1/signed/{key}", Door::Signature),
+    ("PUT", "/v1/signed/{key}", Door::Signature),
+    ("GET", "/healthz", Door::Open),
+    ("GET", "/readyz", Door::Open),
+    ("GET", "/openapi.json", Door::Open),
+];
+
+#[test]
+fn every_operation_has_a_row() {
+    let description: Value = serde_json::from_str(strongroom::api::description()).unwrap();
+    let mut operations = BTreeSet::new();
+    for (path, item) in description["paths"].as_object().unwrap() {
+        for method in item.as_object().unwrap().keys() {
+            operations.insert((method.to_uppercase(), path.clone()));
+        }
+    }
+    let rows: BTreeSet<_> = DOORS.iter().map(|(method, path, _)| (method.to_string(), path.to_string())).collect();
+    assert_eq!(operations, rows);
+    assert_eq!(rows.len(), DOORS.len(), "a row stands twice");
+}
+
+/// A body that the operation would take from those who may call it.
+fn body(method: &str, path: &str) -> Value {
+    match (method, path) {
+        ("PATCH", "/v1/files/{id}") => json!({"name": "stolen"}),
+        (_, "/v1/files/{id}/signed-urls") => json!({"operation": "get"}),
+        (_, "/v1/files/batch") => json!({"op": "delete", "ids": []}),
+        _ => json!({}),
+    }
+}
+
+fn request(client: &Client, method: &str, path: &str, id: &str) -> reqwest::RequestBuilder {
+    let url = path.replace("{id}", id).replace("{key}", id);
+    let method: Method = method.parse().unwrap();
+    client.request(method.clone(), &url).header("if-match", "*").json(&body(method.as_str(), path))
+}
+
+both! {
+    async fn nobody_but_the_owner_passes_any_door(app: TestApp) {
+        let ann = app.person("ann").await;
+        let file = ann.upload("private.txt", "for my eyes only").await;
+        let upload = ann.sign(&file, "put").await["upload_id"].as_str().unwrap().to_owned();
+        let bob = app.person("bob").await;
+        let carol = app.person("carol").await;
+        strongroom::users::set_disabled(&app.app, "carol@example.org", true).await.unwrap();
+        let garbage = bob.clone().with_token("srs_garbage", &Value::Null);
+        let missing = uuid::Uuid::now_v7().to_string();
+
+        for (method, path, door) in DOORS {
+            let theirs = if path.contains("/uploads/") { upload.as_str() } else { file["id"].as_str().unwrap() };
+            if matches!(door, Door::SignedIn | Door::Session | Door::Owner) {
+                for (who, client) in [("a stranger", app.stranger()), ("a disabled user", carol.clone()), ("garbage", garbage.clone())] {
+                    let answer = request(&client, method, path, theirs).answer().await;
+                    assert_eq!(answer.status, 401, "{who}: {method} {path}");
+                    assert!(answer.header("www-authenticate").starts_with("Bearer"), "{method} {path}");
+                }
+            }
+            if *door == Door::Owner {
+                // Not yours is not there: the two answers are the same but for what names the request.
+                let mut foreign = request(&bob, method, path, theirs).answer().await;
+                let mut absent = request(&bob, method, path, &missing).answer().await;
+                assert_eq!((foreign.status, absent.status), (404, 404), "{method} {path}");
+                for answer in [&mut foreign, &mut absent] {
+                    for name in ["x-request-id", "date"] {
+                        answer.headers.remove(name);
+                    }
+                }
+                assert_eq!(foreign.headers, absent.headers, "{method} {path}");
+                if *method != "HEAD" {
+                    let (mut foreign, mut absent) = (foreign.json(), absent.json());
+                    for problem in [&mut foreign, &mut absent] {
+                        problem["request_id"].take();
+                        problem["instance"].take();
+                    }
+                    assert_eq!(foreign, absent, "{method} {path}");
+                }
+            }
+            if *door == Door::Signature {
+                let answer = request(&ann, method, path, &"0".repeat(32)).answer().await;
+                // On S3 no URL of ours is signed, so that the door is not there at all.
+                assert_eq!(answer.status, if app.setup == Setup::SqliteAndDisk { 403 } else { 404 }, "{method} {path}");
+            }
+        }
+        assert_eq!(ann.download(&file).await, b"for my eyes only");
+    }
+
+    async fn an_api_token_passes_the_doors_to_files_alone(app: TestApp) {
+        let ann = app.person("ann").await;
+        let made = ann.post("/v1/me/tokens").json(&json!({"name": "backup"})).answer().await;
+        assert_eq!(made.status, 201, "{}", made.text());
+        let token = ann.clone().with_token(made.json()["token"].as_str().unwrap(), &Value::Null);
+        let file = token.upload("a.txt", "by a program").await;
+        assert_eq!(ann.download(&file).await, b"by a program");
+        for (method, path, door) in DOORS {
+            if *door == Door::Session {
+                let id = uuid::Uuid::now_v7().to_string();
+                request(&token, method, path, &id).answer().await.problem(403, "session_required");
+            }
+        }
+    }
+
+    async fn conditions_and_ranges_do_not_tell_what_is_there(app: TestApp) {
+        let ann = app.person("ann").await;
+        let bob = app.person("bob").await;
+        let file = ann.upload("private.txt", "for my eyes only").await;
+        let etag = file["etag"].as_str().unwrap();
+        for (name, value) in [("if-none-match", etag), ("if-match", "\"x\""), ("range", "bytes=999999-"), ("range", "bytes=0-0")] {
+            bob.get(&content(&file)).header(name, value).answer().await.problem(404, "not_found");
+        }
+        bob.put(&content(&file)).body("x").answer().await.problem(404, "not_found");
+        bob.patch(&path(&file)).header("if-match", "\"x\"").json(&json!({})).answer().await.problem(404, "not_found");
+        assert_eq!(bob.get("/v1/files?q=private").answer().await.json()["items"], json!([]));
+    }
+
+    async fn an_avatar_is_the_one_thing_that_everybody_sees(app: TestApp) {
+        let ann = app.person("ann").await;
+        let picture = format!("/v1/users/{}/avatar", ann.id);
+        let png = [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0".as_slice(), &crate::upload::noise(10_000)].concat();
+        app.stranger().get(&picture).answer().await.problem(404, "not_found");
+
+        let first = ann.put("/v1/me/avatar").body(png.clone()).answer().await;
+        assert_eq!((first.status, first.header("location")), (201, app.url(&picture).as_str()));
+        let seen = app.stranger().get(&picture).answer().await;
+        assert_eq!((seen.status, seen.header("content-type"), seen.header("cache-control")), (200, "image/png", "public, max-age=300"));
+        assert_eq!(seen.bytes, png);
+        let head = app.stranger().head(&picture).answer().await;
+        assert_eq!((head.status, head.header("etag")), (200, seen.header("etag")));
+
+        let gif = b"GIF89a\x01\0\x01\0\0\0\0;".to_vec();
+        assert_eq!(ann.put("/v1/me/avatar").body(gif.clone()).answer().await.status, 200);
+        assert_eq!(app.stranger().get(&picture).answer().await.bytes, gif);
+        ann.put("/v1/me/avatar").body("<svg onload='alert(1)'/>").answer().await.problem(415, "unsupported_media_type");
+        ann.put("/v1/me/avatar").body("").answer().await.problem(415, "unsupported_media_type");
+        let huge = [png.as_slice(), &vec![0; 5 * 1024 * 1024]].concat();
+        ann.put("/v1/me/avatar").body(huge).answer().await.problem(413, "too_large");
+        app.assert_nothing_but(1).await;
+
+        assert_eq!(ann.delete("/v1/me/avatar").answer().await.status, 204);
+        app.stranger().get(&picture).answer().await.problem(404, "not_found");
+        ann.delete("/v1/me/avatar").answer().await.problem(404, "not_found");
+        app.assert_nothing_but(0).await;
+    }
+}

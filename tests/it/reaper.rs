@@ -1,0 +1,76 @@
+//! What is left behind is cleared away, and nothing else is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use strongroom::store::{Intent, Key};
+
+use crate::support::client::Ask;
+use crate::support::{Setup, TestApp, both};
+use crate::upload::noise;
+
+/// A writer that died: its intent is in the rows, its bytes, or half of them, in the store.
+async fn abandon(app: &TestApp, owner: &str, lease: Duration, size: usize) {
+    let (id, key) = (uuid::Uuid::now_v7(), Key::random());
+    let owner = owner.parse().unwrap();
+    let now = app.app.clock.now().as_microsecond();
+    app.app.db.insert_pending_blob(id, owner, key.as_str(), lease, now).await.unwrap();
+    let bytes = noise(size);
+    let body = Box::pin(futures_util::stream::iter([Ok(bytes.into())]));
+    app.app.store.put(&key, None, body, &Row(app.app.clone(), id)).await.unwrap();
+}
+
+struct Row(Arc<strongroom::app::App>, uuid::Uuid);
+
+#[async_trait::async_trait]
+impl Intent for Row {
+    async fn multipart_opened(&self, upload_id: &str) -> strongroom::error::Result<()> {
+        self.0.db.note_multipart(self.1, upload_id).await.map(drop)
+    }
+}
+
+both! {
+    async fn an_abandoned_upload_is_cleared_once_its_lease_is_over(app: TestApp) {
+        let ann = app.person("ann").await;
+        ann.upload("kept.txt", "kept").await;
+        abandon(&app, &ann.id, Duration::ZERO, 100).await;
+        abandon(&app, &ann.id, Duration::ZERO, 11 * 1024 * 1024).await;
+        abandon(&app, &ann.id, Duration::from_secs(3600), 100).await;
+        assert_eq!(app.blobs_and_objects().await, (4, 4));
+        let report = app.reap().await;
+        assert_eq!((report.lapsed, report.removed, report.failed), (2, 2, 0));
+        assert_eq!(app.blobs_and_objects().await, (2, 2));
+        assert_eq!(app.reap().await.removed, 0);
+    }
+
+    async fn one_reaper_at_a_time_is_enough(app: TestApp) {
+        let ann = app.person("ann").await;
+        for _ in 0..20 {
+            abandon(&app, &ann.id, Duration::ZERO, 10).await;
+        }
+        let reports = futures_util::future::join_all((0..4).map(|_| app.reap())).await;
+        assert_eq!(reports.iter().map(|report| report.removed).sum::<u64>(), 20);
+        app.assert_nothing_but(0).await;
+    }
+
+    async fn a_writer_that_lost_its_lease_publishes_nothing(app: TestApp) {
+        let ann = app.person("ann").await;
+        let (send, receive) = tokio::sync::mpsc::channel::<Result<Vec<u8>, std::io::Error>>(1);
+        let body = reqwest::Body::wrap_stream(futures_util::stream::unfold(receive, |mut receive| async move {
+            receive.recv().await.map(|chunk| (chunk, receive))
+        }));
+        let upload = tokio::spawn(ann.post("/v1/files?name=late.bin").body(body).send());
+        send.send(Ok(noise(1000))).await.unwrap();
+        while app.count("SELECT COUNT(*) FROM blobs").await == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        // As if it had been silent for longer than its lease: the reaper takes its row.
+        app.execute("UPDATE blobs SET lease_until = 1").await;
+        assert_eq!(app.reap().await.lapsed, 1);
+        drop(send);
+        let answer = upload.await.unwrap().unwrap();
+        assert_eq!(answer.status(), 410);
+        assert_eq!(ann.get("/v1/files").answer().await.json()["items"], serde_json::json!([]));
+        app.assert_nothing_but(0).await;
+    }
+}

@@ -1,0 +1,203 @@
+//! Signed URLs: whoever has one may do its one thing until it expires, and nothing else.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+use crate::support::client::{Answer, Ask, Client, content, path};
+use crate::support::{Setup, TestApp, both};
+use crate::upload::noise;
+
+/// Does what a signed URL is for, with the headers that came with it.
+async fn follow(client: &Client, signed: &Value, body: impl Into<reqwest::Body>) -> Answer {
+    let method = signed["method"].as_str().unwrap().parse().unwrap();
+    let mut request = client.request(method, signed["url"].as_str().unwrap()).body(body);
+    for (name, value) in signed["headers"].as_object().unwrap() {
+        request = request.header(name, value.as_str().unwrap());
+    }
+    request.answer().await
+}
+
+async fn complete(client: &Client, signed: &Value) -> Answer {
+    client.post(&format!("/v1/uploads/{}/complete", signed["upload_id"].as_str().unwrap())).answer().await
+}
+
+both! {
+    async fn a_signed_url_reads_without_signing_in(app: TestApp) {
+        let ann = app.person("ann").await;
+        let bytes = noise(100_000);
+        let file = ann.upload("naïve.bin", bytes.clone()).await;
+        let body = json!({"operation": "get", "expires_in": 60, "download_name": "für dich.bin"});
+        let answer = ann.post(&format!("{}/signed-urls", path(&file))).json(&body).answer().await;
+        assert_eq!(answer.status, 201);
+        let signed = answer.json();
+        assert_eq!(signed["method"], "GET");
+        let got = follow(&app.stranger(), &signed, "").await;
+        assert_eq!(got.status, 200);
+        assert_eq!(got.bytes, bytes);
+        assert_eq!(got.header("content-disposition"), "attachment; filename=\"f_r dich.bin\"; filename*=UTF-8''f%C3%BCr%20dich.bin");
+        let part = app.stranger().get(signed["url"].as_str().unwrap()).header("range", "bytes=10-19").answer().await;
+        assert_eq!((part.status, part.bytes.as_slice()), (206, &bytes[10..20]));
+
+        let head = follow(&app.stranger(), &ann.sign(&file, "head").await, "").await;
+        assert_eq!((head.status, head.header("content-length")), (200, "100000"));
+    }
+
+    async fn a_signed_url_does_nothing_else(app: TestApp) {
+        let ann = app.person("ann").await;
+        let file = ann.upload("a.txt", "mine").await;
+        let other = ann.upload("b.txt", "also mine").await;
+        let (signed, of_other) = (ann.sign(&file, "get").await, ann.sign(&other, "get").await);
+        let (url, other_url) = (signed["url"].as_str().unwrap(), of_other["url"].as_str().unwrap());
+        let stranger = app.stranger();
+        for method in [Method::PUT, Method::HEAD, Method::DELETE, Method::POST] {
+            let status = stranger.request(method.clone(), url).body("x").answer().await.status;
+            assert!(status == 403 || status == 405, "{method}: {status}");
+        }
+        // Another key, another life, another name, a flipped digit: none of it is what was signed.
+        let swapped = url.replacen(url.split('?').next().unwrap(), other_url.split('?').next().unwrap(), 1);
+        let mut flipped = url.to_owned();
+        let last = flipped.pop().unwrap();
+        flipped.push(if last == '0' { '1' } else { '0' });
+        let longer = url.replace("xpires=", "xpires=9");
+        let renamed = url.replace("a.txt", "b.txt");
+        for tampered in [swapped, flipped, longer, renamed, format!("{url}&extra=1"), url.split('?').next().unwrap().to_owned()] {
+            assert_ne!(tampered, url);
+            assert_eq!(stranger.get(&tampered).answer().await.status, 403, "{tampered}");
+        }
+        assert_eq!(stranger.get(url).answer().await.bytes, b"mine");
+    }
+
+    async fn the_life_of_a_signed_url_is_bounded(app: TestApp) {
+        let ann = app.person("ann").await;
+        let file = ann.upload("a.txt", "mine").await;
+        let path = format!("{}/signed-urls", path(&file));
+        for expires_in in [json!(0), json!(604_801), json!(u64::MAX), json!(-1), json!("1h")] {
+            let problem = ann.post(&path).json(&json!({"operation": "get", "expires_in": expires_in})).answer().await.problem(422, "invalid");
+            assert_eq!(problem["errors"][0]["pointer"], "/expires_in");
+        }
+        ann.post(&path).json(&json!({"operation": "shred"})).answer().await.problem(422, "invalid");
+        ann.post(&path).json(&json!({"operation": "get", "download_name": "a/b"})).answer().await.problem(422, "invalid");
+        let week = ann.post(&path).json(&json!({"operation": "get", "expires_in": 604_800})).answer().await;
+        assert_eq!(week.status, 201);
+        ann.get("/v1/files?urls=signed&expires_in=604801").answer().await.problem(422, "invalid");
+    }
+
+    async fn lists_come_with_urls_that_stay_the_same_for_a_while(app: TestApp) {
+        let ann = app.person("ann").await;
+        for name in ["a", "b", "c"] {
+            ann.upload(name, name).await;
+        }
+        let list = || async { ann.get("/v1/files?urls=signed&expires_in=3600").answer().await.json() };
+        let first = list().await;
+        for file in first["items"].as_array().unwrap() {
+            let got = app.stranger().get(file["url"].as_str().unwrap()).answer().await;
+            assert_eq!(got.bytes, file["name"].as_str().unwrap().as_bytes());
+            let expires: jiff::Timestamp = file["url_expires_at"].as_str().unwrap().parse().unwrap();
+            let left = expires.as_second() - app.app.clock.now().as_second();
+            assert!((3600..=3600 + 900).contains(&left), "{left}");
+        }
+        // At most one step is passed between two lists.
+        let (second, third) = (list().await, list().await);
+        assert!(first == second || second == third);
+        app.advance(Duration::from_secs(1000));
+        assert_ne!(list().await["items"][0]["url"], second["items"][0]["url"]);
+        assert!(ann.get("/v1/files").answer().await.json()["items"][0].get("url").is_none());
+    }
+
+    async fn new_bytes_come_through_a_signed_put_and_are_completed(app: TestApp) {
+        let ann = app.person("ann").await;
+        let bob = app.person("bob").await;
+        let file = ann.upload("a.txt", "old").await;
+        let signed = ann.sign(&file, "put").await;
+        complete(&ann, &signed).await.problem(409, "upload_incomplete");
+
+        let bytes = noise(300_000);
+        let put = follow(&app.stranger(), &signed, bytes.clone()).await;
+        assert_eq!(put.status, 200, "{}", put.text());
+        assert_eq!(ann.download(&file).await, b"old");
+        // The URL is used up: a key is never overwritten.
+        assert_eq!(follow(&app.stranger(), &signed, "other").await.status, 412);
+
+        complete(&bob, &signed).await.problem(404, "not_found");
+        let completed = complete(&ann, &signed).await;
+        assert_eq!(completed.status, 200, "{}", completed.text());
+        let completed = completed.json();
+        assert_eq!((&completed["id"], &completed["size"]), (&file["id"], &json!(300_000)));
+        assert!(ann.download(&file).await == bytes);
+        complete(&ann, &signed).await.problem(404, "not_found");
+        assert_eq!(follow(&app.stranger(), &signed, "other").await.status, if app.setup == Setup::SqliteAndDisk { 410 } else { 412 });
+        app.assert_nothing_but(1).await;
+    }
+
+    async fn a_signed_put_does_not_overwrite_what_came_since(app: TestApp) {
+        let ann = app.person("ann").await;
+        let file = ann.upload("a.txt", "old").await;
+        let signed = ann.sign(&file, "put").await;
+        assert_eq!(follow(&app.stranger(), &signed, "through the URL").await.status, 200);
+        let newer = ann.put(&content(&file)).header("if-match", "*").body("newer").answer().await;
+        assert_eq!(newer.status, 200);
+        complete(&ann, &signed).await.problem(412, "precondition_failed");
+        assert_eq!(ann.download(&file).await, b"newer");
+    }
+
+    async fn without_the_signed_header_a_put_is_refused(app: TestApp) {
+        let ann = app.person("ann").await;
+        let file = ann.upload("a.txt", "old").await;
+        let signed = ann.sign(&file, "put").await;
+        let bare = app.stranger().put(signed["url"].as_str().unwrap()).body("x").answer().await;
+        assert_eq!(bare.status, 403);
+        complete(&ann, &signed).await.problem(409, "upload_incomplete");
+    }
+}
+
+/// On disk the URLs are ours, so that more can be promised than a bucket does.
+mod on_disk {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_signed_url_ends_with_its_time_its_file_and_its_owner() {
+        let app = TestApp::start(Setup::SqliteAndDisk).await;
+        let ann = app.person("ann").await;
+        let file = ann.upload("a.txt", "mine").await;
+        let other = ann.upload("b.txt", "mine").await;
+        let stranger = app.stranger();
+        let (short, long, of_other) = (
+            ann.sign(&file, "get").await,
+            ann.post(&format!("{}/signed-urls", path(&file)))
+                .json(&json!({"operation": "get", "expires_in": 86400}))
+                .answer()
+                .await
+                .json(),
+            ann.post(&format!("{}/signed-urls", path(&other)))
+                .json(&json!({"operation": "get", "expires_in": 86400}))
+                .answer()
+                .await
+                .json(),
+        );
+        app.advance(Duration::from_secs(901));
+        stranger.get(short["url"].as_str().unwrap()).answer().await.problem(403, "url_expired");
+        let fresh = stranger.get(long["url"].as_str().unwrap()).answer().await;
+        assert_eq!(fresh.status, 200);
+        assert!(fresh.header("cache-control").starts_with("private, max-age=8"), "{}", fresh.header("cache-control"));
+        assert_eq!(fresh.header("content-security-policy"), "sandbox; default-src 'none'");
+
+        ann.delete(&path(&file)).answer().await;
+        stranger.get(long["url"].as_str().unwrap()).answer().await.problem(404, "not_found");
+        strongroom::users::set_disabled(&app.app, "ann@example.org", true).await.unwrap();
+        stranger.get(of_other["url"].as_str().unwrap()).answer().await.problem(404, "not_found");
+    }
+
+    #[tokio::test]
+    async fn a_signed_put_keeps_to_the_limit_and_its_time() {
+        let app = TestApp::start_with(Setup::SqliteAndDisk, |config| config.limits.file_size = 1000).await;
+        let ann = app.person("ann").await;
+        let file = ann.upload("a.txt", "old").await;
+        let signed = ann.sign(&file, "put").await;
+        follow(&app.stranger(), &signed, noise(1001)).await.problem(413, "too_large");
+        assert_eq!(follow(&app.stranger(), &signed, noise(1000)).await.status, 200);
+        app.advance(Duration::from_secs(3600));
+        complete(&ann, &signed).await.problem(410, "upload_gone");
+        follow(&app.stranger(), &signed, "x").await.problem(403, "url_expired");
+    }
+}

@@ -1,0 +1,598 @@
+//! The contract of `Store`, on every store: disk, memory, and a real S3 server.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, future, stream};
+use jiff::Timestamp;
+use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::path::Path;
+use object_store::signer::{SignedUrlOptions, Signer};
+use reqwest::{Client, StatusCode};
+use secrecy::SecretString;
+use strongroom::clock::Clock;
+use strongroom::config::{S3Config, S3Credentials, Uploads};
+use strongroom::error::{Error, Result};
+use strongroom::store::{
+    ByteStream, DiskStore, Intent, Key, MemoryStore, Operation, S3Store, SignRequest, SignedUrl,
+    Store, UrlSigner,
+};
+use tokio::sync::oneshot;
+
+const MIB: usize = 1024 * 1024;
+/// The smallest that S3 takes.
+const PART: usize = 5 * MIB;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memory_conforms() {
+    conforms(Arc::new(MemoryStore::new(url_signer())), &Unseen).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn disk_conforms() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = DiskStore::open(&folder.path().join("a/store"), url_signer())
+        .await
+        .unwrap();
+    conforms(Arc::new(store), &Folder(folder.path().join("a/store/tmp"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s3_conforms() {
+    let bucket = Bucket::of_this_run();
+    conforms(Arc::new(bucket.store()), &bucket).await;
+}
+
+/// Where half-done things would lie, if a store left any.
+#[async_trait]
+trait Leftovers: Sync {
+    async fn exist(&self, key: &Key) -> bool;
+}
+
+struct Unseen;
+
+#[async_trait]
+impl Leftovers for Unseen {
+    async fn exist(&self, _: &Key) -> bool {
+        false
+    }
+}
+
+struct Folder(std::path::PathBuf);
+
+#[async_trait]
+impl Leftovers for Folder {
+    async fn exist(&self, key: &Key) -> bool {
+        self.0.join(key.as_str()).exists()
+    }
+}
+
+async fn conforms(store: Arc<dyn Store>, leftovers: &dyn Leftovers) {
+    store.ping().await.unwrap();
+    for length in [0, 1, 300_000, PART - 1, PART, PART + 1, 3 * PART + 1] {
+        keeps_bytes(&*store, length, true).await;
+        keeps_bytes(&*store, length, false).await;
+    }
+    keeps_bytes_in_crumbs(&*store).await;
+    for length in [10, 2 * PART + 1] {
+        for declared in [true, false] {
+            leaves_nothing_of_a_broken_body(&*store, leftovers, length, declared).await;
+            leaves_nothing_when_the_caller_goes(&store, leftovers, length, declared).await;
+        }
+        leaves_nothing_when_the_intent_fails(&*store, leftovers, length).await;
+        keeps_to_the_declared_size(&*store, leftovers, length).await;
+        never_overwrites(&*store, length).await;
+    }
+    deletes(&*store).await;
+    misses_what_is_missing(&*store).await;
+}
+
+async fn keeps_bytes(store: &dyn Store, length: usize, declared: bool) {
+    let (key, bytes) = (Key::random(), content(length));
+    let count = put(store, &key, &bytes, declared).await.unwrap();
+    assert_eq!(count, length as u64);
+    assert_eq!(store.size(&key).await.unwrap(), Some(length as u64));
+    let near_the_middle = length / 2..(length / 2 + 1000).min(length);
+    let last = length.saturating_sub(1)..length;
+    for range in [0..length, 0..1.min(length), near_the_middle, last] {
+        if !range.is_empty() {
+            let got = get(store, &key, range.clone()).await.unwrap();
+            assert!(got == bytes[range.clone()], "{length} bytes, {range:?}");
+        }
+    }
+    assert!(
+        get(store, &key, 0..length + 1).await.is_err(),
+        "more than there is"
+    );
+    store.delete(&key, None).await.unwrap();
+}
+
+async fn keeps_bytes_in_crumbs(store: &dyn Store) {
+    let (key, bytes) = (Key::random(), content(PART + 7));
+    let crumbs: Vec<_> = bytes
+        .chunks(999)
+        .map(|crumb| Ok(Bytes::copy_from_slice(crumb)))
+        .collect();
+    store
+        .put(
+            &key,
+            None,
+            Box::pin(stream::iter(crumbs)),
+            &Noted::default(),
+        )
+        .await
+        .unwrap();
+    assert!(get(store, &key, 0..bytes.len()).await.unwrap() == bytes);
+    store.delete(&key, None).await.unwrap();
+}
+
+async fn leaves_nothing_of_a_broken_body(
+    store: &dyn Store,
+    leftovers: &dyn Leftovers,
+    length: usize,
+    declared: bool,
+) {
+    let key = Key::random();
+    let break_off = stream::once(async { Err(Error::BodyStalled) });
+    let body = Box::pin(chunks(&content(length)).chain(break_off));
+    let outcome = store
+        .put(
+            &key,
+            declared.then_some(length as u64 * 2),
+            body,
+            &Noted::default(),
+        )
+        .await;
+    assert!(matches!(outcome, Err(Error::BodyStalled)), "{outcome:?}");
+    assert!(!leftovers.exist(&key).await);
+    assert_eq!(store.size(&key).await.unwrap(), None);
+    store.delete(&key, None).await.unwrap();
+}
+
+async fn leaves_nothing_when_the_caller_goes(
+    store: &Arc<dyn Store>,
+    leftovers: &dyn Leftovers,
+    length: usize,
+    declared: bool,
+) {
+    let (key, store) = (Key::random(), store.clone());
+    let (reached, wait) = oneshot::channel::<()>();
+    let stall = stream::once(async move {
+        reached.send(()).unwrap();
+        future::pending().await
+    });
+    let body: ByteStream = Box::pin(chunks(&content(length)).chain(stall));
+    let put = tokio::spawn({
+        let (key, store) = (key.clone(), store.clone());
+        async move {
+            store
+                .put(
+                    &key,
+                    declared.then_some(length as u64 * 2),
+                    body,
+                    &Noted::default(),
+                )
+                .await
+        }
+    });
+    wait.await.unwrap();
+    put.abort();
+    assert!(put.await.unwrap_err().is_cancelled());
+    // What a store gives up when nobody waits any more takes a moment.
+    let cleared = async {
+        while leftovers.exist(&key).await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), cleared)
+        .await
+        .expect("something stayed");
+    assert_eq!(store.size(&key).await.unwrap(), None);
+}
+
+async fn leaves_nothing_when_the_intent_fails(
+    store: &dyn Store,
+    leftovers: &dyn Leftovers,
+    length: usize,
+) {
+    struct Refusing;
+    #[async_trait]
+    impl Intent for Refusing {
+        async fn multipart_opened(&self, _: &str) -> Result<()> {
+            Err(Error::UploadGone)
+        }
+    }
+    let key = Key::random();
+    match store
+        .put(&key, None, Box::pin(chunks(&content(length))), &Refusing)
+        .await
+    {
+        // There was nothing to note.
+        Ok(_) => store.delete(&key, None).await.unwrap(),
+        Err(error) => assert!(matches!(error, Error::UploadGone), "{error:?}"),
+    }
+    assert!(!leftovers.exist(&key).await);
+    assert_eq!(store.size(&key).await.unwrap(), None);
+}
+
+async fn keeps_to_the_declared_size(store: &dyn Store, leftovers: &dyn Leftovers, length: usize) {
+    for declared in [length - 1, length + 1] {
+        let key = Key::random();
+        let body = Box::pin(chunks(&content(length)));
+        let outcome = store
+            .put(&key, Some(declared as u64), body, &Noted::default())
+            .await;
+        assert!(matches!(outcome, Err(Error::BodyBroken(_))), "{outcome:?}");
+        assert!(!leftovers.exist(&key).await);
+        assert_eq!(store.size(&key).await.unwrap(), None);
+    }
+}
+
+async fn never_overwrites(store: &dyn Store, length: usize) {
+    let (key, first) = (Key::random(), content(length));
+    put(store, &key, &first, true).await.unwrap();
+    for second_length in [length, 11, 2 * PART + 2] {
+        let second = vec![0xAA; second_length];
+        let outcome = put(store, &key, &second, true).await;
+        assert!(
+            matches!(outcome, Err(Error::PreconditionFailed)),
+            "{outcome:?}"
+        );
+    }
+    assert!(get(store, &key, 0..length).await.unwrap() == first);
+    store.delete(&key, None).await.unwrap();
+}
+
+async fn deletes(store: &dyn Store) {
+    let (key, noted) = (Key::random(), Noted::default());
+    let body = Box::pin(chunks(&content(PART + 1)));
+    store.put(&key, None, body, &noted).await.unwrap();
+    let multipart_id = noted.0.lock().unwrap().clone();
+    for _ in 0..2 {
+        store.delete(&key, multipart_id.as_deref()).await.unwrap();
+        assert_eq!(store.size(&key).await.unwrap(), None);
+    }
+    assert!(matches!(
+        get(store, &key, 0..1).await,
+        Err(Error::Internal(_))
+    ));
+}
+
+async fn misses_what_is_missing(store: &dyn Store) {
+    let key = Key::random();
+    assert_eq!(store.size(&key).await.unwrap(), None);
+    assert!(matches!(
+        get(store, &key, 0..1).await,
+        Err(Error::Internal(_))
+    ));
+    store.delete(&key, None).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_disk_is_private_and_follows_no_link() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("store");
+    let store = DiskStore::open(&root, url_signer()).await.unwrap();
+    let key = Key::random();
+    put(&store, &key, b"secret", true).await.unwrap();
+    let shard = root.join("blobs").join(&key.as_str()[..2]);
+    let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(
+        [mode(&root), mode(&shard), mode(&shard.join(key.as_str()))],
+        [0o700, 0o700, 0o600]
+    );
+
+    let other = Key::random();
+    let planted = root
+        .join("blobs")
+        .join(&other.as_str()[..2])
+        .join(other.as_str());
+    symlink(shard.join(key.as_str()), planted).unwrap();
+    assert!(get(&store, &other, 0..6).await.is_err());
+
+    std::fs::remove_dir(root.join("tmp")).unwrap();
+    symlink(folder.path(), root.join("tmp")).unwrap();
+    assert!(matches!(
+        DiskStore::open(&root, url_signer()).await,
+        Err(Error::Malformed(_))
+    ));
+}
+
+#[tokio::test]
+async fn two_writers_of_one_key_cannot_both_win() {
+    let folder = tempfile::tempdir().unwrap();
+    let store: Arc<dyn Store> =
+        Arc::new(DiskStore::open(folder.path(), url_signer()).await.unwrap());
+    let key = Key::random();
+    let (first, second) = (content(MIB), vec![0; MIB]);
+    let (one, two) = tokio::join!(
+        put(&*store, &key, &first, true),
+        put(&*store, &key, &second, true)
+    );
+    assert!(one.is_ok() != two.is_ok());
+    let kept = get(&*store, &key, 0..MIB).await.unwrap();
+    assert!(kept == if one.is_ok() { first } else { second });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_uploads_share_little_memory() {
+    const LENGTH: usize = 12 * MIB;
+    let bucket = Bucket::of_this_run();
+    let store = bucket.store();
+    let bytes = content(LENGTH);
+    let uploads = (0..32).map(|number| {
+        let (store, bytes) = (&store, &bytes);
+        async move {
+            let key = Key::random();
+            put(store, &key, bytes, number % 2 == 0).await.unwrap();
+            assert_eq!(store.size(&key).await.unwrap(), Some(LENGTH as u64));
+            store.delete(&key, None).await.unwrap();
+        }
+    });
+    tokio::time::timeout(Duration::from_secs(120), future::join_all(uploads))
+        .await
+        .expect("a deadlock");
+}
+
+#[tokio::test]
+async fn a_signed_url_reads_from_the_bucket() {
+    let store = Bucket::of_this_run().store();
+    let (key, bytes) = (Key::random(), content(1000));
+    put(&store, &key, &bytes, true).await.unwrap();
+
+    let (get, head) = (
+        sign(&store, Operation::Get, &key).await,
+        sign(&store, Operation::Head, &key).await,
+    );
+    let answer = client().get(get.url.clone()).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(answer.headers()["content-disposition"], DISPOSITION);
+    assert_eq!(
+        answer.headers()["content-type"],
+        "text/x-test; charset=utf-8"
+    );
+    assert!(answer.bytes().await.unwrap() == bytes);
+    let part = client()
+        .get(get.url.clone())
+        .header("range", "bytes=10-19")
+        .send()
+        .await
+        .unwrap();
+    assert!(part.bytes().await.unwrap() == bytes[10..20]);
+    let answer = client().head(head.url.clone()).send().await.unwrap();
+    assert_eq!(
+        (answer.status(), &answer.headers()["content-length"]),
+        (StatusCode::OK, &"1000".parse().unwrap())
+    );
+
+    let tampered = get.url.as_str().replace("test.txt", "test.exe");
+    assert_eq!(
+        client().get(tampered).send().await.unwrap().status(),
+        StatusCode::FORBIDDEN
+    );
+    assert_eq!(
+        client().get(head.url).send().await.unwrap().status(),
+        StatusCode::FORBIDDEN
+    );
+    let mut expired = request(Operation::Get, &key);
+    expired.now = Timestamp::now() - Duration::from_secs(3600);
+    let expired = store.sign(&expired).await.unwrap();
+    assert_eq!(
+        client().get(expired.url).send().await.unwrap().status(),
+        StatusCode::FORBIDDEN
+    );
+    store.delete(&key, None).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_signed_url_writes_once() {
+    let store = Bucket::of_this_run().store();
+    let key = Key::random();
+    let put = sign(&store, Operation::Put, &key).await;
+    let send = |body: &'static str, with_headers: bool| {
+        let mut request = client().put(put.url.clone()).body(body);
+        for (name, value) in put.headers.iter().filter(|_| with_headers) {
+            request = request.header(*name, value);
+        }
+        async { request.send().await.unwrap().status() }
+    };
+    assert_eq!(
+        send("without the header", false).await,
+        StatusCode::FORBIDDEN
+    );
+    assert_eq!(send("first", true).await, StatusCode::OK);
+    assert_eq!(send("second", true).await, StatusCode::PRECONDITION_FAILED);
+    assert_eq!(get(&store, &key, 0..5).await.unwrap(), b"first");
+    store.delete(&key, None).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_is_unavailable() {
+    let mut config = Bucket::of_this_run().config();
+    config.endpoint = Some("http://127.0.0.1:9".parse().unwrap());
+    let (store, key) = (S3Store::open(&config, &uploads()).unwrap(), Key::random());
+    let unavailable = |error: Error| matches!(error, Error::Unavailable { what: "store", .. });
+    assert!(unavailable(store.ping().await.unwrap_err()));
+    assert!(unavailable(store.size(&key).await.unwrap_err()));
+    assert!(unavailable(
+        put(&store, &key, b"x", true).await.unwrap_err()
+    ));
+    assert!(unavailable(
+        put(&store, &key, &content(PART + 1), false)
+            .await
+            .unwrap_err()
+    ));
+    assert!(unavailable(get(&store, &key, 0..1).await.unwrap_err()));
+    assert!(unavailable(
+        store.delete(&key, Some("id")).await.unwrap_err()
+    ));
+}
+
+#[tokio::test]
+async fn a_bucket_that_is_not_there_is_no_empty_bucket() {
+    let mut config = Bucket::of_this_run().config();
+    config.bucket = "there-is-no-such-bucket-here".into();
+    let store = S3Store::open(&config, &uploads()).unwrap();
+    assert!(matches!(
+        store.ping().await,
+        Err(Error::Unavailable { what: "store", .. })
+    ));
+    assert!(matches!(
+        store.delete(&Key::random(), None).await,
+        Err(Error::Unavailable { what: "store", .. })
+    ));
+}
+
+/// The S3 server's bucket, with a prefix that only this run knows.
+struct Bucket {
+    prefix: String,
+    client: AmazonS3,
+}
+
+impl Bucket {
+    fn of_this_run() -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = AmazonS3Builder::new()
+            .with_endpoint(environment("ENDPOINT"))
+            .with_bucket_name(environment("BUCKET"))
+            .with_access_key_id(environment("ACCESS_KEY"))
+            .with_secret_access_key(environment("SECRET_KEY"))
+            .with_region(environment("REGION"))
+            .with_allow_http(true);
+        Self {
+            prefix: format!("store tests/{}", Key::random()),
+            client: client.build().unwrap(),
+        }
+    }
+
+    fn config(&self) -> S3Config {
+        S3Config {
+            bucket: environment("BUCKET"),
+            prefix: self.prefix.clone(),
+            region: environment("REGION"),
+            credentials: Some(S3Credentials {
+                access_key_id: environment("ACCESS_KEY"),
+                secret_access_key: SecretString::from(environment("SECRET_KEY")),
+                session_token: None,
+            }),
+            endpoint: Some(environment("ENDPOINT").parse().unwrap()),
+            public_endpoint: None,
+            path_style: true,
+            encryption: None,
+        }
+    }
+
+    fn store(&self) -> S3Store {
+        S3Store::open(&self.config(), &uploads()).unwrap()
+    }
+}
+
+#[async_trait]
+impl Leftovers for Bucket {
+    /// Whether an upload of this key is open.
+    async fn exist(&self, key: &Key) -> bool {
+        let query = [
+            ("uploads", ""),
+            ("prefix", &format!("{}/{key}", self.prefix)),
+        ];
+        let options = SignedUrlOptions::default().with_query(query);
+        let minute = Duration::from_secs(60);
+        let bucket = Path::default();
+        let url = self
+            .client
+            .signed_url_opts(http::Method::GET, &bucket, minute, &options)
+            .await
+            .unwrap();
+        let answer = client().get(url).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        answer.text().await.unwrap().contains("<UploadId>")
+    }
+}
+
+/// Keeps the id of the multipart upload, as a row would.
+#[derive(Default)]
+struct Noted(Mutex<Option<String>>);
+
+#[async_trait]
+impl Intent for Noted {
+    async fn multipart_opened(&self, upload_id: &str) -> Result<()> {
+        let before = self.0.lock().unwrap().replace(upload_id.to_owned());
+        assert_eq!(before, None, "one upload is opened once");
+        Ok(())
+    }
+}
+
+async fn put(store: &dyn Store, key: &Key, bytes: &[u8], declared: bool) -> Result<u64> {
+    let size = declared.then_some(bytes.len() as u64);
+    store
+        .put(key, size, Box::pin(chunks(bytes)), &Noted::default())
+        .await
+}
+
+async fn get(store: &dyn Store, key: &Key, range: std::ops::Range<usize>) -> Result<Vec<u8>> {
+    let body = store.get(key, range.start as u64..range.end as u64).await?;
+    let pieces: Vec<Bytes> = body.try_collect().await?;
+    Ok(pieces.concat())
+}
+
+fn chunks(bytes: &[u8]) -> impl futures_util::Stream<Item = Result<Bytes>> + Send + use<> {
+    let bytes = Bytes::copy_from_slice(bytes);
+    let starts = (0..bytes.len()).step_by(100_000);
+    stream::iter(
+        starts.map(move |start| Ok(bytes.slice(start..(start + 100_000).min(bytes.len())))),
+    )
+}
+
+/// Bytes that are different everywhere, so that a part in the wrong place is noticed.
+fn content(length: usize) -> Vec<u8> {
+    (0..length as u64)
+        .map(|place| (place.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8)
+        .collect()
+}
+
+const DISPOSITION: &str = "attachment; filename=\"test.txt\"; filename*=UTF-8''t%C3%A9st.txt";
+
+fn request(operation: Operation, key: &Key) -> SignRequest<'_> {
+    let reading = operation != Operation::Put;
+    SignRequest {
+        operation,
+        key,
+        now: Timestamp::now(),
+        expires_in: Duration::from_secs(600),
+        disposition: reading.then_some(DISPOSITION),
+        content_type: reading.then_some("text/x-test; charset=utf-8"),
+    }
+}
+
+async fn sign(store: &dyn Store, operation: Operation, key: &Key) -> SignedUrl {
+    store.sign(&request(operation, key)).await.unwrap()
+}
+
+fn client() -> Client {
+    Client::new()
+}
+
+fn url_signer() -> UrlSigner {
+    UrlSigner::new(
+        &[1; 32],
+        "http://127.0.0.1:3000".parse().unwrap(),
+        Clock::default(),
+    )
+}
+
+fn uploads() -> Uploads {
+    Uploads {
+        memory: 20 * MIB as u64,
+        part_size: PART as u64,
+        part_concurrency: 3,
+        ..Uploads::default()
+    }
+}
+
+fn environment(name: &str) -> String {
+    let name = format!("STRONGROOM_TEST_S3_{name}");
+    std::env::var(&name).unwrap_or_else(|_| panic!("{name} is not set: run scripts/test"))
+}

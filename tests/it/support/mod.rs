@@ -1,0 +1,273 @@
+//! A whole Strongroom for one test: its own database, its own store, its own port, a clock that
+//! the test moves, and clients that talk to it as people do. All of it goes with the value.
+
+pub mod client;
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use strongroom::app::App;
+use strongroom::clock::Clock;
+use strongroom::config::{Config, Registration, S3Config, S3Credentials, StoreConfig};
+use strongroom::jobs::reaper;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+pub use client::Client;
+
+/// The two set-ups that every behaviour is tested on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Setup {
+    SqliteAndDisk,
+    PostgresAndS3,
+}
+
+/// Writes one behaviour as a test on each set-up.
+macro_rules! both {
+    ($($(#[$meta:meta])* async fn $name:ident($app:ident: TestApp) $body:block)*) => {
+        $(mod $name {
+            #[allow(unused_imports)]
+            use super::*;
+
+            async fn check($app: TestApp) $body
+
+            $(#[$meta])*
+            #[tokio::test]
+            async fn on_sqlite_and_disk() {
+                check(TestApp::start(Setup::SqliteAndDisk).await).await;
+            }
+
+            $(#[$meta])*
+            #[tokio::test]
+            async fn on_postgres_and_s3() {
+                check(TestApp::start(Setup::PostgresAndS3).await).await;
+            }
+        })*
+    };
+}
+pub(crate) use both;
+
+/// A running server.
+pub struct TestApp {
+    pub app: Arc<App>,
+    pub setup: Setup,
+    pub folder: TempDir,
+    url: String,
+    stop: Option<oneshot::Sender<()>>,
+    server: Option<JoinHandle<()>>,
+}
+
+impl TestApp {
+    pub async fn start(setup: Setup) -> Self {
+        Self::start_with(setup, |_| {}).await
+    }
+
+    /// Starts with other settings than the tests' usual ones.
+    pub async fn start_with(setup: Setup, change: impl FnOnce(&mut Config)) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut config = config(setup, &folder).await;
+        change(&mut config);
+        Self::serve(setup, folder, config, Clock::movable()).await
+    }
+
+    async fn serve(setup: Setup, folder: TempDir, mut config: Config, clock: Clock) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        config.listen = listener.local_addr().expect("an address");
+        let url = format!("http://{}", config.listen);
+        config.public_url = url.parse().expect("a URL");
+        let app = App::open(config, clock).await.expect("the app opens");
+        let (stop, stopped) = oneshot::channel::<()>();
+        let server = tokio::spawn({
+            let app = app.clone();
+            async move {
+                let shutdown = async { drop(stopped.await) };
+                strongroom::api::serve(app, listener, shutdown).await.expect("the server runs");
+            }
+        });
+        Self { app, setup, folder, url, stop: Some(stop), server: Some(server) }
+    }
+
+    /// Stops the server and starts another one on the same rows and bytes. Time goes on.
+    pub async fn restart(mut self) -> Self {
+        drop(self.stop.take());
+        if let Some(server) = self.server.take() {
+            server.await.expect("the server stops");
+        }
+        self.app.db.close().await;
+        let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().expect("a temporary folder"));
+        Self::serve(self.setup, folder, self.app.config.clone(), self.app.clock.clone()).await
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.url)
+    }
+
+    /// A client that has not signed in.
+    pub fn stranger(&self) -> Client {
+        Client::new(&self.url)
+    }
+
+    /// Registers a person of this name and signs in.
+    pub async fn person(&self, name: &str) -> Client {
+        let stranger = self.stranger();
+        let answer = stranger
+            .post("/v1/auth/register")
+            .json(&serde_json::json!({"email": email(name), "name": name, "password": PASSWORD}))
+            .send()
+            .await
+            .expect("an answer");
+        assert_eq!(answer.status(), 201, "registering {name}");
+        let body: serde_json::Value = answer.json().await.expect("JSON");
+        stranger.with_token(body["token"].as_str().expect("a token"), &body["user"]["id"])
+    }
+
+    /// One pass of the reaper.
+    pub async fn reap(&self) -> reaper::Report {
+        reaper::run_once(&self.app).await.expect("a pass of the reaper")
+    }
+
+    pub fn advance(&self, time: Duration) {
+        self.app.clock.advance(time);
+    }
+
+    /// How many rows a query counts, straight from the database.
+    pub async fn count(&self, sql: &'static str) -> i64 {
+        let rows = self.rows().await;
+        match &rows {
+            Rows::Sqlite(pool) => sqlx::query_scalar(sql).fetch_one(pool).await,
+            Rows::Postgres(pool) => sqlx::query_scalar(sql).fetch_one(pool).await,
+        }
+        .expect(sql)
+    }
+
+    /// Changes rows behind the server's back.
+    pub async fn execute(&self, sql: &'static str) {
+        match &self.rows().await {
+            Rows::Sqlite(pool) => sqlx::query(sql).execute(pool).await.map(drop),
+            Rows::Postgres(pool) => sqlx::query(sql).execute(pool).await.map(drop),
+        }
+        .expect(sql);
+    }
+
+    async fn rows(&self) -> Rows {
+        let url = self.app.config.database_url.expose_secret();
+        match self.setup {
+            Setup::SqliteAndDisk => Rows::Sqlite(sqlx::SqlitePool::connect(url).await.expect("SQLite")),
+            Setup::PostgresAndS3 => Rows::Postgres(sqlx::PgPool::connect(url).await.expect("PostgreSQL")),
+        }
+    }
+
+    /// How many blobs there are in whatever state, and how many keys have bytes in the store.
+    pub async fn blobs_and_objects(&self) -> (i64, usize) {
+        let blobs = self.count("SELECT COUNT(*) FROM blobs").await;
+        let objects = match &self.app.config.store {
+            StoreConfig::Disk { root } => files_below(&root.join("blobs")) + files_below(&root.join("tmp")),
+            StoreConfig::S3(s3) => objects(s3).await,
+        };
+        (blobs, objects)
+    }
+
+    /// After one pass of the reaper there are so many files and nothing else: no blob without a
+    /// file, no bytes without a blob, no multipart upload left open.
+    pub async fn assert_nothing_but(&self, files: usize) {
+        self.reap().await;
+        assert_eq!(self.blobs_and_objects().await, (files as i64, files), "blobs and objects");
+        if let StoreConfig::S3(s3) = &self.app.config.store {
+            assert_eq!(client::open_multipart_uploads(s3).await, 0, "open multipart uploads");
+        }
+    }
+}
+
+/// The database, behind the server's back.
+enum Rows {
+    Sqlite(sqlx::SqlitePool),
+    Postgres(sqlx::PgPool),
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.abort();
+        }
+    }
+}
+
+pub const PASSWORD: &str = "correct horse battery staple";
+
+pub fn email(name: &str) -> String {
+    format!("{name}@example.org")
+}
+
+async fn config(setup: Setup, folder: &TempDir) -> Config {
+    let mut config = Config {
+        data_dir: folder.path().to_owned(),
+        registration: Registration::Open,
+        database_connections: 4,
+        ..Config::default()
+    };
+    config.auth.registrations_per_address = 1000;
+    match setup {
+        Setup::SqliteAndDisk => {
+            config.database_url = SecretString::from(format!("sqlite:{}/rows.db", folder.path().display()));
+            config.store = StoreConfig::Disk { root: folder.path().join("files") };
+        }
+        Setup::PostgresAndS3 => {
+            config.database_url = SecretString::from(new_database().await);
+            config.store = StoreConfig::S3(s3_config());
+            config.uploads.part_size = 5 * 1024 * 1024;
+        }
+    }
+    config
+}
+
+fn environment(name: &str) -> String {
+    std::env::var(name)
+        .unwrap_or_else(|_| panic!("{name} is not set: run scripts/test, which starts what the tests need"))
+}
+
+/// An empty database on the test server.
+async fn new_database() -> String {
+    let base = environment("STRONGROOM_TEST_DATABASE_URL");
+    let name = format!("test_{}", uuid::Uuid::now_v7().simple());
+    let pool = sqlx::PgPool::connect(&base).await.expect("PostgreSQL");
+    sqlx::query(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&pool).await.expect("a database");
+    pool.close().await;
+    let mut url: url::Url = base.parse().expect("a URL");
+    url.set_path(&name);
+    url.into()
+}
+
+/// A prefix of its own in the test bucket.
+pub fn s3_config() -> S3Config {
+    S3Config {
+        bucket: environment("STRONGROOM_TEST_S3_BUCKET"),
+        prefix: format!("test-{}", uuid::Uuid::now_v7().simple()),
+        region: environment("STRONGROOM_TEST_S3_REGION"),
+        credentials: Some(S3Credentials {
+            access_key_id: environment("STRONGROOM_TEST_S3_ACCESS_KEY"),
+            secret_access_key: SecretString::from(environment("STRONGROOM_TEST_S3_SECRET_KEY")),
+            session_token: None,
+        }),
+        endpoint: Some(environment("STRONGROOM_TEST_S3_ENDPOINT").parse().expect("a URL")),
+        public_endpoint: None,
+        path_style: true,
+        encryption: None,
+    }
+}
+
+fn files_below(folder: &std::path::Path) -> usize {
+    let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    entries.map(|path| if path.is_dir() { files_below(&path) } else { 1 }).sum()
+}
+
+async fn objects(s3: &S3Config) -> usize {
+    use futures_util::TryStreamExt;
+    use object_store::ObjectStore;
+    let bucket = client::bucket(s3);
+    let prefix = object_store::path::Path::from(s3.prefix.as_str());
+    bucket.list(Some(&prefix)).try_collect::<Vec<_>>().await.expect("a list of objects").len()
+}
