@@ -15,6 +15,9 @@ mod tokens;
 mod uploads;
 mod users;
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -129,7 +132,12 @@ impl Db {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(ACQUIRE_TIMEOUT);
-        let pool = || SqlitePoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).idle_timeout(None).max_lifetime(None);
+        create_private_file(options.get_filename())?;
+        let pool = || {
+            let options = SqlitePoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT);
+            // A connection to a file neither ages nor breaks.
+            options.idle_timeout(None).max_lifetime(None).test_before_acquire(false)
+        };
         let write = pool().max_connections(1).connect_with(options.clone()).await?;
         let read = pool().max_connections(readers).connect_lazy_with(options.read_only(true));
         Ok(Self { read: Pool::Sqlite(read), write: Pool::Sqlite(write) })
@@ -187,6 +195,12 @@ impl Db {
         }
         Ok(statements.len())
     }
+}
+
+/// Makes an empty database that only its owner can read; SQLite gives its other files the same rights.
+fn create_private_file(path: &Path) -> Result<()> {
+    let made = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+    made.map(drop).map_err(|error| Error::Malformed(format!("DATABASE_URL: {}: {error}", path.display())))
 }
 
 impl From<sqlx::Error> for Error {

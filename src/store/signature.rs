@@ -69,7 +69,7 @@ impl UrlSigner {
             Operation::Put => vec![("if-none-match", "*".to_owned())],
             Operation::Get | Operation::Head => Vec::new(),
         };
-        SignedUrl { url, method: request.operation.method(), headers: Vec::new(), expires_at }
+        SignedUrl { url, method: request.operation.method(), headers, expires_at }
     }
 
     /// What the URL with this key and this (decoded) query allows, if it is used with `method`.

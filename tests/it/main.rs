@@ -8,5 +8,7 @@ mod ownership;
 mod reaper;
 mod rooms;
 mod signed;
+mod store;
+mod store_faults;
 mod support;
 mod upload;

@@ -16,14 +16,13 @@ use strongroom::clock::Clock;
 use strongroom::config::{S3Config, S3Credentials, Uploads};
 use strongroom::error::{Error, Result};
 use strongroom::store::{
-    ByteStream, DiskStore, Intent, Key, MemoryStore, Operation, S3Store, SignRequest, SignedUrl,
-    Store, UrlSigner,
+    ByteStream, DiskStore, Intent, Key, MemoryStore, Operation, S3Store, SignRequest, SignedUrl, Store, UrlSigner,
 };
 use tokio::sync::oneshot;
 
 const MIB: usize = 1024 * 1024;
 /// The smallest that S3 takes.
-const PART: usize = 5 * MIB;
+pub const PART: usize = 5 * MIB;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory_conforms() {
@@ -33,9 +32,7 @@ async fn memory_conforms() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn disk_conforms() {
     let folder = tempfile::tempdir().unwrap();
-    let store = DiskStore::open(&folder.path().join("a/store"), url_signer())
-        .await
-        .unwrap();
+    let store = DiskStore::open(&folder.path().join("a/store"), url_signer()).await.unwrap();
     conforms(Arc::new(store), &Folder(folder.path().join("a/store/tmp"))).await;
 }
 
@@ -47,7 +44,7 @@ async fn s3_conforms() {
 
 /// Where half-done things would lie, if a store left any.
 #[async_trait]
-trait Leftovers: Sync {
+pub trait Leftovers: Sync {
     async fn exist(&self, key: &Key) -> bool;
 }
 
@@ -102,49 +99,23 @@ async fn keeps_bytes(store: &dyn Store, length: usize, declared: bool) {
             assert!(got == bytes[range.clone()], "{length} bytes, {range:?}");
         }
     }
-    assert!(
-        get(store, &key, 0..length + 1).await.is_err(),
-        "more than there is"
-    );
+    assert!(get(store, &key, 0..length + 1).await.is_err(), "more than there is");
     store.delete(&key, None).await.unwrap();
 }
 
 async fn keeps_bytes_in_crumbs(store: &dyn Store) {
     let (key, bytes) = (Key::random(), content(PART + 7));
-    let crumbs: Vec<_> = bytes
-        .chunks(999)
-        .map(|crumb| Ok(Bytes::copy_from_slice(crumb)))
-        .collect();
-    store
-        .put(
-            &key,
-            None,
-            Box::pin(stream::iter(crumbs)),
-            &Noted::default(),
-        )
-        .await
-        .unwrap();
+    let crumbs: Vec<_> = bytes.chunks(999).map(|crumb| Ok(Bytes::copy_from_slice(crumb))).collect();
+    store.put(&key, None, Box::pin(stream::iter(crumbs)), &Noted::default()).await.unwrap();
     assert!(get(store, &key, 0..bytes.len()).await.unwrap() == bytes);
     store.delete(&key, None).await.unwrap();
 }
 
-async fn leaves_nothing_of_a_broken_body(
-    store: &dyn Store,
-    leftovers: &dyn Leftovers,
-    length: usize,
-    declared: bool,
-) {
+async fn leaves_nothing_of_a_broken_body(store: &dyn Store, leftovers: &dyn Leftovers, length: usize, declared: bool) {
     let key = Key::random();
     let break_off = stream::once(async { Err(Error::BodyStalled) });
     let body = Box::pin(chunks(&content(length)).chain(break_off));
-    let outcome = store
-        .put(
-            &key,
-            declared.then_some(length as u64 * 2),
-            body,
-            &Noted::default(),
-        )
-        .await;
+    let outcome = store.put(&key, declared.then_some(length as u64 * 2), body, &Noted::default()).await;
     assert!(matches!(outcome, Err(Error::BodyStalled)), "{outcome:?}");
     assert!(!leftovers.exist(&key).await);
     assert_eq!(store.size(&key).await.unwrap(), None);
@@ -166,16 +137,7 @@ async fn leaves_nothing_when_the_caller_goes(
     let body: ByteStream = Box::pin(chunks(&content(length)).chain(stall));
     let put = tokio::spawn({
         let (key, store) = (key.clone(), store.clone());
-        async move {
-            store
-                .put(
-                    &key,
-                    declared.then_some(length as u64 * 2),
-                    body,
-                    &Noted::default(),
-                )
-                .await
-        }
+        async move { store.put(&key, declared.then_some(length as u64 * 2), body, &Noted::default()).await }
     });
     wait.await.unwrap();
     put.abort();
@@ -186,17 +148,11 @@ async fn leaves_nothing_when_the_caller_goes(
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), cleared)
-        .await
-        .expect("something stayed");
+    tokio::time::timeout(Duration::from_secs(20), cleared).await.expect("something stayed");
     assert_eq!(store.size(&key).await.unwrap(), None);
 }
 
-async fn leaves_nothing_when_the_intent_fails(
-    store: &dyn Store,
-    leftovers: &dyn Leftovers,
-    length: usize,
-) {
+async fn leaves_nothing_when_the_intent_fails(store: &dyn Store, leftovers: &dyn Leftovers, length: usize) {
     struct Refusing;
     #[async_trait]
     impl Intent for Refusing {
@@ -205,10 +161,7 @@ async fn leaves_nothing_when_the_intent_fails(
         }
     }
     let key = Key::random();
-    match store
-        .put(&key, None, Box::pin(chunks(&content(length))), &Refusing)
-        .await
-    {
+    match store.put(&key, None, Box::pin(chunks(&content(length))), &Refusing).await {
         // There was nothing to note.
         Ok(_) => store.delete(&key, None).await.unwrap(),
         Err(error) => assert!(matches!(error, Error::UploadGone), "{error:?}"),
@@ -221,9 +174,7 @@ async fn keeps_to_the_declared_size(store: &dyn Store, leftovers: &dyn Leftovers
     for declared in [length - 1, length + 1] {
         let key = Key::random();
         let body = Box::pin(chunks(&content(length)));
-        let outcome = store
-            .put(&key, Some(declared as u64), body, &Noted::default())
-            .await;
+        let outcome = store.put(&key, Some(declared as u64), body, &Noted::default()).await;
         assert!(matches!(outcome, Err(Error::BodyBroken(_))), "{outcome:?}");
         assert!(!leftovers.exist(&key).await);
         assert_eq!(store.size(&key).await.unwrap(), None);
@@ -236,10 +187,7 @@ async fn never_overwrites(store: &dyn Store, length: usize) {
     for second_length in [length, 11, 2 * PART + 2] {
         let second = vec![0xAA; second_length];
         let outcome = put(store, &key, &second, true).await;
-        assert!(
-            matches!(outcome, Err(Error::PreconditionFailed)),
-            "{outcome:?}"
-        );
+        assert!(matches!(outcome, Err(Error::PreconditionFailed)), "{outcome:?}");
     }
     assert!(get(store, &key, 0..length).await.unwrap() == first);
     store.delete(&key, None).await.unwrap();
@@ -254,19 +202,13 @@ async fn deletes(store: &dyn Store) {
         store.delete(&key, multipart_id.as_deref()).await.unwrap();
         assert_eq!(store.size(&key).await.unwrap(), None);
     }
-    assert!(matches!(
-        get(store, &key, 0..1).await,
-        Err(Error::Internal(_))
-    ));
+    assert!(matches!(get(store, &key, 0..1).await, Err(Error::Internal(_))));
 }
 
 async fn misses_what_is_missing(store: &dyn Store) {
     let key = Key::random();
     assert_eq!(store.size(&key).await.unwrap(), None);
-    assert!(matches!(
-        get(store, &key, 0..1).await,
-        Err(Error::Internal(_))
-    ));
+    assert!(matches!(get(store, &key, 0..1).await, Err(Error::Internal(_))));
     store.delete(&key, None).await.unwrap();
 }
 
@@ -280,38 +222,25 @@ async fn the_disk_is_private_and_follows_no_link() {
     put(&store, &key, b"secret", true).await.unwrap();
     let shard = root.join("blobs").join(&key.as_str()[..2]);
     let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o777;
-    assert_eq!(
-        [mode(&root), mode(&shard), mode(&shard.join(key.as_str()))],
-        [0o700, 0o700, 0o600]
-    );
+    assert_eq!([mode(&root), mode(&shard), mode(&shard.join(key.as_str()))], [0o700, 0o700, 0o600]);
 
     let other = Key::random();
-    let planted = root
-        .join("blobs")
-        .join(&other.as_str()[..2])
-        .join(other.as_str());
+    let planted = root.join("blobs").join(&other.as_str()[..2]).join(other.as_str());
     symlink(shard.join(key.as_str()), planted).unwrap();
     assert!(get(&store, &other, 0..6).await.is_err());
 
     std::fs::remove_dir(root.join("tmp")).unwrap();
     symlink(folder.path(), root.join("tmp")).unwrap();
-    assert!(matches!(
-        DiskStore::open(&root, url_signer()).await,
-        Err(Error::Malformed(_))
-    ));
+    assert!(matches!(DiskStore::open(&root, url_signer()).await, Err(Error::Malformed(_))));
 }
 
 #[tokio::test]
 async fn two_writers_of_one_key_cannot_both_win() {
     let folder = tempfile::tempdir().unwrap();
-    let store: Arc<dyn Store> =
-        Arc::new(DiskStore::open(folder.path(), url_signer()).await.unwrap());
+    let store: Arc<dyn Store> = Arc::new(DiskStore::open(folder.path(), url_signer()).await.unwrap());
     let key = Key::random();
     let (first, second) = (content(MIB), vec![0; MIB]);
-    let (one, two) = tokio::join!(
-        put(&*store, &key, &first, true),
-        put(&*store, &key, &second, true)
-    );
+    let (one, two) = tokio::join!(put(&*store, &key, &first, true), put(&*store, &key, &second, true));
     assert!(one.is_ok() != two.is_ok());
     let kept = get(&*store, &key, 0..MIB).await.unwrap();
     assert!(kept == if one.is_ok() { first } else { second });
@@ -332,9 +261,7 @@ async fn many_uploads_share_little_memory() {
             store.delete(&key, None).await.unwrap();
         }
     });
-    tokio::time::timeout(Duration::from_secs(120), future::join_all(uploads))
-        .await
-        .expect("a deadlock");
+    tokio::time::timeout(Duration::from_secs(120), future::join_all(uploads)).await.expect("a deadlock");
 }
 
 #[tokio::test]
@@ -343,47 +270,24 @@ async fn a_signed_url_reads_from_the_bucket() {
     let (key, bytes) = (Key::random(), content(1000));
     put(&store, &key, &bytes, true).await.unwrap();
 
-    let (get, head) = (
-        sign(&store, Operation::Get, &key).await,
-        sign(&store, Operation::Head, &key).await,
-    );
+    let (get, head) = (sign(&store, Operation::Get, &key).await, sign(&store, Operation::Head, &key).await);
     let answer = client().get(get.url.clone()).send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
     assert_eq!(answer.headers()["content-disposition"], DISPOSITION);
-    assert_eq!(
-        answer.headers()["content-type"],
-        "text/x-test; charset=utf-8"
-    );
+    assert_eq!(answer.headers()["content-type"], "text/x-test; charset=utf-8");
     assert!(answer.bytes().await.unwrap() == bytes);
-    let part = client()
-        .get(get.url.clone())
-        .header("range", "bytes=10-19")
-        .send()
-        .await
-        .unwrap();
+    let part = client().get(get.url.clone()).header("range", "bytes=10-19").send().await.unwrap();
     assert!(part.bytes().await.unwrap() == bytes[10..20]);
     let answer = client().head(head.url.clone()).send().await.unwrap();
-    assert_eq!(
-        (answer.status(), &answer.headers()["content-length"]),
-        (StatusCode::OK, &"1000".parse().unwrap())
-    );
+    assert_eq!((answer.status(), &answer.headers()["content-length"]), (StatusCode::OK, &"1000".parse().unwrap()));
 
     let tampered = get.url.as_str().replace("test.txt", "test.exe");
-    assert_eq!(
-        client().get(tampered).send().await.unwrap().status(),
-        StatusCode::FORBIDDEN
-    );
-    assert_eq!(
-        client().get(head.url).send().await.unwrap().status(),
-        StatusCode::FORBIDDEN
-    );
+    assert_eq!(client().get(tampered).send().await.unwrap().status(), StatusCode::FORBIDDEN);
+    assert_eq!(client().get(head.url).send().await.unwrap().status(), StatusCode::FORBIDDEN);
     let mut expired = request(Operation::Get, &key);
     expired.now = Timestamp::now() - Duration::from_secs(3600);
     let expired = store.sign(&expired).await.unwrap();
-    assert_eq!(
-        client().get(expired.url).send().await.unwrap().status(),
-        StatusCode::FORBIDDEN
-    );
+    assert_eq!(client().get(expired.url).send().await.unwrap().status(), StatusCode::FORBIDDEN);
     store.delete(&key, None).await.unwrap();
 }
 
@@ -399,10 +303,7 @@ async fn a_signed_url_writes_once() {
         }
         async { request.send().await.unwrap().status() }
     };
-    assert_eq!(
-        send("without the header", false).await,
-        StatusCode::FORBIDDEN
-    );
+    assert_eq!(send("without the header", false).await, StatusCode::FORBIDDEN);
     assert_eq!(send("first", true).await, StatusCode::OK);
     assert_eq!(send("second", true).await, StatusCode::PRECONDITION_FAILED);
     assert_eq!(get(&store, &key, 0..5).await.unwrap(), b"first");
@@ -417,18 +318,10 @@ async fn a_store_that_is_away_is_unavailable() {
     let unavailable = |error: Error| matches!(error, Error::Unavailable { what: "store", .. });
     assert!(unavailable(store.ping().await.unwrap_err()));
     assert!(unavailable(store.size(&key).await.unwrap_err()));
-    assert!(unavailable(
-        put(&store, &key, b"x", true).await.unwrap_err()
-    ));
-    assert!(unavailable(
-        put(&store, &key, &content(PART + 1), false)
-            .await
-            .unwrap_err()
-    ));
+    assert!(unavailable(put(&store, &key, b"x", true).await.unwrap_err()));
+    assert!(unavailable(put(&store, &key, &content(PART + 1), false).await.unwrap_err()));
     assert!(unavailable(get(&store, &key, 0..1).await.unwrap_err()));
-    assert!(unavailable(
-        store.delete(&key, Some("id")).await.unwrap_err()
-    ));
+    assert!(unavailable(store.delete(&key, Some("id")).await.unwrap_err()));
 }
 
 #[tokio::test]
@@ -436,24 +329,18 @@ async fn a_bucket_that_is_not_there_is_no_empty_bucket() {
     let mut config = Bucket::of_this_run().config();
     config.bucket = "there-is-no-such-bucket-here".into();
     let store = S3Store::open(&config, &uploads()).unwrap();
-    assert!(matches!(
-        store.ping().await,
-        Err(Error::Unavailable { what: "store", .. })
-    ));
-    assert!(matches!(
-        store.delete(&Key::random(), None).await,
-        Err(Error::Unavailable { what: "store", .. })
-    ));
+    assert!(matches!(store.ping().await, Err(Error::Unavailable { what: "store", .. })));
+    assert!(matches!(store.delete(&Key::random(), None).await, Err(Error::Unavailable { what: "store", .. })));
 }
 
 /// The S3 server's bucket, with a prefix that only this run knows.
-struct Bucket {
+pub struct Bucket {
     prefix: String,
     client: AmazonS3,
 }
 
 impl Bucket {
-    fn of_this_run() -> Self {
+    pub fn of_this_run() -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = AmazonS3Builder::new()
             .with_endpoint(environment("ENDPOINT"))
@@ -462,13 +349,10 @@ impl Bucket {
             .with_secret_access_key(environment("SECRET_KEY"))
             .with_region(environment("REGION"))
             .with_allow_http(true);
-        Self {
-            prefix: format!("store tests/{}", Key::random()),
-            client: client.build().unwrap(),
-        }
+        Self { prefix: format!("store tests/{}", Key::random()), client: client.build().unwrap() }
     }
 
-    fn config(&self) -> S3Config {
+    pub fn config(&self) -> S3Config {
         S3Config {
             bucket: environment("BUCKET"),
             prefix: self.prefix.clone(),
@@ -494,18 +378,11 @@ impl Bucket {
 impl Leftovers for Bucket {
     /// Whether an upload of this key is open.
     async fn exist(&self, key: &Key) -> bool {
-        let query = [
-            ("uploads", ""),
-            ("prefix", &format!("{}/{key}", self.prefix)),
-        ];
+        let query = [("uploads", ""), ("prefix", &format!("{}/{key}", self.prefix))];
         let options = SignedUrlOptions::default().with_query(query);
         let minute = Duration::from_secs(60);
         let bucket = Path::default();
-        let url = self
-            .client
-            .signed_url_opts(http::Method::GET, &bucket, minute, &options)
-            .await
-            .unwrap();
+        let url = self.client.signed_url_opts(http::Method::GET, &bucket, minute, &options).await.unwrap();
         let answer = client().get(url).send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::OK);
         answer.text().await.unwrap().contains("<UploadId>")
@@ -525,14 +402,12 @@ impl Intent for Noted {
     }
 }
 
-async fn put(store: &dyn Store, key: &Key, bytes: &[u8], declared: bool) -> Result<u64> {
+pub async fn put(store: &dyn Store, key: &Key, bytes: &[u8], declared: bool) -> Result<u64> {
     let size = declared.then_some(bytes.len() as u64);
-    store
-        .put(key, size, Box::pin(chunks(bytes)), &Noted::default())
-        .await
+    store.put(key, size, Box::pin(chunks(bytes)), &Noted::default()).await
 }
 
-async fn get(store: &dyn Store, key: &Key, range: std::ops::Range<usize>) -> Result<Vec<u8>> {
+pub async fn get(store: &dyn Store, key: &Key, range: std::ops::Range<usize>) -> Result<Vec<u8>> {
     let body = store.get(key, range.start as u64..range.end as u64).await?;
     let pieces: Vec<Bytes> = body.try_collect().await?;
     Ok(pieces.concat())
@@ -541,16 +416,12 @@ async fn get(store: &dyn Store, key: &Key, range: std::ops::Range<usize>) -> Res
 fn chunks(bytes: &[u8]) -> impl futures_util::Stream<Item = Result<Bytes>> + Send + use<> {
     let bytes = Bytes::copy_from_slice(bytes);
     let starts = (0..bytes.len()).step_by(100_000);
-    stream::iter(
-        starts.map(move |start| Ok(bytes.slice(start..(start + 100_000).min(bytes.len())))),
-    )
+    stream::iter(starts.map(move |start| Ok(bytes.slice(start..(start + 100_000).min(bytes.len())))))
 }
 
 /// Bytes that are different everywhere, so that a part in the wrong place is noticed.
-fn content(length: usize) -> Vec<u8> {
-    (0..length as u64)
-        .map(|place| (place.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8)
-        .collect()
+pub fn content(length: usize) -> Vec<u8> {
+    (0..length as u64).map(|place| (place.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8).collect()
 }
 
 const DISPOSITION: &str = "attachment; filename=\"test.txt\"; filename*=UTF-8''t%C3%A9st.txt";
@@ -576,20 +447,11 @@ fn client() -> Client {
 }
 
 fn url_signer() -> UrlSigner {
-    UrlSigner::new(
-        &[1; 32],
-        "http://127.0.0.1:3000".parse().unwrap(),
-        Clock::default(),
-    )
+    UrlSigner::new(&[1; 32], "http://127.0.0.1:3000".parse().unwrap(), Clock::default())
 }
 
-fn uploads() -> Uploads {
-    Uploads {
-        memory: 20 * MIB as u64,
-        part_size: PART as u64,
-        part_concurrency: 3,
-        ..Uploads::default()
-    }
+pub fn uploads() -> Uploads {
+    Uploads { memory: 20 * MIB as u64, part_size: PART as u64, part_concurrency: 3, ..Uploads::default() }
 }
 
 fn environment(name: &str) -> String {
