@@ -53,7 +53,7 @@ impl S3Store {
             clients: Clients::connect(config)?,
             presigner: Presigner::new(bucket, config.region.clone(), connect::put_headers(config)),
             prefix: config.prefix.trim_matches('/').to_owned(),
-            budget: Budget::new(uploads.memory, uploads.part_size)?,
+            budget: Budget::new(uploads.memory, uploads.part_size, uploads.stall_timeout)?,
             part_concurrency: uploads.part_concurrency.max(1),
         })
     }
@@ -125,7 +125,7 @@ impl S3Store {
                 return Err(Error::TooLarge { limit: budget::MAX_PARTS * part_size });
             }
             memory = self.budget.reserve(part_size, body.left()).await?;
-            block = body.next(part_size as usize).await?;
+            block = self.budget.fill(body.next(part_size as usize)).await?;
         }
         upload.complete(body.received()).await?;
         Ok(body.received())
@@ -138,8 +138,9 @@ impl Store for S3Store {
         let part_size = self.budget.part_size(size)?;
         let mut body = Blocks::new(body, size);
         let memory = self.budget.reserve(part_size, size).await?;
-        let first = body.next(part_size as usize).await?;
-        if body.is_over().await? {
+        let filling = async { Ok((body.next(part_size as usize).await?, body.is_over().await?)) };
+        let (first, whole) = self.budget.fill(filling).await?;
+        if whole {
             self.put_whole(&self.path(key), first).await
         } else {
             self.put_parts(self.path(key), (first, memory), body, part_size, intent).await

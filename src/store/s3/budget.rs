@@ -1,6 +1,10 @@
 //! Memory for the bytes on their way to the bucket: one budget for all uploads of the process.
 
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -20,12 +24,15 @@ pub(super) struct Budget {
     semaphore: Arc<Semaphore>,
     memory: u64,
     part_size: u64,
+    /// Uploads that wait for memory.
+    waiting: AtomicUsize,
+    patience: Duration,
 }
 
 impl Budget {
     /// # Errors
     /// `Malformed` if one part does not fit, or is smaller than S3 takes.
-    pub fn new(memory: u64, part_size: u64) -> Result<Self> {
+    pub fn new(memory: u64, part_size: u64, patience: Duration) -> Result<Self> {
         if part_size < MIN_PART {
             return Err(Error::Malformed(format!("parts must have at least {MIN_PART} bytes")));
         }
@@ -34,7 +41,8 @@ impl Budget {
             return Err(Error::Malformed(text));
         }
         let permits = usize::try_from(memory / KIB).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
-        Ok(Self { semaphore: Arc::new(Semaphore::new(permits)), memory, part_size })
+        let semaphore = Arc::new(Semaphore::new(permits));
+        Ok(Self { semaphore, memory, part_size, waiting: AtomicUsize::new(0), patience })
     }
 
     /// The size of the parts of an upload: all are equal, but for the last. Big uploads get bigger
@@ -57,7 +65,44 @@ impl Budget {
     pub async fn reserve(&self, part_size: u64, left: Option<u64>) -> Result<OwnedSemaphorePermit> {
         let bytes = left.unwrap_or(part_size).min(part_size);
         let permits = u32::try_from(bytes.div_ceil(KIB).max(1)).map_err(Error::internal)?;
+        if let Ok(permit) = self.semaphore.clone().try_acquire_many_owned(permits) {
+            return Ok(permit);
+        }
+        let _waiting = Waiting::new(&self.waiting);
         self.semaphore.clone().acquire_many_owned(permits).await.map_err(Error::internal)
+    }
+
+    /// Fills reserved memory. A client may be as slow as it likes as long as nobody waits; when
+    /// somebody does, one part may take the client `patience` and no longer, so that a few slow
+    /// clients cannot keep everybody else out.
+    ///
+    /// # Errors
+    /// What `filling` fails with; `BodyStalled` if it was too slow while others waited.
+    pub async fn fill<T>(&self, filling: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut filling = pin!(filling);
+        loop {
+            match tokio::time::timeout(self.patience, &mut filling).await {
+                Ok(filled) => return filled,
+                Err(_) if self.waiting.load(Ordering::Relaxed) > 0 => return Err(Error::BodyStalled),
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+/// One upload that waits, until it is dropped.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -65,11 +110,12 @@ impl Budget {
 mod tests {
     use super::*;
 
+    const PATIENCE: Duration = Duration::from_millis(5);
     const MIB: u64 = 1024 * 1024;
 
     #[test]
     fn parts_grow_so_that_ten_thousand_suffice() {
-        let budget = Budget::new(100 * MIB, 8 * MIB).unwrap();
+        let budget = Budget::new(100 * MIB, 8 * MIB, PATIENCE).unwrap();
         assert_eq!(budget.part_size(None).unwrap(), 8 * MIB);
         assert_eq!(budget.part_size(Some(80_000 * MIB)).unwrap(), 8 * MIB);
         for size in [80_000 * MIB + 1, 500_000 * MIB, 1_000_000 * MIB] {
@@ -81,7 +127,24 @@ mod tests {
 
     #[test]
     fn one_part_must_fit() {
-        assert!(matches!(Budget::new(8 * MIB - 1, 8 * MIB), Err(Error::Malformed(_))));
-        assert!(matches!(Budget::new(8 * MIB, 5 * MIB - 1), Err(Error::Malformed(_))));
+        assert!(matches!(Budget::new(8 * MIB - 1, 8 * MIB, PATIENCE), Err(Error::Malformed(_))));
+        assert!(matches!(Budget::new(8 * MIB, 5 * MIB - 1, PATIENCE), Err(Error::Malformed(_))));
+    }
+
+    #[tokio::test]
+    async fn a_slow_client_makes_room_for_those_who_wait_and_for_nobody_else() {
+        let budget = Budget::new(8 * MIB, 8 * MIB, PATIENCE).unwrap();
+        let held = budget.reserve(8 * MIB, None).await.unwrap();
+        let slow = budget.fill(async { Ok(tokio::time::sleep(PATIENCE * 4).await) });
+        assert!(slow.await.is_ok());
+
+        let dripping = async {
+            let outcome = budget.fill(std::future::pending::<Result<()>>()).await;
+            drop(held);
+            outcome
+        };
+        let (slow, waiter) = tokio::join!(dripping, budget.reserve(8 * MIB, None));
+        assert!(matches!(slow, Err(Error::BodyStalled)));
+        assert!(waiter.is_ok());
     }
 }
