@@ -88,7 +88,7 @@ pub enum LogFormat {
 #[derive(Debug, Clone)]
 pub enum StoreConfig {
     Disk { root: PathBuf },
-    S3(S3Config),
+    S3(Box<S3Config>),
 }
 
 #[derive(Debug, Clone)]

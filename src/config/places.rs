@@ -33,7 +33,7 @@ pub(super) fn store(settings: &Settings) -> Result<StoreConfig, ConfigError> {
     match given.text() {
         Some(text) if text.starts_with("s3://") => {
             let (bucket, prefix) = given.required(expected, bucket_and_prefix)?;
-            Ok(StoreConfig::S3(s3(settings, bucket, prefix)?))
+            Ok(StoreConfig::S3(Box::new(s3(settings, bucket, prefix)?)))
         }
         _ => Ok(StoreConfig::Disk { root: given.required(expected, folder)? }),
     }

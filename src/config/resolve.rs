@@ -187,7 +187,7 @@ fn secret_key(given: &Given<'_>) -> Result<Option<SecretSlice<u8>>, ConfigError>
 /// The bytes of a text in hex, else in base64 of either alphabet, padded or not. A text that is
 /// hex would be base64 too, but of a key that nobody meant.
 fn decoded(text: &str) -> Option<Vec<u8>> {
-    if text.len() % 2 == 0 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    if text.len().is_multiple_of(2) && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect();
     }
     let padding = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);

@@ -219,7 +219,7 @@ fn names_follow_one_rule() {
     for setting in SETTINGS {
         let key = setting.variable.trim_start_matches("STRONGROOM_").to_lowercase();
         assert_eq!(setting.key, key);
-        assert!(setting.default.is_some() != !setting.example.is_empty(), "{key}: a default or an example");
+        assert!(setting.default.is_some() == setting.example.is_empty(), "{key}: a default or an example");
     }
 }
 

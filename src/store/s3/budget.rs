@@ -135,7 +135,10 @@ mod tests {
     async fn a_slow_client_makes_room_for_those_who_wait_and_for_nobody_else() {
         let budget = Budget::new(8 * MIB, 8 * MIB, PATIENCE).unwrap();
         let held = budget.reserve(8 * MIB, None).await.unwrap();
-        let slow = budget.fill(async { Ok(tokio::time::sleep(PATIENCE * 4).await) });
+        let slow = budget.fill(async {
+            tokio::time::sleep(PATIENCE * 4).await;
+            Ok(())
+        });
         assert!(slow.await.is_ok());
 
         let dripping = async {

@@ -2,6 +2,7 @@
 //! the test moves, and clients that talk to it as people do. All of it goes with the value.
 
 pub mod client;
+pub mod program;
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -77,8 +78,12 @@ impl TestApp {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         config.listen = listener.local_addr().expect("an address");
-        let url = format!("http://{}", config.listen);
-        config.public_url = url.parse().expect("a URL");
+        let scheme = if config.tls.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{}", config.listen);
+        // A test may have chosen where it pretends to be.
+        if config.public_url.host_str() == Some("127.0.0.1") {
+            config.public_url = url.parse().expect("a URL");
+        }
         let app = App::open(config, clock).await.expect("the app opens");
         let (stop, stopped) = oneshot::channel::<()>();
         let server = tokio::spawn({
@@ -92,14 +97,21 @@ impl TestApp {
     }
 
     /// Stops the server and starts another one on the same rows and bytes. Time goes on.
-    pub async fn restart(mut self) -> Self {
+    pub async fn restart(self) -> Self {
+        self.restart_with(|_| {}).await
+    }
+
+    /// The same, with other settings.
+    pub async fn restart_with(mut self, change: impl FnOnce(&mut Config)) -> Self {
         drop(self.stop.take());
         if let Some(server) = self.server.take() {
             server.await.expect("the server stops");
         }
         self.app.db.close().await;
         let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().expect("a temporary folder"));
-        Self::serve(self.setup, folder, self.app.config.clone(), self.app.clock.clone()).await
+        let mut config = self.app.config.clone();
+        change(&mut config);
+        Self::serve(self.setup, folder, config, self.app.clock.clone()).await
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -153,6 +165,37 @@ impl TestApp {
         .expect(sql);
     }
 
+    /// Asserts that no row about people holds a secret, neither as text nor as bytes.
+    pub async fn assert_in_no_row(&self, secrets: &[&str]) {
+        let mut rows = String::new();
+        for table in ["users", "sessions", "tokens", "throttles"] {
+            rows += &self.dump(table).await;
+        }
+        let rows = rows.to_lowercase();
+        assert!(rows.contains("argon2id"), "{rows}");
+        for secret in secrets {
+            let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+            let found = [secret.to_lowercase(), hex].iter().any(|form| rows.contains(form));
+            assert!(!found, "{secret} is in the rows: {rows}");
+        }
+    }
+
+    /// Every row of a table as text, with bytes in hex.
+    async fn dump(&self, table: &str) -> String {
+        let rows: Vec<String> = match &self.rows().await {
+            Rows::Sqlite(pool) => {
+                let columns = format!("SELECT group_concat('quote(' || name || ')') FROM pragma_table_info('{table}')");
+                let columns: String = scalars(pool, columns).await.concat();
+                scalars(pool, format!("SELECT concat_ws(' ', {columns}) FROM {table}")).await
+            }
+            Rows::Postgres(pool) => {
+                let rows = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT {table}::text FROM {table}")));
+                rows.fetch_all(pool).await.expect("rows")
+            }
+        };
+        rows.join("\n")
+    }
+
     async fn rows(&self) -> Rows {
         let url = self.app.config.database_url.expose_secret();
         match self.setup {
@@ -180,6 +223,10 @@ impl TestApp {
             assert_eq!(client::open_multipart_uploads(s3).await, 0, "open multipart uploads");
         }
     }
+}
+
+async fn scalars(pool: &sqlx::SqlitePool, sql: String) -> Vec<String> {
+    sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_all(pool).await.expect("rows")
 }
 
 /// The database, behind the server's back.
@@ -217,7 +264,7 @@ async fn config(setup: Setup, folder: &TempDir) -> Config {
         }
         Setup::PostgresAndS3 => {
             config.database_url = SecretString::from(new_database().await);
-            config.store = StoreConfig::S3(s3_config());
+            config.store = StoreConfig::S3(Box::new(s3_config()));
             config.uploads.part_size = 5 * 1024 * 1024;
         }
     }
