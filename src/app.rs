@@ -1,6 +1,6 @@
 //! `App`: everything a request, a job or a command works with. The only place that wires.
 
-use std::path::Path;
+use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 
 use secrecy::ExposeSecret;
@@ -9,7 +9,8 @@ use crate::clock::Clock;
 use crate::config::{Config, StoreConfig};
 use crate::db::Db;
 use crate::error::{Error, Result};
-use crate::store::{DiskStore, S3Store, Store, UrlSigner};
+use crate::keys;
+use crate::store::{DiskStore, MemoryStore, S3Store, Store, UrlSigner};
 use crate::users::Passwords;
 
 /// The parts, put together from a [`Config`]; shared by the server, the jobs, the commands and the tests.
@@ -26,61 +27,52 @@ impl App {
     /// Opens the database and the store.
     ///
     /// # Errors
-    /// What [`Db::open`] and the store's opening fail with; `Malformed` if the secret key is too short.
+    /// What [`Db::open`] and the store's opening fail with, and the setting that it is about.
     pub async fn open(config: Config, clock: Clock) -> Result<Arc<Self>> {
-        create_private_folder(&config.data_dir)?;
-        let db = Db::open(config.database_url.expose_secret(), config.database_connections).await?;
         let store: Arc<dyn Store> = match &config.store {
             StoreConfig::Disk { root } => {
-                let signer = UrlSigner::new(&secret_key(&config)?, config.public_url.clone(), clock.clone());
-                Arc::new(DiskStore::open(root, signer).await?)
+                let signer = UrlSigner::new(&keys::secret(&config)?, config.public_url.clone(), clock.clone());
+                Arc::new(DiskStore::open(root, signer).await.map_err(|error| about("STORE_URL", error))?)
             }
-            StoreConfig::S3(s3) => Arc::new(S3Store::open(s3, &config.uploads)?),
+            StoreConfig::S3(s3) => {
+                Arc::new(S3Store::open(s3, &config.uploads).map_err(|error| about("STORE_URL", error))?)
+            }
         };
+        Self::with_store(config, clock, store).await
+    }
+
+    /// Opens the database alone, for commands on accounts: they shall work when the store does
+    /// not. What is kept in this store ends with the process.
+    ///
+    /// # Errors
+    /// What [`Db::open`] fails with.
+    pub async fn open_without_store(config: Config, clock: Clock) -> Result<Arc<Self>> {
+        let signer = UrlSigner::new(&[0; 32], config.public_url.clone(), clock.clone());
+        Self::with_store(config, clock, Arc::new(MemoryStore::new(signer))).await
+    }
+
+    async fn with_store(config: Config, clock: Clock, store: Arc<dyn Store>) -> Result<Arc<Self>> {
+        let url = config.database_url.expose_secret();
+        if url.starts_with("sqlite:") {
+            // Where the database is by default; it is made with the first start.
+            let folder = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data_dir);
+            folder.map_err(|error| about("STRONGROOM_DATA_DIR", Error::internal(error)))?;
+        }
+        let db = Db::open(url, config.database_connections).await.map_err(|error| about("DATABASE_URL", error))?;
         let passwords = Passwords::new(config.auth.password_hashers);
         Ok(Arc::new(Self { config, clock, db, store, passwords }))
     }
 }
 
-/// The secret that signing keys are derived from: the configured one, or one that is made at the
-/// first start and kept in the data folder.
-fn secret_key(config: &Config) -> Result<[u8; 32]> {
-    use sha2::{Digest, Sha256};
-    if let Some(secret) = &config.secret_key {
-        return Ok(Sha256::digest(secret.expose_secret()).into());
-    }
-    let path = config.data_dir.join("secret.key");
-    if !path.exists() {
-        let mut key = [0u8; 32];
-        getrandom::fill(&mut key).map_err(|error| Error::internal(error.to_string()))?;
-        write_private_file(&path, &key)?;
-    }
-    let key = std::fs::read(&path).map_err(Error::internal)?;
-    key.try_into().map_err(|_| Error::Malformed(format!("{}: the key is not 32 bytes long", path.display())))
-}
-
-/// Writes a file that only its owner can read, whole or not at all.
-fn write_private_file(path: &Path, content: &[u8]) -> Result<()> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    let staged = path.with_extension("new");
-    // A crash may have left one half written; nobody has used it.
-    let _ = std::fs::remove_file(&staged);
-    let write = || {
-        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&staged)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        std::fs::rename(&staged, path)?;
-        std::fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+/// Names the setting that something could not be opened with. The text of the cause is kept: at
+/// the start it is for the operator.
+fn about(setting: &str, error: Error) -> Error {
+    let why = match &error {
+        Error::Internal(cause) | Error::Unavailable { source: cause, .. } => cause.to_string(),
+        error => error.to_string(),
     };
-    write().map_err(|error| Error::Malformed(format!("{}: {error}", path.display())))
-}
-
-fn create_private_folder(path: &Path) -> Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(|error| Error::Malformed(format!("{}: {error}", path.display())))
+    match why.starts_with(setting) {
+        true => Error::Malformed(why),
+        false => Error::Malformed(format!("{setting}: {why}")),
+    }
 }

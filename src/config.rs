@@ -146,6 +146,8 @@ pub struct Limits {
     pub batch: usize,
     /// Parts in the answer to one range request.
     pub ranges: usize,
+    /// Connections that are open at once.
+    pub connections: usize,
     /// Live API tokens of one account.
     pub tokens: u32,
     /// Life of a signed URL when the request does not say.
@@ -178,6 +180,13 @@ pub struct Auth {
     pub logins_per_account: u32,
     pub logins_per_address: u32,
     pub registrations_per_address: u32,
+}
+
+impl Config {
+    /// The URL of a path, which begins with a slash, as people reach it.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.public_url.as_str().trim_end_matches('/'))
+    }
 }
 
 impl Default for Config {

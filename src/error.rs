@@ -15,9 +15,6 @@ pub enum Error {
     /// The e-mail and password do not belong together, or the account is disabled.
     #[error("the e-mail address or the password is wrong")]
     BadCredentials,
-    /// The caller may know that the thing exists, but may not do this to it.
-    #[error("{0}")]
-    Forbidden(&'static str),
     /// The request came with a cookie from another site's page.
     #[error("this request came from another site")]
     CrossSite,

@@ -67,7 +67,9 @@ CREATE TABLE blobs (
     sha256       BYTEA,
     content_type TEXT,
     created_at   BIGINT NOT NULL,
-    CHECK (state <> 'ready' OR (size IS NOT NULL AND sha256 IS NOT NULL AND content_type IS NOT NULL))
+    -- When the bytes became visible.
+    ready_at     BIGINT,
+    CHECK (state <> 'ready' OR (size IS NOT NULL AND sha256 IS NOT NULL AND content_type IS NOT NULL AND ready_at IS NOT NULL))
 );
 CREATE INDEX blobs_to_reap ON blobs (lease_until) WHERE state <> 'ready';
 
@@ -85,6 +87,8 @@ CREATE TABLE files (
     -- A copy of the blob's size, so that a list sorted by size is an index walk.
     size       BIGINT NOT NULL,
     metadata   TEXT NOT NULL,
+    -- Grows with every change: what a change is guarded by.
+    revision   BIGINT NOT NULL DEFAULT 0,
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL,
     trashed_at BIGINT

@@ -67,7 +67,9 @@ CREATE TABLE blobs (
     sha256       BLOB,
     content_type TEXT,
     created_at   INTEGER NOT NULL,
-    CHECK (state <> 'ready' OR (size IS NOT NULL AND sha256 IS NOT NULL AND content_type IS NOT NULL))
+    -- When the bytes became visible.
+    ready_at     INTEGER,
+    CHECK (state <> 'ready' OR (size IS NOT NULL AND sha256 IS NOT NULL AND content_type IS NOT NULL AND ready_at IS NOT NULL))
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX blobs_to_reap ON blobs (lease_until) WHERE state <> 'ready';
 
@@ -85,6 +87,8 @@ CREATE TABLE files (
     -- A copy of the blob's size, so that a list sorted by size is an index walk.
     size       INTEGER NOT NULL,
     metadata   TEXT NOT NULL,
+    -- Grows with every change: what a change is guarded by.
+    revision   INTEGER NOT NULL DEFAULT 0,
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL,
     trashed_at INTEGER

@@ -12,7 +12,7 @@ use super::auth::SignedIn;
 use super::body::Binary;
 use super::content::{self, Presentation};
 use super::extract::Id;
-use super::files::incoming;
+use super::incoming::{self, UploadForm};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::files;
@@ -29,17 +29,14 @@ const CACHE_CONTROL: &str = "public, max-age=300";
 ///
 /// The body is the picture (PNG, JPEG, GIF, WebP or AVIF, told from its bytes), or a form with one part named `file`.
 #[utoipa::path(put, path = "/v1/me/avatar", tag = "avatars", operation_id = "setAvatar",
-    request_body(content((Binary = "image/*"))),
+    request_body(content((Binary = "application/octet-stream"), (UploadForm = "multipart/form-data"))),
     responses((status = 201, description = "The first one"), (status = 200, description = "Instead of the one before")),
     security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["malformed", "body_incomplete", "unauthorized", "cross_site", "body_stalled",
-        "precondition_failed", "too_large", "unsupported_media_type", "invalid", "file_missing", "too_many_files",
-        "digest_mismatch", "storage_full"]))))]
+    extensions(("x-problem-codes" = json!(["precondition_failed", "too_large", "unsupported_media_type", "invalid"]))))]
 async fn set(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, request: Request) -> Result<Response> {
-    let body = incoming(&app, request).await?.body;
+    let body = incoming::open(&app, request).await?.body;
     let first = files::set_avatar(&caller.user, &app, body).await?;
-    let location =
-        format!("{}/v1/users/{}/avatar", app.config.public_url.as_str().trim_end_matches('/'), caller.user.id);
+    let location = app.config.url(&format!("/v1/users/{}/avatar", caller.user.id));
     let location = HeaderValue::from_str(&location).map_err(Error::internal)?;
     let status = if first { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, [(header::LOCATION, location)]).into_response())
@@ -48,7 +45,7 @@ async fn set(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, request: R
 /// Remove your avatar
 #[utoipa::path(delete, path = "/v1/me/avatar", tag = "avatars", operation_id = "removeAvatar", responses((status = 204)),
     security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["unauthorized", "cross_site", "not_found"]))))]
+    extensions(("x-problem-codes" = json!(["not_found"]))))]
 async fn remove(State(app): State<Arc<App>>, SignedIn(caller): SignedIn) -> Result<StatusCode> {
     files::remove_avatar(&caller.user, &app).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use garde::Validate;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -28,9 +27,8 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
 }
 
 /// One operation and the files that it is for.
-#[derive(Debug, Deserialize, ToSchema, Validate)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[garde(allow_unvalidated)]
 #[schema(example = json!({"op": "move", "ids": ["019ab0c2-7a2e-7c55-b1de-0f5a8b7e4d11"], "path": "2026/archive"}))]
 pub struct BatchRequest {
     op: BatchOperation,
@@ -76,7 +74,7 @@ pub struct BatchItem {
 #[utoipa::path(post, path = "/v1/files/batch", tag = "files", operation_id = "batchFiles",
     request_body = BatchRequest, responses((status = 200, body = BatchResponse)),
     security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["malformed", "unauthorized", "cross_site", "too_large", "unsupported_media_type", "invalid"]))))]
+    extensions(("x-problem-codes" = json!(["too_large", "unsupported_media_type", "invalid"]))))]
 async fn batch(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
@@ -117,7 +115,7 @@ async fn one(user: &User, app: &App, request: &BatchRequest, path: Option<&Folde
         }
         BatchOperation::Move => {
             let change = Change { path: path.cloned(), ..Change::default() };
-            let file = files::change(user, app, id, &Expected::Anything, change).await?;
+            let file = files::change(user, app, id, &Expected::Anything, &change).await?;
             Ok(BatchItem { file: Some(FileView::new(file, None)), ..BatchItem::done(id, 200) })
         }
     }

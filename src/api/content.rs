@@ -1,18 +1,22 @@
 //! A content's bytes as a response: 200, 206, 304, 412 or 416 (RFC 9110, sections 13 and 14). Every
 //! door that gives bytes out ends here.
 
-use std::ops::{Bound, Range};
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use headers::{ETag, HeaderMapExt, IfMatch, IfModifiedSince, IfNoneMatch, IfRange, IfUnmodifiedSince, LastModified};
+use headers::{HeaderMapExt, LastModified};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use tokio::sync::mpsc;
+use tracing::Instrument;
 use uuid::Uuid;
 
+use super::conditions::{Judgement, Validators};
+use super::{digest, ranges};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::files::{self, Content};
@@ -34,7 +38,7 @@ const SANDBOX: &str = "sandbox; default-src 'none'";
 /// # Errors
 /// `PreconditionFailed`; `RangeNotSatisfiable`; what [`files::read`] fails with.
 pub async fn respond(
-    app: &std::sync::Arc<App>,
+    app: &Arc<App>,
     method: &Method,
     request: &HeaderMap,
     content: &Content,
@@ -49,13 +53,16 @@ pub async fn respond(
     }
     let ranges = match method {
         // Range has a meaning for GET alone (RFC 9110, section 14.2).
-        &Method::GET => validators.ranges(request, content.size, app.config.limits.ranges)?,
+        &Method::GET if validators.admit_range(request) => match request.get(header::RANGE).map(HeaderValue::to_str) {
+            Some(Ok(text)) => ranges::parse(text, content.size, app.config.limits.ranges)?,
+            _ => None,
+        },
         _ => None,
     };
     match ranges.as_deref() {
         None => whole(app, method, content, head).await,
         Some([range]) => one_range(app, content, head, range.clone()).await,
-        Some(ranges) => many_ranges(app, content, head, ranges),
+        Some(ranges) => many_ranges(app, content, head, ranges).await,
     }
 }
 
@@ -87,11 +94,10 @@ fn not_modified(mut headers: HeaderMap) -> HeaderMap {
 async fn whole(app: &App, method: &Method, content: &Content, mut headers: HeaderMap) -> Result<Response> {
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(content.size));
     // The digest of the whole representation (RFC 9530, section 3).
-    let digest = format!("sha-256=:{}:", BASE64_STANDARD.encode(&content.sha256));
-    headers.insert("repr-digest", HeaderValue::from_str(&digest).map_err(Error::internal)?);
+    headers.insert("repr-digest", HeaderValue::from_str(&digest::of(&content.sha256)).map_err(Error::internal)?);
     let body = match *method {
         Method::HEAD => Body::empty(),
-        _ => body_of(files::read(app, content, 0..content.size).await?),
+        _ => body_of(app, files::read(app, content, 0..content.size).await?),
     };
     Ok((StatusCode::OK, headers, body).into_response())
 }
@@ -99,13 +105,14 @@ async fn whole(app: &App, method: &Method, content: &Content, mut headers: Heade
 async fn one_range(app: &App, content: &Content, mut headers: HeaderMap, range: Range<u64>) -> Result<Response> {
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
     headers.insert(header::CONTENT_RANGE, content_range(&range, content.size)?);
-    let body = body_of(files::read(app, content, range).await?);
+    let body = body_of(app, files::read(app, content, range).await?);
     Ok((StatusCode::PARTIAL_CONTENT, headers, body).into_response())
 }
 
-/// Several ranges as `multipart/byteranges` (RFC 9110, section 14.6). The parts are opened one after another.
-fn many_ranges(
-    app: &std::sync::Arc<App>,
+/// Several ranges as `multipart/byteranges` (RFC 9110, section 14.6). The first part is opened before the
+/// answer begins, so that a store that is away is still an honest 503; the others one after another.
+async fn many_ranges(
+    app: &Arc<App>,
     content: &Content,
     mut headers: HeaderMap,
     ranges: &[Range<u64>],
@@ -127,170 +134,58 @@ fn many_ranges(
     let end = format!("\r\n--{boundary}--\r\n");
     length += end.len() as u64;
 
-    let (app, content) = (app.clone(), content.clone());
-    let bodies = stream::iter(parts).then(move |(head, range)| {
-        let (app, content) = (app.clone(), content.clone());
-        async move {
-            let bytes = files::read(&app, &content, range).await?;
-            Ok::<ByteStream, Error>(Box::pin(stream::once(async { Ok(head.into()) }).chain(bytes)))
-        }
+    let mut parts = parts.into_iter();
+    let first = match parts.next() {
+        Some((head, range)) => with_head(head, files::read(app, content, range).await?),
+        None => return Err(Error::RangeNotSatisfiable { size: content.size }),
+    };
+    let (owned, content) = (app.clone(), content.clone());
+    let others = stream::iter(parts).then(move |(head, range)| {
+        let (app, content) = (owned.clone(), content.clone());
+        async move { Ok::<_, Error>(with_head(head, files::read(&app, &content, range).await?)) }
     });
-    let bodies = bodies.try_flatten().chain(stream::once(async { Ok(end.into()) }));
+    let bodies = first.chain(others.try_flatten()).chain(stream::once(async { Ok(end.into()) }));
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     let content_type = format!("multipart/byteranges; boundary={boundary}");
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_str(&content_type).map_err(Error::internal)?);
-    Ok((StatusCode::PARTIAL_CONTENT, headers, body_of(Box::pin(bodies))).into_response())
+    Ok((StatusCode::PARTIAL_CONTENT, headers, body_of(app, Box::pin(bodies))).into_response())
+}
+
+fn with_head(head: String, bytes: ByteStream) -> ByteStream {
+    Box::pin(stream::once(async { Ok(head.into()) }).chain(bytes))
 }
 
 /// An error in the middle cuts the connection, as the length was promised: never a short success.
-fn body_of(stream: ByteStream) -> Body {
-    Body::from_stream(stream.inspect_err(super::error::log))
+///
+/// The stream runs ahead of the client by one block, and is dropped when the client takes nothing
+/// for as long as an upload may stall, so that nobody holds files by reading slowly without end.
+fn body_of(app: &App, mut stream: ByteStream) -> Body {
+    let patience = app.config.uploads.stall_timeout;
+    let (send, mut receive) = mpsc::channel(1);
+    let ended = Arc::new(AtomicBool::new(false));
+    let end = ended.clone();
+    let reading = async move {
+        while let Some(block) = stream.next().await {
+            if let Err(error) = &block {
+                super::error::log(error);
+            }
+            if !matches!(tokio::time::timeout(patience, send.send(block)).await, Ok(Ok(()))) {
+                return;
+            }
+        }
+        end.store(true, Ordering::Release);
+    };
+    tokio::spawn(reading.in_current_span());
+    Body::from_stream(stream::poll_fn(move |context| {
+        receive.poll_recv(context).map(|block| match block {
+            // Whoever reads did not come to the end.
+            None if !ended.load(Ordering::Acquire) => Some(Err(Error::BodyStalled)),
+            block => block,
+        })
+    }))
 }
 
 fn content_range(range: &Range<u64>, size: u64) -> Result<HeaderValue> {
     let text = format!("bytes {}-{}/{size}", range.start, range.end - 1);
     HeaderValue::from_str(&text).map_err(Error::internal)
-}
-
-/// What the preconditions of a request come to.
-enum Judgement {
-    Go,
-    NotModified,
-    Failed,
-}
-
-/// What the caller may compare with.
-struct Validators {
-    etag: Option<ETag>,
-    modified: SystemTime,
-}
-
-impl Validators {
-    fn of(content: &Content) -> Self {
-        Self { etag: content.etag().parse().ok(), modified: SystemTime::from(content.modified_at) }
-    }
-
-    /// The order of evaluation is that of RFC 9110, section 13.2.2.
-    fn judge(&self, request: &HeaderMap) -> Judgement {
-        let Some(etag) = &self.etag else { return Judgement::Go };
-        if let Some(condition) = request.typed_get::<IfMatch>() {
-            if !condition.precondition_passes(etag) {
-                return Judgement::Failed;
-            }
-        } else if let Some(condition) = request.typed_get::<IfUnmodifiedSince>()
-            && !condition.precondition_passes(self.modified)
-        {
-            return Judgement::Failed;
-        }
-        if let Some(condition) = request.typed_get::<IfNoneMatch>() {
-            if !condition.precondition_passes(etag) {
-                return Judgement::NotModified;
-            }
-        } else if let Some(condition) = request.typed_get::<IfModifiedSince>()
-            && !condition.is_modified(self.modified)
-        {
-            return Judgement::NotModified;
-        }
-        Judgement::Go
-    }
-
-    /// The ranges to answer with, or `None` for the whole.
-    fn ranges(&self, request: &HeaderMap, size: u64, most: usize) -> Result<Option<Vec<Range<u64>>>> {
-        if let Some(condition) = request.typed_get::<IfRange>() {
-            let last_modified = LastModified::from(self.modified);
-            if condition.is_modified(self.etag.as_ref(), Some(&last_modified)) {
-                return Ok(None);
-            }
-        }
-        match request.get(header::RANGE).map(HeaderValue::to_str) {
-            Some(Ok(text)) => parse_ranges(text, size, most),
-            _ => Ok(None),
-        }
-    }
-}
-
-/// Reads a Range header. A unit that is not `bytes` is ignored, as RFC 9110 section 14.2 demands;
-/// a malformed set, or one that would cost more than it serves, is refused.
-fn parse_ranges(text: &str, size: u64, most: usize) -> Result<Option<Vec<Range<u64>>>> {
-    let refused = Error::RangeNotSatisfiable { size };
-    if !text.get(..6).is_some_and(|unit| unit.eq_ignore_ascii_case("bytes=")) {
-        return Ok(None);
-    }
-    let Some(specs) = text[6..].split(',').map(|spec| parse_spec(spec.trim())).collect::<Option<Vec<_>>>() else {
-        return Err(refused);
-    };
-    if specs.len() > most {
-        return Err(refused);
-    }
-    let ranges: Vec<Range<u64>> = specs.into_iter().filter_map(|spec| resolve(spec, size)).collect();
-    let total = ranges.iter().map(|range| range.end - range.start).fold(0, u64::saturating_add);
-    if ranges.is_empty() || total > size.saturating_mul(2) {
-        return Err(refused);
-    }
-    Ok(Some(ranges))
-}
-
-/// `first-last`, `first-` or `-suffix`, as bounds; a suffix is an excluded start without an end.
-fn parse_spec(spec: &str) -> Option<(Bound<u64>, Bound<u64>)> {
-    let (first, last) = spec.split_once('-')?;
-    let number = |text: &str| match text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More digits than fit are a number beyond every content.
-        true => Some(text.parse().unwrap_or(u64::MAX)),
-        false => None,
-    };
-    match (first, last) {
-        ("", "") => None,
-        ("", suffix) => Some((Bound::Excluded(number(suffix)?), Bound::Unbounded)),
-        (first, "") => Some((Bound::Included(number(first)?), Bound::Unbounded)),
-        (first, last) => {
-            let (first, last) = (number(first)?, number(last)?);
-            (first <= last).then_some((Bound::Included(first), Bound::Included(last)))
-        }
-    }
-}
-
-/// The bytes of a content that a spec means, if there are any.
-fn resolve(spec: (Bound<u64>, Bound<u64>), size: u64) -> Option<Range<u64>> {
-    let range = match spec {
-        (Bound::Excluded(suffix), _) => size.saturating_sub(suffix)..size,
-        (Bound::Included(first), Bound::Included(last)) => first..last.saturating_add(1).min(size),
-        (Bound::Included(first), _) => first..size,
-        (Bound::Unbounded, _) => 0..size,
-    };
-    (range.start < range.end).then_some(range)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn ranges_are_read_as_the_rfc_says() {
-        let ranges = |text| {
-            let found = parse_ranges(text, 1000, 10).ok().flatten()?;
-            Some(found.into_iter().map(|range| (range.start, range.end)).collect::<Vec<_>>())
-        };
-        assert_eq!(ranges("bytes=0-99"), Some(vec![(0, 100)]));
-        assert_eq!(ranges("BYTES=900-"), Some(vec![(900, 1000)]));
-        assert_eq!(ranges("bytes=-100"), Some(vec![(900, 1000)]));
-        assert_eq!(ranges("bytes=-2000"), Some(vec![(0, 1000)]));
-        assert_eq!(ranges("bytes=0-0, 500-1999"), Some(vec![(0, 1), (500, 1000)]));
-        assert_eq!(ranges("bytes=0-0,2000-"), Some(vec![(0, 1)]));
-        assert!(parse_ranges("lines=1-2", 1000, 10).unwrap().is_none());
-        for refused in ["bytes=", "bytes=a-b", "bytes=9-1", "bytes=1000-", "bytes=-0", "bytes=--1", "bytes=0-,0-,0-"] {
-            assert!(parse_ranges(refused, 1000, 10).is_err(), "{refused}");
-        }
-        assert!(parse_ranges("bytes=0-", 0, 10).is_err());
-    }
-
-    proptest! {
-        #[test]
-        fn no_range_reaches_out_of_the_content(text in "bytes=[-0-9, ]{0,40}|.*", size in 0u64..5000) {
-            if let Ok(Some(ranges)) = parse_ranges(&text, size, 10) {
-                prop_assert!(!ranges.is_empty());
-                prop_assert!(ranges.iter().all(|range| range.start < range.end && range.end <= size));
-            }
-        }
-    }
 }

@@ -1,10 +1,15 @@
-//! Digests that a client announces (RFC 9530).
+//! Digests in headers (RFC 9530).
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use http::HeaderMap;
 
 use crate::error::{Error, Result};
+
+/// A SHA-256 as the value of a digest field.
+pub fn of(sha256: &[u8]) -> String {
+    format!("sha-256=:{}:", BASE64_STANDARD.encode(sha256))
+}
 
 /// The SHA-256 in `Repr-Digest` or `Content-Digest`, if one is announced. Other algorithms are
 /// passed over, as the RFC allows.

@@ -4,22 +4,22 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use futures_util::TryStreamExt;
-use garde::Validate;
 use http::request::Parts;
 use http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use uuid::Uuid;
 
 use super::body;
 use crate::app::App;
-use crate::error::{Error, FieldError, Result};
+use crate::error::{Error, Result};
 
-/// A JSON body, read and validated.
+/// A JSON body.
 pub struct Json<T>(pub T);
 
 impl<T> FromRequest<Arc<App>> for Json<T>
 where
-    T: DeserializeOwned + Validate<Context = ()>,
+    T: DeserializeOwned,
 {
     type Rejection = Error;
 
@@ -27,7 +27,9 @@ where
         if !is_json(request.headers()) {
             return Err(Error::TypeRefused);
         }
-        let bytes = read_whole(request, app).await?;
+        // All of it within the time that a part of an upload may take: nothing small is worth more.
+        let reading = tokio::time::timeout(app.config.uploads.stall_timeout, read_whole(request, app));
+        let bytes = reading.await.map_err(|_| Error::BodyStalled)??;
         let mut json = serde_json::Deserializer::from_slice(&bytes);
         let value: T = serde_path_to_error::deserialize(&mut json).map_err(|error| match error.inner().classify() {
             serde_json::error::Category::Data => {
@@ -36,7 +38,6 @@ where
             _ => Error::Malformed(format!("the body is not JSON: {}", error.inner())),
         })?;
         json.end().map_err(|error| Error::Malformed(format!("the body is not JSON: {error}")))?;
-        validate(&value)?;
         Ok(Self(value))
     }
 }
@@ -59,21 +60,6 @@ fn is_json(headers: &HeaderMap) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let Some(Ok(mime)) = content_type.map(str::parse::<mime::Mime>) else { return false };
     mime.type_() == "application" && (mime.subtype() == "json" || mime.suffix().is_some_and(|suffix| suffix == "json"))
-}
-
-/// Checks a value's own rules.
-///
-/// # Errors
-/// `Invalid` with every value that breaks its rule.
-pub fn validate<T: Validate<Context = ()>>(value: &T) -> Result<()> {
-    value.validate().map_err(|report| {
-        let errors = report.iter().map(|(path, error)| FieldError {
-            pointer: pointer(&path.to_string()),
-            code: "invalid".into(),
-            detail: error.to_string(),
-        });
-        Error::Invalid(errors.collect())
-    })
 }
 
 /// `ids[2].name` as a JSON pointer (RFC 6901).
@@ -111,4 +97,21 @@ impl FromRequestParts<Arc<App>> for Id {
         let id = params.iter().next().and_then(|(_, value)| Uuid::try_parse(value).ok());
         id.map(Self).ok_or(Error::NotFound)
     }
+}
+
+/// The one text in the path.
+pub struct Name(pub String);
+
+impl FromRequestParts<Arc<App>> for Name {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<App>) -> Result<Self> {
+        let params = RawPathParams::from_request_parts(parts, state).await.map_err(|_| Error::NotFound)?;
+        params.iter().next().map(|(_, value)| Self(value.to_owned())).ok_or(Error::NotFound)
+    }
+}
+
+/// A member of a merge patch (RFC 7396): null is not the same as absent.
+pub fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }

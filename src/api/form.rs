@@ -45,8 +45,8 @@ pub async fn open(body: ByteStream, boundary: String) -> Result<FormFile> {
                 let digest = digest::announced(field.headers())?;
                 return Ok(FormFile { stream: file_stream(form, field, meter), name, path, content_type, digest });
             }
-            Some("name") => name = Some(field.text().await.map_err(form_error)?),
-            Some("path") => path = Some(field.text().await.map_err(form_error)?),
+            Some("name") if name.is_none() => name = Some(field.text().await.map_err(form_error)?),
+            Some("path") if path.is_none() => path = Some(field.text().await.map_err(form_error)?),
             other => return Err(unknown_field(other)),
         }
     }
@@ -83,7 +83,7 @@ async fn end_of_form(mut form: Multipart<'static>) -> Result<()> {
 
 fn unknown_field(name: Option<&str>) -> Error {
     let name: String = name.unwrap_or_default().chars().take(64).collect();
-    Error::invalid(format!("/{name}"), "unknown_field", "a form has the fields `name`, `path` and `file`")
+    Error::invalid(format!("/{name}"), "unknown_field", "a form has the fields `name`, `path` and `file`, each once")
 }
 
 /// Some clients send the whole path of the file on their own machine.

@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use garde::Validate;
 use secrecy::SecretString;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::{FromSession, SignedIn};
-use super::extract::Json;
+use super::extract::{Json, present};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::users::{self, AccountChange, PasswordChange, User};
@@ -21,9 +20,8 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
 }
 
 /// What shall be different about your account; what is absent stays.
-#[derive(Deserialize, Validate, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[garde(allow_unvalidated)]
 #[schema(example = json!({"name": "Rosalind Quimby-Hale"}))]
 struct AccountPatch {
     /// 1 to 100 characters, none of them control characters.
@@ -39,17 +37,12 @@ struct AccountPatch {
     current_password: Option<SecretString>,
 }
 
-/// Nothing of an account can be taken away, so null is not the same as absent (RFC 7396).
-fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
-}
-
 /// Read your account
 #[utoipa::path(
     get, path = "/v1/me", tag = "me", operation_id = "readMe",
     responses((status = 200, description = "Your account", body = User)),
     security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["unauthorized"])))
+    extensions(("x-problem-codes" = json!([])))
 )]
 async fn read(SignedIn(caller): SignedIn) -> axum::Json<User> {
     axum::Json(caller.user)
@@ -63,10 +56,7 @@ async fn read(SignedIn(caller): SignedIn) -> axum::Json<User> {
     request_body(content((AccountPatch = "application/merge-patch+json"), (AccountPatch = "application/json"))),
     responses((status = 200, description = "Your account as it is now", body = User)),
     security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!([
-        "malformed", "body_incomplete", "unauthorized", "cross_site", "session_required", "body_stalled", "too_large",
-        "unsupported_media_type", "invalid", "too_many_attempts"
-    ])))
+    extensions(("x-problem-codes" = json!(["session_required", "too_large", "unsupported_media_type", "invalid", "too_many_attempts"])))
 )]
 async fn update(
     State(app): State<Arc<App>>,

@@ -5,32 +5,34 @@ mod auth;
 mod avatars;
 mod batch;
 mod body;
+mod conditions;
+mod connections;
 mod content;
 mod digest;
 mod error;
 mod extract;
+mod file_content;
 mod files;
 mod form;
 mod health;
+mod incoming;
 mod me;
 mod openapi;
 mod origin;
+mod ranges;
 mod requests;
+mod server;
 mod session;
 mod signed;
 mod tokens;
 
 use std::future::Future;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum_server::Handle;
-use axum_server::accept::NoDelayAcceptor;
-use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
-use hyper_util::rt::TokioTimer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::csrf::{CsrfLayer, ProtectionError};
 use utoipa::OpenApi;
@@ -38,6 +40,8 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::App;
 use crate::error::{Error, Result};
+
+pub use server::Server;
 
 /// Every route.
 fn routes() -> OpenApiRouter<Arc<App>> {
@@ -48,6 +52,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(avatars::routes())
         .merge(batch::routes())
         .merge(files::routes())
+        .merge(file_content::routes())
         .merge(signed::routes())
         .merge(health::routes())
 }
@@ -83,38 +88,14 @@ fn cross_site_layer(app: &App) -> CsrfLayer<impl Fn(ProtectionError) -> Response
     layer.with_rejection_response(|_| Error::CrossSite.into_response())
 }
 
-/// Serves until `shutdown` resolves, then lets transfers go on up to the deadline of the settings.
+/// Serves on a socket that listens, until `shutdown` resolves.
 ///
 /// # Errors
-/// `Malformed` if the certificate cannot be read; `Internal` if the listener fails.
+/// What [`Server::new`] and [`Server::run`] fail with.
 pub async fn serve(
     app: Arc<App>,
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
-    listener.set_nonblocking(true).map_err(Error::internal)?;
-    let handle = Handle::new();
-    tokio::spawn({
-        let (handle, deadline) = (handle.clone(), app.config.shutdown_deadline);
-        async move {
-            shutdown.await;
-            handle.graceful_shutdown(Some(deadline));
-        }
-    });
-    let service = router(&app).into_make_service_with_connect_info::<SocketAddr>();
-    let header_timeout = app.config.header_timeout;
-    // Without NODELAY, small answers wait for the peer's delayed acknowledgement.
-    let mut server = axum_server::from_tcp(listener).map_err(Error::internal)?.handle(handle).acceptor(NoDelayAcceptor);
-    server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(header_timeout);
-    server.http_builder().http2().timer(TokioTimer::new()).keep_alive_interval(Some(header_timeout));
-    match &app.config.tls {
-        None => server.serve(service).await,
-        Some(tls) => {
-            let config = RustlsConfig::from_pem_file(&tls.certificate, &tls.key)
-                .await
-                .map_err(|error| Error::Malformed(format!("STRONGROOM_TLS_CERT, STRONGROOM_TLS_KEY: {error}")))?;
-            server.map(|plain| RustlsAcceptor::new(config).acceptor(plain)).serve(service).await
-        }
-    }
-    .map_err(Error::internal)
+    Server::new(app, listener).await?.run(shutdown).await
 }

@@ -1,15 +1,15 @@
 //! The description of this API (OpenAPI 3.1), gathered from the handlers.
 //!
-//! A handler names its problem codes in the extension `x-problem-codes`; the statuses and titles
-//! come from the one table in `error.rs`, so they cannot disagree with what is answered.
+//! A handler names the problem codes of its own in the extension `x-problem-codes`; those that follow
+//! from what it reads and asks for are added here. The statuses and titles come from the one table in `error.rs`, so they cannot disagree with what is answered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 use utoipa::OpenApi;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, ResponseBuilder};
+use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder};
 
 use super::error::{CODES, Problem};
 use crate::error::FieldError;
@@ -36,6 +36,26 @@ pub struct Base;
 
 /// Problem codes that any operation may answer with.
 const EVERYWHERE: &[&str] = &["internal", "unavailable"];
+/// Of those who must be signed in.
+const SIGNED_IN: &[&str] = &["unauthorized"];
+/// Of those who must be signed in and change something.
+const CHANGING: &[&str] = &["cross_site", "storage_full"];
+/// Of those who read a JSON body.
+const JSON: &[&str] =
+    &["malformed", "body_incomplete", "body_stalled", "too_large", "unsupported_media_type", "invalid"];
+/// Of those who take in bytes.
+const BYTES: &[&str] = &[
+    "malformed",
+    "body_incomplete",
+    "body_stalled",
+    "upload_gone",
+    "too_large",
+    "invalid",
+    "digest_mismatch",
+    "storage_full",
+];
+/// Of those who take in forms.
+const FORM: &[&str] = &["malformed", "invalid", "file_missing", "too_many_files"];
 
 /// Adds what is derived: problem responses, security schemes.
 pub fn complete(mut document: Document) -> Document {
@@ -45,20 +65,36 @@ pub fn complete(mut document: Document) -> Document {
     components
         .add_security_scheme("cookie", SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new("__Host-strongroom"))));
     for item in document.paths.paths.values_mut() {
-        let operations =
-            [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete, &mut item.head];
-        for operation in operations.into_iter().flatten() {
-            add_problems(operation);
-        }
+        let reading = [&mut item.get, &mut item.head];
+        reading.into_iter().flatten().for_each(|operation| add_problems(operation, false));
+        let changing = [&mut item.put, &mut item.post, &mut item.patch, &mut item.delete];
+        changing.into_iter().flatten().for_each(|operation| add_problems(operation, true));
     }
     document
 }
 
-fn add_problems(operation: &mut Operation) {
+/// The codes that an operation names, and those that follow from what it reads and asks for.
+fn codes(operation: &Operation, changes: bool) -> BTreeSet<String> {
     let named = operation.extensions.as_ref().and_then(|extensions| extensions.get("x-problem-codes"));
-    let mut codes: Vec<String> = named.and_then(|codes| serde_json::from_value(codes.clone()).ok()).unwrap_or_default();
-    codes.extend(EVERYWHERE.iter().map(|code| (*code).to_owned()));
+    let mut codes: BTreeSet<String> =
+        named.and_then(|codes| serde_json::from_value(codes.clone()).ok()).unwrap_or_default();
+    let reads = |media: fn(&str) -> bool| matches!(&operation.request_body, Some(RefOr::T(body)) if body.content.keys().any(|kind| media(kind)));
+    let signed_in = operation.security.is_some();
+    for (applies, derived) in [
+        (true, EVERYWHERE),
+        (signed_in, SIGNED_IN),
+        (signed_in && changes, CHANGING),
+        (reads(|media| media.ends_with("json")), JSON),
+        (reads(|media| media == "application/octet-stream"), BYTES),
+        (reads(|media| media == "multipart/form-data"), FORM),
+    ] {
+        codes.extend(derived.iter().filter(|_| applies).map(|code| (*code).to_owned()));
+    }
+    codes
+}
 
+fn add_problems(operation: &mut Operation, changes: bool) {
+    let codes = codes(operation, changes);
     let mut by_status: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
     for code in &codes {
         let (known, status, _) = CODES
@@ -78,6 +114,7 @@ fn add_problems(operation: &mut Operation) {
             .build();
         operation.responses.responses.insert(status.to_string(), response.into());
     }
+    operation.extensions = None;
 }
 
 fn example(code: &str) -> serde_json::Value {

@@ -33,6 +33,8 @@ pub async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) 
     });
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // What is said to one person is kept by no cache, unless the handler knows better.
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("private, no-store"));
     if let Ok(value) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, value);
     }
@@ -46,8 +48,7 @@ fn complete_problem(mut response: Response, app: &App, path: &str, id: &str) -> 
         _ => None,
     });
     let Some(problem) = problem else { return response };
-    let base = app.config.public_url.as_str().trim_end_matches('/');
-    let (content_type, body) = problem.complete(base, path, id);
+    let (content_type, body) = problem.complete(&app.config.url("/errors/"), path, id);
     let headers = response.headers_mut();
     headers.remove(header::CONTENT_LENGTH);
     headers.insert(header::CONTENT_TYPE, content_type);

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use garde::Validate;
 use http::{HeaderValue, StatusCode, header};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -27,9 +26,8 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(end))
 }
 
-#[derive(Deserialize, Validate, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[garde(allow_unvalidated)]
 #[schema(example = json!({
     "email": "rosalind@example.org", "name": "Rosalind Quimby", "password": "violet tractor under rain"
 }))]
@@ -43,9 +41,8 @@ struct Registration {
     password: SecretString,
 }
 
-#[derive(Deserialize, Validate, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[garde(allow_unvalidated)]
 #[schema(example = json!({"email": "rosalind@example.org", "password": "violet tractor under rain"}))]
 struct Login {
     email: String,
@@ -80,10 +77,7 @@ struct SessionList {
     request_body = Registration,
     responses((status = 201, description = "The account was made", body = SessionStarted,
         headers(("Set-Cookie" = String, description = "The session, for browsers")))),
-    extensions(("x-problem-codes" = json!([
-        "malformed", "body_incomplete", "registration_closed", "cross_site", "body_stalled", "email_taken", "too_large",
-        "unsupported_media_type", "invalid", "too_many_attempts"
-    ])))
+    extensions(("x-problem-codes" = json!(["registration_closed", "email_taken", "too_large", "unsupported_media_type", "invalid", "too_many_attempts"])))
 )]
 async fn register(State(app): State<Arc<App>>, origin: Origin, Json(body): Json<Registration>) -> Result<Response> {
     let account = NewAccount { email: body.email, name: body.name, password: body.password };
@@ -99,10 +93,7 @@ async fn register(State(app): State<Arc<App>>, origin: Origin, Json(body): Json<
     request_body = Login,
     responses((status = 200, description = "Signed in", body = SessionStarted,
         headers(("Set-Cookie" = String, description = "The session, for browsers")))),
-    extensions(("x-problem-codes" = json!([
-        "malformed", "body_incomplete", "bad_credentials", "cross_site", "body_stalled", "too_large",
-        "unsupported_media_type", "invalid", "too_many_attempts"
-    ])))
+    extensions(("x-problem-codes" = json!(["bad_credentials", "too_large", "unsupported_media_type", "invalid", "too_many_attempts"])))
 )]
 async fn log_in(State(app): State<Arc<App>>, origin: Origin, Json(body): Json<Login>) -> Result<Response> {
     let credentials = Credentials { email: body.email, password: body.password };
@@ -118,7 +109,7 @@ async fn log_in(State(app): State<Arc<App>>, origin: Origin, Json(body): Json<Lo
     responses((status = 204, description = "Signed out",
         headers(("Set-Cookie" = String, description = "Makes a browser forget the session")))),
     security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["unauthorized", "cross_site", "session_required"])))
+    extensions(("x-problem-codes" = json!(["session_required"])))
 )]
 async fn log_out(State(app): State<Arc<App>>, FromSession(caller): FromSession) -> Result<impl IntoResponse> {
     users::log_out(&app, &caller).await?;
@@ -132,7 +123,7 @@ async fn log_out(State(app): State<Arc<App>>, FromSession(caller): FromSession) 
     get, path = "/v1/me/sessions", tag = "me", operation_id = "listSessions",
     responses((status = 200, description = "All live sessions", body = SessionList)),
     security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["unauthorized", "session_required"])))
+    extensions(("x-problem-codes" = json!(["session_required"])))
 )]
 async fn list(State(app): State<Arc<App>>, FromSession(caller): FromSession) -> Result<impl IntoResponse> {
     let items = users::sessions(&app, &caller).await?;
@@ -147,7 +138,7 @@ async fn list(State(app): State<Arc<App>>, FromSession(caller): FromSession) -> 
     params(("id" = uuid::Uuid, Path, description = "The session")),
     responses((status = 204, description = "The session is over")),
     security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["unauthorized", "cross_site", "session_required", "not_found"])))
+    extensions(("x-problem-codes" = json!(["session_required", "not_found"])))
 )]
 async fn end(State(app): State<Arc<App>>, FromSession(caller): FromSession, Id(id): Id) -> Result<StatusCode> {
     users::end_session(&app, &caller, id).await?;

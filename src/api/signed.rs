@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, RawQuery, Request, State};
+use axum::extract::{RawQuery, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::Response;
-use garde::Validate;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use tower_http::cors::{Any, CorsLayer};
 use url::form_urlencoded;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -18,8 +18,9 @@ use uuid::Uuid;
 use super::auth::SignedIn;
 use super::body::Binary;
 use super::content::{self, Presentation};
-use super::extract::{Id, Json};
-use super::files::{FileView, incoming};
+use super::extract::{Id, Json, Name};
+use super::files::FileView;
+use super::incoming;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::files::{self, FileName, Wish};
@@ -31,11 +32,18 @@ pub const SIGNED_PREFIX: &str = "/v1/signed/";
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(sign)).routes(routes!(complete)).routes(routes!(
-        get_signed,
-        head_signed,
-        put_signed
-    ))
+    let signed = OpenApiRouter::new().routes(routes!(get_signed, head_signed, put_signed)).layer(from_anywhere());
+    OpenApiRouter::new().routes(routes!(sign)).routes(routes!(complete)).merge(signed)
+}
+
+/// Pages of any origin may use a signed URL, as they may on a bucket that is set up for it: it works
+/// without cookies and proves itself.
+fn from_anywhere() -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([Method::GET, Method::HEAD, Method::PUT])
+        .allow_headers([header::CONTENT_TYPE, header::IF_NONE_MATCH, header::RANGE])
+        .expose_headers([header::ETAG, header::CONTENT_RANGE, header::ACCEPT_RANGES, header::CONTENT_DISPOSITION])
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
@@ -57,9 +65,8 @@ impl From<OperationName> for Operation {
 }
 
 /// A wish for a signed URL.
-#[derive(Debug, Deserialize, ToSchema, Validate)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[garde(allow_unvalidated)]
 #[schema(example = json!({"operation": "get", "expires_in": 900, "download_name": "for-you.pdf"}))]
 pub struct SignRequest {
     operation: OperationName,
@@ -110,8 +117,7 @@ impl SignedUrlView {
 #[utoipa::path(post, path = "/v1/files/{id}/signed-urls", tag = "files", operation_id = "signUrl", params(("id" = Uuid, Path)),
     request_body = SignRequest, responses((status = 201, body = SignedUrlView)),
     security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["malformed", "unauthorized", "cross_site", "not_found", "too_large",
-        "unsupported_media_type", "invalid"]))))]
+    extensions(("x-problem-codes" = json!(["not_found", "too_large", "unsupported_media_type", "invalid"]))))]
 async fn sign(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
@@ -134,8 +140,7 @@ async fn sign(
 #[utoipa::path(post, path = "/v1/uploads/{id}/complete", tag = "files", operation_id = "completeUpload", params(("id" = Uuid, Path)),
     responses((status = 200, body = FileView)),
     security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["unauthorized", "cross_site", "not_found", "upload_incomplete", "upload_gone",
-        "precondition_failed", "too_large"]))))]
+    extensions(("x-problem-codes" = json!(["not_found", "upload_incomplete", "upload_gone", "precondition_failed", "too_large"]))))]
 async fn complete(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<axum::Json<FileView>> {
     let file = files::complete_upload(&caller.user, &app, id).await?;
     Ok(axum::Json(FileView::new(file, None)))
@@ -150,7 +155,7 @@ async fn complete(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id
     extensions(("x-problem-codes" = json!(["bad_signature", "url_expired", "not_found", "precondition_failed", "range_not_satisfiable"]))))]
 async fn get_signed(
     State(app): State<Arc<App>>,
-    Path(key): Path<String>,
+    Name(key): Name,
     RawQuery(query): RawQuery,
     method: Method,
     headers: HeaderMap,
@@ -172,7 +177,7 @@ async fn get_signed(
     extensions(("x-problem-codes" = json!(["bad_signature", "url_expired", "not_found", "precondition_failed"]))))]
 async fn head_signed(
     state: State<Arc<App>>,
-    key: Path<String>,
+    key: Name,
     query: RawQuery,
     method: Method,
     headers: HeaderMap,
@@ -185,11 +190,10 @@ async fn head_signed(
 /// Once: when bytes have arrived, the URL is used up. Send `If-None-Match: *`, as the answer that gave out the URL says.
 #[utoipa::path(put, path = "/v1/signed/{key}", tag = "files", operation_id = "putSigned", params(("key" = String, Path)),
     request_body(content = Binary, content_type = "application/octet-stream"), responses((status = 200)),
-    extensions(("x-problem-codes" = json!(["body_incomplete", "bad_signature", "url_expired", "body_stalled", "upload_gone",
-        "precondition_failed", "too_large", "storage_full"]))))]
+    extensions(("x-problem-codes" = json!(["bad_signature", "url_expired", "upload_gone", "precondition_failed", "too_large"]))))]
 async fn put_signed(
     State(app): State<Arc<App>>,
-    Path(key): Path<String>,
+    Name(key): Name,
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Result<StatusCode> {
@@ -198,7 +202,7 @@ async fn put_signed(
     if request.headers().get(header::IF_NONE_MATCH).is_none_or(|value| value != "*") {
         return Err(Error::BadSignature);
     }
-    let body = incoming(&app, request).await?.body;
+    let body = incoming::open_raw(&app, request)?;
     files::receive_by_grant(grant, &app, body).await?;
     Ok(StatusCode::OK)
 }

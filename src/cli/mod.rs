@@ -14,7 +14,7 @@ use clap::error::ErrorKind;
 
 use crate::app::App;
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError, Settings};
+use crate::config::{ConfigError, Settings};
 use crate::error::Error;
 use crate::logs;
 
@@ -90,8 +90,13 @@ fn run(options: Options) -> Result<(), Failure> {
     let result = runtime.block_on(async {
         match options.command {
             None | Some(Command::Serve) => serve::run(config).await,
-            Some(Command::User(command)) => with_app(config, async |app| users::run(app, command).await).await,
-            Some(Command::Reap) => with_app(config, async |app| reap::run(app).await).await,
+            Some(Command::User(command)) => {
+                with_app(App::open_without_store(config, Clock::default()), async |app| users::run(app, command).await)
+                    .await
+            }
+            Some(Command::Reap) => {
+                with_app(App::open(config, Clock::default()), async |app| reap::run(app).await).await
+            }
             Some(Command::Config { .. }) => Ok(()),
         }
     });
@@ -101,8 +106,11 @@ fn run(options: Options) -> Result<(), Failure> {
 }
 
 /// Opens the app for one command, and closes the database after it however it ended.
-async fn with_app(config: Config, command: impl AsyncFnOnce(&Arc<App>) -> Result<(), Failure>) -> Result<(), Failure> {
-    let app = App::open(config, Clock::default()).await?;
+async fn with_app(
+    opening: impl Future<Output = crate::error::Result<Arc<App>>>,
+    command: impl AsyncFnOnce(&Arc<App>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let app = opening.await?;
     let result = command(&app).await;
     app.db.close().await;
     result

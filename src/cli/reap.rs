@@ -6,5 +6,9 @@ use crate::jobs::reaper;
 
 pub(super) async fn run(app: &App) -> Result<(), Failure> {
     let report = reaper::run_once(app).await?;
-    print(&format!("{report}\n"))
+    print(&format!("{report}\n"))?;
+    match report.failed {
+        0 => Ok(()),
+        failed => Err(Failure::Runtime(format!("{failed} blobs could not be removed; the log says why"))),
+    }
 }

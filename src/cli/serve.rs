@@ -2,7 +2,6 @@
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
@@ -10,10 +9,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{Failure, print};
+use crate::api::Server;
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::{Config, Registration, StoreConfig, redacted_url};
-use crate::{api, jobs, users};
+use crate::{jobs, users};
 
 /// How long the end waits for the database.
 const CLOSING: Duration = Duration::from_secs(5);
@@ -21,12 +21,18 @@ const CLOSING: Duration = Duration::from_secs(5);
 pub(super) async fn run(mut config: Config) -> Result<(), Failure> {
     let listener = bind(&mut config)?;
     let app = App::open(config, Clock::default()).await?;
+    let greeting = greeting(&app, &listener).await?;
+    let server = Server::new(app.clone(), listener).await?;
     // Until here a signal ends the process as ever: there is nothing yet to put in order.
     let signals = Signals::new()?;
-    print(&greeting(&app, &listener).await?)?;
+    print(&greeting)?;
+    if let Err(error) = app.store.ping().await {
+        eprintln!("strongroom: STORE_URL: the store does not answer as it should; the log and /readyz tell more");
+        tracing::warn!(?error, "the store does not answer");
+    }
 
     let reaper = jobs::spawn(app.clone());
-    let result = serve(&app, listener, signals).await;
+    let result = serve(&app, server, signals).await;
     reaper.abort();
     // After a failure or a second signal nothing is waited for: what closing would tidy up, the
     // next start tidies up as well. So it does for work that does not let go of its connection.
@@ -38,9 +44,9 @@ pub(super) async fn run(mut config: Config) -> Result<(), Failure> {
 
 /// Serves until a signal, then until the server has ended, at its deadline at the latest, or a
 /// second signal comes.
-async fn serve(app: &Arc<App>, listener: TcpListener, mut signals: Signals) -> Result<(), Failure> {
+async fn serve(app: &App, server: Server, mut signals: Signals) -> Result<(), Failure> {
     let stop = CancellationToken::new();
-    let mut server = Box::pin(api::serve(app.clone(), listener, stop.clone().cancelled_owned()));
+    let mut server = Box::pin(server.run(stop.clone().cancelled_owned()));
     tokio::select! {
         result = &mut server => return Ok(result?),
         () = signals.next() => stop.cancel(),

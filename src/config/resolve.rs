@@ -139,6 +139,7 @@ fn limits(settings: &Settings) -> Result<Limits, ConfigError> {
         page: settings.page_limit().number(1..=10_000)?,
         batch: settings.batch_limit().number(1..=10_000)?,
         ranges: settings.range_limit().number(1..=100)?,
+        connections: settings.connection_limit().number(1..=1_000_000)?,
         tokens: settings.token_limit().number(1..=100_000)?,
         signed_url_default: settings.signed_url_default().time(SECOND..=signed_url_max)?,
         signed_url_max,

@@ -2,15 +2,17 @@
 
 use uuid::Uuid;
 
-use super::blobs::{BlobFacts, ContentRow, DOOM, READY};
+use super::blobs::{BlobFacts, ContentRow, DOOM, make_ready};
 use super::{Db, on, statements, transaction};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 statements! {
-    CONTENT = "SELECT b.key, b.size, b.sha256, b.content_type, b.created_at
+    CONTENT = "SELECT b.key, b.size, b.sha256, b.content_type, b.ready_at
         FROM users u JOIN blobs b ON b.id = u.avatar_id WHERE u.id = $1 AND u.disabled_at IS NULL";
+    /// Locks the person's row, so that of two changes at once each sees what the other made.
+    LOCK = "UPDATE users SET updated_at = updated_at WHERE id = $1";
     CURRENT = "SELECT avatar_id FROM users WHERE id = $1";
-    POINT = "UPDATE users SET avatar_id = $2 WHERE id = $1 AND (avatar_id = $3 OR (avatar_id IS NULL AND $3 IS NULL))";
+    POINT = "UPDATE users SET avatar_id = $2 WHERE id = $1";
 }
 
 impl Db {
@@ -23,27 +25,13 @@ impl Db {
     /// transaction; `true` if there was none before.
     ///
     /// # Errors
-    /// `UploadGone` if the blob's lease was lost; `PreconditionFailed` if another change came first.
+    /// `UploadGone` if the blob's lease was lost.
     pub async fn set_avatar(&self, user: Uuid, blob: &BlobFacts) -> Result<bool> {
         transaction!(self, |tx| {
-            let ready = sqlx::query(READY)
-                .bind(blob.id)
-                .bind(blob.size)
-                .bind(&blob.sha256)
-                .bind(&blob.content_type)
-                .bind(blob.keep_until)
-                .execute(&mut *tx)
-                .await?
-                .rows_affected();
-            if ready != 1 {
-                return Err(Error::UploadGone);
-            }
+            make_ready!(tx, blob);
+            sqlx::query(LOCK).bind(user).execute(&mut *tx).await?;
             let before: Option<Uuid> = sqlx::query_scalar(CURRENT).bind(user).fetch_one(&mut *tx).await?;
-            let pointed =
-                sqlx::query(POINT).bind(user).bind(blob.id).bind(before).execute(&mut *tx).await?.rows_affected();
-            if pointed != 1 {
-                return Err(Error::PreconditionFailed);
-            }
+            sqlx::query(POINT).bind(user).bind(blob.id).execute(&mut *tx).await?;
             if let Some(before) = before {
                 sqlx::query(DOOM).bind(before).execute(&mut *tx).await?;
             }
@@ -54,14 +42,12 @@ impl Db {
     /// Takes away a person's avatar; `false` if there was none.
     pub async fn remove_avatar(&self, user: Uuid) -> Result<bool> {
         transaction!(self, |tx| {
+            sqlx::query(LOCK).bind(user).execute(&mut *tx).await?;
             let before: Option<Uuid> = sqlx::query_scalar(CURRENT).bind(user).fetch_one(&mut *tx).await?;
             let Some(before) = before else { return Ok(false) };
-            let pointed =
-                sqlx::query(POINT).bind(user).bind(None::<Uuid>).bind(before).execute(&mut *tx).await?.rows_affected();
-            if pointed == 1 {
-                sqlx::query(DOOM).bind(before).execute(&mut *tx).await?;
-            }
-            Ok(pointed == 1)
+            sqlx::query(POINT).bind(user).bind(None::<Uuid>).execute(&mut *tx).await?;
+            sqlx::query(DOOM).bind(before).execute(&mut *tx).await?;
+            Ok(true)
         })
     }
 }

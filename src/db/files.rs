@@ -2,15 +2,15 @@
 
 use uuid::Uuid;
 
-use super::blobs::{BlobFacts, DOOM, READY};
+use super::blobs::{BlobFacts, DOOM, READY, make_ready};
 use super::{Db, is_taken, on, statements, transaction};
 use crate::error::{Error, Result};
 
 /// The columns of a [`FileRow`].
 macro_rules! file_columns {
     () => {
-        "f.id, f.owner_id, f.path, f.name, f.location, f.metadata, f.created_at, f.updated_at,
-         f.blob_id, b.key, b.size, b.sha256, b.content_type, b.created_at AS stored_at"
+        "f.id, f.owner_id, f.path, f.name, f.location, f.metadata, f.revision, f.created_at, f.updated_at,
+         f.blob_id, b.key, b.size, b.sha256, b.content_type, b.ready_at"
     };
 }
 pub(super) use file_columns;
@@ -22,13 +22,16 @@ statements! {
     INSERT = "INSERT INTO files (id, owner_id, path, name, search, blob_id, size, metadata, created_at, updated_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)
         ON CONFLICT (owner_id, location) WHERE trashed_at IS NULL DO NOTHING";
-    REPLACE = "UPDATE files SET blob_id = $4, size = $5, updated_at = $6
+    REPLACE = "UPDATE files SET blob_id = $4, size = $5, updated_at = $6, revision = revision + 1
         WHERE id = $1 AND owner_id = $2 AND blob_id = $3 AND trashed_at IS NULL";
-    CHANGE = "UPDATE files SET path = $3, name = $4, search = $5, metadata = $6, updated_at = $7
-        WHERE id = $1 AND owner_id = $2 AND blob_id = $8 AND trashed_at IS NULL";
+    CHANGE = "UPDATE files SET path = $3, name = $4, search = $5, metadata = $6, updated_at = $7, revision = revision + 1
+        WHERE id = $1 AND owner_id = $2 AND revision = $8 AND trashed_at IS NULL";
+    /// What was to become the file's bytes has nowhere to go.
+    END_UPLOADS = "UPDATE blobs SET state = 'deleting'
+        WHERE state = 'pending' AND id IN (SELECT blob_id FROM uploads WHERE file_id = $1 AND owner_id = $2)";
     DELETE = "DELETE FROM files WHERE id = $1 AND owner_id = $2 AND blob_id = $3";
-    BLOB_READY = READY;
-    BLOB_DOOM = DOOM;
+    MAKE_READY = READY;
+    DOOM_BLOB = DOOM;
 }
 
 /// A file and the blob that it points at.
@@ -40,6 +43,7 @@ pub struct FileRow {
     pub name: String,
     pub location: String,
     pub metadata: String,
+    pub revision: i64,
     pub created_at: i64,
     pub updated_at: i64,
     pub blob_id: Uuid,
@@ -47,7 +51,7 @@ pub struct FileRow {
     pub size: i64,
     pub sha256: Vec<u8>,
     pub content_type: String,
-    pub stored_at: i64,
+    pub ready_at: i64,
 }
 
 /// Where a file is, and what is derived from that.
@@ -73,8 +77,8 @@ pub struct NewFileRow {
 pub struct ChangedFileRow {
     pub id: Uuid,
     pub owner: Uuid,
-    /// The blob that the file pointed at when the change was decided.
-    pub blob: Uuid,
+    /// The revision that the change was decided on.
+    pub revision: i64,
     pub metadata: String,
     pub now: i64,
 }
@@ -98,18 +102,7 @@ impl Db {
     /// `PathTaken` if a file is at this place; `UploadGone` if the blob's lease was lost.
     pub async fn publish(&self, new: &NewFileRow, place: &Place, blob: &BlobFacts) -> Result<()> {
         transaction!(self, |tx| {
-            let ready = sqlx::query(READY)
-                .bind(blob.id)
-                .bind(blob.size)
-                .bind(&blob.sha256)
-                .bind(&blob.content_type)
-                .bind(blob.keep_until)
-                .execute(&mut *tx)
-                .await?
-                .rows_affected();
-            if ready != 1 {
-                return Err(Error::UploadGone);
-            }
+            make_ready!(tx, blob);
             let inserted = sqlx::query(INSERT)
                 .bind(new.id)
                 .bind(new.owner)
@@ -128,25 +121,14 @@ impl Db {
     }
 
     /// Makes a pending blob ready, points the file at it instead of at `old_blob`, and dooms that one,
-    /// in one transaction; the upload resource by which the bytes came, if any, ends in it too.
+    /// in one transaction.
     ///
     /// # Errors
     /// `PreconditionFailed` if the file does not point at `old_blob` any more; `UploadGone` if the
     /// blob's lease was lost.
     pub async fn replace(&self, owner: Uuid, file: Uuid, old_blob: Uuid, blob: &BlobFacts, now: i64) -> Result<()> {
         transaction!(self, |tx| {
-            let ready = sqlx::query(READY)
-                .bind(blob.id)
-                .bind(blob.size)
-                .bind(&blob.sha256)
-                .bind(&blob.content_type)
-                .bind(blob.keep_until)
-                .execute(&mut *tx)
-                .await?
-                .rows_affected();
-            if ready != 1 {
-                return Err(Error::UploadGone);
-            }
+            make_ready!(tx, blob);
             let replaced = sqlx::query(REPLACE)
                 .bind(file)
                 .bind(owner)
@@ -161,12 +143,11 @@ impl Db {
                 return Err(Error::PreconditionFailed);
             }
             sqlx::query(DOOM).bind(old_blob).execute(&mut *tx).await?;
-            sqlx::query(super::uploads::END).bind(blob.id).execute(&mut *tx).await?;
             Ok(())
         })
     }
 
-    /// Gives a file another place or other metadata, if it still points at `blob`; `false` if not.
+    /// Gives a file another place or other metadata, if it is still at the same revision; `false` if not.
     ///
     /// # Errors
     /// `PathTaken` if another file is at the new place.
@@ -179,7 +160,7 @@ impl Db {
             .bind(&place.search)
             .bind(&changed.metadata)
             .bind(changed.now)
-            .bind(changed.blob)
+            .bind(changed.revision)
             .execute(p)
             .await
             .map(|done| done.rows_affected()));
@@ -189,14 +170,19 @@ impl Db {
         }
     }
 
-    /// Takes a file away and dooms its blob, in one transaction; `false` if it does not point at `blob` any more.
-    pub async fn delete_file(&self, owner: Uuid, id: Uuid, blob: Uuid) -> Result<bool> {
+    /// Takes a file away, and dooms its blob and what was to replace it, in one transaction.
+    ///
+    /// # Errors
+    /// `PreconditionFailed` if the file does not point at `blob` any more.
+    pub async fn delete_file(&self, owner: Uuid, id: Uuid, blob: Uuid) -> Result<()> {
         transaction!(self, |tx| {
+            sqlx::query(END_UPLOADS).bind(id).bind(owner).execute(&mut *tx).await?;
             let deleted = sqlx::query(DELETE).bind(id).bind(owner).bind(blob).execute(&mut *tx).await?.rows_affected();
-            if deleted == 1 {
-                sqlx::query(DOOM).bind(blob).execute(&mut *tx).await?;
+            if deleted != 1 {
+                return Err(Error::PreconditionFailed);
             }
-            Ok(deleted == 1)
+            sqlx::query(DOOM).bind(blob).execute(&mut *tx).await?;
+            Ok(())
         })
     }
 }

@@ -21,6 +21,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
+use sqlx::Connection;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
@@ -33,7 +34,7 @@ pub use list::{After, Direction, ListQuery, Sort};
 pub use sessions::SessionRow;
 pub use throttles::Attempt;
 pub use tokens::TokenRow;
-pub use uploads::UploadRow;
+pub use uploads::{NewUploadRow, UploadRow};
 pub use users::{CallerRow, PasswordChange, PasswordRow, UserRow};
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -41,6 +42,9 @@ static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 
 /// How long a request waits for a connection before the database counts as away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long an idle connection to PostgreSQL is trusted to be alive.
+const TRUSTED_IDLE: Duration = Duration::from_secs(2);
 
 /// The database: on SQLite one connection writes and several read, on PostgreSQL one pool does both.
 #[derive(Debug, Clone)]
@@ -148,6 +152,16 @@ impl Db {
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
+            // Asking a connection each time whether it is alive would double the round trips.
+            .test_before_acquire(false)
+            .before_acquire(|connection, about| {
+                Box::pin(async move {
+                    if about.idle_for > TRUSTED_IDLE {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .connect_with(options)
             .await?;
         Ok(Self { read: Pool::Postgres(pool.clone()), write: Pool::Postgres(pool) })
@@ -168,14 +182,9 @@ impl Db {
         on!(self.write, |p| p.close().await);
     }
 
-    /// Prepares every statement of this module on this database: what a compile-time check would
-    /// find, found by a test on both engines.
-    ///
-    /// # Errors
-    /// The first statement that the database refuses, with the statement.
+    /// Every statement of this module, for tests that look at them.
     #[doc(hidden)]
-    pub async fn prepare_every_statement(&self) -> Result<usize> {
-        use sqlx::{AssertSqlSafe, Executor, SqlSafeStr};
+    pub fn statements() -> Vec<String> {
         let constants = [
             avatars::STATEMENTS,
             blobs::STATEMENTS,
@@ -187,8 +196,18 @@ impl Db {
             uploads::STATEMENTS,
             users::STATEMENTS,
         ];
-        let statements: Vec<String> =
-            constants.concat().into_iter().map(str::to_owned).chain(list::every_statement()).collect();
+        constants.concat().into_iter().map(str::to_owned).chain(list::every_statement()).collect()
+    }
+
+    /// Prepares every statement on this database: what a compile-time check would find, found by a
+    /// test on both engines.
+    ///
+    /// # Errors
+    /// The first statement that the database refuses, with the statement.
+    #[doc(hidden)]
+    pub async fn prepare_every_statement(&self) -> Result<usize> {
+        use sqlx::{AssertSqlSafe, Executor, SqlSafeStr};
+        let statements = Self::statements();
         for sql in &statements {
             on!(self.write, |p| p.prepare(AssertSqlSafe(sql.clone()).into_sql_str()).await.map(drop))
                 .map_err(|error| Error::internal(format!("{error}: {sql}")))?;
@@ -206,24 +225,46 @@ fn create_private_file(path: &Path) -> Result<()> {
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         use sqlx::Error as Sql;
-        let away = match &error {
-            Sql::Io(_) | Sql::Tls(_) | Sql::PoolTimedOut | Sql::PoolClosed | Sql::WorkerCrashed => true,
-            // 08 connection lost, 53 out of resources, 57 operator intervention (PostgreSQL, Appendix A);
-            // 5 and 6 are SQLite's BUSY and LOCKED.
-            Sql::Database(error) => error.code().is_some_and(|code| {
-                ["08", "53", "57"].iter().any(|class| code.len() == 5 && code.starts_with(class))
-                    || code == "5"
-                    || code == "6"
-            }),
-            _ => false,
-        };
-        match &error {
-            // 13 is SQLite's FULL, 53100 PostgreSQL's disk_full.
-            Sql::Database(e) if matches!(e.code().as_deref(), Some("13" | "53100")) => Error::StorageFull,
-            _ if away => Error::Unavailable { what: "database", source: error.into() },
+        let code = error.as_database_error().and_then(|error| error.code().map(|code| code.into_owned()));
+        match (&error, code.as_deref()) {
+            (Sql::Io(_) | Sql::Tls(_) | Sql::PoolTimedOut | Sql::PoolClosed | Sql::WorkerCrashed, _) => away(error),
+            (_, Some(code)) if is_full(code) => Error::StorageFull,
+            (_, Some(code)) if is_away(code) => away(error),
             _ => Error::internal(error),
         }
     }
+}
+
+fn away(error: sqlx::Error) -> Error {
+    Error::Unavailable { what: "database", source: error.into() }
+}
+
+fn is_full(code: &str) -> bool {
+    // PostgreSQL's disk_full, and SQLite's FULL.
+    code == "53100" || sqlite_code(code) == Some(13)
+}
+
+/// Whether the same statement may go well a little later.
+fn is_away(code: &str) -> bool {
+    // PostgreSQL (appendix A): connection lost, out of resources, operator intervention, read-only
+    // after a failover, serialization failure, deadlock, I/O error.
+    let classes = ["08", "53", "57", "25006", "40001", "40P01", "58030"];
+    // SQLite: BUSY, LOCKED, READONLY, IOERR, CANTOPEN.
+    let passing = [5, 6, 8, 10, 14];
+    match sqlite_code(code) {
+        Some(code) => passing.contains(&code),
+        None => classes.iter().any(|class| code.starts_with(class)),
+    }
+}
+
+/// The primary part of an SQLite result code; PostgreSQL's have five characters and are none.
+fn sqlite_code(code: &str) -> Option<i32> {
+    if code.len() == 5 { None } else { code.parse::<i32>().ok().map(|code| code & 0xff) }
+}
+
+/// Whether a statement failed because a row that it refers to does not exist.
+pub(crate) fn is_orphan(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.is_foreign_key_violation())
 }
 
 /// Whether a statement failed because a row with the same unique value exists.

@@ -4,20 +4,15 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::{Db, on, statements, transaction};
-use crate::error::Result;
-
-/// Ends the upload that brought this blob.
-pub(super) const END: &str = "DELETE FROM uploads WHERE blob_id = $1";
+use super::{Db, is_orphan, on, statements, transaction};
+use crate::error::{Error, Result};
 
 statements! {
-    INSERT_BLOB = "INSERT INTO blobs (id, owner_id, key, state, lease_until, created_at)
-        VALUES ($1, $2, $3, 'pending', (SELECT now FROM clock) + $4, $5)";
+    INSERT_BLOB = super::blobs::INSERT;
     INSERT = "INSERT INTO uploads (id, owner_id, blob_id, file_id, replaces_blob_id, created_at, expires_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7)";
     BY_ID = "SELECT u.id, u.owner_id, u.blob_id, u.file_id, u.replaces_blob_id, u.expires_at, b.key, b.state
         FROM uploads u JOIN blobs b ON b.id = u.blob_id WHERE u.id = $1 AND u.owner_id = $2";
-    END_BY_BLOB = END;
 }
 
 /// An upload that waits for its bytes, or for being completed.
@@ -33,10 +28,26 @@ pub struct UploadRow {
     pub state: String,
 }
 
+/// An upload that is about to begin.
+#[derive(Debug, Clone)]
+pub struct NewUploadRow {
+    pub id: Uuid,
+    pub owner_id: Uuid,
+    pub blob_id: Uuid,
+    pub file_id: Uuid,
+    pub replaces_blob_id: Uuid,
+    /// Microseconds since 1970.
+    pub expires_at: i64,
+    pub key: String,
+}
+
 impl Db {
     /// Writes down an upload and its pending blob, in one transaction. The blob's lease is what is
     /// left of the upload's time.
-    pub async fn insert_upload(&self, upload: &UploadRow, lease: Duration, now: i64) -> Result<()> {
+    ///
+    /// # Errors
+    /// `NotFound` if the file is gone by now.
+    pub async fn insert_upload(&self, upload: &NewUploadRow, lease: Duration, now: i64) -> Result<()> {
         let lease = lease.as_micros() as i64;
         transaction!(self, |tx| {
             sqlx::query(INSERT_BLOB)
@@ -47,7 +58,7 @@ impl Db {
                 .bind(now)
                 .execute(&mut *tx)
                 .await?;
-            sqlx::query(INSERT)
+            let inserted = sqlx::query(INSERT)
                 .bind(upload.id)
                 .bind(upload.owner_id)
                 .bind(upload.blob_id)
@@ -56,8 +67,11 @@ impl Db {
                 .bind(now)
                 .bind(upload.expires_at)
                 .execute(&mut *tx)
-                .await?;
-            Ok(())
+                .await;
+            match inserted {
+                Err(error) if is_orphan(&error) => Err(Error::NotFound),
+                inserted => Ok(inserted.map(drop)?),
+            }
         })
     }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use futures_util::{StreamExt, stream};
 use uuid::Uuid;
 
-use super::upload::{detached, settle, store};
+use super::pending::{give_up_on_error, settles, store};
+use super::upload::detached;
 use super::{Body, Content, is_picture};
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -21,8 +22,15 @@ pub async fn set_avatar(user: &User, app: &Arc<App>, mut body: Body) -> Result<b
     let (user, app) = (user.clone(), app.clone());
     detached(async move {
         let stored = store(&user, &app, body, app.config.limits.avatar_size).await?;
-        let set = app.db.set_avatar(user.id, &stored.facts).await;
-        settle(&app, &stored, set).await
+        // The gate has seen the first bytes; what is kept is told from more of them.
+        if !is_picture(&stored.facts.content_type) {
+            return give_up_on_error(&app, &stored, Err(Error::TypeRefused)).await;
+        }
+        let set = match app.db.set_avatar(user.id, &stored.facts).await {
+            Err(error) if settles(&app, &stored, &error).await => Ok(false),
+            set => set,
+        };
+        give_up_on_error(&app, &stored, set).await
     })
     .await
 }

@@ -19,31 +19,37 @@ pub struct Change {
     pub metadata: Option<Value>,
 }
 
-/// Changes a file of this user.
+/// Changes a file of this user. Of two changes at once neither undoes the other.
 ///
 /// # Errors
 /// `NotFound`; `PreconditionFailed` if the file is not as `expected`; `PathTaken`; `Invalid` if the
 /// metadata would be too large or no object.
-pub async fn change(user: &User, app: &App, id: Uuid, expected: &Expected, change: Change) -> Result<File> {
-    let file = super::find(user, app, id).await?;
-    expected.check(&file)?;
-    let path = change.path.map_or_else(|| FolderPath::new(&file.path, "/path"), Ok)?;
-    let name = change.name.map_or_else(|| FileName::new(&file.name, "/name"), Ok)?;
-    let mut metadata = file.metadata;
-    if let Some(patch) = change.metadata {
-        merge(&mut metadata, patch);
+pub async fn change(user: &User, app: &App, id: Uuid, expected: &Expected, change: &Change) -> Result<File> {
+    loop {
+        let mut file = super::find(user, app, id).await?;
+        expected.check(&file)?;
+        let path = change.path.clone().map_or_else(|| FolderPath::new(&file.path, "/path"), Ok)?;
+        let name = change.name.clone().map_or_else(|| FileName::new(&file.name, "/name"), Ok)?;
+        if let Some(patch) = &change.metadata {
+            merge(&mut file.metadata, patch.clone());
+            if file.metadata.is_null() {
+                file.metadata = Value::Object(Default::default());
+            }
+        }
+        let now = app.clock.now();
+        let changed = ChangedFileRow {
+            id,
+            owner: user.id,
+            revision: file.revision,
+            metadata: checked(app, &file.metadata)?,
+            now: now.as_microsecond(),
+        };
+        // If another change came first, this one is made anew on what that left.
+        if app.db.change_file(&changed, &place(&path, &name)).await? {
+            (file.path, file.name) = (path.as_str().to_owned(), name.as_str().to_owned());
+            return Ok(File { updated_at: now, revision: file.revision + 1, ..file });
+        }
     }
-    let changed = ChangedFileRow {
-        id,
-        owner: user.id,
-        blob: file.blob_id,
-        metadata: checked(app, &metadata)?,
-        now: app.clock.now().as_microsecond(),
-    };
-    if !app.db.change_file(&changed, &place(&path, &name)).await? {
-        return Err(Error::PreconditionFailed);
-    }
-    super::find(user, app, id).await
 }
 
 /// Deletes a file of this user. From now on it is not there; the reaper takes its bytes away.
@@ -51,14 +57,15 @@ pub async fn change(user: &User, app: &App, id: Uuid, expected: &Expected, chang
 /// # Errors
 /// `NotFound`; `PreconditionFailed` if the file is not as `expected`.
 pub async fn delete(user: &User, app: &App, id: Uuid, expected: &Expected) -> Result<()> {
-    let file = super::find(user, app, id).await?;
-    expected.check(&file)?;
-    if app.db.delete_file(user.id, id, file.blob_id).await? {
-        return Ok(());
+    loop {
+        let file = super::find(user, app, id).await?;
+        expected.check(&file)?;
+        match app.db.delete_file(user.id, id, file.blob_id).await {
+            // It got new bytes in between, or was deleted: it is judged anew.
+            Err(Error::PreconditionFailed) => {}
+            deleted => return deleted,
+        }
     }
-    // Between the two statements it was deleted, or got new bytes.
-    super::find(user, app, id).await?;
-    Err(Error::PreconditionFailed)
 }
 
 /// Applies a merge patch: null takes a member away, an object is merged, all else replaces (RFC 7396, section 2).
@@ -84,7 +91,8 @@ fn checked(app: &App, metadata: &Value) -> Result<String> {
     let text = metadata.to_string();
     let limit = app.config.limits.metadata;
     // PostgreSQL keeps no NUL in text, so that neither do we.
-    if !metadata.is_object() || text.contains("\\u0000") {
+    let has_nul = text.replace("\\\\", "").contains("\\u0000");
+    if !metadata.is_object() || has_nul {
         return Err(Error::invalid("/metadata", "invalid", "a JSON object without NUL characters"));
     }
     if text.len() > limit {

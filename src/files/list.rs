@@ -9,9 +9,11 @@ use uuid::Uuid;
 
 use super::File;
 use crate::app::App;
-use crate::db::{After, Direction, ListQuery, Sort};
+use crate::db::{After, ListQuery};
 use crate::error::{Error, Result};
 use crate::users::User;
+
+pub use crate::db::{Direction, Sort};
 
 /// What is asked for.
 #[derive(Debug, Clone, Default)]

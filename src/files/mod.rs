@@ -1,8 +1,8 @@
 //! The heart: what a file is and what may be done with it. Every door comes here, and here alone
 //! it is decided who may see and change what.
 //!
-//! Every function takes who is asking first. A [`File`] can only be had from one of them, so
-//! whoever holds one has been allowed to see it.
+//! Whatever gives a [`File`] or a [`Content`] takes who is asking first, so whoever holds one has
+//! been allowed to see it.
 
 mod avatar;
 mod change;
@@ -10,6 +10,7 @@ mod disposition;
 mod download;
 mod list;
 mod name;
+mod pending;
 mod signed;
 mod sniff;
 mod upload;
@@ -21,6 +22,7 @@ use crate::app::App;
 use crate::clock::from_micros;
 use crate::db::{ContentRow, FileRow};
 use crate::error::{Error, Result};
+use crate::hex::hex;
 use crate::store::Key;
 use crate::users::User;
 
@@ -28,11 +30,12 @@ pub use avatar::{avatar, remove_avatar, set_avatar};
 pub use change::{Change, change, delete};
 pub use disposition::content_disposition;
 pub use download::read;
-pub use list::{List, Order, Page, list};
+pub use list::{Direction, List, Order, Page, Sort, list};
 pub use name::{FileName, FolderPath};
+pub use pending::Body;
 pub use signed::{Signed, Wish, complete_upload, content_by_grant, receive_by_grant, sign, sign_for_list};
 pub use sniff::{is_inline, is_picture};
-pub use upload::{Body, NewFile, OnConflict, replace, upload};
+pub use upload::{NewFile, OnConflict, replace, upload};
 
 /// A file as its owner sees it.
 #[derive(Debug, Clone)]
@@ -47,8 +50,9 @@ pub struct File {
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     pub content: Content,
-    /// The blob that this was read from: what a change is guarded by.
+    /// What changes are guarded by: the blob, and the count of changes.
     blob_id: Uuid,
+    revision: i64,
 }
 
 /// Bytes that are there for good, and what is known of them.
@@ -71,7 +75,7 @@ impl Content {
     }
 
     pub fn sha256_hex(&self) -> String {
-        self.sha256.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&self.sha256)
     }
 }
 
@@ -118,9 +122,10 @@ impl TryFrom<FileRow> for File {
                 size: row.size as u64,
                 sha256: row.sha256,
                 content_type: row.content_type,
-                modified_at: from_micros(row.stored_at),
+                modified_at: from_micros(row.ready_at),
             },
             blob_id: row.blob_id,
+            revision: row.revision,
         })
     }
 }
@@ -134,7 +139,7 @@ impl TryFrom<ContentRow> for Content {
             size: row.size as u64,
             sha256: row.sha256,
             content_type: row.content_type,
-            modified_at: from_micros(row.created_at),
+            modified_at: from_micros(row.ready_at),
         })
     }
 }

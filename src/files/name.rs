@@ -5,6 +5,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::db::Place;
 use crate::error::{Error, Result};
+use crate::unicode::is_misleading;
 
 /// Most bytes in one name.
 const NAME_BYTES: usize = 255;
@@ -100,14 +101,9 @@ fn fault(name: &str) -> Option<&'static str> {
     name.chars().find_map(|c| match c {
         '/' | '\\' => Some("a name has no slashes"),
         c if c.is_control() => Some("a name has no control characters"),
-        // The marks, embeddings, overrides and isolates of the bidirectional algorithm (UAX #9)
-        // make `exe.txt` out of `txt.exe`.
-        '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-            Some("a name has no characters that change the direction of text")
-        }
-        '\u{2028}' | '\u{2029}' => Some("a name has no line breaks"),
-        '\u{fdd0}'..='\u{fdef}' | '\u{feff}' => Some("a name has no characters that are invisible or no characters"),
-        c if (c as u32) & 0xfffe == 0xfffe => Some("a name has no characters that are invisible or no characters"),
+        c if is_misleading(c) => Some("a name has no invisible characters and none that change the direction of text"),
+        '\u{fdd0}'..='\u{fdef}' => Some("a name has no code points that are no characters"),
+        c if (c as u32) & 0xfffe == 0xfffe => Some("a name has no code points that are no characters"),
         _ => None,
     })
 }

@@ -3,21 +3,21 @@
 //! On S3 they are the bucket's own; on disk this server signs and serves them in the same shape,
 //! so that callers never branch.
 
-use std::future::ready;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::upload::{Meter, Stored, detached, settle};
-use super::{Body, Content, File, FileName, content_disposition, is_inline};
+use super::pending::{Body, Meter, Stored, give_up_on_error, leased, metered, remove_if_forgotten};
+use super::upload::{detached, swap};
+use super::{Content, Expected, File, FileName, content_disposition, is_inline};
 use crate::app::App;
 use crate::clock::from_micros;
-use crate::db::UploadRow;
+use crate::db::{NewUploadRow, UploadRow};
 use crate::error::{Error, Result};
-use crate::store::{ByteStream, Grant, Intent, Key, Operation, SignRequest, SignedUrl};
+use crate::store::{Grant, Intent, Key, Operation, SignRequest, SignedUrl};
 use crate::users::User;
 
 /// What a signed URL is wanted for.
@@ -64,10 +64,12 @@ pub async fn sign(user: &User, app: &App, id: Uuid, wish: &Wish) -> Result<Signe
 /// `Invalid` if the life is out of bounds; `Unavailable`.
 pub async fn sign_for_list(app: &App, files: &[File], expires_in: Option<Duration>) -> Result<Vec<SignedUrl>> {
     let life = checked_life(app, expires_in)?;
-    let step = (life / 4).clamp(Duration::from_secs(1), Duration::from_secs(3600)).as_secs() as i64;
+    let step = (life / 4).clamp(Duration::from_secs(1), Duration::from_secs(3600));
+    // Where a longer life is not allowed, the step is what is left until the most.
+    let step = step.min(app.config.limits.signed_url_max - life).as_secs().max(1) as i64;
     let now = app.clock.now().as_second();
     let instant = from_micros((now - now.rem_euclid(step)) * 1_000_000);
-    let life = (life + Duration::from_secs(step as u64)).min(app.config.limits.signed_url_max);
+    let life = (life + Duration::from_secs(step as u64 - 1)).min(app.config.limits.signed_url_max);
     let mut urls = Vec::with_capacity(files.len());
     for file in files {
         urls.push(sign_read(app, file, Operation::Get, &file.name, true, instant, life).await?);
@@ -110,7 +112,7 @@ async fn sign_put(user: &User, app: &App, file: &File, now: Timestamp, life: Dur
         content_type: None,
     };
     let url = app.store.sign(&request).await?;
-    let upload = UploadRow {
+    let upload = NewUploadRow {
         id: app.clock.new_id(),
         owner_id: user.id,
         blob_id: app.clock.new_id(),
@@ -118,7 +120,6 @@ async fn sign_put(user: &User, app: &App, file: &File, now: Timestamp, life: Dur
         replaces_blob_id: file.blob_id,
         expires_at: url.expires_at.as_microsecond(),
         key: key.to_string(),
-        state: "pending".into(),
     };
     let lease = life + app.config.uploads.lease;
     app.db.insert_upload(&upload, lease, now.as_microsecond()).await?;
@@ -147,7 +148,7 @@ pub async fn content_by_grant(grant: &Grant, app: &App) -> Result<Content> {
 ///
 /// # Errors
 /// `UploadGone` if the upload is over; `PreconditionFailed` if its bytes have arrived already;
-/// `TooLarge`; what the stream failed with.
+/// `TooLarge`; `DigestMismatch`; what the stream failed with.
 pub async fn receive_by_grant(grant: Grant, app: &Arc<App>, body: Body) -> Result<()> {
     let limit = app.config.limits.file_size;
     if body.size.is_some_and(|size| size > limit) {
@@ -158,12 +159,13 @@ pub async fn receive_by_grant(grant: Grant, app: &Arc<App>, body: Body) -> Resul
     }
     let app = app.clone();
     detached(async move {
-        let mut size = 0;
-        let bounded: ByteStream = Box::pin(body.stream.and_then(move |chunk| {
-            size += chunk.len() as u64;
-            ready(if size > limit { Err(Error::TooLarge { limit }) } else { Ok(chunk) })
-        }));
-        app.store.put(&grant.key, body.size, bounded, &NoIntent).await.map(drop)
+        let meter = Arc::new(Mutex::new(Meter::new(limit, body.digest)));
+        app.store.put(&grant.key, body.size, metered(body.stream, meter), &NoIntent).await?;
+        if !app.db.admits_bytes(grant.key.as_str()).await? {
+            // So slow that the upload was over before the bytes were there.
+            remove_if_forgotten(&app, &grant.key).await;
+        }
+        Ok(())
     })
     .await
 }
@@ -176,6 +178,10 @@ impl Intent for NoIntent {
     async fn multipart_opened(&self, _: &str) -> Result<()> {
         Ok(())
     }
+
+    fn owner(&self) -> Uuid {
+        Uuid::nil()
+    }
 }
 
 /// Makes the bytes that came through a signed URL the file's content: reads them back, hashes
@@ -186,29 +192,44 @@ impl Intent for NoIntent {
 /// `TooLarge`; `PreconditionFailed` if the file has got other bytes since the URL was made.
 pub async fn complete_upload(user: &User, app: &Arc<App>, id: Uuid) -> Result<File> {
     let upload = app.db.upload(user.id, id).await?.ok_or(Error::NotFound)?;
-    let keep_until = upload.expires_at + app.config.uploads.lease.as_micros() as i64;
-    if upload.state != "pending" || keep_until <= app.clock.now().as_microsecond() {
-        return Err(Error::UploadGone);
+    let file = super::find(user, app, upload.file_id).await?;
+    match upload.state.as_str() {
+        "ready" if file.blob_id == upload.blob_id => return Ok(file),
+        "pending" => {}
+        _ => return Err(Error::UploadGone),
+    }
+    let keep_for = rest_of_life(app, &upload).ok_or(Error::UploadGone)?;
+    if file.blob_id != upload.replaces_blob_id {
+        app.db.give_up_blob(upload.blob_id, keep_for).await?;
+        return Err(Error::PreconditionFailed);
     }
     let key: Key = upload.key.parse().map_err(Error::internal)?;
     let size = app.store.size(&key).await?.ok_or(Error::UploadIncomplete)?;
     let limit = app.config.limits.file_size;
     if size > limit {
-        app.db.give_up_blob(upload.blob_id, keep_until).await?;
+        app.db.give_up_blob(upload.blob_id, keep_for).await?;
         return Err(Error::TooLarge { limit });
     }
     let (user, app) = (user.clone(), app.clone());
     detached(async move {
-        let meter = read_back(&app, &key, size).await?;
-        let mut facts = meter.facts(upload.blob_id, size, None);
-        facts.keep_until = keep_until;
+        let meter = leased(&app, upload.blob_id, read_back(&app, &key, size)).await?;
+        let mut facts = meter.facts(upload.blob_id, None, app.clock.now());
+        facts.keep_for = keep_for;
         let stored = Stored { key, facts };
-        let now = app.clock.now().as_microsecond();
-        let replaced = app.db.replace(user.id, upload.file_id, upload.replaces_blob_id, &stored.facts, now).await;
-        settle(&app, &stored, replaced).await?;
-        super::find(&user, &app, upload.file_id).await
+        let expected = Expected::OneOf(vec![file.content.etag()]);
+        let swapped = swap(&user, &app, file, &expected, &stored).await;
+        give_up_on_error(&app, &stored, swapped).await
     })
     .await
+}
+
+/// How long bytes may still come through the upload's URL, with the time that a transfer takes
+/// which began in time; `None` if that is over.
+fn rest_of_life(app: &App, upload: &UploadRow) -> Option<Duration> {
+    let now = app.clock.now().as_microsecond();
+    let left = u64::try_from(upload.expires_at - now).unwrap_or(0);
+    let over = upload.expires_at + app.config.uploads.lease.as_micros() as i64 <= now;
+    (!over).then(|| Duration::from_micros(left) + app.config.uploads.lease)
 }
 
 async fn read_back(app: &App, key: &Key, size: u64) -> Result<Meter> {

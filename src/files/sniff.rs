@@ -12,6 +12,8 @@ pub(super) fn content_type(head: &[u8], hint: Option<&str>) -> String {
     match hint {
         // A text type is only believed of text.
         Some(hint) if hint.type_() == mime::TEXT && !is_text(head) => "application/octet-stream".into(),
+        // The bytes are valid UTF-8, whatever the client said of their charset.
+        Some(hint) if hint.type_() == mime::TEXT => format!("{}; charset=utf-8", hint.essence_str()),
         Some(hint) => hint.to_string(),
         None if is_text(head) && !head.is_empty() => "text/plain; charset=utf-8".into(),
         None => "application/octet-stream".into(),
@@ -20,10 +22,13 @@ pub(super) fn content_type(head: &[u8], hint: Option<&str>) -> String {
 
 /// A claim that bytes could have proved is not believed when they do not.
 fn is_believable(hint: &mime::Mime) -> bool {
+    let essence = hint.essence_str();
     let proved = matches!(hint.type_(), mime::IMAGE | mime::AUDIO | mime::VIDEO | mime::FONT)
         && hint.subtype() != mime::SVG
-        || *hint == mime::APPLICATION_PDF;
-    let says_nothing = *hint == mime::APPLICATION_OCTET_STREAM || *hint == mime::APPLICATION_WWW_FORM_URLENCODED;
+        || essence == mime::APPLICATION_PDF.essence_str();
+    let says_nothing = [mime::APPLICATION_OCTET_STREAM, mime::APPLICATION_WWW_FORM_URLENCODED]
+        .iter()
+        .any(|nothing| nothing.essence_str() == essence);
     let is_a_pattern = hint.type_() == mime::STAR || hint.subtype() == mime::STAR;
     !proved && !says_nothing && !is_a_pattern && hint.type_() != "multipart" && hint.as_ref().len() <= 127
 }
@@ -73,6 +78,7 @@ mod tests {
         let png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
         assert_eq!(content_type(png, Some("text/html")), "image/png");
         assert_eq!(content_type(b"hello", Some("image/png")), "text/plain; charset=utf-8");
+        assert_eq!(content_type(b"hello", Some("application/pdf; a=b")), "text/plain; charset=utf-8");
         assert_eq!(content_type(b"{}", Some("application/json")), "application/json");
         assert_eq!(content_type(b"\0\x01\x02", Some("text/csv")), "application/octet-stream");
         assert_eq!(content_type(b"", None), "application/octet-stream");

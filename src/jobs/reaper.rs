@@ -2,19 +2,22 @@
 //! is over. It runs on one server at a time.
 
 use std::fmt;
+use std::future::ready;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
+use uuid::Uuid;
 
 use crate::app::App;
 use crate::db::DoomedRow;
 use crate::error::{Error, Result};
 
 const DUTY: &str = "reaper";
-/// How long the duty stays with a reaper that falls silent.
-const DUTY_LEASE: Duration = Duration::from_secs(120);
+/// How long the duty stays with a reaper that falls silent: longer than a batch can take, even if
+/// the store keeps every removal waiting.
+const DUTY_LEASE: Duration = Duration::from_secs(600);
 /// Blobs that are taken away between two renewals of the duty.
-const BATCH: i64 = 200;
+const BATCH: i64 = 64;
 /// Blobs that are taken away at once.
 const CONCURRENCY: usize = 8;
 
@@ -62,26 +65,26 @@ pub async fn run_once(app: &App) -> Result<Report> {
         return Ok(Report { elsewhere: true, ..Report::default() });
     }
     let report = reap(app, holder).await;
-    app.db.release_duty(DUTY, holder).await?;
+    if let Err(error) = app.db.release_duty(DUTY, holder).await {
+        tracing::warn!(%error, "the reaper keeps its duty until the lease is over");
+    }
     report
 }
 
-async fn reap(app: &App, holder: uuid::Uuid) -> Result<Report> {
+async fn reap(app: &App, holder: Uuid) -> Result<Report> {
     let mut report = Report { lapsed: app.db.lapse_blobs().await?, ..Report::default() };
-    // Blobs that cannot be removed stay first in line, so a pass ends when a batch brings nothing.
+    // Each blob is tried once in a pass, so that those which stay do not hold up the others.
+    let mut last = (i64::MIN, Uuid::nil());
     loop {
-        let doomed = app.db.doomed_blobs(BATCH).await?;
+        let doomed = app.db.doomed_blobs(last, BATCH).await?;
+        let Some(end) = doomed.last().map(|blob| (blob.lease_until, blob.id)) else { break };
         let found = doomed.len() as u64;
-        let removed = stream::iter(doomed)
-            .map(|blob| remove(app, blob))
-            .buffer_unordered(CONCURRENCY)
-            .filter(|removed| std::future::ready(*removed))
-            .count()
-            .await as u64;
+        let removals = stream::iter(doomed).map(|blob| remove(app, blob)).buffer_unordered(CONCURRENCY);
+        let removed = removals.filter(|removed| ready(*removed)).count().await as u64;
         report.removed += removed;
-        report.failed = found - removed;
-        let goes_on = found == BATCH as u64 && removed > 0;
-        if !goes_on || !app.db.take_duty(DUTY, holder, DUTY_LEASE).await? {
+        report.failed += found - removed;
+        last = end;
+        if !app.db.take_duty(DUTY, holder, DUTY_LEASE).await? {
             break;
         }
     }

@@ -72,8 +72,13 @@ impl Store for DiskStore {
     async fn get(&self, key: &Key, range: Range<u64>) -> Result<ByteStream> {
         let path = self.layout.blob(key);
         // The first block comes with the opening: a small file costs one trip.
+        let probe = self.layout.probe();
         let (first, reader) = blocking(move || {
-            let mut reader = Reader::open(&path, range)?;
+            let mut reader = Reader::open(&path, range).map_err(|error| match error {
+                // One blob can be missing; if everything is, the disk is not there.
+                Error::NotFound if !probe.exists() => Error::store_unavailable("the store's folder is gone"),
+                error => error,
+            })?;
             Ok((reader.block()?, reader))
         })
         .await?;
@@ -180,7 +185,7 @@ struct Reader {
 impl Reader {
     fn open(path: &Path, range: Range<u64>) -> Result<Self> {
         let mut file = no_follow().read(true).open(path).map_err(|error| match error.kind() {
-            ErrorKind::NotFound => Error::internal("the bytes of a ready blob are missing"),
+            ErrorKind::NotFound => Error::NotFound,
             _ => io_error(error),
         })?;
         if file.metadata().map_err(io_error)?.len() < range.end {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::hex::hex;
+
 /// The name of one blob's bytes in the store: 128 random bits in hexadecimal. A key is used once,
 /// owes nothing to what people type, and cannot name anything outside of the store.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -15,7 +17,7 @@ impl Key {
     pub fn random() -> Self {
         let mut bytes = [0u8; Self::LENGTH / 2];
         getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
-        Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+        Self(hex(&bytes))
     }
 
     pub fn as_str(&self) -> &str {

@@ -49,7 +49,7 @@ impl Store for MemoryStore {
 
     async fn get(&self, key: &Key, range: Range<u64>) -> Result<ByteStream> {
         let bytes = self.blobs().get(key).cloned();
-        let bytes = bytes.ok_or_else(|| Error::internal("the bytes of a ready blob are missing"))?;
+        let bytes = bytes.ok_or(Error::NotFound)?;
         if bytes.len() as u64 >= range.end {
             let part = bytes.slice(range.start as usize..range.end as usize);
             return Ok(Box::pin(stream::once(async { Ok(part) })));

@@ -19,6 +19,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 use jiff::Timestamp;
 use url::Url;
+use uuid::Uuid;
 
 use crate::error::{Error, Result};
 
@@ -38,6 +39,9 @@ pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
 pub trait Intent: Send + Sync {
     /// A multipart upload was opened under this id; its first part is sent after this returns.
     async fn multipart_opened(&self, upload_id: &str) -> Result<()>;
+
+    /// Whose upload this is: nobody gets all of what uploads share.
+    fn owner(&self) -> Uuid;
 }
 
 /// A place that keeps bytes under keys. Every method may be repeated.
@@ -55,7 +59,7 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Opens the bytes in `range` (end exclusive, within the content; never empty).
     ///
     /// # Errors
-    /// `Internal` if there are no bytes under the key: a row promised them. `Unavailable`.
+    /// `NotFound` if there are no bytes under the key; `Internal` if they are fewer than that; `Unavailable`.
     async fn get(&self, key: &Key, range: Range<u64>) -> Result<ByteStream>;
 
     /// The count of bytes under the key, or `None` if there are none.
@@ -165,6 +169,7 @@ fn io_error(error: std::io::Error) -> Error {
     use std::io::ErrorKind;
     match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => Error::StorageFull,
-        _ => Error::internal(error),
+        // A disk that is gone, read-only or failing: the same request may go well on a better day.
+        _ => Error::store_unavailable(error),
     }
 }

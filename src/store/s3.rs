@@ -14,9 +14,8 @@ use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
-use tokio::sync::OwnedSemaphorePermit;
 
-use self::budget::Budget;
+use self::budget::{Budget, Reserved};
 use self::connect::Clients;
 use self::retry::{attempts, is_missing, unavailable};
 use self::upload::Upload;
@@ -87,7 +86,7 @@ impl S3Store {
     async fn put_parts(
         &self,
         path: Path,
-        first: (Block, OwnedSemaphorePermit),
+        first: (Block, Reserved),
         body: Blocks,
         part_size: u64,
         intent: &dyn Intent,
@@ -109,12 +108,13 @@ impl S3Store {
     async fn fill(
         &self,
         upload: &mut Upload,
-        first: (Block, OwnedSemaphorePermit),
+        first: (Block, Reserved),
         mut body: Blocks,
         part_size: u64,
         intent: &dyn Intent,
     ) -> Result<u64> {
         intent.multipart_opened(upload.id()).await?;
+        let share = self.budget.share(intent.owner());
         let (mut block, mut memory) = first;
         loop {
             upload.send(block, memory).await?;
@@ -124,7 +124,7 @@ impl S3Store {
             if upload.is_full() {
                 return Err(Error::TooLarge { limit: budget::MAX_PARTS * part_size });
             }
-            memory = self.budget.reserve(part_size, body.left()).await?;
+            memory = self.budget.reserve(&share, part_size, body.left()).await?;
             block = self.budget.fill(body.next(part_size as usize)).await?;
         }
         upload.complete(body.received()).await?;
@@ -137,7 +137,8 @@ impl Store for S3Store {
     async fn put(&self, key: &Key, size: Option<u64>, body: ByteStream, intent: &dyn Intent) -> Result<u64> {
         let part_size = self.budget.part_size(size)?;
         let mut body = Blocks::new(body, size);
-        let memory = self.budget.reserve(part_size, size).await?;
+        let share = self.budget.share(intent.owner());
+        let memory = self.budget.reserve(&share, part_size, size).await?;
         let filling = async { Ok((body.next(part_size as usize).await?, body.is_over().await?)) };
         let (first, whole) = self.budget.fill(filling).await?;
         if whole {

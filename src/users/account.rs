@@ -5,7 +5,7 @@ use secrecy::SecretString;
 
 use super::session::{self, SignIn};
 use super::throttle::{self, Trial};
-use super::{Caller, Credential, Origin, User, both, checked_name, email_key};
+use super::{Caller, Credential, MAX_EMAIL, Origin, User, both, checked_name, email_key};
 use crate::app::App;
 use crate::config::Registration;
 use crate::db::{self, UserRow};
@@ -145,11 +145,9 @@ fn checked(account: NewAccount) -> Result<NewAccount> {
 }
 
 fn checked_email(email: &str) -> Result<String> {
-    /// RFC 5321: what fits into a path of 256 with its angle brackets.
-    const MAX_BYTES: usize = 254;
     let email = email.trim();
-    if email.len() > MAX_BYTES {
-        return Err(Error::invalid("/email", "too_long", format!("at most {MAX_BYTES} bytes")));
+    if email.len() > MAX_EMAIL {
+        return Err(Error::invalid("/email", "too_long", format!("at most {MAX_EMAIL} bytes")));
     }
     match parse_email(email) {
         Ok(()) => Ok(email.to_owned()),

@@ -20,6 +20,7 @@ use uuid::Uuid;
 use crate::clock::from_micros;
 use crate::db::UserRow;
 use crate::error::{Error, Result};
+use crate::unicode::is_misleading;
 
 pub use account::{
     AccountChange, NewAccount, PasswordChange, create_account, list_accounts, register, set_disabled, set_password,
@@ -81,6 +82,9 @@ pub struct Origin {
     pub user_agent: String,
 }
 
+/// Bytes in an e-mail address (RFC 5321): what fits into a path of 256 with its angle brackets.
+const MAX_EMAIL: usize = 254;
+
 /// An e-mail address as it is compared.
 fn email_key(email: &str) -> String {
     email.trim().to_lowercase()
@@ -99,8 +103,8 @@ fn checked_name(name: &str) -> Result<String> {
     if name.chars().count() > MAX_CHARACTERS {
         return Err(Error::invalid("/name", "too_long", format!("at most {MAX_CHARACTERS} characters")));
     }
-    if name.chars().any(char::is_control) {
-        return Err(Error::invalid("/name", "invalid", "no control characters"));
+    if name.chars().any(|c| c.is_control() || is_misleading(c)) {
+        return Err(Error::invalid("/name", "invalid", "no control characters, and none that mislead"));
     }
     Ok(name.to_owned())
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::secret::{Kind, Secret};
 use super::throttle::Trial;
-use super::{Caller, Credential, Origin, User, after, email_key};
+use super::{Caller, Credential, MAX_EMAIL, Origin, User, after, email_key};
 use crate::app::App;
 use crate::clock::from_micros;
 use crate::db::{CallerRow, SessionRow};
@@ -59,7 +59,9 @@ pub struct Session {
 pub async fn log_in(app: &App, credentials: Credentials, origin: &Origin) -> Result<SignIn> {
     let key = email_key(&credentials.email);
     let trial = Trial::sign_in(app, &key, origin.address).await?;
-    let known = app.db.find_user_by_email(&key).await?;
+    // What nobody can have registered is not looked up; PostgreSQL would not even take a NUL.
+    let impossible = key.contains('\0') || credentials.email.trim().len() > MAX_EMAIL;
+    let known = if impossible { None } else { app.db.find_user_by_email(&key).await? };
     let hash = known.as_ref().map(|account| account.password_hash.as_str());
     let keep = app.passwords.verify(&credentials.password, hash).await?;
     let (Some(account), Some(keep)) = (known, keep) else {

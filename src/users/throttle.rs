@@ -10,6 +10,7 @@ use super::after;
 use crate::app::App;
 use crate::db::Attempt;
 use crate::error::{Error, Result};
+use crate::hex::hex;
 
 /// An attempt to prove a password, counted and not yet decided.
 #[derive(Debug)]
@@ -82,8 +83,7 @@ async fn count(app: &App, subject: &str, limit: u32) -> Result<Attempt> {
 /// The table names no address of a person who has no account here.
 fn account(email_key: &str) -> String {
     let digest = Sha256::digest(email_key);
-    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("account:{hex}")
+    format!("account:{}", hex(&digest))
 }
 
 /// One household: an IPv4 address, or the /64 of an IPv6 address, since whoever has one address

@@ -2,8 +2,10 @@
 
 mod database;
 mod download;
+mod manners;
 mod names;
 mod openapi;
+mod outages;
 mod ownership;
 mod reaper;
 mod rooms;

@@ -79,6 +79,8 @@ both! {
         assert_eq!(patched["metadata"], json!({"b": {"c": 2, "d": 3}}));
         assert_eq!(ann.download(&file).await, b"draft.txt");
 
+        assert_eq!(change(json!({"metadata": null})).answer().await.json()["metadata"], json!({}));
+        change(json!({"name": null})).answer().await.problem(422, "invalid");
         change(json!({"name": "final.txt"})).answer().await.problem(409, "path_taken");
         change(json!({"name": "a/b"})).answer().await.problem(422, "invalid");
         change(json!({"title": "x"})).answer().await.problem(422, "invalid");
@@ -88,6 +90,18 @@ both! {
         ann.patch(&path(&file)).header("content-type", "application/json").body("{").answer().await.problem(400, "malformed");
         ann.patch(&path(&file)).body("{}").answer().await.problem(415, "unsupported_media_type");
         assert_eq!(ann.get(&path(&other)).answer().await.json()["name"], "final.txt");
+    }
+
+    async fn of_many_changes_at_once_none_undoes_another(app: TestApp) {
+        let ann = app.person("ann").await;
+        let file = upload_at(&ann, "", "a.txt").await;
+        let changes = (0..8).map(|number| {
+            let request = ann.patch(&path(&file)).json(&json!({"metadata": {format!("m{number}"): number}}));
+            async move { request.answer().await.status }
+        });
+        assert_eq!(futures_util::future::join_all(changes).await, [200; 8]);
+        let metadata = &ann.get(&path(&file)).answer().await.json()["metadata"];
+        assert_eq!(metadata.as_object().unwrap().len(), 8, "{metadata}");
     }
 
     async fn lists_are_walked_page_by_page_in_every_order(app: TestApp) {

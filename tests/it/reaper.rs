@@ -27,6 +27,10 @@ impl Intent for Row {
     async fn multipart_opened(&self, upload_id: &str) -> strongroom::error::Result<()> {
         self.0.db.note_multipart(self.1, upload_id).await.map(drop)
     }
+
+    fn owner(&self) -> uuid::Uuid {
+        self.1
+    }
 }
 
 both! {

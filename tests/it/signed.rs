@@ -125,7 +125,8 @@ both! {
         let completed = completed.json();
         assert_eq!((&completed["id"], &completed["size"]), (&file["id"], &json!(300_000)));
         assert!(ann.download(&file).await == bytes);
-        complete(&ann, &signed).await.problem(404, "not_found");
+        // The answer may have been lost, so that asking again gives it again.
+        assert_eq!(complete(&ann, &signed).await.json()["id"], file["id"]);
         assert_eq!(follow(&app.stranger(), &signed, "other").await.status, if app.setup == Setup::SqliteAndDisk { 410 } else { 412 });
         app.assert_nothing_but(1).await;
     }
@@ -139,6 +140,17 @@ both! {
         assert_eq!(newer.status, 200);
         complete(&ann, &signed).await.problem(412, "precondition_failed");
         assert_eq!(ann.download(&file).await, b"newer");
+    }
+
+    async fn a_signed_put_has_no_place_once_its_file_is_gone(app: TestApp) {
+        let ann = app.person("ann").await;
+        let file = ann.upload("a.txt", "old").await;
+        let signed = ann.sign(&file, "put").await;
+        assert_eq!(ann.delete(&path(&file)).answer().await.status, 204);
+        complete(&ann, &signed).await.problem(404, "not_found");
+        if app.setup == Setup::SqliteAndDisk {
+            follow(&app.stranger(), &signed, "x").await.problem(410, "upload_gone");
+        }
     }
 
     async fn without_the_signed_header_a_put_is_refused(app: TestApp) {
@@ -189,12 +201,35 @@ mod on_disk {
     }
 
     #[tokio::test]
+    async fn a_page_of_another_origin_may_use_a_signed_url() {
+        let app = TestApp::start(Setup::SqliteAndDisk).await;
+        let ann = app.person("ann").await;
+        let file = ann.upload("a.txt", "old").await;
+        let signed = ann.sign(&file, "put").await;
+        let preflight = app
+            .stranger()
+            .request(Method::OPTIONS, signed["url"].as_str().unwrap())
+            .header("origin", "https://app.example.org")
+            .header("access-control-request-method", "PUT")
+            .header("access-control-request-headers", "if-none-match")
+            .answer()
+            .await;
+        assert_eq!((preflight.status, preflight.header("access-control-allow-origin")), (200, "*"));
+        let put = app.stranger().put(signed["url"].as_str().unwrap()).header("origin", "https://app.example.org");
+        let put = put.header("sec-fetch-site", "cross-site").header("if-none-match", "*").body("new").answer().await;
+        assert_eq!((put.status, put.header("access-control-allow-origin")), (200, "*"));
+    }
+
+    #[tokio::test]
     async fn a_signed_put_keeps_to_the_limit_and_its_time() {
         let app = TestApp::start_with(Setup::SqliteAndDisk, |config| config.limits.file_size = 1000).await;
         let ann = app.person("ann").await;
         let file = ann.upload("a.txt", "old").await;
         let signed = ann.sign(&file, "put").await;
         follow(&app.stranger(), &signed, noise(1001)).await.problem(413, "too_large");
+        let wrong = app.stranger().put(signed["url"].as_str().unwrap()).header("if-none-match", "*");
+        let digest = "sha-256=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:";
+        wrong.header("repr-digest", digest).body("x").answer().await.problem(422, "digest_mismatch");
         assert_eq!(follow(&app.stranger(), &signed, noise(1000)).await.status, 200);
         app.advance(Duration::from_secs(3600));
         complete(&ann, &signed).await.problem(410, "upload_gone");

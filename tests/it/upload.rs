@@ -63,7 +63,7 @@ both! {
         assert_eq!(file["name"], "hello.txt");
         assert_eq!(file["path"], "docs/2026");
         assert_eq!(file["owner_id"], ann.id.as_str());
-        assert_eq!(file["content_type"], "text/markdown");
+        assert_eq!(file["content_type"], "text/markdown; charset=utf-8");
         assert_eq!(file["metadata"], serde_json::json!({}));
         assert_eq!(answer.header("etag"), file["etag"].as_str().unwrap());
         assert_eq!(answer.header("repr-digest"), digest(&bytes));
@@ -92,6 +92,7 @@ both! {
             (form(&[file, file], "--b--\r\n"), 422, "too_many_files"),
             (form(&[file, ("name=\"path\"", "docs")], "--b--\r\n"), 422, "invalid"),
             (form(&[("name=\"other\"", "docs"), file], "--b--\r\n"), 422, "invalid"),
+            (form(&[("name=\"path\"", "a"), ("name=\"path\"", "b"), file], "--b--\r\n"), 422, "invalid"),
             (form(&[("name=\"file\"", "no file name")], "--b--\r\n"), 422, "invalid"),
             (form(&[file], ""), 400, "body_incomplete"),
             (form(&[file], "--b"), 400, "body_incomplete"),
@@ -194,6 +195,8 @@ both! {
         assert_eq!(ann.download(&file).await, b"two");
         let late = ann.put(&content(&file)).header("if-match", etag).body("three").answer().await;
         late.problem(412, "precondition_failed");
+        let part = ann.put(&content(&file)).header("if-match", "*").header("content-range", "bytes 0-1/9").body("xx");
+        part.answer().await.problem(400, "malformed");
         let any = ann.put(&content(&file)).header("if-match", "*").body("four").answer().await;
         assert_eq!(any.status, 200);
         app.assert_nothing_but(1).await;

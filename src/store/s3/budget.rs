@@ -1,12 +1,14 @@
 //! Memory for the bytes on their way to the bucket: one budget for all uploads of the process.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use uuid::Uuid;
 
 use crate::error::{Error, Result};
 
@@ -24,6 +26,9 @@ pub(super) struct Budget {
     semaphore: Arc<Semaphore>,
     memory: u64,
     part_size: u64,
+    /// What is left of each owner's share, as long as the owner has uploads.
+    shares: Mutex<HashMap<Uuid, Weak<Semaphore>>>,
+    share: usize,
     /// Uploads that wait for memory.
     waiting: AtomicUsize,
     patience: Duration,
@@ -42,7 +47,10 @@ impl Budget {
         }
         let permits = usize::try_from(memory / KIB).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
         let semaphore = Arc::new(Semaphore::new(permits));
-        Ok(Self { semaphore, memory, part_size, waiting: AtomicUsize::new(0), patience })
+        // A quarter, so that the slow uploads of one owner leave room for everybody else's.
+        let share = usize::try_from(part_size / KIB).unwrap_or(usize::MAX).max(permits / 4);
+        let (shares, waiting) = (Mutex::default(), AtomicUsize::new(0));
+        Ok(Self { semaphore, memory, part_size, shares, share, waiting, patience })
     }
 
     /// The size of the parts of an upload: all are equal, but for the last. Big uploads get bigger
@@ -58,18 +66,36 @@ impl Budget {
         Ok(needed.max(self.part_size))
     }
 
-    /// Waits for the memory of the next part, of which at most `left` bytes are to come.
+    /// Waits for the memory of the owner's next part, of which at most `left` bytes are to come.
     ///
     /// # Errors
     /// None in service.
-    pub async fn reserve(&self, part_size: u64, left: Option<u64>) -> Result<OwnedSemaphorePermit> {
+    pub async fn reserve(&self, owner: &Share, part_size: u64, left: Option<u64>) -> Result<Reserved> {
         let bytes = left.unwrap_or(part_size).min(part_size);
         let permits = u32::try_from(bytes.div_ceil(KIB).max(1)).map_err(Error::internal)?;
-        if let Ok(permit) = self.semaphore.clone().try_acquire_many_owned(permits) {
-            return Ok(permit);
+        // A part that is bigger than the share takes all of it, and no more than its owner can have.
+        let of_share = permits.min(u32::try_from(self.share).unwrap_or(u32::MAX));
+        let of_share = owner.0.clone().acquire_many_owned(of_share).await.map_err(Error::internal)?;
+        let of_all = match self.semaphore.clone().try_acquire_many_owned(permits) {
+            Ok(permit) => permit,
+            Err(_) => {
+                let _waiting = Waiting::new(&self.waiting);
+                self.semaphore.clone().acquire_many_owned(permits).await.map_err(Error::internal)?
+            }
+        };
+        Ok(Reserved { _of_share: of_share, _of_all: of_all })
+    }
+
+    /// What one owner may have of the memory.
+    pub fn share(&self, owner: Uuid) -> Share {
+        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(share) = shares.get(&owner).and_then(Weak::upgrade) {
+            return Share(share);
         }
-        let _waiting = Waiting::new(&self.waiting);
-        self.semaphore.clone().acquire_many_owned(permits).await.map_err(Error::internal)
+        shares.retain(|_, share| share.strong_count() > 0);
+        let share = Arc::new(Semaphore::new(self.share));
+        shares.insert(owner, Arc::downgrade(&share));
+        Share(share)
     }
 
     /// Fills reserved memory. A client may be as slow as it likes as long as nobody waits; when
@@ -88,6 +114,17 @@ impl Budget {
             }
         }
     }
+}
+
+/// One owner's share of the memory.
+#[derive(Debug, Clone)]
+pub(super) struct Share(Arc<Semaphore>);
+
+/// Memory for one part, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Reserved {
+    _of_share: OwnedSemaphorePermit,
+    _of_all: OwnedSemaphorePermit,
 }
 
 /// One upload that waits, until it is dropped.
@@ -134,7 +171,8 @@ mod tests {
     #[tokio::test]
     async fn a_slow_client_makes_room_for_those_who_wait_and_for_nobody_else() {
         let budget = Budget::new(8 * MIB, 8 * MIB, PATIENCE).unwrap();
-        let held = budget.reserve(8 * MIB, None).await.unwrap();
+        let (share, other) = (budget.share(Uuid::nil()), budget.share(Uuid::max()));
+        let held = budget.reserve(&share, 8 * MIB, None).await.unwrap();
         let slow = budget.fill(async {
             tokio::time::sleep(PATIENCE * 4).await;
             Ok(())
@@ -146,8 +184,19 @@ mod tests {
             drop(held);
             outcome
         };
-        let (slow, waiter) = tokio::join!(dripping, budget.reserve(8 * MIB, None));
+        let (slow, waiter) = tokio::join!(dripping, budget.reserve(&other, 8 * MIB, None));
         assert!(matches!(slow, Err(Error::BodyStalled)));
         assert!(waiter.is_ok());
+    }
+
+    #[tokio::test]
+    async fn one_owner_leaves_room_for_the_others() {
+        let budget = Budget::new(32 * MIB, 8 * MIB, PATIENCE).unwrap();
+        let (greedy, modest) = (budget.share(Uuid::nil()), budget.share(Uuid::max()));
+        let _held = budget.reserve(&greedy, 8 * MIB, None).await.unwrap();
+        let same = budget.share(Uuid::nil());
+        let more = tokio::time::timeout(PATIENCE, budget.reserve(&same, 8 * MIB, None));
+        assert!(more.await.is_err());
+        budget.reserve(&modest, 8 * MIB, None).await.unwrap();
     }
 }

@@ -45,7 +45,7 @@ impl Download {
         };
         let outcome = attempts(|| self.client.get_opts(&self.path, options.clone())).await;
         let answer = outcome.map_err(|error| match is_missing(&error) {
-            true => Error::internal("the bytes of a ready blob are missing"),
+            true => Error::NotFound,
             false => unavailable(error),
         })?;
         self.etag = answer.meta.e_tag.clone();

@@ -4,10 +4,9 @@ use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
 use object_store::{MultipartId, ObjectStoreExt, PutPayload};
 use tokio::runtime::Handle;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 
-use super::budget::MAX_PARTS;
+use super::budget::{MAX_PARTS, Reserved};
 use super::connect::Clients;
 use super::retry::{attempts, unavailable};
 use crate::error::{Error, Result};
@@ -52,7 +51,7 @@ impl Upload {
     ///
     /// # Errors
     /// `Unavailable`, `StorageFull`, because of an earlier part.
-    pub async fn send(&mut self, block: Block, memory: OwnedSemaphorePermit) -> Result<()> {
+    pub async fn send(&mut self, block: Block, memory: Reserved) -> Result<()> {
         while self.sending.len() >= self.concurrency {
             self.note_arrival().await?;
         }

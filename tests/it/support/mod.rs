@@ -2,6 +2,7 @@
 //! the test moves, and clients that talk to it as people do. All of it goes with the value.
 
 pub mod client;
+pub mod forwarder;
 pub mod program;
 
 use std::net::TcpListener;
@@ -194,6 +195,14 @@ impl TestApp {
             }
         };
         rows.join("\n")
+    }
+
+    /// How SQLite would go about a statement.
+    pub async fn plan(&self, sql: &str) -> String {
+        let Rows::Sqlite(pool) = self.rows().await else { panic!("only SQLite explains itself in this way") };
+        let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
+        let steps: Vec<(i64, i64, i64, String)> = sqlx::query_as(explain).fetch_all(&pool).await.expect(sql);
+        steps.into_iter().map(|step| step.3).collect::<Vec<_>>().join("; ")
     }
 
     async fn rows(&self) -> Rows {

@@ -1,0 +1,224 @@
+//! The database or the store goes away and comes back: callers are told to try again, nothing
+//! half done stays, and nobody has to restart anything.
+
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use strongroom::config::StoreConfig;
+use url::Url;
+
+use crate::sessions::log_in;
+use crate::support::client::{Answer, Ask, Client, content};
+use crate::support::forwarder::Forwarder;
+use crate::support::{PASSWORD, Setup, TestApp, both, email};
+use crate::upload::noise;
+
+const MIB: usize = 1024 * 1024;
+
+/// The place of a URL, and the same URL by way of the forwarder.
+async fn by_way_of_a_forwarder(url: &Url) -> (Forwarder, Url) {
+    let target = format!("{}:{}", url.host_str().expect("a host"), url.port_or_known_default().expect("a port"));
+    let forwarder = Forwarder::to(target).await;
+    let mut detour = url.clone();
+    detour.set_ip_host(forwarder.address.ip()).expect("a host");
+    detour.set_port(Some(forwarder.address.port())).expect("a port");
+    (forwarder, detour)
+}
+
+/// A server whose database can be cut off.
+async fn with_a_line_to_the_database() -> (Forwarder, TestApp) {
+    let app = TestApp::start(Setup::PostgresAndS3).await;
+    let url = app.app.config.database_url.expose_secret().parse().expect("a URL");
+    let (line, detour) = by_way_of_a_forwarder(&url).await;
+    (line, app.restart_with(|config| config.database_url = SecretString::from(String::from(detour))).await)
+}
+
+/// A server whose bucket can be cut off.
+async fn with_a_line_to_the_bucket() -> (Forwarder, TestApp) {
+    let app = TestApp::start(Setup::PostgresAndS3).await;
+    let StoreConfig::S3(s3) = &app.app.config.store else { unreachable!("it is on S3") };
+    let (line, detour) = by_way_of_a_forwarder(s3.endpoint.as_ref().expect("an endpoint")).await;
+    let app = app.restart_with(|config| {
+        if let StoreConfig::S3(s3) = &mut config.store {
+            s3.endpoint = Some(detour);
+        }
+    });
+    (line, app.await)
+}
+
+#[track_caller]
+fn assert_try_again_later(answer: &Answer) {
+    let problem = answer.problem(503, "unavailable");
+    assert_eq!(answer.header("retry-after"), "5");
+    for inside in ["127.0.0.1", "postgres", "Io", "os error", "bucket"] {
+        assert!(!problem["detail"].as_str().unwrap().contains(inside), "{problem}");
+    }
+}
+
+/// Asks until it works again.
+async fn until_ready(client: &Client) {
+    while client.get("/readyz").answer().await.status != 200 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn without_its_database_it_says_so_and_goes_on_when_it_is_back() {
+    let (line, app) = with_a_line_to_the_database().await;
+    let ann = app.person("ann").await;
+    let file = ann.upload("a.txt", "kept").await;
+    line.cut();
+    // At once: each of them waits for the database for a while.
+    let (stranger, path) = (app.stranger(), content(&file));
+    let (list, download, upload, login, ready, alive) = tokio::join!(
+        ann.get("/v1/files").answer(),
+        ann.get(&path).answer(),
+        ann.post("/v1/files?name=b.txt").body("lost").answer(),
+        log_in(&stranger, "ann@example.org", PASSWORD),
+        stranger.get("/readyz").answer(),
+        stranger.get("/healthz").answer(),
+    );
+    for answer in [list, download, upload, login, ready] {
+        assert_try_again_later(&answer);
+    }
+    assert_eq!(alive.status, 200);
+
+    line.mend();
+    until_ready(&stranger).await;
+    assert_eq!(ann.download(&file).await, b"kept");
+    ann.upload("c.txt", "new").await;
+    app.assert_nothing_but(2).await;
+}
+
+#[tokio::test]
+async fn an_upload_whose_database_goes_away_is_not_kept() {
+    let (line, app) = with_a_line_to_the_database().await;
+    let ann = app.person("ann").await;
+    let (send, receive) = tokio::sync::mpsc::channel::<Result<Vec<u8>, std::io::Error>>(1);
+    let body = futures_util::stream::unfold(receive, |mut receive| async move {
+        receive.recv().await.map(|chunk| (chunk, receive))
+    });
+    let upload = tokio::spawn(ann.post("/v1/files?name=a.bin").body(reqwest::Body::wrap_stream(body)).send());
+    send.send(Ok(noise(MIB))).await.unwrap();
+    while app.count("SELECT COUNT(*) FROM blobs").await == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    line.cut();
+    send.send(Ok(noise(MIB))).await.unwrap();
+    drop(send);
+    assert_eq!(upload.await.unwrap().unwrap().status(), 503);
+
+    line.mend();
+    until_ready(&app.stranger()).await;
+    assert_eq!(ann.get("/v1/files").answer().await.json()["items"], serde_json::json!([]));
+    // Nobody could write down that it failed, so its lease has to end.
+    app.execute("UPDATE blobs SET lease_until = 1 WHERE state = 'pending'").await;
+    app.assert_nothing_but(0).await;
+}
+
+#[tokio::test]
+async fn without_its_bucket_it_says_so_and_goes_on_when_it_is_back() {
+    let (line, app) = with_a_line_to_the_bucket().await;
+    let ann = app.person("ann").await;
+    let file = ann.upload("a.txt", "kept").await;
+    line.cut();
+    let (stranger, path) = (app.stranger(), content(&file));
+    let (small, large, download, part, ready) = tokio::join!(
+        ann.post("/v1/files?name=b.txt").body("lost").answer(),
+        ann.post("/v1/files?name=c.bin").body(noise(11 * MIB)).send(),
+        ann.get(&path).answer(),
+        ann.get(&path).header("range", "bytes=1-2").answer(),
+        stranger.get("/readyz").answer(),
+    );
+    for answer in [small, download, part, ready] {
+        assert_try_again_later(&answer);
+    }
+    // The answer may come, and the connection end, before the client has sent everything.
+    assert!(large.map_or(true, |answer| answer.status() == 503));
+    // Rows alone do without the bucket, deletions included: the bytes go later.
+    assert_eq!(ann.get("/v1/files").answer().await.json()["items"].as_array().unwrap().len(), 1);
+    assert_eq!(ann.head(&path).answer().await.status, 200);
+    assert_eq!(ann.delete(&crate::support::client::path(&file)).answer().await.status, 204);
+    assert_eq!(app.reap().await.removed, 0);
+
+    line.mend();
+    until_ready(&stranger).await;
+    let file = ann.upload("d.txt", "new").await;
+    assert_eq!(ann.download(&file).await, b"new");
+    app.execute("UPDATE blobs SET lease_until = 1 WHERE state <> 'ready'").await;
+    app.assert_nothing_but(1).await;
+}
+
+#[tokio::test]
+async fn a_download_whose_bucket_goes_away_is_cut_and_never_looks_whole() {
+    let (line, app) = with_a_line_to_the_bucket().await;
+    let ann = app.person("ann").await;
+    let bytes = noise(48 * MIB);
+    let file = ann.upload("a.bin", bytes.clone()).await;
+    let mut answer = ann.get(&content(&file)).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let mut received = answer.chunk().await.unwrap().expect("a first chunk").len();
+    line.cut();
+    let error = loop {
+        match answer.chunk().await {
+            Ok(Some(chunk)) => received += chunk.len(),
+            Ok(None) => panic!("it looked whole after {received} bytes"),
+            Err(error) => break error,
+        }
+    };
+    assert!(received < bytes.len(), "{error}");
+    line.mend();
+    until_ready(&app.stranger()).await;
+    assert!(ann.download(&file).await == bytes);
+}
+
+#[tokio::test]
+async fn without_its_disk_it_says_so_and_goes_on_when_it_is_back() {
+    let app = TestApp::start(Setup::SqliteAndDisk).await;
+    let ann = app.person("ann").await;
+    let file = ann.upload("a.txt", "kept").await;
+    let (root, away) = (app.folder.path().join("files"), app.folder.path().join("away"));
+    std::fs::rename(&root, &away).unwrap();
+    assert_try_again_later(&app.stranger().get("/readyz").answer().await);
+    for answer in [
+        ann.get(&content(&file)).answer().await,
+        ann.post("/v1/files?name=b.txt").body("lost").answer().await,
+        ann.post("/v1/files?name=c.bin").body(noise(MIB)).answer().await,
+    ] {
+        assert!([500, 503].contains(&answer.status), "{}", answer.text());
+        assert!(!answer.text().contains(app.folder.path().to_str().unwrap()), "{}", answer.text());
+    }
+    assert_eq!(ann.get("/v1/files").answer().await.json()["items"].as_array().unwrap().len(), 1);
+
+    std::fs::rename(&away, &root).unwrap();
+    assert_eq!(app.stranger().get("/readyz").answer().await.status, 200);
+    assert_eq!(ann.download(&file).await, b"kept");
+    ann.upload("d.txt", "new").await;
+    app.execute("UPDATE blobs SET lease_until = 1 WHERE state <> 'ready'").await;
+    app.assert_nothing_but(2).await;
+}
+
+#[tokio::test]
+async fn while_another_program_holds_the_database_reading_goes_on() {
+    let app = TestApp::start(Setup::SqliteAndDisk).await;
+    let ann = app.person("ann").await;
+    let file = ann.upload("a.txt", "kept").await;
+    let other = sqlx::SqlitePool::connect(app.app.config.database_url.expose_secret()).await.unwrap();
+    let lock = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let upload = ann.post("/v1/files?name=b.txt").body("lost").answer();
+    let login = log_in(&app.stranger(), &email("ann"), PASSWORD).await;
+    assert_try_again_later(&login);
+    assert_eq!(ann.download(&file).await, b"kept");
+    lock.rollback().await.unwrap();
+    assert_eq!(upload.await.status, 201);
+    assert_eq!(log_in(&app.stranger(), &email("ann"), PASSWORD).await.status, 200);
+}
+
+both! {
+    async fn health_is_told_to_anybody(app: TestApp) {
+        for path in ["/healthz", "/readyz"] {
+            let answer = app.stranger().get(path).answer().await;
+            assert_eq!((answer.status, answer.json()), (200, serde_json::json!({"status": "ok"})));
+        }
+    }
+}

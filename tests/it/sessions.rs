@@ -1,0 +1,395 @@
+//! Signing up, in and out: who is believed to be whom, and from which moment on no longer.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::client::{Answer, Ask};
+use crate::support::{Client, PASSWORD, Setup, TestApp, both, email};
+
+const OTHER_PASSWORD: &str = "violet tractor under rain";
+const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// Signs in as people do.
+pub async fn log_in(client: &Client, email: &str, password: &str) -> Answer {
+    client.post("/v1/auth/login").json(&json!({"email": email, "password": password})).answer().await
+}
+
+pub async fn register(client: &Client, email: &str, name: &str, password: &str) -> Answer {
+    let body = json!({"email": email, "name": name, "password": password});
+    client.post("/v1/auth/register").json(&body).answer().await
+}
+
+/// Another session of the same person.
+pub async fn another_session(app: &TestApp, name: &str) -> Client {
+    let answer = log_in(&app.stranger(), &email(name), PASSWORD).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let body = answer.json();
+    app.stranger().with_token(body["token"].as_str().unwrap(), &body["user"]["id"])
+}
+
+pub async fn set_disabled(app: &TestApp, name: &str, disabled: bool) {
+    strongroom::users::set_disabled(&app.app, &email(name), disabled).await.expect("the account is there");
+}
+
+/// The name, the value and the attributes of the one cookie that an answer sets.
+fn cookie(answer: &Answer) -> (String, String, Vec<String>) {
+    assert_eq!(answer.headers.get_all("set-cookie").iter().count(), 1, "one cookie");
+    let mut parts = answer.header("set-cookie").split("; ");
+    let (name, value) = parts.next().and_then(|pair| pair.split_once('=')).expect("a name and a value");
+    let mut attributes: Vec<String> = parts.map(str::to_owned).collect();
+    attributes.sort();
+    (name.to_owned(), value.to_owned(), attributes)
+}
+
+async fn status(client: &Client) -> u16 {
+    client.get("/v1/me").answer().await.status
+}
+
+/// The pointers and codes of what was refused.
+fn complaints(answer: &Answer) -> Vec<(String, String)> {
+    let problem = answer.problem(422, "invalid");
+    let errors = problem["errors"].as_array().expect("a list of what is wrong");
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    errors.iter().map(|error| (text(&error["pointer"]), text(&error["code"]))).collect()
+}
+
+both! {
+    async fn whoever_registers_is_signed_in(app: TestApp) {
+        let answer = register(&app.stranger(), "Ann.Archer@Example.org ", " Ann Archer ", PASSWORD).await;
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        assert_eq!(answer.header("cache-control"), "no-store");
+        let body = answer.json();
+        assert_eq!(body["user"]["email"], "Ann.Archer@Example.org");
+        assert_eq!(body["user"]["name"], "Ann Archer");
+        assert_eq!(body["user"]["is_admin"], false);
+        assert_eq!(body["session"]["current"], true);
+        assert_eq!(body["session"]["address"], "127.0.0.1");
+        assert!(!answer.text().contains("password"), "{}", answer.text());
+
+        let token = body["token"].as_str().unwrap();
+        let (name, value, attributes) = cookie(&answer);
+        assert_eq!((name.as_str(), value.as_str()), ("strongroom", token));
+        assert_eq!(attributes, ["HttpOnly", "Max-Age=2592000", "Path=/", "SameSite=Lax"]);
+        let ann = app.stranger().with_token(token, &body["user"]["id"]);
+        assert_eq!(ann.get("/v1/me").answer().await.json(), body["user"]);
+        let ended: jiff::Timestamp = body["session"]["expires_at"].as_str().unwrap().parse().unwrap();
+        assert!(ended > app.app.clock.now());
+    }
+
+    async fn over_https_the_cookie_is_bound_to_the_host(app: TestApp) {
+        let app = app.restart_with(|config| config.public_url = "https://files.example.org/".parse().unwrap()).await;
+        let answer = register(&app.stranger(), "ann@example.org", "Ann", PASSWORD).await;
+        let (name, value, attributes) = cookie(&answer);
+        assert_eq!(name, "__Host-strongroom");
+        assert_eq!(attributes, ["HttpOnly", "Max-Age=2592000", "Path=/", "SameSite=Lax", "Secure"]);
+        let with = |cookie: String| app.stranger().get("/v1/me").header("cookie", cookie).answer();
+        assert_eq!(with(format!("__Host-strongroom={value}")).await.status, 200);
+        // A name without the prefix can be set by any neighbour below the same domain.
+        with(format!("strongroom={value}")).await.problem(401, "unauthorized");
+    }
+
+    async fn signing_in_gives_a_session_of_its_own(app: TestApp) {
+        let ann = app.person("ann").await;
+        let answer = log_in(&app.stranger(), "ann@example.org", PASSWORD).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.header("cache-control"), "no-store");
+        let body = answer.json();
+        assert_eq!(cookie(&answer).1, body["token"].as_str().unwrap());
+        assert_ne!(body["token"].as_str(), ann.token.as_deref());
+        assert_eq!(body["user"]["id"], ann.id.as_str());
+        let second = app.stranger().with_token(body["token"].as_str().unwrap(), &body["user"]["id"]);
+        assert_eq!((status(&ann).await, status(&second).await), (200, 200));
+    }
+
+    async fn signing_out_ends_this_session_at_once_and_no_other(app: TestApp) {
+        let ann = app.person("ann").await;
+        let second = another_session(&app, "ann").await;
+        let answer = ann.post("/v1/auth/logout").answer().await;
+        assert_eq!(answer.status, 204);
+        let (name, value, attributes) = cookie(&answer);
+        assert_eq!((name.as_str(), value.as_str()), ("strongroom", ""));
+        assert!(attributes.contains(&"Max-Age=0".to_owned()), "{attributes:?}");
+        ann.get("/v1/me").answer().await.problem(401, "unauthorized");
+        ann.post("/v1/auth/logout").answer().await.problem(401, "unauthorized");
+        assert_eq!(status(&second).await, 200);
+    }
+
+    async fn a_wrong_password_and_an_unknown_address_get_the_same_answer(app: TestApp) {
+        app.person("ann").await;
+        let mut answers = Vec::new();
+        for (email, password) in [("ann@example.org", "not her password"), ("nobody@example.org", PASSWORD)] {
+            let answer = log_in(&app.stranger(), email, password).await;
+            let mut problem = answer.problem(401, "bad_credentials");
+            problem["request_id"] = Value::Null;
+            assert!(answer.headers.get("set-cookie").is_none());
+            let names: Vec<_> = answer.headers.keys().map(ToString::to_string).collect();
+            answers.push((problem, names, answer.bytes.len()));
+        }
+        assert_eq!(answers[0], answers[1]);
+        // The answer to a password that cannot be one, too.
+        let answer = log_in(&app.stranger(), "ann@example.org", &"x".repeat(5000)).await;
+        answer.problem(401, "bad_credentials");
+        log_in(&app.stranger(), "ann@example.org", "").await.problem(401, "bad_credentials");
+    }
+
+    async fn a_disabled_account_is_shut_out_everywhere_at_once(app: TestApp) {
+        let (ann, bob) = (app.person("ann").await, app.person("bob").await);
+        let second = another_session(&app, "ann").await;
+        let answer = ann.post("/v1/me/tokens").json(&json!({"name": "backup"})).answer().await;
+        let program = app.stranger().with_token(answer.json()["token"].as_str().unwrap(), &json!(ann.id));
+        let file = ann.upload("a.txt", "mine").await;
+        assert_eq!(status(&program).await, 200);
+
+        set_disabled(&app, "ann", true).await;
+        for client in [&ann, &second, &program] {
+            client.get("/v1/me").answer().await.problem(401, "unauthorized");
+            client.get(&crate::support::client::content(&file)).answer().await.problem(401, "unauthorized");
+            client.post("/v1/files?name=b.txt").body("more").answer().await.problem(401, "unauthorized");
+        }
+        log_in(&app.stranger(), "ann@example.org", PASSWORD).await.problem(401, "bad_credentials");
+        assert_eq!(status(&bob).await, 200);
+
+        // Enabled again, she has to sign in; what had ended stays so.
+        set_disabled(&app, "ann", false).await;
+        assert_eq!((status(&ann).await, status(&second).await, status(&program).await), (401, 401, 200));
+        let again = another_session(&app, "ann").await;
+        assert_eq!(again.download(&file).await, b"mine");
+    }
+
+    async fn an_address_is_the_same_in_capitals_and_belongs_to_one_account(app: TestApp) {
+        let ann = app.person("ann").await;
+        for email in ["ann@example.org", "ANN@EXAMPLE.ORG", " Ann@Example.org "] {
+            register(&app.stranger(), email, "Another Ann", OTHER_PASSWORD).await.problem(409, "email_taken");
+            let body = log_in(&app.stranger(), email, PASSWORD).await.json();
+            assert_eq!(body["user"]["id"], ann.id.as_str(), "{email}");
+        }
+        assert_eq!(app.count("SELECT COUNT(*) FROM users").await, 1);
+    }
+
+    async fn two_who_register_one_address_at_once_make_one_account(app: TestApp) {
+        let stranger = app.stranger();
+        let asked = (0..4).map(|_| register(&stranger, "ann@example.org", "Ann", PASSWORD));
+        let mut statuses: Vec<_> = futures_util::future::join_all(asked).await.iter().map(|answer| answer.status).collect();
+        statuses.sort();
+        assert_eq!(statuses, [201, 409, 409, 409]);
+        assert_eq!(app.count("SELECT COUNT(*) FROM users").await, 1);
+    }
+
+    async fn what_is_wrong_with_a_registration_is_told_by_name(app: TestApp) {
+        let ok = ("ann@example.org", "Ann", PASSWORD);
+        let long = "long ".repeat(300);
+        let long_address = format!("{}@example.org", "a".repeat(250));
+        for (email, name, password, pointer, code) in [
+            (ok.0, ok.1, "short 1", "/password", "too_short"),
+            (ok.0, ok.1, "password123", "/password", "weak_password"),
+            (ok.0, ok.1, "ann@example.org", "/password", "weak_password"),
+            (ok.0, ok.1, long.as_str(), "/password", "too_long"),
+            ("ann", ok.1, ok.2, "/email", "invalid"),
+            ("", ok.1, ok.2, "/email", "invalid"),
+            ("a\nb@example.org", ok.1, ok.2, "/email", "invalid"),
+            (long_address.as_str(), ok.1, ok.2, "/email", "too_long"),
+            (ok.0, " ", ok.2, "/name", "required"),
+            (ok.0, "A\u{0}nn", ok.2, "/name", "invalid"),
+            (ok.0, &long, ok.2, "/name", "too_long"),
+        ] {
+            let answer = register(&app.stranger(), email, name, password).await;
+            assert_eq!(complaints(&answer), [(pointer.to_owned(), code.to_owned())], "{email:?} {name:?} {password:?}");
+            assert!(!answer.text().contains(password), "the password is not repeated");
+        }
+        let answer = register(&app.stranger(), "ann", "", PASSWORD).await;
+        assert_eq!(complaints(&answer).len(), 2, "everything that is wrong is told at once");
+        for body in [json!({"email": "a@example.org", "name": "A"}), json!({"email": 1, "name": "A", "password": PASSWORD}), json!([])] {
+            app.stranger().post("/v1/auth/register").json(&body).answer().await.problem(422, "invalid");
+        }
+        let admin = json!({"email": "a@example.org", "name": "A", "password": PASSWORD, "is_admin": true});
+        app.stranger().post("/v1/auth/register").json(&admin).answer().await.problem(422, "invalid");
+        assert_eq!(app.count("SELECT COUNT(*) FROM users").await, 0);
+    }
+
+    async fn nobody_registers_where_registration_is_closed(app: TestApp) {
+        let app = app.restart_with(|config| config.registration = strongroom::config::Registration::Closed).await;
+        register(&app.stranger(), "ann@example.org", "Ann", PASSWORD).await.problem(403, "registration_closed");
+        let account = strongroom::users::NewAccount { email: email("ann"), name: "Ann".into(), password: PASSWORD.into() };
+        strongroom::users::create_account(&app.app, account, false).await.expect("the operator may");
+        assert_eq!(status(&another_session(&app, "ann").await).await, 200);
+    }
+
+    async fn sessions_are_listed_and_ended_one_by_one(app: TestApp) {
+        let (ann, bob) = (app.person("ann").await, app.person("bob").await);
+        let second = another_session(&app, "ann").await;
+        let list = second.get("/v1/me/sessions").header("user-agent", "a browser").answer().await.json();
+        let items = list["items"].as_array().unwrap();
+        assert_eq!(list["next_cursor"], Value::Null);
+        assert_eq!(items.iter().map(|item| item["current"].as_bool().unwrap()).collect::<Vec<_>>(), [true, false]);
+        assert!(!list.to_string().contains("srs_"), "{list}");
+
+        let of_bob = bob.get("/v1/me/sessions").answer().await.json()["items"][0]["id"].clone();
+        let path = |id: &Value| format!("/v1/me/sessions/{}", id.as_str().unwrap());
+        ann.delete(&path(&of_bob)).answer().await.problem(404, "not_found");
+        ann.delete("/v1/me/sessions/019ab0c2-7a2e-7c55-b1de-0f5a8b7e4d11").answer().await.problem(404, "not_found");
+        ann.delete("/v1/me/sessions/mine").answer().await.problem(404, "not_found");
+        assert_eq!(status(&bob).await, 200);
+
+        assert_eq!(second.delete(&path(&items[1]["id"])).answer().await.status, 204);
+        assert_eq!((status(&ann).await, status(&second).await), (401, 200));
+        second.delete(&path(&items[1]["id"])).answer().await.problem(404, "not_found");
+        assert_eq!(second.delete(&path(&items[0]["id"])).answer().await.status, 204);
+        assert_eq!(status(&second).await, 401);
+    }
+
+    async fn a_session_remembers_where_it_began(app: TestApp) {
+        app.person("ann").await;
+        let long = format!("a\tbrowser {}", "x".repeat(1000));
+        let request = app.stranger().post("/v1/auth/login").header("user-agent", long);
+        let session = request.json(&json!({"email": email("ann"), "password": PASSWORD})).answer().await.json()["session"].clone();
+        let told = session["user_agent"].as_str().unwrap();
+        assert!(told.starts_with("abrowser xx") && told.len() == 255, "{told}");
+    }
+
+    async fn a_session_ends_by_itself(app: TestApp) {
+        let ann = app.person("ann").await;
+        app.advance(MONTH - Duration::from_secs(60));
+        assert_eq!(status(&ann).await, 200);
+        app.advance(Duration::from_secs(61));
+        ann.get("/v1/me").answer().await.problem(401, "unauthorized");
+        app.reap().await;
+        assert_eq!(app.count("SELECT COUNT(*) FROM sessions").await, 0);
+    }
+
+    async fn sessions_outlive_a_restart(app: TestApp) {
+        let ann = app.person("ann").await;
+        let app = app.restart().await;
+        let ann = app.stranger().with_token(ann.token.as_deref().unwrap(), &json!(ann.id));
+        assert_eq!(status(&ann).await, 200);
+    }
+
+    async fn a_browser_is_known_by_its_cookie(app: TestApp) {
+        let ann = app.person("ann").await;
+        let cookie = format!("theme=dark; strongroom={}; other=1", ann.token.as_deref().unwrap());
+        let with_cookie = |method, path: &str| app.stranger().request(method, path).header("cookie", cookie.clone());
+        assert_eq!(with_cookie(Method::GET, "/v1/me").answer().await.status, 200);
+        // curl and old browsers tell nothing about where they come from.
+        let file = with_cookie(Method::POST, "/v1/files?name=a.txt").body("a").answer().await;
+        assert_eq!(file.status, 201, "{}", file.text());
+        for (name, value) in [("sec-fetch-site", "same-origin".to_owned()), ("sec-fetch-site", "none".into()), ("origin", app.url(""))] {
+            let answer = with_cookie(Method::POST, "/v1/files?name=a.txt").header(name, &value).body("a").answer().await;
+            assert_eq!(answer.status, 201, "{name}: {value}: {}", answer.text());
+        }
+        let answer = with_cookie(Method::POST, "/v1/auth/logout").header("sec-fetch-site", "same-origin").answer().await;
+        assert_eq!(answer.status, 204);
+        assert_eq!(with_cookie(Method::GET, "/v1/me").answer().await.status, 401);
+        assert_eq!(status(&ann).await, 401, "the cookie and the token are one session");
+    }
+
+    async fn a_page_of_another_site_cannot_act_for_a_browser(app: TestApp) {
+        let ann = app.person("ann").await;
+        let file = ann.upload("a.txt", "mine").await;
+        let cookie = format!("strongroom={}", ann.token.as_deref().unwrap());
+        let with_cookie = |method, path: &str| app.stranger().request(method, path).header("cookie", cookie.clone());
+        let of_file = crate::support::client::path(&file);
+        for (name, value) in [
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-site", "same-site"),
+            ("origin", "https://evil.example"),
+            ("origin", "null"),
+        ] {
+            for (method, path) in [
+                (Method::POST, "/v1/files?name=b.txt"),
+                (Method::POST, "/v1/auth/logout"),
+                (Method::POST, "/v1/me/tokens"),
+                (Method::PATCH, "/v1/me"),
+                (Method::DELETE, of_file.as_str()),
+            ] {
+                let answer = with_cookie(method, path).header(name, value).json(&json!({"name": "theirs"})).answer().await;
+                answer.problem(403, "cross_site");
+            }
+            // Signing somebody in to the attacker's account is an attack, too.
+            let body = json!({"email": email("ann"), "password": PASSWORD});
+            let answer = app.stranger().post("/v1/auth/login").header(name, value).json(&body).answer().await;
+            answer.problem(403, "cross_site");
+        }
+        // Reading changes nothing, and what a page of another site may read, the browser decides.
+        let read = with_cookie(Method::GET, "/v1/me").header("sec-fetch-site", "cross-site").answer().await;
+        assert_eq!((read.status, read.header("access-control-allow-origin")), (200, ""));
+        assert_eq!(ann.get("/v1/me").answer().await.json()["name"], "ann");
+        assert_eq!(ann.download(&file).await, b"mine");
+    }
+
+    async fn the_public_url_is_an_origin_of_our_own_behind_a_proxy(app: TestApp) {
+        let app = app.restart_with(|config| config.public_url = "https://files.example.org/room/".parse().unwrap()).await;
+        let ann = app.person("ann").await;
+        let cookie = format!("__Host-strongroom={}", ann.token.as_deref().unwrap());
+        let from = |origin: &'static str| {
+            app.stranger().post("/v1/files?name=a.txt").header("cookie", cookie.clone()).header("origin", origin).body("a").answer()
+        };
+        assert_eq!(from("https://files.example.org").await.status, 201);
+        for origin in ["http://files.example.org", "https://files.example.org:8443", "https://example.org"] {
+            from(origin).await.problem(403, "cross_site");
+        }
+    }
+
+    async fn a_bearer_token_counts_before_a_cookie(app: TestApp) {
+        let (ann, bob) = (app.person("ann").await, app.person("bob").await);
+        let cookie = format!("strongroom={}", bob.token.as_deref().unwrap());
+        let answer = ann.get("/v1/me").header("cookie", &cookie).answer().await;
+        assert_eq!(answer.json()["name"], "ann");
+        // A bad token is refused, whatever the cookie is.
+        let request = app.stranger().get("/v1/me").header("cookie", &cookie);
+        request.bearer_auth("srs_garbage").answer().await.problem(401, "unauthorized");
+        // What a proxy in front asks for is none of ours.
+        let request = app.stranger().get("/v1/me").header("cookie", &cookie);
+        assert_eq!(request.basic_auth("someone", Some("else")).answer().await.json()["name"], "bob");
+    }
+
+    async fn a_name_can_be_changed_and_the_rest_stays(app: TestApp) {
+        let ann = app.person("ann").await;
+        let before = ann.get("/v1/me").answer().await.json();
+        let merge_patch = ann.patch("/v1/me").header("content-type", "application/merge-patch+json");
+        let changed = merge_patch.body(r#"{"name": " Ann A. "}"#).answer().await.json();
+        assert_eq!(changed["name"], "Ann A.");
+        for key in ["id", "email", "is_admin", "created_at"] {
+            assert_eq!(changed[key], before[key]);
+        }
+        assert_eq!(ann.get("/v1/me").answer().await.json(), changed);
+        for body in [json!({"name": ""}), json!({"name": null}), json!({"is_admin": true}), json!({"email": "new@example.org"})] {
+            ann.patch("/v1/me").json(&body).answer().await.problem(422, "invalid");
+        }
+        assert_eq!(ann.patch("/v1/me").json(&json!({})).answer().await.json()["name"], "Ann A.");
+    }
+
+    async fn a_new_password_ends_every_other_session(app: TestApp) {
+        let ann = app.person("ann").await;
+        let second = another_session(&app, "ann").await;
+        let change = |current: &str, new: &str| {
+            ann.patch("/v1/me").json(&json!({"current_password": current, "password": new})).answer()
+        };
+        let wrong = change("not her password", OTHER_PASSWORD).await;
+        assert_eq!(complaints(&wrong), [("/current_password".to_owned(), "wrong".to_owned())]);
+        let weak = change(PASSWORD, "password123").await;
+        assert_eq!(complaints(&weak), [("/password".to_owned(), "weak_password".to_owned())]);
+        for half in [json!({"password": OTHER_PASSWORD}), json!({"current_password": PASSWORD})] {
+            ann.patch("/v1/me").json(&half).answer().await.problem(422, "invalid");
+        }
+        assert_eq!((status(&ann).await, status(&second).await), (200, 200));
+
+        assert_eq!(change(PASSWORD, OTHER_PASSWORD).await.status, 200);
+        assert_eq!((status(&ann).await, status(&second).await), (200, 401));
+        log_in(&app.stranger(), &email("ann"), PASSWORD).await.problem(401, "bad_credentials");
+        assert_eq!(log_in(&app.stranger(), &email("ann"), OTHER_PASSWORD).await.status, 200);
+    }
+
+    async fn the_operators_new_password_ends_every_session(app: TestApp) {
+        let ann = app.person("ann").await;
+        strongroom::users::set_password(&app.app, &email("ann"), &OTHER_PASSWORD.into()).await.unwrap();
+        assert_eq!(status(&ann).await, 401);
+        assert_eq!(log_in(&app.stranger(), &email("ann"), OTHER_PASSWORD).await.status, 200);
+    }
+
+    async fn neither_passwords_nor_sessions_lie_in_the_rows_in_clear(app: TestApp) {
+        let ann = app.person("ann").await;
+        let token = ann.token.as_deref().unwrap();
+        app.assert_in_no_row(&[PASSWORD, token, &token[4..34]]).await;
+    }
+}

@@ -1,0 +1,163 @@
+//! The program itself, as an operator starts it: in a folder of its own, with no environment but
+//! what the test gives it.
+
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::Client;
+
+/// A test that waits longer than this has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Arguments and variables of one start.
+#[derive(Debug, Default, Clone)]
+pub struct Start {
+    pub arguments: Vec<String>,
+    pub variables: Vec<(String, String)>,
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Outcome {
+    pub status: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// A server that runs.
+pub struct Program {
+    child: Child,
+    stdout: Arc<Mutex<String>>,
+    stderr: Arc<Mutex<String>>,
+    readers: Vec<JoinHandle<()>>,
+    /// Without the slash at its end.
+    pub url: String,
+}
+
+impl Start {
+    pub fn with(arguments: &[&str]) -> Self {
+        Self { arguments: arguments.iter().map(|text| (*text).to_owned()).collect(), variables: Vec::new() }
+    }
+
+    pub fn variable(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.variables.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Runs a command to its end, with this text on its standard input.
+    pub fn run(&self, folder: &Path, input: &str) -> Outcome {
+        let mut child = self.spawn(folder);
+        // A command that reads nothing may be gone already.
+        let _ = child.stdin.take().expect("an input").write_all(input.as_bytes());
+        let output = child.wait_with_output().expect("it ran");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+        let status = output.status.code().expect("no signal ended it");
+        Outcome { status, stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    /// Starts a server on any free port and waits until it listens.
+    pub fn serve(mut self, folder: &Path) -> Program {
+        if !self.variables.iter().any(|(name, _)| name == "STRONGROOM_LISTEN") {
+            self = self.variable("STRONGROOM_LISTEN", "127.0.0.1:0");
+        }
+        let mut child = self.spawn(folder);
+        let (stdout, first) = collect(child.stdout.take().expect("an output"));
+        let (stderr, second) = collect(child.stderr.take().expect("an output"));
+        let mut program = Program { child, stdout, stderr, readers: vec![first, second], url: String::new() };
+        program.wait_for(|program| program.stdout().contains("listening on"));
+        let told = program.stdout();
+        let url = told.split_whitespace().find(|word| word.starts_with("http")).expect("a URL");
+        program.url = url.trim_end_matches('/').to_owned();
+        program
+    }
+
+    fn spawn(&self, folder: &Path) -> Child {
+        Command::new(env!("CARGO_BIN_EXE_strongroom"))
+            .args(&self.arguments)
+            .env_clear()
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .current_dir(folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts")
+    }
+}
+
+impl Program {
+    pub fn stranger(&self) -> Client {
+        Client::new(&self.url)
+    }
+
+    pub fn stdout(&self) -> String {
+        self.stdout.lock().expect("no reader panics").clone()
+    }
+
+    pub fn stderr(&self) -> String {
+        self.stderr.lock().expect("no reader panics").clone()
+    }
+
+    /// Asks it to stop, as service managers do.
+    pub fn terminate(&self) {
+        let sent = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status().expect("kill runs");
+        assert!(sent.success());
+    }
+
+    /// Waits for its end.
+    pub fn ended(mut self) -> (ExitStatus, String, String) {
+        let mut status = None;
+        self.wait_for(|program| {
+            status = program.child.try_wait().expect("a child");
+            status.is_some()
+        });
+        for reader in self.readers.drain(..) {
+            reader.join().expect("no reader panics");
+        }
+        (status.expect("a status"), self.stdout(), self.stderr())
+    }
+
+    /// Stops it, and asserts that it ended in good order without a panic.
+    pub fn stop(self) -> (String, String) {
+        self.terminate();
+        let (status, stdout, stderr) = self.ended();
+        assert_eq!(status.code(), Some(0), "{stderr}");
+        assert!(!stderr.contains("panicked"), "{stderr}");
+        (stdout, stderr)
+    }
+
+    pub fn wait_for(&mut self, mut done: impl FnMut(&mut Self) -> bool) {
+        let begun = Instant::now();
+        while !done(self) {
+            assert!(begun.elapsed() < PATIENCE, "nothing came: {}{}", self.stdout(), self.stderr());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Reads an output to its end on the side, so that the program never waits for a reader.
+fn collect(mut output: impl Read + Send + 'static) -> (Arc<Mutex<String>>, JoinHandle<()>) {
+    let text = Arc::new(Mutex::new(String::new()));
+    let reader = std::thread::spawn({
+        let text = text.clone();
+        move || {
+            let mut bytes = [0; 4096];
+            while let Ok(count @ 1..) = output.read(&mut bytes) {
+                text.lock().expect("no reader panics").push_str(&String::from_utf8_lossy(&bytes[..count]));
+            }
+        }
+    });
+    (text, reader)
+}
