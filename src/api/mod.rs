@@ -26,8 +26,6 @@ mod session;
 mod signed;
 mod tokens;
 
-use std::future::Future;
-use std::net::TcpListener;
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
@@ -39,7 +37,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::App;
-use crate::error::{Error, Result};
+use crate::error::Error;
 
 pub use server::Server;
 
@@ -86,16 +84,4 @@ fn cross_site_layer(app: &App) -> CsrfLayer<impl Fn(ProtectionError) -> Response
     let origin = app.config.public_url.origin().ascii_serialization();
     let layer = layer.clone().add_trusted_origin(origin).unwrap_or(layer);
     layer.with_rejection_response(|_| Error::CrossSite.into_response())
-}
-
-/// Serves on a socket that listens, until `shutdown` resolves.
-///
-/// # Errors
-/// What [`Server::new`] and [`Server::run`] fail with.
-pub async fn serve(
-    app: Arc<App>,
-    listener: TcpListener,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> Result<()> {
-    Server::new(app, listener).await?.run(shutdown).await
 }

@@ -21,10 +21,10 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::Connection;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection, PgConnection, SqliteConnection};
 
 use crate::error::{Error, Result};
 
@@ -142,13 +142,17 @@ impl Db {
             // A connection to a file neither ages nor breaks.
             options.idle_timeout(None).max_lifetime(None).test_before_acquire(false)
         };
-        let write = pool().max_connections(1).connect_with(options.clone()).await?;
+        // The first connection by itself: a pool would try until it times out, and hide the cause.
+        SqliteConnection::connect_with(&options).await?.close().await?;
+        let write = pool().max_connections(1).connect_lazy_with(options.clone());
         let read = pool().max_connections(readers).connect_lazy_with(options.read_only(true));
         Ok(Self { read: Pool::Sqlite(read), write: Pool::Sqlite(write) })
     }
 
     async fn open_postgres(url: &str, connections: u32) -> Result<Self> {
         let options = PgConnectOptions::from_str(url)?.application_name("strongroom");
+        let connecting = tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(&options));
+        connecting.await.map_err(|_| sqlx::Error::PoolTimedOut)??.close().await?;
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -162,8 +166,7 @@ impl Db {
                     Ok(true)
                 })
             })
-            .connect_with(options)
-            .await?;
+            .connect_lazy_with(options);
         Ok(Self { read: Pool::Postgres(pool.clone()), write: Pool::Postgres(pool) })
     }
 

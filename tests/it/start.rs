@@ -221,7 +221,7 @@ fn what_is_not_there_is_told_in_one_line() {
         ("DATABASE_URL", &database, "DATABASE_URL"),
         ("DATABASE_URL", "sqlite:/nowhere/at/all.db", "/nowhere/at/all.db"),
         ("STRONGROOM_TLS_CERT", "missing.pem", "STRONGROOM_TLS_CERT"),
-        ("STORE_URL", "file:a%20file/store", "a file"),
+        ("STORE_URL", "file:a%20file/store", "STORE_URL"),
     ] {
         let folder = folder();
         std::fs::write(folder.path().join("a file"), "in the way").unwrap();

@@ -91,7 +91,8 @@ impl TestApp {
             let app = app.clone();
             async move {
                 let shutdown = async { drop(stopped.await) };
-                strongroom::api::serve(app, listener, shutdown).await.expect("the server runs");
+                let server = strongroom::api::Server::new(app, listener).await.expect("a server");
+                server.run(shutdown).await.expect("the server runs");
             }
         });
         Self { app, setup, folder, url, stop: Some(stop), server: Some(server) }

@@ -61,6 +61,8 @@ impl Start {
 
     /// Starts a server on any free port and waits until it listens.
     pub fn serve(mut self, folder: &Path) -> Program {
+        // Not for the program, but for the clients that will ask it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         if !self.variables.iter().any(|(name, _)| name == "STRONGROOM_LISTEN") {
             self = self.variable("STRONGROOM_LISTEN", "127.0.0.1:0");
         }
