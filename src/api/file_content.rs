@@ -69,7 +69,7 @@ async fn read(
         let operation = if method == Method::HEAD { Operation::Head } else { Operation::Get };
         let wish = Wish { operation, expires_in: None, download_name: None, inline };
         let signed = files::sign(&caller.user, &app, id, &wish).await?;
-        let headers = [(header::LOCATION, signed.url.url.to_string()), (header::CACHE_CONTROL, "no-store".into())];
+        let headers = [(header::LOCATION, signed.url.url), (header::CACHE_CONTROL, "no-store".into())];
         return Ok((StatusCode::FOUND, headers, Body::empty()).into_response());
     }
     let inline = inline && files::is_inline(&file.content.content_type);

@@ -83,7 +83,7 @@ impl FileView {
             updated_at: file.updated_at,
             metadata: file.metadata,
             url_expires_at: url.as_ref().map(|url| url.expires_at),
-            url: url.map(|url| url.url.into()),
+            url: url.map(|url| url.url),
         }
     }
 }

@@ -100,7 +100,7 @@ pub struct SignedUrlView {
 impl SignedUrlView {
     pub fn new(signed: SignedUrl, upload_id: Option<Uuid>) -> Self {
         Self {
-            url: signed.url.into(),
+            url: signed.url,
             method: signed.method,
             headers: signed.headers.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect(),
             expires_at: signed.expires_at,

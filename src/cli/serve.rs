@@ -26,6 +26,11 @@ pub(super) async fn run(mut config: Config) -> Result<(), Failure> {
     // Until here a signal ends the process as ever: there is nothing yet to put in order.
     let signals = Signals::new()?;
     print(&greeting)?;
+    if hides_clients(&app.config) {
+        eprintln!(
+            "strongroom: STRONGROOM_TRUSTED_PROXIES: none is set, so everybody behind the proxy counts as one address"
+        );
+    }
     if let Err(error) = app.store.ping().await {
         eprintln!("strongroom: STORE_URL: the store does not answer as it should; the log and /readyz tell more");
         tracing::warn!(?error, "the store does not answer");
@@ -56,6 +61,12 @@ async fn serve(app: &App, server: Server, mut signals: Signals) -> Result<(), Fa
         result = &mut server => Ok(result?),
         () = signals.next() => Err(Failure::Runtime("a second signal cut what was going on".into())),
     }
+}
+
+/// Whether a proxy stands before the server that it does not believe about its clients.
+fn hides_clients(config: &Config) -> bool {
+    let is_public = !matches!(config.public_url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+    config.listen.ip().is_loopback() && is_public && config.trusted_proxies.is_empty()
 }
 
 /// Listens, and writes the port that was found into the public URL if any free one was asked for.

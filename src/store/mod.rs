@@ -18,7 +18,6 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::Stream;
 use jiff::Timestamp;
-use url::Url;
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
@@ -157,7 +156,7 @@ impl SignRequest<'_> {
 /// A signed URL, and what has to be sent along with it.
 #[derive(Debug, Clone)]
 pub struct SignedUrl {
-    pub url: Url,
+    pub url: String,
     pub method: &'static str,
     /// Headers that the request must carry exactly so.
     pub headers: Vec<(&'static str, String)>,

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
 use sha2::Sha256;
-use url::Url;
+use url::{Url, form_urlencoded};
 
 use super::{Key, Operation, SignRequest, SignedUrl};
 use crate::clock::Clock;
@@ -55,15 +55,19 @@ impl UrlSigner {
         };
         let signature = self.signature(request.key, &fields).finalize().into_bytes();
 
-        let mut url = self.base.clone();
-        url.set_path(&format!("{}/v1/signed/{}", self.base.path().trim_end_matches('/'), request.key));
-        let mut query = url.query_pairs_mut();
+        let mut url = String::with_capacity(512);
+        url.push_str(self.base.as_str().trim_end_matches('/'));
+        url.push_str("/v1/signed/");
+        url.push_str(request.key.as_str());
+        url.push('?');
+        let start = url.len();
+        let mut query = form_urlencoded::Serializer::for_suffix(url, start);
         query.append_pair("op", fields.operation).append_pair("expires", fields.expires);
         for (name, value) in [("disposition", fields.disposition), ("type", fields.content_type)] {
             value.map(|value| query.append_pair(name, value));
         }
         query.append_pair("signature", &URL_SAFE_NO_PAD.encode(signature));
-        drop(query);
+        let url = query.finish();
         // The same rule as on S3: a key is never overwritten.
         let headers = match request.operation {
             Operation::Put => vec![("if-none-match", "*".to_owned())],
@@ -164,7 +168,7 @@ mod tests {
             disposition: Some("attachment; filename=\"a b&c=ü.txt\""),
             content_type: Some("text/plain"),
         };
-        signer.sign(&request).url
+        signer.sign(&request).url.parse().unwrap()
     }
 
     fn query(url: &Url) -> Vec<(String, String)> {
