@@ -53,7 +53,7 @@ where
         let (accepting, Manners { begin, take, .. }) = (self.inner.accept(stream, service), self.manners.clone());
         Box::pin(async move {
             let place = place.map_err(|_| {
-                tracing::warn!("a connection was refused: all places are taken");
+                tracing::debug!("a connection was refused: all places are taken");
                 io::Error::from(io::ErrorKind::ConnectionRefused)
             })?;
             let (stream, service) = accepting.await?;

@@ -16,6 +16,8 @@ use super::router;
 use crate::app::App;
 use crate::error::{Error, Result};
 
+/// Open files that the server needs for itself: the database, the store, the log.
+const OWN_FILES: u64 = 128;
 /// Requests on one HTTP/2 connection that are answered at once.
 const HTTP2_STREAMS: u32 = 32;
 /// Bytes of one answer on HTTP/2 that wait for their client.
@@ -54,7 +56,7 @@ impl Server {
         let config = &self.app.config;
         let (handle, deadline, time) = (Handle::new(), config.shutdown_deadline, config.header_timeout);
         let manners = Manners {
-            places: Arc::new(Semaphore::new(config.limits.connections)),
+            places: Arc::new(Semaphore::new(places(config.limits.connections))),
             begin: time,
             take: config.uploads.stall_timeout,
         };
@@ -78,6 +80,18 @@ impl Server {
             }
         }
         .map_err(Error::internal)
+    }
+}
+
+/// How many connections are served at once: what the settings say, as far as the process may open
+/// files. A connection needs one for itself and, while it reads or writes a file, another.
+fn places(limit: usize) -> usize {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(files) => limit.min(usize::try_from(files.saturating_sub(OWN_FILES) / 2).unwrap_or(usize::MAX)).max(1),
+        Err(error) => {
+            tracing::warn!(%error, "the limit on open files is not known");
+            limit
+        }
     }
 }
 

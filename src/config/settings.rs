@@ -176,7 +176,7 @@ settings! {
     "People" {
         /// How long a sign-in lasts.
         session_life = set("STRONGROOM_SESSION_LIFE", "TIME").or("30d");
-        /// Connections that are open at once. Keep it below the files that the process may open, with room for the files themselves.
+        /// Connections that are open at once; fewer if the process may not open twice as many files.
         connection_limit = set("STRONGROOM_CONNECTION_LIMIT", "NUMBER").or("4096");
         /// Live API tokens of one account.
         token_limit = set("STRONGROOM_TOKEN_LIMIT", "NUMBER").or("100");
