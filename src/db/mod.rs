@@ -135,9 +135,7 @@ impl Db {
             // NORMAL may lose an acknowledged upload's row when the power fails.
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
-            .busy_timeout(ACQUIRE_TIMEOUT)
-            // A whole page of a list: the thread that reads does not wait for the one that takes.
-            .row_buffer_size(1024);
+            .busy_timeout(ACQUIRE_TIMEOUT);
         create_private_file(options.get_filename())?;
         let pool = || {
             let options = SqlitePoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT);

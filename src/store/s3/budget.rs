@@ -45,6 +45,9 @@ impl Budget {
             let text = format!("uploads need memory for one part at least: {part_size} bytes");
             return Err(Error::Malformed(text));
         }
+        // The last quarter is for what the connections hold beside the parts: what came after the
+        // part's end, and the rest of the buffers that its pieces are cut from.
+        let memory = (memory - memory / 4).max(part_size);
         let permits = usize::try_from(memory / KIB).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
         let semaphore = Arc::new(Semaphore::new(permits));
         // A quarter, so that the slow uploads of one owner leave room for everybody else's.
@@ -155,11 +158,11 @@ mod tests {
         let budget = Budget::new(100 * MIB, 8 * MIB, PATIENCE).unwrap();
         assert_eq!(budget.part_size(None).unwrap(), 8 * MIB);
         assert_eq!(budget.part_size(Some(80_000 * MIB)).unwrap(), 8 * MIB);
-        for size in [80_000 * MIB + 1, 500_000 * MIB, 1_000_000 * MIB] {
+        for size in [80_000 * MIB + 1, 500_000 * MIB, 750_000 * MIB] {
             let part = budget.part_size(Some(size)).unwrap();
-            assert!(part > 8 * MIB && part <= 100 * MIB && part * MAX_PARTS >= size);
+            assert!(part > 8 * MIB && part <= 75 * MIB && part * MAX_PARTS >= size);
         }
-        assert!(matches!(budget.part_size(Some(1_000_000 * MIB + 1)), Err(Error::TooLarge { .. })));
+        assert!(matches!(budget.part_size(Some(750_000 * MIB + 1)), Err(Error::TooLarge { .. })));
     }
 
     #[test]
