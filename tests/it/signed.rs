@@ -236,3 +236,28 @@ mod on_disk {
         follow(&app.stranger(), &signed, "x").await.problem(403, "url_expired");
     }
 }
+
+/// The bucket may be reached by people under another name than by the server.
+mod in_a_bucket {
+    use super::*;
+    use strongroom::config::StoreConfig;
+
+    #[tokio::test]
+    async fn signed_urls_have_the_public_host() {
+        let app = TestApp::start_with(Setup::PostgresAndS3, |config| {
+            let StoreConfig::S3(s3) = &mut config.store else { panic!("this set-up is on S3") };
+            let mut public = s3.endpoint.clone().unwrap();
+            public.set_host(Some("localhost")).unwrap();
+            s3.public_endpoint = Some(public);
+        })
+        .await;
+        let ann = app.person("ann").await;
+        let file = ann.upload("a.txt", "mine").await;
+        let listed = ann.get("/v1/files?urls=signed").answer().await.json();
+        for url in [&ann.sign(&file, "get").await["url"], &listed["items"][0]["url"]] {
+            let url = url.as_str().unwrap();
+            assert!(url.starts_with("http://localhost:"), "{url}");
+            assert_eq!(app.stranger().get(url).answer().await.bytes, b"mine");
+        }
+    }
+}
