@@ -115,12 +115,15 @@ const OWNERS: usize = 8;
 /// A file, and which of the accounts owns it.
 type Stored = (usize, String);
 
+/// One kind of work, done and printed.
+type Scenario = fn(&mut Bench<'_>);
+
 impl Bench<'_> {
     fn run(&mut self) {
         let server = self.start();
         self.tokens = (0..OWNERS).map(|owner| server.connect_as("").register(owner)).collect();
         drop(server);
-        let scenarios: [(&str, fn(&mut Self)); 7] = [
+        let scenarios: [(&str, Scenario); 7] = [
             ("upload of 256 MiB", Self::one_big_upload),
             ("download of 256 MiB", Self::big_download),
             ("32 uploads of 64 MiB at once", Self::many_big_uploads),
@@ -551,9 +554,9 @@ impl Connection {
         let head = String::from_utf8_lossy(&self.buffer[..end]);
         let status: u16 = head.get(9..12).and_then(|digits| digits.parse().ok()).expect("a status");
         let length = head.lines().filter_map(|line| line.split_once(':'));
-        let length =
+        let mut length =
             length.filter(|(name, _)| name.eq_ignore_ascii_case("content-length")).map(|(_, value)| value.trim());
-        let length: usize = length.last().map_or(0, |value| value.parse().expect("a length"));
+        let length: usize = length.next_back().map_or(0, |value| value.parse().expect("a length"));
         let head = if status == expected { String::new() } else { head.into_owned() };
 
         sink(&self.buffer[end..filled]);
