@@ -116,14 +116,14 @@ const OWNERS: usize = 8;
 type Stored = (usize, String);
 
 /// One kind of work, done and printed.
-type Scenario = fn(&mut Bench<'_>);
+type Scenario<'a> = fn(&mut Bench<'a>);
 
-impl Bench<'_> {
+impl<'a> Bench<'a> {
     fn run(&mut self) {
         let server = self.start();
         self.tokens = (0..OWNERS).map(|owner| server.connect_as("").register(owner)).collect();
         drop(server);
-        let scenarios: [(&str, Scenario); 7] = [
+        let scenarios: [(&str, Scenario<'a>); 7] = [
             ("upload of 256 MiB", Self::one_big_upload),
             ("download of 256 MiB", Self::big_download),
             ("32 uploads of 64 MiB at once", Self::many_big_uploads),
