@@ -1,9 +1,13 @@
-//! A request's body as a stream of bytes whose errors are the client's.
+//! Bodies as streams: a request's, whose errors are the client's, and an answer's, whose client may
+//! stop taking it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
 use futures_util::{StreamExt, stream};
+use tokio::sync::mpsc;
 use utoipa::ToSchema;
 
 use crate::error::Error;
@@ -27,5 +31,30 @@ pub fn stream(body: Body, stall: Duration) -> ByteStream {
             Ok(Some(Err(error))) => Some((Err(Error::BodyBroken(error.to_string())), None)),
             Err(_) => Some((Err(Error::BodyStalled), None)),
         }
+    }))
+}
+
+/// The body of an answer, dropped when the client takes nothing of it for `patience`. It runs ahead
+/// by one block. On HTTP/1 the connection itself is watched; on HTTP/2 one stream of it may stand
+/// still, with its files open, while the connection looks alive.
+pub fn patient(body: Body, patience: Duration) -> Body {
+    let mut stream = body.into_data_stream();
+    let (send, mut receive) = mpsc::channel(1);
+    let ended = Arc::new(AtomicBool::new(false));
+    let end = ended.clone();
+    tokio::spawn(async move {
+        while let Some(block) = stream.next().await {
+            if !matches!(tokio::time::timeout(patience, send.send(block)).await, Ok(Ok(()))) {
+                return;
+            }
+        }
+        end.store(true, Ordering::Release);
+    });
+    Body::from_stream(stream::poll_fn(move |context| {
+        receive.poll_recv(context).map(|block| match block {
+            // Whoever reads did not come to the end.
+            None if !ended.load(Ordering::Acquire) => Some(Err(axum::Error::new(Error::BodyStalled))),
+            block => block,
+        })
     }))
 }

@@ -3,7 +3,6 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use axum::body::Body;
@@ -11,8 +10,6 @@ use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use headers::{HeaderMapExt, LastModified};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use tokio::sync::mpsc;
-use tracing::Instrument;
 use uuid::Uuid;
 
 use super::conditions::{Judgement, Validators};
@@ -97,7 +94,7 @@ async fn whole(app: &App, method: &Method, content: &Content, mut headers: Heade
     headers.insert("repr-digest", HeaderValue::from_str(&digest::of(&content.sha256)).map_err(Error::internal)?);
     let body = match *method {
         Method::HEAD => Body::empty(),
-        _ => body_of(app, files::read(app, content, 0..content.size).await?),
+        _ => body_of(files::read(app, content, 0..content.size).await?),
     };
     Ok((StatusCode::OK, headers, body).into_response())
 }
@@ -105,7 +102,7 @@ async fn whole(app: &App, method: &Method, content: &Content, mut headers: Heade
 async fn one_range(app: &App, content: &Content, mut headers: HeaderMap, range: Range<u64>) -> Result<Response> {
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
     headers.insert(header::CONTENT_RANGE, content_range(&range, content.size)?);
-    let body = body_of(app, files::read(app, content, range).await?);
+    let body = body_of(files::read(app, content, range).await?);
     Ok((StatusCode::PARTIAL_CONTENT, headers, body).into_response())
 }
 
@@ -148,7 +145,7 @@ async fn many_ranges(
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     let content_type = format!("multipart/byteranges; boundary={boundary}");
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_str(&content_type).map_err(Error::internal)?);
-    Ok((StatusCode::PARTIAL_CONTENT, headers, body_of(app, Box::pin(bodies))).into_response())
+    Ok((StatusCode::PARTIAL_CONTENT, headers, body_of(Box::pin(bodies))).into_response())
 }
 
 fn with_head(head: String, bytes: ByteStream) -> ByteStream {
@@ -156,33 +153,8 @@ fn with_head(head: String, bytes: ByteStream) -> ByteStream {
 }
 
 /// An error in the middle cuts the connection, as the length was promised: never a short success.
-///
-/// The stream runs ahead of the client by one block, and is dropped when the client takes nothing
-/// for as long as an upload may stall, so that nobody holds files by reading slowly without end.
-fn body_of(app: &App, mut stream: ByteStream) -> Body {
-    let patience = app.config.uploads.stall_timeout;
-    let (send, mut receive) = mpsc::channel(1);
-    let ended = Arc::new(AtomicBool::new(false));
-    let end = ended.clone();
-    let reading = async move {
-        while let Some(block) = stream.next().await {
-            if let Err(error) = &block {
-                super::error::log(error);
-            }
-            if !matches!(tokio::time::timeout(patience, send.send(block)).await, Ok(Ok(()))) {
-                return;
-            }
-        }
-        end.store(true, Ordering::Release);
-    };
-    tokio::spawn(reading.in_current_span());
-    Body::from_stream(stream::poll_fn(move |context| {
-        receive.poll_recv(context).map(|block| match block {
-            // Whoever reads did not come to the end.
-            None if !ended.load(Ordering::Acquire) => Some(Err(Error::BodyStalled)),
-            block => block,
-        })
-    }))
+fn body_of(stream: ByteStream) -> Body {
+    Body::from_stream(stream.inspect_err(super::error::log))
 }
 
 fn content_range(range: &Range<u64>, size: u64) -> Result<HeaderValue> {

@@ -7,9 +7,11 @@ use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, Version, header};
+use http_body::Body as _;
 use tracing::Instrument;
 
+use super::body;
 use super::error::Problem;
 use crate::app::App;
 
@@ -22,11 +24,15 @@ pub async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) 
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let route = request.extensions().get::<MatchedPath>().map_or("-".to_owned(), |route| route.as_str().to_owned());
+    let is_http2 = request.version() == Version::HTTP_2;
     let begun = Instant::now();
     let span = tracing::info_span!("request", id, %method, route);
 
     let response = next.run(request).instrument(span.clone()).await;
     let mut response = complete_problem(response, &app, &path, &id);
+    if is_http2 && !response.body().is_end_stream() {
+        response = response.map(|whole| body::patient(whole, app.config.uploads.stall_timeout));
+    }
     span.in_scope(|| {
         let milliseconds = begun.elapsed().as_millis() as u64;
         tracing::info!(status = response.status().as_u16(), milliseconds, "answered");

@@ -135,7 +135,9 @@ impl Db {
             // NORMAL may lose an acknowledged upload's row when the power fails.
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
-            .busy_timeout(ACQUIRE_TIMEOUT);
+            .busy_timeout(ACQUIRE_TIMEOUT)
+            // With less than a usual page the thread that reads waits for the one that takes, row by row.
+            .row_buffer_size(256);
         create_private_file(options.get_filename())?;
         let pool = || {
             let options = SqlitePoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT);

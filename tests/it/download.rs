@@ -154,6 +154,21 @@ both! {
         assert_ne!(liar.json()["content_type"], "image/png");
     }
 
+    async fn a_download_over_http2_comes_whole(app: TestApp) {
+        let ann = app.person("ann").await;
+        let bytes = noise(3_000_000);
+        let file = ann.upload("data.bin", bytes.clone()).await;
+        let http2 = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
+        let url = app.url(&content(&file));
+        let request = http2.get(&url).bearer_auth(ann.token.as_ref().unwrap());
+        let answer = request.send().await.unwrap();
+        assert_eq!((answer.version(), answer.content_length()), (reqwest::Version::HTTP_2, Some(3_000_000)));
+        assert!(answer.bytes().await.unwrap() == bytes);
+        let refused = http2.get(&url).send().await.unwrap();
+        assert_eq!(refused.status(), 401);
+        assert!(refused.text().await.unwrap().contains("unauthorized"));
+    }
+
     async fn bytes_can_be_had_by_a_redirect(app: TestApp) {
         let ann = app.person("ann").await;
         let bytes = noise(50_000);
