@@ -21,6 +21,9 @@ pub enum Error {
     /// Sessions and tokens are managed from a session, never by an API token.
     #[error("an API token cannot do this; sign in with e-mail and password")]
     SessionRequired,
+    /// The caller is signed in, but is no admin.
+    #[error("only an admin may do this")]
+    AdminRequired,
     /// A signed URL was altered, or is used with another method than it was made for.
     #[error("the signature does not match this request")]
     BadSignature,

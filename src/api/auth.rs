@@ -42,6 +42,19 @@ impl FromRequestParts<Arc<App>> for FromSession {
     }
 }
 
+/// An admin with a live session. Refused as [`FromSession`], and whoever is no admin with `AdminRequired`.
+#[derive(Debug)]
+pub struct Admin(pub Caller);
+
+impl FromRequestParts<Arc<App>> for Admin {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self> {
+        let FromSession(caller) = FromSession::from_request_parts(parts, app).await?;
+        if caller.user.is_admin { Ok(Self(caller)) } else { Err(Error::AdminRequired) }
+    }
+}
+
 /// The token of `Authorization: Bearer`. Once the scheme is there it counts, even if what follows
 /// is garbage: a cookie must not make up for it. Other schemes may be meant for a proxy.
 fn bearer(headers: &HeaderMap) -> Option<String> {

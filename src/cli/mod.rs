@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::clock::Clock;
 use crate::config::{ConfigError, Settings};
 use crate::error::Error;
+use crate::faults;
 use crate::logs;
 
 /// Private files for apps and people, kept in your own bucket or on your own disk.
@@ -62,6 +63,7 @@ enum Failure {
 
 /// Runs the program; the whole of `main`.
 pub fn main() -> ExitCode {
+    let _armed = faults::arm();
     // rustls has no provider of its own here, and panics at the first connection without one. It
     // can only be there already if somebody else's main runs us.
     let _ = rustls::crypto::ring::default_provider().install_default();

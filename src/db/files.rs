@@ -5,6 +5,7 @@ use uuid::Uuid;
 use super::blobs::{BlobFacts, DOOM, READY, make_ready};
 use super::{Db, is_taken, on, statements, transaction};
 use crate::error::{Error, Result};
+use crate::faults;
 
 /// The columns of a [`FileRow`].
 macro_rules! file_columns {
@@ -116,6 +117,7 @@ impl Db {
                 .execute(&mut *tx)
                 .await?
                 .rows_affected();
+            faults::point("K10");
             if inserted == 1 { Ok(()) } else { Err(Error::PathTaken) }
         })
     }
@@ -143,6 +145,7 @@ impl Db {
                 return Err(Error::PreconditionFailed);
             }
             sqlx::query(DOOM).bind(old_blob).execute(&mut *tx).await?;
+            faults::point("K10");
             Ok(())
         })
     }

@@ -8,6 +8,7 @@ use super::{Expected, File, FileName, FolderPath};
 use crate::app::App;
 use crate::db::ChangedFileRow;
 use crate::error::{Error, Result};
+use crate::faults;
 use crate::users::User;
 
 /// What shall be different; what is absent stays.
@@ -60,10 +61,14 @@ pub async fn delete(user: &User, app: &App, id: Uuid, expected: &Expected) -> Re
     loop {
         let file = super::find(user, app, id).await?;
         expected.check(&file)?;
+        faults::point("D1");
         match app.db.delete_file(user.id, id, file.blob_id).await {
             // It got new bytes in between, or was deleted: it is judged anew.
             Err(Error::PreconditionFailed) => {}
-            deleted => return deleted,
+            deleted => {
+                faults::point("D2");
+                return deleted;
+            }
         }
     }
 }

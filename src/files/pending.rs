@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::clock::from_micros;
 use crate::db::BlobFacts;
 use crate::error::{Error, Result};
+use crate::faults;
 use crate::store::{ByteStream, Intent, Key};
 use crate::users::User;
 
@@ -57,7 +58,9 @@ pub(super) async fn store(user: &User, app: &App, body: Body, limit: u64) -> Res
     let id = app.clock.new_id();
     let key = Key::random();
     let begun = app.clock.now().as_microsecond();
+    faults::point("K1");
     app.db.insert_pending_blob(id, user.id, key.as_str(), app.config.uploads.lease, begun).await?;
+    faults::point("K2");
 
     let meter = Arc::new(Mutex::new(Meter::new(limit, body.digest)));
     let intent = BlobIntent { app, id, owner: user.id };
@@ -158,6 +161,7 @@ impl Meter {
     }
 
     pub(super) fn take(&mut self, chunk: &[u8]) -> Result<()> {
+        faults::point(if self.size == 0 { "K3" } else { "K4" });
         self.size += chunk.len() as u64;
         if self.size > self.limit {
             return Err(Error::TooLarge { limit: self.limit });
@@ -203,7 +207,10 @@ pub(super) fn metered(stream: ByteStream, meter: Arc<Mutex<Meter>>) -> ByteStrea
                     Err(error) => Some((Err(error), None)),
                 },
                 Some(Err(error)) => Some((Err(error), None)),
-                None => meter.check_digest().err().map(|error| (Err(error), None)),
+                None => {
+                    faults::point("K5");
+                    meter.check_digest().err().map(|error| (Err(error), None))
+                }
             }
         }
     }))

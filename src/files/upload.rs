@@ -13,6 +13,7 @@ use super::{Expected, File, FileName, FolderPath};
 use crate::app::App;
 use crate::db::NewFileRow;
 use crate::error::{Error, Result};
+use crate::faults;
 use crate::users::User;
 
 /// A file to be.
@@ -96,7 +97,10 @@ pub(super) async fn swap(user: &User, app: &App, mut file: File, expected: &Expe
                 expected.check(&file)?;
             }
             Err(error) if !settles(app, stored, &error).await => return Err(error),
-            _ => return Ok(File { updated_at: now, blob_id: stored.facts.id, content: stored.content(), ..file }),
+            _ => {
+                faults::point("K11");
+                return Ok(File { updated_at: now, blob_id: stored.facts.id, content: stored.content(), ..file });
+            }
         }
     }
 }
@@ -122,7 +126,10 @@ async fn publish(
             // Somebody may take the free name first; then the search goes on.
             Err(Error::PathTaken) => *name = free_name(user, app, new).await?,
             Err(error) if !settles(app, stored, &error).await => return Err(error),
-            _ => return Ok(()),
+            _ => {
+                faults::point("K11");
+                return Ok(());
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::db::DoomedRow;
 use crate::error::{Error, Result};
+use crate::faults;
 
 const DUTY: &str = "reaper";
 /// How long the duty stays with a reaper that falls silent: longer than a batch can take, even if
@@ -98,7 +99,10 @@ async fn remove(app: &App, blob: DoomedRow) -> bool {
     let removed = async {
         let key = blob.key.parse().map_err(Error::internal)?;
         app.store.delete(&key, blob.multipart_id.as_deref()).await?;
-        app.db.forget_blob(blob.id).await
+        faults::point("D3");
+        app.db.forget_blob(blob.id).await?;
+        faults::point("D4");
+        Ok::<_, Error>(())
     };
     match removed.await {
         Ok(()) => true,

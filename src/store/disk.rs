@@ -16,6 +16,7 @@ use super::blocks::Blocks;
 use super::staged::StagedFile;
 use super::{ByteStream, Intent, Key, SignRequest, SignedUrl, Store, UrlSigner, io_error};
 use crate::error::{Error, Result};
+use crate::faults;
 
 /// Read and written at once; an upload or a download holds one of them in memory.
 const BLOCK: usize = 256 * 1024;
@@ -197,6 +198,7 @@ impl Reader {
 
     fn block(&mut self) -> Result<Bytes> {
         let wanted = self.left.min(BLOCK as u64);
+        faults::io("disk_read").map_err(io_error)?;
         let mut block = Vec::with_capacity(wanted as usize);
         (&self.file).take(wanted).read_to_end(&mut block).map_err(io_error)?;
         if (block.len() as u64) < wanted {

@@ -24,6 +24,7 @@ use super::presign::Presigner;
 use super::{ByteStream, Intent, Key, SignRequest, SignedUrl, Store, UrlSigner};
 use crate::config::{S3Config, Uploads};
 use crate::error::{Error, Result};
+use crate::faults;
 
 /// How long a sign of life may take.
 const PING: Duration = Duration::from_secs(5);
@@ -66,11 +67,13 @@ impl S3Store {
         let length = block.len() as u64;
         let payload = PutPayload::from_iter(block.into_chunks());
         let mut tries = 0;
+        faults::point("K6");
         let outcome = attempts(|| {
             tries += 1;
             self.clients.writer.put_opts(path, payload.clone(), PutMode::Create.into())
         })
         .await;
+        faults::point("K7");
         match outcome {
             Ok(_) => Ok(length),
             Err(object_store::Error::AlreadyExists { .. }) => {
@@ -113,7 +116,9 @@ impl S3Store {
         part_size: u64,
         intent: &dyn Intent,
     ) -> Result<u64> {
+        faults::point("M2");
         intent.multipart_opened(upload.id()).await?;
+        faults::point("M3");
         let share = self.budget.share(intent.owner());
         let (mut block, mut memory) = first;
         loop {

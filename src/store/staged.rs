@@ -9,6 +9,7 @@ use super::blocks::Block;
 use super::disk::{Layout, no_follow, sync_folder};
 use super::{Key, io_error};
 use crate::error::{Error, Result};
+use crate::faults;
 
 /// The file of a key that is being written. It is the key's lock, too: there can be one only.
 /// Dropped before it is published, it takes itself away. All its methods block.
@@ -42,6 +43,7 @@ impl StagedFile {
     /// # Errors
     /// `StorageFull`.
     pub fn write(&mut self, block: &Block) -> Result<()> {
+        faults::io("disk_write").map_err(io_error)?;
         block.chunks().iter().try_for_each(|chunk| self.file.write_all(chunk)).map_err(io_error)
     }
 
@@ -50,11 +52,15 @@ impl StagedFile {
     /// # Errors
     /// `StorageFull`; `Internal` if the disk fails, or if the key was deleted meanwhile.
     pub fn publish(mut self) -> Result<()> {
+        faults::point("K6");
         // Not tried again when it fails: the kernel may have dropped the bytes with the error.
-        self.file.sync_data().map_err(io_error)?;
+        faults::io("disk_sync").and_then(|()| self.file.sync_data()).map_err(io_error)?;
+        faults::point("K7");
         fs::rename(&self.path, &self.blob).map_err(io_error)?;
+        faults::point("K8");
         self.path = self.blob.clone();
         sync_folder(&self.shard)?;
+        faults::point("K9");
         self.published = true;
         Ok(())
     }

@@ -18,6 +18,9 @@ enum Door {
     SignedIn,
     /// As `SignedIn`, but not with an API token.
     Session,
+    /// As `Session`, and for admins alone.
+    #[allow(dead_code)]
+    Admin,
     /// The owner of the thing alone; to others it is not there.
     Owner,
     /// Whoever has a signature.
@@ -102,12 +105,15 @@ both! {
 
         for (method, path, door) in DOORS {
             let theirs = if path.contains("/uploads/") { upload.as_str() } else { file["id"].as_str().unwrap() };
-            if matches!(door, Door::SignedIn | Door::Session | Door::Owner) {
+            if matches!(door, Door::SignedIn | Door::Session | Door::Admin | Door::Owner) {
                 for (who, client) in [("a stranger", app.stranger()), ("a disabled user", carol.clone()), ("garbage", garbage.clone())] {
                     let answer = request(&client, method, path, theirs).answer().await;
                     assert_eq!(answer.status, 401, "{who}: {method} {path}");
                     assert!(answer.header("www-authenticate").starts_with("Bearer"), "{method} {path}");
                 }
+            }
+            if *door == Door::Admin {
+                request(&bob, method, path, &missing).answer().await.problem(403, "admin_required");
             }
             if *door == Door::Owner {
                 // Not yours is not there: the two answers are the same but for what names the request.
@@ -146,7 +152,7 @@ both! {
         let file = token.upload("a.txt", "by a program").await;
         assert_eq!(ann.download(&file).await, b"by a program");
         for (method, path, door) in DOORS {
-            if *door == Door::Session {
+            if matches!(door, Door::Session | Door::Admin) {
                 let id = uuid::Uuid::now_v7().to_string();
                 request(&token, method, path, &id).answer().await.problem(403, "session_required");
             }

@@ -10,6 +10,7 @@ use super::budget::{MAX_PARTS, Reserved};
 use super::connect::Clients;
 use super::retry::{attempts, unavailable};
 use crate::error::{Error, Result};
+use crate::faults;
 use crate::store::blocks::Block;
 
 /// An open upload, with its parts on their way.
@@ -32,6 +33,7 @@ impl Upload {
     /// # Errors
     /// `Unavailable`.
     pub async fn open(clients: Clients, path: Path, concurrency: usize) -> Result<Self> {
+        faults::point("M1");
         let id = attempts(|| clients.writer.create_multipart(&path)).await.map_err(unavailable)?;
         let target = Target { clients, path, id };
         Ok(Self { target, concurrency, sending: JoinSet::new(), sent: Vec::new(), over: false })
@@ -78,6 +80,7 @@ impl Upload {
         let Target { clients, path, id } = &self.target;
         let parts: Vec<_> = self.sent.iter().flatten().cloned().collect();
         let outcome = attempts(|| clients.writer.complete_multipart(path, id, parts.clone())).await;
+        faults::point("M5");
         // The object itself decides. An answer can be lost on its way, and what a store put
         // together need not be what was sent.
         let stored = clients.size(path).await?;
@@ -101,6 +104,7 @@ impl Upload {
 
     async fn note_arrival(&mut self) -> Result<()> {
         if let Some(outcome) = self.sending.join_next().await {
+            faults::point("M4");
             let (index, part) = outcome.map_err(Error::internal)?.map_err(unavailable)?;
             self.sent[index] = Some(part);
         }

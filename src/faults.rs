@@ -1,0 +1,61 @@
+//! Named places at which a test can end the process or let the disk fail. They are there only in
+//! builds with the feature `faults`; in all others each of them is nothing.
+//!
+//! A variable of the `fail` crate's form says what happens where:
+//! `FAILPOINTS="K5=return"` kills at the first pass of K5, `K4=2*off->return` at the third of K4.
+//!
+//! | Point | Where |
+//! |---|---|
+//! | K1, K2 | before and after the intent is written |
+//! | K3, K4, K5 | with the first chunk of the body, a later one, its end |
+//! | K6, K7, K8, K9 | disk: before and after the file's fsync, after the rename, after the folder's fsync; S3: K6 before the whole object is sent, K7 after the store's answer |
+//! | K10, K11 | before the commit that publishes, after it and before the answer |
+//! | M1, M2, M3 | before a multipart upload is opened, after the store's answer, after its id is in the row |
+//! | M4, M5 | after a part's answer, after the answer to its completion |
+//! | D1, D2 | before the commit that deletes, after it and before the answer |
+//! | D3, D4 | reaper: the bytes are gone and their row is not, both are gone |
+
+#[cfg(feature = "faults")]
+mod armed {
+    use std::io;
+
+    use rustix::process::{Signal, getpid, kill_process};
+
+    /// Reads what shall happen from the environment; to be kept while the process lives.
+    pub fn arm() -> fail::FailScenario<'static> {
+        fail::FailScenario::setup()
+    }
+
+    /// Passes a point, or ends here as in a power cut: nothing is dropped, flushed or told.
+    pub fn point(name: &'static str) {
+        if fail::eval(name, drop).is_some() {
+            let _ = kill_process(getpid(), Signal::KILL);
+            std::process::abort();
+        }
+    }
+
+    /// Fails with an error number of the system, as a disk would: `disk_write=return(28)`.
+    ///
+    /// # Errors
+    /// What the point is armed with.
+    pub fn io(name: &'static str) -> io::Result<()> {
+        let errno = fail::eval(name, |errno| errno.and_then(|errno| errno.parse().ok()).unwrap_or(libc::EIO));
+        errno.map_or(Ok(()), |errno| Err(io::Error::from_raw_os_error(errno)))
+    }
+}
+
+#[cfg(not(feature = "faults"))]
+mod armed {
+    #[inline(always)]
+    pub fn arm() -> impl Sized {}
+
+    #[inline(always)]
+    pub fn point(_: &'static str) {}
+
+    #[inline(always)]
+    pub fn io(_: &'static str) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+pub use armed::{arm, io, point};
