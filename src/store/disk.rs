@@ -14,7 +14,9 @@ use futures_util::stream;
 
 use super::blocks::Blocks;
 use super::staged::StagedFile;
-use super::{ByteStream, Intent, Key, SignRequest, SignedUrl, Store, UrlSigner, io_error};
+use super::{
+    ByteStream, Intent, Key, ListStream, Object, OpenUpload, SignRequest, SignedUrl, Store, UrlSigner, io_error, walk,
+};
 use crate::error::{Error, Result};
 use crate::faults;
 
@@ -95,14 +97,30 @@ impl Store for DiskStore {
     }
 
     async fn size(&self, key: &Key) -> Result<Option<u64>> {
-        let path = self.layout.blob(key);
+        let (path, probe) = (self.layout.blob(key), self.layout.probe());
         blocking(move || match fs::symlink_metadata(&path) {
             Ok(metadata) if metadata.is_file() => Ok(Some(metadata.len())),
             Ok(_) => Err(Error::internal("something that is no file lies among the blobs")),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == ErrorKind::NotFound && probe.exists() => Ok(None),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                Err(Error::store_unavailable("the store's folder is gone"))
+            }
             Err(error) => Err(io_error(error)),
         })
         .await
+    }
+
+    fn list(&self) -> ListStream<Object> {
+        walk::objects(self.layout.clone())
+    }
+
+    fn list_uploads(&self, key: Option<&Key>) -> ListStream<OpenUpload> {
+        walk::uploads(self.layout.clone(), key.cloned())
+    }
+
+    async fn abort(&self, key: &Key, _: Option<&str>) -> Result<()> {
+        let path = self.layout.staged(key);
+        blocking(move || remove(&path)).await
     }
 
     async fn delete(&self, key: &Key, _: Option<&str>) -> Result<()> {
@@ -142,6 +160,10 @@ pub(super) struct Layout {
 }
 
 impl Layout {
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     pub fn staged(&self, key: &Key) -> PathBuf {
         self.root.join("tmp").join(key.as_str())
     }
@@ -243,6 +265,6 @@ fn remove(path: &Path) -> Result<()> {
     }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(Error::internal)?
 }

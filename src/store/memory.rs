@@ -8,9 +8,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
+use jiff::Timestamp;
 
 use super::blocks::Blocks;
-use super::{ByteStream, Intent, Key, SignRequest, SignedUrl, Store, UrlSigner};
+use super::{
+    ByteStream, Intent, Key, ListStream, Listed, Object, OpenUpload, SignRequest, SignedUrl, Store, UrlSigner,
+};
 use crate::error::{Error, Result};
 
 /// Forgets everything when it is dropped.
@@ -59,6 +62,26 @@ impl Store for MemoryStore {
 
     async fn size(&self, key: &Key) -> Result<Option<u64>> {
         Ok(self.blobs().get(key).map(|bytes| bytes.len() as u64))
+    }
+
+    fn list(&self) -> ListStream<Object> {
+        let blobs = self.blobs();
+        let objects = blobs.iter().map(|(key, bytes)| Object {
+            key: key.clone(),
+            size: bytes.len() as u64,
+            modified_at: Timestamp::UNIX_EPOCH,
+        });
+        let mut objects: Vec<_> = objects.collect();
+        objects.sort_by(|one, other| one.key.as_str().cmp(other.key.as_str()));
+        Box::pin(stream::iter(objects.into_iter().map(|object| Ok(Listed::Ours(object)))))
+    }
+
+    fn list_uploads(&self, _: Option<&Key>) -> ListStream<OpenUpload> {
+        Box::pin(stream::empty())
+    }
+
+    async fn abort(&self, _: &Key, _: Option<&str>) -> Result<()> {
+        Ok(())
     }
 
     async fn delete(&self, key: &Key, _: Option<&str>) -> Result<()> {

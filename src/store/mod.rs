@@ -4,11 +4,13 @@
 mod blocks;
 mod disk;
 mod key;
+mod listing;
 mod memory;
 mod presign;
 mod s3;
 mod signature;
 mod staged;
+mod walk;
 
 use std::ops::Range;
 use std::pin::Pin;
@@ -24,6 +26,7 @@ use crate::error::{Error, Result};
 
 pub use disk::DiskStore;
 pub use key::Key;
+pub use listing::{ListStream, Listed, Object, OpenUpload};
 pub use memory::MemoryStore;
 pub use s3::S3Store;
 pub use signature::{Grant, UrlSigner};
@@ -66,6 +69,20 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// `Unavailable`.
     async fn size(&self, key: &Key) -> Result<Option<u64>>;
+
+    /// Every object there is, ours in the order of their keys. Read page by page, as it is taken
+    /// from; what comes or goes meanwhile may be told or not. Fails with `Unavailable`.
+    fn list(&self) -> ListStream<Object>;
+
+    /// Everything that lies half written, in no order: multipart uploads that are open, files that
+    /// are not published. With a key, what is half written under that key alone. Fails with `Unavailable`.
+    fn list_uploads(&self, key: Option<&Key>) -> ListStream<OpenUpload>;
+
+    /// Takes away one upload of [`list_uploads`](Self::list_uploads). One that is over is a success.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn abort(&self, key: &Key, upload_id: Option<&str>) -> Result<()>;
 
     /// Takes away the bytes, what lies half written, and the multipart upload if there is one. A
     /// key without bytes is a success.

@@ -18,7 +18,7 @@ use super::{Operation, SignRequest, SignedUrl};
 use crate::hex::hex;
 
 /// What SigV4 leaves as it is in a query; a path leaves the slash, too.
-const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(super) const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 const PATH: &AsciiSet = &QUERY.remove(b'/');
 
 /// Signs URLs of one bucket.

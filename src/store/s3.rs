@@ -3,6 +3,7 @@
 mod budget;
 mod connect;
 mod download;
+mod list;
 mod retry;
 mod upload;
 
@@ -17,11 +18,12 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 
 use self::budget::{Budget, Reserved};
 use self::connect::Clients;
+use self::list::Lister;
 use self::retry::{attempts, is_missing, unavailable};
 use self::upload::Upload;
 use super::blocks::{Block, Blocks};
 use super::presign::Presigner;
-use super::{ByteStream, Intent, Key, SignRequest, SignedUrl, Store, UrlSigner};
+use super::{ByteStream, Intent, Key, ListStream, Object, OpenUpload, SignRequest, SignedUrl, Store, UrlSigner};
 use crate::config::{S3Config, Uploads};
 use crate::error::{Error, Result};
 use crate::faults;
@@ -33,6 +35,7 @@ const PING: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct S3Store {
     clients: Clients,
+    lister: Lister,
     presigner: Presigner,
     prefix: String,
     budget: Budget,
@@ -49,8 +52,10 @@ impl S3Store {
         Path::parse(&config.prefix).map_err(|error| Error::Malformed(format!("the prefix: {error}")))?;
         let reached_by_people = config.public_endpoint.as_ref().or(config.endpoint.as_ref());
         let bucket = connect::bucket_url(config, reached_by_people)?;
+        let clients = Clients::connect(config)?;
         Ok(Self {
-            clients: Clients::connect(config)?,
+            lister: Lister::connect(config, clients.reader.credentials().clone())?,
+            clients,
             presigner: Presigner::new(bucket, config.region.clone(), connect::put_headers(config)),
             prefix: config.prefix.trim_matches('/').to_owned(),
             budget: Budget::new(uploads.memory, uploads.part_size, uploads.stall_timeout)?,
@@ -161,13 +166,25 @@ impl Store for S3Store {
         self.clients.size(&self.path(key)).await
     }
 
+    fn list(&self) -> ListStream<Object> {
+        self.lister.objects()
+    }
+
+    fn list_uploads(&self, key: Option<&Key>) -> ListStream<OpenUpload> {
+        self.lister.uploads(key.cloned())
+    }
+
+    async fn abort(&self, key: &Key, upload_id: Option<&str>) -> Result<()> {
+        let Some(id) = upload_id.map(str::to_owned) else { return Ok(()) };
+        let path = self.path(key);
+        gone(attempts(|| self.clients.reader.abort_multipart(&path, &id)).await)
+    }
+
     async fn delete(&self, key: &Key, multipart_id: Option<&str>) -> Result<()> {
-        let (path, reader) = (self.path(key), &self.clients.reader);
         // In this order: an upload that is completed in between leaves an object to delete.
-        if let Some(id) = multipart_id.map(str::to_owned) {
-            gone(attempts(|| reader.abort_multipart(&path, &id)).await)?;
-        }
-        gone(attempts(|| reader.delete(&path)).await)
+        self.abort(key, multipart_id).await?;
+        let path = self.path(key);
+        gone(attempts(|| self.clients.reader.delete(&path)).await)
     }
 
     async fn sign(&self, request: &SignRequest<'_>) -> Result<SignedUrl> {

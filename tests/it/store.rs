@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, future, stream};
 use jiff::Timestamp;
+use object_store::ObjectStoreExt;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::signer::{SignedUrlOptions, Signer};
 use reqwest::{Client, StatusCode};
@@ -16,7 +18,8 @@ use strongroom::clock::Clock;
 use strongroom::config::{S3Config, S3Credentials, Uploads};
 use strongroom::error::{Error, Result};
 use strongroom::store::{
-    ByteStream, DiskStore, Intent, Key, MemoryStore, Operation, S3Store, SignRequest, SignedUrl, Store, UrlSigner,
+    ByteStream, DiskStore, Intent, Key, Listed, MemoryStore, Object, OpenUpload, Operation, S3Store, SignRequest,
+    SignedUrl, Store, UrlSigner,
 };
 use tokio::sync::oneshot;
 
@@ -84,6 +87,8 @@ async fn conforms(store: Arc<dyn Store>, leftovers: &dyn Leftovers) {
     }
     deletes(&*store).await;
     misses_what_is_missing(&*store).await;
+    lists_what_it_holds(&*store).await;
+    lists_and_aborts_what_is_half_written(&store, leftovers).await;
 }
 
 async fn keeps_bytes(store: &dyn Store, length: usize, declared: bool) {
@@ -214,6 +219,170 @@ async fn misses_what_is_missing(store: &dyn Store) {
     assert_eq!(store.size(&key).await.unwrap(), None);
     assert!(matches!(get(store, &key, 0..1).await, Err(Error::NotFound)));
     store.delete(&key, None).await.unwrap();
+}
+
+async fn lists_what_it_holds(store: &dyn Store) {
+    assert_eq!(list(store).await, [], "an earlier test left something");
+    let mut keys: Vec<_> = (0..40).map(|_| Key::random()).collect();
+    let bytes = content(keys.len());
+    future::join_all(keys.iter().enumerate().map(|(size, key)| put(store, key, &bytes[..size], true))).await;
+    let expected = |keys: &[Key]| -> Vec<(String, u64)> {
+        let mut expected: Vec<_> = keys.iter().enumerate().map(|(size, key)| (key.to_string(), size as u64)).collect();
+        expected.sort();
+        expected
+    };
+    let told = |listed: Vec<Listed<Object>>| -> Vec<(String, u64)> {
+        let ours = listed.into_iter().map(|listed| listed.ours().expect("no stranger"));
+        ours.map(|object| (object.key.to_string(), object.size)).collect()
+    };
+    assert_eq!(told(list(store).await), expected(&keys), "in the order of their keys");
+    let last = keys.pop().unwrap();
+    store.delete(&last, None).await.unwrap();
+    assert_eq!(told(list(store).await), expected(&keys));
+    future::join_all(keys.iter().map(|key| store.delete(key, None))).await;
+    assert_eq!(list(store).await, []);
+}
+
+async fn lists_and_aborts_what_is_half_written(store: &Arc<dyn Store>, leftovers: &dyn Leftovers) {
+    assert_eq!(uploads_of(&**store, None).await, [], "an earlier test left something");
+    let (key, other) = (Key::random(), Key::random());
+    let (reached, wait) = oneshot::channel::<()>();
+    let stall = stream::once(async move {
+        reached.send(()).unwrap();
+        future::pending().await
+    });
+    let body: ByteStream = Box::pin(chunks(&content(2 * PART + 1)).chain(stall));
+    let put = tokio::spawn({
+        let (key, store) = (key.clone(), store.clone());
+        async move { store.put(&key, None, body, &Noted::default()).await }
+    });
+    wait.await.unwrap();
+    assert_eq!(list(&**store).await, [], "what is half written is no object");
+    let open = uploads_of(&**store, None).await;
+    assert_eq!(open, uploads_of(&**store, Some(&key)).await);
+    assert_eq!(uploads_of(&**store, Some(&other)).await, []);
+    // Memory has nothing that another process could see.
+    assert_eq!(open.len(), usize::from(leftovers.exist(&key).await));
+    for upload in open {
+        assert_eq!(upload.key, key);
+        for _ in 0..2 {
+            store.abort(&upload.key, upload.id.as_deref()).await.unwrap();
+        }
+    }
+    assert!(!leftovers.exist(&key).await);
+    assert_eq!(uploads_of(&**store, None).await, []);
+    put.abort();
+    assert!(put.await.unwrap_err().is_cancelled());
+}
+
+async fn list(store: &dyn Store) -> Vec<Listed<Object>> {
+    store.list().try_collect().await.unwrap()
+}
+
+async fn uploads_of(store: &dyn Store, key: Option<&Key>) -> Vec<OpenUpload> {
+    let listed: Vec<_> = store.list_uploads(key).try_collect().await.unwrap();
+    listed.into_iter().map(|listed| listed.ours().expect("no stranger")).collect()
+}
+
+/// What is told of a store that has strangers in it, and the strangers.
+async fn strangers(store: &dyn Store) -> Vec<String> {
+    let objects = list(store).await.into_iter().filter_map(|listed| match listed {
+        Listed::Foreign(name) => Some(name),
+        Listed::Ours(_) => None,
+    });
+    let uploads: Vec<_> = store.list_uploads(None).try_collect().await.unwrap();
+    let uploads = uploads.into_iter().filter_map(|listed| match listed {
+        Listed::Foreign(name) => Some(name),
+        Listed::Ours(_) => None,
+    });
+    let mut names: Vec<_> = objects.chain(uploads).collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn the_disk_tells_what_is_not_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("store");
+    let store = DiskStore::open(&root, url_signer()).await.unwrap();
+    let key = Key::random();
+    put(&store, &key, b"ours", true).await.unwrap();
+    assert_eq!(strangers(&store).await, [""; 0], "the probe is ours");
+
+    let (first, second) = (key.as_str().split_at(2).0, if key.as_str().starts_with("00") { "01" } else { "00" });
+    let planted = [
+        "README".to_owned(),
+        "lost+found".to_owned(),
+        "blobs/zz".to_owned(),
+        // In the wrong folder, with other letters, a folder instead of a file, a link.
+        format!("blobs/{second}/{key}"),
+        format!("blobs/{first}/{}", key.as_str().to_uppercase()),
+        format!("blobs/{first}/{first}{}", "a".repeat(30)),
+        format!("blobs/{first}/{first}{}", "b".repeat(30)),
+        "tmp/half".to_owned(),
+    ];
+    for name in &planted {
+        match name {
+            name if name.ends_with('a') || name == "lost+found" => std::fs::create_dir(root.join(name)).unwrap(),
+            name if name.ends_with('b') => std::os::unix::fs::symlink("/etc/passwd", root.join(name)).unwrap(),
+            name => std::fs::write(root.join(name), "theirs").unwrap(),
+        }
+    }
+    let mut expected = planted.to_vec();
+    expected.sort();
+    assert_eq!(strangers(&store).await, expected);
+    let ours: Vec<_> = list(&store).await.into_iter().filter_map(Listed::ours).collect();
+    assert_eq!(ours.iter().map(|object| (&object.key, object.size)).collect::<Vec<_>>(), [(&key, 4)]);
+
+    // A disk that is gone is not an empty one.
+    std::fs::rename(&root, folder.path().join("elsewhere")).unwrap();
+    let listed: Result<Vec<_>> = store.list().try_collect().await;
+    assert!(matches!(listed, Err(Error::Unavailable { what: "store", .. })));
+    assert!(matches!(store.size(&key).await, Err(Error::Unavailable { what: "store", .. })));
+}
+
+#[tokio::test]
+async fn a_bucket_is_listed_page_by_page_with_what_is_not_its_own() {
+    let bucket = Bucket::of_this_run();
+    let store = bucket.store();
+    let mut keys: Vec<_> = (0..1100).map(|_| Key::random()).collect();
+    keys.sort_by_key(Key::to_string);
+    let puts = keys.iter().map(|key| put(&store, key, b"x", true));
+    let stored: Vec<_> = stream::iter(puts).buffer_unordered(16).collect().await;
+    assert!(stored.iter().all(|outcome| matches!(outcome, Ok(1))));
+    let names =
+        ["notes.txt".to_owned(), "folder/inside".to_owned(), keys[3].as_str().to_uppercase(), format!("{}0", keys[7])];
+    for name in &names {
+        let path = Path::parse(format!("{}/{name}", bucket.prefix)).unwrap();
+        bucket.client.put(&path, "theirs".into()).await.unwrap();
+    }
+    let open =
+        bucket.client.create_multipart(&Path::parse(format!("{}/theirs", bucket.prefix)).unwrap()).await.unwrap();
+    // Two uploads under one key, of which a row would know one.
+    let path = Path::parse(format!("{}/{}", bucket.prefix, keys[0])).unwrap();
+    let ids =
+        [bucket.client.create_multipart(&path).await.unwrap(), bucket.client.create_multipart(&path).await.unwrap()];
+    let longer = Path::parse(format!("{}/{}0", bucket.prefix, keys[0])).unwrap();
+    let longer_id = bucket.client.create_multipart(&longer).await.unwrap();
+
+    let ours: Vec<_> = list(&store).await.into_iter().filter_map(Listed::ours).map(|object| object.key).collect();
+    assert!(ours == keys, "{} of {}", ours.len(), keys.len());
+    let mut expected: Vec<_> = names.iter().map(|name| format!("{}/{name}", bucket.prefix)).collect();
+    expected.extend([format!("{}/theirs", bucket.prefix), longer.to_string()]);
+    expected.sort();
+    assert_eq!(strangers(&store).await, expected);
+    let mut found = uploads_of(&store, Some(&keys[0])).await;
+    found.sort_by_key(|upload| upload.id.clone());
+    let mut both: Vec<_> = ids.iter().map(|id| (&keys[0], Some(id.clone()))).collect();
+    both.sort_by_key(|(_, id)| id.clone());
+    assert_eq!(found.iter().map(|upload| (&upload.key, upload.id.clone())).collect::<Vec<_>>(), both);
+    store.abort(&keys[0], Some(&ids[0])).await.unwrap();
+    assert_eq!(uploads_of(&store, Some(&keys[0])).await.len(), 1);
+    store.abort(&keys[0], Some(&ids[1])).await.unwrap();
+    assert_eq!(uploads_of(&store, Some(&keys[0])).await, []);
+
+    bucket.client.abort_multipart(&Path::parse(format!("{}/theirs", bucket.prefix)).unwrap(), &open).await.unwrap();
+    bucket.client.abort_multipart(&longer, &longer_id).await.unwrap();
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, Checksum, S3ConditionalPut};
+use object_store::client::{HttpClient, HttpConnector, ReqwestConnector};
 use object_store::path::Path;
 use object_store::{ClientOptions, HeaderValue, ObjectStoreExt, RetryConfig};
 use secrecy::ExposeSecret;
@@ -66,6 +67,14 @@ impl Clients {
             Err(error) => Err(unavailable(error)),
         }
     }
+}
+
+/// A client for requests that are put together by hand, with the manners of the others.
+///
+/// # Errors
+/// `Malformed` if the settings make no client.
+pub(super) fn plain_client(bucket: &Url) -> Result<HttpClient> {
+    ReqwestConnector::default().connect(&client_options(bucket, READ)).map_err(malformed)
 }
 
 /// The URL of the bucket at `endpoint`, or at AWS.
