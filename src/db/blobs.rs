@@ -19,7 +19,7 @@ statements! {
     /// SQLite takes a partial index only for a condition that repeats the index's own.
     LAPSE = "UPDATE blobs SET state = 'deleting'
         WHERE state = 'pending' AND state <> 'ready' AND lease_until < (SELECT now FROM clock)";
-    DOOMED = "SELECT id, key, multipart_id, lease_until FROM blobs
+    DOOMED = "SELECT id, key, multipart_id, lease_until, ready_at FROM blobs
         WHERE state = 'deleting' AND state <> 'ready' AND lease_until <= (SELECT now FROM clock)
             AND (lease_until, id) > ($1, $2) ORDER BY lease_until, id LIMIT $3";
     FORGET = "DELETE FROM blobs WHERE id = $1 AND state = 'deleting'";
@@ -95,6 +95,8 @@ pub struct DoomedRow {
     pub key: String,
     pub multipart_id: Option<String>,
     pub lease_until: i64,
+    /// Absent if nobody ever saw the bytes: their upload broke off.
+    pub ready_at: Option<i64>,
 }
 
 impl Db {

@@ -5,13 +5,14 @@ use std::fmt;
 use std::future::ready;
 use std::time::Duration;
 
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use uuid::Uuid;
 
 use crate::app::App;
 use crate::db::DoomedRow;
 use crate::error::{Error, Result};
 use crate::faults;
+use crate::store::{Key, Listed};
 
 const DUTY: &str = "reaper";
 /// How long the duty stays with a reaper that falls silent: longer than a batch can take, even if
@@ -98,6 +99,9 @@ async fn reap(app: &App, holder: Uuid) -> Result<Report> {
 async fn remove(app: &App, blob: DoomedRow) -> bool {
     let removed = async {
         let key = blob.key.parse().map_err(Error::internal)?;
+        if blob.ready_at.is_none() {
+            abort_uploads(app, &key).await?;
+        }
         app.store.delete(&key, blob.multipart_id.as_deref()).await?;
         faults::point("D3");
         app.db.forget_blob(blob.id).await?;
@@ -111,4 +115,15 @@ async fn remove(app: &App, blob: DoomedRow) -> bool {
             false
         }
     }
+}
+
+/// Ends every upload of a key that never became ready. The row may not know all of them: the answer
+/// that told an id was lost, or the process died before it wrote the id down. What became ready is
+/// spared the question.
+async fn abort_uploads(app: &App, key: &Key) -> Result<()> {
+    let open: Vec<_> = app.store.list_uploads(Some(key)).try_collect().await?;
+    for upload in open.into_iter().filter_map(Listed::ours) {
+        app.store.abort(&upload.key, upload.id.as_deref()).await?;
+    }
+    Ok(())
 }

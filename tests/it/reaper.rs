@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use strongroom::config::StoreConfig;
 use strongroom::store::{Intent, Key};
 
-use crate::support::client::Ask;
+use crate::support::client::{Ask, open_multipart_uploads};
+use crate::support::program::Start;
 use crate::support::{Setup, TestApp, both};
 use crate::upload::noise;
 
@@ -77,4 +79,26 @@ both! {
         assert_eq!(ann.get("/v1/files").answer().await.json()["items"], serde_json::json!([]));
         app.assert_nothing_but(0).await;
     }
+}
+
+/// Killed between the store's answer and the row: the upload is open, and nobody knows its id.
+#[tokio::test]
+async fn an_upload_whose_id_was_never_written_down_is_ended() {
+    let app = TestApp::start(Setup::PostgresAndS3).await;
+    let StoreConfig::S3(s3) = &app.app.config.store else { unreachable!("it is on S3") };
+    let ann = app.person("ann").await;
+    ann.upload("kept.bin", noise(11 * 1024 * 1024)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let program = Start::default().beside(&app).variable("FAILPOINTS", "M2=return").serve(folder.path());
+    let upload = program.stranger().post("/v1/files?name=lost.bin").bearer_auth(ann.token.as_deref().unwrap());
+    assert!(upload.body(noise(20 * 1024 * 1024)).send().await.is_err());
+    let (status, ..) = program.ended();
+    assert_eq!(status.code(), None, "it was killed");
+    assert_eq!(open_multipart_uploads(s3).await, 1);
+    assert_eq!(app.count("SELECT COUNT(*) FROM blobs WHERE state = 'pending' AND multipart_id IS NULL").await, 1);
+
+    assert_eq!(app.reap().await.lapsed, 0, "its lease is not over");
+    assert_eq!(open_multipart_uploads(s3).await, 1);
+    app.execute("UPDATE blobs SET lease_until = 1").await;
+    app.assert_nothing_but(1).await;
 }

@@ -337,13 +337,7 @@ both! {
         secrets.push("00112233".into());
         if let StoreConfig::S3(s3) = &app.app.config.store {
             let credentials = s3.credentials.as_ref().unwrap();
-            start = start
-                .variable("DATABASE_URL", app.app.config.database_url.expose_secret())
-                .variable("STORE_URL", format!("s3://{}/{}", s3.bucket, s3.prefix))
-                .variable("AWS_ENDPOINT_URL_S3", s3.endpoint.as_ref().unwrap().as_str())
-                .variable("AWS_REGION", &s3.region)
-                .variable("AWS_ACCESS_KEY_ID", &credentials.access_key_id)
-                .variable("AWS_SECRET_ACCESS_KEY", credentials.secret_access_key.expose_secret());
+            start = start.beside(&app);
             secrets.push(credentials.secret_access_key.expose_secret().to_owned());
             let url: url::Url = app.app.config.database_url.expose_secret().parse().unwrap();
             secrets.extend(url.password().filter(|password| password.len() > 3).map(str::to_owned));

@@ -8,7 +8,10 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::Client;
+use secrecy::ExposeSecret;
+use strongroom::config::StoreConfig;
+
+use super::{Client, TestApp};
 
 /// A test that waits longer than this has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -46,6 +49,26 @@ impl Start {
     pub fn variable(mut self, name: &str, value: impl Into<String>) -> Self {
         self.variables.push((name.to_owned(), value.into()));
         self
+    }
+
+    /// Works on the rows and bytes of this app.
+    pub fn beside(self, app: &TestApp) -> Self {
+        let config = &app.app.config;
+        let start = self
+            .variable("STRONGROOM_DATA_DIR", config.data_dir.to_str().expect("a plain path"))
+            .variable("DATABASE_URL", config.database_url.expose_secret());
+        match &config.store {
+            StoreConfig::Disk { root } => start.variable("STORE_URL", format!("file:{}", root.display())),
+            StoreConfig::S3(s3) => {
+                let credentials = s3.credentials.as_ref().expect("credentials");
+                start
+                    .variable("STORE_URL", format!("s3://{}/{}", s3.bucket, s3.prefix))
+                    .variable("AWS_ENDPOINT_URL_S3", s3.endpoint.as_ref().expect("an endpoint").as_str())
+                    .variable("AWS_REGION", &s3.region)
+                    .variable("AWS_ACCESS_KEY_ID", &credentials.access_key_id)
+                    .variable("AWS_SECRET_ACCESS_KEY", credentials.secret_access_key.expose_secret())
+            }
+        }
     }
 
     /// Runs a command to its end, with this text on its standard input.
