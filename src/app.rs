@@ -2,16 +2,20 @@
 
 use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use secrecy::ExposeSecret;
 
 use crate::clock::Clock;
 use crate::config::{Config, StoreConfig};
-use crate::db::Db;
+use crate::db::{self, Db};
 use crate::error::{Error, Result};
 use crate::keys;
 use crate::store::{DiskStore, MemoryStore, S3Store, Store, UrlSigner};
 use crate::users::Passwords;
+
+/// How long a bucket may still carry out what a server had sent it before it died.
+const IN_FLIGHT: Duration = Duration::from_secs(60);
 
 /// The parts, put together from a [`Config`]; shared by the server, the jobs, the commands and the tests.
 #[derive(Debug)]
@@ -41,6 +45,29 @@ impl App {
         Self::with_store(config, clock, store).await
     }
 
+    /// Opens the database and the store to serve. On SQLite one server runs alone; as soon as it knows
+    /// that it does, what the process before had under way is over.
+    ///
+    /// # Errors
+    /// As [`App::open`]; `Malformed` if another server runs on the same SQLite database.
+    pub async fn open_to_serve(config: Config, clock: Clock) -> Result<Arc<Self>> {
+        prepare_folder(&config)?;
+        // Before the database is opened: nobody else's server is to find it migrated.
+        let alone = db::lock_for_life(config.database_url.expose_secret())?;
+        let app = Self::open(config, clock).await?;
+        if alone {
+            let grace = match &app.config.store {
+                StoreConfig::Disk { .. } => Duration::ZERO,
+                // Requests of the dead process may be on their way to the bucket yet.
+                StoreConfig::S3(_) => IN_FLIGHT,
+            };
+            app.db.end_leases(grace).await?;
+            // A command may be reaping; then there are two at it for once, which does no harm.
+            app.db.end_duties().await?;
+        }
+        Ok(app)
+    }
+
     /// Opens the database alone, for commands on accounts: they shall work when the store does
     /// not. What is kept in this store ends with the process.
     ///
@@ -52,16 +79,21 @@ impl App {
     }
 
     async fn with_store(config: Config, clock: Clock, store: Arc<dyn Store>) -> Result<Arc<Self>> {
+        prepare_folder(&config)?;
         let url = config.database_url.expose_secret();
-        if url.starts_with("sqlite:") {
-            // Where the database is by default; it is made with the first start.
-            let folder = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data_dir);
-            folder.map_err(|error| about("STRONGROOM_DATA_DIR", Error::internal(error)))?;
-        }
         let db = Db::open(url, config.database_connections).await.map_err(|error| about("DATABASE_URL", error))?;
         let passwords = Passwords::new(config.auth.password_hashers);
         Ok(Arc::new(Self { config, clock, db, store, passwords }))
     }
+}
+
+/// Makes the folder where an SQLite database is by default.
+fn prepare_folder(config: &Config) -> Result<()> {
+    if !config.database_url.expose_secret().starts_with("sqlite:") {
+        return Ok(());
+    }
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data_dir);
+    made.map_err(|error| about("STRONGROOM_DATA_DIR", Error::internal(error)))
 }
 
 /// Names the setting that something could not be opened with. The text of the cause is kept: at

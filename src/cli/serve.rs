@@ -20,7 +20,7 @@ const CLOSING: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(mut config: Config) -> Result<(), Failure> {
     let listener = bind(&mut config)?;
-    let app = App::open(config, Clock::default()).await?;
+    let app = App::open_to_serve(config, Clock::default()).await?;
     let greeting = greeting(&app, &listener).await?;
     let server = Server::new(app.clone(), listener).await?;
     // Until here a signal ends the process as ever: there is nothing yet to put in order.

@@ -18,11 +18,15 @@ statements! {
     GIVE_UP = "UPDATE blobs SET state = 'deleting', lease_until = (SELECT now FROM clock) + $2 WHERE id = $1 AND state = 'pending'";
     /// SQLite takes a partial index only for a condition that repeats the index's own.
     LAPSE = "UPDATE blobs SET state = 'deleting'
-        WHERE state = 'pending' AND state <> 'ready' AND lease_until < (SELECT now FROM clock)";
+        WHERE state = 'pending' AND state <> 'ready' AND lease_until <= (SELECT now FROM clock)";
     DOOMED = "SELECT id, key, multipart_id, lease_until, ready_at FROM blobs
         WHERE state = 'deleting' AND state <> 'ready' AND lease_until <= (SELECT now FROM clock)
             AND (lease_until, id) > ($1, $2) ORDER BY lease_until, id LIMIT $3";
     FORGET = "DELETE FROM blobs WHERE id = $1 AND state = 'deleting'";
+    /// Not those of signed URLs: whoever has such a URL may go on when the server does.
+    END_LEASES = "UPDATE blobs SET lease_until = (SELECT now FROM clock) + $1
+        WHERE state = 'pending' AND state <> 'ready' AND lease_until > (SELECT now FROM clock) + $1
+            AND id NOT IN (SELECT blob_id FROM uploads)";
     STATE = "SELECT state FROM blobs WHERE key = $1";
     /// An upload whose file was deleted is gone with it.
     ADMITS_BYTES = "SELECT COUNT(*) FROM blobs b JOIN users u ON u.id = b.owner_id JOIN uploads ON uploads.blob_id = b.id
@@ -149,6 +153,13 @@ impl Db {
     /// Gives every pending blob whose lease is over to the reaper; tells how many.
     pub async fn lapse_blobs(&self) -> Result<u64> {
         Ok(on!(self.write, |p| sqlx::query(LAPSE).execute(p).await?.rows_affected()))
+    }
+
+    /// Ends every writer's lease, in `grace` at the latest. Only for whoever knows that no writer lives.
+    pub async fn end_leases(&self, grace: Duration) -> Result<()> {
+        let grace = grace.as_micros() as i64;
+        on!(self.write, |p| sqlx::query(END_LEASES).bind(grace).execute(p).await.map(drop))?;
+        Ok(())
     }
 
     /// Blobs whose bytes may be taken away now, after the given lease and id, the longest due first.

@@ -11,6 +11,7 @@ statements! {
     TAKE = "INSERT INTO duties (name, holder, lease_until) VALUES ($1, $2, (SELECT now FROM clock) + $3)
         ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, lease_until = excluded.lease_until
         WHERE duties.holder = excluded.holder OR duties.lease_until < (SELECT now FROM clock)";
+    END = "DELETE FROM duties";
     RELEASE = "DELETE FROM duties WHERE name = $1 AND holder = $2";
 }
 
@@ -26,6 +27,12 @@ impl Db {
             .await?
             .rows_affected());
         Ok(taken == 1)
+    }
+
+    /// Takes every duty from whoever has it. Only for whoever knows that no other server lives.
+    pub async fn end_duties(&self) -> Result<()> {
+        on!(self.write, |p| sqlx::query(END).execute(p).await.map(drop))?;
+        Ok(())
     }
 
     /// Lets go of a duty.

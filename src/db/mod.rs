@@ -4,6 +4,7 @@
 //! of migrations per engine. Every statement is a constant, and a test prepares each of them on
 //! both databases.
 
+mod alone;
 mod avatars;
 mod blobs;
 mod duties;
@@ -28,6 +29,7 @@ use sqlx::{Connection, PgConnection, SqliteConnection};
 
 use crate::error::{Error, Result};
 
+pub use alone::lock_for_life;
 pub use blobs::{BlobFacts, ContentRow, DoomedRow};
 pub use files::{ChangedFileRow, FileRow, NewFileRow, Place};
 pub use list::{After, Direction, ListQuery, Sort};

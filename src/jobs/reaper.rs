@@ -15,10 +15,10 @@ use crate::faults;
 use crate::store::{Key, Listed};
 
 const DUTY: &str = "reaper";
-/// How long the duty stays with a reaper that falls silent: longer than a batch can take, even if
-/// the store keeps every removal waiting.
-const DUTY_LEASE: Duration = Duration::from_secs(600);
-/// Blobs that are taken away between two renewals of the duty.
+/// How long the duty stays with a reaper that died at it. One that lives keeps it, however long
+/// its store keeps it waiting.
+const DUTY_LEASE: Duration = Duration::from_secs(15);
+/// Blobs that are looked up at once.
 const BATCH: i64 = 64;
 /// Blobs that are taken away at once.
 const CONCURRENCY: usize = 8;
@@ -66,15 +66,33 @@ pub async fn run_once(app: &App) -> Result<Report> {
     if !app.db.take_duty(DUTY, holder, DUTY_LEASE).await? {
         return Ok(Report { elsewhere: true, ..Report::default() });
     }
-    let report = reap(app, holder).await;
+    let mut report = Report::default();
+    let done = tokio::select! {
+        done = reap(app, &mut report) => done,
+        // Somebody else is at it by now. What was begun here may be done twice.
+        () = lose_duty(app, holder) => Ok(()),
+    };
     if let Err(error) = app.db.release_duty(DUTY, holder).await {
         tracing::warn!(%error, "the reaper keeps its duty until the lease is over");
     }
-    report
+    done.map(|()| report)
 }
 
-async fn reap(app: &App, holder: Uuid) -> Result<Report> {
-    let mut report = Report { lapsed: app.db.lapse_blobs().await?, ..Report::default() };
+/// Renews the duty for as long as it can be renewed.
+async fn lose_duty(app: &App, holder: Uuid) {
+    loop {
+        tokio::time::sleep(DUTY_LEASE / 3).await;
+        match app.db.take_duty(DUTY, holder, DUTY_LEASE).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            // The next try comes before the lease is over.
+            Err(error) => tracing::warn!(%error, "the reaper could not renew its duty"),
+        }
+    }
+}
+
+async fn reap(app: &App, report: &mut Report) -> Result<()> {
+    report.lapsed = app.db.lapse_blobs().await?;
     // Each blob is tried once in a pass, so that those which stay do not hold up the others.
     let mut last = (i64::MIN, Uuid::nil());
     loop {
@@ -86,13 +104,10 @@ async fn reap(app: &App, holder: Uuid) -> Result<Report> {
         report.removed += removed;
         report.failed += found - removed;
         last = end;
-        if !app.db.take_duty(DUTY, holder, DUTY_LEASE).await? {
-            break;
-        }
     }
     let now = app.clock.now().as_microsecond();
     report.expired = app.db.purge_sessions(now).await? + app.db.purge_throttles(now).await?;
-    Ok(report)
+    Ok(())
 }
 
 /// Takes away the bytes, and only when they are surely gone the row.

@@ -24,7 +24,7 @@ fn folder() -> TempDir {
 }
 
 /// Registers at a server that runs, and signs in.
-async fn person(program: &Program, email: &str) -> Client {
+pub async fn person(program: &Program, email: &str) -> Client {
     let answer = register(&program.stranger(), email, "A Person", PASSWORD).await;
     assert_eq!(answer.status, 201, "{}", answer.text());
     signed_in(program, &answer.json())

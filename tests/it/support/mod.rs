@@ -316,7 +316,8 @@ pub fn s3_config() -> S3Config {
     }
 }
 
-fn files_below(folder: &std::path::Path) -> usize {
+/// How many files lie in a folder and in those in it.
+pub fn files_below(folder: &std::path::Path) -> usize {
     let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
     entries.map(|path| if path.is_dir() { files_below(&path) } else { 1 }).sum()
 }

@@ -127,6 +127,17 @@ impl Program {
         self.stderr.lock().expect("no reader panics").clone()
     }
 
+    /// The process's id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends it as a power cut would: nothing is dropped, flushed or told.
+    pub fn kill(mut self) {
+        self.child.kill().expect("it can be killed");
+        self.child.wait().expect("a child");
+    }
+
     /// Asks it to stop, as service managers do.
     pub fn terminate(&self) {
         let sent = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status().expect("kill runs");
