@@ -47,6 +47,7 @@ pub struct Config {
     pub secret_key: Option<SecretSlice<u8>>,
     pub tls: Option<TlsConfig>,
     pub limits: Limits,
+    pub quotas: Quotas,
     pub uploads: Uploads,
     pub auth: Auth,
     /// How content is delivered when the request does not say.
@@ -154,6 +155,17 @@ pub struct Limits {
     pub signed_url_default: Duration,
     /// Longest life of a signed URL.
     pub signed_url_max: Duration,
+}
+
+/// What one account may use; its own row may say otherwise of bytes and files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quotas {
+    /// Absent: without a limit.
+    pub bytes: Option<u64>,
+    /// Absent: without a limit.
+    pub files: Option<u64>,
+    /// Uploads under way at once.
+    pub open_uploads: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

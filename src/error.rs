@@ -90,6 +90,13 @@ pub enum Error {
     /// The disk or the bucket has no space left.
     #[error("there is no space left")]
     StorageFull,
+    /// The account's quota has no room for it. Used, allowed and needed are bytes or a count of
+    /// files, as `resource` says.
+    #[error("{needed} more {resource} do not fit: {used} of {quota} are used")]
+    QuotaExceeded { resource: &'static str, used: u64, quota: u64, needed: u64 },
+    /// The account has as many uploads under way as one may have.
+    #[error("{limit} uploads are under way already; finish one first, or wait until it is over")]
+    TooManyUploads { limit: u32 },
     /// Anything else: logged once, hidden from the caller.
     #[error("something went wrong on our side")]
     Internal(#[source] Cause),

@@ -32,7 +32,7 @@ const CACHE_CONTROL: &str = "public, max-age=300";
     request_body(content((Binary = "application/octet-stream"), (UploadForm = "multipart/form-data"))),
     responses((status = 201, description = "The first one"), (status = 200, description = "Instead of the one before")),
     security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["precondition_failed", "too_large", "unsupported_media_type", "invalid"]))))]
+    extensions(("x-problem-codes" = json!(["precondition_failed", "too_large", "unsupported_media_type", "invalid", "too_many_uploads", "quota_exceeded"]))))]
 async fn set(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, request: Request) -> Result<Response> {
     let body = incoming::open(&app, request).await?.body;
     let first = files::set_avatar(&caller.user, &app, body).await?;

@@ -39,12 +39,14 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("too_many_files", 422, "More than one file in the form"),
     ("precondition_required", 428, "If-Match required"),
     ("too_many_attempts", 429, "Too many attempts"),
+    ("too_many_uploads", 429, "Too many uploads at once"),
     ("internal", 500, "Internal error"),
     ("unavailable", 503, "Temporarily unavailable"),
     ("storage_full", 507, "No space left"),
+    ("quota_exceeded", 507, "Quota exceeded"),
 ];
 
-/// When a caller may try again after the database or the store was away.
+/// When a caller may try again after the database or the store was away, or too much was under way.
 const RETRY_WHEN_AWAY: Duration = Duration::from_secs(5);
 
 fn code(error: &Error) -> &'static str {
@@ -79,6 +81,8 @@ fn code(error: &Error) -> &'static str {
         Error::Internal(_) => "internal",
         Error::Unavailable { .. } => "unavailable",
         Error::StorageFull => "storage_full",
+        Error::QuotaExceeded { .. } => "quota_exceeded",
+        Error::TooManyUploads { .. } => "too_many_uploads",
     }
 }
 
@@ -106,6 +110,24 @@ pub struct Problem {
     /// What was wrong with each value, when the code is `invalid`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
+    #[serde(flatten)]
+    pub shortage: Shortage,
+}
+
+/// What there is too little of. Its members are there when the code is `quota_exceeded`.
+#[derive(Debug, Default, Clone, Serialize, ToSchema)]
+pub struct Shortage {
+    /// `bytes` or `files`: what the numbers count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource: Option<&'static str>,
+    /// In use, with what is reserved for uploads under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub used: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quota: Option<u64>,
+    /// What this request needs at least.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub needed: Option<u64>,
 }
 
 impl Problem {
@@ -123,6 +145,7 @@ impl Problem {
             instance: String::new(),
             request_id: String::new(),
             errors: Vec::new(),
+            shortage: Shortage::default(),
         }
     }
 
@@ -139,8 +162,13 @@ impl Problem {
 impl From<&Error> for Problem {
     fn from(error: &Error) -> Self {
         let mut problem = Problem::new(code(error), error.to_string());
-        if let Error::Invalid(errors) = error {
-            problem.errors.clone_from(errors);
+        match *error {
+            Error::Invalid(ref errors) => problem.errors.clone_from(errors),
+            Error::QuotaExceeded { resource, used, quota, needed } => {
+                problem.shortage =
+                    Shortage { resource: Some(resource), used: Some(used), quota: Some(quota), needed: Some(needed) };
+            }
+            _ => {}
         }
         problem
     }
@@ -179,9 +207,9 @@ fn header_of(error: &Error) -> Option<(HeaderName, HeaderValue)> {
             (header::CONTENT_RANGE, HeaderValue::from_str(&format!("bytes */{size}")).ok()?)
         }
         Error::Throttled { retry_after } => (header::RETRY_AFTER, seconds(*retry_after)),
-        Error::Unavailable { .. } => (header::RETRY_AFTER, seconds(RETRY_WHEN_AWAY)),
+        Error::Unavailable { .. } | Error::TooManyUploads { .. } => (header::RETRY_AFTER, seconds(RETRY_WHEN_AWAY)),
         // The rest of the body is not read, so the connection cannot be used again.
-        Error::TooLarge { .. } | Error::BodyStalled | Error::BodyBroken(_) => {
+        Error::TooLarge { .. } | Error::QuotaExceeded { .. } | Error::BodyStalled | Error::BodyBroken(_) => {
             (header::CONNECTION, HeaderValue::from_static("close"))
         }
         _ => return None,

@@ -203,7 +203,7 @@ struct UploadParams {
     responses((status = 201, body = FileView, headers(
         ("Location" = String, description = "The URL of the file"), ("ETag" = String), ("Repr-Digest" = String)))),
     security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["precondition_failed", "too_large", "invalid"]))))]
+    extensions(("x-problem-codes" = json!(["precondition_failed", "too_large", "invalid", "too_many_uploads", "quota_exceeded"]))))]
 async fn upload(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,

@@ -44,9 +44,10 @@ pub async fn open(app: &App, request: Request) -> Result<Incoming> {
     }
     let boundary = multer::parse_boundary(content_type)
         .map_err(|error| Error::Malformed(format!("the form cannot be read: {error}")))?;
+    let at_most = length(request.headers());
     let stream = body::stream(request.into_body(), app.config.uploads.stall_timeout);
     let form = form::open(stream, boundary).await?;
-    let body = Body { stream: form.stream, size: None, content_type: form.content_type, digest: form.digest };
+    let body = Body { stream: form.stream, size: None, at_most, content_type: form.content_type, digest: form.digest };
     Ok(Incoming { name: form.name, path: form.path, body })
 }
 
@@ -62,10 +63,15 @@ pub fn open_raw(app: &App, request: Request) -> Result<Body> {
     }
     Ok(Body {
         stream: body::stream(http_body, app.config.uploads.stall_timeout),
-        size: text(&headers, header::CONTENT_LENGTH).and_then(|length| length.parse().ok()),
+        size: length(&headers),
+        at_most: None,
         content_type: text(&headers, header::CONTENT_TYPE),
         digest: digest::announced(&headers)?,
     })
+}
+
+fn length(headers: &http::HeaderMap) -> Option<u64> {
+    text(headers, header::CONTENT_LENGTH)?.parse().ok()
 }
 
 fn text(headers: &http::HeaderMap, name: HeaderName) -> Option<String> {

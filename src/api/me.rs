@@ -13,10 +13,10 @@ use super::auth::{FromSession, SignedIn};
 use super::extract::{Json, present};
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::users::{self, AccountChange, PasswordChange, User};
+use crate::users::{self, AccountChange, PasswordChange, Usage, User};
 
 pub fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(read, update))
+    OpenApiRouter::new().routes(routes!(read, update)).routes(routes!(usage))
 }
 
 /// What shall be different about your account; what is absent stays.
@@ -75,4 +75,17 @@ async fn update(
     };
     let user = users::update_me(&app, &caller, AccountChange { name: body.name, password }).await?;
     Ok(axum::Json(user))
+}
+
+/// Read what you use
+///
+/// What you use of your quota, with what is reserved for uploads under way.
+#[utoipa::path(
+    get, path = "/v1/me/usage", tag = "me", operation_id = "readUsage",
+    responses((status = 200, body = Usage)),
+    security(("bearer" = []), ("cookie" = [])),
+    extensions(("x-problem-codes" = json!([])))
+)]
+async fn usage(State(app): State<Arc<App>>, SignedIn(caller): SignedIn) -> Result<axum::Json<Usage>> {
+    Ok(axum::Json(users::usage(&caller.user, &app).await?))
 }

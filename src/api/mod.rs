@@ -1,6 +1,7 @@
 //! The HTTP doors. Handlers translate: a request, one call into `files/` or `users/`, an answer.
 //! Every route and the layers around them are in this file.
 
+mod accounts;
 mod auth;
 mod avatars;
 mod batch;
@@ -47,6 +48,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(session::routes())
         .merge(me::routes())
         .merge(tokens::routes())
+        .merge(accounts::routes())
         .merge(avatars::routes())
         .merge(batch::routes())
         .merge(files::routes())

@@ -29,6 +29,7 @@ use crate::error::FieldError;
         (name = "me", description = "Your account, sessions and API tokens"),
         (name = "files", description = "Upload, list, read, change and delete files"),
         (name = "avatars", description = "Pictures of people, public"),
+        (name = "admin", description = "For admins"),
         (name = "operations", description = "For those who run the server")
     )
 )]

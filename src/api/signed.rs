@@ -117,7 +117,7 @@ impl SignedUrlView {
 #[utoipa::path(post, path = "/v1/files/{id}/signed-urls", tag = "files", operation_id = "signUrl", params(("id" = Uuid, Path)),
     request_body = SignRequest, responses((status = 201, body = SignedUrlView)),
     security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["not_found", "too_large", "unsupported_media_type", "invalid"]))))]
+    extensions(("x-problem-codes" = json!(["not_found", "too_large", "unsupported_media_type", "invalid", "too_many_uploads", "quota_exceeded"]))))]
 async fn sign(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
@@ -140,7 +140,7 @@ async fn sign(
 #[utoipa::path(post, path = "/v1/uploads/{id}/complete", tag = "files", operation_id = "completeUpload", params(("id" = Uuid, Path)),
     responses((status = 200, body = FileView)),
     security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["not_found", "upload_incomplete", "upload_gone", "precondition_failed", "too_large"]))))]
+    extensions(("x-problem-codes" = json!(["not_found", "upload_incomplete", "upload_gone", "precondition_failed", "too_large", "quota_exceeded"]))))]
 async fn complete(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<axum::Json<FileView>> {
     let file = files::complete_upload(&caller.user, &app, id).await?;
     Ok(axum::Json(FileView::new(file, None)))

@@ -3,11 +3,12 @@
 use std::fmt::Write;
 use std::io::BufRead;
 
+use bytesize::ByteSize;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{Failure, print};
 use crate::app::App;
-use crate::users::{self, NewAccount, User};
+use crate::users::{self, Account, AccountPatch, NewAccount, Quota};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -25,7 +26,7 @@ pub(super) enum Command {
         #[arg(long)]
         password_stdin: bool,
     },
-    /// Show every account
+    /// Show every account and what it uses
     List {
         /// As JSON, for programs
         #[arg(long)]
@@ -35,6 +36,19 @@ pub(super) enum Command {
     Disable { email: String },
     /// Accept the password and the tokens of a disabled account again
     Enable { email: String },
+    /// Limit what an account may use
+    Quota {
+        #[arg(value_name = "EMAIL")]
+        email: String,
+        /// Bytes, such as 10GB
+        #[arg(long, value_name = "SIZE|default|unlimited", value_parser = bytes)]
+        bytes: Option<Quota>,
+        /// Files
+        #[arg(long, value_name = "NUMBER|default|unlimited", value_parser = files)]
+        files: Option<Quota>,
+    },
+    /// Count anew what accounts use, should the numbers be wrong after rows were changed by hand
+    Recount,
     /// Give an account another password
     SetPassword {
         #[arg(value_name = "EMAIL")]
@@ -70,6 +84,12 @@ pub(super) async fn run(app: &App, command: Command) -> Result<(), Failure> {
             users::set_disabled(app, &email, false).await.map_err(|error| about(&email, error))?;
             print(&format!("{email} is enabled.\n"))
         }
+        Command::Quota { email, bytes, files } => {
+            let id = users::account_id(app, &email).await.map_err(|error| about(&email, error))?;
+            let account = users::patch_account(app, id, AccountPatch { bytes, files, disabled: None }).await?;
+            print(&format!("{} uses {}\n", account.user.email, used(&account)))
+        }
+        Command::Recount => print(&format!("{} accounts were miscounted\n", users::recount(app).await?)),
         Command::SetPassword { email, password_stdin } => {
             let password = Password::choose(password_stdin)?;
             users::set_password(app, &email, password.text()).await.map_err(|error| about(&email, error))?;
@@ -131,14 +151,41 @@ fn made_up() -> Result<SecretString, Failure> {
     Ok(groups.join("-").into())
 }
 
-fn as_text(accounts: &[User]) -> String {
-    let width = accounts.iter().map(|user| user.email.chars().count()).max().unwrap_or(0);
-    accounts.iter().fold(String::new(), |mut text, user| {
+fn as_text(accounts: &[Account]) -> String {
+    let width = accounts.iter().map(|account| account.user.email.chars().count()).max().unwrap_or(0);
+    accounts.iter().fold(String::new(), |mut text, account| {
+        let user = &account.user;
         let role = if user.is_admin { "admin" } else { "user" };
         let state = if user.disabled_at.is_some() { "disabled" } else { "enabled" };
-        let _ = writeln!(text, "{:width$}  {role:5}  {state:8}  {}", user.email, user.name);
+        let _ = writeln!(text, "{:width$}  {role:5}  {state:8}  {}  {}", user.email, used(account), user.name);
         text
     })
+}
+
+/// `3.2 MB of 10.0 GB, 17 files`
+fn used(account: &Account) -> String {
+    let (used, quota) = (account.usage.used, account.usage.quota);
+    let bytes = |bytes: u64| ByteSize(bytes).display().si().to_string();
+    let of = |quota: Option<String>| quota.map_or(String::new(), |quota| format!(" of {quota}"));
+    let files = of(quota.files.map(|files| files.to_string()));
+    format!("{}{}, {}{files} files", bytes(used.bytes), of(quota.bytes.map(bytes)), used.files)
+}
+
+fn bytes(text: &str) -> Result<Quota, String> {
+    quota(text, |text| text.parse::<ByteSize>().ok().map(|size| size.as_u64()))
+        .ok_or_else(|| "not a size such as 10GB, `default` or `unlimited`".into())
+}
+
+fn files(text: &str) -> Result<Quota, String> {
+    quota(text, |text| text.parse().ok()).ok_or_else(|| "not a whole number, `default` or `unlimited`".into())
+}
+
+fn quota(text: &str, number: impl Fn(&str) -> Option<u64>) -> Option<Quota> {
+    match text {
+        "default" => Some(Quota::Default),
+        "unlimited" => Some(Quota::Unlimited),
+        text => number(text).map(Quota::Most),
+    }
 }
 
 #[cfg(test)]

@@ -13,12 +13,13 @@ use url::{Host, Url};
 use super::places::{database_url, in_a_url, path, store};
 use super::settings::SETTINGS;
 use super::value::{ConfigError, Given};
-use super::{Auth, Config, Limits, LogFormat, Registration, Settings, TlsConfig, Uploads, Via};
+use super::{Auth, Config, Limits, LogFormat, Quotas, Registration, Settings, TlsConfig, Uploads, Via};
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 const GIB: u64 = 1024 * MIB;
 const TIB: u64 = 1024 * GIB;
+const EIB: u64 = 1024 * 1024 * TIB;
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -49,6 +50,7 @@ impl Settings {
             secret_key: secret_key(&settings.secret_key())?,
             tls: tls(&settings)?,
             limits: limits(&settings)?,
+            quotas: quotas(&settings)?,
             uploads: uploads(&settings)?,
             auth: auth(&settings)?,
             download_via: settings.download_via().choice(&[("proxy", Via::Proxy), ("redirect", Via::Redirect)])?,
@@ -143,6 +145,15 @@ fn limits(settings: &Settings) -> Result<Limits, ConfigError> {
         tokens: settings.token_limit().number(1..=100_000)?,
         signed_url_default: settings.signed_url_default().time(SECOND..=signed_url_max)?,
         signed_url_max,
+    })
+}
+
+fn quotas(settings: &Settings) -> Result<Quotas, ConfigError> {
+    let [bytes, files] = [settings.quota_bytes(), settings.quota_files()];
+    Ok(Quotas {
+        bytes: bytes.is_set().then(|| bytes.size(0..=EIB)).transpose()?,
+        files: files.is_set().then(|| files.number(0..=u64::from(u32::MAX))).transpose()?,
+        open_uploads: settings.open_uploads().number(1..=1_000_000)?,
     })
 }
 

@@ -153,6 +153,14 @@ settings! {
         /// Parts in the answer to one range request.
         range_limit = set("STRONGROOM_RANGE_LIMIT", "NUMBER").or("10");
     }
+    "Limits of one account" {
+        /// Bytes that one account may use, avatar and uploads under way included. Default: without a limit.
+        quota_bytes = set("STRONGROOM_QUOTA_BYTES", "SIZE").like("10GB");
+        /// Files that one account may have. Default: without a limit.
+        quota_files = set("STRONGROOM_QUOTA_FILES", "NUMBER").like("100000");
+        /// Uploads that one account may have under way at once, those through signed URLs included.
+        open_uploads = set("STRONGROOM_OPEN_UPLOADS", "NUMBER").or("100");
+    }
     "Uploads and downloads" {
         /// Memory for bytes on their way to the store, for the whole process.
         upload_memory = set("STRONGROOM_UPLOAD_MEMORY", "SIZE").or("128MiB");

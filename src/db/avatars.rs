@@ -2,7 +2,8 @@
 
 use uuid::Uuid;
 
-use super::blobs::{BlobFacts, ContentRow, DOOM, make_ready};
+use super::blobs::{BlobFacts, ContentRow, doom, make_ready};
+use super::usage::count;
 use super::{Db, on, statements, transaction};
 use crate::error::Result;
 
@@ -28,13 +29,14 @@ impl Db {
     /// `UploadGone` if the blob's lease was lost.
     pub async fn set_avatar(&self, user: Uuid, blob: &BlobFacts) -> Result<bool> {
         transaction!(self, |tx| {
-            make_ready!(tx, blob);
+            let mut change = make_ready!(tx, blob);
             sqlx::query(LOCK).bind(user).execute(&mut *tx).await?;
             let before: Option<Uuid> = sqlx::query_scalar(CURRENT).bind(user).fetch_one(&mut *tx).await?;
             sqlx::query(POINT).bind(user).bind(blob.id).execute(&mut *tx).await?;
             if let Some(before) = before {
-                sqlx::query(DOOM).bind(before).execute(&mut *tx).await?;
+                change = change + doom!(tx, before);
             }
+            count!(tx, user, change);
             Ok(before.is_none())
         })
     }
@@ -46,7 +48,8 @@ impl Db {
             let before: Option<Uuid> = sqlx::query_scalar(CURRENT).bind(user).fetch_one(&mut *tx).await?;
             let Some(before) = before else { return Ok(false) };
             sqlx::query(POINT).bind(user).bind(None::<Uuid>).execute(&mut *tx).await?;
-            sqlx::query(DOOM).bind(before).execute(&mut *tx).await?;
+            let freed = doom!(tx, before);
+            count!(tx, user, freed);
             Ok(true)
         })
     }

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::{Db, on, statements};
-use crate::error::Result;
+use super::usage::{ReservedRow, Room, by_owner, count, reserve};
+use super::{Db, on, statements, transaction};
+use crate::config::Quotas;
+use crate::error::{Error, Result};
 
 statements! {
     INSERT_PENDING = INSERT;
@@ -15,10 +17,14 @@ statements! {
             THEN lease_until ELSE (SELECT now FROM clock) + $2 END
         WHERE id = $1 AND state = 'pending' AND lease_until > (SELECT now FROM clock)";
     NOTE_MULTIPART = "UPDATE blobs SET multipart_id = $2 WHERE id = $1 AND state = 'pending'";
-    GIVE_UP = "UPDATE blobs SET state = 'deleting', lease_until = (SELECT now FROM clock) + $2 WHERE id = $1 AND state = 'pending'";
+    TOP_UP = "UPDATE blobs SET reserved = reserved + $2
+        WHERE id = $1 AND state = 'pending' AND lease_until > (SELECT now FROM clock)";
+    GIVE_UP = "UPDATE blobs SET state = 'deleting', lease_until = (SELECT now FROM clock) + $2
+        WHERE id = $1 AND state = 'pending' RETURNING owner_id, reserved, reserved_files";
     /// SQLite takes a partial index only for a condition that repeats the index's own.
     LAPSE = "UPDATE blobs SET state = 'deleting'
-        WHERE state = 'pending' AND state <> 'ready' AND lease_until <= (SELECT now FROM clock)";
+        WHERE state = 'pending' AND state <> 'ready' AND lease_until <= (SELECT now FROM clock)
+        RETURNING owner_id, reserved, reserved_files";
     DOOMED = "SELECT id, key, multipart_id, lease_until, ready_at FROM blobs
         WHERE state = 'deleting' AND state <> 'ready' AND lease_until <= (SELECT now FROM clock)
             AND (lease_until, id) > ($1, $2) ORDER BY lease_until, id LIMIT $3";
@@ -35,18 +41,42 @@ statements! {
         WHERE b.key = $1 AND b.state = 'ready' AND u.disabled_at IS NULL";
 }
 
-pub(super) const INSERT: &str = "INSERT INTO blobs (id, owner_id, key, state, lease_until, created_at)
-    VALUES ($1, $2, $3, 'pending', (SELECT now FROM clock) + $4, $5)";
+pub(super) const INSERT: &str =
+    "INSERT INTO blobs (id, owner_id, key, state, lease_until, created_at, reserved, reserved_files)
+    VALUES ($1, $2, $3, 'pending', (SELECT now FROM clock) + $4, $5, $6, $7)";
 
 /// From pending to ready, if the writer still holds its lease. Once ready, `lease_until` is the
 /// time before which the bytes stay even if the blob is deleted: a URL by which they were put must
 /// be dead before its key is forgotten.
 pub(super) const READY: &str = "UPDATE blobs SET state = 'ready', size = $2, sha256 = $3, content_type = $4,
         multipart_id = NULL, lease_until = (SELECT now FROM clock) + $5, ready_at = $6
-    WHERE id = $1 AND state = 'pending' AND lease_until > (SELECT now FROM clock)";
+    WHERE id = $1 AND state = 'pending' AND lease_until > (SELECT now FROM clock)
+    RETURNING owner_id, reserved, reserved_files";
 
 /// From ready to deleting, in the transaction that takes away the last row that pointed at it.
-pub(super) const DOOM: &str = "UPDATE blobs SET state = 'deleting' WHERE id = $1 AND state = 'ready'";
+pub(super) const DOOM: &str = "UPDATE blobs SET state = 'deleting' WHERE id = $1 AND state = 'ready' RETURNING size";
+
+/// A blob that is about to be written.
+#[derive(Debug, Clone)]
+pub struct NewBlobRow {
+    pub id: Uuid,
+    pub owner: Uuid,
+    pub key: String,
+    pub lease: Duration,
+    /// Bytes that it reserves of its owner's quota.
+    pub reserve: u64,
+    /// Whether it is to become a new file, which is reserved too.
+    pub new_file: bool,
+    /// Microseconds since 1970.
+    pub now: i64,
+}
+
+impl NewBlobRow {
+    /// What it takes from its owner's quotas.
+    pub(super) fn room(&self) -> Room {
+        Room { bytes: self.reserve as i64, files: self.new_file.into(), uploads: 1 }
+    }
+}
 
 /// What is known of bytes once they are durable.
 #[derive(Debug, Clone)]
@@ -62,25 +92,52 @@ pub struct BlobFacts {
     pub ready_at: i64,
 }
 
-/// Makes a pending blob ready within a transaction; leaves it with `UploadGone` if the lease was lost.
+/// Inserts a pending blob within a transaction, and reserves what it needs.
+macro_rules! insert_pending {
+    ($tx:ident, $blob:expr) => {{
+        let room = $blob.room();
+        sqlx::query($crate::db::blobs::INSERT)
+            .bind($blob.id)
+            .bind($blob.owner)
+            .bind(&$blob.key)
+            .bind($blob.lease.as_micros() as i64)
+            .bind($blob.now)
+            .bind(room.bytes)
+            .bind(room.files)
+            .execute(&mut *$tx)
+            .await?;
+    }};
+}
+pub(super) use insert_pending;
+
+/// Makes a pending blob ready within a transaction, and gives the difference that this makes to
+/// what its owner uses, for `count!`; leaves it with `UploadGone` if the lease was lost.
 macro_rules! make_ready {
     ($tx:ident, $blob:expr) => {{
-        let ready = sqlx::query($crate::db::blobs::READY)
+        let reserved: Option<$crate::db::usage::ReservedRow> = sqlx::query_as($crate::db::blobs::READY)
             .bind($blob.id)
             .bind($blob.size)
             .bind(&$blob.sha256)
             .bind(&$blob.content_type)
             .bind($blob.keep_for.as_micros() as i64)
             .bind($blob.ready_at)
-            .execute(&mut *$tx)
-            .await?
-            .rows_affected();
-        if ready != 1 {
-            return Err($crate::error::Error::UploadGone);
-        }
+            .fetch_optional(&mut *$tx)
+            .await?;
+        let given_back = reserved.ok_or($crate::error::Error::UploadGone)?.room();
+        given_back + $crate::db::usage::Room { bytes: $blob.size, ..Default::default() }
     }};
 }
 pub(super) use make_ready;
+
+/// Dooms a ready blob within a transaction, and gives the difference that this makes to what its
+/// owner uses, for `count!`.
+macro_rules! doom {
+    ($tx:ident, $id:expr) => {{
+        let size: Option<i64> = sqlx::query_scalar($crate::db::blobs::DOOM).bind($id).fetch_optional(&mut *$tx).await?;
+        $crate::db::usage::Room { bytes: -size.unwrap_or(0), ..Default::default() }
+    }};
+}
+pub(super) use doom;
 
 /// A ready blob, as it is read.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -104,19 +161,32 @@ pub struct DoomedRow {
 }
 
 impl Db {
-    /// Writes down the intent to store bytes under `key`, before the first of them.
-    pub async fn insert_pending_blob(&self, id: Uuid, owner: Uuid, key: &str, lease: Duration, now: i64) -> Result<()> {
-        let lease = lease.as_micros() as i64;
-        on!(self.write, |p| sqlx::query(INSERT)
-            .bind(id)
-            .bind(owner)
-            .bind(key)
-            .bind(lease)
-            .bind(now)
-            .execute(p)
-            .await
-            .map(drop))?;
-        Ok(())
+    /// Writes down the intent to store bytes under a key, before the first of them, and reserves
+    /// what they need of their owner's quotas.
+    ///
+    /// # Errors
+    /// `QuotaExceeded`; `TooManyUploads`.
+    pub async fn insert_pending_blob(&self, blob: &NewBlobRow, quotas: &Quotas) -> Result<()> {
+        transaction!(self, |tx| {
+            insert_pending!(tx, blob);
+            reserve!(tx, blob.owner, blob.room(), quotas);
+            Ok(())
+        })
+    }
+
+    /// Reserves so many more bytes for a pending blob.
+    ///
+    /// # Errors
+    /// `QuotaExceeded`; `UploadGone` if the writer's lease is lost.
+    pub async fn top_up_blob(&self, id: Uuid, owner: Uuid, bytes: u64, quotas: &Quotas) -> Result<()> {
+        let room = Room { bytes: bytes as i64, ..Room::default() };
+        transaction!(self, |tx| {
+            if sqlx::query(TOP_UP).bind(id).bind(room.bytes).execute(&mut *tx).await?.rows_affected() != 1 {
+                return Err(Error::UploadGone);
+            }
+            reserve!(tx, owner, room, quotas);
+            Ok(())
+        })
     }
 
     /// Keeps a writer's lease alive; `false` if it is lost.
@@ -137,12 +207,17 @@ impl Db {
         Ok(noted == 1)
     }
 
-    /// Gives a pending blob to the reaper, which leaves its key alone for `keep_for`; `false` if it
-    /// is not pending any more.
+    /// Gives a pending blob to the reaper, which leaves its key alone for `keep_for`, and what it
+    /// had reserved back to its owner; `false` if it is not pending any more.
     pub async fn give_up_blob(&self, id: Uuid, keep_for: Duration) -> Result<bool> {
         let keep_for = keep_for.as_micros() as i64;
-        let given = on!(self.write, |p| sqlx::query(GIVE_UP).bind(id).bind(keep_for).execute(p).await?.rows_affected());
-        Ok(given == 1)
+        transaction!(self, |tx| {
+            let given: Option<ReservedRow> =
+                sqlx::query_as(GIVE_UP).bind(id).bind(keep_for).fetch_optional(&mut *tx).await?;
+            let Some(given) = given else { return Ok(false) };
+            count!(tx, given.owner_id, given.room());
+            Ok(true)
+        })
     }
 
     /// The state of the blob with this key, if there is a row.
@@ -150,9 +225,16 @@ impl Db {
         Ok(on!(self.write, |p| sqlx::query_scalar(STATE).bind(key).fetch_optional(p).await)?)
     }
 
-    /// Gives every pending blob whose lease is over to the reaper; tells how many.
+    /// Gives every pending blob whose lease is over to the reaper, and what they had reserved back
+    /// to their owners; tells how many.
     pub async fn lapse_blobs(&self) -> Result<u64> {
-        Ok(on!(self.write, |p| sqlx::query(LAPSE).execute(p).await?.rows_affected()))
+        transaction!(self, |tx| {
+            let lapsed: Vec<ReservedRow> = sqlx::query_as(LAPSE).fetch_all(&mut *tx).await?;
+            for (owner, room) in by_owner(&lapsed) {
+                count!(tx, owner, room);
+            }
+            Ok(lapsed.len() as u64)
+        })
     }
 
     /// Ends every writer's lease, in `grace` at the latest. Only for whoever knows that no writer lives.

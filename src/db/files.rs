@@ -2,7 +2,8 @@
 
 use uuid::Uuid;
 
-use super::blobs::{BlobFacts, DOOM, READY, make_ready};
+use super::blobs::{BlobFacts, DOOM, READY, doom, make_ready};
+use super::usage::{ReservedRow, Room, by_owner, count};
 use super::{Db, is_taken, on, statements, transaction};
 use crate::error::{Error, Result};
 use crate::faults;
@@ -29,7 +30,8 @@ statements! {
         WHERE id = $1 AND owner_id = $2 AND revision = $8 AND trashed_at IS NULL";
     /// What was to become the file's bytes has nowhere to go.
     END_UPLOADS = "UPDATE blobs SET state = 'deleting'
-        WHERE state = 'pending' AND id IN (SELECT blob_id FROM uploads WHERE file_id = $1 AND owner_id = $2)";
+        WHERE state = 'pending' AND id IN (SELECT blob_id FROM uploads WHERE file_id = $1 AND owner_id = $2)
+        RETURNING owner_id, reserved, reserved_files";
     DELETE = "DELETE FROM files WHERE id = $1 AND owner_id = $2 AND blob_id = $3";
     MAKE_READY = READY;
     DOOM_BLOB = DOOM;
@@ -103,7 +105,7 @@ impl Db {
     /// `PathTaken` if a file is at this place; `UploadGone` if the blob's lease was lost.
     pub async fn publish(&self, new: &NewFileRow, place: &Place, blob: &BlobFacts) -> Result<()> {
         transaction!(self, |tx| {
-            make_ready!(tx, blob);
+            let settled = make_ready!(tx, blob);
             let inserted = sqlx::query(INSERT)
                 .bind(new.id)
                 .bind(new.owner)
@@ -117,8 +119,12 @@ impl Db {
                 .execute(&mut *tx)
                 .await?
                 .rows_affected();
+            if inserted != 1 {
+                return Err(Error::PathTaken);
+            }
+            count!(tx, new.owner, settled + Room { files: 1, ..Room::default() });
             faults::point("K10");
-            if inserted == 1 { Ok(()) } else { Err(Error::PathTaken) }
+            Ok(())
         })
     }
 
@@ -130,7 +136,7 @@ impl Db {
     /// blob's lease was lost.
     pub async fn replace(&self, owner: Uuid, file: Uuid, old_blob: Uuid, blob: &BlobFacts, now: i64) -> Result<()> {
         transaction!(self, |tx| {
-            make_ready!(tx, blob);
+            let settled = make_ready!(tx, blob);
             let replaced = sqlx::query(REPLACE)
                 .bind(file)
                 .bind(owner)
@@ -144,7 +150,8 @@ impl Db {
             if replaced != 1 {
                 return Err(Error::PreconditionFailed);
             }
-            sqlx::query(DOOM).bind(old_blob).execute(&mut *tx).await?;
+            let freed = doom!(tx, old_blob);
+            count!(tx, owner, settled + freed);
             faults::point("K10");
             Ok(())
         })
@@ -179,12 +186,14 @@ impl Db {
     /// `PreconditionFailed` if the file does not point at `blob` any more.
     pub async fn delete_file(&self, owner: Uuid, id: Uuid, blob: Uuid) -> Result<()> {
         transaction!(self, |tx| {
-            sqlx::query(END_UPLOADS).bind(id).bind(owner).execute(&mut *tx).await?;
+            let ended: Vec<ReservedRow> = sqlx::query_as(END_UPLOADS).bind(id).bind(owner).fetch_all(&mut *tx).await?;
             let deleted = sqlx::query(DELETE).bind(id).bind(owner).bind(blob).execute(&mut *tx).await?.rows_affected();
             if deleted != 1 {
                 return Err(Error::PreconditionFailed);
             }
-            sqlx::query(DOOM).bind(blob).execute(&mut *tx).await?;
+            let given_back = by_owner(&ended).remove(&owner).unwrap_or_default();
+            let freed = doom!(tx, blob);
+            count!(tx, owner, given_back + freed + Room { files: -1, ..Room::default() });
             Ok(())
         })
     }

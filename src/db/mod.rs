@@ -14,6 +14,7 @@ mod sessions;
 mod throttles;
 mod tokens;
 mod uploads;
+mod usage;
 mod users;
 
 use std::fs::OpenOptions;
@@ -30,14 +31,15 @@ use sqlx::{Connection, PgConnection, SqliteConnection};
 use crate::error::{Error, Result};
 
 pub use alone::lock_for_life;
-pub use blobs::{BlobFacts, ContentRow, DoomedRow};
+pub use blobs::{BlobFacts, ContentRow, DoomedRow, NewBlobRow};
 pub use files::{ChangedFileRow, FileRow, NewFileRow, Place};
 pub use list::{After, Direction, ListQuery, Sort};
 pub use sessions::SessionRow;
 pub use throttles::Attempt;
 pub use tokens::TokenRow;
 pub use uploads::{NewUploadRow, UploadRow};
-pub use users::{CallerRow, PasswordChange, PasswordRow, UserRow};
+pub use usage::{UNLIMITED, UsageRow};
+pub use users::{AccountPatchRow, AccountRow, CallerRow, PasswordChange, PasswordRow, UserRow};
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
@@ -201,6 +203,7 @@ impl Db {
             throttles::STATEMENTS,
             tokens::STATEMENTS,
             uploads::STATEMENTS,
+            usage::STATEMENTS,
             users::STATEMENTS,
         ];
         constants.concat().into_iter().map(str::to_owned).chain(list::every_statement()).collect()

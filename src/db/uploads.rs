@@ -1,17 +1,17 @@
 //! Uploads whose bytes arrive apart from the request that asked for them.
 
-use std::time::Duration;
-
 use uuid::Uuid;
 
+use super::blobs::{NewBlobRow, insert_pending};
+use super::usage::reserve;
 use super::{Db, is_orphan, on, statements, transaction};
+use crate::config::Quotas;
 use crate::error::{Error, Result};
 
 statements! {
-    INSERT_BLOB = super::blobs::INSERT;
     INSERT = "INSERT INTO uploads (id, owner_id, blob_id, file_id, replaces_blob_id, created_at, expires_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7)";
-    BY_ID = "SELECT u.id, u.owner_id, u.blob_id, u.file_id, u.replaces_blob_id, u.expires_at, b.key, b.state
+    BY_ID = "SELECT u.id, u.owner_id, u.blob_id, u.file_id, u.replaces_blob_id, u.expires_at, b.key, b.state, b.reserved
         FROM uploads u JOIN blobs b ON b.id = u.blob_id WHERE u.id = $1 AND u.owner_id = $2";
 }
 
@@ -26,19 +26,18 @@ pub struct UploadRow {
     pub expires_at: i64,
     pub key: String,
     pub state: String,
+    /// Bytes.
+    pub reserved: i64,
 }
 
 /// An upload that is about to begin.
 #[derive(Debug, Clone)]
 pub struct NewUploadRow {
     pub id: Uuid,
-    pub owner_id: Uuid,
-    pub blob_id: Uuid,
     pub file_id: Uuid,
     pub replaces_blob_id: Uuid,
     /// Microseconds since 1970.
     pub expires_at: i64,
-    pub key: String,
 }
 
 impl Db {
@@ -46,32 +45,26 @@ impl Db {
     /// left of the upload's time.
     ///
     /// # Errors
-    /// `NotFound` if the file is gone by now.
-    pub async fn insert_upload(&self, upload: &NewUploadRow, lease: Duration, now: i64) -> Result<()> {
-        let lease = lease.as_micros() as i64;
+    /// `NotFound` if the file is gone by now; `QuotaExceeded`; `TooManyUploads`.
+    pub async fn insert_upload(&self, upload: &NewUploadRow, blob: &NewBlobRow, quotas: &Quotas) -> Result<()> {
         transaction!(self, |tx| {
-            sqlx::query(INSERT_BLOB)
-                .bind(upload.blob_id)
-                .bind(upload.owner_id)
-                .bind(&upload.key)
-                .bind(lease)
-                .bind(now)
-                .execute(&mut *tx)
-                .await?;
+            insert_pending!(tx, blob);
             let inserted = sqlx::query(INSERT)
                 .bind(upload.id)
-                .bind(upload.owner_id)
-                .bind(upload.blob_id)
+                .bind(blob.owner)
+                .bind(blob.id)
                 .bind(upload.file_id)
                 .bind(upload.replaces_blob_id)
-                .bind(now)
+                .bind(blob.now)
                 .bind(upload.expires_at)
                 .execute(&mut *tx)
                 .await;
             match inserted {
-                Err(error) if is_orphan(&error) => Err(Error::NotFound),
-                inserted => Ok(inserted.map(drop)?),
+                Err(error) if is_orphan(&error) => return Err(Error::NotFound),
+                inserted => inserted.map(drop)?,
             }
+            reserve!(tx, blob.owner, blob.room(), quotas);
+            Ok(())
         })
     }
 

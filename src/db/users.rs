@@ -3,6 +3,7 @@
 use sqlx::FromRow;
 use uuid::Uuid;
 
+use super::usage::UsageRow;
 use super::{Db, is_taken, on, statements, transaction};
 use crate::error::{Error, Result};
 
@@ -37,6 +38,24 @@ pub struct CallerRow {
     pub last_used_at: Option<i64>,
 }
 
+/// An account with what it uses and may use.
+#[derive(Debug, FromRow)]
+pub struct AccountRow {
+    #[sqlx(flatten)]
+    pub user: UserRow,
+    #[sqlx(flatten)]
+    pub usage: UsageRow,
+}
+
+/// What the operator changes about an account; what is absent stays. A quota is as in a
+/// [`UsageRow`]: none is the default.
+#[derive(Debug, Default, Clone)]
+pub struct AccountPatchRow {
+    pub quota_bytes: Option<Option<i64>>,
+    pub quota_files: Option<Option<i64>>,
+    pub disabled: Option<bool>,
+}
+
 /// The change of a password by somebody who has shown the present one.
 pub struct PasswordChange<'a> {
     /// The hash that was checked; if it is no longer the account's, nothing changes.
@@ -54,16 +73,29 @@ macro_rules! columns {
 }
 pub(super) use columns;
 
+/// The columns of an [`AccountRow`].
+macro_rules! account_columns {
+    () => {
+        concat!(
+            columns!(),
+            ", users.used_bytes, users.used_files, users.open_uploads, users.quota_bytes, users.quota_files"
+        )
+    };
+}
+
 statements! {
     INSERT = "INSERT INTO users (id, email, email_key, name, password_hash, is_admin, created_at, updated_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
     FIND_BY_EMAIL = concat!("SELECT ", columns!(), ", password_hash FROM users WHERE email_key = $1");
     FIND_BY_ID = concat!("SELECT ", columns!(), ", password_hash FROM users WHERE id = $1");
-    LIST = concat!("SELECT ", columns!(), " FROM users ORDER BY id");
-    DISABLE = concat!("UPDATE users SET disabled_at = COALESCE(disabled_at, $2), updated_at = $2
-        WHERE email_key = $1 RETURNING ", columns!());
-    ENABLE = concat!("UPDATE users SET disabled_at = NULL, updated_at = $2
-        WHERE email_key = $1 RETURNING ", columns!());
+    LIST = concat!("SELECT ", account_columns!(), " FROM users WHERE id > $1 ORDER BY id LIMIT $2");
+    FIND_ACCOUNT = concat!("SELECT ", account_columns!(), " FROM users WHERE id = $1");
+    PATCH = concat!("UPDATE users SET
+            quota_bytes = CASE WHEN $2 THEN $3 ELSE quota_bytes END,
+            quota_files = CASE WHEN $4 THEN $5 ELSE quota_files END,
+            disabled_at = CASE WHEN $6 THEN COALESCE(disabled_at, $8) WHEN $7 THEN NULL ELSE disabled_at END,
+            updated_at = $8
+        WHERE id = $1 RETURNING ", account_columns!());
     RENAME = "UPDATE users SET name = $2, updated_at = $3 WHERE id = $1";
     RESET_PASSWORD = "UPDATE users SET password_hash = $2, updated_at = $3 WHERE id = $1";
     CHANGE_PASSWORD = "UPDATE users SET password_hash = $2, updated_at = $3 WHERE id = $1 AND password_hash = $4";
@@ -101,21 +133,34 @@ impl Db {
         Ok(on!(self.read, |p| sqlx::query_as(FIND_BY_ID).bind(id).fetch_optional(p).await)?)
     }
 
-    /// Every account, oldest first.
-    pub async fn list_users(&self) -> Result<Vec<UserRow>> {
-        Ok(on!(self.read, |p| sqlx::query_as(LIST).fetch_all(p).await)?)
+    /// At most so many accounts after the one with this id, oldest first.
+    pub async fn list_accounts(&self, after: Uuid, limit: i64) -> Result<Vec<AccountRow>> {
+        Ok(on!(self.read, |p| sqlx::query_as(LIST).bind(after).bind(limit).fetch_all(p).await)?)
     }
 
-    /// Disables or enables an account; disabling ends its sessions. `None` if there is none.
-    pub async fn set_disabled(&self, email_key: &str, disabled: bool, now: i64) -> Result<Option<UserRow>> {
+    /// The account with this id, and what it uses.
+    pub async fn find_account(&self, id: Uuid) -> Result<Option<AccountRow>> {
+        Ok(on!(self.read, |p| sqlx::query_as(FIND_ACCOUNT).bind(id).fetch_optional(p).await)?)
+    }
+
+    /// Changes an account by order of the operator; disabling it ends its sessions. `None` if there is none.
+    pub async fn patch_account(&self, id: Uuid, patch: &AccountPatchRow, now: i64) -> Result<Option<AccountRow>> {
         transaction!(self, |tx| {
-            let statement = if disabled { DISABLE } else { ENABLE };
-            let user: Option<UserRow> =
-                sqlx::query_as(statement).bind(email_key).bind(now).fetch_optional(&mut *tx).await?;
-            if let (Some(user), true) = (&user, disabled) {
-                sqlx::query(END_SESSIONS).bind(user.id).bind(Uuid::nil()).execute(&mut *tx).await?;
+            let account: Option<AccountRow> = sqlx::query_as(PATCH)
+                .bind(id)
+                .bind(patch.quota_bytes.is_some())
+                .bind(patch.quota_bytes.flatten())
+                .bind(patch.quota_files.is_some())
+                .bind(patch.quota_files.flatten())
+                .bind(patch.disabled == Some(true))
+                .bind(patch.disabled == Some(false))
+                .bind(now)
+                .fetch_optional(&mut *tx)
+                .await?;
+            if account.is_some() && patch.disabled == Some(true) {
+                sqlx::query(END_SESSIONS).bind(id).bind(Uuid::nil()).execute(&mut *tx).await?;
             }
-            Ok(user)
+            Ok(account)
         })
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::{StreamExt, stream};
 use uuid::Uuid;
 
-use super::pending::{give_up_on_error, settles, store};
+use super::pending::{Purpose, give_up_on_error, settles, store};
 use super::upload::detached;
 use super::{Body, Content, is_picture};
 use crate::app::App;
@@ -21,7 +21,7 @@ pub async fn set_avatar(user: &User, app: &Arc<App>, mut body: Body) -> Result<b
     body.stream = pictures_alone(body.stream);
     let (user, app) = (user.clone(), app.clone());
     detached(async move {
-        let stored = store(&user, &app, body, app.config.limits.avatar_size).await?;
+        let stored = store(&user, &app, body, Purpose::Avatar).await?;
         // The gate has seen the first bytes; what is kept is told from more of them.
         if !is_picture(&stored.facts.content_type) {
             return give_up_on_error(&app, &stored, Err(Error::TypeRefused)).await;

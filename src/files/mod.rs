@@ -11,6 +11,7 @@ mod download;
 mod list;
 mod name;
 mod pending;
+mod reserve;
 mod signed;
 mod sniff;
 mod upload;

@@ -11,10 +11,12 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::Content;
+use super::reserve::{Reservation, reserved};
 use super::sniff::{SNIFFED_BYTES, content_type};
 use crate::app::App;
 use crate::clock::from_micros;
-use crate::db::BlobFacts;
+use crate::config::Limits;
+use crate::db::{BlobFacts, NewBlobRow};
 use crate::error::{Error, Result};
 use crate::faults;
 use crate::store::{ByteStream, Intent, Key};
@@ -25,10 +27,30 @@ pub struct Body {
     pub stream: ByteStream,
     /// The length in bytes, when it is announced.
     pub size: Option<u64>,
+    /// When the length is not announced: the bytes that it cannot have more of, if that is known.
+    pub at_most: Option<u64>,
     /// The content type, a hint.
     pub content_type: Option<String>,
     /// The SHA-256 that the bytes shall have (RFC 9530).
     pub digest: Option<Vec<u8>>,
+}
+
+/// What bytes are to become, and so what is asked of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    NewFile,
+    NewContent,
+    Avatar,
+}
+
+impl Purpose {
+    /// The most bytes that there may be.
+    fn limit(self, limits: &Limits) -> u64 {
+        match self {
+            Purpose::NewFile | Purpose::NewContent => limits.file_size,
+            Purpose::Avatar => limits.avatar_size,
+        }
+    }
 }
 
 /// Bytes that are durable under a key whose blob is still pending.
@@ -51,20 +73,31 @@ impl Stored {
 }
 
 /// Writes the intent, then the bytes under a new key. On an error the blob is given up.
-pub(super) async fn store(user: &User, app: &App, body: Body, limit: u64) -> Result<Stored> {
+pub(super) async fn store(user: &User, app: &App, body: Body, purpose: Purpose) -> Result<Stored> {
+    let limit = purpose.limit(&app.config.limits);
     if body.size.is_some_and(|size| size > limit) {
         return Err(Error::TooLarge { limit });
     }
-    let id = app.clock.new_id();
     let key = Key::random();
-    let begun = app.clock.now().as_microsecond();
+    let mut row = NewBlobRow {
+        id: app.clock.new_id(),
+        owner: user.id,
+        key: key.to_string(),
+        lease: app.config.uploads.lease,
+        reserve: 0,
+        new_file: purpose == Purpose::NewFile,
+        now: app.clock.now().as_microsecond(),
+    };
+    let most = body.at_most.unwrap_or(limit).min(limit);
     faults::point("K1");
-    app.db.insert_pending_blob(id, user.id, key.as_str(), app.config.uploads.lease, begun).await?;
+    let reservation = Reservation::open(&app.db, &app.config.quotas, &mut row, body.size, most).await?;
     faults::point("K2");
 
+    let id = row.id;
     let meter = Arc::new(Mutex::new(Meter::new(limit, body.digest)));
     let intent = BlobIntent { app, id, owner: user.id };
-    let put = app.store.put(&key, body.size, metered(body.stream, meter.clone()), &intent);
+    let stream = reserved(metered(body.stream, meter.clone()), reservation);
+    let put = app.store.put(&key, body.size, stream, &intent);
     match leased(app, id, put).await {
         Ok(_) => {
             let meter = meter.lock().unwrap_or_else(PoisonError::into_inner);

@@ -15,7 +15,7 @@ use super::upload::{detached, swap};
 use super::{Content, Expected, File, FileName, content_disposition, is_inline};
 use crate::app::App;
 use crate::clock::from_micros;
-use crate::db::{NewUploadRow, UploadRow};
+use crate::db::{NewBlobRow, NewUploadRow, UploadRow};
 use crate::error::{Error, Result};
 use crate::store::{Grant, Intent, Key, Operation, SignRequest, SignedUrl};
 use crate::users::User;
@@ -44,7 +44,8 @@ pub struct Signed {
 /// A put goes to a new key: the file keeps its bytes until [`complete_upload`].
 ///
 /// # Errors
-/// `NotFound`; `Invalid` if the life is out of bounds; `Unavailable`.
+/// `NotFound`; `Invalid` if the life is out of bounds; for a put `TooManyUploads`, and `QuotaExceeded`
+/// if more is used than allowed; `Unavailable`.
 pub async fn sign(user: &User, app: &App, id: Uuid, wish: &Wish) -> Result<Signed> {
     let life = checked_life(app, wish.expires_in)?;
     let file = super::find(user, app, id).await?;
@@ -100,7 +101,8 @@ async fn sign_read(
 }
 
 /// A put gets a pending blob of its own, whose lease outlives the URL: a transfer that began in
-/// time may end after it.
+/// time may end after it. What is put counts toward the quota from its completion on; until then
+/// the limit of open uploads holds it in bounds.
 async fn sign_put(user: &User, app: &App, file: &File, now: Timestamp, life: Duration) -> Result<Signed> {
     let key = Key::random();
     let request = SignRequest {
@@ -114,15 +116,21 @@ async fn sign_put(user: &User, app: &App, file: &File, now: Timestamp, life: Dur
     let url = app.store.sign(&request).await?;
     let upload = NewUploadRow {
         id: app.clock.new_id(),
-        owner_id: user.id,
-        blob_id: app.clock.new_id(),
         file_id: file.id,
         replaces_blob_id: file.blob_id,
         expires_at: url.expires_at.as_microsecond(),
-        key: key.to_string(),
     };
-    let lease = life + app.config.uploads.lease;
-    app.db.insert_upload(&upload, lease, now.as_microsecond()).await?;
+    let blob = NewBlobRow {
+        id: app.clock.new_id(),
+        owner: user.id,
+        key: key.to_string(),
+        lease: life + app.config.uploads.lease,
+        // Nobody knows yet how many bytes will come: they are reserved when they are completed.
+        reserve: 0,
+        new_file: false,
+        now: now.as_microsecond(),
+    };
+    app.db.insert_upload(&upload, &blob, &app.config.quotas).await?;
     Ok(Signed { url, upload_id: Some(upload.id) })
 }
 
@@ -189,7 +197,8 @@ impl Intent for NoIntent {
 ///
 /// # Errors
 /// `NotFound`; `UploadGone` if its time is over; `UploadIncomplete` if there are no bytes yet;
-/// `TooLarge`; `PreconditionFailed` if the file has got other bytes since the URL was made.
+/// `TooLarge`; `QuotaExceeded`, after which it may be tried again once there is room;
+/// `PreconditionFailed` if the file has got other bytes since the URL was made.
 pub async fn complete_upload(user: &User, app: &Arc<App>, id: Uuid) -> Result<File> {
     let upload = app.db.upload(user.id, id).await?.ok_or(Error::NotFound)?;
     let file = super::find(user, app, upload.file_id).await?;
@@ -209,6 +218,11 @@ pub async fn complete_upload(user: &User, app: &Arc<App>, id: Uuid) -> Result<Fi
     if size > limit {
         app.db.give_up_blob(upload.blob_id, keep_for).await?;
         return Err(Error::TooLarge { limit });
+    }
+    // An earlier try may have reserved it.
+    let missing = size.saturating_sub(upload.reserved as u64);
+    if missing > 0 {
+        app.db.top_up_blob(upload.blob_id, user.id, missing, &app.config.quotas).await?;
     }
     let (user, app) = (user.clone(), app.clone());
     detached(async move {

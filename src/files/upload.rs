@@ -8,7 +8,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::name::{location, place};
-use super::pending::{Body, Stored, give_up_on_error, settles, store};
+use super::pending::{Body, Purpose, Stored, give_up_on_error, settles, store};
 use super::{Expected, File, FileName, FolderPath};
 use crate::app::App;
 use crate::db::NewFileRow;
@@ -36,8 +36,9 @@ pub enum OnConflict {
 /// Stores a stream as a new file of this user.
 ///
 /// # Errors
-/// `TooLarge`, `DigestMismatch`, what the stream failed with, `PreconditionFailed` if the place is
-/// taken and the caller asked for that, `StorageFull`, `Unavailable`. Nothing is kept on any of them.
+/// `TooLarge`, `QuotaExceeded`, `TooManyUploads`, `DigestMismatch`, what the stream failed with,
+/// `PreconditionFailed` if the place is taken and the caller asked for that, `StorageFull`,
+/// `Unavailable`. Nothing is kept on any of them.
 pub async fn upload(user: &User, app: &Arc<App>, new: NewFile, body: Body) -> Result<File> {
     if new.on_conflict == OnConflict::Refuse
         && app.db.location_is_taken(user.id, &location(&new.path, &new.name)).await?
@@ -46,7 +47,7 @@ pub async fn upload(user: &User, app: &Arc<App>, new: NewFile, body: Body) -> Re
     }
     let (user, app) = (user.clone(), app.clone());
     detached(async move {
-        let stored = store(&user, &app, body, app.config.limits.file_size).await?;
+        let stored = store(&user, &app, body, Purpose::NewFile).await?;
         let now = app.clock.now();
         let row =
             NewFileRow { id: app.clock.new_id(), owner: user.id, metadata: "{}".into(), now: now.as_microsecond() };
@@ -70,7 +71,8 @@ pub async fn upload(user: &User, app: &Arc<App>, new: NewFile, body: Body) -> Re
     .await
 }
 
-/// Stores a stream as the new bytes of a file of this user.
+/// Stores a stream as the new bytes of a file of this user. Until they are there the old ones
+/// count toward the quota as well.
 ///
 /// # Errors
 /// As [`upload`]; `NotFound`; `PreconditionFailed` if the file is not as `expected`, before or
@@ -80,7 +82,7 @@ pub async fn replace(user: &User, app: &Arc<App>, id: Uuid, expected: Expected, 
     expected.check(&file)?;
     let (user, app) = (user.clone(), app.clone());
     detached(async move {
-        let stored = store(&user, &app, body, app.config.limits.file_size).await?;
+        let stored = store(&user, &app, body, Purpose::NewContent).await?;
         let replaced = swap(&user, &app, file, &expected, &stored).await;
         give_up_on_error(&app, &stored, replaced).await
     })

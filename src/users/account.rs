@@ -2,9 +2,11 @@
 
 use garde::rules::email::parse_email;
 use secrecy::SecretString;
+use uuid::Uuid;
 
 use super::session::{self, SignIn};
 use super::throttle::{self, Trial};
+use super::usage::{AccountPatch, patch_account};
 use super::{Caller, Credential, MAX_EMAIL, Origin, User, both, checked_name, email_key};
 use crate::app::App;
 use crate::config::Registration;
@@ -57,21 +59,22 @@ pub async fn create_account(app: &App, account: NewAccount, is_admin: bool) -> R
     Ok(user)
 }
 
-/// Every account, oldest first.
-pub async fn list_accounts(app: &App) -> Result<Vec<User>> {
-    Ok(app.db.list_users().await?.into_iter().map(User::from).collect())
-}
-
 /// Disables an account, which ends its sessions and makes its API tokens useless until it is
 /// enabled again; or enables it.
 ///
 /// # Errors
 /// `NotFound` if there is no account with this address.
 pub async fn set_disabled(app: &App, email: &str, disabled: bool) -> Result<User> {
-    let now = app.clock.now().as_microsecond();
-    let user = app.db.set_disabled(&email_key(email), disabled, now).await?.ok_or(Error::NotFound)?;
-    tracing::info!(user = %user.id, disabled, "account changed by the operator");
-    Ok(user.into())
+    let patch = AccountPatch { disabled: Some(disabled), ..AccountPatch::default() };
+    Ok(patch_account(app, account_id(app, email).await?, patch).await?.user)
+}
+
+/// The id of the account with this address.
+///
+/// # Errors
+/// `NotFound` if there is none.
+pub async fn account_id(app: &App, email: &str) -> Result<Uuid> {
+    Ok(app.db.find_user_by_email(&email_key(email)).await?.ok_or(Error::NotFound)?.user.id)
 }
 
 /// Sets a password by order of the operator. Ends every session of the account; its API tokens

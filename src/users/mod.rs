@@ -8,6 +8,7 @@ mod session;
 mod tests;
 mod throttle;
 mod token;
+mod usage;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -23,13 +24,17 @@ use crate::error::{Error, Result};
 use crate::unicode::is_misleading;
 
 pub use account::{
-    AccountChange, NewAccount, PasswordChange, create_account, list_accounts, register, set_disabled, set_password,
+    AccountChange, NewAccount, PasswordChange, account_id, create_account, register, set_disabled, set_password,
     update_me,
 };
 pub use password::Passwords;
 pub use secret::Secret;
 pub use session::{Credentials, Session, SignIn, authenticate, end_session, log_in, log_out, sessions};
 pub use token::{ApiToken, NewToken, create_token, revoke_token, tokens};
+pub use usage::{
+    Account, AccountPage, AccountPatch, Limit, OwnQuotas, Quota, Usage, account, list_accounts, list_page,
+    patch_account, recount, usage,
+};
 
 /// A person with an account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]

@@ -8,6 +8,7 @@ mod names;
 mod openapi;
 mod outages;
 mod ownership;
+mod quota;
 mod reaper;
 mod rooms;
 mod sessions;

@@ -19,7 +19,6 @@ enum Door {
     /// As `SignedIn`, but not with an API token.
     Session,
     /// As `Session`, and for admins alone.
-    #[allow(dead_code)]
     Admin,
     /// The owner of the thing alone; to others it is not there.
     Owner,
@@ -34,6 +33,7 @@ const DOORS: &[(&str, &str, Door)] = &[
     ("POST", "/v1/auth/logout", Door::Session),
     ("GET", "/v1/me", Door::SignedIn),
     ("PATCH", "/v1/me", Door::Session),
+    ("GET", "/v1/me/usage", Door::SignedIn),
     ("GET", "/v1/me/sessions", Door::Session),
     ("DELETE", "/v1/me/sessions/{id}", Door::Session),
     ("GET", "/v1/me/tokens", Door::Session),
@@ -57,6 +57,9 @@ const DOORS: &[(&str, &str, Door)] = &[
     ("GET", "/v1/signed/{key}", Door::Signature),
     ("HEAD", "/v1/signed/{key}", Door::Signature),
     ("PUT", "/v1/signed/{key}", Door::Signature),
+    ("GET", "/v1/admin/users", Door::Admin),
+    ("GET", "/v1/admin/users/{id}", Door::Admin),
+    ("PATCH", "/v1/admin/users/{id}", Door::Admin),
     ("GET", "/healthz", Door::Open),
     ("GET", "/readyz", Door::Open),
     ("GET", "/openapi.json", Door::Open),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strongroom::config::StoreConfig;
+use strongroom::db::NewBlobRow;
 use strongroom::store::{Intent, Key};
 
 use crate::support::client::{Ask, open_multipart_uploads};
@@ -12,11 +13,12 @@ use crate::support::{Setup, TestApp, both};
 use crate::upload::noise;
 
 /// A writer that died: its intent is in the rows, its bytes, or half of them, in the store.
-async fn abandon(app: &TestApp, owner: &str, lease: Duration, size: usize) {
+pub async fn abandon(app: &TestApp, owner: &str, lease: Duration, size: usize) {
     let (id, key) = (uuid::Uuid::now_v7(), Key::random());
-    let owner = owner.parse().unwrap();
     let now = app.app.clock.now().as_microsecond();
-    app.app.db.insert_pending_blob(id, owner, key.as_str(), lease, now).await.unwrap();
+    let owner = owner.parse().unwrap();
+    let row = NewBlobRow { id, owner, key: key.to_string(), lease, reserve: size as u64, new_file: true, now };
+    app.app.db.insert_pending_blob(&row, &app.app.config.quotas).await.unwrap();
     let bytes = noise(size);
     let body = Box::pin(futures_util::stream::iter([Ok(bytes.into())]));
     app.app.store.put(&key, None, body, &Row(app.app.clone(), id)).await.unwrap();

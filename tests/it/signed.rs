@@ -9,7 +9,7 @@ use crate::support::{Setup, TestApp, both};
 use crate::upload::noise;
 
 /// Does what a signed URL is for, with the headers that came with it.
-async fn follow(client: &Client, signed: &Value, body: impl Into<reqwest::Body>) -> Answer {
+pub async fn follow(client: &Client, signed: &Value, body: impl Into<reqwest::Body>) -> Answer {
     let method = signed["method"].as_str().unwrap().parse().unwrap();
     let mut request = client.request(method, signed["url"].as_str().unwrap()).body(body);
     for (name, value) in signed["headers"].as_object().unwrap() {
@@ -18,7 +18,7 @@ async fn follow(client: &Client, signed: &Value, body: impl Into<reqwest::Body>)
     request.answer().await
 }
 
-async fn complete(client: &Client, signed: &Value) -> Answer {
+pub async fn complete(client: &Client, signed: &Value) -> Answer {
     client.post(&format!("/v1/uploads/{}/complete", signed["upload_id"].as_str().unwrap())).answer().await
 }
 

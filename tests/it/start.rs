@@ -276,6 +276,16 @@ async fn accounts_are_managed_beside_the_running_server() {
     let begun = log_in(&program.stranger(), "ann@example.org", &password).await;
     let ann = signed_in(&program, &begun.json());
 
+    let quota = |arguments: &[&str]| ok(command(&[&["user", "quota", "bob@example.org"], arguments].concat(), ""));
+    assert_eq!(
+        quota(&["--bytes", "10GB", "--files", "1000"]),
+        "bob@example.org uses 0 B of 10.0 GB, 0 of 1000 files\n"
+    );
+    assert_eq!(quota(&["--bytes", "unlimited"]), "bob@example.org uses 0 B, 0 of 1000 files\n");
+    assert_eq!(quota(&["--files", "default"]), "bob@example.org uses 0 B, 0 files\n");
+    assert!(ok(command(&["user", "list"], "")).contains("0 B, 0 files"));
+    assert_eq!(ok(command(&["user", "recount"], "")), "0 accounts were miscounted\n");
+
     ok(command(&["user", "set-password", "ann@example.org", "--password-stdin"], &format!("{PASSWORD}\r\n")));
     ann.get("/v1/me").answer().await.problem(401, "unauthorized");
     log_in(&program.stranger(), "ann@example.org", &password).await.problem(401, "bad_credentials");
@@ -288,6 +298,8 @@ async fn accounts_are_managed_beside_the_running_server() {
         (&["user", "add", "cleo@example.org", "--password-stdin"], "password123\n", 2),
         (&["user", "disable", "nobody@example.org"], "", 1),
         (&["user", "set-password", "nobody@example.org"], "", 1),
+        (&["user", "quota", "nobody@example.org"], "", 1),
+        (&["user", "quota", "bob@example.org", "--bytes", "much"], "", 2),
     ] {
         let outcome = command(arguments, input);
         assert_eq!((outcome.status, outcome.stdout.as_str()), (status, ""), "{arguments:?}: {}", outcome.stderr);

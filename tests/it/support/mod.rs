@@ -224,10 +224,29 @@ impl TestApp {
         (blobs, objects)
     }
 
+    /// What every account is said to use is what its blobs and files add up to.
+    pub async fn assert_usage_is_exact(&self) {
+        let wrong = self
+            .count(
+                "SELECT COUNT(*) FROM users u WHERE
+                    u.used_bytes <> (SELECT COALESCE(SUM(CASE state WHEN 'ready' THEN size ELSE reserved END), 0)
+                        FROM blobs WHERE owner_id = u.id AND state IN ('pending', 'ready'))
+                    OR u.used_files <> (SELECT COUNT(*) FROM files WHERE owner_id = u.id)
+                        + (SELECT COALESCE(SUM(reserved_files), 0) FROM blobs WHERE owner_id = u.id AND state = 'pending')
+                    OR u.open_uploads <> (SELECT COUNT(*) FROM blobs WHERE owner_id = u.id AND state = 'pending')",
+            )
+            .await;
+        if wrong != 0 {
+            let (users, blobs) = (self.dump("users").await, self.dump("blobs").await);
+            panic!("{wrong} accounts are miscounted\n{users}\n\n{blobs}\n\n{}", self.dump("files").await);
+        }
+    }
+
     /// After one pass of the reaper there are so many files and nothing else: no blob without a
     /// file, no bytes without a blob, no multipart upload left open.
     pub async fn assert_nothing_but(&self, files: usize) {
         self.reap().await;
+        self.assert_usage_is_exact().await;
         assert_eq!(self.blobs_and_objects().await, (files as i64, files), "blobs and objects");
         if let StoreConfig::S3(s3) = &self.app.config.store {
             assert_eq!(client::open_multipart_uploads(s3).await, 0, "open multipart uploads");

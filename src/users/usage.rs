@@ -1,0 +1,243 @@
+//! What accounts use and may use, and how admins see and change them.
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::User;
+use crate::app::App;
+use crate::config::Quotas;
+use crate::db::{AccountPatchRow, AccountRow, UNLIMITED, UsageRow};
+use crate::error::{Error, Result};
+
+/// What an account uses and may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(example = json!({
+    "used": {"bytes": 7340032, "files": 12}, "quota": {"bytes": 10000000000u64, "files": null}, "open_uploads": 1
+}))]
+pub struct Usage {
+    pub used: Used,
+    pub quota: Allowed,
+    /// Uploads under way, those through signed URLs included.
+    pub open_uploads: u64,
+}
+
+/// What counts toward the quota, with what is reserved for uploads under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Used {
+    /// Of files and the avatar.
+    pub bytes: u64,
+    pub files: u64,
+}
+
+/// The quota in force; null: without a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Allowed {
+    #[schema(required)]
+    pub bytes: Option<u64>,
+    #[schema(required)]
+    pub files: Option<u64>,
+}
+
+/// What one account was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Option<Limit>", into = "Option<Limit>")]
+pub enum Quota {
+    /// What the settings say.
+    Default,
+    Unlimited,
+    /// Bytes or files.
+    Most(u64),
+}
+
+/// A quota as it is written: a number, or `unlimited`.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum Limit {
+    Most(u64),
+    Word(Unlimited),
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Unlimited {
+    Unlimited,
+}
+
+impl From<Option<Limit>> for Quota {
+    fn from(limit: Option<Limit>) -> Self {
+        match limit {
+            None => Quota::Default,
+            Some(Limit::Word(Unlimited::Unlimited)) => Quota::Unlimited,
+            Some(Limit::Most(most)) => Quota::Most(most),
+        }
+    }
+}
+
+impl From<Quota> for Option<Limit> {
+    fn from(quota: Quota) -> Self {
+        match quota {
+            Quota::Default => None,
+            Quota::Unlimited => Some(Limit::Word(Unlimited::Unlimited)),
+            Quota::Most(most) => Some(Limit::Most(most)),
+        }
+    }
+}
+
+impl Quota {
+    fn of_row(row: Option<i64>) -> Self {
+        match row {
+            None => Quota::Default,
+            Some(UNLIMITED) => Quota::Unlimited,
+            Some(most) => Quota::Most(most as u64),
+        }
+    }
+
+    fn into_row(self) -> Option<i64> {
+        match self {
+            Quota::Default => None,
+            Quota::Unlimited => Some(UNLIMITED),
+            Quota::Most(most) => Some(i64::try_from(most).unwrap_or(UNLIMITED)),
+        }
+    }
+
+    /// What it comes to where this is the default.
+    fn or(self, default: Option<u64>) -> Option<u64> {
+        match self {
+            Quota::Default => default,
+            Quota::Unlimited => None,
+            Quota::Most(most) => Some(most),
+        }
+    }
+}
+
+/// An account as admins see it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Account {
+    #[serde(flatten)]
+    pub user: User,
+    pub usage: Usage,
+    pub quota: OwnQuotas,
+}
+
+/// What this account was given: a number, `unlimited`, or null for what the settings say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(example = json!({"bytes": 10000000000u64, "files": null}))]
+pub struct OwnQuotas {
+    #[schema(value_type = Option<Limit>, required)]
+    pub bytes: Quota,
+    #[schema(value_type = Option<Limit>, required)]
+    pub files: Quota,
+}
+
+/// What the operator changes about an account; what is absent stays.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct AccountPatch {
+    pub bytes: Option<Quota>,
+    pub files: Option<Quota>,
+    pub disabled: Option<bool>,
+}
+
+/// Some accounts, and where to go on.
+#[derive(Debug)]
+pub struct AccountPage {
+    pub accounts: Vec<Account>,
+    pub next_cursor: Option<String>,
+}
+
+/// Accounts on a page when the request does not say.
+const DEFAULT_LIMIT: u32 = 100;
+
+impl Usage {
+    fn of(row: &UsageRow, quotas: &Quotas) -> Self {
+        let own = OwnQuotas::of(row);
+        Self {
+            used: Used { bytes: row.used_bytes as u64, files: row.used_files as u64 },
+            quota: Allowed { bytes: own.bytes.or(quotas.bytes), files: own.files.or(quotas.files) },
+            open_uploads: row.open_uploads as u64,
+        }
+    }
+}
+
+impl OwnQuotas {
+    fn of(row: &UsageRow) -> Self {
+        Self { bytes: Quota::of_row(row.quota_bytes), files: Quota::of_row(row.quota_files) }
+    }
+}
+
+impl Account {
+    fn of(row: AccountRow, quotas: &Quotas) -> Self {
+        Self { user: row.user.into(), usage: Usage::of(&row.usage, quotas), quota: OwnQuotas::of(&row.usage) }
+    }
+}
+
+/// What this user uses and may use.
+///
+/// # Errors
+/// `NotFound` if the account is gone.
+pub async fn usage(user: &User, app: &App) -> Result<Usage> {
+    Ok(Usage::of(&app.db.usage(user.id).await?, &app.config.quotas))
+}
+
+/// The account with this id, for admins.
+///
+/// # Errors
+/// `NotFound` if there is none.
+pub async fn account(app: &App, id: Uuid) -> Result<Account> {
+    let row = app.db.find_account(id).await?.ok_or(Error::NotFound)?;
+    Ok(Account::of(row, &app.config.quotas))
+}
+
+/// One page of the accounts, oldest first, for admins.
+///
+/// # Errors
+/// `BadCursor`; `Invalid` if the limit is out of bounds.
+pub async fn list_page(app: &App, limit: Option<u32>, cursor: Option<&str>) -> Result<AccountPage> {
+    let most = app.config.limits.page;
+    let limit = limit.unwrap_or(DEFAULT_LIMIT.min(most));
+    if !(1..=most).contains(&limit) {
+        return Err(Error::invalid("/limit", "out_of_range", format!("from 1 to {most}")));
+    }
+    let after = cursor.map_or(Ok(Uuid::nil()), |cursor| {
+        let id = BASE64_URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| Uuid::from_slice(&bytes).ok());
+        id.ok_or(Error::BadCursor)
+    })?;
+    // One more than asked for tells whether there is a next page.
+    let mut rows = app.db.list_accounts(after, i64::from(limit) + 1).await?;
+    let more = rows.len() > limit as usize;
+    rows.truncate(limit as usize);
+    let last = rows.last().filter(|_| more);
+    let next_cursor = last.map(|last| BASE64_URL_SAFE_NO_PAD.encode(last.user.id.as_bytes()));
+    let accounts = rows.into_iter().map(|row| Account::of(row, &app.config.quotas)).collect();
+    Ok(AccountPage { accounts, next_cursor })
+}
+
+/// Every account, oldest first.
+pub async fn list_accounts(app: &App) -> Result<Vec<Account>> {
+    let rows = app.db.list_accounts(Uuid::nil(), i64::MAX).await?;
+    Ok(rows.into_iter().map(|row| Account::of(row, &app.config.quotas)).collect())
+}
+
+/// Changes an account by order of the operator. A quota below what is used takes nothing away: it
+/// admits no upload until there is room again. A disabled account's sessions end, and its API
+/// tokens are useless until it is enabled again.
+///
+/// # Errors
+/// `NotFound` if there is none with this id.
+pub async fn patch_account(app: &App, id: Uuid, patch: AccountPatch) -> Result<Account> {
+    let row = AccountPatchRow {
+        quota_bytes: patch.bytes.map(Quota::into_row),
+        quota_files: patch.files.map(Quota::into_row),
+        disabled: patch.disabled,
+    };
+    let changed = app.db.patch_account(id, &row, app.clock.now().as_microsecond()).await?.ok_or(Error::NotFound)?;
+    tracing::info!(user = %id, ?patch, "account changed by the operator");
+    Ok(Account::of(changed, &app.config.quotas))
+}
+
+/// Counts anew what every account uses; tells for how many the numbers were wrong.
+pub async fn recount(app: &App) -> Result<u64> {
+    app.db.recount_usage().await
+}

@@ -1,0 +1,296 @@
+//! Quotas: what an account uses is counted to the byte, and nobody passes what they may.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use reqwest::multipart::{Form, Part};
+use serde_json::{Value, json};
+use strongroom::users::{AccountPatch, Quota, patch_account};
+
+use crate::signed::{complete, follow};
+use crate::support::client::{Answer, Ask, Client, content, path};
+use crate::support::{Setup, TestApp, both};
+use crate::upload::noise;
+
+const MIB: usize = 1024 * 1024;
+
+async fn allow(app: &TestApp, who: &Client, bytes: Option<u64>, files: Option<u64>) {
+    let quota = |most: Option<u64>| Some(most.map_or(Quota::Unlimited, Quota::Most));
+    let patch = AccountPatch { bytes: quota(bytes), files: quota(files), disabled: None };
+    patch_account(&app.app, who.id.parse().unwrap(), patch).await.unwrap();
+}
+
+async fn used(who: &Client) -> (u64, u64) {
+    let usage = who.get("/v1/me/usage").answer().await.json();
+    (usage["used"]["bytes"].as_u64().unwrap(), usage["used"]["files"].as_u64().unwrap())
+}
+
+/// A body that does not say how long it is.
+fn unannounced(bytes: Vec<u8>) -> reqwest::Body {
+    let chunks: Vec<_> = bytes.chunks(64 * 1024).map(|chunk| Ok::<_, std::io::Error>(chunk.to_vec())).collect();
+    reqwest::Body::wrap_stream(futures_util::stream::iter(chunks))
+}
+
+async fn upload(who: &Client, body: impl Into<reqwest::Body>) -> Answer {
+    who.post("/v1/files?name=a.bin").body(body).answer().await
+}
+
+/// Uploads at once what would not all fit, while somebody looks whether the quota is ever passed.
+async fn flood(app: &TestApp, ann: &Client, count: usize, body: impl Fn() -> reqwest::Body) -> usize {
+    let uploads = join_all((0..count).map(|_| upload(ann, body())));
+    let looking = async {
+        loop {
+            assert_eq!(app.count("SELECT COUNT(*) FROM users WHERE used_bytes > quota_bytes").await, 0);
+            app.assert_usage_is_exact().await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let answers = tokio::select! { answers = uploads => answers, () = looking => unreachable!() };
+    for answer in answers.iter().filter(|answer| answer.status != 201) {
+        let problem = answer.problem(507, "quota_exceeded");
+        assert_eq!(problem["resource"], "bytes");
+        let number = |name: &str| problem[name].as_u64().unwrap();
+        assert!(number("used") + number("needed") > number("quota"), "{problem}");
+    }
+    answers.iter().filter(|answer| answer.status == 201).count()
+}
+
+both! {
+    async fn uploads_at_once_never_pass_the_quota(app: TestApp) {
+        let ann = app.person("ann").await;
+        allow(&app, &ann, Some(1_000_000), None).await;
+        assert_eq!(flood(&app, &ann, 50, || noise(30_000).into()).await, 33);
+        assert_eq!(used(&ann).await, (990_000, 33));
+        app.assert_nothing_but(33).await;
+        assert_eq!(upload(&ann, noise(10_000)).await.status, 201);
+        let problem = upload(&ann, noise(1)).await.problem(507, "quota_exceeded");
+        assert_eq!(
+            (&problem["used"], &problem["quota"], &problem["needed"]),
+            (&json!(1_000_000), &json!(1_000_000), &json!(1))
+        );
+        assert_eq!(upload(&ann, "").await.status, 201);
+    }
+
+    async fn uploads_of_unknown_length_never_pass_the_quota(app: TestApp) {
+        let ann = app.person("ann").await;
+        allow(&app, &ann, Some(1_000_000), None).await;
+        let kept = flood(&app, &ann, 50, || unannounced(noise(30_000))).await;
+        assert!(kept > 0, "none of them was kept");
+        // What the others had reserved in vain is free again, to the byte.
+        for _ in kept..33 {
+            assert_eq!(upload(&ann, unannounced(noise(30_000))).await.status, 201);
+        }
+        upload(&ann, unannounced(noise(10_001))).await.problem(507, "quota_exceeded");
+        assert_eq!(upload(&ann, unannounced(noise(10_000))).await.status, 201);
+        assert_eq!(used(&ann).await, (1_000_000, 34));
+        app.assert_nothing_but(34).await;
+    }
+
+    async fn a_long_upload_of_unknown_length_reserves_as_it_flows(app: TestApp) {
+        let ann = app.person("ann").await;
+        allow(&app, &ann, Some(20 * MIB as u64), None).await;
+        assert_eq!(upload(&ann, unannounced(noise(12 * MIB))).await.status, 201);
+        // The server may answer, and close, before the client has sent everything.
+        if let Ok(refused) = ann.post("/v1/files?name=b").body(unannounced(noise(12 * MIB))).send().await {
+            assert_eq!(refused.status(), 507);
+        }
+        let rest = Part::bytes(noise(8 * MIB)).file_name("c.bin");
+        assert_eq!(ann.post("/v1/files").multipart(Form::new().part("file", rest)).answer().await.status, 201);
+        assert_eq!(used(&ann).await, (20 * MIB as u64, 2));
+        app.assert_nothing_but(2).await;
+    }
+
+    async fn files_are_counted_as_bytes_are(app: TestApp) {
+        let ann = app.person("ann").await;
+        allow(&app, &ann, None, Some(3)).await;
+        let statuses = join_all((0..10).map(|_| upload(&ann, noise(10)))).await;
+        assert_eq!(statuses.iter().filter(|answer| answer.status == 201).count(), 3);
+        let problem = upload(&ann, "").await.problem(507, "quota_exceeded");
+        assert_eq!((&problem["resource"], &problem["used"], &problem["needed"]), (&json!("files"), &json!(3), &json!(1)));
+        // What brings no new file is not held up.
+        let file = &ann.get("/v1/files").answer().await.json()["items"][0];
+        assert_eq!(ann.put(&content(file)).header("if-match", "*").body("new").answer().await.status, 200);
+        let gif = b"GIF89a\x01\0\x01\0\0\0\0;".to_vec();
+        assert_eq!(ann.put("/v1/me/avatar").body(gif).answer().await.status, 201);
+        assert_eq!(ann.delete(&path(file)).answer().await.status, 204);
+        assert_eq!(upload(&ann, "").await.status, 201);
+        app.assert_nothing_but(4).await;
+    }
+
+    async fn whatever_ends_an_upload_or_a_file_gives_its_room_back(app: TestApp) {
+        let ann = app.person("ann").await;
+        allow(&app, &ann, Some(300_000), Some(2)).await;
+        let file = ann.upload("kept.bin", noise(100_000)).await;
+        for _ in 0..3 {
+            // Refused at its end ...
+            let digest = "sha-256=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:";
+            let wrong = ann.post("/v1/files?name=b").header("repr-digest", digest).body(noise(200_000)).answer().await;
+            wrong.problem(422, "digest_mismatch");
+            // ... and broken off.
+            let chunks = vec![Ok(noise(100_000)), Err(std::io::Error::other("gone"))];
+            let body = reqwest::Body::wrap_stream(futures_util::stream::iter(chunks));
+            ann.post("/v1/files?name=b").body(body).send().await.expect_err("the client broke off");
+            while app.count("SELECT COUNT(*) FROM blobs WHERE state = 'pending'").await > 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            assert_eq!(used(&ann).await, (100_000, 1));
+        }
+        for size in [150_000, 20_000, 150_000, 0, 100_000] {
+            let replaced = ann.put(&content(&file)).header("if-match", "*").body(noise(size)).answer().await;
+            assert_eq!(replaced.status, 200, "{size}: {}", replaced.text());
+            assert_eq!(used(&ann).await, (size as u64, 1));
+        }
+        // Until the new bytes are there the old ones are, too.
+        let both = ann.put(&content(&file)).header("if-match", "*").body(noise(200_001)).answer().await;
+        both.problem(507, "quota_exceeded");
+
+        crate::reaper::abandon(&app, &ann.id, Duration::ZERO, 200_000).await;
+        upload(&ann, "x").await.problem(507, "quota_exceeded");
+        assert_eq!(app.reap().await.lapsed, 1);
+        assert_eq!(used(&ann).await, (100_000, 1));
+        assert_eq!(ann.delete(&path(&file)).answer().await.status, 204);
+        assert_eq!(used(&ann).await, (0, 0));
+        app.assert_nothing_but(0).await;
+    }
+
+    async fn a_quota_below_what_is_used_takes_nothing_away(app: TestApp) {
+        let ann = app.person("ann").await;
+        let (kept, other) = (ann.upload("a.txt", noise(1000)).await, ann.upload("b.txt", noise(1000)).await);
+        allow(&app, &ann, Some(1500), Some(1)).await;
+        assert_eq!(ann.download(&kept).await, noise(1000));
+        assert_eq!(ann.patch(&path(&kept)).json(&json!({"name": "c.txt"})).answer().await.status, 200);
+        upload(&ann, "").await.problem(507, "quota_exceeded");
+        upload(&ann, unannounced(noise(1))).await.problem(507, "quota_exceeded");
+        let smaller = ann.put(&content(&kept)).header("if-match", "*").body("x").answer().await;
+        smaller.problem(507, "quota_exceeded");
+        let url = ann.post(&format!("{}/signed-urls", path(&kept))).json(&json!({"operation": "put"})).answer().await;
+        url.problem(507, "quota_exceeded");
+        assert_eq!(ann.delete(&path(&other)).answer().await.status, 204);
+        assert_eq!(ann.put(&content(&kept)).header("if-match", "*").body("x").answer().await.status, 200);
+        app.assert_nothing_but(1).await;
+    }
+
+    async fn what_came_through_a_signed_url_counts_once_it_is_completed(app: TestApp) {
+        let ann = app.person("ann").await;
+        let (file, other) = (ann.upload("a.bin", noise(1000)).await, ann.upload("b.bin", noise(1000)).await);
+        allow(&app, &ann, Some(10_000), None).await;
+        let signed = ann.sign(&file, "put").await;
+        assert_eq!(follow(&app.stranger(), &signed, noise(8_500)).await.status, 200);
+        assert_eq!(used(&ann).await, (2000, 2));
+        let problem = complete(&ann, &signed).await.problem(507, "quota_exceeded");
+        assert_eq!(problem["needed"], 8_500);
+        // Once there is room it may be tried again.
+        assert_eq!(ann.delete(&path(&other)).answer().await.status, 204);
+        assert_eq!(complete(&ann, &signed).await.status, 200);
+        assert_eq!(used(&ann).await, (8_500, 1));
+        app.assert_nothing_but(1).await;
+    }
+
+    async fn uploads_under_way_are_limited_even_when_they_begin_at_once(app: TestApp) {
+        let app = app.restart_with(|config| config.quotas.open_uploads = 5).await;
+        let ann = app.person("ann").await;
+        let file = ann.upload("a.txt", "old").await;
+        let sign = || ann.post(&format!("{}/signed-urls", path(&file))).json(&json!({"operation": "put"})).answer();
+        let answers = join_all((0..20).map(|_| sign())).await;
+        assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 5);
+        for answer in answers.iter().filter(|answer| answer.status != 201) {
+            answer.problem(429, "too_many_uploads");
+            assert_eq!(answer.header("retry-after"), "5");
+        }
+        assert_eq!(ann.get("/v1/me/usage").answer().await.json()["open_uploads"], 5);
+        upload(&ann, "x").await.problem(429, "too_many_uploads");
+        // Reading, and other people's uploads, go on.
+        assert_eq!(ann.download(&file).await, b"old");
+        app.person("bob").await.upload("b.txt", "x").await;
+
+        app.execute("UPDATE blobs SET lease_until = 1 WHERE state = 'pending'").await;
+        assert_eq!(app.reap().await.lapsed, 5);
+        assert_eq!(sign().await.status, 201);
+        assert_eq!(ann.delete(&path(&file)).answer().await.status, 204);
+        assert_eq!(ann.get("/v1/me/usage").answer().await.json()["open_uploads"], 0);
+        app.assert_usage_is_exact().await;
+    }
+
+    async fn the_settings_count_where_an_account_was_given_nothing(app: TestApp) {
+        let app = app.restart_with(|config| (config.quotas.bytes, config.quotas.files) = (Some(100), Some(2))).await;
+        let ann = app.person("ann").await;
+        let usage = ann.get("/v1/me/usage").answer().await.json();
+        let expected = json!({"used": {"bytes": 0, "files": 0}, "quota": {"bytes": 100, "files": 2}, "open_uploads": 0});
+        assert_eq!(usage, expected);
+        upload(&ann, noise(101)).await.problem(507, "quota_exceeded");
+        allow(&app, &ann, Some(101), None).await;
+        assert_eq!(upload(&ann, noise(101)).await.status, 201);
+        assert_eq!(ann.get("/v1/me/usage").answer().await.json()["quota"], json!({"bytes": 101, "files": null}));
+    }
+
+    async fn admins_see_and_change_what_accounts_may_use(app: TestApp) {
+        let (ann, bob) = (app.person("ann").await, app.person("bob").await);
+        app.execute("UPDATE users SET is_admin = NOT (1 = 2) WHERE email = 'ann@example.org'").await;
+        bob.upload("b.txt", noise(1000)).await;
+        let first = ann.get("/v1/admin/users?limit=1").answer().await.json();
+        assert_eq!((&first["items"][0]["id"], first["items"].as_array().unwrap().len()), (&json!(ann.id), 1));
+        let next = format!("/v1/admin/users?limit=1&cursor={}", first["next_cursor"].as_str().unwrap());
+        let second = ann.get(&next).answer().await.json();
+        assert_eq!((&second["items"][0]["id"], &second["next_cursor"]), (&json!(bob.id), &Value::Null));
+        assert_eq!(second["items"][0]["usage"]["used"], json!({"bytes": 1000, "files": 1}));
+        ann.get("/v1/admin/users?cursor=x").answer().await.problem(400, "bad_cursor");
+        ann.get("/v1/admin/users?limit=0").answer().await.problem(422, "invalid");
+
+        let account = format!("/v1/admin/users/{}", bob.id);
+        let patch = async |body: Value| ann.patch(&account).json(&body).answer().await;
+        let changed = patch(json!({"quota": {"bytes": 1200, "files": "unlimited"}})).await.json();
+        assert_eq!(changed["quota"], json!({"bytes": 1200, "files": "unlimited"}));
+        assert_eq!(changed["usage"]["quota"], json!({"bytes": 1200, "files": null}));
+        upload(&bob, noise(201)).await.problem(507, "quota_exceeded");
+        assert_eq!(patch(json!({"quota": {"files": null}})).await.json()["quota"], json!({"bytes": 1200, "files": null}));
+        assert_eq!(patch(json!({"quota": {"bytes": null}})).await.json()["quota"], json!({"bytes": null, "files": null}));
+        assert_eq!(upload(&bob, noise(201)).await.status, 201);
+        for wrong in [json!({"quota": {"bytes": -1}}), json!({"quota": {"bytes": "much"}}), json!({"quota": 1}), json!({"disabled": null})] {
+            patch(wrong).await.problem(422, "invalid");
+        }
+
+        assert!(patch(json!({"disabled": true})).await.json()["disabled_at"].is_string());
+        bob.get("/v1/me").answer().await.problem(401, "unauthorized");
+        assert!(patch(json!({"disabled": false})).await.json()["disabled_at"].is_null());
+        assert_eq!(ann.get(&account).answer().await.json()["usage"]["used"]["bytes"], 1201);
+        let own = ann.patch(&format!("/v1/admin/users/{}", ann.id)).json(&json!({"disabled": true})).answer().await;
+        own.problem(422, "invalid");
+        let missing = format!("/v1/admin/users/{}", uuid::Uuid::now_v7());
+        ann.get(&missing).answer().await.problem(404, "not_found");
+        ann.patch(&missing).json(&json!({})).answer().await.problem(404, "not_found");
+    }
+
+    async fn what_was_there_before_quotas_is_counted(app: TestApp) {
+        let (ann, bob) = (app.person("ann").await, app.person("bob").await);
+        let file = ann.upload("a.bin", noise(1000)).await;
+        ann.upload("b.bin", noise(500)).await;
+        ann.sign(&file, "put").await;
+        bob.put("/v1/me/avatar").body(b"GIF89a\x01\0\x01\0\0\0\0;".to_vec()).answer().await;
+        // As the migration before found it.
+        for sql in [
+            "ALTER TABLE users DROP COLUMN used_bytes", "ALTER TABLE users DROP COLUMN used_files",
+            "ALTER TABLE users DROP COLUMN open_uploads", "ALTER TABLE users DROP COLUMN quota_bytes",
+            "ALTER TABLE users DROP COLUMN quota_files", "ALTER TABLE blobs DROP COLUMN reserved",
+            "ALTER TABLE blobs DROP COLUMN reserved_files", "DELETE FROM _sqlx_migrations WHERE version = 3",
+        ] {
+            app.execute(sql).await;
+        }
+        let app = app.restart().await;
+        app.assert_usage_is_exact().await;
+        let [ann, bob] = [ann, bob].map(|who| app.stranger().with_token(who.token.as_deref().unwrap(), &json!(who.id)));
+        let usage = ann.get("/v1/me/usage").answer().await.json();
+        assert_eq!((&usage["used"], &usage["open_uploads"]), (&json!({"bytes": 1500, "files": 2}), &json!(1)));
+        assert_eq!(used(&bob).await, (14, 0));
+    }
+
+    async fn a_wrong_count_can_be_mended(app: TestApp) {
+        let ann = app.person("ann").await;
+        let file = ann.upload("a.bin", noise(1000)).await;
+        ann.sign(&file, "put").await;
+        assert_eq!(strongroom::users::recount(&app.app).await.unwrap(), 0);
+        app.execute("UPDATE users SET used_bytes = 7, used_files = 7, open_uploads = 7").await;
+        assert_eq!(strongroom::users::recount(&app.app).await.unwrap(), 1);
+        app.assert_usage_is_exact().await;
+        assert_eq!(used(&ann).await, (1000, 1));
+    }
+}
