@@ -93,7 +93,7 @@ fn prepare_folder(config: &Config) -> Result<()> {
         return Ok(());
     }
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data_dir);
-    made.map_err(|error| about("STRONGROOM_DATA_DIR", Error::internal(error)))
+    made.map_err(|error| Error::Malformed(format!("STRONGROOM_DATA_DIR: {}: {error}", config.data_dir.display())))
 }
 
 /// Names the setting that something could not be opened with. The text of the cause is kept: at
