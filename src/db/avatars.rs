@@ -6,6 +6,7 @@ use super::blobs::{BlobFacts, ContentRow, doom, make_ready};
 use super::usage::count;
 use super::{Db, on, statements, transaction};
 use crate::error::Result;
+use crate::faults;
 
 statements! {
     CONTENT = "SELECT b.key, b.size, b.sha256, b.content_type, b.ready_at
@@ -37,6 +38,7 @@ impl Db {
                 change = change + doom!(tx, before);
             }
             count!(tx, user, change);
+            faults::point("K10");
             Ok(before.is_none())
         })
     }

@@ -10,6 +10,7 @@ use super::upload::detached;
 use super::{Body, Content, is_picture};
 use crate::app::App;
 use crate::error::{Error, Result};
+use crate::faults;
 use crate::users::User;
 
 /// Makes a picture this user's avatar; `true` if there was none before.
@@ -30,6 +31,7 @@ pub async fn set_avatar(user: &User, app: &Arc<App>, mut body: Body) -> Result<b
             Err(error) if settles(&app, &stored, &error).await => Ok(false),
             set => set,
         };
+        faults::point("K11");
         give_up_on_error(&app, &stored, set).await
     })
     .await

@@ -38,7 +38,7 @@ fn wait_until_bytes(program: &mut Program, folder: &Path, count: usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_server_is_refused_and_commands_are_not() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let first = Start::default().serve(folder.path());
+    let mut first = Start::default().serve(folder.path());
     let link = folder.path().join("strongroom-data/other.db");
     std::os::unix::fs::symlink(folder.path().join("strongroom-data/strongroom.db"), &link).unwrap();
     for url in ["sqlite:strongroom-data/strongroom.db".to_owned(), format!("sqlite://{}", link.display())] {
@@ -66,7 +66,7 @@ async fn a_second_server_is_refused_and_commands_are_not() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_killed_server_was_taking_in_is_cleared_at_the_next_start() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let program = Start::default().serve(folder.path());
+    let mut program = Start::default().serve(folder.path());
     let ann = person(&program, "ann@example.org").await;
     let file = ann.upload("a.txt", "old").await;
     let signed = ann.sign(&file, "put").await;

@@ -3,6 +3,8 @@
 mod alone;
 mod database;
 mod download;
+#[cfg(feature = "faults")]
+mod faults;
 mod manners;
 mod names;
 mod openapi;

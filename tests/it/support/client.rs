@@ -160,8 +160,16 @@ pub fn bucket(s3: &S3Config) -> object_store::aws::AmazonS3 {
         .expect("a bucket")
 }
 
-/// How many multipart uploads are open below the prefix.
-pub async fn open_multipart_uploads(s3: &S3Config) -> usize {
+/// The objects below the prefix.
+pub async fn objects(s3: &S3Config) -> Vec<object_store::ObjectMeta> {
+    use futures_util::TryStreamExt;
+    use object_store::ObjectStore;
+    let prefix = object_store::path::Path::from(s3.prefix.as_str());
+    bucket(s3).list(Some(&prefix)).try_collect().await.expect("a list of objects")
+}
+
+/// The multipart uploads that are open below the prefix, each with its path and its id.
+pub async fn open_multipart_uploads(s3: &S3Config) -> Vec<(String, String)> {
     use object_store::signer::{SignedUrlOptions, Signer};
     // Signed for the bucket itself: the list of multipart uploads has no key.
     let options = SignedUrlOptions::new().with_query([("uploads", ""), ("prefix", s3.prefix.as_str())]);
@@ -172,5 +180,9 @@ pub async fn open_multipart_uploads(s3: &S3Config) -> usize {
         .expect("a signed URL");
     let text = reqwest::get(url).await.expect("an answer").text().await.expect("XML");
     assert!(text.contains("ListMultipartUploadsResult"), "{text}");
-    text.matches("<Upload>").count()
+    let inside = |text: &str, tag: &str| {
+        let (_, rest) = text.split_once(&format!("<{tag}>")).expect("a tag");
+        rest.split('<').next().unwrap_or_default().to_owned()
+    };
+    text.split("<Upload>").skip(1).map(|upload| (inside(upload, "Key"), inside(upload, "UploadId"))).collect()
 }

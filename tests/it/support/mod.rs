@@ -150,21 +150,12 @@ impl TestApp {
 
     /// How many rows a query counts, straight from the database.
     pub async fn count(&self, sql: &'static str) -> i64 {
-        let rows = self.rows().await;
-        match &rows {
-            Rows::Sqlite(pool) => sqlx::query_scalar(sql).fetch_one(pool).await,
-            Rows::Postgres(pool) => sqlx::query_scalar(sql).fetch_one(pool).await,
-        }
-        .expect(sql)
+        self.rows().await.count(sql).await
     }
 
     /// Changes rows behind the server's back.
     pub async fn execute(&self, sql: &'static str) {
-        match &self.rows().await {
-            Rows::Sqlite(pool) => sqlx::query(sql).execute(pool).await.map(drop),
-            Rows::Postgres(pool) => sqlx::query(sql).execute(pool).await.map(drop),
-        }
-        .expect(sql);
+        self.rows().await.execute(sql).await;
     }
 
     /// Asserts that no row about people holds a secret, neither as text nor as bytes.
@@ -207,11 +198,7 @@ impl TestApp {
     }
 
     async fn rows(&self) -> Rows {
-        let url = self.app.config.database_url.expose_secret();
-        match self.setup {
-            Setup::SqliteAndDisk => Rows::Sqlite(sqlx::SqlitePool::connect(url).await.expect("SQLite")),
-            Setup::PostgresAndS3 => Rows::Postgres(sqlx::PgPool::connect(url).await.expect("PostgreSQL")),
-        }
+        Rows::of(&self.app.config).await
     }
 
     /// How many blobs there are in whatever state, and how many keys have bytes in the store.
@@ -219,23 +206,14 @@ impl TestApp {
         let blobs = self.count("SELECT COUNT(*) FROM blobs").await;
         let objects = match &self.app.config.store {
             StoreConfig::Disk { root } => files_below(&root.join("blobs")) + files_below(&root.join("tmp")),
-            StoreConfig::S3(s3) => objects(s3).await,
+            StoreConfig::S3(s3) => client::objects(s3).await.len(),
         };
         (blobs, objects)
     }
 
     /// What every account is said to use is what its blobs and files add up to.
     pub async fn assert_usage_is_exact(&self) {
-        let wrong = self
-            .count(
-                "SELECT COUNT(*) FROM users u WHERE
-                    u.used_bytes <> (SELECT COALESCE(SUM(CASE state WHEN 'ready' THEN size ELSE reserved END), 0)
-                        FROM blobs WHERE owner_id = u.id AND state IN ('pending', 'ready'))
-                    OR u.used_files <> (SELECT COUNT(*) FROM files WHERE owner_id = u.id)
-                        + (SELECT COALESCE(SUM(reserved_files), 0) FROM blobs WHERE owner_id = u.id AND state = 'pending')
-                    OR u.open_uploads <> (SELECT COUNT(*) FROM blobs WHERE owner_id = u.id AND state = 'pending')",
-            )
-            .await;
+        let wrong = self.count(MISCOUNTED).await;
         if wrong != 0 {
             let (users, blobs) = (self.dump("users").await, self.dump("blobs").await);
             panic!("{wrong} accounts are miscounted\n{users}\n\n{blobs}\n\n{}", self.dump("files").await);
@@ -249,7 +227,7 @@ impl TestApp {
         self.assert_usage_is_exact().await;
         assert_eq!(self.blobs_and_objects().await, (files as i64, files), "blobs and objects");
         if let StoreConfig::S3(s3) = &self.app.config.store {
-            assert_eq!(client::open_multipart_uploads(s3).await, 0, "open multipart uploads");
+            assert_eq!(client::open_multipart_uploads(s3).await, [], "open multipart uploads");
         }
     }
 }
@@ -258,10 +236,51 @@ async fn scalars(pool: &sqlx::SqlitePool, sql: String) -> Vec<String> {
     sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_all(pool).await.expect("rows")
 }
 
+/// How many accounts are said to use something else than what their blobs and files add up to.
+pub const MISCOUNTED: &str = "SELECT COUNT(*) FROM users u WHERE
+    u.used_bytes <> (SELECT COALESCE(SUM(CASE state WHEN 'ready' THEN size ELSE reserved END), 0)
+    FROM blobs WHERE owner_id = u.id AND state IN ('pending', 'ready'))
+    OR u.used_files <> (SELECT COUNT(*) FROM files WHERE owner_id = u.id)
+    + (SELECT COALESCE(SUM(reserved_files), 0) FROM blobs WHERE owner_id = u.id AND state = 'pending')
+    OR u.open_uploads <> (SELECT COUNT(*) FROM blobs WHERE owner_id = u.id AND state = 'pending')";
+
 /// The database, behind the server's back.
-enum Rows {
+pub enum Rows {
     Sqlite(sqlx::SqlitePool),
     Postgres(sqlx::PgPool),
+}
+
+impl Rows {
+    pub async fn of(config: &Config) -> Self {
+        let url = config.database_url.expose_secret();
+        match url.starts_with("sqlite:") {
+            true => Rows::Sqlite(sqlx::SqlitePool::connect(url).await.expect("SQLite")),
+            false => Rows::Postgres(sqlx::PgPool::connect(url).await.expect("PostgreSQL")),
+        }
+    }
+
+    pub async fn close(&self) {
+        match self {
+            Rows::Sqlite(pool) => pool.close().await,
+            Rows::Postgres(pool) => pool.close().await,
+        }
+    }
+
+    pub async fn count(&self, sql: &'static str) -> i64 {
+        match self {
+            Rows::Sqlite(pool) => sqlx::query_scalar(sql).fetch_one(pool).await,
+            Rows::Postgres(pool) => sqlx::query_scalar(sql).fetch_one(pool).await,
+        }
+        .expect(sql)
+    }
+
+    pub async fn execute(&self, sql: &'static str) {
+        match self {
+            Rows::Sqlite(pool) => sqlx::query(sql).execute(pool).await.map(drop),
+            Rows::Postgres(pool) => sqlx::query(sql).execute(pool).await.map(drop),
+        }
+        .expect(sql);
+    }
 }
 
 impl Drop for TestApp {
@@ -278,7 +297,8 @@ pub fn email(name: &str) -> String {
     format!("{name}@example.org")
 }
 
-async fn config(setup: Setup, folder: &TempDir) -> Config {
+/// The settings of a server of one set-up, with a database and a store of its own.
+pub async fn config(setup: Setup, folder: &TempDir) -> Config {
     let mut config = Config {
         data_dir: folder.path().to_owned(),
         registration: Registration::Open,
@@ -339,12 +359,4 @@ pub fn s3_config() -> S3Config {
 pub fn files_below(folder: &std::path::Path) -> usize {
     let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
     entries.map(|path| if path.is_dir() { files_below(&path) } else { 1 }).sum()
-}
-
-async fn objects(s3: &S3Config) -> usize {
-    use futures_util::TryStreamExt;
-    use object_store::ObjectStore;
-    let bucket = client::bucket(s3);
-    let prefix = object_store::path::Path::from(s3.prefix.as_str());
-    bucket.list(Some(&prefix)).try_collect::<Vec<_>>().await.expect("a list of objects").len()
 }

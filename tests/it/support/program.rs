@@ -2,6 +2,7 @@
 //! what the test gives it.
 
 use std::io::{Read, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -9,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use secrecy::ExposeSecret;
-use strongroom::config::StoreConfig;
+use strongroom::config::{Config, StoreConfig};
 
 use super::{Client, TestApp};
 
@@ -26,6 +27,7 @@ pub struct Start {
 /// How a command ended.
 #[derive(Debug)]
 pub struct Outcome {
+    /// Below zero: the signal that ended it.
     pub status: i32,
     pub stdout: String,
     pub stderr: String,
@@ -51,18 +53,20 @@ impl Start {
         self
     }
 
-    /// Works on the rows and bytes of this app.
+    /// Works on the rows and bytes of this app, with its keys.
     pub fn beside(self, app: &TestApp) -> Self {
         let config = &app.app.config;
-        let start = self
-            .variable("STRONGROOM_DATA_DIR", config.data_dir.to_str().expect("a plain path"))
-            .variable("DATABASE_URL", config.database_url.expose_secret());
+        self.variable("STRONGROOM_DATA_DIR", config.data_dir.to_str().expect("a plain path")).on(config)
+    }
+
+    /// The variables of a program that works with this database and this store.
+    pub fn on(mut self, config: &Config) -> Self {
+        self = self.variable("DATABASE_URL", config.database_url.expose_secret());
         match &config.store {
-            StoreConfig::Disk { root } => start.variable("STORE_URL", format!("file:{}", root.display())),
+            StoreConfig::Disk { root } => self.variable("STORE_URL", format!("file://{}", root.display())),
             StoreConfig::S3(s3) => {
                 let credentials = s3.credentials.as_ref().expect("credentials");
-                start
-                    .variable("STORE_URL", format!("s3://{}/{}", s3.bucket, s3.prefix))
+                self.variable("STORE_URL", format!("s3://{}/{}", s3.bucket, s3.prefix))
                     .variable("AWS_ENDPOINT_URL_S3", s3.endpoint.as_ref().expect("an endpoint").as_str())
                     .variable("AWS_REGION", &s3.region)
                     .variable("AWS_ACCESS_KEY_ID", &credentials.access_key_id)
@@ -78,7 +82,8 @@ impl Start {
         let _ = child.stdin.take().expect("an input").write_all(input.as_bytes());
         let output = child.wait_with_output().expect("it ran");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
-        let status = output.status.code().expect("no signal ended it");
+        let signal = || output.status.signal().map(|signal| -signal);
+        let status = output.status.code().or_else(signal).expect("an end");
         Outcome { status, stdout: text(output.stdout), stderr: text(output.stderr) }
     }
 
@@ -133,7 +138,7 @@ impl Program {
     }
 
     /// Ends it as a power cut would: nothing is dropped, flushed or told.
-    pub fn kill(mut self) {
+    pub fn kill(&mut self) {
         self.child.kill().expect("it can be killed");
         self.child.wait().expect("a child");
     }

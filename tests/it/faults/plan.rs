@@ -1,0 +1,209 @@
+//! What happens in a round: where the process dies, and what people do meanwhile. All of it comes
+//! from the dice.
+
+use std::time::Duration;
+
+use super::ledger::{Dice, Entry, Ledger, Version};
+use crate::support::Setup;
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Upload,
+    Replace,
+    /// Signed, put and completed.
+    SignedPut,
+    Delete,
+    Avatar,
+}
+use Kind::*;
+
+const WRITES: &[Kind] = &[Upload, Replace, SignedPut, Avatar];
+const STREAMS: &[Kind] = &[Upload, Replace, Avatar];
+const PARTS: &[Kind] = &[Upload, Replace];
+const ALL: &[Kind] = &[Upload, Replace, SignedPut, Delete, Avatar];
+
+/// A place to die, and what passes it.
+#[derive(Debug, Clone, Copy)]
+pub struct Point {
+    /// As in `src/faults.rs`; or one of [`ANSWERED`] and [`ANYWHEN`].
+    pub name: &'static str,
+    passed_by: &'static [Kind],
+    pub victim: Victim,
+    /// The bytes that one operation sends at least.
+    size: usize,
+}
+
+impl Point {
+    /// One upload passes it several times.
+    fn is_often_passed(self) -> bool {
+        ["K4", "M4"].contains(&self.name)
+    }
+}
+
+/// Who dies there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Victim {
+    Server,
+    /// `strongroom reap`, after people are done.
+    Reaper,
+}
+
+/// The driver kills as soon as the first answer is here.
+pub const ANSWERED: &str = "K12";
+/// The driver kills after a random time.
+pub const ANYWHEN: &str = "any time";
+
+const fn at(name: &'static str, passed_by: &'static [Kind], size: usize) -> Point {
+    Point { name, passed_by, victim: Victim::Server, size }
+}
+
+const fn in_the_reaper(name: &'static str) -> Point {
+    Point { name, passed_by: &[Replace, Delete], victim: Victim::Reaper, size: 0 }
+}
+
+const MANY_CHUNKS: usize = 300 * KIB;
+/// More than one part.
+const TWO_PARTS: usize = 5 * MIB + 1;
+
+const ON_DISK: &[Point] = &[
+    at("K1", STREAMS, 0),
+    at("K2", STREAMS, 0),
+    at("K3", WRITES, 16),
+    at("K4", WRITES, MANY_CHUNKS),
+    at("K5", WRITES, 0),
+    at("K6", WRITES, 0),
+    at("K7", WRITES, 0),
+    at("K8", WRITES, 0),
+    at("K9", WRITES, 0),
+    at("K10", WRITES, 0),
+    at("K11", WRITES, 0),
+    at(ANSWERED, ALL, 0),
+    at("D1", &[Delete], 0),
+    at("D2", &[Delete], 0),
+    in_the_reaper("D3"),
+    in_the_reaper("D4"),
+    at(ANYWHEN, ALL, 0),
+];
+
+const IN_A_BUCKET: &[Point] = &[
+    at("K1", STREAMS, 0),
+    at("K2", STREAMS, 0),
+    at("K3", WRITES, 16),
+    at("K4", WRITES, MANY_CHUNKS),
+    at("K5", STREAMS, 0),
+    at("K6", STREAMS, 0),
+    at("K7", STREAMS, 0),
+    at("K10", WRITES, 0),
+    at("K11", WRITES, 0),
+    at(ANSWERED, ALL, 0),
+    at("M1", PARTS, TWO_PARTS),
+    at("M2", PARTS, TWO_PARTS),
+    at("M3", PARTS, TWO_PARTS),
+    at("M4", PARTS, TWO_PARTS),
+    at("M5", PARTS, TWO_PARTS),
+    at("D1", &[Delete], 0),
+    at("D2", &[Delete], 0),
+    in_the_reaper("D3"),
+    in_the_reaper("D4"),
+    at(ANYWHEN, ALL, 0),
+    at(ANYWHEN, PARTS, TWO_PARTS),
+];
+
+pub fn points(setup: Setup) -> &'static [Point] {
+    match setup {
+        Setup::SqliteAndDisk => ON_DISK,
+        Setup::PostgresAndS3 => IN_A_BUCKET,
+    }
+}
+
+/// Where somebody will die.
+#[derive(Debug, Clone, Copy)]
+pub struct Fate {
+    pub point: Point,
+    /// How often the point is passed before it kills.
+    passes: usize,
+    /// When the driver kills, if it is [`ANYWHEN`].
+    pub after: Duration,
+}
+
+impl Fate {
+    pub fn new(point: Point, dice: &mut Dice) -> Self {
+        let passes = dice.one_of(if point.is_often_passed() { &[0, 1, 2, 4, 6] } else { &[0, 0, 1, 2] });
+        Self { point, passes, after: Duration::from_millis(dice.next() % 60) }
+    }
+
+    /// What this process is armed with; nothing if somebody else is to die.
+    pub fn failpoints(&self, who: Victim) -> Option<String> {
+        let is_driven = [ANSWERED, ANYWHEN].contains(&self.point.name);
+        (self.point.victim == who && !is_driven).then(|| match self.passes {
+            0 => format!("{}=return", self.point.name),
+            passes => format!("{}={passes}*off->return", self.point.name),
+        })
+    }
+}
+
+/// One thing that somebody does; all those of a round are done at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Operation {
+    pub kind: Kind,
+    /// The entry of the ledger.
+    pub entry: usize,
+    /// The bytes that it would be.
+    pub version: Version,
+    /// Whether the length is told beforehand.
+    pub is_announced: bool,
+}
+
+/// More files than this are not kept: uploads become replacements.
+const ENOUGH_FILES: usize = 12;
+
+/// Decides what is done in a round, and enters the files that it may make.
+pub fn operations(fate: &Fate, round: u64, dice: &mut Dice, ledger: &mut Ledger) -> Vec<Operation> {
+    let mut free: Vec<usize> = (0..ledger.entries.len()).collect();
+    // Enough to hit the point, and another one now and then.
+    let enough = if fate.point.is_often_passed() { 1 } else { 1 + fate.passes };
+    let count = (enough + dice.below(3)).min(4);
+    let names = (0..count).map(|number| format!("{round}-{number}.bin"));
+    names.map(|name| operation(fate.point, name, dice, ledger, &mut free)).collect()
+}
+
+/// Throws for one operation on an entry that is free, which it is not any more.
+fn operation(point: Point, name: String, dice: &mut Dice, ledger: &mut Ledger, free: &mut Vec<usize>) -> Operation {
+    let mut kind = dice.one_of(point.passed_by);
+    let files: Vec<usize> = free.iter().copied().filter(|entry| !ledger.entries[*entry].is_avatar()).collect();
+    if kind == Upload && ledger.entries.len() > ENOUGH_FILES && !files.is_empty() {
+        kind = Replace;
+    }
+    if kind == Avatar && !free.contains(&0) || files.is_empty() && [Replace, SignedPut, Delete].contains(&kind) {
+        kind = Upload;
+    }
+    let entry = match kind {
+        Avatar => 0,
+        Upload => {
+            ledger.entries.push(Entry::new(name));
+            ledger.entries.len() - 1
+        }
+        Replace | SignedPut | Delete => dice.one_of(&files),
+    };
+    free.retain(|other| *other != entry);
+    let size = size(point, kind, dice);
+    let version = Version::new(dice.next(), size, kind == Avatar);
+    Operation { kind, entry, version, is_announced: dice.below(2) == 0 }
+}
+
+fn size(point: Point, kind: Kind, dice: &mut Dice) -> usize {
+    let more = match point.size {
+        TWO_PARTS => dice.below(2 * MIB),
+        _ => match dice.below(8) {
+            0 => 0,
+            // More than one block of the disk.
+            1 => dice.below(800 * KIB),
+            _ => dice.below(48 * KIB),
+        },
+    };
+    // A picture is told by its first bytes.
+    point.size + more + if kind == Avatar { 64 } else { 0 }
+}
