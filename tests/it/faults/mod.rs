@@ -22,7 +22,7 @@ use std::time::Duration;
 use audit::audit;
 use ledger::{Dice, Ledger};
 use operations::carry_out;
-use plan::{Fate, Operation, Victim, operations, points};
+use plan::{Fate, Operation, STOCK, Victim, operations, points};
 use tokio::task::block_in_place;
 use world::World;
 
@@ -100,12 +100,13 @@ async fn run(setup: Setup, usual: u64) {
 async fn live(setup: Setup, seed: u64, rounds: u64, results: &Mutex<Results>) {
     let (world, mut ledger, mut dice) = (World::new(setup).await, Ledger::new(), Dice::new(seed));
     let points = points(setup);
+    stock(&world, &mut ledger, &mut dice).await;
     // Every world begins with another point.
     let fate_of = |round: u64, dice: &mut Dice| Fate::new(points[(seed * 5 + round) as usize % points.len()], dice);
     let mut fate = fate_of(0, &mut dice);
     let mut server = world.start(fate.failpoints(Victim::Server));
     for round in 0..rounds {
-        let operations = operations(&fate, round, &mut dice, &mut ledger);
+        let operations = operations(&fate, &round.to_string(), &mut dice, &mut ledger);
         let next = fate_of(round + 1, &mut dice);
         let (tally, wrong, survivor) = die(&world, &fate, &operations, server, &mut ledger, &next).await;
         let told = format!("{fate:?} {operations:?}");
@@ -118,6 +119,17 @@ async fn live(setup: Setup, seed: u64, rounds: u64, results: &Mutex<Results>) {
         }
         ledger.settle();
         (fate, server) = (next, survivor);
+    }
+}
+
+/// Puts a few files into a new world, so that there is something to replace and to delete.
+async fn stock(world: &World, ledger: &mut Ledger, dice: &mut Dice) {
+    let mut server = world.start(None);
+    let fate = Fate::new(STOCK, dice);
+    for name in ["stock-1", "stock-2"] {
+        let operations = operations(&fate, name, dice, ledger);
+        let done = carry_out(&operations, &fate, &world.client(&server), &mut server, ledger).await;
+        assert!(done.unanswered == 0 && done.odd.is_empty(), "{done:?}");
     }
 }
 
@@ -146,6 +158,8 @@ async fn die(
         wrong.push(format!("the server ended with {status}: {log}"));
     }
     if let Some(failpoints) = fate.failpoints(Victim::Reaper) {
+        // Bytes that came through a signed URL are kept for as long as it is good.
+        world.let_leases_end().await;
         hit = world.reap(Some(failpoints)).status == -9;
     }
     let server = world.start(next.failpoints(Victim::Server));

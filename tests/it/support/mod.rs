@@ -245,6 +245,7 @@ pub const MISCOUNTED: &str = "SELECT COUNT(*) FROM users u WHERE
     OR u.open_uploads <> (SELECT COUNT(*) FROM blobs WHERE owner_id = u.id AND state = 'pending')";
 
 /// The database, behind the server's back.
+#[derive(Debug, Clone)]
 pub enum Rows {
     Sqlite(sqlx::SqlitePool),
     Postgres(sqlx::PgPool),
