@@ -56,6 +56,7 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// The time between two passes of the reaper.
     pub reap_interval: Duration,
+    pub fsck: Fsck,
     /// How long transfers may go on after the order to stop.
     pub shutdown_deadline: Duration,
     /// How long a client may take to send the head of a request.
@@ -180,6 +181,16 @@ pub struct Uploads {
     pub lease: Duration,
     /// How long a client may send nothing.
     pub stall_timeout: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fsck {
+    /// The time between two passes that make themselves; zero for none.
+    pub interval: Duration,
+    /// Bytes that a full pass reads in a second.
+    pub rate: u64,
+    /// How long bytes that no row knows stay in quarantine before they are removed.
+    pub quarantine: Duration,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -43,6 +43,9 @@ pub enum Error {
     EmailTaken,
     #[error("a file with this path and name exists")]
     PathTaken,
+    /// One pass of fsck at a time, on all servers together.
+    #[error("a pass of fsck is running")]
+    FsckRunning,
     #[error("the file is not in the state the request asked for")]
     PreconditionFailed,
     #[error("send If-Match with the ETag of the bytes to replace")]
@@ -132,4 +135,9 @@ impl Error {
     pub fn store_unavailable(cause: impl Into<Cause>) -> Self {
         Error::Unavailable { what: "store", source: cause.into() }
     }
+}
+
+/// An error with its causes, for the log and for operators.
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::error::{Error, FieldError};
+use crate::error::{Error, FieldError, chain};
 
 /// Every code that this API answers with, its status and its title. `code` is the stable contract.
 pub const CODES: &[(&str, u16, &str)] = &[
@@ -27,6 +27,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("body_stalled", 408, "The request body stalled"),
     ("email_taken", 409, "E-mail address in use"),
     ("path_taken", 409, "Path in use"),
+    ("fsck_running", 409, "A pass of fsck is running"),
     ("upload_incomplete", 409, "The upload has no bytes yet"),
     ("upload_gone", 410, "The upload is over"),
     ("precondition_failed", 412, "Precondition failed"),
@@ -66,6 +67,7 @@ fn code(error: &Error) -> &'static str {
         Error::BodyStalled => "body_stalled",
         Error::EmailTaken => "email_taken",
         Error::PathTaken => "path_taken",
+        Error::FsckRunning => "fsck_running",
         Error::UploadIncomplete => "upload_incomplete",
         Error::UploadGone => "upload_gone",
         Error::PreconditionFailed => "precondition_failed",
@@ -226,10 +228,6 @@ pub fn log(error: &Error) {
         Error::StorageFull => tracing::error!("no space left"),
         _ => {}
     }
-}
-
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 #[cfg(test)]

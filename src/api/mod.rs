@@ -2,6 +2,7 @@
 //! Every route and the layers around them are in this file.
 
 mod accounts;
+mod admin;
 mod auth;
 mod avatars;
 mod batch;
@@ -55,6 +56,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(file_content::routes())
         .merge(signed::routes())
         .merge(health::routes())
+        .merge(admin::routes())
 }
 
 /// The description of every route: OpenAPI 3.1 as JSON.

@@ -1,5 +1,6 @@
 //! The command line: parses, runs one command, and turns every failure into one line and a status.
 
+mod fsck;
 mod reap;
 mod serve;
 mod users;
@@ -44,6 +45,8 @@ enum Command {
     User(users::Command),
     /// Clear once what broken uploads and deleted files left, and tell what was done
     Reap,
+    /// Hold rows and bytes against each other, and tell what does not fit
+    Fsck(fsck::Options),
     /// Print the settings in force, without secrets
     Config {
         /// Print a file with every setting at its default instead
@@ -98,6 +101,9 @@ fn run(options: Options) -> Result<(), Failure> {
             }
             Some(Command::Reap) => {
                 with_app(App::open(config, Clock::default()), async |app| reap::run(app).await).await
+            }
+            Some(Command::Fsck(options)) => {
+                with_app(App::open(config, Clock::default()), async |app| fsck::run(app, options).await).await
             }
             Some(Command::Config { .. }) => Ok(()),
         }

@@ -13,7 +13,7 @@ use url::{Host, Url};
 use super::places::{database_url, in_a_url, path, store};
 use super::settings::SETTINGS;
 use super::value::{ConfigError, Given};
-use super::{Auth, Config, Limits, LogFormat, Quotas, Registration, Settings, TlsConfig, Uploads, Via};
+use super::{Auth, Config, Fsck, Limits, LogFormat, Quotas, Registration, Settings, TlsConfig, Uploads, Via};
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -56,6 +56,7 @@ impl Settings {
             download_via: settings.download_via().choice(&[("proxy", Via::Proxy), ("redirect", Via::Redirect)])?,
             trusted_proxies: networks(&settings.trusted_proxies())?,
             reap_interval: settings.reap_interval().time(SECOND..=DAY)?,
+            fsck: fsck(&settings)?,
             shutdown_deadline: settings.shutdown_deadline().time(SECOND..=HOUR)?,
             header_timeout: settings.header_timeout().time(SECOND..=HOUR)?,
             log: settings.log().required("a level such as info, or directives such as info,sqlx=debug", |text| {
@@ -166,6 +167,15 @@ fn uploads(settings: &Settings) -> Result<Uploads, ConfigError> {
         part_concurrency: settings.part_concurrency().number(1..=64)?,
         lease: settings.upload_lease().time(SECOND..=DAY)?,
         stall_timeout: settings.upload_stall_timeout().time(SECOND..=HOUR)?,
+    })
+}
+
+fn fsck(settings: &Settings) -> Result<Fsck, ConfigError> {
+    Ok(Fsck {
+        interval: settings.fsck_interval().time(Duration::ZERO..=30 * DAY)?,
+        rate: settings.fsck_rate().size(KIB..=TIB)?,
+        // Less than an hour is no time to notice anything.
+        quarantine: settings.fsck_quarantine().time(HOUR..=365 * DAY)?,
     })
 }
 

@@ -181,6 +181,14 @@ settings! {
         /// The time between two passes of the reaper, which clears what broken uploads and deleted files left.
         reap_interval = set("STRONGROOM_REAP_INTERVAL", "TIME").or("1min");
     }
+    "Checks" {
+        /// The time between two passes of fsck that nobody asks for, which only tell what they find; 0 for none.
+        fsck_interval = set("STRONGROOM_FSCK_INTERVAL", "TIME").or("1d");
+        /// Bytes that a full pass of fsck reads in a second.
+        fsck_rate = set("STRONGROOM_FSCK_RATE", "SIZE").or("50MB");
+        /// How long bytes that no row knows stay in quarantine before fsck removes them.
+        fsck_quarantine = set("STRONGROOM_FSCK_QUARANTINE", "TIME").or("1d");
+    }
     "People" {
         /// How long a sign-in lasts.
         session_life = set("STRONGROOM_SESSION_LIFE", "TIME").or("30d");

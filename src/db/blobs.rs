@@ -53,8 +53,11 @@ pub(super) const READY: &str = "UPDATE blobs SET state = 'ready', size = $2, sha
     WHERE id = $1 AND state = 'pending' AND lease_until > (SELECT now FROM clock)
     RETURNING owner_id, reserved, reserved_files";
 
-/// From ready to deleting, in the transaction that takes away the last row that pointed at it.
-pub(super) const DOOM: &str = "UPDATE blobs SET state = 'deleting' WHERE id = $1 AND state = 'ready' RETURNING size";
+/// From ready to deleting, in the transaction that takes away the last row that pointed at it. It
+/// is due from now on, unless its bytes have to stay for longer.
+pub(super) const DOOM: &str = "UPDATE blobs SET state = 'deleting',
+        lease_until = CASE WHEN lease_until > (SELECT now FROM clock) THEN lease_until ELSE (SELECT now FROM clock) END
+    WHERE id = $1 AND state = 'ready' RETURNING size";
 
 /// A blob that is about to be written.
 #[derive(Debug, Clone)]

@@ -9,8 +9,10 @@ mod avatars;
 mod blobs;
 mod duties;
 mod files;
+mod fsck;
 mod list;
 mod sessions;
+mod strays;
 mod throttles;
 mod tokens;
 mod uploads;
@@ -33,8 +35,10 @@ use crate::error::{Error, Result};
 pub use alone::lock_for_life;
 pub use blobs::{BlobFacts, ContentRow, DoomedRow, NewBlobRow};
 pub use files::{ChangedFileRow, FileRow, NewFileRow, Place};
+pub use fsck::{DanglingRow, FsckPassRow, HeldRow};
 pub use list::{After, Direction, ListQuery, Sort};
 pub use sessions::SessionRow;
+pub use strays::StrayRow;
 pub use throttles::Attempt;
 pub use tokens::TokenRow;
 pub use uploads::{NewUploadRow, UploadRow};
@@ -199,7 +203,9 @@ impl Db {
             blobs::STATEMENTS,
             duties::STATEMENTS,
             files::STATEMENTS,
+            fsck::STATEMENTS,
             sessions::STATEMENTS,
+            strays::STATEMENTS,
             throttles::STATEMENTS,
             tokens::STATEMENTS,
             uploads::STATEMENTS,

@@ -5,6 +5,7 @@ mod database;
 mod download;
 #[cfg(feature = "faults")]
 mod faults;
+mod fsck;
 mod manners;
 mod names;
 mod openapi;

@@ -63,6 +63,8 @@ const DOORS: &[(&str, &str, Door)] = &[
     ("GET", "/healthz", Door::Open),
     ("GET", "/readyz", Door::Open),
     ("GET", "/openapi.json", Door::Open),
+    ("GET", "/v1/admin/fsck", Door::Admin),
+    ("POST", "/v1/admin/fsck", Door::Admin),
 ];
 
 #[test]

@@ -153,6 +153,15 @@ impl TestApp {
         self.rows().await.count(sql).await
     }
 
+    /// The one text that a query finds, straight from the database.
+    pub async fn text(&self, sql: &'static str) -> String {
+        match &self.rows().await {
+            Rows::Sqlite(pool) => sqlx::query_scalar(sql).fetch_one(pool).await,
+            Rows::Postgres(pool) => sqlx::query_scalar(sql).fetch_one(pool).await,
+        }
+        .expect(sql)
+    }
+
     /// Changes rows behind the server's back.
     pub async fn execute(&self, sql: &'static str) {
         self.rows().await.execute(sql).await;

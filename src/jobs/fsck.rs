@@ -1,0 +1,158 @@
+//! fsck: rows against objects against open uploads, both ways. The other half of the protocol that
+//! the reaper keeps: the reaper believes the rows, fsck believes nobody.
+//!
+//! A pass walks the rows and the objects side by side, both in the order of their keys and a page
+//! of each in memory, then everything half written, then what points at blobs. It runs beside a
+//! living server. A list is old as soon as it is read, so what it shows is only a suspicion; each
+//! is judged again ([`judge`]) before it becomes a finding. Why none of the races is an alarm:
+//!
+//! - *An object without a row.* The row is asked for first, then the object. The row comes before
+//!   the first byte and goes after the last, and a key is used once: whoever has no row any more
+//!   had its bytes taken away before, so that the second question finds none.
+//! - *A ready row without its object.* The object is asked for first, then the row. Bytes are there
+//!   before a row is ready, and it has left that state, never to return, before the reaper takes
+//!   them away. Bytes that were not there while the row was ready before and after are lost.
+//! - *An object of another size or hash.* A key is never overwritten. Only rows that are ready
+//!   before and after count.
+//! - *An open upload that its row does not name.* The row is asked for first, then the uploads of
+//!   that key. A row that names none yet is about to: its upload is its own. One that is ready, or
+//!   gone, saw its upload completed or aborted before.
+//! - *Files* point at ready blobs at every moment that one statement can see.
+//!
+//! What no order of questions can rule out: a request that was sent before its writer's lease was
+//! over, and that the store carries out only after the reaper came. That is a real stray, and one
+//! of the reasons why strays wait in quarantine ([`quarantine`]) instead of being removed.
+
+mod hash;
+mod judge;
+mod look;
+mod quarantine;
+mod report;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use self::look::Look;
+use crate::app::App;
+use crate::error::{Error, Result};
+
+pub use report::{Action, Finding, Kind, Pass, Report, State};
+
+const DUTY: &str = "fsck";
+/// How long the duty stays with a pass that falls silent. It is renewed every third of it.
+const DUTY_LEASE: Duration = Duration::from_secs(60);
+
+/// What a pass shall do besides looking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Read every object and hash it.
+    pub full: bool,
+    /// Bytes that are read in a second at most.
+    pub rate: u64,
+    pub repair: Repair,
+}
+
+/// What happens to bytes that no row knows. Nothing else is ever repaired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repair {
+    /// They are told.
+    Nothing,
+    /// What somebody put into quarantine long enough ago, and is unknown still, is removed.
+    Quarantined,
+    /// That, and everything else that is unknown is put into quarantine.
+    Everything,
+}
+
+/// A pass that has begun. While it lives, there is no other.
+pub struct Begun {
+    app: Arc<App>,
+    id: Uuid,
+    options: Options,
+}
+
+/// Begins a pass.
+///
+/// # Errors
+/// `FsckRunning` if there is one, on whichever server; `Unavailable`.
+pub async fn begin(app: &Arc<App>, options: Options) -> Result<Begun> {
+    let id = app.clock.new_id();
+    if !app.db.take_duty(DUTY, id, DUTY_LEASE).await? {
+        return Err(Error::FsckRunning);
+    }
+    app.db.begin_fsck_pass(id, &Report::new(&options).to_json()?).await?;
+    Ok(Begun { app: app.clone(), id, options })
+}
+
+/// The pass that began last, on whichever server.
+///
+/// # Errors
+/// `NotFound` if there was none yet; `Unavailable`.
+pub async fn last(app: &App) -> Result<Pass> {
+    app.db.last_fsck_pass().await?.ok_or(Error::NotFound)?.try_into()
+}
+
+/// Whether it is time for the pass that makes itself.
+///
+/// # Errors
+/// `Unavailable`.
+pub async fn is_due(app: &App) -> Result<bool> {
+    let interval = app.config.fsck.interval;
+    Ok(!interval.is_zero() && !app.db.fsck_done_within(interval).await?)
+}
+
+impl Begun {
+    /// Makes the pass; `tell` hears every now and then how far it is.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database or the store do not answer; `FsckRunning` if this pass was
+    /// silent for so long that another one began.
+    pub async fn run(self, mut tell: impl FnMut(&Report) + Send) -> Result<Pass> {
+        let Self { app, id, options } = self;
+        let mut report = Report::new(&options);
+        let outcome = tokio::select! {
+            outcome = Look::new(&app, id, options, &mut report, &mut tell).at_everything() => outcome,
+            error = lose_duty(&app, id) => Err(error),
+        };
+        report.error = outcome.as_ref().err().map(ToString::to_string);
+        let state = if outcome.is_ok() { State::Done } else { State::Failed };
+        let ended = app.db.end_fsck_pass(id, &report.to_json()?, state.name()).await;
+        if let Err(error) = app.db.release_duty(DUTY, id).await {
+            tracing::warn!(%error, "fsck keeps its duty until the lease is over");
+        }
+        outcome.and(ended)?;
+        last(&app).await
+    }
+
+    /// Makes the pass with nobody looking on: what it finds is in the log.
+    pub async fn run_logged(self) {
+        match self.run(drop_progress).await {
+            Ok(pass) => pass.log(),
+            Err(error) => tracing::error!(cause = %crate::error::chain(&error), "fsck could not finish its pass"),
+        }
+    }
+
+    /// The pass as it begins.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn told(&self) -> Result<Pass> {
+        last(&self.app).await
+    }
+}
+
+fn drop_progress(_: &Report) {}
+
+/// Keeps the duty; ends when it is lost.
+async fn lose_duty(app: &App, id: Uuid) -> Error {
+    loop {
+        tokio::time::sleep(DUTY_LEASE / 3).await;
+        match app.db.take_duty(DUTY, id, DUTY_LEASE).await {
+            Ok(true) => {}
+            Ok(false) => return Error::FsckRunning,
+            // The next try comes before the lease is over.
+            Err(error) => tracing::warn!(%error, "the duty of fsck could not be renewed"),
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! What a pass found, as programs and people read it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{Options, Repair};
+use crate::clock::from_micros;
+use crate::db::FsckPassRow;
+use crate::error::{Error, Result};
+
+/// Findings that a report names; all of them are counted.
+const NAMED: usize = 1000;
+
+/// What can be wrong. The names are stable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// The row is ready and its object is not there: a file is lost.
+    Missing,
+    /// The object has another size than its row says.
+    SizeMismatch,
+    /// The object has other bytes than were stored (a full pass finds it).
+    HashMismatch,
+    /// The object is there and cannot be read (a full pass finds it).
+    Unreadable,
+    /// A file or an avatar points at a blob that is not ready.
+    DanglingFile,
+    /// The reaper should have cleared this long ago.
+    Stale,
+    /// An object that no row knows.
+    UnknownObject,
+    /// Half-written bytes that no row knows.
+    UnknownUpload,
+    /// A name in the store that cannot be one of ours. It is told, and does no harm.
+    Foreign,
+}
+
+impl Kind {
+    /// The name, as it is in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Missing => "missing",
+            Kind::SizeMismatch => "size_mismatch",
+            Kind::HashMismatch => "hash_mismatch",
+            Kind::Unreadable => "unreadable",
+            Kind::DanglingFile => "dangling_file",
+            Kind::Stale => "stale",
+            Kind::UnknownObject => "unknown_object",
+            Kind::UnknownUpload => "unknown_upload",
+            Kind::Foreign => "foreign",
+        }
+    }
+}
+
+/// One thing that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Finding {
+    pub kind: Kind,
+    /// The key in the store; of something foreign, its name there.
+    pub key: String,
+    /// The store's id of an open multipart upload.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upload_id: Option<String>,
+    /// The file that it is about, if it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file_id: Option<Uuid>,
+    /// Whose it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner_id: Option<Uuid>,
+    /// What is wrong, in words.
+    pub detail: String,
+    /// What was done about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub action: Option<Action>,
+}
+
+/// What was done about a finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// It waits in quarantine.
+    Quarantined,
+    /// It was in quarantine for long enough, and is gone now.
+    Removed,
+}
+
+impl Finding {
+    pub fn new(kind: Kind, key: impl ToString, detail: impl Into<String>) -> Self {
+        Self {
+            kind,
+            key: key.to_string(),
+            upload_id: None,
+            file_id: None,
+            owner_id: None,
+            detail: detail.into(),
+            action: None,
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<14} {}  {}", self.kind.name(), self.key, self.detail)?;
+        if let Some(id) = &self.upload_id {
+            write!(f, "; upload {id}")?;
+        }
+        if let Some(id) = self.file_id {
+            write!(f, "; file {id}")?;
+        }
+        if let Some(id) = self.owner_id {
+            write!(f, "; owner {id}")?;
+        }
+        match self.action {
+            Some(Action::Quarantined) => f.write_str("; in quarantine"),
+            Some(Action::Removed) => f.write_str("; removed"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a pass has looked at and found until now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Report {
+    /// Whether every object is read and hashed.
+    pub full: bool,
+    /// Whether what is unknown is put into quarantine.
+    pub repair: bool,
+    /// Blobs in the database.
+    pub rows: u64,
+    /// Objects in the store, but for foreign ones.
+    pub objects: u64,
+    /// Open multipart uploads and staged files.
+    pub uploads: u64,
+    /// Bytes that were read and hashed.
+    pub hashed_bytes: u64,
+    /// How many findings there are of each kind.
+    #[schema(value_type = BTreeMap<String, u64>)]
+    pub counts: BTreeMap<Kind, u64>,
+    /// The findings, the first 1,000 of them.
+    pub findings: Vec<Finding>,
+    /// What is in quarantine after this pass.
+    pub quarantined: u64,
+    /// What this pass removed, after its time in quarantine.
+    pub removed: u64,
+    /// Why nothing was put into quarantine or removed, although that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+    /// Why the pass did not come to its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl Report {
+    pub(super) fn new(options: &Options) -> Self {
+        Self {
+            full: options.full,
+            repair: options.repair == Repair::Everything,
+            rows: 0,
+            objects: 0,
+            uploads: 0,
+            hashed_bytes: 0,
+            counts: BTreeMap::new(),
+            findings: Vec::new(),
+            quarantined: 0,
+            removed: 0,
+            refused: None,
+            error: None,
+        }
+    }
+
+    /// Adds a finding; gives its place among those that are named.
+    pub(super) fn add(&mut self, finding: Finding) -> Option<usize> {
+        *self.counts.entry(finding.kind).or_default() += 1;
+        (self.findings.len() < NAMED).then(|| {
+            self.findings.push(finding);
+            self.findings.len() - 1
+        })
+    }
+
+    pub fn count(&self, kind: Kind) -> u64 {
+        self.counts.get(&kind).copied().unwrap_or(0)
+    }
+
+    /// How much is wrong. What is foreign does no harm.
+    pub fn wrong(&self) -> u64 {
+        self.counts.iter().filter(|(kind, _)| **kind != Kind::Foreign).map(|(_, count)| count).sum()
+    }
+
+    pub(super) fn to_json(&self) -> Result<String> {
+        serde_json::to_string(self).map_err(Error::internal)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    Running,
+    /// It looked at everything.
+    Done,
+    /// It broke off: what it did not find may be there still.
+    Failed,
+}
+
+impl State {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            State::Running => "running",
+            State::Done => "done",
+            State::Failed => "failed",
+        }
+    }
+}
+
+/// A pass, while it runs and after it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "019ab0c2-7b11-7d02-9c0e-5d3a7c1f2e90", "state": "done", "clean": false,
+    "started_at": "2026-11-22T15:04:05Z", "finished_at": "2026-11-22T15:04:07Z",
+    "full": false, "repair": true, "rows": 4011, "objects": 4012, "uploads": 2, "hashed_bytes": 0,
+    "counts": {"unknown_object": 1},
+    "findings": [{"kind": "unknown_object", "key": "0f8e2c47a1b34d5596e70b8a4cd1f2e3",
+        "detail": "5242880 bytes since 2026-11-20T09:30:00Z without a row", "action": "quarantined"}],
+    "quarantined": 1, "removed": 0
+}))]
+pub struct Pass {
+    pub id: Uuid,
+    pub state: State,
+    /// Whether it looked at everything and nothing is wrong.
+    pub clean: bool,
+    pub started_at: Timestamp,
+    #[schema(required)]
+    pub finished_at: Option<Timestamp>,
+    #[serde(flatten)]
+    pub report: Report,
+}
+
+impl TryFrom<FsckPassRow> for Pass {
+    type Error = Error;
+
+    fn try_from(row: FsckPassRow) -> Result<Self> {
+        let report: Report = serde_json::from_str(&row.report).map_err(Error::internal)?;
+        let states = [State::Running, State::Done, State::Failed];
+        let state = states.into_iter().find(|state| state.name() == row.state);
+        let state = state.ok_or_else(|| Error::internal("a pass in an unknown state"))?;
+        Ok(Self {
+            id: row.id,
+            state,
+            clean: state == State::Done && report.wrong() == 0,
+            started_at: from_micros(row.started_at),
+            finished_at: row.finished_at.map(from_micros),
+            report,
+        })
+    }
+}
+
+impl Pass {
+    /// Writes what was found into the log, for passes that nobody looks at.
+    pub(super) fn log(&self) {
+        for finding in self.report.findings.iter().filter(|finding| finding.kind != Kind::Foreign) {
+            tracing::error!(kind = finding.kind.name(), "fsck: {finding}");
+        }
+        if let Some(why) = &self.report.refused {
+            tracing::error!("fsck: {why}");
+        }
+        let summary = self.summary();
+        if self.clean { tracing::info!("fsck: {summary}") } else { tracing::error!("fsck: {summary}") }
+    }
+
+    /// All of it in one line.
+    pub fn summary(&self) -> String {
+        let Report { rows, objects, uploads, hashed_bytes, quarantined, removed, .. } = self.report;
+        let mut text = format!("{rows} rows, {objects} objects, {uploads} uploads");
+        if self.report.full {
+            text += &format!(", {} read", bytesize::ByteSize(hashed_bytes));
+        }
+        let found: Vec<_> = self.report.counts.iter().map(|(kind, count)| format!("{count} {}", kind.name())).collect();
+        text += &if found.is_empty() { ": all is well".to_owned() } else { format!(": {}", found.join(", ")) };
+        if quarantined + removed > 0 {
+            text += &format!("; {quarantined} in quarantine, {removed} removed");
+        }
+        text
+    }
+}
+
+impl fmt::Display for Pass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for finding in &self.report.findings {
+            writeln!(f, "{finding}")?;
+        }
+        let named = self.report.findings.len() as u64;
+        let all: u64 = self.report.counts.values().sum();
+        if all > named {
+            writeln!(f, "... and {} more", all - named)?;
+        }
+        if let Some(why) = &self.report.refused {
+            writeln!(f, "{why}")?;
+        }
+        f.write_str(&self.summary())
+    }
+}

@@ -1,0 +1,480 @@
+//! Rows are held against bytes: what does not fit is found and named, and nothing that fits is.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use object_store::ObjectStoreExt;
+use object_store::multipart::MultipartStore;
+use serde_json::{Value, json};
+use strongroom::config::{Config, StoreConfig};
+use strongroom::db::NewBlobRow;
+use strongroom::error::Error;
+use strongroom::jobs::fsck::{self, Kind, Options, Pass, Repair};
+use strongroom::store::{Intent, Key};
+use uuid::Uuid;
+
+use crate::support::client::{Ask, Client, bucket, content, path};
+use crate::support::program::{Outcome, Start};
+use crate::support::{Setup, TestApp, both};
+use crate::upload::noise;
+
+const LOOK: Options = Options { full: false, rate: u64::MAX, repair: Repair::Nothing };
+const FULL: Options = Options { full: true, ..LOOK };
+const REPAIR: Options = Options { repair: Repair::Everything, ..LOOK };
+
+async fn pass(app: &TestApp, options: Options) -> Pass {
+    fsck::begin(&app.app, options).await.expect("a pass").run(|_| {}).await.expect("a whole pass")
+}
+
+/// What `strongroom fsck` says of this app's rows and bytes.
+fn command(app: &TestApp, arguments: &[&str]) -> Outcome {
+    Start::with(&[&["fsck"], arguments].concat()).beside(app).run(app.folder.path(), "")
+}
+
+/// What was found, by kind and name.
+fn found(pass: &Pass) -> Vec<(Kind, String)> {
+    let mut found: Vec<_> = pass.report.findings.iter().map(|finding| (finding.kind, finding.key.clone())).collect();
+    found.sort();
+    let counts: u64 = pass.report.counts.values().sum();
+    assert_eq!(counts, found.len() as u64, "every finding is counted");
+    found
+}
+
+async fn upload_many(client: &Client, count: usize) -> Vec<Value> {
+    let uploads = (0..count)
+        .map(|number| async move { client.upload(&format!("{number}.txt"), format!("the bytes of {number}")).await });
+    futures_util::stream::iter(uploads).buffered(8).collect().await
+}
+
+/// The key of a file's bytes.
+async fn key(app: &TestApp, file: &Value) -> Key {
+    let id: Uuid = file["id"].as_str().unwrap().parse().unwrap();
+    let rows = app.app.db.held_blobs("", 100_000).await.unwrap();
+    rows.iter().find(|row| row.file_id == Some(id)).expect("a row").key.parse().unwrap()
+}
+
+/// Writes down that bytes are to come under this key, as an upload does.
+async fn know(app: &TestApp, owner: &str, key: &Key, lease: Duration) {
+    let row = NewBlobRow {
+        id: Uuid::now_v7(),
+        owner: owner.parse().unwrap(),
+        key: key.to_string(),
+        lease,
+        reserve: 0,
+        new_file: false,
+        now: 0,
+    };
+    app.app.db.insert_pending_blob(&row, &app.app.config.quotas).await.unwrap();
+}
+
+/// Where something lies in the bucket.
+fn in_bucket(prefix: &str, name: &str) -> object_store::path::Path {
+    object_store::path::Path::parse(format!("{prefix}/{name}")).unwrap()
+}
+
+/// Writes bytes under a name behind the server's back: beside its keys, or over one of them.
+async fn write(app: &TestApp, name: &str, bytes: &str) {
+    match &app.app.config.store {
+        StoreConfig::Disk { root } => {
+            let is_key = name.parse::<Key>().is_ok();
+            let path = if is_key { root.join("blobs").join(&name[..2]).join(name) } else { root.join(name) };
+            std::fs::write(path, bytes).unwrap();
+        }
+        StoreConfig::S3(s3) => {
+            bucket(s3).put(&in_bucket(&s3.prefix, name), bytes.to_owned().into()).await.map(drop).unwrap();
+        }
+    }
+}
+
+/// Begins to write under a key behind the server's back.
+async fn half_write(app: &TestApp, key: &Key) {
+    match &app.app.config.store {
+        StoreConfig::Disk { root } => std::fs::write(root.join("tmp").join(key.as_str()), "half").unwrap(),
+        StoreConfig::S3(s3) => {
+            bucket(s3).create_multipart(&in_bucket(&s3.prefix, key.as_str())).await.map(drop).unwrap();
+        }
+    }
+}
+
+async fn is_half_written(app: &TestApp, key: &Key) -> bool {
+    app.app.store.list_uploads(Some(key)).next().await.is_some()
+}
+
+/// Makes what was put into quarantine until now look as old as this.
+async fn age_quarantine(app: &TestApp) {
+    app.execute("UPDATE strays SET first_seen = first_seen - 90000000000").await;
+}
+
+both! {
+    async fn a_store_that_is_well_is_clean(app: TestApp) {
+        let ann = app.person("ann").await;
+        let files = upload_many(&ann, 5).await;
+        ann.upload("empty.txt", "").await;
+        ann.upload("large.bin", noise(11 * 1024 * 1024)).await;
+        let replaced = ann.put(&content(&files[0])).header("if-match", "*").body("new bytes").answer().await;
+        assert_eq!(replaced.status, 200);
+        assert_eq!(ann.delete(&path(&files[1])).answer().await.status, 204);
+        ann.sign(&files[2], "put").await;
+        let gif = b"GIF89a\x01\0\x01\0\0\0\0;".to_vec();
+        assert_eq!(ann.put("/v1/me/avatar").body(gif).answer().await.status, 201);
+
+        // Two blobs wait for the reaper, one for its bytes.
+        let outcome = command(&app, &[]);
+        assert_eq!((outcome.status, outcome.stderr.as_str()), (0, ""), "{}", outcome.stdout);
+        assert_eq!(outcome.stdout, "10 rows, 9 objects, 0 uploads: all is well\n");
+        let outcome = command(&app, &["--full", "--rate", "1GB", "--json"]);
+        assert_eq!((outcome.status, outcome.stderr.as_str()), (0, ""), "{}", outcome.stdout);
+        let told: Value = serde_json::from_str(&outcome.stdout).unwrap();
+        assert_eq!((&told["state"], &told["clean"], &told["findings"]), (&json!("done"), &json!(true), &json!([])));
+        let sizes = app.count("SELECT CAST(SUM(size) AS BIGINT) FROM blobs WHERE state = 'ready'").await;
+        assert_eq!(told["hashed_bytes"], sizes);
+        app.reap().await;
+        assert_eq!(found(&pass(&app, FULL).await), []);
+    }
+
+    async fn each_kind_of_damage_is_found_once_and_named(app: TestApp) {
+        let ann = app.person("ann").await;
+        let files = upload_many(&ann, 8).await;
+        let (missing, shorter, other) = (key(&app, &files[0]).await, key(&app, &files[1]).await, key(&app, &files[2]).await);
+        app.app.store.delete(&missing, None).await.unwrap();
+        write(&app, shorter.as_str(), "the byt").await;
+        write(&app, other.as_str(), "the bytes of 3").await;
+        let (unknown, half) = (Key::random(), Key::random());
+        write(&app, unknown.as_str(), "whose?").await;
+        half_write(&app, &half).await;
+        // An upload under a key whose bytes are there already is nobody's, either.
+        let again = key(&app, &files[3]).await;
+        half_write(&app, &again).await;
+        write(&app, "README", "theirs").await;
+        let (pending, waiting) = (Key::random(), Key::random());
+        for (key, lease) in [(&pending, 0), (&waiting, 3600)] {
+            know(&app, &ann.id, key, Duration::from_secs(lease)).await;
+            half_write(&app, key).await;
+        }
+        app.execute("UPDATE blobs SET lease_until = lease_until - 7200000000 WHERE state = 'pending' AND lease_until < (SELECT now FROM clock)").await;
+        let dangling = key(&app, &files[4]).await;
+        app.execute("UPDATE blobs SET state = 'deleting', lease_until = 9000000000000000
+            WHERE id = (SELECT blob_id FROM files WHERE name = '4.txt')").await;
+        assert_eq!(app.text("SELECT b.key FROM blobs b JOIN files f ON f.blob_id = b.id WHERE b.state = 'deleting'").await, dangling.as_str());
+
+        let name = match &app.app.config.store {
+            StoreConfig::Disk { .. } => "README".to_owned(),
+            StoreConfig::S3(s3) => format!("{}/README", s3.prefix),
+        };
+        let mut expected = vec![
+            (Kind::Missing, missing.to_string()),
+            (Kind::SizeMismatch, shorter.to_string()),
+            (Kind::DanglingFile, dangling.to_string()),
+            (Kind::Stale, pending.to_string()),
+            (Kind::UnknownObject, unknown.to_string()),
+            (Kind::UnknownUpload, half.to_string()),
+            (Kind::UnknownUpload, again.to_string()),
+            (Kind::Foreign, name),
+        ];
+        expected.sort();
+        let looked = pass(&app, LOOK).await;
+        assert_eq!(found(&looked), expected, "the bytes were not read");
+        expected.push((Kind::HashMismatch, other.to_string()));
+        expected.sort();
+        // Nothing was changed by looking.
+        assert_eq!(found(&pass(&app, FULL).await), expected);
+
+        let outcome = command(&app, &["--full", "--json"]);
+        assert_eq!(outcome.status, 1, "{}", outcome.stderr);
+        let told: Value = serde_json::from_str(&outcome.stdout).unwrap();
+        assert_eq!(told["clean"], json!(false));
+        let counts: BTreeMap<String, u64> = serde_json::from_value(told["counts"].clone()).unwrap();
+        let expected_counts = [
+            ("missing", 1), ("size_mismatch", 1), ("hash_mismatch", 1), ("dangling_file", 1), ("stale", 1),
+            ("unknown_object", 1), ("unknown_upload", 2), ("foreign", 1),
+        ];
+        assert_eq!(counts, expected_counts.map(|(kind, count)| (kind.to_owned(), count)).into());
+        let lost = told["findings"].as_array().unwrap().iter().find(|finding| finding["kind"] == "missing").unwrap();
+        assert_eq!((&lost["file_id"], &lost["owner_id"]), (&files[0]["id"], &json!(ann.id)));
+        let outcome = command(&app, &[]);
+        assert_eq!((outcome.status, outcome.stdout.lines().count()), (1, 9), "{}", outcome.stdout);
+        assert!(outcome.stderr.contains("7 things are not as they should be"), "{}", outcome.stderr);
+        for (_, name) in &expected {
+            assert!(outcome.stdout.contains(name) != (*name == other.as_str()), "{name}: {}", outcome.stdout);
+        }
+        // What is foreign alone does no harm.
+        app.execute("DELETE FROM files").await;
+        app.execute("UPDATE blobs SET state = 'deleting', lease_until = 1").await;
+        app.reap().await;
+        app.app.store.delete(&unknown, None).await.unwrap();
+        for upload in app.app.store.list_uploads(None).collect::<Vec<_>>().await {
+            let upload = upload.unwrap().ours().unwrap();
+            app.app.store.abort(&upload.key, upload.id.as_deref()).await.unwrap();
+        }
+        let outcome = command(&app, &[]);
+        assert_eq!((outcome.status, outcome.stdout.lines().count()), (0, 2), "{}", outcome.stdout);
+    }
+
+    async fn bytes_that_nobody_knows_wait_for_a_day_before_they_go(app: TestApp) {
+        let ann = app.person("ann").await;
+        let files = upload_many(&ann, 25).await;
+        let (unknown, half) = (Key::random(), Key::random());
+        write(&app, unknown.as_str(), "whose?").await;
+        half_write(&app, &half).await;
+        write(&app, "README", "theirs").await;
+        assert_eq!(pass(&app, LOOK).await.report.quarantined, 0, "looking puts nothing into quarantine");
+        let background = Options { repair: Repair::Quarantined, ..LOOK };
+        assert_eq!(pass(&app, background).await.report.quarantined, 0, "nor does the pass that makes itself");
+
+        for _ in 0..2 {
+            let outcome = command(&app, &["--repair"]);
+            assert_eq!(outcome.status, 1, "{}", outcome.stderr);
+            assert!(outcome.stdout.contains("2 in quarantine, 0 removed"), "{}", outcome.stdout);
+            assert_eq!(app.app.store.size(&unknown).await.unwrap(), Some(6));
+            assert!(is_half_written(&app, &half).await);
+        }
+        age_quarantine(&app).await;
+        let looked = pass(&app, LOOK).await.report;
+        assert_eq!((looked.quarantined, looked.removed), (2, 0), "looking removes nothing");
+        // What somebody put into quarantine is removed by the pass that makes itself.
+        let newcomer = Key::random();
+        half_write(&app, &newcomer).await;
+        let removed = pass(&app, background).await.report;
+        assert_eq!((removed.quarantined, removed.removed), (0, 2));
+        assert_eq!(removed.findings.iter().filter(|finding| finding.action == Some(fsck::Action::Removed)).count(), 2);
+        assert_eq!(app.app.store.size(&unknown).await.unwrap(), None);
+        assert!(!is_half_written(&app, &half).await);
+        assert!(is_half_written(&app, &newcomer).await, "it was not in quarantine");
+        app.app.store.abort(&newcomer, app.app.store.list_uploads(Some(&newcomer)).next().await.unwrap().unwrap().ours().unwrap().id.as_deref()).await.unwrap();
+
+        let left = pass(&app, LOOK).await;
+        assert!(left.clean && left.report.count(Kind::Foreign) == 1, "{left}");
+        for file in &files {
+            assert_eq!(ann.download(file).await.len() as u64, file["size"].as_u64().unwrap());
+        }
+    }
+
+    async fn what_is_known_again_leaves_the_quarantine(app: TestApp) {
+        let ann = app.person("ann").await;
+        upload_many(&ann, 25).await;
+        let stray = Key::random();
+        write(&app, stray.as_str(), "from the future").await;
+        assert_eq!(pass(&app, REPAIR).await.report.quarantined, 1);
+        age_quarantine(&app).await;
+        // The database of today is back.
+        know(&app, &ann.id, &stray, Duration::from_secs(60)).await;
+        let known = pass(&app, LOOK).await;
+        assert!(known.clean && known.report.quarantined == 0, "{known}");
+        // Unknown once more, its time begins anew.
+        app.execute("DELETE FROM blobs WHERE state = 'pending'").await;
+        let unknown = pass(&app, REPAIR).await.report;
+        assert_eq!((unknown.quarantined, unknown.removed), (1, 0));
+        assert_eq!(app.app.store.size(&stray).await.unwrap(), Some(15));
+    }
+
+    async fn where_much_is_unknown_nothing_is_touched(app: TestApp) {
+        let ann = app.person("ann").await;
+        upload_many(&ann, 19).await;
+        let (first, second) = (Key::random(), Key::random());
+        write(&app, first.as_str(), "whose?").await;
+        assert_eq!(pass(&app, REPAIR).await.report.quarantined, 1, "one of twenty is not too much");
+        age_quarantine(&app).await;
+        write(&app, second.as_str(), "whose?").await;
+        let half = Key::random();
+        half_write(&app, &half).await;
+        let outcome = command(&app, &["--repair"]);
+        assert_eq!(outcome.status, 1, "{}", outcome.stderr);
+        assert!(outcome.stdout.contains("2 of 21 objects are unknown, more than 5 in 100"), "{}", outcome.stdout);
+        assert_eq!(app.count("SELECT COUNT(*) FROM strays").await, 1);
+        for key in [&first, &second] {
+            assert_eq!(app.app.store.size(key).await.unwrap(), Some(6));
+        }
+        assert!(is_half_written(&app, &half).await);
+    }
+
+    async fn a_busy_server_gives_no_false_alarm(app: TestApp) {
+        let ann = app.person("ann").await;
+        upload_many(&ann, 20).await;
+        let busy = Arc::new(AtomicUsize::new(5));
+        let work = (0..5).map(|worker| {
+            let (ann, busy) = (ann.clone(), busy.clone());
+            tokio::spawn(async move {
+                for turn in 0..12 {
+                    live(&ann, worker, turn).await;
+                }
+                busy.fetch_sub(1, Ordering::Relaxed);
+            })
+        });
+        let work = futures_util::future::join_all(work.collect::<Vec<_>>());
+        let reaping = async {
+            while busy.load(Ordering::Relaxed) > 0 {
+                app.reap().await;
+            }
+        };
+        let looking = async {
+            let mut passes = 0;
+            while busy.load(Ordering::Relaxed) > 0 {
+                let pass = pass(&app, if passes % 4 == 0 { FULL } else { LOOK }).await;
+                assert!(pass.clean && pass.report.counts.is_empty(), "{pass}");
+                passes += 1;
+            }
+            passes
+        };
+        let (done, (), passes) = tokio::join!(work, reaping, looking);
+        done.into_iter().for_each(|worker| worker.expect("a worker"));
+        assert!(passes > 3, "{passes} passes");
+        app.reap().await;
+        assert_eq!(found(&pass(&app, FULL).await), []);
+    }
+
+    async fn admins_begin_passes_and_see_how_they_went(app: TestApp) {
+        let (ann, bob) = (app.person("ann").await, app.person("bob").await);
+        let begin = |wish: Value| ann.post("/v1/admin/fsck").json(&wish).answer();
+        begin(json!({})).await.problem(403, "admin_required");
+        app.execute("UPDATE users SET is_admin = TRUE WHERE email_key = 'ann@example.org'").await;
+        ann.get("/v1/admin/fsck").answer().await.problem(404, "not_found");
+        bob.get("/v1/admin/fsck").answer().await.problem(403, "admin_required");
+        begin(json!({"ful": true})).await.problem(422, "invalid");
+
+        upload_many(&ann, 3).await;
+        let unknown = Key::random();
+        write(&app, unknown.as_str(), "whose?").await;
+        let begun = begin(json!({"full": true})).await;
+        assert_eq!((begun.status, &begun.json()["full"]), (202, &json!(true)), "{}", begun.text());
+        let ended = last_of(&ann).await;
+        assert_eq!((&ended["id"], &ended["state"]), (&begun.json()["id"], &json!("done")));
+        assert_eq!((&ended["rows"], &ended["counts"]), (&json!(3), &json!({"unknown_object": 1})), "{ended}");
+        assert_eq!((&ended["findings"][0]["key"], &ended["clean"]), (&json!(unknown.as_str()), &json!(false)));
+
+        // One at a time, on whichever server.
+        let begun = fsck::begin(&app.app, LOOK).await.unwrap();
+        begin(json!({})).await.problem(409, "fsck_running");
+        let outcome = command(&app, &[]);
+        assert_eq!((outcome.status, outcome.stderr.as_str()), (1, "strongroom: a pass of fsck is running\n"));
+        assert_eq!(ann.get("/v1/admin/fsck").answer().await.json()["state"], "running");
+        // Its server goes away.
+        drop(begun);
+        app.execute("UPDATE duties SET lease_until = 1").await;
+        let told = ann.get("/v1/admin/fsck").answer().await.json();
+        assert_eq!((&told["state"], &told["clean"]), (&json!("failed"), &json!(false)));
+        assert_eq!(begin(json!({})).await.status, 202);
+        assert_eq!(last_of(&ann).await["state"], "done");
+    }
+}
+
+/// Waits until the last pass is over.
+async fn last_of(admin: &Client) -> Value {
+    loop {
+        let answer = admin.get("/v1/admin/fsck").answer().await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        if answer.json()["state"] != "running" {
+            return answer.json();
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// What people do all day.
+async fn live(client: &Client, worker: usize, turn: usize) {
+    let size = if (worker + turn) % 6 == 0 { 6 * 1024 * 1024 } else { 1000 * turn };
+    let file = client.upload(&format!("{worker}.bin"), noise(size)).await;
+    let replaced = client.put(&content(&file)).header("if-match", "*").body(noise(500)).answer().await;
+    assert_eq!(replaced.status, 200, "{}", replaced.text());
+    if turn % 3 > 0 {
+        assert_eq!(client.delete(&path(&file)).answer().await.status, 204);
+    }
+    if turn % 4 == 0 {
+        // The body breaks off.
+        let pieces = [Ok(noise(5_500_000)), Err(std::io::Error::other("gone"))];
+        let body = reqwest::Body::wrap_stream(futures_util::stream::iter(pieces));
+        assert!(client.post("/v1/files?name=broken.bin").body(body).send().await.is_err());
+    }
+}
+
+/// Takes bytes in without writing anything down.
+struct Careless;
+
+#[async_trait::async_trait]
+impl Intent for Careless {
+    async fn multipart_opened(&self, _: &str) -> strongroom::error::Result<()> {
+        Ok(())
+    }
+
+    fn owner(&self) -> Uuid {
+        Uuid::nil()
+    }
+}
+
+#[tokio::test]
+async fn many_pages_are_walked_without_losing_the_place() {
+    const ROWS: usize = 3000;
+    let app = TestApp::start(Setup::SqliteAndDisk).await;
+    app.person("ann").await;
+    app.execute(
+        "INSERT INTO blobs (id, owner_id, key, state, lease_until, size, sha256, content_type, created_at, ready_at)
+        WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 3000)
+        SELECT randomblob(16), (SELECT id FROM users), lower(hex(randomblob(16))), 'ready', 0, 5, x'00', 'text/plain', 0, 0
+        FROM numbers",
+    )
+    .await;
+    let rows = app.app.db.held_blobs("", ROWS as i64 + 1).await.unwrap();
+    let keys: Vec<_> = rows.into_iter().map(|row| row.key).collect();
+    assert!(keys.len() == ROWS && keys.is_sorted());
+    let (mut missing, mut unknown) = (vec![0, 1, 998, 999, 1000, 1001, 1999, 2000, 2998, 2999], Vec::new());
+    for (number, key) in keys.iter().enumerate() {
+        if !missing.contains(&number) {
+            write(&app, key, "12345").await;
+        }
+    }
+    for _ in 0..20 {
+        let key = Key::random();
+        app.app.store.put(&key, None, Box::pin(futures_util::stream::empty()), &Careless).await.unwrap();
+        unknown.push((Kind::UnknownObject, key.to_string()));
+    }
+    let mut expected: Vec<_> = missing.drain(..).map(|number| (Kind::Missing, keys[number].clone())).collect();
+    expected.append(&mut unknown);
+    expected.sort();
+    let pass = pass(&app, LOOK).await;
+    assert_eq!(found(&pass), expected);
+    assert_eq!((pass.report.rows, pass.report.objects), (3000, 3010));
+}
+
+#[tokio::test]
+async fn a_store_that_goes_away_is_not_taken_for_an_empty_one() {
+    let app = TestApp::start(Setup::SqliteAndDisk).await;
+    let ann = app.person("ann").await;
+    upload_many(&ann, 3).await;
+    app.execute("UPDATE users SET is_admin = TRUE").await;
+    let StoreConfig::Disk { root } = &app.app.config.store else { unreachable!("it is on disk") };
+    std::fs::rename(root, app.folder.path().join("elsewhere")).unwrap();
+    for options in [LOOK, FULL, REPAIR] {
+        let outcome = fsck::begin(&app.app, options).await.unwrap().run(|_| {}).await;
+        assert!(matches!(outcome, Err(Error::Unavailable { what: "store", .. })), "{outcome:?}");
+        let told = last_of(&ann).await;
+        assert_eq!((&told["state"], &told["clean"], &told["counts"]), (&json!("failed"), &json!(false), &json!({})));
+        assert_eq!(told["error"], "the store is not available");
+    }
+}
+
+#[tokio::test]
+async fn it_looks_by_itself_and_logs_what_it_finds() {
+    let app = TestApp::start(Setup::SqliteAndDisk).await;
+    app.person("ann").await;
+    let unknown = Key::random();
+    write(&app, unknown.as_str(), "whose?").await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut program = Start::default().variable("STRONGROOM_FSCK_INTERVAL", "1s").beside(&app).serve(folder.path());
+    program.wait_for(|program| {
+        let log = program.stderr();
+        log.lines()
+            .any(|line| line.contains("ERROR") && line.contains("unknown_object") && line.contains(unknown.as_str()))
+    });
+    program.stop();
+    assert_eq!(app.app.store.size(&unknown).await.unwrap(), Some(6));
+}
+
+#[test]
+fn a_rate_without_a_full_pass_means_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let outcome = Start::with(&["fsck", "--rate", "5MB"]).run(folder.path(), "");
+    assert_eq!((outcome.status, outcome.stderr.lines().count()), (2, 1), "{}", outcome.stderr);
+    assert_eq!(Config::default().fsck.rate, 50_000_000);
+}
