@@ -175,7 +175,7 @@ fn fsck(settings: &Settings) -> Result<Fsck, ConfigError> {
         interval: settings.fsck_interval().time(Duration::ZERO..=30 * DAY)?,
         rate: settings.fsck_rate().size(KIB..=TIB)?,
         // Less than an hour is no time to notice anything.
-        quarantine: settings.fsck_quarantine().time(HOUR..=365 * DAY)?,
+        quarantine: settings.fsck_quarantine().time(HOUR..=30 * DAY)?,
     })
 }
 

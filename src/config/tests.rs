@@ -101,6 +101,7 @@ fn values_have_more_than_one_spelling() {
     let with_commas = resolved(&[("STRONGROOM_TRUSTED_PROXIES", "10.1.2.3/8, ::1")]);
     assert_eq!(listed.trusted_proxies, with_commas.trusted_proxies);
     assert_eq!(listed.trusted_proxies, ["10.0.0.0/8".parse().unwrap(), "::1/128".parse::<IpNet>().unwrap()]);
+    assert!(resolved(&[("STRONGROOM_FSCK_INTERVAL", "0")]).fsck.interval.is_zero());
     // Settings of another store do no harm.
     resolved(&[("AWS_ACCESS_KEY_ID", "id"), ("STRONGROOM_S3_KMS_KEY_ID", "key")]);
 }
@@ -139,6 +140,8 @@ const REFUSALS: &[(&[(&str, &str)], &str)] = &[
     (&[("STRONGROOM_SIGNED_URL_MAX", "8d")], "STRONGROOM_SIGNED_URL_MAX: \"8d\" is not a length of time such as 15min, from 1s to 7days"),
     (&[("STRONGROOM_SIGNED_URL_MAX", "5m")], "STRONGROOM_SIGNED_URL_DEFAULT: \"15min\" is not a length of time such as 15min, from 1s to 5m"),
     (&[("STRONGROOM_REAP_INTERVAL", "0s")], "STRONGROOM_REAP_INTERVAL: \"0s\" is not a length of time such as 15min, from 1s to 1day"),
+    (&[("STRONGROOM_FSCK_INTERVAL", "31d")], "STRONGROOM_FSCK_INTERVAL: \"31d\" is not a length of time such as 15min, from 0s to 30days"),
+    (&[("STRONGROOM_FSCK_QUARANTINE", "0")], "STRONGROOM_FSCK_QUARANTINE: \"0\" is not a length of time such as 15min, from 1h to 30days"),
     (&[("STRONGROOM_DOWNLOAD_VIA", "mail")], "STRONGROOM_DOWNLOAD_VIA: \"mail\" is not proxy or redirect"),
     (&[("STRONGROOM_LOG", "verbose")], "STRONGROOM_LOG: \"verbose\" is not a level such as info, or directives such as info,sqlx=debug"),
     (&[("STRONGROOM_LOG_FORMAT", "a\nb")], "STRONGROOM_LOG_FORMAT: \"a\\nb\" is not text or json"),

@@ -1,6 +1,6 @@
 //! Rows are held against bytes: what does not fit is found and named, and nothing that fits is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use strongroom::config::{Config, StoreConfig};
 use strongroom::db::NewBlobRow;
 use strongroom::error::Error;
 use strongroom::jobs::fsck::{self, Kind, Options, Pass, Repair};
-use strongroom::store::{Intent, Key};
+use strongroom::store::Key;
 use uuid::Uuid;
 
 use crate::support::client::{Ask, Client, bucket, content, path};
@@ -103,6 +103,14 @@ async fn is_half_written(app: &TestApp, key: &Key) -> bool {
     app.app.store.list_uploads(Some(key)).next().await.is_some()
 }
 
+async fn abort_all(app: &TestApp) {
+    let mut uploads = app.app.store.list_uploads(None);
+    while let Some(upload) = uploads.next().await {
+        let upload = upload.unwrap().ours().expect("no stranger");
+        app.app.store.abort(&upload.key, upload.id.as_deref()).await.unwrap();
+    }
+}
+
 /// Makes what was put into quarantine until now look as old as this.
 async fn age_quarantine(app: &TestApp) {
     app.execute("UPDATE strays SET first_seen = first_seen - 90000000000").await;
@@ -114,6 +122,8 @@ both! {
         let files = upload_many(&ann, 5).await;
         ann.upload("empty.txt", "").await;
         ann.upload("large.bin", noise(11 * 1024 * 1024)).await;
+        // They were there for years.
+        app.execute("UPDATE blobs SET lease_until = 1").await;
         let replaced = ann.put(&content(&files[0])).header("if-match", "*").body("new bytes").answer().await;
         assert_eq!(replaced.status, 200);
         assert_eq!(ann.delete(&path(&files[1])).answer().await.status, 204);
@@ -205,10 +215,7 @@ both! {
         app.execute("UPDATE blobs SET state = 'deleting', lease_until = 1").await;
         app.reap().await;
         app.app.store.delete(&unknown, None).await.unwrap();
-        for upload in app.app.store.list_uploads(None).collect::<Vec<_>>().await {
-            let upload = upload.unwrap().ours().unwrap();
-            app.app.store.abort(&upload.key, upload.id.as_deref()).await.unwrap();
-        }
+        abort_all(&app).await;
         let outcome = command(&app, &[]);
         assert_eq!((outcome.status, outcome.stdout.lines().count()), (0, 2), "{}", outcome.stdout);
     }
@@ -243,7 +250,7 @@ both! {
         assert_eq!(app.app.store.size(&unknown).await.unwrap(), None);
         assert!(!is_half_written(&app, &half).await);
         assert!(is_half_written(&app, &newcomer).await, "it was not in quarantine");
-        app.app.store.abort(&newcomer, app.app.store.list_uploads(Some(&newcomer)).next().await.unwrap().unwrap().ours().unwrap().id.as_deref()).await.unwrap();
+        abort_all(&app).await;
 
         let left = pass(&app, LOOK).await;
         assert!(left.clean && left.report.count(Kind::Foreign) == 1, "{left}");
@@ -389,20 +396,6 @@ async fn live(client: &Client, worker: usize, turn: usize) {
     }
 }
 
-/// Takes bytes in without writing anything down.
-struct Careless;
-
-#[async_trait::async_trait]
-impl Intent for Careless {
-    async fn multipart_opened(&self, _: &str) -> strongroom::error::Result<()> {
-        Ok(())
-    }
-
-    fn owner(&self) -> Uuid {
-        Uuid::nil()
-    }
-}
-
 #[tokio::test]
 async fn many_pages_are_walked_without_losing_the_place() {
     const ROWS: usize = 3000;
@@ -418,23 +411,25 @@ async fn many_pages_are_walked_without_losing_the_place() {
     let rows = app.app.db.held_blobs("", ROWS as i64 + 1).await.unwrap();
     let keys: Vec<_> = rows.into_iter().map(|row| row.key).collect();
     assert!(keys.len() == ROWS && keys.is_sorted());
-    let (mut missing, mut unknown) = (vec![0, 1, 998, 999, 1000, 1001, 1999, 2000, 2998, 2999], Vec::new());
-    for (number, key) in keys.iter().enumerate() {
-        if !missing.contains(&number) {
-            write(&app, key, "12345").await;
-        }
+    let missing = [0, 1, 998, 999, 1000, 1001, 1999, 2000, 2998, 2999];
+    let present = keys.iter().enumerate().filter(|(number, _)| !missing.contains(number));
+    for (_, key) in present {
+        write(&app, key, "12345").await;
     }
-    for _ in 0..20 {
-        let key = Key::random();
-        app.app.store.put(&key, None, Box::pin(futures_util::stream::empty()), &Careless).await.unwrap();
-        unknown.push((Kind::UnknownObject, key.to_string()));
+    let unknown: BTreeSet<_> = (0..250).map(|_| Key::random().to_string()).collect();
+    for key in &unknown {
+        write(&app, key, "whose?").await;
     }
-    let mut expected: Vec<_> = missing.drain(..).map(|number| (Kind::Missing, keys[number].clone())).collect();
-    expected.append(&mut unknown);
-    expected.sort();
-    let pass = pass(&app, LOOK).await;
-    assert_eq!(found(&pass), expected);
-    assert_eq!((pass.report.rows, pass.report.objects), (3000, 3010));
+    let report = pass(&app, LOOK).await.report;
+    assert_eq!((report.rows, report.objects), (3000, 3240));
+    assert_eq!(report.counts, [(Kind::Missing, 10), (Kind::UnknownObject, 250)].into());
+    // Many of one kind do not hide the few of another.
+    let named = |kind| -> BTreeSet<_> {
+        report.findings.iter().filter(|finding| finding.kind == kind).map(|finding| finding.key.clone()).collect()
+    };
+    assert_eq!(named(Kind::Missing), missing.map(|number| keys[number].clone()).into());
+    let strays = named(Kind::UnknownObject);
+    assert!(strays.len() == 200 && strays.is_subset(&unknown));
 }
 
 #[tokio::test]

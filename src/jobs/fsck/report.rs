@@ -13,8 +13,9 @@ use crate::clock::from_micros;
 use crate::db::FsckPassRow;
 use crate::error::{Error, Result};
 
-/// Findings that a report names; all of them are counted.
-const NAMED: usize = 1000;
+/// Findings of one kind that a report names, so that many of one do not hide the few of another.
+/// All of them are counted.
+const NAMED: u64 = 200;
 
 /// What can be wrong. The names are stable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
@@ -141,7 +142,7 @@ pub struct Report {
     /// How many findings there are of each kind.
     #[schema(value_type = BTreeMap<String, u64>)]
     pub counts: BTreeMap<Kind, u64>,
-    /// The findings, the first 1,000 of them.
+    /// The findings, the first 200 of each kind.
     pub findings: Vec<Finding>,
     /// What is in quarantine after this pass.
     pub quarantined: u64,
@@ -175,8 +176,9 @@ impl Report {
 
     /// Adds a finding; gives its place among those that are named.
     pub(super) fn add(&mut self, finding: Finding) -> Option<usize> {
-        *self.counts.entry(finding.kind).or_default() += 1;
-        (self.findings.len() < NAMED).then(|| {
+        let count = self.counts.entry(finding.kind).or_default();
+        *count += 1;
+        (*count <= NAMED).then(|| {
             self.findings.push(finding);
             self.findings.len() - 1
         })

@@ -3,7 +3,7 @@
 //! Asked for by hand, as the library knows no list of uploads and breaks off at names that are no
 //! paths of its own, such as `a//b`; it only signs.
 
-use futures_util::{Stream, StreamExt, TryStreamExt, future, stream};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use object_store::Error as StoreError;
 use object_store::aws::{AwsAuthorizer, AwsCredentialProvider};
@@ -56,21 +56,25 @@ impl Lister {
     }
 
     pub fn uploads(&self, key: Option<Key>) -> ListStream<OpenUpload> {
-        let prefix = format!("{}{}", self.prefix, key.as_ref().map_or("", Key::as_str));
-        let (lister, query) = (self.clone(), vec![("uploads", String::new()), ("prefix", prefix)]);
+        // MinIO takes a prefix for a whole key. So all are asked for, and those of others left out;
+        // a key may be the beginning of a longer name.
+        let wanted = match &key {
+            Some(key) => format!("{}{key}", self.prefix),
+            None => self.prefix.clone(),
+        };
+        let mut query = vec![("uploads", String::new())];
+        query.extend(key.is_some().then(|| ("prefix", wanted.clone())));
+        let is_wanted = move |name: &str| if key.is_some() { name == wanted } else { name.starts_with(&wanted) };
+        let lister = self.clone();
         let found = move |entry: UploadEntry| {
             let UploadEntry { key, upload_id, initiated } = entry;
-            lister.ours(key, |key| OpenUpload { key, id: Some(upload_id), begun_at: initiated })
-        };
-        // A name may begin with the key and go on; that is another's.
-        let wanted = move |found: &Listed<OpenUpload>| match (&key, found) {
-            (Some(key), Listed::Ours(upload)) => upload.key == *key,
-            (Some(_), Listed::Foreign(_)) => false,
-            (None, _) => true,
+            let found = |key| OpenUpload { key, id: Some(upload_id), begun_at: initiated };
+            is_wanted(&key).then(|| Ok(lister.ours(key, found)))
         };
         let pages = self.clone().pages(query);
-        let all = pages.map_ok(move |page| stream::iter(page.uploads).map(found.clone()).map(Ok)).try_flatten();
-        Box::pin(all.try_filter(move |found| future::ready(wanted(found))))
+        Box::pin(
+            pages.map_ok(move |page| stream::iter(page.uploads.into_iter().filter_map(found.clone()))).try_flatten(),
+        )
     }
 
     fn ours<T>(&self, name: String, found: impl FnOnce(Key) -> T) -> Listed<T> {
