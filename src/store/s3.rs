@@ -11,6 +11,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::TryStreamExt;
 use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
@@ -93,12 +94,13 @@ impl S3Store {
     /// Sends the body in parts of `part_size` bytes, of which the first is at hand.
     async fn put_parts(
         &self,
-        path: Path,
+        key: &Key,
         first: (Block, Reserved),
         body: Blocks,
         part_size: u64,
         intent: &dyn Intent,
     ) -> Result<u64> {
+        let path = self.path(key);
         if self.clients.size(&path).await?.is_some() {
             return Err(Error::PreconditionFailed);
         }
@@ -106,11 +108,26 @@ impl S3Store {
         // arrives, and the upload, dropped unseen, aborts itself.
         let opening = tokio::spawn(Upload::open(self.clients.clone(), path, self.part_concurrency));
         let mut upload = opening.await.map_err(Error::internal)??;
+        if upload.may_have_twin() {
+            self.end_twins(key, upload.id()).await;
+        }
         let outcome = self.fill(&mut upload, first, body, part_size, intent).await;
         if outcome.is_err() {
             upload.give_up().await;
         }
         outcome
+    }
+
+    /// Ends the uploads of this key but for one. Those of bytes that come to nothing are the
+    /// reaper's; those beside bytes that become ready nobody would miss.
+    async fn end_twins(&self, key: &Key, kept: &str) {
+        let ended = self.list_uploads(Some(key)).try_for_each(async |found| match found.ours() {
+            Some(upload) if upload.id.as_deref() != Some(kept) => self.abort(key, upload.id.as_deref()).await,
+            _ => Ok(()),
+        });
+        if let Err(error) = ended.await {
+            tracing::warn!(%error, %key, "a second upload may stay open until fsck finds it");
+        }
     }
 
     async fn fill(
@@ -154,7 +171,7 @@ impl Store for S3Store {
         if whole {
             self.put_whole(&self.path(key), first).await
         } else {
-            self.put_parts(self.path(key), (first, memory), body, part_size, intent).await
+            self.put_parts(key, (first, memory), body, part_size, intent).await
         }
     }
 

@@ -19,6 +19,7 @@ pub(super) struct Upload {
     concurrency: usize,
     sending: JoinSet<object_store::Result<(usize, PartId)>>,
     sent: Vec<Option<PartId>>,
+    may_have_twin: bool,
     over: bool,
 }
 
@@ -34,13 +35,30 @@ impl Upload {
     /// `Unavailable`.
     pub async fn open(clients: Clients, path: Path, concurrency: usize) -> Result<Self> {
         faults::point("M1");
-        let id = attempts(|| clients.writer.create_multipart(&path)).await.map_err(unavailable)?;
+        let mut tries = 0;
+        let opening = attempts(|| {
+            tries += 1;
+            clients.writer.create_multipart(&path)
+        });
+        let id = opening.await.map_err(unavailable)?;
         let target = Target { clients, path, id };
-        Ok(Self { target, concurrency, sending: JoinSet::new(), sent: Vec::new(), over: false })
+        Ok(Self {
+            target,
+            concurrency,
+            sending: JoinSet::new(),
+            sent: Vec::new(),
+            may_have_twin: tries > 1,
+            over: false,
+        })
     }
 
     pub fn id(&self) -> &str {
         &self.target.id
+    }
+
+    /// Whether an earlier try may have opened another upload, of which the answer was lost.
+    pub fn may_have_twin(&self) -> bool {
+        self.may_have_twin
     }
 
     /// Whether S3 would take no further part.
