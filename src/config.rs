@@ -136,6 +136,8 @@ pub struct TlsConfig {
 pub struct Limits {
     /// Bytes in one file.
     pub file_size: u64,
+    /// What files may be.
+    pub allowed_types: AllowedTypes,
     /// Bytes in one avatar.
     pub avatar_size: u64,
     /// Bytes in one JSON body.
@@ -156,6 +158,26 @@ pub struct Limits {
     pub signed_url_default: Duration,
     /// Longest life of a signed URL.
     pub signed_url_max: Duration,
+}
+
+/// Types of content such as `image/*` or `application/pdf`, in lower case; none means any.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct AllowedTypes(pub Vec<String>);
+
+impl AllowedTypes {
+    pub fn is_any(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether a content of this type is one of them. Parameters, as of `text/plain; charset=utf-8`, do not matter.
+    pub fn admit(&self, content_type: &str) -> bool {
+        let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let matches = |allowed: &String| match allowed.strip_suffix('*') {
+            Some(family) => essence.starts_with(family),
+            None => essence == *allowed,
+        };
+        self.is_any() || self.0.iter().any(matches)
+    }
 }
 
 /// What one account may use; its own row may say otherwise of bytes and files.

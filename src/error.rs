@@ -100,6 +100,12 @@ pub enum Error {
     /// The account has as many uploads under way as one may have.
     #[error("{limit} uploads are under way already; finish one first, or wait until it is over")]
     TooManyUploads { limit: u32 },
+    /// The key came with another request before.
+    #[error("this idempotency key belongs to another request")]
+    IdempotencyMismatch,
+    /// The request that has the key is still under way.
+    #[error("the request with this idempotency key is still under way")]
+    IdempotencyInProgress,
     /// Anything else: logged once, hidden from the caller.
     #[error("something went wrong on our side")]
     Internal(#[source] Cause),

@@ -29,6 +29,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("path_taken", 409, "Path in use"),
     ("fsck_running", 409, "A pass of fsck is running"),
     ("upload_incomplete", 409, "The upload has no bytes yet"),
+    ("idempotency_in_progress", 409, "The first request is under way"),
     ("upload_gone", 410, "The upload is over"),
     ("precondition_failed", 412, "Precondition failed"),
     ("too_large", 413, "Too large"),
@@ -38,6 +39,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("digest_mismatch", 422, "Digest mismatch"),
     ("file_missing", 422, "No file in the form"),
     ("too_many_files", 422, "More than one file in the form"),
+    ("idempotency_mismatch", 422, "The key belongs to another request"),
     ("precondition_required", 428, "If-Match required"),
     ("too_many_attempts", 429, "Too many attempts"),
     ("too_many_uploads", 429, "Too many uploads at once"),
@@ -85,6 +87,8 @@ fn code(error: &Error) -> &'static str {
         Error::StorageFull => "storage_full",
         Error::QuotaExceeded { .. } => "quota_exceeded",
         Error::TooManyUploads { .. } => "too_many_uploads",
+        Error::IdempotencyMismatch => "idempotency_mismatch",
+        Error::IdempotencyInProgress => "idempotency_in_progress",
     }
 }
 
@@ -209,7 +213,9 @@ fn header_of(error: &Error) -> Option<(HeaderName, HeaderValue)> {
             (header::CONTENT_RANGE, HeaderValue::from_str(&format!("bytes */{size}")).ok()?)
         }
         Error::Throttled { retry_after } => (header::RETRY_AFTER, seconds(*retry_after)),
-        Error::Unavailable { .. } | Error::TooManyUploads { .. } => (header::RETRY_AFTER, seconds(RETRY_WHEN_AWAY)),
+        Error::Unavailable { .. } | Error::TooManyUploads { .. } | Error::IdempotencyInProgress => {
+            (header::RETRY_AFTER, seconds(RETRY_WHEN_AWAY))
+        }
         // The rest of the body is not read, so the connection cannot be used again.
         Error::TooLarge { .. } | Error::QuotaExceeded { .. } | Error::BodyStalled | Error::BodyBroken(_) => {
             (header::CONNECTION, HeaderValue::from_static("close"))

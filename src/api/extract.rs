@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::body;
 use crate::app::App;
 use crate::error::{Error, Result};
+use crate::files::IdempotencyKey;
 
 /// A JSON body.
 pub struct Json<T>(pub T);
@@ -108,6 +109,22 @@ impl FromRequestParts<Arc<App>> for Name {
     async fn from_request_parts(parts: &mut Parts, state: &Arc<App>) -> Result<Self> {
         let params = RawPathParams::from_request_parts(parts, state).await.map_err(|_| Error::NotFound)?;
         params.iter().next().map(|(_, value)| Self(value.to_owned())).ok_or(Error::NotFound)
+    }
+}
+
+/// The name that the client gave to the request in `Idempotency-Key`, if it did.
+pub struct Idempotency(pub Option<IdempotencyKey>);
+
+impl FromRequestParts<Arc<App>> for Idempotency {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self> {
+        let mut values = parts.headers.get_all("idempotency-key").into_iter();
+        match (values.next(), values.next()) {
+            (None, _) => Ok(Self(None)),
+            (Some(value), None) => IdempotencyKey::new(value.to_str().unwrap_or_default()).map(|key| Self(Some(key))),
+            _ => Err(Error::invalid("/idempotency-key", "invalid", "one key")),
+        }
     }
 }
 

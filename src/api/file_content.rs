@@ -108,7 +108,7 @@ async fn head(
     request_body(content((Binary = "application/octet-stream"), (UploadForm = "multipart/form-data"))),
     responses((status = 200, body = FileView, headers(("ETag" = String)))),
     security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["not_found", "precondition_failed", "too_large", "invalid", "precondition_required", "too_many_uploads", "quota_exceeded"]))))]
+    extensions(("x-problem-codes" = json!(["not_found", "precondition_failed", "too_large", "invalid", "precondition_required", "too_many_uploads", "quota_exceeded", "unsupported_media_type"]))))]
 async fn replace(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,

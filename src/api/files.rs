@@ -18,7 +18,7 @@ use super::auth::SignedIn;
 use super::body::Binary;
 use super::conditions::if_match;
 use super::digest;
-use super::extract::{Id, Json, Query, present};
+use super::extract::{Id, Idempotency, Json, Query, present};
 use super::incoming::{self, UploadForm};
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -198,16 +198,23 @@ struct UploadParams {
 /// The body is the file itself (with `?name=`), or a form with one part named `file`. A name that is taken gets
 /// a number, `report (1).pdf`; with `If-None-Match: *` it is refused instead. A SHA-256 in `Repr-Digest` or
 /// `Content-Digest` (in a form: among the part's headers) is checked before anything is kept.
-#[utoipa::path(post, path = "/v1/files", tag = "files", operation_id = "uploadFile", params(UploadParams),
+///
+/// With an `Idempotency-Key` the upload may be sent again until it is answered: within a day, the same place, name,
+/// content type, `If-None-Match` and bytes give the same answer and no second file. Bytes are the same if their announced
+/// digest is, which needs no reading; without one they are read and compared. A key whose upload failed is free again; one
+/// whose server died is free when the lease of the upload is over.
+#[utoipa::path(post, path = "/v1/files", tag = "files", operation_id = "uploadFile",
+    params(UploadParams, ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible characters of ASCII")),
     request_body(content((UploadForm = "multipart/form-data"), (Binary = "application/octet-stream"))),
     responses((status = 201, body = FileView, headers(
         ("Location" = String, description = "The URL of the file"), ("ETag" = String), ("Repr-Digest" = String)))),
     security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["precondition_failed", "too_large", "invalid", "too_many_uploads", "quota_exceeded"]))))]
+    extensions(("x-problem-codes" = json!(["precondition_failed", "too_large", "invalid", "unsupported_media_type", "idempotency_in_progress", "idempotency_mismatch", "too_many_uploads", "quota_exceeded"]))))]
 async fn upload(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
     Query(params): Query<UploadParams>,
+    Idempotency(idempotency_key): Idempotency,
     request: Request,
 ) -> Result<Response> {
     let on_conflict = match request.headers().get(header::IF_NONE_MATCH).map(HeaderValue::as_bytes) {
@@ -218,7 +225,8 @@ async fn upload(
     let incoming = incoming::open(&app, request).await?;
     let name = params.name.or(incoming.name).ok_or_else(|| Error::invalid("/name", "missing", "say ?name="))?;
     let path = params.path.or(incoming.path).unwrap_or_default();
-    let new = NewFile { path: FolderPath::new(&path, "/path")?, name: FileName::new(&name, "/name")?, on_conflict };
+    let (path, name) = (FolderPath::new(&path, "/path")?, FileName::new(&name, "/name")?);
+    let new = NewFile { path, name, on_conflict, idempotency_key };
     let file = files::upload(&caller.user, &app, new, incoming.body).await?;
 
     let location = app.config.url(&format!("/v1/files/{}", file.id));

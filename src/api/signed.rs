@@ -140,7 +140,7 @@ async fn sign(
 #[utoipa::path(post, path = "/v1/uploads/{id}/complete", tag = "files", operation_id = "completeUpload", params(("id" = Uuid, Path)),
     responses((status = 200, body = FileView)),
     security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["not_found", "upload_incomplete", "upload_gone", "precondition_failed", "too_large", "quota_exceeded"]))))]
+    extensions(("x-problem-codes" = json!(["not_found", "upload_incomplete", "upload_gone", "precondition_failed", "too_large", "quota_exceeded", "unsupported_media_type"]))))]
 async fn complete(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<axum::Json<FileView>> {
     let file = files::complete_upload(&caller.user, &app, id).await?;
     Ok(axum::Json(FileView::new(file, None)))
@@ -190,7 +190,7 @@ async fn head_signed(
 /// Once: when bytes have arrived, the URL is used up. Send `If-None-Match: *`, as the answer that gave out the URL says.
 #[utoipa::path(put, path = "/v1/signed/{key}", tag = "files", operation_id = "putSigned", params(("key" = String, Path)),
     request_body(content = Binary, content_type = "application/octet-stream"), responses((status = 200)),
-    extensions(("x-problem-codes" = json!(["bad_signature", "url_expired", "upload_gone", "precondition_failed", "too_large"]))))]
+    extensions(("x-problem-codes" = json!(["bad_signature", "url_expired", "upload_gone", "precondition_failed", "too_large", "unsupported_media_type"]))))]
 async fn put_signed(
     State(app): State<Arc<App>>,
     Name(key): Name,

@@ -13,7 +13,9 @@ use url::{Host, Url};
 use super::places::{database_url, in_a_url, path, store};
 use super::settings::SETTINGS;
 use super::value::{ConfigError, Given};
-use super::{Auth, Config, Fsck, Limits, LogFormat, Quotas, Registration, Settings, TlsConfig, Uploads, Via};
+use super::{
+    AllowedTypes, Auth, Config, Fsck, Limits, LogFormat, Quotas, Registration, Settings, TlsConfig, Uploads, Via,
+};
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -136,6 +138,7 @@ fn limits(settings: &Settings) -> Result<Limits, ConfigError> {
     let signed_url_max = settings.signed_url_max().time(SECOND..=WEEK)?;
     Ok(Limits {
         file_size: settings.max_file_size().size(1..=64 * TIB)?,
+        allowed_types: allowed_types(&settings.allowed_types())?,
         avatar_size: settings.max_avatar_size().size(KIB..=GIB)?,
         json_body: settings.max_json_body().size(KIB..=64 * MIB)?,
         metadata: settings.max_metadata().size(2..=MIB)?,
@@ -147,6 +150,18 @@ fn limits(settings: &Settings) -> Result<Limits, ConfigError> {
         signed_url_default: settings.signed_url_default().time(SECOND..=signed_url_max)?,
         signed_url_max,
     })
+}
+
+/// Types with commas between them, without parameters.
+fn allowed_types(given: &Given<'_>) -> Result<AllowedTypes, ConfigError> {
+    let allowed = |text: &str| {
+        let mime = text.trim().parse::<mime::Mime>().ok()?;
+        let whole = mime.type_() != mime::STAR && mime.params().next().is_none();
+        whole.then(|| mime.essence_str().to_ascii_lowercase())
+    };
+    let types =
+        given.optional("types such as image/*,application/pdf", |text| text.split(',').map(allowed).collect())?;
+    Ok(AllowedTypes(types.unwrap_or_default()))
 }
 
 fn quotas(settings: &Settings) -> Result<Quotas, ConfigError> {

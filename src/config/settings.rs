@@ -140,6 +140,8 @@ settings! {
     "Limits of one request" {
         /// The largest file.
         max_file_size = set("STRONGROOM_MAX_FILE_SIZE", "SIZE").or("64GiB");
+        /// Types of files that are accepted, told from their bytes. Default: any.
+        allowed_types = set("STRONGROOM_ALLOWED_TYPES", "TYPE,...").like("image/*,application/pdf");
         /// The largest avatar.
         max_avatar_size = set("STRONGROOM_MAX_AVATAR_SIZE", "SIZE").or("5MiB");
         /// The largest JSON body.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::idempotency::{KeyClaim, claim_key};
 use super::usage::{ReservedRow, Room, by_owner, count, reserve};
 use super::{Db, on, statements, transaction};
 use crate::config::Quotas;
@@ -70,6 +71,8 @@ pub struct NewBlobRow {
     pub reserve: u64,
     /// Whether it is to become a new file, which is reserved too.
     pub new_file: bool,
+    /// The key that the client gave to the request.
+    pub claim: Option<KeyClaim>,
     /// Microseconds since 1970.
     pub now: i64,
 }
@@ -165,14 +168,17 @@ pub struct DoomedRow {
 
 impl Db {
     /// Writes down the intent to store bytes under a key, before the first of them, and reserves
-    /// what they need of their owner's quotas.
+    /// what they need of their owner's quotas; the request's key is claimed with it.
     ///
     /// # Errors
-    /// `QuotaExceeded`; `TooManyUploads`.
+    /// `QuotaExceeded`; `TooManyUploads`; `IdempotencyInProgress` if another request has the key.
     pub async fn insert_pending_blob(&self, blob: &NewBlobRow, quotas: &Quotas) -> Result<()> {
         transaction!(self, |tx| {
             insert_pending!(tx, blob);
             reserve!(tx, blob.owner, blob.room(), quotas);
+            if let Some(claim) = &blob.claim {
+                claim_key!(tx, blob.owner, blob.id, claim);
+            }
             Ok(())
         })
     }

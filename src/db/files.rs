@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::blobs::{BlobFacts, DOOM, READY, doom, make_ready};
+use super::idempotency::{KeyAnswer, answer_key};
 use super::usage::{ReservedRow, Room, by_owner, count};
 use super::{Db, is_taken, on, statements, transaction};
 use crate::error::{Error, Result};
@@ -99,11 +100,18 @@ impl Db {
         Ok(count > 0)
     }
 
-    /// Makes a pending blob ready and the file that points at it visible, in one transaction.
+    /// Makes a pending blob ready and the file that points at it visible, and gives the request's
+    /// key its answer, in one transaction.
     ///
     /// # Errors
-    /// `PathTaken` if a file is at this place; `UploadGone` if the blob's lease was lost.
-    pub async fn publish(&self, new: &NewFileRow, place: &Place, blob: &BlobFacts) -> Result<()> {
+    /// `PathTaken` if a file is at this place; `UploadGone` if the blob's lease was lost, or the key.
+    pub async fn publish(
+        &self,
+        new: &NewFileRow,
+        place: &Place,
+        blob: &BlobFacts,
+        answer: Option<&KeyAnswer>,
+    ) -> Result<()> {
         transaction!(self, |tx| {
             let settled = make_ready!(tx, blob);
             let inserted = sqlx::query(INSERT)
@@ -123,6 +131,9 @@ impl Db {
                 return Err(Error::PathTaken);
             }
             count!(tx, new.owner, settled + Room { files: 1, ..Room::default() });
+            if let Some(answer) = answer {
+                answer_key!(tx, new.owner, blob.id, answer);
+            }
             faults::point("K10");
             Ok(())
         })

@@ -10,6 +10,7 @@ mod blobs;
 mod duties;
 mod files;
 mod fsck;
+mod idempotency;
 mod list;
 mod sessions;
 mod strays;
@@ -36,6 +37,7 @@ pub use alone::lock_for_life;
 pub use blobs::{BlobFacts, ContentRow, DoomedRow, NewBlobRow};
 pub use files::{ChangedFileRow, FileRow, NewFileRow, Place};
 pub use fsck::{DanglingRow, FsckPassRow, HeldRow};
+pub use idempotency::{KeyAnswer, KeyClaim, KeyRow};
 pub use list::{After, Direction, ListQuery, Sort};
 pub use sessions::SessionRow;
 pub use strays::StrayRow;
@@ -204,6 +206,7 @@ impl Db {
             duties::STATEMENTS,
             files::STATEMENTS,
             fsck::STATEMENTS,
+            idempotency::STATEMENTS,
             sessions::STATEMENTS,
             strays::STATEMENTS,
             throttles::STATEMENTS,

@@ -11,12 +11,12 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::Content;
+use super::gate::Purpose;
 use super::reserve::{Reservation, reserved};
 use super::sniff::{SNIFFED_BYTES, content_type};
 use crate::app::App;
 use crate::clock::from_micros;
-use crate::config::Limits;
-use crate::db::{BlobFacts, NewBlobRow};
+use crate::db::{BlobFacts, KeyClaim, NewBlobRow};
 use crate::error::{Error, Result};
 use crate::faults;
 use crate::store::{ByteStream, Intent, Key};
@@ -33,24 +33,6 @@ pub struct Body {
     pub content_type: Option<String>,
     /// The SHA-256 that the bytes shall have (RFC 9530).
     pub digest: Option<Vec<u8>>,
-}
-
-/// What bytes are to become, and so what is asked of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
-    NewFile,
-    NewContent,
-    Avatar,
-}
-
-impl Purpose {
-    /// The most bytes that there may be.
-    fn limit(self, limits: &Limits) -> u64 {
-        match self {
-            Purpose::NewFile | Purpose::NewContent => limits.file_size,
-            Purpose::Avatar => limits.avatar_size,
-        }
-    }
 }
 
 /// Bytes that are durable under a key whose blob is still pending.
@@ -73,7 +55,14 @@ impl Stored {
 }
 
 /// Writes the intent, then the bytes under a new key. On an error the blob is given up.
-pub(super) async fn store(user: &User, app: &App, body: Body, purpose: Purpose) -> Result<Stored> {
+/// A key that the client gave to the request is claimed with the intent.
+pub(super) async fn store(
+    user: &User,
+    app: &App,
+    body: Body,
+    purpose: Purpose,
+    claim: Option<KeyClaim>,
+) -> Result<Stored> {
     let limit = purpose.limit(&app.config.limits);
     if body.size.is_some_and(|size| size > limit) {
         return Err(Error::TooLarge { limit });
@@ -86,6 +75,7 @@ pub(super) async fn store(user: &User, app: &App, body: Body, purpose: Purpose) 
         lease: app.config.uploads.lease,
         reserve: 0,
         new_file: purpose == Purpose::NewFile,
+        claim,
         now: app.clock.now().as_microsecond(),
     };
     let most = body.at_most.unwrap_or(limit).min(limit);
@@ -96,7 +86,8 @@ pub(super) async fn store(user: &User, app: &App, body: Body, purpose: Purpose) 
     let id = row.id;
     let meter = Arc::new(Mutex::new(Meter::new(limit, body.digest)));
     let intent = BlobIntent { app, id, owner: user.id };
-    let stream = reserved(metered(body.stream, meter.clone()), reservation);
+    let gated = purpose.gate(&app.config.limits, body.stream, body.content_type.clone());
+    let stream = reserved(metered(gated, meter.clone()), reservation);
     let put = app.store.put(&key, body.size, stream, &intent);
     match leased(app, id, put).await {
         Ok(_) => {

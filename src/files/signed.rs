@@ -10,6 +10,7 @@ use futures_util::TryStreamExt;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::gate::Purpose;
 use super::pending::{Body, Meter, Stored, give_up_on_error, leased, metered, remove_if_forgotten};
 use super::upload::{detached, swap};
 use super::{Content, Expected, File, FileName, content_disposition, is_inline};
@@ -128,6 +129,7 @@ async fn sign_put(user: &User, app: &App, file: &File, now: Timestamp, life: Dur
         // Nobody knows yet how many bytes will come: they are reserved when they are completed.
         reserve: 0,
         new_file: false,
+        claim: None,
         now: now.as_microsecond(),
     };
     app.db.insert_upload(&upload, &blob, &app.config.quotas).await?;
@@ -156,7 +158,7 @@ pub async fn content_by_grant(grant: &Grant, app: &App) -> Result<Content> {
 ///
 /// # Errors
 /// `UploadGone` if the upload is over; `PreconditionFailed` if its bytes have arrived already;
-/// `TooLarge`; `DigestMismatch`; what the stream failed with.
+/// `TooLarge`; `TypeRefused`; `DigestMismatch`; what the stream failed with.
 pub async fn receive_by_grant(grant: Grant, app: &Arc<App>, body: Body) -> Result<()> {
     let limit = app.config.limits.file_size;
     if body.size.is_some_and(|size| size > limit) {
@@ -168,7 +170,8 @@ pub async fn receive_by_grant(grant: Grant, app: &Arc<App>, body: Body) -> Resul
     let app = app.clone();
     detached(async move {
         let meter = Arc::new(Mutex::new(Meter::new(limit, body.digest)));
-        app.store.put(&grant.key, body.size, metered(body.stream, meter), &NoIntent).await?;
+        let stream = Purpose::NewContent.gate(&app.config.limits, body.stream, None);
+        app.store.put(&grant.key, body.size, metered(stream, meter), &NoIntent).await?;
         if !app.db.admits_bytes(grant.key.as_str()).await? {
             // So slow that the upload was over before the bytes were there.
             remove_if_forgotten(&app, &grant.key).await;
@@ -197,7 +200,7 @@ impl Intent for NoIntent {
 ///
 /// # Errors
 /// `NotFound`; `UploadGone` if its time is over; `UploadIncomplete` if there are no bytes yet;
-/// `TooLarge`; `QuotaExceeded`, after which it may be tried again once there is room;
+/// `TooLarge`; `TypeRefused`; `QuotaExceeded`, after which it may be tried again once there is room;
 /// `PreconditionFailed` if the file has got other bytes since the URL was made.
 pub async fn complete_upload(user: &User, app: &Arc<App>, id: Uuid) -> Result<File> {
     let upload = app.db.upload(user.id, id).await?.ok_or(Error::NotFound)?;
@@ -230,6 +233,10 @@ pub async fn complete_upload(user: &User, app: &Arc<App>, id: Uuid) -> Result<Fi
         let mut facts = meter.facts(upload.blob_id, None, app.clock.now());
         facts.keep_for = keep_for;
         let stored = Stored { key, facts };
+        // A bucket takes in whatever is put.
+        if !app.config.limits.allowed_types.admit(&stored.facts.content_type) {
+            return give_up_on_error(&app, &stored, Err(Error::TypeRefused)).await;
+        }
         let expected = Expected::OneOf(vec![file.content.etag()]);
         let swapped = swap(&user, &app, file, &expected, &stored).await;
         give_up_on_error(&app, &stored, swapped).await

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use tracing::Instrument;
 use uuid::Uuid;
 
+use super::gate::Purpose;
+use super::idempotency::{IdempotencyKey, Known, answer, look_up, repeat};
 use super::name::{location, place};
-use super::pending::{Body, Purpose, Stored, give_up_on_error, settles, store};
+use super::pending::{Body, Stored, give_up_on_error, settles, store};
 use super::{Expected, File, FileName, FolderPath};
 use crate::app::App;
-use crate::db::NewFileRow;
+use crate::db::{KeyClaim, NewFileRow};
 use crate::error::{Error, Result};
 use crate::faults;
 use crate::users::User;
@@ -22,6 +24,8 @@ pub struct NewFile {
     pub path: FolderPath,
     pub name: FileName,
     pub on_conflict: OnConflict,
+    /// A name for this request, under which it is done once however often it is sent.
+    pub idempotency_key: Option<IdempotencyKey>,
 }
 
 /// What to do when a file is at the place of a new one.
@@ -37,9 +41,16 @@ pub enum OnConflict {
 ///
 /// # Errors
 /// `TooLarge`, `QuotaExceeded`, `TooManyUploads`, `DigestMismatch`, what the stream failed with,
-/// `PreconditionFailed` if the place is taken and the caller asked for that, `StorageFull`,
-/// `Unavailable`. Nothing is kept on any of them.
+/// `TypeRefused`, `IdempotencyMismatch`, `IdempotencyInProgress`, `PreconditionFailed` if the place
+/// is taken and the caller asked for that, `StorageFull`, `Unavailable`. Nothing is kept on any of them.
 pub async fn upload(user: &User, app: &Arc<App>, new: NewFile, body: Body) -> Result<File> {
+    let claim = match &new.idempotency_key {
+        None => None,
+        Some(key) => match look_up(user, app, key, &new.wish(&body)).await? {
+            Known::New(claim) => Some(claim),
+            Known::Done(answer) => return repeat(user, &answer, body).await,
+        },
+    };
     if new.on_conflict == OnConflict::Refuse
         && app.db.location_is_taken(user.id, &location(&new.path, &new.name)).await?
     {
@@ -47,28 +58,41 @@ pub async fn upload(user: &User, app: &Arc<App>, new: NewFile, body: Body) -> Re
     }
     let (user, app) = (user.clone(), app.clone());
     detached(async move {
-        let stored = store(&user, &app, body, Purpose::NewFile).await?;
+        let stored = store(&user, &app, body, Purpose::NewFile, claim.clone()).await?;
         let now = app.clock.now();
-        let row =
-            NewFileRow { id: app.clock.new_id(), owner: user.id, metadata: "{}".into(), now: now.as_microsecond() };
-        let mut name = new.name.clone();
-        let published = publish(&user, &app, &row, &new, &mut name, &stored).await;
-        give_up_on_error(&app, &stored, published).await?;
-        // Made from what was written: after the commit nothing may fail any more.
-        Ok(File {
-            id: row.id,
+        let file = File {
+            id: app.clock.new_id(),
             owner_id: user.id,
             path: new.path.as_str().to_owned(),
-            name: name.as_str().to_owned(),
+            name: new.name.as_str().to_owned(),
             metadata: serde_json::json!({}),
             created_at: now,
             updated_at: now,
             blob_id: stored.facts.id,
             revision: 0,
             content: stored.content(),
-        })
+        };
+        let published = publish(&user, &app, &new, file, claim.as_ref(), &stored).await;
+        give_up_on_error(&app, &stored, published).await
     })
     .await
+}
+
+impl NewFile {
+    /// What is asked for, without the bytes: what a second request under the same key has to share.
+    fn wish<'a>(&'a self, body: &'a Body) -> [&'a str; 5] {
+        let on_conflict = match self.on_conflict {
+            OnConflict::Number => "number",
+            OnConflict::Refuse => "refuse",
+        };
+        [
+            "upload",
+            self.path.as_str(),
+            self.name.as_str(),
+            on_conflict,
+            body.content_type.as_deref().unwrap_or_default(),
+        ]
+    }
 }
 
 /// Stores a stream as the new bytes of a file of this user. Until they are there the old ones
@@ -82,7 +106,7 @@ pub async fn replace(user: &User, app: &Arc<App>, id: Uuid, expected: Expected, 
     expected.check(&file)?;
     let (user, app) = (user.clone(), app.clone());
     detached(async move {
-        let stored = store(&user, &app, body, Purpose::NewContent).await?;
+        let stored = store(&user, &app, body, Purpose::NewContent, None).await?;
         let replaced = swap(&user, &app, file, &expected, &stored).await;
         give_up_on_error(&app, &stored, replaced).await
     })
@@ -113,24 +137,30 @@ pub(super) async fn detached<T: Send + 'static>(work: impl Future<Output = Resul
     tokio::spawn(work.in_current_span()).await.map_err(Error::internal)?
 }
 
-/// Publishes under the wished name, or under the first numbered one that is free; `name` is the one that it became.
+/// Publishes under the wished name, or under the first numbered one that is free, and gives the
+/// file as it was written: after the commit nothing may fail any more.
 async fn publish(
     user: &User,
     app: &App,
-    row: &NewFileRow,
     new: &NewFile,
-    name: &mut FileName,
+    mut file: File,
+    claim: Option<&KeyClaim>,
     stored: &Stored,
-) -> Result<()> {
+) -> Result<File> {
+    let (owner, now) = (user.id, file.created_at.as_microsecond());
+    let row = NewFileRow { id: file.id, owner, metadata: file.metadata.to_string(), now };
+    let mut name = new.name.clone();
     loop {
-        match app.db.publish(row, &place(&new.path, name), &stored.facts).await {
+        name.as_str().clone_into(&mut file.name);
+        let answer = claim.map(|claim| answer(claim, &file)).transpose()?;
+        match app.db.publish(&row, &place(&new.path, &name), &stored.facts, answer.as_ref()).await {
             Err(Error::PathTaken) if new.on_conflict == OnConflict::Refuse => return Err(Error::PreconditionFailed),
             // Somebody may take the free name first; then the search goes on.
-            Err(Error::PathTaken) => *name = free_name(user, app, new).await?,
+            Err(Error::PathTaken) => name = free_name(user, app, new).await?,
             Err(error) if !settles(app, stored, &error).await => return Err(error),
             _ => {
                 faults::point("K11");
-                return Ok(());
+                return Ok(file);
             }
         }
     }

@@ -6,6 +6,7 @@ mod download;
 #[cfg(feature = "faults")]
 mod faults;
 mod fsck;
+mod idempotency;
 mod manners;
 mod names;
 mod openapi;
@@ -22,4 +23,5 @@ mod store_faults;
 mod support;
 mod throttle;
 mod tokens;
+mod types;
 mod upload;

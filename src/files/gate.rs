@@ -1,0 +1,59 @@
+//! What bytes are to become decides what is asked of them. Types that are not accepted are refused
+//! by their first bytes, before the store has seen any.
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::is_picture;
+use super::sniff::{SNIFFED_BYTES, content_type};
+use crate::config::Limits;
+use crate::error::Error;
+use crate::store::ByteStream;
+
+/// What bytes are to become, and so what is asked of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    NewFile,
+    NewContent,
+    Avatar,
+}
+
+impl Purpose {
+    /// The most bytes that there may be.
+    pub fn limit(self, limits: &Limits) -> u64 {
+        match self {
+            Purpose::NewFile | Purpose::NewContent => limits.file_size,
+            Purpose::Avatar => limits.avatar_size,
+        }
+    }
+
+    /// Refuses what has not a type that these bytes may be of.
+    pub fn gate(self, limits: &Limits, stream: ByteStream, hint: Option<String>) -> ByteStream {
+        let allowed = limits.allowed_types.clone();
+        match self {
+            Purpose::Avatar => gated(stream, hint, is_picture),
+            Purpose::NewFile | Purpose::NewContent if allowed.is_any() => stream,
+            Purpose::NewFile | Purpose::NewContent => gated(stream, hint, move |kind| allowed.admit(kind)),
+        }
+    }
+}
+
+/// The stream, if `admits` accepts its type, told from as many bytes as the type that is kept.
+fn gated(stream: ByteStream, hint: Option<String>, admits: impl FnOnce(&str) -> bool + Send + 'static) -> ByteStream {
+    // A short body has come to its end here, and is asked once more by whoever reads on.
+    let mut stream = stream.fuse();
+    let opened = async move {
+        let mut head = Vec::new();
+        while head.len() < SNIFFED_BYTES
+            && let Some(chunk) = stream.try_next().await?
+        {
+            head.extend_from_slice(&chunk);
+        }
+        let sniffed = &head[..head.len().min(SNIFFED_BYTES)];
+        if !admits(&content_type(sniffed, hint.as_deref())) {
+            return Err(Error::TypeRefused);
+        }
+        let head = (!head.is_empty()).then(|| Ok(head.into()));
+        Ok(stream::iter(head).chain(stream))
+    };
+    Box::pin(stream::once(opened).try_flatten())
+}

@@ -1,0 +1,78 @@
+//! Only the types that the operator allows are kept, told from the bytes.
+
+use reqwest::multipart::{Form, Part};
+use strongroom::config::AllowedTypes;
+
+use crate::signed::{complete, follow};
+use crate::support::client::{Ask, content};
+use crate::support::{Setup, TestApp, both};
+use crate::upload::noise;
+
+async fn pictures_and_documents(app: TestApp) -> TestApp {
+    let types = ["image/*", "application/pdf"].map(str::to_owned).to_vec();
+    app.restart_with(|config| config.limits.allowed_types = AllowedTypes(types)).await
+}
+
+fn png(length: usize) -> Vec<u8> {
+    [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0".as_slice(), &noise(length)].concat()
+}
+
+both! {
+    async fn other_types_are_refused_and_leave_nothing(app: TestApp) {
+        let app = pictures_and_documents(app).await;
+        let ann = app.person("ann").await;
+        let file = ann.upload("a.png", png(10_000)).await;
+        ann.upload("b.pdf", "%PDF-1.7 and so on").await;
+        for body in [b"text".to_vec(), Vec::new(), noise(5000), noise(6 * 1024 * 1024), b"%PD".to_vec()] {
+            let claimed = ann.post("/v1/files?name=c.png").header("content-type", "image/png").body(body.clone());
+            // The server may answer, and close, before the client has sent everything.
+            if let Ok(answer) = claimed.send().await {
+                assert_eq!(answer.status(), 415);
+            }
+            if body.len() < 10_000 {
+                let form = Form::new().part("file", Part::bytes(body.clone()).file_name("c.png"));
+                ann.post("/v1/files").multipart(form).answer().await.problem(415, "unsupported_media_type");
+                let replaced = ann.put(&content(&file)).header("if-match", "*").body(body).answer().await;
+                replaced.problem(415, "unsupported_media_type");
+            }
+        }
+        assert_eq!(ann.download(&file).await, png(10_000));
+        app.assert_nothing_but(2).await;
+    }
+
+    async fn a_type_is_told_from_bytes_that_come_one_by_one(app: TestApp) {
+        let app = pictures_and_documents(app).await;
+        let ann = app.person("ann").await;
+        for size in [0, 100, 5000] {
+            let bytes = png(size);
+            let chunks: Vec<_> = bytes.chunks(1).map(|byte| Ok::<_, std::io::Error>(byte.to_vec())).collect();
+            let body = reqwest::Body::wrap_stream(futures_util::stream::iter(chunks));
+            let answer = ann.post("/v1/files?name=a.png").body(body).answer().await;
+            assert_eq!(answer.status, 201, "{}", answer.text());
+            assert!(ann.download(&answer.json()).await == bytes, "{size}");
+        }
+        app.assert_nothing_but(3).await;
+    }
+
+    async fn what_came_through_a_signed_url_is_told_at_the_latest_when_it_is_completed(app: TestApp) {
+        let app = pictures_and_documents(app).await;
+        let ann = app.person("ann").await;
+        let file = ann.upload("a.png", png(100)).await;
+        let signed = ann.sign(&file, "put").await;
+        let put = follow(&app.stranger(), &signed, "text").await;
+        // A bucket takes in whatever is put.
+        if app.setup == Setup::SqliteAndDisk {
+            put.problem(415, "unsupported_media_type");
+            complete(&ann, &signed).await.problem(409, "upload_incomplete");
+        } else {
+            assert_eq!(put.status, 200);
+            complete(&ann, &signed).await.problem(415, "unsupported_media_type");
+            complete(&ann, &signed).await.problem(410, "upload_gone");
+        }
+        let signed = ann.sign(&file, "put").await;
+        assert_eq!(follow(&app.stranger(), &signed, png(200)).await.status, 200);
+        assert_eq!(complete(&ann, &signed).await.status, 200);
+        assert!(ann.download(&file).await == png(200));
+        app.assert_usage_is_exact().await;
+    }
+}
