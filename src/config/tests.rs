@@ -59,6 +59,24 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
 }
 
 #[test]
+fn limits_of_accounts_and_types_are_read() {
+    let config = resolved(&[
+        ("STRONGROOM_QUOTA_BYTES", "10GB"),
+        ("STRONGROOM_QUOTA_FILES", "0"),
+        ("STRONGROOM_ALLOWED_TYPES", "Image/*, application/pdf"),
+    ]);
+    assert_eq!(config.quotas, Quotas { bytes: Some(10_000_000_000), files: Some(0), open_uploads: 100 });
+    let allowed = |kind| config.limits.allowed_types.admit(kind);
+    assert!(allowed("image/png") && allowed("application/pdf") && allowed("application/PDF; a=b"));
+    assert!(!allowed("text/plain; charset=utf-8") && !allowed("application/pdfx") && !allowed("imagex/png"));
+    assert_eq!((Config::default().quotas.bytes, Config::default().limits.allowed_types.admit("a/b")), (None, true));
+    for types in ["image", "*/*", "image/png; q=1", "image/png,,image/gif"] {
+        let why = refusal(&[("STRONGROOM_ALLOWED_TYPES", types)]);
+        assert!(why.contains("is not types such as"), "{why}");
+    }
+}
+
+#[test]
 fn settings_follow_each_other() {
     let config = resolved(&[("STRONGROOM_DATA_DIR", "/srv/100%?"), ("STRONGROOM_LISTEN", "[::1]:0")]);
     assert_eq!(config.database_url.expose_secret(), "sqlite:/srv/100%25%3F/strongroom.db");

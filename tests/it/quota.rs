@@ -153,6 +153,39 @@ both! {
         app.assert_nothing_but(0).await;
     }
 
+    async fn changes_at_once_neither_block_each_other_nor_are_miscounted(app: TestApp) {
+        let ann = app.person("ann").await;
+        let worker = async |number: usize| {
+            for round in 0..5 {
+                let key = format!("{round}-{}", number / 2);
+                let mut answers = vec![
+                    ann.post("/v1/files?name=a").header("idempotency-key", key).body("same").answer().await,
+                    upload(&ann, unannounced(noise(100_000))).await,
+                ];
+                let file = answers[1].json();
+                let sign = || ann.post(&format!("{}/signed-urls", path(&file))).json(&json!({"operation": "put"})).answer();
+                let replace = |size| ann.put(&content(&file)).header("if-match", "*").body(noise(size)).answer();
+                let delete = ann.delete(&path(&file)).answer();
+                let (one, two, three, four, five) = tokio::join!(sign(), replace(10), replace(20_000), sign(), delete);
+                answers.extend([one, two, three, four, five]);
+                for answer in answers {
+                    assert!(answer.status < 500, "{}", answer.text());
+                }
+                app.assert_usage_is_exact().await;
+            }
+        };
+        tokio::join!(join_all((0..6).map(worker)), async {
+            for _ in 0..10 {
+                app.reap().await;
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        });
+        // One file for each key.
+        assert_eq!(ann.get("/v1/me/usage").answer().await.json()["used"], json!({"bytes": 60, "files": 15}));
+        app.execute("UPDATE blobs SET lease_until = 1 WHERE state <> 'ready'").await;
+        app.assert_nothing_but(15).await;
+    }
+
     async fn a_quota_below_what_is_used_takes_nothing_away(app: TestApp) {
         let ann = app.person("ann").await;
         let (kept, other) = (ann.upload("a.txt", noise(1000)).await, ann.upload("b.txt", noise(1000)).await);
