@@ -65,6 +65,7 @@ async fn know(app: &TestApp, owner: &str, key: &Key, lease: Duration) {
         lease,
         reserve: 0,
         new_file: false,
+        claim: None,
         now: 0,
     };
     app.app.db.insert_pending_blob(&row, &app.app.config.quotas).await.unwrap();

@@ -48,25 +48,6 @@ impl Start {
         Self { arguments: arguments.iter().map(|text| (*text).to_owned()).collect(), variables: Vec::new() }
     }
 
-    /// Starts on the rows and bytes of a test's server.
-    pub fn on(mut self, app: &TestApp) -> Self {
-        let config = &app.app.config;
-        self = self
-            .variable("STRONGROOM_DATA_DIR", config.data_dir.display().to_string())
-            .variable("DATABASE_URL", config.database_url.expose_secret());
-        match &config.store {
-            StoreConfig::Disk { root } => self.variable("STORE_URL", format!("file://{}", root.display())),
-            StoreConfig::S3(s3) => {
-                let credentials = s3.credentials.as_ref().expect("credentials");
-                self.variable("STORE_URL", format!("s3://{}/{}", s3.bucket, s3.prefix))
-                    .variable("AWS_ENDPOINT_URL_S3", s3.endpoint.as_ref().expect("an endpoint").as_str())
-                    .variable("AWS_REGION", &s3.region)
-                    .variable("AWS_ACCESS_KEY_ID", &credentials.access_key_id)
-                    .variable("AWS_SECRET_ACCESS_KEY", credentials.secret_access_key.expose_secret())
-            }
-        }
-    }
-
     pub fn variable(mut self, name: &str, value: impl Into<String>) -> Self {
         self.variables.push((name.to_owned(), value.into()));
         self
