@@ -8,6 +8,7 @@ mod faults;
 mod fsck;
 mod idempotency;
 mod manners;
+mod model;
 mod names;
 mod openapi;
 mod outages;

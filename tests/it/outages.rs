@@ -16,7 +16,7 @@ use crate::upload::noise;
 const MIB: usize = 1024 * 1024;
 
 /// The place of a URL, and the same URL by way of the forwarder.
-async fn by_way_of_a_forwarder(url: &Url) -> (Forwarder, Url) {
+pub async fn by_way_of_a_forwarder(url: &Url) -> (Forwarder, Url) {
     let target = format!("{}:{}", url.host_str().expect("a host"), url.port_or_known_default().expect("a port"));
     let forwarder = Forwarder::to(target).await;
     let mut detour = url.clone();

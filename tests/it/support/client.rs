@@ -1,6 +1,6 @@
 //! People and programs who use the server over HTTP, and a look into the bucket behind its back.
 
-use reqwest::{Method, RequestBuilder, Response};
+use reqwest::{Method, RequestBuilder};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use strongroom::config::S3Config;
@@ -96,20 +96,24 @@ impl Client {
 /// Reads an answer to its end.
 pub trait Ask {
     async fn answer(self) -> Answer;
+
+    /// The same for a request that may break.
+    async fn try_answer(self) -> reqwest::Result<Answer>;
 }
 
 impl Ask for RequestBuilder {
     async fn answer(self) -> Answer {
-        Answer::of(self.send().await.expect("an answer")).await
+        self.try_answer().await.expect("an answer")
+    }
+
+    async fn try_answer(self) -> reqwest::Result<Answer> {
+        let response = self.send().await?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Ok(Answer { status, headers, bytes: response.bytes().await?.to_vec() })
     }
 }
 
 impl Answer {
-    async fn of(response: Response) -> Self {
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        Self { status, headers, bytes: response.bytes().await.expect("a whole body").to_vec() }
-    }
-
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.bytes).into_owned()
     }

@@ -110,6 +110,15 @@ impl TestApp {
             server.await.expect("the server stops");
         }
         self.app.db.close().await;
+        self.start_anew(change).await
+    }
+
+    /// Starts another server on the rows and bytes of one whose runtime is gone.
+    pub async fn start_again(self) -> Self {
+        self.start_anew(|_| {}).await
+    }
+
+    async fn start_anew(mut self, change: impl FnOnce(&mut Config)) -> Self {
         let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().expect("a temporary folder"));
         let mut config = self.app.config.clone();
         change(&mut config);
