@@ -21,6 +21,10 @@ stack-up *ARGS:
 stack-down *ARGS:
     scripts/stack down {{ARGS}}
 
+# Kills the server between any two steps, many times, and audits what is left
+crash *ARGS:
+    scripts/crash {{ARGS}}
+
 # Measures
 bench *ARGS:
     scripts/bench {{ARGS}}

@@ -173,6 +173,55 @@ async fn a_download_whose_bucket_goes_away_is_cut_and_never_looks_whole() {
 }
 
 #[tokio::test]
+async fn an_upload_whose_bucket_goes_away_is_not_kept() {
+    let (line, app) = with_a_line_to_the_bucket().await;
+    let ann = app.person("ann").await;
+    let (send, receive) = tokio::sync::mpsc::channel::<Result<Vec<u8>, std::io::Error>>(1);
+    let body = futures_util::stream::unfold(receive, |mut receive| async move {
+        receive.recv().await.map(|chunk| (chunk, receive))
+    });
+    let upload = tokio::spawn(ann.post("/v1/files?name=a.bin").body(reqwest::Body::wrap_stream(body)).send());
+    send.send(Ok(noise(6 * MIB))).await.unwrap();
+    // The first part is on its way, or has arrived.
+    while app.count("SELECT COUNT(*) FROM blobs WHERE multipart_id IS NOT NULL").await == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    line.cut();
+    send.send(Ok(noise(6 * MIB))).await.unwrap();
+    drop(send);
+    let answer = upload.await.unwrap().expect("the whole body was taken");
+    assert_eq!(answer.status(), 503);
+    let told = answer.text().await.unwrap();
+    assert!(!told.contains(&line.address.port().to_string()) && !told.contains("bucket"), "{told}");
+
+    line.mend();
+    until_ready(&app.stranger()).await;
+    app.execute("UPDATE blobs SET lease_until = 1 WHERE state <> 'ready'").await;
+    app.assert_nothing_but(0).await;
+}
+
+#[tokio::test]
+async fn clients_that_hang_up_leave_no_connection_to_the_bucket_open() {
+    let (line, app) = with_a_line_to_the_bucket().await;
+    let ann = app.person("ann").await;
+    let file = ann.upload("a.bin", noise(32 * MIB)).await;
+    // What the server keeps at hand for the next request is not in use.
+    let at_hand = line.connections();
+    let mut downloads = Vec::new();
+    for _ in 0..20 {
+        let mut answer = ann.get(&content(&file)).send().await.unwrap();
+        answer.chunk().await.unwrap().expect("a first chunk");
+        downloads.push(answer);
+    }
+    assert!(line.connections() >= 20, "{} connections for 20 downloads", line.connections());
+    drop(downloads);
+    while line.connections() > at_hand {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(ann.head(&content(&file)).answer().await.status, 200);
+}
+
+#[tokio::test]
 async fn without_its_disk_it_says_so_and_goes_on_when_it_is_back() {
     let app = TestApp::start(Setup::SqliteAndDisk).await;
     let ann = app.person("ann").await;

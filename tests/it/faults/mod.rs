@@ -81,6 +81,7 @@ async fn run(setup: Setup, usual: u64) {
                         return;
                     }
                     live(setup, seed + world, left, &results).await;
+                    eprintln!("{}: seed {} is through", word(setup), seed + world);
                 }
             })
         })

@@ -1,6 +1,8 @@
 //! A piece of network between the server and what it needs, which a test can cut and mend.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -10,6 +12,7 @@ use tokio::sync::watch;
 pub struct Forwarder {
     pub address: SocketAddr,
     is_cut: watch::Sender<bool>,
+    open: Arc<AtomicUsize>,
 }
 
 impl Forwarder {
@@ -17,18 +20,29 @@ impl Forwarder {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let (is_cut, watched) = watch::channel(false);
+        let open = Arc::new(AtomicUsize::new(0));
+        let count = open.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let (target, watched) = (target.clone(), watched.clone());
-                tokio::spawn(hand_on(client, target, watched));
+                let (target, watched, count) = (target.clone(), watched.clone(), count.clone());
+                tokio::spawn(async move {
+                    count.fetch_add(1, Ordering::Relaxed);
+                    hand_on(client, target, watched).await;
+                    count.fetch_sub(1, Ordering::Relaxed);
+                });
             }
         });
-        Self { address, is_cut }
+        Self { address, is_cut, open }
     }
 
     /// Ends every connection, and every new one as soon as it is made.
     pub fn cut(&self) {
         self.is_cut.send_replace(true);
+    }
+
+    /// How many connections are open.
+    pub fn connections(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
     }
 
     pub fn mend(&self) {
