@@ -115,7 +115,9 @@ async fn live(setup: Setup, seed: u64, rounds: u64, results: &Mutex<Results>) {
         let mut results = results.lock().expect("no worker panics");
         results.points.entry(fate.point.name).or_default().add(&tally, !wrong.is_empty());
         if !wrong.is_empty() {
-            results.violations.push(format!("{told}\n  {}\n  again: {again}", wrong.join("\n  ")));
+            let violation = format!("{told}\n  {}\n  again: {again}", wrong.join("\n  "));
+            eprintln!("{violation}");
+            results.violations.push(violation);
             return;
         }
         ledger.settle();
