@@ -4,22 +4,23 @@
 use std::path::Path;
 
 use serde_json::json;
+use strongroom::config::StoreConfig;
 
 use crate::start::person;
 use crate::support::client::{Ask, Client, content};
-use crate::support::files_below;
 use crate::support::program::{Program, Start};
+use crate::support::{Rows, Setup, config, files_below, s3_config};
 use crate::upload::noise;
 
-/// Begins an upload and sends half of it; the client stays on the line.
-async fn begin_upload(client: &Client, folder: &Path) -> tokio::sync::mpsc::Sender<Vec<u8>> {
+/// Begins an upload and sends half of it, until it has `begun`; the client stays on the line.
+async fn begin_upload(client: &Client, begun: impl AsyncFn() -> bool) -> tokio::sync::mpsc::Sender<Vec<u8>> {
     let (send, receive) = tokio::sync::mpsc::channel::<Vec<u8>>(1);
     let body = futures_util::stream::unfold(receive, |mut receive| async move {
         receive.recv().await.map(|chunk| (Ok::<_, std::io::Error>(chunk), receive))
     });
     tokio::spawn(client.post("/v1/files?name=half.bin").body(reqwest::Body::wrap_stream(body)).send());
     send.send(noise(1024 * 1024)).await.expect("the client listens");
-    while files_below(&folder.join("strongroom-data/files/tmp")) == 0 {
+    while !begun().await {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
     send
@@ -72,7 +73,8 @@ async fn what_a_killed_server_was_taking_in_is_cleared_at_the_next_start() {
     let signed = ann.sign(&file, "put").await;
     let put = ann.put(signed["url"].as_str().unwrap()).header("if-none-match", "*").body("new").answer().await;
     assert_eq!(put.status, 200, "{}", put.text());
-    let upload = begin_upload(&ann, folder.path()).await;
+    let tmp = folder.path().join("strongroom-data/files/tmp");
+    let upload = begin_upload(&ann, async || files_below(&tmp) > 0).await;
     assert_eq!(bytes_in(folder.path()), 3);
     program.kill();
     drop(upload);
@@ -84,6 +86,26 @@ async fn what_a_killed_server_was_taking_in_is_cleared_at_the_next_start() {
     let complete = format!("/v1/uploads/{}/complete", signed["upload_id"].as_str().unwrap());
     assert_eq!(ann.post(&complete).answer().await.status, 200);
     assert_eq!(ann.get(&content(&file)).answer().await.bytes, b"new");
+    program.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_it_had_sent_to_a_bucket_may_still_arrive_for_a_minute() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut settings = config(Setup::SqliteAndDisk, &folder).await;
+    settings.store = StoreConfig::S3(Box::new(s3_config()));
+    let start = Start::default().on(&settings);
+    let mut program = start.clone().serve(folder.path());
+    let ann = person(&program, "ann@example.org").await;
+    let rows = Rows::of(&settings).await;
+    let pending = async || rows.count("SELECT COUNT(*) FROM blobs WHERE state = 'pending'").await;
+    let _upload = begin_upload(&ann, async || pending().await > 0).await;
+    let later = "SELECT COUNT(*) FROM blobs, clock WHERE lease_until > now + 60 * 1000000";
+    assert_eq!(rows.count(later).await, 1);
+    program.kill();
+
+    let program = start.serve(folder.path());
+    assert_eq!((pending().await, rows.count(later).await), (1, 0));
     program.stop();
 }
 
