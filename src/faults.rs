@@ -14,6 +14,10 @@
 //! | M4, M5 | after a part's answer, after the answer to its completion |
 //! | D1, D2 | before the commit that deletes, after it and before the answer |
 //! | D3, D4 | reaper: the bytes are gone and their row is not, both are gone |
+//!
+//! Two kinds let the process live. `disk_write`, `disk_sync` and `disk_read` fail with an error of the system. The
+//! others leave a step out that makes something durable, so that the power cuts can prove that they find a missing one:
+//! `file_sync` and `folder_sync` of an upload, `rows_sync` of each of SQLite's commits.
 
 #[cfg(feature = "faults")]
 mod armed {
@@ -42,6 +46,11 @@ mod armed {
         let errno = fail::eval(name, |errno| errno.and_then(|errno| errno.parse().ok()).unwrap_or(libc::EIO));
         errno.map_or(Ok(()), |errno| Err(io::Error::from_raw_os_error(errno)))
     }
+
+    /// Whether this step is to be left out.
+    pub fn skips(name: &'static str) -> bool {
+        fail::eval(name, drop).is_some()
+    }
 }
 
 #[cfg(not(feature = "faults"))]
@@ -56,6 +65,11 @@ mod armed {
     pub fn io(_: &'static str) -> std::io::Result<()> {
         Ok(())
     }
+
+    #[inline(always)]
+    pub fn skips(_: &'static str) -> bool {
+        false
+    }
 }
 
-pub use armed::{arm, io, point};
+pub use armed::{arm, io, point, skips};

@@ -32,6 +32,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 use sqlx::{Connection, PgConnection, SqliteConnection};
 
 use crate::error::{Error, Result};
+use crate::faults;
 
 pub use alone::lock_for_life;
 pub use blobs::{BlobFacts, ContentRow, DoomedRow, NewBlobRow};
@@ -139,11 +140,12 @@ impl Db {
     }
 
     async fn open_sqlite(url: &str, readers: u32) -> Result<Self> {
+        // NORMAL may lose an acknowledged upload's row when the power fails.
+        let synchronous = if faults::skips("rows_sync") { SqliteSynchronous::Normal } else { SqliteSynchronous::Full };
         let options = SqliteConnectOptions::from_str(url)?
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
-            // NORMAL may lose an acknowledged upload's row when the power fails.
-            .synchronous(SqliteSynchronous::Full)
+            .synchronous(synchronous)
             .foreign_keys(true)
             .busy_timeout(ACQUIRE_TIMEOUT)
             // With less than a usual page the thread that reads waits for the one that takes, row by row.

@@ -13,6 +13,7 @@ mod names;
 mod openapi;
 mod outages;
 mod ownership;
+mod power;
 mod quota;
 mod reaper;
 mod rooms;

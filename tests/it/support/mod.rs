@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod forwarder;
+pub mod mount;
 pub mod program;
 
 use std::net::TcpListener;

@@ -145,7 +145,26 @@ impl Program {
 
     /// Asks it to stop, as service managers do.
     pub fn terminate(&self) {
-        let sent = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status().expect("kill runs");
+        self.signal("TERM");
+    }
+
+    /// Stops all that it does, between two instructions; what the kernel does for it goes on.
+    pub fn freeze(&self) {
+        self.signal("STOP");
+        let tasks = format!("/proc/{}/task", self.id());
+        let is_running = |task: std::fs::DirEntry| {
+            let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            // The letter comes after the name, which may hold anything. T: stopped; D: in the kernel, and stopped
+            // before it comes back from there.
+            stat.rsplit(") ").next().is_some_and(|rest| !rest.starts_with(['T', 'D', 'Z']) && !rest.is_empty())
+        };
+        while std::fs::read_dir(&tasks).expect("a process").flatten().any(is_running) {
+            std::thread::sleep(Duration::from_micros(100));
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.id().to_string()).status().expect("kill runs");
         assert!(sent.success());
     }
 
