@@ -1,11 +1,13 @@
 //! Every behaviour, through the front door, on SQLite + disk and on PostgreSQL + S3.
 
 mod alone;
+mod bucket_faults;
 mod database;
 mod download;
 #[cfg(feature = "faults")]
 mod faults;
 mod fsck;
+mod hang_ups;
 mod idempotency;
 mod manners;
 mod model;

@@ -201,27 +201,6 @@ async fn an_upload_whose_bucket_goes_away_is_not_kept() {
 }
 
 #[tokio::test]
-async fn clients_that_hang_up_leave_no_connection_to_the_bucket_open() {
-    let (line, app) = with_a_line_to_the_bucket().await;
-    let ann = app.person("ann").await;
-    let file = ann.upload("a.bin", noise(32 * MIB)).await;
-    // What the server keeps at hand for the next request is not in use.
-    let at_hand = line.connections();
-    let mut downloads = Vec::new();
-    for _ in 0..20 {
-        let mut answer = ann.get(&content(&file)).send().await.unwrap();
-        answer.chunk().await.unwrap().expect("a first chunk");
-        downloads.push(answer);
-    }
-    assert!(line.connections() >= 20, "{} connections for 20 downloads", line.connections());
-    drop(downloads);
-    while line.connections() > at_hand {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    assert_eq!(ann.head(&content(&file)).answer().await.status, 200);
-}
-
-#[tokio::test]
 async fn without_its_disk_it_says_so_and_goes_on_when_it_is_back() {
     let app = TestApp::start(Setup::SqliteAndDisk).await;
     let ann = app.person("ann").await;

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -12,7 +11,8 @@ use tokio::sync::watch;
 pub struct Forwarder {
     pub address: SocketAddr,
     is_cut: watch::Sender<bool>,
-    open: Arc<AtomicUsize>,
+    /// Held once by each connection.
+    open: Arc<()>,
 }
 
 impl Forwarder {
@@ -20,15 +20,14 @@ impl Forwarder {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let (is_cut, watched) = watch::channel(false);
-        let open = Arc::new(AtomicUsize::new(0));
-        let count = open.clone();
+        let open = Arc::new(());
+        let counted = open.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let (target, watched, count) = (target.clone(), watched.clone(), count.clone());
+                let (target, watched, open) = (target.clone(), watched.clone(), counted.clone());
                 tokio::spawn(async move {
-                    count.fetch_add(1, Ordering::Relaxed);
                     hand_on(client, target, watched).await;
-                    count.fetch_sub(1, Ordering::Relaxed);
+                    drop(open);
                 });
             }
         });
@@ -41,8 +40,9 @@ impl Forwarder {
     }
 
     /// How many connections are open.
-    pub fn connections(&self) -> usize {
-        self.open.load(Ordering::Relaxed)
+    pub fn open(&self) -> usize {
+        // One is ours, one that of the task that accepts.
+        Arc::strong_count(&self.open) - 2
     }
 
     pub fn mend(&self) {

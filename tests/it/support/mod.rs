@@ -1,6 +1,7 @@
 //! A whole Strongroom for one test: its own database, its own store, its own port, a clock that
 //! the test moves, and clients that talk to it as people do. All of it goes with the value.
 
+pub mod bucket_proxy;
 pub mod client;
 pub mod forwarder;
 pub mod mount;

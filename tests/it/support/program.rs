@@ -143,6 +143,13 @@ impl Program {
         self.child.wait().expect("a child");
     }
 
+    /// A figure of `/proc/self/status` in KiB, such as `VmRSS`.
+    pub fn memory(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("a process");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).expect("a figure");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
     /// Asks it to stop, as service managers do.
     pub fn terminate(&self) {
         self.signal("TERM");
