@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::config::{Config, StoreConfig};
 use crate::db::{self, Db};
 use crate::error::{Error, Result};
+use crate::health::Health;
 use crate::keys;
 use crate::store::{DiskStore, MemoryStore, S3Store, Store, UrlSigner};
 use crate::users::Passwords;
@@ -25,6 +26,7 @@ pub struct App {
     pub db: Db,
     pub store: Arc<dyn Store>,
     pub passwords: Passwords,
+    pub health: Health,
 }
 
 impl App {
@@ -83,7 +85,7 @@ impl App {
         let url = config.database_url.expose_secret();
         let db = Db::open(url, config.database_connections).await.map_err(|error| about("DATABASE_URL", error))?;
         let passwords = Passwords::new(config.auth.password_hashers);
-        Ok(Arc::new(Self { config, clock, db, store, passwords }))
+        Ok(Arc::new(Self { config, clock, db, store, passwords, health: Health::default() }))
     }
 }
 
@@ -99,10 +101,7 @@ fn prepare_folder(config: &Config) -> Result<()> {
 /// Names the setting that something could not be opened with. The text of the cause is kept: at
 /// the start it is for the operator.
 fn about(setting: &str, error: Error) -> Error {
-    let why = match &error {
-        Error::Internal(cause) | Error::Unavailable { source: cause, .. } => cause.to_string(),
-        error => error.to_string(),
-    };
+    let why = error.cause();
     match why.starts_with(setting) {
         true => Error::Malformed(why),
         false => Error::Malformed(format!("{setting}: {why}")),

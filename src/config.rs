@@ -22,6 +22,7 @@ use secrecy::{SecretSlice, SecretString};
 use url::Url;
 
 pub use layers::Settings;
+pub use resolve::is_this_machine;
 pub use settings::{SETTINGS, Setting};
 pub use text::{example, redacted_url};
 pub use value::ConfigError;

@@ -137,6 +137,14 @@ impl Error {
         Error::Internal(cause.into())
     }
 
+    /// What is wrong in the words of its cause: for operators alone.
+    pub fn cause(&self) -> String {
+        match self {
+            Error::Internal(cause) | Error::Unavailable { source: cause, .. } => cause.to_string(),
+            error => error.to_string(),
+        }
+    }
+
     /// The store did not answer, or not as it should.
     pub fn store_unavailable(cause: impl Into<Cause>) -> Self {
         Error::Unavailable { what: "store", source: cause.into() }

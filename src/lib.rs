@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod app;
+pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -9,6 +10,7 @@ pub mod db;
 pub mod error;
 pub mod faults;
 pub mod files;
+pub mod health;
 pub mod hex;
 pub mod jobs;
 pub mod keys;
@@ -16,3 +18,4 @@ pub mod logs;
 pub mod store;
 pub mod unicode;
 pub mod users;
+pub mod volume;

@@ -1,7 +1,6 @@
 //! For those who run the server: is it alive, is it ready, what can it do.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -12,20 +11,35 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::App;
-use crate::error::{Error, Result};
+use crate::check::{Check, Outcome};
+use crate::error::Result;
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(alive)).routes(routes!(ready)).routes(routes!(openapi))
 }
 
-/// How long the database and the store may take to give a sign of life.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"status": "ok"}))]
 struct Health {
     status: &'static str,
+}
+
+/// What can be told to anybody: no addresses, and no words of others.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"status": "ok", "checks": [{"name": "store.private", "outcome": "ok"}]}))]
+struct Readiness {
+    /// `ok`, or `impaired` if a check failed. Requests are served either way.
+    status: &'static str,
+    /// What the server found at its start, or later if something was wrong then: `strongroom doctor` tells more.
+    checks: Vec<NamedOutcome>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct NamedOutcome {
+    #[schema(example = "store.private")]
+    name: &'static str,
+    outcome: Outcome,
 }
 
 /// Is the server alive
@@ -35,14 +49,13 @@ async fn alive() -> axum::Json<Health> {
 }
 
 /// Do the database and the store answer
-#[utoipa::path(get, path = "/readyz", tag = "operations", operation_id = "ready", responses((status = 200, body = Health)))]
-async fn ready(State(app): State<Arc<App>>) -> Result<axum::Json<Health>> {
-    let silent = |what| Error::Unavailable { what, source: "no sign of life in time".into() };
-    let (db, store) =
-        tokio::join!(tokio::time::timeout(PATIENCE, app.db.ping()), tokio::time::timeout(PATIENCE, app.store.ping()));
-    db.unwrap_or_else(|_| Err(silent("database")))?;
-    store.unwrap_or_else(|_| Err(silent("store")))?;
-    Ok(axum::Json(Health { status: "ok" }))
+#[utoipa::path(get, path = "/readyz", tag = "operations", operation_id = "ready", responses((status = 200, body = Readiness)))]
+async fn ready(State(app): State<Arc<App>>) -> Result<axum::Json<Readiness>> {
+    app.ready().await?;
+    let found = app.health.found();
+    let status = if found.iter().any(Check::has_failed) { "impaired" } else { "ok" };
+    let checks = found.into_iter().map(|check| NamedOutcome { name: check.name, outcome: check.outcome }).collect();
+    Ok(axum::Json(Readiness { status, checks }))
 }
 
 /// This description

@@ -1,5 +1,6 @@
 //! The command line: parses, runs one command, and turns every failure into one line and a status.
 
+mod doctor;
 mod fsck;
 mod reap;
 mod serve;
@@ -47,6 +48,8 @@ enum Command {
     Reap,
     /// Hold rows and bytes against each other, and tell what does not fit
     Fsck(fsck::Options),
+    /// Try the settings, the database and the store, and tell what to do about what is wrong
+    Doctor(doctor::Options),
     /// Print the settings in force, without secrets
     Config {
         /// Print a file with every setting at its default instead
@@ -105,6 +108,7 @@ fn run(options: Options) -> Result<(), Failure> {
             Some(Command::Fsck(options)) => {
                 with_app(App::open(config, Clock::default()), async |app| fsck::run(app, options).await).await
             }
+            Some(Command::Doctor(options)) => doctor::run(&config, &options).await,
             Some(Command::Config { .. }) => Ok(()),
         }
     });

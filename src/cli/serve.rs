@@ -15,6 +15,9 @@ use crate::clock::Clock;
 use crate::config::{Config, Registration, StoreConfig, redacted_url};
 use crate::{jobs, users};
 
+/// How long the start waits for what the probe finds, so that the store's quirks are known before
+/// the first upload.
+const FIRST_LOOK: Duration = Duration::from_secs(5);
 /// How long the end waits for the database.
 const CLOSING: Duration = Duration::from_secs(5);
 
@@ -31,14 +34,15 @@ pub(super) async fn run(mut config: Config) -> Result<(), Failure> {
             "strongroom: STRONGROOM_TRUSTED_PROXIES: none is set, so everybody behind the proxy counts as one address"
         );
     }
-    if let Err(error) = app.store.ping().await {
-        eprintln!("strongroom: STORE_URL: the store does not answer as it should; the log and /readyz tell more");
-        tracing::warn!(?error, "the store does not answer");
+    let probe = jobs::probe::spawn(app.clone());
+    if tokio::time::timeout(FIRST_LOOK, app.health.first_look()).await.is_err() {
+        tracing::warn!("the database or the store is slow to answer; serving begins nonetheless");
     }
 
     let reaper = jobs::spawn(app.clone());
     let result = serve(&app, server, signals).await;
     reaper.abort();
+    probe.abort();
     // After a failure or a second signal nothing is waited for: what closing would tidy up, the
     // next start tidies up as well. So it does for work that does not let go of its connection.
     if result.is_ok() && tokio::time::timeout(CLOSING, app.db.close()).await.is_err() {

@@ -121,7 +121,8 @@ impl Settings {
     }
 }
 
-fn is_this_machine(url: &Url) -> bool {
+/// Whether a URL leads no further than the machine that follows it.
+pub fn is_this_machine(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         Some(Host::Ipv4(address)) => address.is_loopback(),

@@ -12,6 +12,7 @@ mod files;
 mod fsck;
 mod idempotency;
 mod list;
+mod probe;
 mod sessions;
 mod strays;
 mod throttles;
@@ -40,6 +41,7 @@ pub use files::{ChangedFileRow, FileRow, NewFileRow, Place};
 pub use fsck::{DanglingRow, FsckPassRow, HeldRow};
 pub use idempotency::{KeyAnswer, KeyClaim, KeyRow};
 pub use list::{After, Direction, ListQuery, Sort};
+pub use probe::probe_database;
 pub use sessions::SessionRow;
 pub use strays::StrayRow;
 pub use throttles::Attempt;
@@ -124,19 +126,24 @@ impl Db {
     /// `Malformed` if the URL is neither `sqlite:` nor `postgres:`; `Unavailable` if the database
     /// cannot be reached; `Internal` if a migration fails.
     pub async fn open(url: &str, connections: u32) -> Result<Self> {
-        let db = if url.starts_with("sqlite:") {
-            Self::open_sqlite(url, connections).await?
-        } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-            Self::open_postgres(url, connections).await?
-        } else {
-            return Err(Error::Malformed("DATABASE_URL begins with sqlite: or postgres:".into()));
-        };
+        let db = Self::connect(url, connections).await?;
         match &db.write {
             Pool::Sqlite(pool) => SQLITE.run(pool).await,
             Pool::Postgres(pool) => POSTGRES.run(pool).await,
         }
         .map_err(Error::internal)?;
         Ok(db)
+    }
+
+    /// Opens the database and leaves its schema as it is.
+    async fn connect(url: &str, connections: u32) -> Result<Self> {
+        if url.starts_with("sqlite:") {
+            Self::open_sqlite(url, connections).await
+        } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            Self::open_postgres(url, connections).await
+        } else {
+            Err(Error::Malformed("DATABASE_URL begins with sqlite: or postgres:".into()))
+        }
     }
 
     async fn open_sqlite(url: &str, readers: u32) -> Result<Self> {
@@ -209,6 +216,7 @@ impl Db {
             files::STATEMENTS,
             fsck::STATEMENTS,
             idempotency::STATEMENTS,
+            probe::STATEMENTS,
             sessions::STATEMENTS,
             strays::STATEMENTS,
             throttles::STATEMENTS,

@@ -1,6 +1,7 @@
 //! Work that goes on beside the requests. Any of it may run twice.
 
 pub mod fsck;
+pub mod probe;
 pub mod reaper;
 
 use std::sync::Arc;

@@ -1,6 +1,8 @@
 //! Bytes on the local disk: `blobs/<2 digits>/<key>`, and `tmp/<key>` while they are written.
 //! Every folder is there from the start, so that no file ever waits for a new folder to be durable.
 
+mod probe;
+
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -17,8 +19,11 @@ use super::staged::StagedFile;
 use super::{
     ByteStream, Intent, Key, ListStream, Object, OpenUpload, SignRequest, SignedUrl, Store, UrlSigner, io_error, walk,
 };
+use crate::check::{Check, Probing};
 use crate::error::{Error, Result};
 use crate::faults;
+
+pub use probe::probe_disk;
 
 /// Read and written at once; an upload or a download holds one of them in memory.
 const BLOCK: usize = 256 * 1024;
@@ -150,6 +155,13 @@ impl Store for DiskStore {
             no_follow().write(true).open(probe).map(drop).map_err(Error::store_unavailable)
         })
         .await
+    }
+
+    async fn probe(&self, probing: &Probing) -> Vec<Check> {
+        let (layout, depth) = (self.layout.clone(), probing.depth);
+        blocking(move || Ok(probe_disk(&layout.root, depth))).await.unwrap_or_else(|error| {
+            vec![Check::failed("store.write", "look at the disk", error.cause(), "report this")]
+        })
     }
 }
 

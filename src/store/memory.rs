@@ -14,6 +14,7 @@ use super::blocks::Blocks;
 use super::{
     ByteStream, Intent, Key, ListStream, Listed, Object, OpenUpload, SignRequest, SignedUrl, Store, UrlSigner,
 };
+use crate::check::{Check, Probing};
 use crate::error::{Error, Result};
 
 /// Forgets everything when it is dropped.
@@ -99,5 +100,9 @@ impl Store for MemoryStore {
 
     async fn ping(&self) -> Result<()> {
         Ok(())
+    }
+
+    async fn probe(&self, _: &Probing) -> Vec<Check> {
+        Vec::new()
     }
 }

@@ -22,9 +22,10 @@ use futures_util::Stream;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::check::{Check, Probing};
 use crate::error::{Error, Result};
 
-pub use disk::DiskStore;
+pub use disk::{DiskStore, probe_disk};
 pub use key::Key;
 pub use listing::{ListStream, Listed, Object, OpenUpload};
 pub use memory::MemoryStore;
@@ -94,7 +95,8 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// A URL by which anybody may do one thing to one key until it expires.
     ///
     /// # Errors
-    /// `Unavailable` if the credentials to sign with cannot be had.
+    /// `Invalid` if the store would let a URL to write with be used twice; `Unavailable` if the
+    /// credentials to sign with cannot be had.
     async fn sign(&self, request: &SignRequest<'_>) -> Result<SignedUrl>;
 
     /// The signer of our own signed URLs, where the store cannot sign by itself.
@@ -105,6 +107,10 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// `Unavailable`.
     async fn ping(&self) -> Result<()>;
+
+    /// Tries what the store is needed for, with bytes of its own that it takes away again, and
+    /// keeps to what it learned from then on. Takes seconds if the store is slow.
+    async fn probe(&self, probing: &Probing) -> Vec<Check>;
 }
 
 /// What a signed URL allows.

@@ -41,6 +41,11 @@ impl Presigner {
         Self { region, reading, writing, last_key: Mutex::default(), bucket }
     }
 
+    /// The bucket as people reach it.
+    pub fn bucket(&self) -> &Url {
+        &self.bucket
+    }
+
     /// A URL for the object at `path`, signed with `credential`. With temporary credentials it
     /// dies with them, if that is earlier.
     pub fn sign(&self, credential: &Arc<AwsCredential>, path: &str, request: &SignRequest<'_>) -> SignedUrl {

@@ -4,6 +4,8 @@ mod budget;
 mod connect;
 mod download;
 mod list;
+mod probe;
+mod quirks;
 mod retry;
 mod upload;
 
@@ -24,7 +26,10 @@ use self::retry::{attempts, is_missing, unavailable};
 use self::upload::Upload;
 use super::blocks::{Block, Blocks};
 use super::presign::Presigner;
-use super::{ByteStream, Intent, Key, ListStream, Object, OpenUpload, SignRequest, SignedUrl, Store, UrlSigner};
+use super::{
+    ByteStream, Intent, Key, ListStream, Object, OpenUpload, Operation, SignRequest, SignedUrl, Store, UrlSigner,
+};
+use crate::check::{Check, Probing};
 use crate::config::{S3Config, Uploads};
 use crate::error::{Error, Result};
 use crate::faults;
@@ -65,18 +70,28 @@ impl S3Store {
     }
 
     fn path(&self, key: &Key) -> Path {
-        Path::from_iter(self.prefix.split('/').filter(|part| !part.is_empty()).chain([key.as_str()]))
+        self.path_of(key.as_str())
+    }
+
+    fn path_of(&self, name: &str) -> Path {
+        Path::from_iter(self.prefix.split('/').filter(|part| !part.is_empty()).chain([name]))
     }
 
     /// Sends what fits in one part, if there is nothing under the key.
     async fn put_whole(&self, path: &Path, block: Block) -> Result<u64> {
         let length = block.len() as u64;
         let payload = PutPayload::from_iter(block.into_chunks());
+        let mode = match self.clients.quirks.conditions() {
+            true => PutMode::Create,
+            // The next best: keys are random and used once, so that nobody puts in between.
+            false if self.clients.size(path).await?.is_some() => return Err(Error::PreconditionFailed),
+            false => PutMode::Overwrite,
+        };
         let mut tries = 0;
         faults::point("K6");
         let outcome = attempts(|| {
             tries += 1;
-            self.clients.writer.put_opts(path, payload.clone(), PutMode::Create.into())
+            self.clients.writer().put_opts(path, payload.clone(), mode.clone().into())
         })
         .await;
         faults::point("K7");
@@ -205,6 +220,11 @@ impl Store for S3Store {
     }
 
     async fn sign(&self, request: &SignRequest<'_>) -> Result<SignedUrl> {
+        if request.operation == Operation::Put && !self.clients.quirks.conditions() {
+            // Such a URL would be good for other bytes under the key of a file that is complete.
+            let why = "this bucket would take bytes a second time: replace the content through this server";
+            return Err(Error::invalid("/operation", "unsupported", why));
+        }
         let credential = self.clients.reader.credentials().get_credential().await.map_err(unavailable)?;
         Ok(self.presigner.sign(&credential, self.path(request.key).as_ref(), request))
     }
@@ -219,6 +239,10 @@ impl Store for S3Store {
         let prefix = (!self.prefix.is_empty()).then_some(self.prefix.as_str());
         let answer = tokio::time::timeout(PING, self.clients.reader.list_paginated(prefix, options));
         answer.await.map_err(Error::store_unavailable)?.map_err(unavailable).map(drop)
+    }
+
+    async fn probe(&self, probing: &Probing) -> Vec<Check> {
+        probe::run(self, probing).await
     }
 }
 

@@ -1,5 +1,6 @@
 //! The connections to the bucket.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, Checksum, S3ConditionalPut};
@@ -9,6 +10,7 @@ use object_store::{ClientOptions, HeaderValue, ObjectStoreExt, RetryConfig};
 use secrecy::ExposeSecret;
 use url::{Host, Url};
 
+use super::quirks::Quirks;
 use super::retry::{attempts, is_missing, unavailable};
 use crate::config::{Encryption, S3Config};
 use crate::error::{Error, Result};
@@ -36,24 +38,51 @@ const CREDENTIAL_VARIABLES: [&str; 12] = [
     "AWS_IMDSV1_FALLBACK",
 ];
 
-/// Two clients of one bucket, with one set of credentials.
+/// Headers of a request.
+type Headers = Vec<(&'static str, String)>;
+
+/// The clients of one bucket, with one set of credentials.
 #[derive(Debug, Clone)]
 pub(super) struct Clients {
     /// For what is answered soon, and for streams that come in.
     pub reader: AmazonS3,
-    /// For objects and parts that go out.
-    pub writer: AmazonS3,
+    /// For objects and parts that go out: with checksums, and without.
+    checked: AmazonS3,
+    unchecked: AmazonS3,
+    /// What objects have to be sent with to be encrypted as the settings say.
+    pub encryption: Arc<Headers>,
+    pub quirks: Arc<Quirks>,
+    bucket: Url,
 }
 
 impl Clients {
     /// # Errors
     /// `Malformed` if the settings make no client.
     pub fn connect(config: &S3Config) -> Result<Self> {
-        let writer = encrypted(builder(config, WRITE)?, config).build().map_err(malformed)?;
+        let unchecked = encrypted(builder(config, WRITE)?, config).build().map_err(malformed)?;
+        let credentials = unchecked.credentials();
+        let checked = encrypted(builder(config, WRITE)?, config).with_credentials(credentials.clone());
         // Without the encryption's headers: they are for new objects, and stores refuse them on
         // requests like the one to abort an upload.
-        let reader = builder(config, READ)?.with_credentials(writer.credentials().clone());
-        Ok(Self { reader: reader.build().map_err(malformed)?, writer })
+        let reader = builder(config, READ)?.with_credentials(credentials.clone());
+        Ok(Self {
+            reader: reader.build().map_err(malformed)?,
+            checked: checked.with_checksum_algorithm(Checksum::CRC64NVME).build().map_err(malformed)?,
+            unchecked,
+            encryption: Arc::new(encryption_headers(config)),
+            quirks: Arc::default(),
+            bucket: bucket_url(config, config.endpoint.as_ref())?,
+        })
+    }
+
+    /// For objects and parts that go out. An upload keeps to the one that it began with.
+    pub fn writer(&self) -> &AmazonS3 {
+        if self.quirks.checksums() { &self.checked } else { &self.unchecked }
+    }
+
+    /// The bucket as the server reaches it.
+    pub fn bucket(&self) -> &Url {
+        &self.bucket
     }
 
     /// The size of the object in bytes, if there is one.
@@ -105,12 +134,17 @@ pub(super) fn bucket_url(config: &S3Config, endpoint: Option<&Url>) -> Result<Ur
 
 /// What has to be sent with a PUT to a signed URL. A key is never overwritten, not even by
 /// whoever has a URL to write it.
-pub(super) fn put_headers(config: &S3Config) -> Vec<(&'static str, String)> {
+pub(super) fn put_headers(config: &S3Config) -> Headers {
     let mut headers = vec![("if-none-match", "*".to_owned())];
-    headers.extend(encryption(config).map(|(kind, _)| ("x-amz-server-side-encryption", kind.to_owned())));
-    let key = encryption(config).and_then(|(_, key)| key);
-    headers.extend(key.map(|key| ("x-amz-server-side-encryption-aws-kms-key-id", key.to_owned())));
+    headers.extend(encryption_headers(config));
     headers
+}
+
+fn encryption_headers(config: &S3Config) -> Headers {
+    let kind = encryption(config).map(|(kind, _)| ("x-amz-server-side-encryption", kind.to_owned()));
+    let key = encryption(config).and_then(|(_, key)| key);
+    let key = key.map(|key| ("x-amz-server-side-encryption-aws-kms-key-id", key.to_owned()));
+    kind.into_iter().chain(key).collect()
 }
 
 fn builder(config: &S3Config, silence: Duration) -> Result<AmazonS3Builder> {
@@ -123,7 +157,6 @@ fn builder(config: &S3Config, silence: Duration) -> Result<AmazonS3Builder> {
         // Tells the library that the bucket is in the endpoint already, wherever it is there.
         .with_virtual_hosted_style_request(true)
         .with_unsigned_payload(is_safe_from_tampering(&url))
-        .with_checksum_algorithm(Checksum::CRC64NVME)
         .with_conditional_put(S3ConditionalPut::ETagMatch)
         .with_disable_bulk_delete(true)
         .with_retry(retries_are_ours)

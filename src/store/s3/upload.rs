@@ -1,5 +1,6 @@
 //! A multipart upload that cannot be forgotten: it is completed or aborted, even when it is dropped.
 
+use object_store::aws::AmazonS3;
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
 use object_store::{MultipartId, ObjectStoreExt, PutPayload};
@@ -26,6 +27,7 @@ pub(super) struct Upload {
 #[derive(Clone)]
 struct Target {
     clients: Clients,
+    writer: AmazonS3,
     path: Path,
     id: MultipartId,
 }
@@ -35,13 +37,14 @@ impl Upload {
     /// `Unavailable`.
     pub async fn open(clients: Clients, path: Path, concurrency: usize) -> Result<Self> {
         faults::point("M1");
+        let writer = clients.writer().clone();
         let mut tries = 0;
         let opening = attempts(|| {
             tries += 1;
-            clients.writer.create_multipart(&path)
+            writer.create_multipart(&path)
         });
         let id = opening.await.map_err(unavailable)?;
-        let target = Target { clients, path, id };
+        let target = Target { clients, writer, path, id };
         Ok(Self {
             target,
             concurrency,
@@ -79,8 +82,8 @@ impl Upload {
         let payload = PutPayload::from_iter(block.into_chunks());
         self.sent.push(None);
         self.sending.spawn(async move {
-            let Target { clients, path, id } = &target;
-            let outcome = attempts(|| clients.writer.put_part(path, id, index, payload.clone())).await;
+            let Target { writer, path, id, .. } = &target;
+            let outcome = attempts(|| writer.put_part(path, id, index, payload.clone())).await;
             drop((payload, memory));
             outcome.map(|part| (index, part))
         });
@@ -95,9 +98,9 @@ impl Upload {
         while !self.sending.is_empty() {
             self.note_arrival().await?;
         }
-        let Target { clients, path, id } = &self.target;
+        let Target { clients, writer, path, id } = &self.target;
         let parts: Vec<_> = self.sent.iter().flatten().cloned().collect();
-        let outcome = attempts(|| clients.writer.complete_multipart(path, id, parts.clone())).await;
+        let outcome = attempts(|| writer.complete_multipart(path, id, parts.clone())).await;
         faults::point("M5");
         // The object itself decides. An answer can be lost on its way, and what a store put
         // together need not be what was sent.

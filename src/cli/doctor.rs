@@ -1,0 +1,92 @@
+//! `strongroom doctor`: tries the settings, the database and the store before somebody relies on them.
+
+use secrecy::ExposeSecret;
+use serde_json::json;
+use url::Url;
+
+use super::{Failure, print};
+use crate::check::{Check, Depth, Outcome, Probing};
+use crate::clock::Clock;
+use crate::config::{Config, StoreConfig, is_this_machine};
+use crate::db::probe_database;
+use crate::store::{S3Store, Store, probe_disk};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Try what takes a while, too: sends 11 MiB to a bucket
+    #[arg(long)]
+    deep: bool,
+}
+
+/// Nothing is opened as the server opens it: neither are folders made nor migrations applied.
+pub(super) async fn run(config: &Config, options: &Options) -> Result<(), Failure> {
+    let depth = if options.deep { Depth::Deep } else { Depth::Full };
+    let probing = Probing { depth, clock: Clock::default(), public_url: config.public_url.clone() };
+    let mut checks = addresses(config);
+    checks.extend(probe_database(config.database_url.expose_secret(), config.database_connections, &probing).await);
+    checks.extend(store(config, probing).await?);
+    let count = |outcome| checks.iter().filter(|check| check.outcome == outcome).count();
+    let failed = count(Outcome::Failed);
+    if options.json {
+        print(&format!("{:#}\n", json!({"ok": failed == 0, "checks": checks})))?;
+    } else {
+        let lines: String = checks.iter().map(|check| format!("{check}\n")).collect();
+        let summary = [Outcome::Ok, Outcome::Warning, Outcome::Failed, Outcome::Skipped]
+            .map(|outcome| format!("{} {}", count(outcome), outcome.word()));
+        print(&format!("{lines}{}\n", summary.join(", ")))?;
+    }
+    match failed {
+        0 => Ok(()),
+        1 => Err(Failure::Runtime("a check failed".into())),
+        failed => Err(Failure::Runtime(format!("{failed} checks failed"))),
+    }
+}
+
+async fn store(config: &Config, probing: Probing) -> Result<Vec<Check>, Failure> {
+    match &config.store {
+        StoreConfig::S3(s3) => Ok(S3Store::open(s3, &config.uploads)?.probe(&probing).await),
+        StoreConfig::Disk { root } => {
+            let root = root.clone();
+            let probing = tokio::task::spawn_blocking(move || probe_disk(&root, probing.depth));
+            probing.await.map_err(Failure::runtime)
+        }
+    }
+}
+
+/// Whether what is given out can be used by those who get it.
+fn addresses(config: &Config) -> Vec<Check> {
+    let public_url = &config.public_url;
+    let mut checks = vec![{
+        let (name, tried) = ("server.public_url", format!("look at {public_url}"));
+        match public_url.scheme() == "https" || is_this_machine(public_url) {
+            true => Check::ok(name, tried, "people can use it"),
+            false => Check::warning(
+                name,
+                tried,
+                "passwords and files will cross the network for everybody to read",
+                "let a proxy or STRONGROOM_TLS_CERT speak HTTPS, and put https:// into STRONGROOM_PUBLIC_URL",
+            ),
+        }
+    }];
+    if let StoreConfig::S3(s3) = &config.store
+        && let Some(endpoint) = s3.public_endpoint.as_ref().or(s3.endpoint.as_ref())
+    {
+        checks.push(signed_urls(public_url, endpoint));
+    }
+    checks
+}
+
+fn signed_urls(public_url: &Url, endpoint: &Url) -> Check {
+    let (name, tried) = ("server.signed_urls", format!("look at {endpoint}, where signed URLs lead"));
+    let wrong = if is_this_machine(endpoint) && !is_this_machine(public_url) {
+        "nobody but this machine reaches it"
+    } else if public_url.scheme() == "https" && endpoint.scheme() == "http" {
+        "pages of an https:// server may not use it"
+    } else {
+        return Check::ok(name, tried, "people can use it");
+    };
+    Check::warning(name, tried, wrong, "set STRONGROOM_S3_PUBLIC_ENDPOINT to the store's address as people reach it")
+}

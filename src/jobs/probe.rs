@@ -1,0 +1,54 @@
+//! The quick part of what `strongroom doctor` tries, by the server itself: what it finds is in the
+//! log and at `/readyz`, and the store learns from it.
+
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+
+use crate::app::App;
+use crate::check::{Check, Depth, Outcome, Probing};
+
+/// Looks now, and again as long as something is wrong.
+pub fn spawn(app: Arc<App>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        loop {
+            // In a task of its own, which goes on when this one is aborted: a probe puts things
+            // into the store, and takes them away at its end.
+            let look = tokio::spawn({
+                let app = app.clone();
+                async move { run_once(&app).await }
+            });
+            match look.await {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(error) => tracing::error!(%error, "the probe broke down"),
+            }
+            tokio::time::sleep(app.config.reap_interval).await;
+        }
+    })
+}
+
+/// Looks once, and tells whether nothing failed.
+pub async fn run_once(app: &App) -> bool {
+    let probing = Probing { depth: Depth::Quick, clock: app.clock.clone(), public_url: app.config.public_url.clone() };
+    let (db, store) = tokio::join!(app.db.probe(&probing), app.store.probe(&probing));
+    let checks = [db, store].concat();
+    let before = app.health.note(checks.clone());
+    for check in &checks {
+        let known = before.iter().find(|known| known.name == check.name).map(|known| known.outcome);
+        if known != Some(check.outcome) {
+            log(check, known);
+        }
+    }
+    !checks.iter().any(Check::has_failed)
+}
+
+fn log(check: &Check, before: Option<Outcome>) {
+    let Check { name, tried, came_back, what_to_do, .. } = check;
+    match check.outcome {
+        Outcome::Failed => tracing::error!(name, tried, came_back, what_to_do, "a check failed"),
+        Outcome::Warning => tracing::warn!(name, tried, came_back, what_to_do, "a check"),
+        Outcome::Ok if before.is_some() => tracing::info!(name, came_back, "a check is well again"),
+        Outcome::Ok | Outcome::Skipped => tracing::debug!(name, tried, came_back, "a check"),
+    }
+}

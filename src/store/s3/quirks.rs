@@ -1,0 +1,30 @@
+//! In what the bucket's store differs from S3, as far as a probe found out.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Until a probe has learned otherwise, the store does as S3 does.
+#[derive(Debug, Default)]
+pub(super) struct Quirks {
+    ignores_conditions: AtomicBool,
+    refuses_checksums: AtomicBool,
+}
+
+impl Quirks {
+    /// Whether `If-None-Match: *` keeps an object from being overwritten.
+    pub fn conditions(&self) -> bool {
+        !self.ignores_conditions.load(Ordering::Relaxed)
+    }
+
+    /// Whether objects and parts may be sent with a CRC64NVME.
+    pub fn checksums(&self) -> bool {
+        !self.refuses_checksums.load(Ordering::Relaxed)
+    }
+
+    pub fn learn_conditions(&self, honoured: bool) {
+        self.ignores_conditions.store(!honoured, Ordering::Relaxed);
+    }
+
+    pub fn learn_checksums(&self, accepted: bool) {
+        self.refuses_checksums.store(!accepted, Ordering::Relaxed);
+    }
+}
