@@ -3,10 +3,12 @@
 mod alone;
 mod bucket_faults;
 mod database;
+mod doctor;
 mod download;
 #[cfg(feature = "faults")]
 mod faults;
 mod fsck;
+mod garage;
 mod hang_ups;
 mod idempotency;
 mod manners;

@@ -219,7 +219,7 @@ async fn without_its_disk_it_says_so_and_goes_on_when_it_is_back() {
     assert_eq!(ann.get("/v1/files").answer().await.json()["items"].as_array().unwrap().len(), 1);
 
     std::fs::rename(&away, &root).unwrap();
-    assert_eq!(app.stranger().get("/readyz").answer().await.status, 200);
+    until_ready(&app.stranger()).await;
     assert_eq!(ann.download(&file).await, b"kept");
     ann.upload("d.txt", "new").await;
     app.execute("UPDATE blobs SET lease_until = 1 WHERE state <> 'ready'").await;
@@ -246,7 +246,7 @@ both! {
     async fn health_is_told_to_anybody(app: TestApp) {
         for path in ["/healthz", "/readyz"] {
             let answer = app.stranger().get(path).answer().await;
-            assert_eq!((answer.status, answer.json()), (200, serde_json::json!({"status": "ok"})));
+            assert_eq!((answer.status, &answer.json()["status"]), (200, &serde_json::json!("ok")));
         }
     }
 }

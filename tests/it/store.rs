@@ -8,20 +8,22 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, future, stream};
 use jiff::Timestamp;
 use object_store::ObjectStoreExt;
-use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::aws::AmazonS3;
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::signer::{SignedUrlOptions, Signer};
 use reqwest::{Client, StatusCode};
-use secrecy::SecretString;
 use strongroom::clock::Clock;
-use strongroom::config::{S3Config, S3Credentials, Uploads};
+use strongroom::config::{S3Config, Uploads};
 use strongroom::error::{Error, Result};
 use strongroom::store::{
     ByteStream, DiskStore, Intent, Key, Listed, MemoryStore, Object, OpenUpload, Operation, S3Store, SignRequest,
     SignedUrl, Store, UrlSigner,
 };
 use tokio::sync::oneshot;
+
+use crate::support::client::bucket;
+use crate::support::s3_config;
 
 const MIB: usize = 1024 * 1024;
 /// The smallest that S3 takes.
@@ -69,7 +71,8 @@ impl Leftovers for Folder {
     }
 }
 
-async fn conforms(store: Arc<dyn Store>, leftovers: &dyn Leftovers) {
+/// Everything that is asked of every store.
+pub async fn conforms(store: Arc<dyn Store>, leftovers: &dyn Leftovers) {
     store.ping().await.unwrap();
     for length in [0, 1, 300_000, PART - 1, PART, PART + 1, 3 * PART + 1] {
         keeps_bytes(&*store, length, true).await;
@@ -353,22 +356,25 @@ async fn a_bucket_is_listed_page_by_page_with_what_is_not_its_own() {
     let names =
         ["notes.txt".to_owned(), "folder/inside".to_owned(), keys[3].as_str().to_uppercase(), format!("{}0", keys[7])];
     for name in &names {
-        let path = Path::parse(format!("{}/{name}", bucket.prefix)).unwrap();
+        let path = Path::parse(format!("{}/{name}", bucket.config.prefix)).unwrap();
         bucket.client.put(&path, "theirs".into()).await.unwrap();
     }
-    let open =
-        bucket.client.create_multipart(&Path::parse(format!("{}/theirs", bucket.prefix)).unwrap()).await.unwrap();
+    let open = bucket
+        .client
+        .create_multipart(&Path::parse(format!("{}/theirs", bucket.config.prefix)).unwrap())
+        .await
+        .unwrap();
     // Two uploads under one key, of which a row would know one.
-    let path = Path::parse(format!("{}/{}", bucket.prefix, keys[0])).unwrap();
+    let path = Path::parse(format!("{}/{}", bucket.config.prefix, keys[0])).unwrap();
     let ids =
         [bucket.client.create_multipart(&path).await.unwrap(), bucket.client.create_multipart(&path).await.unwrap()];
-    let longer = Path::parse(format!("{}/{}0", bucket.prefix, keys[0])).unwrap();
+    let longer = Path::parse(format!("{}/{}0", bucket.config.prefix, keys[0])).unwrap();
     let longer_id = bucket.client.create_multipart(&longer).await.unwrap();
 
     let ours: Vec<_> = list(&store).await.into_iter().filter_map(Listed::ours).map(|object| object.key).collect();
     assert!(ours == keys, "{} of {}", ours.len(), keys.len());
-    let mut expected: Vec<_> = names.iter().map(|name| format!("{}/{name}", bucket.prefix)).collect();
-    expected.extend([format!("{}/theirs", bucket.prefix), longer.to_string()]);
+    let mut expected: Vec<_> = names.iter().map(|name| format!("{}/{name}", bucket.config.prefix)).collect();
+    expected.extend([format!("{}/theirs", bucket.config.prefix), longer.to_string()]);
     expected.sort();
     assert_eq!(strangers(&store).await, expected);
     let mut found = uploads_of(&store, Some(&keys[0])).await;
@@ -381,7 +387,11 @@ async fn a_bucket_is_listed_page_by_page_with_what_is_not_its_own() {
     store.abort(&keys[0], Some(&ids[1])).await.unwrap();
     assert_eq!(uploads_of(&store, Some(&keys[0])).await, []);
 
-    bucket.client.abort_multipart(&Path::parse(format!("{}/theirs", bucket.prefix)).unwrap(), &open).await.unwrap();
+    bucket
+        .client
+        .abort_multipart(&Path::parse(format!("{}/theirs", bucket.config.prefix)).unwrap(), &open)
+        .await
+        .unwrap();
     bucket.client.abort_multipart(&longer, &longer_id).await.unwrap();
 }
 
@@ -508,41 +518,25 @@ async fn a_bucket_that_is_not_there_is_no_empty_bucket() {
 
 /// The S3 server's bucket, with a prefix that only this run knows.
 pub struct Bucket {
-    prefix: String,
+    config: S3Config,
     client: AmazonS3,
 }
 
 impl Bucket {
     pub fn of_this_run() -> Self {
+        Self::of(S3Config { prefix: format!("store tests/{}", Key::random()), ..s3_config() })
+    }
+
+    pub fn of(config: S3Config) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = AmazonS3Builder::new()
-            .with_endpoint(environment("ENDPOINT"))
-            .with_bucket_name(environment("BUCKET"))
-            .with_access_key_id(environment("ACCESS_KEY"))
-            .with_secret_access_key(environment("SECRET_KEY"))
-            .with_region(environment("REGION"))
-            .with_allow_http(true);
-        Self { prefix: format!("store tests/{}", Key::random()), client: client.build().unwrap() }
+        Self { client: bucket(&config), config }
     }
 
     pub fn config(&self) -> S3Config {
-        S3Config {
-            bucket: environment("BUCKET"),
-            prefix: self.prefix.clone(),
-            region: environment("REGION"),
-            credentials: Some(S3Credentials {
-                access_key_id: environment("ACCESS_KEY"),
-                secret_access_key: SecretString::from(environment("SECRET_KEY")),
-                session_token: None,
-            }),
-            endpoint: Some(environment("ENDPOINT").parse().unwrap()),
-            public_endpoint: None,
-            path_style: true,
-            encryption: None,
-        }
+        self.config.clone()
     }
 
-    fn store(&self) -> S3Store {
+    pub fn store(&self) -> S3Store {
         S3Store::open(&self.config(), &uploads()).unwrap()
     }
 }
@@ -551,7 +545,7 @@ impl Bucket {
 impl Leftovers for Bucket {
     /// Whether an upload of this key is open.
     async fn exist(&self, key: &Key) -> bool {
-        let query = [("uploads", ""), ("prefix", &format!("{}/{key}", self.prefix))];
+        let query = [("uploads", ""), ("prefix", &format!("{}/{key}", self.config.prefix))];
         let options = SignedUrlOptions::default().with_query(query);
         let minute = Duration::from_secs(60);
         let bucket = Path::default();
@@ -603,7 +597,8 @@ pub fn content(length: usize) -> Vec<u8> {
 
 const DISPOSITION: &str = "attachment; filename=\"test.txt\"; filename*=UTF-8''t%C3%A9st.txt";
 
-fn request(operation: Operation, key: &Key) -> SignRequest<'_> {
+/// A wish for a URL that lives for ten minutes.
+pub fn request(operation: Operation, key: &Key) -> SignRequest<'_> {
     let reading = operation != Operation::Put;
     SignRequest {
         operation,
@@ -629,9 +624,4 @@ fn url_signer() -> UrlSigner {
 
 pub fn uploads() -> Uploads {
     Uploads { memory: 20 * MIB as u64, part_size: PART as u64, part_concurrency: 3, ..Uploads::default() }
-}
-
-fn environment(name: &str) -> String {
-    let name = format!("STRONGROOM_TEST_S3_{name}");
-    std::env::var(&name).unwrap_or_else(|_| panic!("{name} is not set: run scripts/test"))
 }

@@ -4,6 +4,7 @@
 pub mod bucket_proxy;
 pub mod client;
 pub mod forwarder;
+pub mod gateway;
 pub mod mount;
 pub mod program;
 
