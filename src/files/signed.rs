@@ -45,8 +45,8 @@ pub struct Signed {
 /// A put goes to a new key: the file keeps its bytes until [`complete_upload`].
 ///
 /// # Errors
-/// `NotFound`; `Invalid` if the life is out of bounds; for a put `TooManyUploads`, and `QuotaExceeded`
-/// if more is used than allowed; `Unavailable`.
+/// `NotFound`; `Invalid` if the life is out of bounds, or if the store would take a put twice; for a put
+/// `TooManyUploads`, and `QuotaExceeded` if more is used than allowed; `Unavailable`.
 pub async fn sign(user: &User, app: &App, id: Uuid, wish: &Wish) -> Result<Signed> {
     let life = checked_life(app, wish.expires_in)?;
     let file = super::find(user, app, id).await?;

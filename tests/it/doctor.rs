@@ -165,6 +165,28 @@ async fn a_clock_that_is_off_fails_even_where_the_store_does_not_mind() {
     assert_eq!(objects(s3(&mut config)).await, []);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_doctor_left_goes_with_a_later_one() {
+    use object_store::{ObjectStoreExt, path::Path};
+    let folder = folder();
+    let endpoint = s3_config().endpoint.unwrap();
+    let mut config = on_s3(&folder, |_| {});
+    let (client, prefix) = (bucket(s3(&mut config)), s3(&mut config).prefix.clone());
+    for name in ["doctor-0123-plain", "0123"] {
+        client.put(&Path::from(format!("{prefix}/{name}")), "left".into()).await.unwrap();
+    }
+    assert_eq!(doctor(&config, &[]).status, 0);
+    assert_eq!(objects(s3(&mut config)).await, 2, "another doctor may be at work");
+    // Two hours later, as the store's clock tells.
+    let late = jiff::Timestamp::now() + std::time::Duration::from_secs(7200);
+    let late = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&late).unwrap();
+    let gateway = Gateway::before(&endpoint, move |_| Bend::Header("date", late.clone())).await;
+    let mut later = config.clone();
+    s3(&mut later).endpoint = Some(gateway.url.clone());
+    assert_one_failure(&doctor(&later, &[]), "store.clock", &["ahead"]);
+    assert_eq!(objects(s3(&mut config)).await, 1, "what is not the doctor's stays");
+}
+
 /// A bucket that anybody may read, but for one prefix nobody may write below.
 async fn public_bucket(prefix: &str) -> S3Config {
     let config = S3Config { bucket: "strongroom-public".into(), prefix: prefix.into(), ..s3_config() };

@@ -6,6 +6,7 @@ mod bucket;
 mod bytes;
 mod doors;
 
+use jiff::Timestamp;
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use reqwest::Method;
@@ -102,7 +103,7 @@ impl Probe<'_> {
         }
         let reached = match answer.xml::<Listed>() {
             Some(listed) if answer.is_success() => {
-                self.sweep(listed).await;
+                self.sweep(listed, answer.date()).await;
                 Check::ok(name, tried, "it answers")
             }
             _ => Check::failed(name, tried, answer.told(), self.what_about(&answer)),
@@ -138,15 +139,16 @@ impl Probe<'_> {
         }
     }
 
-    /// Takes away what probes left whose process died.
-    async fn sweep(&self, listed: Listed) {
+    /// Takes away what probes left whose process died, by the store's own clock.
+    async fn sweep(&self, listed: Listed, now: Option<Timestamp>) {
+        let Some(now) = now else { return };
         for object in listed.contents {
-            let old = object.last_modified.parse::<jiff::Timestamp>();
-            let old = old.is_ok_and(|then| self.probing.clock.now().as_second() - then.as_second() > LEFT_BEHIND);
+            let written_at = object.last_modified.parse::<Timestamp>();
+            let old = written_at.is_ok_and(|then| now.as_second() - then.as_second() > LEFT_BEHIND);
             if let Ok(path) = Path::parse(&object.key)
                 && old
             {
-                tracing::info!(%path, "taking away what an earlier probe left");
+                tracing::debug!(%path, "taking away what an earlier probe left");
                 // If it does not go, the next probe tries again.
                 let _ = self.store.clients.reader.delete(&path).await;
             }

@@ -98,6 +98,12 @@ impl Answer {
         (200..300).contains(&self.status)
     }
 
+    /// Whether this is how a store refuses what it does not know or take, rather than one that is busy,
+    /// in trouble, or to be asked by somebody else.
+    pub fn is_unknown(&self) -> bool {
+        matches!(self.status, 400 | 405 | 501)
+    }
+
     /// A header's text; empty if there is none.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()

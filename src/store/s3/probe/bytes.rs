@@ -84,7 +84,7 @@ impl Probe<'_> {
             Ok(answer) if answer.is_success() => {
                 (false, Check::warning(name, tried, "the condition was ignored", what_to_do))
             }
-            Ok(answer) if answer.status < 500 || answer.status == 501 => {
+            Ok(answer) if answer.is_unknown() => {
                 (false, Check::warning(name, tried, format!("not understood: {}", answer.told()), what_to_do))
             }
             // Nothing was learned.
@@ -132,11 +132,11 @@ impl Probe<'_> {
             return Ok(Taken::Ignored);
         }
         let right = self.put(&path, &[(header, right)]).await?;
-        match right.is_success() {
-            true => Ok(Taken::Verified),
-            // A store in trouble says nothing about checksums.
-            false if right.status >= 500 && right.status != 501 => Err(right.told()),
-            false => Ok(Taken::Refused(right.told())),
+        match (wrong.is_unknown(), right.is_success(), right.is_unknown()) {
+            (true, true, _) => Ok(Taken::Verified),
+            (true, false, true) => Ok(Taken::Refused(right.told())),
+            // A store that is busy or in trouble says nothing about checksums.
+            _ => Err(format!("{}, then {}", wrong.told(), right.status)),
         }
     }
 
