@@ -132,6 +132,11 @@ pub(super) async fn settles(app: &App, stored: &Stored, error: &Error) -> bool {
     if !matches!(error, Error::Unavailable { .. } | Error::Internal(_)) {
         return false;
     }
+    // The commit may still be on its way to the database. A question would not wait for it; a
+    // statement on the same row does, even if it changes nothing.
+    if !matches!(app.db.renew_blob(stored.facts.id, Duration::ZERO).await, Ok(false)) {
+        return false;
+    }
     let published = matches!(app.db.blob_state(stored.key.as_str()).await, Ok(Some(state)) if state == "ready");
     if published {
         tracing::warn!(%error, "the answer to a commit was lost; the commit was not");

@@ -3,6 +3,7 @@
 
 pub mod bucket_proxy;
 pub mod client;
+pub mod database_proxy;
 pub mod forwarder;
 pub mod gateway;
 pub mod mount;

@@ -1,0 +1,212 @@
+//! A database whose connection is cut at any statement, before the server hears of it, a little before
+//! that, or after it has done it: a success is one that was committed, after anything else the state is the old one or the
+//! new one, and nothing is left between.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use url::Url;
+
+use crate::sessions::{log_in, register};
+use crate::support::client::{Answer, Ask, Client, content, path};
+use crate::support::database_proxy::{Cut, DatabaseProxy, Hit, When};
+use crate::support::{PASSWORD, Setup, TestApp};
+
+async fn app_behind_a_proxy(connections: u32) -> (DatabaseProxy, TestApp) {
+    let app = TestApp::start(Setup::PostgresAndS3).await;
+    let mut url: Url = app.app.config.database_url.expose_secret().parse().expect("a URL");
+    let target = format!("{}:{}", url.host_str().expect("a host"), url.port().unwrap_or(5432));
+    let proxy = DatabaseProxy::before(target).await;
+    url.set_ip_host(proxy.address.ip()).expect("a host");
+    url.set_port(Some(proxy.address.port())).expect("a port");
+    let app = app.restart_with(|config| {
+        config.database_url = SecretString::from(String::from(url));
+        config.database_connections = connections;
+    });
+    (proxy, app.await)
+}
+
+/// What is tried while the connection is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Operation {
+    Upload,
+    Replace,
+    Delete,
+    Register,
+}
+
+use Operation::{Delete, Register, Replace, Upload};
+
+/// One operation on a name of its own.
+struct Attempt<'a> {
+    app: &'a TestApp,
+    ann: &'a Client,
+    operation: Operation,
+    name: String,
+    /// The file that is replaced or deleted.
+    file: Value,
+}
+
+impl<'a> Attempt<'a> {
+    async fn new(app: &'a TestApp, ann: &'a Client, operation: Operation, name: String) -> Self {
+        let file = match operation {
+            Replace | Delete => ann.upload(&name, "old").await,
+            Upload | Register => Value::Null,
+        };
+        Self { app, ann, operation, name, file }
+    }
+
+    async fn carry_out(&self) -> Answer {
+        match self.operation {
+            Upload => self.ann.post("/v1/files").query(&[("name", &self.name)]).body("new").answer().await,
+            Replace => self.ann.put(&content(&self.file)).header("if-match", "*").body("new").answer().await,
+            Delete => self.ann.delete(&path(&self.file)).answer().await,
+            Register => register(&self.app.stranger(), &self.email(), "A Person", PASSWORD).await,
+        }
+    }
+
+    fn email(&self) -> String {
+        format!("{}@example.org", self.name)
+    }
+
+    /// Whether it happened, as everybody can see from now on; fails if it happened by halves.
+    async fn happened(&self) -> bool {
+        match self.operation {
+            Register => match log_in(&self.app.stranger(), &self.email(), PASSWORD).await.status {
+                200 => true,
+                status => {
+                    assert_eq!(status, 401);
+                    assert_eq!(self.carry_out().await.status, 201, "the address is free");
+                    false
+                }
+            },
+            operation => {
+                let shown = self.ann.get("/v1/files").query(&[("q", &self.name)]).answer().await.json();
+                let shown = shown["items"].as_array().expect("files");
+                let bytes = match shown.first() {
+                    Some(file) => Some(self.ann.download(file).await),
+                    None => None,
+                };
+                let (old, new): (Option<&[u8]>, Option<&[u8]>) = match operation {
+                    Upload => (None, Some(b"new")),
+                    Replace => (Some(b"old"), Some(b"new")),
+                    _ => (Some(b"old"), None),
+                };
+                assert!(bytes.as_deref() == old || bytes.as_deref() == new, "{operation:?}: {bytes:?}");
+                assert!(shown.len() <= 1, "{shown:?}");
+                bytes.as_deref() == new
+            }
+        }
+    }
+}
+
+/// Judges the answer to an operation by what became of it.
+fn judge(attempt: &Attempt<'_>, cut: &Cut, answer: &Answer, happened: bool) {
+    let about = format!("{:?} {cut:?}: {}", attempt.operation, answer.text());
+    match answer.status {
+        200..300 => assert!(happened, "{about}"),
+        _ => {
+            let problem = answer.problem(503, "unavailable");
+            assert_eq!(answer.header("retry-after"), "5", "{about}");
+            assert_eq!(problem["detail"], "the database is not available");
+        }
+    }
+}
+
+/// Waits until it works again, without a restart.
+async fn until_it_works(ann: &Client) {
+    let begun = Instant::now();
+    while ann.get("/v1/files").answer().await.status != 200 {
+        assert!(begun.elapsed() < Duration::from_secs(30), "it does not recover");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn assert_nothing_is_left(app: &TestApp, ann: &Client) {
+    let files = ann.get("/v1/files?limit=1000").answer().await.json()["items"].as_array().expect("files").len();
+    app.execute("UPDATE blobs SET lease_until = 1 WHERE state <> 'ready'").await;
+    app.assert_nothing_but(files).await;
+}
+
+/// Cuts the connection of the operation at its first statement, its second, and so on to its last.
+async fn cut_at_every_statement(operation: Operation) {
+    // On one connection each try has the same statements: none is prepared yet after a cut.
+    let (proxy, app) = app_behind_a_proxy(1).await;
+    let ann = app.person("ann").await;
+    for when in [When::Before, When::Late, When::Done] {
+        let mut commits = 0;
+        for spared in 0.. {
+            let attempt = Attempt::new(&app, &ann, operation, format!("{when:?}-{spared}-").to_lowercase()).await;
+            let cut = Cut { when, spared, commits: false, for_all: false };
+            proxy.cut(cut);
+            let answer = attempt.carry_out().await;
+            let hit = proxy.mend().await;
+            let happened = attempt.happened().await;
+            judge(&attempt, &cut, &answer, happened);
+            match hit {
+                None => {
+                    assert!(happened && spared > 2, "{operation:?}, {spared} statements: {}", answer.text());
+                    break;
+                }
+                Some(Hit::Commit) => {
+                    commits += 1;
+                    // A new account signs in with a commit of its own.
+                    assert!(when != When::Before || !happened || operation == Register, "nobody committed it");
+                    assert!(when != When::Done || happened, "it was committed");
+                    // Only its answer was lost, and the blob's row tells that; if need be it is waited for.
+                    let settles = when != When::Before && matches!(operation, Upload | Replace);
+                    assert!(!settles || answer.status < 300, "{operation:?}: {}", answer.text());
+                }
+                Some(Hit::Statement) => {}
+            }
+        }
+        assert!(commits > 0 || operation == Register, "the commit of {operation:?} was not cut");
+    }
+    assert_nothing_is_left(&app, &ann).await;
+}
+
+#[tokio::test]
+async fn an_upload_is_committed_or_it_is_not() {
+    cut_at_every_statement(Upload).await;
+}
+
+#[tokio::test]
+async fn new_bytes_are_committed_or_they_are_not() {
+    cut_at_every_statement(Replace).await;
+}
+
+#[tokio::test]
+async fn a_deletion_is_committed_or_it_is_not() {
+    cut_at_every_statement(Delete).await;
+}
+
+#[tokio::test]
+async fn an_account_is_made_or_it_is_not() {
+    cut_at_every_statement(Register).await;
+}
+
+/// With the answer to a commit the whole database goes away: nobody can ask whether it happened.
+#[tokio::test]
+async fn what_nobody_can_ask_about_is_old_or_new() {
+    let cases = [Upload, Replace, Delete]
+        .into_iter()
+        .flat_map(|operation| [(operation, When::Before), (operation, When::Done)]);
+    join_all(cases.map(async |(operation, when)| {
+        let (proxy, app) = app_behind_a_proxy(4).await;
+        let ann = app.person("ann").await;
+        let attempt = Attempt::new(&app, &ann, operation, "a".into()).await;
+        let cut = Cut { when, spared: 0, commits: true, for_all: true };
+        proxy.cut(cut);
+        let answer = attempt.carry_out().await;
+        assert_eq!(answer.status, 503, "{cut:?}: {}", answer.text());
+        assert_eq!(proxy.mend().await, Some(Hit::Commit), "{operation:?}");
+        until_it_works(&ann).await;
+        let happened = attempt.happened().await;
+        judge(&attempt, &cut, &answer, happened);
+        assert_eq!(happened, when == When::Done, "{operation:?} {cut:?}");
+        assert_nothing_is_left(&app, &ann).await;
+    }))
+    .await;
+}
