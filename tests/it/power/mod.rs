@@ -39,8 +39,16 @@ async fn a_sync_that_is_left_out_shows() {
     // The two of them that show in every cut are enough for an ordinary run.
     let controls = CONTROLS.into_iter().filter(|name| cuts.is_some() || *name != "folder_sync");
     for control in controls {
-        let Some(tally) = run(Some(control), cuts.unwrap_or(1)).await else { return };
-        assert!(tally.counts.lost > 0, "without {control} nothing was lost in {} cuts", tally.cuts);
+        // On a machine that is slow just then the kernel may have written everything by itself.
+        let mut tries = if cuts.is_some() { 1 } else { 8 };
+        loop {
+            let Some(tally) = run(Some(control), cuts.unwrap_or(1)).await else { return };
+            tries -= 1;
+            if tally.counts.lost > 0 {
+                break;
+            }
+            assert!(tries > 0, "without {control} nothing was lost");
+        }
     }
 }
 
