@@ -165,7 +165,18 @@ impl Db {
         };
         // The first connection by itself: a pool would try until it times out, and hide the cause.
         SqliteConnection::connect_with(&options).await?.close().await?;
-        let write = pool().max_connections(1).connect_lazy_with(options.clone());
+        let write = pool().max_connections(1).before_acquire(|connection, _| {
+            Box::pin(async move {
+                if connection.is_in_transaction() {
+                    // The rollback of a dropped transaction may be on its way; the ping comes after it.
+                    connection.ping().await?;
+                }
+                // SQLite itself rolls back what a full or broken disk stopped. A rollback after that fails, and
+                // the driver would take the connection for one within a transaction for ever.
+                Ok(!connection.is_in_transaction())
+            })
+        });
+        let write = write.connect_lazy_with(options.clone());
         let read = pool().max_connections(readers).connect_lazy_with(options.read_only(true));
         Ok(Self { read: Pool::Sqlite(read), write: Pool::Sqlite(write) })
     }

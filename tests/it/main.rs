@@ -4,6 +4,7 @@ mod alone;
 mod bucket_faults;
 mod database;
 mod database_faults;
+mod disk_faults;
 mod doctor;
 mod download;
 #[cfg(feature = "faults")]

@@ -1,0 +1,207 @@
+//! A disk that is full, read-only or broken: callers are told what it is, nothing half done stays, and
+//! when the disk is well again all goes on by itself.
+
+use std::path::Path;
+
+use secrecy::SecretString;
+use strongroom::config::StoreConfig;
+use tempfile::TempDir;
+
+use crate::sessions::log_in;
+use crate::start::person;
+use crate::support::client::{Answer, Ask, Client, content, path};
+use crate::support::mount::{Mounted, new_image, or_skip};
+use crate::support::program::Start;
+use crate::support::{PASSWORD, Setup, TestApp, email};
+use crate::upload::noise;
+
+const MIB: usize = 1024 * 1024;
+
+/// A filesystem of 12 MiB, and the folder that it is mounted in. To be made before the app is, so that it ends after it.
+fn small_disk(test: &str) -> Option<(Mounted, TempDir)> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let disk = or_skip(test, Mounted::in_memory(&folder.path().join("disk"), "12m"))?;
+    Some((disk, folder))
+}
+
+async fn app_with_its_bytes_on(disk: &Mounted) -> TestApp {
+    let root = disk.folder.join("files");
+    TestApp::start_with(Setup::SqliteAndDisk, |config| config.store = StoreConfig::Disk { root }).await
+}
+
+async fn app_with_its_rows_on(folder: &Path) -> TestApp {
+    let url = format!("sqlite:{}/rows.db", folder.display());
+    TestApp::start_with(Setup::SqliteAndDisk, |config| config.database_url = SecretString::from(url)).await
+}
+
+fn post(client: &Client, bytes: Vec<u8>) -> reqwest::RequestBuilder {
+    client.post("/v1/files?name=lost.bin").body(bytes)
+}
+
+/// A problem that tells nothing of what is behind.
+#[track_caller]
+fn assert_told(answer: &Answer, status: u16, code: &str) {
+    let problem = answer.problem(status, code);
+    let detail = problem["detail"].as_str().expect("a detail");
+    for inside in ["/", "os error", "rows.db", "SQL", "disk", "sqlite"] {
+        assert!(!detail.contains(inside), "{problem}");
+    }
+    assert_eq!(answer.header("retry-after"), if status == 503 { "5" } else { "" });
+}
+
+async fn files(client: &Client) -> usize {
+    let answer = client.get("/v1/files").answer().await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.json()["items"].as_array().expect("files").len()
+}
+
+async fn assert_nothing_but(app: &TestApp, files: usize) {
+    app.execute("UPDATE blobs SET lease_until = 1 WHERE state <> 'ready'").await;
+    app.assert_nothing_but(files).await;
+}
+
+#[tokio::test]
+async fn a_full_disk_takes_no_upload_and_keeps_no_half_one() {
+    let Some((disk, _folder)) = small_disk("a full disk") else { return };
+    let app = app_with_its_bytes_on(&disk).await;
+    let ann = app.person("ann").await;
+    let (kept, gone) = (ann.upload("kept.bin", noise(MIB)).await, ann.upload("gone.bin", noise(MIB)).await);
+    // It becomes full in the middle. The answer may end the connection before the client has sent everything.
+    if let Ok(answer) = post(&ann, noise(20 * MIB)).send().await {
+        assert_eq!(answer.status(), 507);
+    }
+    let filler = disk.fill();
+    assert_told(&post(&ann, noise(1)).answer().await, 507, "storage_full");
+    assert_told(&post(&ann, noise(300_000)).answer().await, 507, "storage_full");
+    let replacing = ann.put(&content(&kept)).header("if-match", "*").body(noise(1000));
+    assert_told(&replacing.answer().await, 507, "storage_full");
+    assert_eq!(files(&ann).await, 2);
+    assert!(ann.download(&kept).await == noise(MIB));
+
+    // Deleting needs no space, and makes some.
+    assert_eq!(ann.delete(&path(&gone)).answer().await.status, 204);
+    assert_nothing_but(&app, 1).await;
+    ann.upload("new.bin", noise(MIB / 2)).await;
+    std::fs::remove_file(filler).expect("space");
+    ann.upload("big.bin", noise(5 * MIB)).await;
+    assert_nothing_but(&app, 3).await;
+}
+
+#[tokio::test]
+async fn a_full_disk_of_the_database_is_told_and_reading_goes_on() {
+    let Some((disk, _folder)) = small_disk("a full disk of the database") else { return };
+    let app = app_with_its_rows_on(&disk.folder).await;
+    let ann = app.person("ann").await;
+    let kept = ann.upload("kept.bin", noise(1000)).await;
+    let filler = disk.fill();
+    // What space the log has already is used up first.
+    let full = loop {
+        let answer = post(&ann, noise(1000)).answer().await;
+        if answer.status != 201 {
+            break answer;
+        }
+    };
+    assert_told(&full, 507, "storage_full");
+    let there = files(&ann).await;
+    assert_told(&ann.delete(&path(&kept)).answer().await, 507, "storage_full");
+    assert_told(&log_in(&app.stranger(), &email("ann"), PASSWORD).await, 507, "storage_full");
+    assert!(ann.download(&kept).await == noise(1000));
+    assert_eq!(files(&ann).await, there);
+
+    std::fs::remove_file(filler).expect("space");
+    ann.upload("new.bin", noise(1000)).await;
+    assert_eq!(log_in(&app.stranger(), &email("ann"), PASSWORD).await.status, 200);
+    assert_nothing_but(&app, there + 1).await;
+}
+
+#[tokio::test]
+async fn a_disk_that_is_read_only_is_read() {
+    let Some((disk, _folder)) = small_disk("a read-only disk") else { return };
+    let app = app_with_its_bytes_on(&disk).await;
+    let ann = app.person("ann").await;
+    let (kept, gone) = (ann.upload("kept.bin", noise(MIB)).await, ann.upload("gone.bin", noise(1000)).await);
+    disk.remount("ro");
+    for size in [0, 1, MIB] {
+        assert_told(&post(&ann, noise(size)).answer().await, 503, "unavailable");
+    }
+    assert_told(&app.stranger().get("/readyz").answer().await, 503, "unavailable");
+    assert!(ann.download(&kept).await == noise(MIB));
+    assert_eq!(ann.delete(&path(&gone)).answer().await.status, 204);
+    assert_eq!((app.reap().await.failed, files(&ann).await), (1, 1));
+
+    disk.remount("rw");
+    assert_eq!(app.stranger().get("/readyz").answer().await.status, 200);
+    ann.upload("new.bin", noise(MIB)).await;
+    assert_nothing_but(&app, 2).await;
+}
+
+/// The kernel makes a disk read-only that fails, under the programs that write to it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_whose_disk_failed_has_all_it_acknowledged_after_a_restart() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (image, at) = (folder.path().join("image"), folder.path().join("disk"));
+    let mount = || Mounted::image(&image, &at);
+    let Some(disk) = or_skip("a failed disk", new_image(&image, 32).and_then(|()| mount())) else { return };
+    let program = Start::default().serve(&at);
+    let ann = person(&program, "ann@example.org").await;
+    let file = ann.upload("kept.bin", noise(1000)).await;
+    disk.remount("abort");
+    for _ in 0..3 {
+        assert_told(&post(&ann, noise(1000)).answer().await, 503, "unavailable");
+        assert_told(&ann.delete(&path(&file)).answer().await, 503, "unavailable");
+        assert_told(&program.stranger().get("/readyz").answer().await, 503, "unavailable");
+    }
+    assert_eq!(files(&ann).await, 1);
+    assert!(ann.download(&file).await == noise(1000));
+    program.terminate();
+    let (_, _, log) = program.ended();
+    assert!(!log.contains("panicked"), "{log}");
+
+    drop(disk);
+    let disk = mount().expect("it can be mounted again");
+    let program = Start::default().serve(&disk.folder);
+    let ann = program.stranger().with_token(ann.token.as_deref().expect("a token"), &ann.id.into());
+    assert!(ann.download(&file).await == noise(1000));
+    ann.upload("new.bin", noise(1000)).await;
+    program.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_of_the_disk_is_told_and_the_next_upload_is_fine() {
+    let full = (507, "storage_full");
+    let away = (503, "unavailable");
+    for (errno, expected) in [(libc::ENOSPC, full), (libc::EDQUOT, full), (libc::EIO, away), (libc::EROFS, away)] {
+        for point in ["disk_write", "disk_sync"] {
+            let app = TestApp::start(Setup::SqliteAndDisk).await;
+            let failing = format!("{point}=2*return({errno})->off");
+            let start = Start::default().on(&app.app.config).variable("FAILPOINTS", failing);
+            let program = start.serve(app.folder.path());
+            let ann = person(&program, "ann@example.org").await;
+            assert_told(&post(&ann, noise(1000)).answer().await, expected.0, expected.1);
+            assert_told(&post(&ann, noise(MIB)).answer().await, expected.0, expected.1);
+            assert_eq!(files(&ann).await, 0, "{point} {errno}");
+            let file = ann.upload("kept.bin", noise(MIB)).await;
+            assert!(ann.download(&file).await == noise(MIB));
+            program.stop();
+            assert_nothing_but(&app, 1).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_download_that_the_disk_cannot_go_on_with_is_cut() {
+    let app = TestApp::start(Setup::SqliteAndDisk).await;
+    let failing = format!("disk_read=1*return({})->2*off->1*return({})->off", libc::EIO, libc::EIO);
+    let program = Start::default().on(&app.app.config).variable("FAILPOINTS", failing).serve(app.folder.path());
+    let ann = person(&program, "ann@example.org").await;
+    let bytes = noise(3 * MIB);
+    let file = ann.upload("a.bin", bytes.clone()).await;
+    // Before the answer has begun it can still be an honest one.
+    assert_told(&ann.get(&content(&file)).answer().await, 503, "unavailable");
+    let begun = ann.get(&content(&file)).send().await.expect("an answer");
+    assert_eq!(begun.status(), 200);
+    begun.bytes().await.expect_err("bytes are missing, and the client can see that");
+    assert!(ann.download(&file).await == bytes);
+    program.stop();
+    assert_nothing_but(&app, 1).await;
+}
