@@ -13,6 +13,10 @@ lint:
     cargo fmt --all --check
     cargo clippy --locked --all-targets -- -D warnings
 
+# Cuts the power under a server on SQLite + disk a hundred times (root)
+powercut *ARGS:
+    scripts/powercut {{ARGS}}
+
 # Starts a PostgreSQL and an S3 store on loopback and prints their settings
 stack-up *ARGS:
     scripts/stack up {{ARGS}}

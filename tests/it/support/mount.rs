@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// Mounts, says so, waits for the end of its input, and unmounts. That end comes with the end of
-/// the test, be it a panic, Ctrl-C or a kill; Ctrl-C is meant for the test, not for this.
+/// the test, be it a panic, Ctrl-C or a kill; Ctrl-C is meant for the test, not for this. A server
+/// that a killed test left in the folder is ended first.
 const KEEPER: &str = r#"
 trap '' INT TERM HUP
 folder=$1
@@ -15,6 +16,11 @@ shift
 mount "$@" "$folder" || exit 1
 echo mounted
 cat >/dev/null
+for process in /proc/[0-9]*; do
+    case $(readlink "$process/cwd") in
+    "$folder"*) kill -KILL "${process#/proc/}" ;;
+    esac
+done
 for _ in 1 2 3 4 5 6 7 8 9 10; do
     umount "$folder" 2>/dev/null && exit
     sleep 0.2
@@ -113,6 +119,7 @@ pub fn or_skip<T>(test: &str, made: Result<T, String>) -> Option<T> {
         Err(why) => why,
     };
     assert!(std::env::var_os("STRONGROOM_TEST_MOUNTS").is_none(), "{test}: {why}");
+    let why = why.lines().next().unwrap_or_default();
     // Not by a macro, whose output the test harness would keep to itself.
     let _ = writeln!(std::io::stderr(), "skipped {test}: it needs root and loop devices ({why})");
     None
