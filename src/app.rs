@@ -4,6 +4,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::TryStreamExt;
 use secrecy::ExposeSecret;
 
 use crate::clock::Clock;
@@ -12,7 +13,7 @@ use crate::db::{self, Db};
 use crate::error::{Error, Result};
 use crate::health::Health;
 use crate::keys;
-use crate::store::{DiskStore, MemoryStore, S3Store, Store, UrlSigner};
+use crate::store::{DiskStore, Listed, MemoryStore, S3Store, Store, UrlSigner};
 use crate::users::Passwords;
 
 /// How long a bucket may still carry out what a server had sent it before it died.
@@ -65,9 +66,22 @@ impl App {
             };
             app.db.end_leases(grace).await?;
             // A command may be reaping; then there are two at it for once, which does no harm.
-            app.db.end_duties().await?;
+            app.db.end_duty(crate::jobs::reaper::DUTY).await?;
+            if let StoreConfig::Disk { .. } = &app.config.store {
+                app.end_half_written().await?;
+            }
         }
         Ok(app)
+    }
+
+    /// Takes away what lies half written, so that a signed URL whose upload broke off can be used
+    /// again. Only for whoever knows that nobody writes.
+    async fn end_half_written(&self) -> Result<()> {
+        let half: Vec<_> = self.store.list_uploads(None).try_collect().await?;
+        for upload in half.into_iter().filter_map(Listed::ours) {
+            self.store.abort(&upload.key, upload.id.as_deref()).await?;
+        }
+        Ok(())
     }
 
     /// Opens the database alone, for commands on accounts: they shall work when the store does

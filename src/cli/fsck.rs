@@ -44,7 +44,7 @@ pub(super) async fn run(app: &Arc<App>, options: Options) -> Result<(), Failure>
         false => print(&format!("{pass}\n"))?,
     }
     match pass.report.wrong() {
-        0 => Ok(()),
+        0 if pass.clean => Ok(()),
         wrong => Err(Failure::Runtime(format!("fsck: {wrong} things are not as they should be"))),
     }
 }

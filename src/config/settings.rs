@@ -184,7 +184,7 @@ settings! {
         reap_interval = set("STRONGROOM_REAP_INTERVAL", "TIME").or("1min");
     }
     "Checks" {
-        /// The time between two passes of fsck that nobody asks for, which only tell what they find; 0 for none.
+        /// The time between two passes of fsck that nobody asks for; 0 for none. They tell what they find, and put nothing into quarantine.
         fsck_interval = set("STRONGROOM_FSCK_INTERVAL", "TIME").or("1d");
         /// Bytes that a full pass of fsck reads in a second.
         fsck_rate = set("STRONGROOM_FSCK_RATE", "SIZE").or("50MB");

@@ -24,11 +24,23 @@ pub fn lock_for_life(url: &str) -> Result<bool> {
     }
     let options = SqliteConnectOptions::from_str(url)?;
     let database = options.get_filename();
+    // It has to be there: where a link leads to can be told only then.
+    super::create_private_file(database)?;
     let path = lock_of(database);
     let unusable = |error: std::io::Error| Error::Malformed(format!("DATABASE_URL: {}: {error}", path.display()));
     // Not emptied here: it holds the id of whoever has the lock.
-    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let opened = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(&path);
     let mut file = opened.map_err(unusable)?;
+    if !file.metadata().map_err(unusable)?.is_file() {
+        return Err(unusable(std::io::Error::other("not a file")));
+    }
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Err(taken(database, &mut file)),

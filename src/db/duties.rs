@@ -11,7 +11,7 @@ statements! {
     TAKE = "INSERT INTO duties (name, holder, lease_until) VALUES ($1, $2, (SELECT now FROM clock) + $3)
         ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, lease_until = excluded.lease_until
         WHERE duties.holder = excluded.holder OR duties.lease_until < (SELECT now FROM clock)";
-    END = "DELETE FROM duties";
+    END = "DELETE FROM duties WHERE name = $1";
     RELEASE = "DELETE FROM duties WHERE name = $1 AND holder = $2";
 }
 
@@ -29,9 +29,9 @@ impl Db {
         Ok(taken == 1)
     }
 
-    /// Takes every duty from whoever has it. Only for whoever knows that no other server lives.
-    pub async fn end_duties(&self) -> Result<()> {
-        on!(self.write, |p| sqlx::query(END).execute(p).await.map(drop))?;
+    /// Takes a duty from whoever has it. Only for whoever knows that no other server lives.
+    pub async fn end_duty(&self, name: &str) -> Result<()> {
+        on!(self.write, |p| sqlx::query(END).bind(name).execute(p).await.map(drop))?;
         Ok(())
     }
 

@@ -34,6 +34,7 @@ statements! {
             CASE WHEN state = 'running' AND NOT EXISTS (SELECT 1 FROM duties
                 WHERE name = 'fsck' AND lease_until > (SELECT now FROM clock)) THEN 'failed' ELSE state END AS state
         FROM fsck_passes ORDER BY id DESC LIMIT 1";
+    PASS = "SELECT id, state, report, started_at, finished_at FROM fsck_passes WHERE id = $1";
     DONE_WITHIN = "SELECT COUNT(*) FROM fsck_passes
         WHERE state = 'done' AND started_at > (SELECT now FROM clock) - $1";
 }
@@ -111,10 +112,16 @@ impl Db {
         Ok(())
     }
 
-    /// Writes down how a pass ended: `done` or `failed`.
-    pub async fn end_fsck_pass(&self, id: Uuid, report: &str, state: &str) -> Result<()> {
-        on!(self.write, |p| sqlx::query(END).bind(id).bind(report).bind(state).execute(p).await.map(drop))?;
-        Ok(())
+    /// Writes down how a pass ended: `done` or `failed`; `false` if it was given up for broken off before.
+    pub async fn end_fsck_pass(&self, id: Uuid, report: &str, state: &str) -> Result<bool> {
+        let ended =
+            on!(self.write, |p| sqlx::query(END).bind(id).bind(report).bind(state).execute(p).await?.rows_affected());
+        Ok(ended == 1)
+    }
+
+    /// The pass with this id.
+    pub async fn fsck_pass(&self, id: Uuid) -> Result<Option<FsckPassRow>> {
+        Ok(on!(self.write, |p| sqlx::query_as(PASS).bind(id).fetch_optional(p).await)?)
     }
 
     /// The pass that began last.

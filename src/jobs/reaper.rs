@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::faults;
 use crate::store::{Key, Listed};
 
-const DUTY: &str = "reaper";
+pub const DUTY: &str = "reaper";
 /// How long the duty stays with a reaper that died at it. One that lives keeps it, however long
 /// its store keeps it waiting.
 const DUTY_LEASE: Duration = Duration::from_secs(15);

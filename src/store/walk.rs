@@ -42,7 +42,7 @@ fn shards() -> impl Iterator<Item = String> {
 /// What lies beside the folders of ours.
 fn strangers(layout: &Layout) -> Result<Vec<Listed<Object>>> {
     let mut found = Vec::new();
-    for entry in entries(&layout.root())? {
+    for entry in entries(layout.root())? {
         let name = name(&entry);
         if !["blobs", "tmp", "writable"].contains(&name.as_str()) {
             found.push(Listed::Foreign(name));

@@ -133,3 +133,28 @@ async fn a_reaper_that_was_killed_does_not_keep_the_next_server_waiting() {
     wait_until_bytes(&mut program, folder.path(), 0);
     program.stop();
 }
+
+#[cfg(feature = "faults")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signed_put_that_a_crash_broke_off_can_be_sent_again() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    // One port for both lives, as the URL names it.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let start = Start::default().variable("STRONGROOM_LISTEN", format!("127.0.0.1:{port}"));
+    let program = start.clone().variable("FAILPOINTS", "K7=1*off->return").serve(folder.path());
+    let ann = person(&program, "ann@example.org").await;
+    let file = ann.upload("a.txt", "old").await;
+    let signed = ann.sign(&file, "put").await;
+    let put = program.stranger().put(signed["url"].as_str().unwrap()).header("if-none-match", "*").body("new");
+    assert!(put.send().await.is_err(), "it was killed in the middle");
+    let (status, ..) = program.ended();
+    assert_eq!(status.code(), None);
+
+    let program = start.serve(folder.path());
+    let put = program.stranger().put(signed["url"].as_str().unwrap()).header("if-none-match", "*").body("new");
+    assert_eq!(put.answer().await.status, 200);
+    let complete = format!("/v1/uploads/{}/complete", signed["upload_id"].as_str().unwrap());
+    assert_eq!(ann.post(&complete).answer().await.status, 200);
+    assert_eq!(ann.download(&file).await, b"new");
+    program.stop();
+}

@@ -307,19 +307,11 @@ async fn what_cannot_be_taken_away_yet_is_taken_away_later() {
 #[tokio::test]
 async fn it_is_not_ready_while_its_bucket_cannot_be_listed() {
     let (proxy, app) = app_behind_a_proxy().await;
-    // A sign of life is good for a moment.
-    let until = async |status| loop {
-        let answer = app.stranger().get("/readyz").answer().await;
-        if answer.status == status {
-            break answer;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    };
     for fault in [FATAL.as_slice(), &[Fault::Lost, Fault::Hang]].concat() {
         proxy.always(LIST, fault);
-        assert_away(&app, &until(503).await, &format!("{fault:?}"));
+        assert_away(&app, &app.stranger().until_readyz(503).await, &format!("{fault:?}"));
         assert!(proxy.mend() > 0, "{fault:?} did not happen");
-        until(200).await;
+        app.stranger().until_readyz(200).await;
     }
 }
 
@@ -351,7 +343,7 @@ async fn a_silent_bucket_is_not_waited_for_forever() {
             });
             tokio::time::sleep(Duration::from_secs(35)).await;
             assert!(!waiting.is_finished());
-            waiting
+            [waiting]
         },
     );
     assert_away(&app, &read, "a download");
@@ -362,6 +354,7 @@ async fn a_silent_bucket_is_not_waited_for_forever() {
     }
     assert!(proxy.mend() >= 4);
     // The line broke, and the bucket is back: it is sent again.
+    let [written] = written;
     assert_eq!(written.await.expect("an answer").status, 201);
     until_it_works(&ann, &app).await;
     let_leases_end(&app).await;

@@ -124,13 +124,13 @@ async fn a_disk_that_is_read_only_is_read() {
     for size in [0, 1, MIB] {
         assert_told(&post(&ann, noise(size)).answer().await, 503, "unavailable");
     }
-    assert_told(&app.stranger().get("/readyz").answer().await, 503, "unavailable");
+    assert_told(&app.stranger().until_readyz(503).await, 503, "unavailable");
     assert!(ann.download(&kept).await == noise(MIB));
     assert_eq!(ann.delete(&path(&gone)).answer().await.status, 204);
     assert_eq!((app.reap().await.failed, files(&ann).await), (1, 1));
 
     disk.remount("rw");
-    assert_eq!(app.stranger().get("/readyz").answer().await.status, 200);
+    app.stranger().until_readyz(200).await;
     ann.upload("new.bin", noise(MIB)).await;
     assert_nothing_but(&app, 2).await;
 }
@@ -149,7 +149,7 @@ async fn a_database_whose_disk_failed_has_all_it_acknowledged_after_a_restart() 
     for _ in 0..3 {
         assert_told(&post(&ann, noise(1000)).answer().await, 503, "unavailable");
         assert_told(&ann.delete(&path(&file)).answer().await, 503, "unavailable");
-        assert_told(&program.stranger().get("/readyz").answer().await, 503, "unavailable");
+        assert_told(&program.stranger().until_readyz(503).await, 503, "unavailable");
     }
     assert_eq!(files(&ann).await, 1);
     assert!(ann.download(&file).await == noise(1000));

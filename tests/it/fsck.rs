@@ -382,14 +382,14 @@ async fn last_of(admin: &Client) -> Value {
 
 /// What people do all day.
 async fn live(client: &Client, worker: usize, turn: usize) {
-    let size = if (worker + turn) % 6 == 0 { 6 * 1024 * 1024 } else { 1000 * turn };
+    let size = if (worker + turn).is_multiple_of(6) { 6 * 1024 * 1024 } else { 1000 * turn };
     let file = client.upload(&format!("{worker}.bin"), noise(size)).await;
     let replaced = client.put(&content(&file)).header("if-match", "*").body(noise(500)).answer().await;
     assert_eq!(replaced.status, 200, "{}", replaced.text());
-    if turn % 3 > 0 {
+    if !turn.is_multiple_of(3) {
         assert_eq!(client.delete(&path(&file)).answer().await.status, 204);
     }
-    if turn % 4 == 0 {
+    if turn.is_multiple_of(4) {
         // The body breaks off.
         let pieces = [Ok(noise(5_500_000)), Err(std::io::Error::other("gone"))];
         let body = reqwest::Body::wrap_stream(futures_util::stream::iter(pieces));

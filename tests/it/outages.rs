@@ -8,7 +8,7 @@ use strongroom::config::StoreConfig;
 use url::Url;
 
 use crate::sessions::log_in;
-use crate::support::client::{Answer, Ask, Client, content};
+use crate::support::client::{Answer, Ask, content};
 use crate::support::forwarder::Forwarder;
 use crate::support::{PASSWORD, Setup, TestApp, both, email};
 use crate::upload::noise;
@@ -55,13 +55,6 @@ fn assert_try_again_later(answer: &Answer) {
     }
 }
 
-/// Asks until it works again.
-async fn until_ready(client: &Client) {
-    while client.get("/readyz").answer().await.status != 200 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
 #[tokio::test]
 async fn without_its_database_it_says_so_and_goes_on_when_it_is_back() {
     let (line, app) = with_a_line_to_the_database().await;
@@ -84,7 +77,7 @@ async fn without_its_database_it_says_so_and_goes_on_when_it_is_back() {
     assert_eq!(alive.status, 200);
 
     line.mend();
-    until_ready(&stranger).await;
+    stranger.until_readyz(200).await;
     assert_eq!(ann.download(&file).await, b"kept");
     ann.upload("c.txt", "new").await;
     app.assert_nothing_but(2).await;
@@ -109,7 +102,7 @@ async fn an_upload_whose_database_goes_away_is_not_kept() {
     assert_eq!(upload.await.unwrap().unwrap().status(), 503);
 
     line.mend();
-    until_ready(&app.stranger()).await;
+    app.stranger().until_readyz(200).await;
     assert_eq!(ann.get("/v1/files").answer().await.json()["items"], serde_json::json!([]));
     // Nobody could write down that it failed, so its lease has to end.
     app.execute("UPDATE blobs SET lease_until = 1 WHERE state = 'pending'").await;
@@ -142,7 +135,7 @@ async fn without_its_bucket_it_says_so_and_goes_on_when_it_is_back() {
     assert_eq!(app.reap().await.removed, 0);
 
     line.mend();
-    until_ready(&stranger).await;
+    stranger.until_readyz(200).await;
     let file = ann.upload("d.txt", "new").await;
     assert_eq!(ann.download(&file).await, b"new");
     app.execute("UPDATE blobs SET lease_until = 1 WHERE state <> 'ready'").await;
@@ -168,7 +161,7 @@ async fn a_download_whose_bucket_goes_away_is_cut_and_never_looks_whole() {
     };
     assert!(received < bytes.len(), "{error}");
     line.mend();
-    until_ready(&app.stranger()).await;
+    app.stranger().until_readyz(200).await;
     assert!(ann.download(&file).await == bytes);
 }
 
@@ -195,7 +188,7 @@ async fn an_upload_whose_bucket_goes_away_is_not_kept() {
     assert!(!told.contains(&line.address.port().to_string()) && !told.contains("bucket"), "{told}");
 
     line.mend();
-    until_ready(&app.stranger()).await;
+    app.stranger().until_readyz(200).await;
     app.execute("UPDATE blobs SET lease_until = 1 WHERE state <> 'ready'").await;
     app.assert_nothing_but(0).await;
 }
@@ -219,7 +212,7 @@ async fn without_its_disk_it_says_so_and_goes_on_when_it_is_back() {
     assert_eq!(ann.get("/v1/files").answer().await.json()["items"].as_array().unwrap().len(), 1);
 
     std::fs::rename(&away, &root).unwrap();
-    until_ready(&app.stranger()).await;
+    app.stranger().until_readyz(200).await;
     assert_eq!(ann.download(&file).await, b"kept");
     ann.upload("d.txt", "new").await;
     app.execute("UPDATE blobs SET lease_until = 1 WHERE state <> 'ready'").await;

@@ -107,7 +107,9 @@ pub(super) async fn settle(look: &mut Look<'_>) -> Result<()> {
 /// Why nothing may be done, if so.
 fn refusal(report: &Report, repair: Repair) -> Option<String> {
     let (unknown, objects) = (report.count(Kind::UnknownObject), report.objects);
-    let too_many = repair != Repair::Nothing && unknown * 100 > objects * MOST;
+    // Without a row nothing is known at all, not even whose uploads are half written.
+    let nothing_known = report.rows == 0 && report.count(Kind::UnknownUpload) > 0;
+    let too_many = repair != Repair::Nothing && (unknown * 100 > objects * MOST || nothing_known);
     too_many.then(|| {
         format!(
             "{unknown} of {objects} objects are unknown, more than {MOST} in 100: nothing was put into quarantine or \

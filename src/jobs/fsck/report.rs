@@ -106,7 +106,8 @@ impl Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:<14} {}  {}", self.kind.name(), self.key, self.detail)?;
+        // Names that others gave may hold anything, line breaks too.
+        write!(f, "{:<14} {}  {}", self.kind.name(), self.key.escape_debug(), self.detail.escape_debug())?;
         if let Some(id) = &self.upload_id {
             write!(f, "; upload {id}")?;
         }

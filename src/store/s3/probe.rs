@@ -147,12 +147,19 @@ impl Probe<'_> {
             let old = written_at.is_ok_and(|then| now.as_second() - then.as_second() > LEFT_BEHIND);
             if let Ok(path) = Path::parse(&object.key)
                 && old
+                && self.is_a_probes(&object.key)
             {
                 tracing::debug!(%path, "taking away what an earlier probe left");
                 // If it does not go, the next probe tries again.
                 let _ = self.store.clients.reader.delete(&path).await;
             }
         }
+    }
+
+    /// Whether only a probe gives such a name. A bucket may be shared with somebody who likes doctors, too.
+    fn is_a_probes(&self, name: &str) -> bool {
+        let own = name.strip_prefix(self.store.path_of(NAME).as_ref()).and_then(|rest| rest.split_once('-'));
+        own.is_some_and(|(key, object)| key.parse::<Key>().is_ok() && OBJECTS.contains(&object))
     }
 
     /// Takes away everything that was written.

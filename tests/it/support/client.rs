@@ -84,6 +84,17 @@ impl Client {
         answer.bytes
     }
 
+    /// Asks whether the server is ready until it answers so. What it says may be a second old.
+    pub async fn until_readyz(&self, status: u16) -> Answer {
+        loop {
+            let answer = self.get("/readyz").answer().await;
+            if answer.status == status {
+                return answer;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+
     /// A signed URL for one operation.
     pub async fn sign(&self, file: &Value, operation: &str) -> Value {
         let path = format!("{}/signed-urls", path(file));
