@@ -37,6 +37,9 @@ impl Disk {
     /// still carries out may be half done. The loop device itself works through the page cache (with
     /// direct I/O it would not wait for that lock), and a direct read sees what is there: what ext4
     /// has sent to the device is in the copy, flushed or not; what it still keeps to itself is not.
+    ///
+    /// Two disks are copied one after the other. That is as good as one moment: in between, a frozen server
+    /// begins nothing, and what it had begun on both at once does not depend on each other.
     pub fn copy(&self) {
         copy_at_once(&self.image, &self.image.with_extension("copy"));
     }

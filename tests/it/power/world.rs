@@ -106,8 +106,12 @@ impl World {
         }
         rows.close().await;
         // The server's own reaper may be at it.
-        let pass = || block_in_place(|| on(Start::with(&["reap"]), &self.disks).run(self.folder.path(), ""));
-        while pass().stdout.contains("another server") {}
+        let pass = || {
+            let outcome = block_in_place(|| on(Start::with(&["reap"]), &self.disks).run(self.folder.path(), ""));
+            assert_eq!(outcome.status, 0, "{outcome:?}");
+            outcome.stdout
+        };
+        while pass().contains("another server") {}
     }
 
     /// Compares what is there with what was acknowledged.
