@@ -29,6 +29,7 @@ statements! {
     UPDATE = "UPDATE fsck_passes SET report = $2 WHERE id = $1 AND state = 'running'";
     END = "UPDATE fsck_passes SET report = $2, state = $3, finished_at = (SELECT now FROM clock)
         WHERE id = $1 AND state = 'running'";
+    RELEASE = "DELETE FROM duties WHERE name = 'fsck' AND holder = $1";
     /// A pass that runs has the duty; without it, its process is gone.
     LAST = "SELECT id, report, started_at, finished_at,
             CASE WHEN state = 'running' AND NOT EXISTS (SELECT 1 FROM duties
@@ -112,11 +113,14 @@ impl Db {
         Ok(())
     }
 
-    /// Writes down how a pass ended: `done` or `failed`; `false` if it was given up for broken off before.
+    /// Writes down how a pass ended, `done` or `failed`, and gives its duty to the next one; `false` if
+    /// it was given up for broken off before.
     pub async fn end_fsck_pass(&self, id: Uuid, report: &str, state: &str) -> Result<bool> {
-        let ended =
-            on!(self.write, |p| sqlx::query(END).bind(id).bind(report).bind(state).execute(p).await?.rows_affected());
-        Ok(ended == 1)
+        transaction!(self, |tx| {
+            let ended = sqlx::query(END).bind(id).bind(report).bind(state).execute(&mut *tx).await?.rows_affected();
+            sqlx::query(RELEASE).bind(id).execute(&mut *tx).await?;
+            Ok(ended == 1)
+        })
     }
 
     /// The pass with this id.

@@ -118,9 +118,6 @@ impl Begun {
         report.error = outcome.as_ref().err().map(ToString::to_string);
         let state = if outcome.is_ok() { State::Done } else { State::Failed };
         let ended = app.db.end_fsck_pass(id, &report.to_json()?, state.name()).await;
-        if let Err(error) = app.db.release_duty(DUTY, id).await {
-            tracing::warn!(%error, "fsck keeps its duty until the lease is over");
-        }
         outcome?;
         // Another pass took this one for dead: what that one finds is not what this one found.
         if !ended? {
