@@ -65,6 +65,7 @@ impl App {
                 StoreConfig::S3(_) => IN_FLIGHT,
             };
             app.db.end_leases(grace).await?;
+            app.db.end_claims(grace).await?;
             // A command may be reaping; then there are two at it for once, which does no harm.
             app.db.end_duty(crate::jobs::reaper::DUTY).await?;
             if let StoreConfig::Disk { .. } = &app.config.store {
@@ -75,11 +76,13 @@ impl App {
     }
 
     /// Takes away what lies half written, so that a signed URL whose upload broke off can be used
-    /// again. Only for whoever knows that nobody writes.
+    /// again; but not what comes in pieces, which goes on. Only for whoever knows that nobody writes.
     async fn end_half_written(&self) -> Result<()> {
         let half: Vec<_> = self.store.list_uploads(None).try_collect().await?;
         for upload in half.into_iter().filter_map(Listed::ours) {
-            self.store.abort(&upload.key, upload.id.as_deref()).await?;
+            if !self.db.comes_in_pieces(upload.key.as_str()).await? {
+                self.store.abort(&upload.key, upload.id.as_deref()).await?;
+            }
         }
         Ok(())
     }

@@ -202,6 +202,8 @@ pub struct Uploads {
     pub part_concurrency: usize,
     /// How long a writer may be silent before its upload counts as dead.
     pub lease: Duration,
+    /// How long an upload in pieces waits for its next byte.
+    pub expiry: Duration,
     /// How long a client may send nothing.
     pub stall_timeout: Duration,
 }

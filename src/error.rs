@@ -39,6 +39,18 @@ pub enum Error {
     /// An upload cannot be completed as long as its bytes are missing.
     #[error("the bytes of this upload have not arrived")]
     UploadIncomplete,
+    /// Somebody else appends to this upload at the moment.
+    #[error("another request is writing to this upload")]
+    UploadBusy,
+    /// Bytes were to be appended elsewhere than at the end of what there is, `offset` bytes.
+    #[error("this upload goes on at byte {offset}")]
+    OffsetMismatch { offset: u64 },
+    /// Some of the bytes of an upload do not have the checksum that came with them.
+    #[error("the bytes received do not have the checksum that came with them")]
+    ChecksumMismatch,
+    /// The protocol is spoken here, but not in this version.
+    #[error("this version of the protocol is not spoken here")]
+    VersionRefused,
     #[error("an account with this e-mail address exists")]
     EmailTaken,
     #[error("a file with this path and name exists")]

@@ -12,6 +12,9 @@
 //! | K10, K11 | before the commit that publishes, after it and before the answer |
 //! | M1, M2, M3 | before a multipart upload is opened, after the store's answer, after its id is in the row |
 //! | M4, M5 | after a part's answer, after the answer to its completion |
+//! | T1, T2 | upload in pieces: bytes are durable and not in its row, they are in the row |
+//! | T3 | its bytes that fill no part have a row, and are not sent |
+//! | T4, T5 | all its bytes are in its row and not put together, they are put together and no file |
 //! | D1, D2 | before the commit that deletes, after it and before the answer |
 //! | D3, D4 | reaper: the bytes are gone and their row is not, both are gone |
 //!

@@ -182,6 +182,7 @@ fn uploads(settings: &Settings) -> Result<Uploads, ConfigError> {
         part_size,
         part_concurrency: settings.part_concurrency().number(1..=64)?,
         lease: settings.upload_lease().time(SECOND..=DAY)?,
+        expiry: settings.upload_expiry().time(SECOND..=30 * DAY)?,
         stall_timeout: settings.upload_stall_timeout().time(SECOND..=HOUR)?,
     })
 }

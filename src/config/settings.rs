@@ -160,7 +160,7 @@ settings! {
         quota_bytes = set("STRONGROOM_QUOTA_BYTES", "SIZE").like("10GB");
         /// Files that one account may have. Default: without a limit.
         quota_files = set("STRONGROOM_QUOTA_FILES", "NUMBER").like("100000");
-        /// Uploads that one account may have under way at once, those through signed URLs included.
+        /// Uploads that one account may have under way at once, those through signed URLs and in pieces included.
         open_uploads = set("STRONGROOM_OPEN_UPLOADS", "NUMBER").or("100");
     }
     "Uploads and downloads" {
@@ -172,6 +172,8 @@ settings! {
         part_concurrency = set("STRONGROOM_PART_CONCURRENCY", "NUMBER").or("4");
         /// How long a writer may be silent before its upload counts as dead.
         upload_lease = set("STRONGROOM_UPLOAD_LEASE", "TIME").or("15min");
+        /// How long an upload that can be resumed waits for its next byte before it is given up.
+        upload_expiry = set("STRONGROOM_UPLOAD_EXPIRY", "TIME").or("24h");
         /// How long a client may send nothing.
         upload_stall_timeout = set("STRONGROOM_UPLOAD_STALL_TIMEOUT", "TIME").or("1min");
         /// How content is delivered when the request does not say: through this server, or by a redirect to the store.

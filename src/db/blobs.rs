@@ -17,23 +17,23 @@ statements! {
     RENEW = "UPDATE blobs SET lease_until = CASE WHEN lease_until > (SELECT now FROM clock) + $2
             THEN lease_until ELSE (SELECT now FROM clock) + $2 END
         WHERE id = $1 AND state = 'pending' AND lease_until > (SELECT now FROM clock)";
-    NOTE_MULTIPART = "UPDATE blobs SET multipart_id = $2 WHERE id = $1 AND state = 'pending'";
+    NOTE_MULTIPART = MULTIPART;
     TOP_UP = "UPDATE blobs SET reserved = reserved + $2
         WHERE id = $1 AND state = 'pending' AND lease_until > (SELECT now FROM clock)";
-    GIVE_UP = "UPDATE blobs SET state = 'deleting', lease_until = (SELECT now FROM clock) + $2
-        WHERE id = $1 AND state = 'pending' RETURNING owner_id, reserved, reserved_files";
+    GIVE_UP = DROP;
     /// SQLite takes a partial index only for a condition that repeats the index's own.
     LAPSE = "UPDATE blobs SET state = 'deleting'
         WHERE state = 'pending' AND state <> 'ready' AND lease_until <= (SELECT now FROM clock)
-        RETURNING owner_id, reserved, reserved_files";
+        RETURNING owner_id, reserved, reserved_files, reserved_uploads";
     DOOMED = "SELECT id, key, multipart_id, lease_until, ready_at FROM blobs
         WHERE state = 'deleting' AND state <> 'ready' AND lease_until <= (SELECT now FROM clock)
             AND (lease_until, id) > ($1, $2) ORDER BY lease_until, id LIMIT $3";
     FORGET = "DELETE FROM blobs WHERE id = $1 AND state = 'deleting'";
-    /// Not those of signed URLs: whoever has such a URL may go on when the server does.
+    /// Not those of signed URLs and of uploads in pieces: whoever began one may go on when the server does.
     END_LEASES = "UPDATE blobs SET lease_until = (SELECT now FROM clock) + $1
         WHERE state = 'pending' AND state <> 'ready' AND lease_until > (SELECT now FROM clock) + $1
-            AND id NOT IN (SELECT blob_id FROM uploads)";
+            AND id NOT IN (SELECT blob_id FROM uploads) AND id NOT IN (SELECT blob_id FROM resumable_uploads)
+            AND id NOT IN (SELECT tail_id FROM resumable_uploads WHERE tail_id IS NOT NULL)";
     STATE = "SELECT state FROM blobs WHERE key = $1";
     /// An upload whose file was deleted is gone with it.
     ADMITS_BYTES = "SELECT COUNT(*) FROM blobs b JOIN users u ON u.id = b.owner_id JOIN uploads ON uploads.blob_id = b.id
@@ -43,8 +43,14 @@ statements! {
 }
 
 pub(super) const INSERT: &str =
-    "INSERT INTO blobs (id, owner_id, key, state, lease_until, created_at, reserved, reserved_files)
-    VALUES ($1, $2, $3, 'pending', (SELECT now FROM clock) + $4, $5, $6, $7)";
+    "INSERT INTO blobs (id, owner_id, key, state, lease_until, created_at, reserved, reserved_files, reserved_uploads)
+    VALUES ($1, $2, $3, 'pending', (SELECT now FROM clock) + $4, $5, $6, $7, $8)";
+
+pub(super) const MULTIPART: &str = "UPDATE blobs SET multipart_id = $2 WHERE id = $1 AND state = 'pending'";
+
+/// From pending to deleting, of a blob that nobody needs any more.
+pub(super) const DROP: &str = "UPDATE blobs SET state = 'deleting', lease_until = (SELECT now FROM clock) + $2
+    WHERE id = $1 AND state = 'pending' RETURNING owner_id, reserved, reserved_files, reserved_uploads";
 
 /// From pending to ready, if the writer still holds its lease. Once ready, `lease_until` is the
 /// time before which the bytes stay even if the blob is deleted: a URL by which they were put must
@@ -52,7 +58,7 @@ pub(super) const INSERT: &str =
 pub(super) const READY: &str = "UPDATE blobs SET state = 'ready', size = $2, sha256 = $3, content_type = $4,
         multipart_id = NULL, lease_until = (SELECT now FROM clock) + $5, ready_at = $6
     WHERE id = $1 AND state = 'pending' AND lease_until > (SELECT now FROM clock)
-    RETURNING owner_id, reserved, reserved_files";
+    RETURNING owner_id, reserved, reserved_files, reserved_uploads";
 
 /// From ready to deleting, in the transaction that takes away the last row that pointed at it. It
 /// is due from now on, unless its bytes have to stay for longer.
@@ -71,6 +77,8 @@ pub struct NewBlobRow {
     pub reserve: u64,
     /// Whether it is to become a new file, which is reserved too.
     pub new_file: bool,
+    /// Whether it is only what an upload sets aside, which counts with that upload.
+    pub aside: bool,
     /// The key that the client gave to the request.
     pub claim: Option<KeyClaim>,
     /// Microseconds since 1970.
@@ -80,7 +88,7 @@ pub struct NewBlobRow {
 impl NewBlobRow {
     /// What it takes from its owner's quotas.
     pub(super) fn room(&self) -> Room {
-        Room { bytes: self.reserve as i64, files: self.new_file.into(), uploads: 1 }
+        Room { bytes: self.reserve as i64, files: self.new_file.into(), uploads: (!self.aside).into() }
     }
 }
 
@@ -110,11 +118,27 @@ macro_rules! insert_pending {
             .bind($blob.now)
             .bind(room.bytes)
             .bind(room.files)
+            .bind(room.uploads)
             .execute(&mut *$tx)
             .await?;
     }};
 }
 pub(super) use insert_pending;
+
+/// Gives a pending blob to the reaper within a transaction, and gives what it had reserved, for
+/// `count!`; nothing if it is not pending any more.
+macro_rules! give_up {
+    ($tx:ident, $id:expr, $keep_for:expr) => {{
+        let keep_for: std::time::Duration = $keep_for;
+        let given: Option<$crate::db::usage::ReservedRow> = sqlx::query_as($crate::db::blobs::DROP)
+            .bind($id)
+            .bind(keep_for.as_micros() as i64)
+            .fetch_optional(&mut *$tx)
+            .await?;
+        given
+    }};
+}
+pub(super) use give_up;
 
 /// Makes a pending blob ready within a transaction, and gives the difference that this makes to
 /// what its owner uses, for `count!`; leaves it with `UploadGone` if the lease was lost.
@@ -219,11 +243,8 @@ impl Db {
     /// Gives a pending blob to the reaper, which leaves its key alone for `keep_for`, and what it
     /// had reserved back to its owner; `false` if it is not pending any more.
     pub async fn give_up_blob(&self, id: Uuid, keep_for: Duration) -> Result<bool> {
-        let keep_for = keep_for.as_micros() as i64;
         transaction!(self, |tx| {
-            let given: Option<ReservedRow> =
-                sqlx::query_as(GIVE_UP).bind(id).bind(keep_for).fetch_optional(&mut *tx).await?;
-            let Some(given) = given else { return Ok(false) };
+            let Some(given) = give_up!(tx, id, keep_for) else { return Ok(false) };
             count!(tx, given.owner_id, given.room());
             Ok(true)
         })

@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::blobs::{BlobFacts, DOOM, READY, doom, make_ready};
 use super::idempotency::{KeyAnswer, answer_key};
+use super::resumable::{EndedUpload, end_upload};
 use super::usage::{ReservedRow, Room, by_owner, count};
 use super::{Db, is_taken, on, statements, transaction};
 use crate::error::{Error, Result};
@@ -32,7 +33,7 @@ statements! {
     /// What was to become the file's bytes has nowhere to go.
     END_UPLOADS = "UPDATE blobs SET state = 'deleting'
         WHERE state = 'pending' AND id IN (SELECT blob_id FROM uploads WHERE file_id = $1 AND owner_id = $2)
-        RETURNING owner_id, reserved, reserved_files";
+        RETURNING owner_id, reserved, reserved_files, reserved_uploads";
     DELETE = "DELETE FROM files WHERE id = $1 AND owner_id = $2 AND blob_id = $3";
     MAKE_READY = READY;
     DOOM_BLOB = DOOM;
@@ -100,20 +101,27 @@ impl Db {
         Ok(count > 0)
     }
 
-    /// Makes a pending blob ready and the file that points at it visible, and gives the request's
-    /// key its answer, in one transaction.
+    /// Makes a pending blob ready and the file that points at it visible, gives the request's key
+    /// its answer, and ends the upload in pieces that the bytes came from, in one transaction.
     ///
     /// # Errors
-    /// `PathTaken` if a file is at this place; `UploadGone` if the blob's lease was lost, or the key.
+    /// `PathTaken` if a file is at this place; `UploadGone` if the lease of the blob, the key or the
+    /// upload was lost.
     pub async fn publish(
         &self,
         new: &NewFileRow,
         place: &Place,
         blob: &BlobFacts,
         answer: Option<&KeyAnswer>,
+        upload: Option<&EndedUpload>,
     ) -> Result<()> {
         transaction!(self, |tx| {
-            let settled = make_ready!(tx, blob);
+            // Before the blob's, as whoever appends takes their rows.
+            let given_back = match upload {
+                Some(upload) => end_upload!(tx, upload, new.id, blob.id),
+                None => Room::default(),
+            };
+            let settled = given_back + make_ready!(tx, blob);
             let inserted = sqlx::query(INSERT)
                 .bind(new.id)
                 .bind(new.owner)

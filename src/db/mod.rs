@@ -13,6 +13,7 @@ mod fsck;
 mod idempotency;
 mod list;
 mod probe;
+mod resumable;
 mod sessions;
 mod strays;
 mod throttles;
@@ -42,6 +43,7 @@ pub use fsck::{DanglingRow, FsckPassRow, HeldRow};
 pub use idempotency::{KeyAnswer, KeyClaim, KeyRow};
 pub use list::{After, Direction, ListQuery, Sort};
 pub use probe::probe_database;
+pub use resumable::{EndedUpload, NewResumableRow, PartRow, Progress, ResumableRow};
 pub use sessions::SessionRow;
 pub use strays::StrayRow;
 pub use throttles::Attempt;
@@ -228,6 +230,7 @@ impl Db {
             fsck::STATEMENTS,
             idempotency::STATEMENTS,
             probe::STATEMENTS,
+            resumable::STATEMENTS,
             sessions::STATEMENTS,
             strays::STATEMENTS,
             throttles::STATEMENTS,

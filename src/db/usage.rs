@@ -24,7 +24,7 @@ statements! {
             LEFT JOIN (SELECT owner_id,
                     SUM(CASE state WHEN 'pending' THEN reserved WHEN 'ready' THEN size ELSE 0 END) AS bytes,
                     SUM(CASE state WHEN 'pending' THEN reserved_files ELSE 0 END) AS files,
-                    SUM(CASE state WHEN 'pending' THEN 1 ELSE 0 END) AS uploads
+                    SUM(CASE state WHEN 'pending' THEN reserved_uploads ELSE 0 END) AS uploads
                 FROM blobs GROUP BY owner_id) AS b ON b.owner_id = u.id
             LEFT JOIN (SELECT owner_id, COUNT(*) AS files FROM files GROUP BY owner_id) AS f ON f.owner_id = u.id
         ) AS counted
@@ -74,12 +74,13 @@ pub(super) struct ReservedRow {
     pub owner_id: Uuid,
     pub reserved: i64,
     pub reserved_files: i64,
+    pub reserved_uploads: i64,
 }
 
 impl ReservedRow {
     /// What its owner gets back.
     pub(super) fn room(&self) -> Room {
-        Room { bytes: -self.reserved, files: -self.reserved_files, uploads: -1 }
+        Room { bytes: -self.reserved, files: -self.reserved_files, uploads: -self.reserved_uploads }
     }
 }
 
@@ -129,11 +130,11 @@ impl UsageRow {
 }
 
 /// Takes room from an account's quotas within a transaction; leaves it with `QuotaExceeded` or
-/// `TooManyUploads` if there is not enough.
+/// `TooManyUploads` if there is not enough. Whoever needs none is not asked.
 macro_rules! reserve {
     ($tx:ident, $owner:expr, $room:expr, $quotas:expr) => {{
         let (room, quotas): ($crate::db::usage::Room, &$crate::config::Quotas) = ($room, $quotas);
-        loop {
+        while room != $crate::db::usage::Room::default() {
             let reserved = sqlx::query($crate::db::usage::RESERVE_ROOM)
                 .bind($owner)
                 .bind(room.bytes)
@@ -163,13 +164,15 @@ pub(super) use reserve;
 macro_rules! count {
     ($tx:ident, $owner:expr, $room:expr) => {{
         let room: $crate::db::usage::Room = $room;
-        sqlx::query($crate::db::usage::COUNT_USAGE)
-            .bind($owner)
-            .bind(room.bytes)
-            .bind(room.files)
-            .bind(room.uploads)
-            .execute(&mut *$tx)
-            .await?;
+        if room != $crate::db::usage::Room::default() {
+            sqlx::query($crate::db::usage::COUNT_USAGE)
+                .bind($owner)
+                .bind(room.bytes)
+                .bind(room.files)
+                .bind(room.uploads)
+                .execute(&mut *$tx)
+                .await?;
+        }
     }};
 }
 pub(super) use count;

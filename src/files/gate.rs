@@ -30,15 +30,27 @@ impl Purpose {
     pub fn gate(self, limits: &Limits, stream: ByteStream, hint: Option<String>) -> ByteStream {
         let allowed = limits.allowed_types.clone();
         match self {
-            Purpose::Avatar => gated(stream, hint, is_picture),
+            Purpose::Avatar => gated(stream, move |head| is_picture(&content_type(head, hint.as_deref()))),
             Purpose::NewFile | Purpose::NewContent if allowed.is_any() => stream,
-            Purpose::NewFile | Purpose::NewContent => gated(stream, hint, move |kind| allowed.admit(kind)),
+            Purpose::NewFile | Purpose::NewContent => {
+                gated(stream, move |head| allowed.admit(&content_type(head, hint.as_deref())))
+            }
         }
     }
 }
 
-/// The stream, if `admits` accepts its type, told from as many bytes as the type that is kept.
-fn gated(stream: ByteStream, hint: Option<String>, admits: impl FnOnce(&str) -> bool + Send + 'static) -> ByteStream {
+/// The beginning of a file's bytes, more of which may follow in other streams. If these are too few
+/// to tell the type they pass; the whole is judged when all has come.
+pub(super) fn gate_beginning(limits: &Limits, stream: ByteStream, hint: Option<String>) -> ByteStream {
+    let allowed = limits.allowed_types.clone();
+    if allowed.is_any() {
+        return stream;
+    }
+    gated(stream, move |head| head.len() < SNIFFED_BYTES || allowed.admit(&content_type(head, hint.as_deref())))
+}
+
+/// The stream, if `admits` accepts its first bytes: as many as the type that is kept is told from.
+fn gated(stream: ByteStream, admits: impl FnOnce(&[u8]) -> bool + Send + 'static) -> ByteStream {
     // A short body has come to its end here, and is asked once more by whoever reads on.
     let mut stream = stream.fuse();
     let opened = async move {
@@ -48,8 +60,7 @@ fn gated(stream: ByteStream, hint: Option<String>, admits: impl FnOnce(&str) -> 
         {
             head.extend_from_slice(&chunk);
         }
-        let sniffed = &head[..head.len().min(SNIFFED_BYTES)];
-        if !admits(&content_type(sniffed, hint.as_deref())) {
+        if !admits(&head[..head.len().min(SNIFFED_BYTES)]) {
             return Err(Error::TypeRefused);
         }
         let head = (!head.is_empty()).then(|| Ok(head.into()));

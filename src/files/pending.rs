@@ -75,6 +75,7 @@ pub(super) async fn store(
         lease: app.config.uploads.lease,
         reserve: 0,
         new_file: purpose == Purpose::NewFile,
+        aside: false,
         claim,
         now: app.clock.now().as_microsecond(),
     };
@@ -87,7 +88,7 @@ pub(super) async fn store(
     let meter = Arc::new(Mutex::new(Meter::new(limit, body.digest)));
     let intent = BlobIntent { app, id, owner: user.id };
     let gated = purpose.gate(&app.config.limits, body.stream, body.content_type.clone());
-    let stream = reserved(metered(gated, meter.clone()), reservation);
+    let stream = reserved(metered(gated, meter.clone()), reservation, 0);
     let put = app.store.put(&key, body.size, stream, &intent);
     match leased(app, id, put).await {
         Ok(_) => {

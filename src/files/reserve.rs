@@ -47,9 +47,17 @@ impl Reservation {
         Ok(Self { db: db.clone(), quotas: *quotas, blob, owner, reserved, most })
     }
 
+    /// What a pending blob that others began has reserved until now.
+    pub fn go_on(db: &Db, quotas: &Quotas, blob: Uuid, owner: Uuid, reserved: u64, most: u64) -> Self {
+        Self { db: db.clone(), quotas: *quotas, blob, owner, reserved, most }
+    }
+
     /// Reserves what `size` bytes need that is not reserved yet, and some of what may follow: as
     /// much as came already, so that steps are few and what is reserved in vain is little.
-    async fn cover(&mut self, size: u64) -> Result<()> {
+    ///
+    /// # Errors
+    /// `QuotaExceeded`; `UploadGone` if the blob's lease is lost.
+    pub async fn cover(&mut self, size: u64) -> Result<()> {
         let least = size.saturating_sub(self.reserved);
         if least == 0 {
             return Ok(());
@@ -74,9 +82,9 @@ fn what_is_left(error: Error, least: u64, wanted: u64) -> Result<u64> {
     }
 }
 
-/// The stream, of which no byte goes on that is not reserved.
-pub(super) fn reserved(stream: ByteStream, reservation: Reservation) -> ByteStream {
-    Box::pin(stream::unfold(Some((stream, reservation, 0)), |state| async move {
+/// The stream, of which no byte goes on that is not reserved; `offset` bytes came before it.
+pub(super) fn reserved(stream: ByteStream, reservation: Reservation, offset: u64) -> ByteStream {
+    Box::pin(stream::unfold(Some((stream, reservation, offset)), |state| async move {
         let (mut stream, mut reservation, received) = state?;
         match stream.next().await? {
             Ok(chunk) => {

@@ -129,6 +129,7 @@ async fn sign_put(user: &User, app: &App, file: &File, now: Timestamp, life: Dur
         // Nobody knows yet how many bytes will come: they are reserved when they are completed.
         reserve: 0,
         new_file: false,
+        aside: false,
         claim: None,
         now: now.as_microsecond(),
     };

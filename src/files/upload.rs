@@ -13,7 +13,7 @@ use super::name::{location, place};
 use super::pending::{Body, Stored, give_up_on_error, settles, store};
 use super::{Expected, File, FileName, FolderPath};
 use crate::app::App;
-use crate::db::{KeyClaim, NewFileRow};
+use crate::db::{EndedUpload, KeyClaim, NewFileRow};
 use crate::error::{Error, Result};
 use crate::faults;
 use crate::users::User;
@@ -59,26 +59,31 @@ pub async fn upload(user: &User, app: &Arc<App>, new: NewFile, body: Body) -> Re
     let (user, app) = (user.clone(), app.clone());
     detached(async move {
         let stored = store(&user, &app, body, Purpose::NewFile, claim.clone()).await?;
-        let now = app.clock.now();
-        let file = File {
-            id: app.clock.new_id(),
-            owner_id: user.id,
-            path: new.path.as_str().to_owned(),
-            name: new.name.as_str().to_owned(),
-            metadata: serde_json::json!({}),
-            created_at: now,
-            updated_at: now,
-            blob_id: stored.facts.id,
-            revision: 0,
-            content: stored.content(),
-        };
-        let published = publish(&user, &app, &new, file, claim.as_ref(), &stored).await;
+        let file = new.file(&user, &app, &stored);
+        let published = publish(&user, &app, &new, file, claim.as_ref(), &stored, None).await;
         give_up_on_error(&app, &stored, published).await
     })
     .await
 }
 
 impl NewFile {
+    /// The file that comes of these bytes.
+    pub(super) fn file(&self, user: &User, app: &App, stored: &Stored) -> File {
+        let now = app.clock.now();
+        File {
+            id: app.clock.new_id(),
+            owner_id: user.id,
+            path: self.path.as_str().to_owned(),
+            name: self.name.as_str().to_owned(),
+            metadata: serde_json::json!({}),
+            created_at: now,
+            updated_at: now,
+            blob_id: stored.facts.id,
+            revision: 0,
+            content: stored.content(),
+        }
+    }
+
     /// What is asked for, without the bytes: what a second request under the same key has to share.
     fn wish<'a>(&'a self, body: &'a Body) -> [&'a str; 5] {
         let on_conflict = match self.on_conflict {
@@ -138,14 +143,16 @@ pub(super) async fn detached<T: Send + 'static>(work: impl Future<Output = Resul
 }
 
 /// Publishes under the wished name, or under the first numbered one that is free, and gives the
-/// file as it was written: after the commit nothing may fail any more.
-async fn publish(
+/// file as it was written: after the commit nothing may fail any more. With it ends the upload in
+/// pieces that the bytes came from, if they came so.
+pub(super) async fn publish(
     user: &User,
     app: &App,
     new: &NewFile,
     mut file: File,
     claim: Option<&KeyClaim>,
     stored: &Stored,
+    upload: Option<&EndedUpload>,
 ) -> Result<File> {
     let (owner, now) = (user.id, file.created_at.as_microsecond());
     let row = NewFileRow { id: file.id, owner, metadata: file.metadata.to_string(), now };
@@ -153,7 +160,7 @@ async fn publish(
     loop {
         name.as_str().clone_into(&mut file.name);
         let answer = claim.map(|claim| answer(claim, &file)).transpose()?;
-        match app.db.publish(&row, &place(&new.path, &name), &stored.facts, answer.as_ref()).await {
+        match app.db.publish(&row, &place(&new.path, &name), &stored.facts, answer.as_ref(), upload).await {
             Err(Error::PathTaken) if new.on_conflict == OnConflict::Refuse => return Err(Error::PreconditionFailed),
             // Somebody may take the free name first; then the search goes on.
             Err(Error::PathTaken) => name = free_name(user, app, new).await?,

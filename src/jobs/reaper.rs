@@ -34,7 +34,7 @@ pub struct Report {
     pub removed: u64,
     /// Blobs that the store would not let go of; the next pass tries again.
     pub failed: u64,
-    /// Sessions, tokens, throttling windows and idempotency keys whose time was over.
+    /// Sessions, tokens, throttling windows, idempotency keys and uploads that became files, whose time was over.
     pub expired: u64,
 }
 
@@ -107,7 +107,7 @@ async fn reap(app: &App, report: &mut Report) -> Result<()> {
     }
     let now = app.clock.now().as_microsecond();
     report.expired = app.db.purge_sessions(now).await? + app.db.purge_throttles(now).await?;
-    report.expired += app.db.purge_idempotency_keys().await?;
+    report.expired += app.db.purge_idempotency_keys().await? + app.db.purge_resumables(now).await?;
     Ok(())
 }
 

@@ -27,12 +27,29 @@ impl Blocks {
     /// What the stream fails with; `BodyBroken` if it is longer or shorter than declared.
     pub async fn next(&mut self, limit: usize) -> Result<Block> {
         let mut block = Block::default();
-        while block.len < limit && !self.is_over().await? {
-            let fitting = self.ahead.len().min(limit - block.len);
-            block.push(self.ahead.split_to(fitting), limit);
+        self.fill(&mut block, limit).await?;
+        Ok(block)
+    }
+
+    /// Fills the block up to `limit` bytes, or until the body ends. After an error the block holds
+    /// what came before it.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    pub async fn fill(&mut self, block: &mut Block, limit: usize) -> Result<()> {
+        let mut filled = Ok(());
+        while filled.is_ok() && block.len < limit {
+            match self.is_over().await {
+                Ok(true) => break,
+                Ok(false) => {
+                    let fitting = self.ahead.len().min(limit - block.len);
+                    block.push(self.ahead.split_to(fitting), limit);
+                }
+                Err(error) => filled = Err(error),
+            }
         }
         block.close();
-        Ok(block)
+        filled
     }
 
     /// Whether nothing follows; looks ahead to know.

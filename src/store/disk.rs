@@ -14,10 +14,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream;
 
-use super::blocks::Blocks;
+use super::blocks::{Block, Blocks};
+use super::growing::GrowingFile;
 use super::staged::StagedFile;
 use super::{
-    ByteStream, Intent, Key, ListStream, Object, OpenUpload, SignRequest, SignedUrl, Store, UrlSigner, io_error, walk,
+    ByteStream, Intent, Kept, Key, Ledger, ListStream, Object, OpenUpload, Partial, SignRequest, SignedUrl, Store,
+    UrlSigner, io_error, walk,
 };
 use crate::check::{Check, Probing};
 use crate::error::{Error, Result};
@@ -27,6 +29,8 @@ pub use probe::probe_disk;
 
 /// Read and written at once; an upload or a download holds one of them in memory.
 const BLOCK: usize = 256 * 1024;
+/// Bytes of an upload in pieces between two of its states that are durable.
+const PART: u64 = 16 * 1024 * 1024;
 
 /// Keeps bytes in a folder that is ours alone.
 #[derive(Debug)]
@@ -75,6 +79,56 @@ impl Store for DiskStore {
         }
         blocking(move || file.publish()).await?;
         Ok(body.received())
+    }
+
+    fn part_size(&self, _: Option<u64>) -> Result<u64> {
+        Ok(PART)
+    }
+
+    async fn begin(&self, key: &Key) -> Result<()> {
+        let (layout, key) = (self.layout.clone(), key.clone());
+        blocking(move || GrowingFile::create(&layout, &key)).await
+    }
+
+    async fn append(&self, at: &Partial<'_>, body: ByteStream, ledger: &mut dyn Ledger) -> Result<()> {
+        let (layout, key, offset) = (self.layout.clone(), at.key.clone(), at.offset);
+        let mut file = blocking(move || GrowingFile::open(&layout, &key, offset)).await?;
+        let (mut body, mut end, mut durable) = (Blocks::new(body, None), offset, offset);
+        loop {
+            let mut block = Block::default();
+            let filled = body.fill(&mut block, BLOCK).await;
+            end += block.len() as u64;
+            let over = block.len() < BLOCK || at.size == Some(end);
+            // Whoever sends more than the whole shall hear of it before the whole is kept.
+            let filled = if over && filled.is_ok() { body.is_over().await.map(drop) } else { filled };
+            let broken = filled.err();
+            if let Some(error) = broken.as_ref().filter(|error| !at.survives(error)) {
+                tracing::debug!(%error, "a piece is not kept");
+                return broken.map_or(Ok(()), Err);
+            }
+            let sync = over || end - durable >= at.part_size;
+            (file, block) = blocking(move || {
+                file.write(&block)?;
+                if sync { file.sync() } else { Ok(()) }.map(|()| (file, block))
+            })
+            .await?;
+            ledger.written(block.chunks()).await;
+            if sync {
+                faults::point("T1");
+                ledger.kept(Kept::InPlace).await?;
+                durable = end;
+            }
+            match broken {
+                Some(error) => return Err(error),
+                None if over => return Ok(()),
+                None => {}
+            }
+        }
+    }
+
+    async fn assemble(&self, key: &Key, _: Option<&str>, _: Vec<String>, size: u64) -> Result<()> {
+        let (layout, key) = (self.layout.clone(), key.clone());
+        blocking(move || GrowingFile::finish(&layout, &key, size)).await
     }
 
     async fn get(&self, key: &Key, range: Range<u64>) -> Result<ByteStream> {

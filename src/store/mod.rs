@@ -3,9 +3,11 @@
 
 mod blocks;
 mod disk;
+mod growing;
 mod key;
 mod listing;
 mod memory;
+mod partial;
 mod presign;
 mod s3;
 mod signature;
@@ -29,6 +31,7 @@ pub use disk::{DiskStore, probe_disk};
 pub use key::Key;
 pub use listing::{ListStream, Listed, Object, OpenUpload};
 pub use memory::MemoryStore;
+pub use partial::{Kept, Ledger, Partial};
 pub use s3::S3Store;
 pub use signature::{Grant, UrlSigner};
 
@@ -58,6 +61,34 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// What the stream failed with; `PreconditionFailed` if the key has bytes already;
     /// `StorageFull`; `Unavailable`.
     async fn put(&self, key: &Key, size: Option<u64>, body: ByteStream, intent: &dyn Intent) -> Result<u64>;
+
+    /// The size of the parts of an upload in pieces, in bytes; `size` is that of the whole, if it is known.
+    ///
+    /// # Errors
+    /// `TooLarge` if the store cannot take so much in pieces.
+    fn part_size(&self, size: Option<u64>) -> Result<u64>;
+
+    /// Gets ready to take in pieces under a new key.
+    ///
+    /// # Errors
+    /// `StorageFull`; `Unavailable`.
+    async fn begin(&self, key: &Key) -> Result<()>;
+
+    /// Appends the stream to an upload in pieces, and tells the ledger as soon as bytes are durable.
+    /// Of a body that breaks off all is kept that came, unless it is to count all together. Nothing
+    /// is visible under the key.
+    ///
+    /// # Errors
+    /// What the stream or the ledger failed with; `UploadBusy` if somebody else appends; `TooLarge`;
+    /// `StorageFull`; `Unavailable`.
+    async fn append(&self, at: &Partial<'_>, body: ByteStream, ledger: &mut dyn Ledger) -> Result<()>;
+
+    /// Makes the `size` bytes of an upload in pieces visible under its key, all of them having been
+    /// kept in their place or as parts. Doing it twice is the same as once.
+    ///
+    /// # Errors
+    /// `UploadBusy`; `StorageFull`; `Unavailable`; `Internal` if it came out with another size.
+    async fn assemble(&self, key: &Key, multipart_id: Option<&str>, receipts: Vec<String>, size: u64) -> Result<()>;
 
     /// Opens the bytes in `range` (end exclusive, within the content; never empty).
     ///

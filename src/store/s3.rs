@@ -4,6 +4,7 @@ mod budget;
 mod connect;
 mod download;
 mod list;
+mod pieces;
 mod probe;
 mod quirks;
 mod retry;
@@ -27,7 +28,8 @@ use self::upload::Upload;
 use super::blocks::{Block, Blocks};
 use super::presign::Presigner;
 use super::{
-    ByteStream, Intent, Key, ListStream, Object, OpenUpload, Operation, SignRequest, SignedUrl, Store, UrlSigner,
+    ByteStream, Intent, Key, Ledger, ListStream, Object, OpenUpload, Operation, Partial, SignRequest, SignedUrl, Store,
+    UrlSigner,
 };
 use crate::check::{Check, Probing};
 use crate::config::{S3Config, Uploads};
@@ -115,22 +117,26 @@ impl S3Store {
         part_size: u64,
         intent: &dyn Intent,
     ) -> Result<u64> {
-        let path = self.path(key);
-        if self.clients.size(&path).await?.is_some() {
+        if self.clients.size(&self.path(key)).await?.is_some() {
             return Err(Error::PreconditionFailed);
         }
-        // As a task of its own: if the caller goes away right now, the answer with the id still
-        // arrives, and the upload, dropped unseen, aborts itself.
-        let opening = tokio::spawn(Upload::open(self.clients.clone(), path, self.part_concurrency));
-        let mut upload = opening.await.map_err(Error::internal)??;
-        if upload.may_have_twin() {
-            self.end_twins(key, upload.id()).await;
-        }
+        let mut upload = self.open_upload(key, self.part_concurrency).await?;
         let outcome = self.fill(&mut upload, first, body, part_size, intent).await;
         if outcome.is_err() {
             upload.give_up().await;
         }
         outcome
+    }
+
+    async fn open_upload(&self, key: &Key, part_concurrency: usize) -> Result<Upload> {
+        // As a task of its own: if the caller goes away right now, the answer with the id still
+        // arrives, and the upload, dropped unseen, aborts itself.
+        let opening = tokio::spawn(Upload::open(self.clients.clone(), self.path(key), part_concurrency));
+        let upload = opening.await.map_err(Error::internal)??;
+        if upload.may_have_twin() {
+            self.end_twins(key, upload.id()).await;
+        }
+        Ok(upload)
     }
 
     /// Ends the uploads of this key but for one. Those of bytes that come to nothing are the
@@ -187,6 +193,26 @@ impl Store for S3Store {
             self.put_whole(&self.path(key), first).await
         } else {
             self.put_parts(key, (first, memory), body, part_size, intent).await
+        }
+    }
+
+    fn part_size(&self, size: Option<u64>) -> Result<u64> {
+        self.budget.part_size(size)
+    }
+
+    /// Nothing: the first part opens a multipart upload, if there ever is one.
+    async fn begin(&self, _: &Key) -> Result<()> {
+        Ok(())
+    }
+
+    async fn append(&self, at: &Partial<'_>, body: ByteStream, ledger: &mut dyn Ledger) -> Result<()> {
+        self.append_pieces(at, body, ledger).await
+    }
+
+    async fn assemble(&self, key: &Key, multipart_id: Option<&str>, receipts: Vec<String>, size: u64) -> Result<()> {
+        match multipart_id {
+            Some(id) => self.assemble_parts(key, id, receipts, size).await,
+            None => Err(Error::internal("there are no parts to put together")),
         }
     }
 

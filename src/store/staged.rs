@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::blocks::Block;
 use super::disk::{Layout, no_follow, sync_folder};
@@ -17,7 +17,6 @@ pub(super) struct StagedFile {
     file: File,
     /// Where the file lies now.
     path: PathBuf,
-    shard: PathBuf,
     blob: PathBuf,
     published: bool,
 }
@@ -32,7 +31,7 @@ impl StagedFile {
             ErrorKind::AlreadyExists => Error::PreconditionFailed,
             _ => io_error(error),
         })?;
-        let staged = Self { file, path, shard: layout.shard(key), blob: layout.blob(key), published: false };
+        let staged = Self { file, path, blob: layout.blob(key), published: false };
         match fs::symlink_metadata(&staged.blob) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(staged),
             Err(error) => Err(io_error(error)),
@@ -52,23 +51,34 @@ impl StagedFile {
     /// # Errors
     /// `StorageFull`; `Internal` if the disk fails, or if the key was deleted meanwhile.
     pub fn publish(mut self) -> Result<()> {
-        faults::point("K6");
-        // Not tried again when it fails: the kernel may have dropped the bytes with the error.
-        faults::io("disk_sync").map_err(io_error)?;
-        if !faults::skips("file_sync") {
-            self.file.sync_data().map_err(io_error)?;
+        let published = publish(&self.file, &self.path, &self.blob);
+        if published.is_err() && !self.path.exists() {
+            self.path = self.blob.clone();
         }
-        faults::point("K7");
-        fs::rename(&self.path, &self.blob).map_err(io_error)?;
-        faults::point("K8");
-        self.path = self.blob.clone();
-        if !faults::skips("folder_sync") {
-            sync_folder(&self.shard)?;
-        }
-        faults::point("K9");
-        self.published = true;
-        Ok(())
+        self.published = published.is_ok();
+        published
     }
+}
+
+/// Makes a file's bytes durable, and then visible under another name that is durable, too.
+///
+/// # Errors
+/// As [`StagedFile::publish`].
+pub(super) fn publish(file: &File, staged: &Path, blob: &Path) -> Result<()> {
+    faults::point("K6");
+    // Not tried again when it fails: the kernel may have dropped the bytes with the error.
+    faults::io("disk_sync").map_err(io_error)?;
+    if !faults::skips("file_sync") {
+        file.sync_data().map_err(io_error)?;
+    }
+    faults::point("K7");
+    fs::rename(staged, blob).map_err(io_error)?;
+    faults::point("K8");
+    if !faults::skips("folder_sync") {
+        blob.parent().map_or(Ok(()), sync_folder)?;
+    }
+    faults::point("K9");
+    Ok(())
 }
 
 impl Drop for StagedFile {

@@ -65,6 +65,7 @@ async fn know(app: &TestApp, owner: &str, key: &Key, lease: Duration) {
         lease,
         reserve: 0,
         new_file: false,
+        aside: false,
         claim: None,
         now: 0,
     };

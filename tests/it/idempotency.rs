@@ -159,6 +159,7 @@ both! {
             lease: Duration::from_secs(3600),
             reserve: 10,
             new_file: true,
+            aside: false,
             claim: Some(KeyClaim { key: "k-1".into(), request: vec![1] }),
             now: app.app.clock.now().as_microsecond(),
         };

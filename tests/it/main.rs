@@ -28,6 +28,7 @@ mod signed;
 mod start;
 mod store;
 mod store_faults;
+mod store_pieces;
 mod support;
 mod throttle;
 mod tokens;

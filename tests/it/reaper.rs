@@ -17,8 +17,17 @@ pub async fn abandon(app: &TestApp, owner: &str, lease: Duration, size: usize) {
     let (id, key) = (uuid::Uuid::now_v7(), Key::random());
     let now = app.app.clock.now().as_microsecond();
     let owner = owner.parse().unwrap();
-    let row =
-        NewBlobRow { id, owner, key: key.to_string(), lease, reserve: size as u64, new_file: true, claim: None, now };
+    let row = NewBlobRow {
+        id,
+        owner,
+        key: key.to_string(),
+        lease,
+        reserve: size as u64,
+        new_file: true,
+        aside: false,
+        claim: None,
+        now,
+    };
     app.app.db.insert_pending_blob(&row, &app.app.config.quotas).await.unwrap();
     let bytes = noise(size);
     let body = Box::pin(futures_util::stream::iter([Ok(bytes.into())]));

@@ -584,7 +584,7 @@ pub async fn get(store: &dyn Store, key: &Key, range: std::ops::Range<usize>) ->
     Ok(pieces.concat())
 }
 
-fn chunks(bytes: &[u8]) -> impl futures_util::Stream<Item = Result<Bytes>> + Send + use<> {
+pub fn chunks(bytes: &[u8]) -> impl futures_util::Stream<Item = Result<Bytes>> + Send + use<> {
     let bytes = Bytes::copy_from_slice(bytes);
     let starts = (0..bytes.len()).step_by(100_000);
     stream::iter(starts.map(move |start| Ok(bytes.slice(start..(start + 100_000).min(bytes.len())))))
@@ -618,7 +618,7 @@ fn client() -> Client {
     Client::new()
 }
 
-fn url_signer() -> UrlSigner {
+pub fn url_signer() -> UrlSigner {
     UrlSigner::new(&[1; 32], "http://127.0.0.1:3000".parse().unwrap(), Clock::default())
 }
 

@@ -10,10 +10,10 @@ use crate::store::{Bucket, Leftovers, PART, content, get, put, uploads};
 use crate::support::bucket_proxy::{BucketProxy, Fault, Site};
 
 /// Part of a request's method and address, and the faults of such requests, one after the other.
-type Script = Vec<(&'static str, &'static str, Fault)>;
+pub type Script = Vec<(&'static str, &'static str, Fault)>;
 
 /// A store behind a proxy that follows the script.
-async fn store_behind(script: Script) -> (S3Store, Bucket, BucketProxy) {
+pub async fn store_behind(script: Script) -> (S3Store, Bucket, BucketProxy) {
     let bucket = Bucket::of_this_run();
     let mut config = bucket.config();
     let proxy = BucketProxy::before(config.endpoint.as_ref().unwrap()).await;
@@ -22,7 +22,7 @@ async fn store_behind(script: Script) -> (S3Store, Bucket, BucketProxy) {
     (S3Store::open(&config, &uploads()).unwrap(), bucket, proxy)
 }
 
-fn follow(proxy: &BucketProxy, script: Script) {
+pub fn follow(proxy: &BucketProxy, script: Script) {
     for (method, part, fault) in script {
         proxy.once(Site::new(method, part), fault);
     }
@@ -44,15 +44,15 @@ async fn put_through(script: Script, length: usize) -> Result<u64> {
     outcome
 }
 
-fn unavailable<T>(outcome: Result<T>) -> bool {
+pub fn unavailable<T>(outcome: Result<T>) -> bool {
     matches!(outcome, Err(Error::Unavailable { what: "store", .. }))
 }
 
-const BUSY: Fault = Fault::Answer(503, "<Error><Code>SlowDown</Code></Error>");
-const REFUSED: Fault = Fault::Answer(403, "<Error><Code>AccessDenied</Code></Error>");
+pub const BUSY: Fault = Fault::Answer(503, "<Error><Code>SlowDown</Code></Error>");
+pub const REFUSED: Fault = Fault::Answer(403, "<Error><Code>AccessDenied</Code></Error>");
 const NO_UPLOAD: Fault = Fault::Answer(404, "<Error><Code>NoSuchUpload</Code></Error>");
 /// S3 does this when it finds out too late to change the status.
-const FAILED_200: Fault = Fault::Answer(200, "<Error><Code>InternalError</Code></Error>");
+pub const FAILED_200: Fault = Fault::Answer(200, "<Error><Code>InternalError</Code></Error>");
 
 #[tokio::test]
 async fn an_object_gets_through_or_leaves_nothing() {

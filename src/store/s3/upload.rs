@@ -100,20 +100,15 @@ impl Upload {
         }
         let Target { clients, writer, path, id } = &self.target;
         let parts: Vec<_> = self.sent.iter().flatten().cloned().collect();
-        let outcome = attempts(|| writer.complete_multipart(path, id, parts.clone())).await;
-        faults::point("M5");
-        // The object itself decides. An answer can be lost on its way, and what a store put
-        // together need not be what was sent.
-        let stored = clients.size(path).await?;
-        if stored == Some(size) {
-            self.over = true;
-            return Ok(());
-        }
-        let _ = clients.reader.delete(path).await;
-        Err(match outcome {
-            Err(error) => unavailable(error),
-            Ok(_) => Error::internal(format!("the store made {stored:?} bytes of the {size} sent")),
-        })
+        complete(clients, writer, path, id, parts, size).await?;
+        self.over = true;
+        Ok(())
+    }
+
+    /// Lets go of the upload without ending it; its row knows it.
+    pub fn leave_open(mut self) -> MultipartId {
+        self.over = true;
+        self.target.id.clone()
     }
 
     /// Stops what is on its way and aborts, as far as the store can be reached.
@@ -131,6 +126,33 @@ impl Upload {
         }
         Ok(())
     }
+}
+
+/// Puts the parts of a multipart upload together; they must make `size` bytes.
+///
+/// # Errors
+/// `Unavailable`, `StorageFull`; `Internal` if the object came out with another size.
+pub(super) async fn complete(
+    clients: &Clients,
+    writer: &AmazonS3,
+    path: &Path,
+    id: &MultipartId,
+    parts: Vec<PartId>,
+    size: u64,
+) -> Result<()> {
+    let outcome = attempts(|| writer.complete_multipart(path, id, parts.clone())).await;
+    faults::point("M5");
+    // The object itself decides. An answer can be lost on its way, and what a store put
+    // together need not be what was sent.
+    let stored = clients.size(path).await?;
+    if stored == Some(size) {
+        return Ok(());
+    }
+    let _ = clients.reader.delete(path).await;
+    Err(match outcome {
+        Err(error) => unavailable(error),
+        Ok(_) => Error::internal(format!("the store made {stored:?} bytes of the {size} sent")),
+    })
 }
 
 impl Drop for Upload {

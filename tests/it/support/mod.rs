@@ -264,7 +264,7 @@ pub const MISCOUNTED: &str = "SELECT COUNT(*) FROM users u WHERE
     FROM blobs WHERE owner_id = u.id AND state IN ('pending', 'ready'))
     OR u.used_files <> (SELECT COUNT(*) FROM files WHERE owner_id = u.id)
     + (SELECT COALESCE(SUM(reserved_files), 0) FROM blobs WHERE owner_id = u.id AND state = 'pending')
-    OR u.open_uploads <> (SELECT COUNT(*) FROM blobs WHERE owner_id = u.id AND state = 'pending')";
+    OR u.open_uploads <> (SELECT COALESCE(SUM(reserved_uploads), 0) FROM blobs WHERE owner_id = u.id AND state = 'pending')";
 
 /// The database, behind the server's back.
 #[derive(Debug, Clone)]

@@ -1,0 +1,93 @@
+//! A file that grows from request to request, until it is whole. Its row tells how much of it counts.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{ErrorKind, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use super::blocks::Block;
+use super::disk::{Layout, no_follow, sync_folder};
+use super::staged::publish;
+use super::{Key, io_error};
+use crate::error::{Error, Result};
+use crate::faults;
+
+/// The staged file of a key, open for whoever appends to it. The system's lock on it keeps out a
+/// writer that slept past its lease and does not know it yet. All its methods block.
+pub(super) struct GrowingFile(File);
+
+impl GrowingFile {
+    /// Makes the file, empty, and its name durable.
+    ///
+    /// # Errors
+    /// `StorageFull`.
+    pub fn create(layout: &Layout, key: &Key) -> Result<()> {
+        let path = layout.staged(key);
+        no_follow().write(true).create_new(true).mode(0o600).open(&path).map_err(io_error)?;
+        path.parent().map_or(Ok(()), sync_folder)
+    }
+
+    /// Opens the file at the end of what counts; what lies behind it is cut off.
+    ///
+    /// # Errors
+    /// `UploadBusy` if somebody else has it; `UploadGone` if it is not there; `Internal` if it is shorter.
+    pub fn open(layout: &Layout, key: &Key, offset: u64) -> Result<Self> {
+        let mut file = locked(&layout.staged(key))?.ok_or(Error::UploadGone)?;
+        cut(&file, offset)?;
+        file.seek(SeekFrom::Start(offset)).map_err(io_error)?;
+        Ok(Self(file))
+    }
+
+    /// # Errors
+    /// `StorageFull`.
+    pub fn write(&mut self, block: &Block) -> Result<()> {
+        faults::io("disk_write").map_err(io_error)?;
+        block.chunks().iter().try_for_each(|chunk| self.0.write_all(chunk)).map_err(io_error)
+    }
+
+    /// Makes what was written durable.
+    ///
+    /// # Errors
+    /// `Unavailable` if the disk fails. What was written since the last time has to be written again.
+    pub fn sync(&self) -> Result<()> {
+        faults::io("disk_sync").and_then(|()| self.0.sync_data()).map_err(io_error)
+    }
+
+    /// Makes the whole file visible under its key. Doing it twice is the same as once.
+    ///
+    /// # Errors
+    /// `UploadBusy`; `StorageFull`; `Internal` if the file does not have this size.
+    pub fn finish(layout: &Layout, key: &Key, size: u64) -> Result<()> {
+        let (staged, blob) = (layout.staged(key), layout.blob(key));
+        if let Some(file) = locked(&staged)? {
+            cut(&file, size)?;
+            return publish(&file, &staged, &blob);
+        }
+        let published = fs::symlink_metadata(&blob).map_err(io_error)?;
+        match published.len() == size {
+            true => sync_folder(&layout.shard(key)),
+            false => Err(Error::internal("an upload has another size than its row says")),
+        }
+    }
+}
+
+/// The file, if it is there and nobody else has it.
+fn locked(path: &Path) -> Result<Option<File>> {
+    let file = match no_follow().write(true).open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(io_error)?,
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Err(Error::UploadBusy),
+        Err(TryLockError::Error(error)) => Err(io_error(error)),
+    }
+}
+
+fn cut(file: &File, size: u64) -> Result<()> {
+    match file.metadata().map_err(io_error)?.len() {
+        len if len < size => Err(Error::internal("an upload has fewer bytes than its row says")),
+        len if len > size => file.set_len(size).map_err(io_error),
+        _ => Ok(()),
+    }
+}
