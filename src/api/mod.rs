@@ -27,6 +27,7 @@ mod server;
 mod session;
 mod signed;
 mod tokens;
+mod tus;
 
 use std::sync::{Arc, OnceLock};
 
@@ -55,6 +56,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(files::routes())
         .merge(file_content::routes())
         .merge(signed::routes())
+        .merge(tus::routes())
         .merge(health::routes())
         .merge(admin::routes())
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use object_store::ObjectStoreExt;
 use object_store::multipart::MultipartStore;
+use reqwest::Method;
 use serde_json::{Value, json};
 use strongroom::config::{Config, StoreConfig};
 use strongroom::db::NewBlobRow;
@@ -19,6 +20,7 @@ use uuid::Uuid;
 use crate::support::client::{Ask, Client, bucket, content, path};
 use crate::support::program::{Outcome, Start};
 use crate::support::{Setup, TestApp, both};
+use crate::tus::{Tus, tus};
 use crate::upload::noise;
 
 const LOOK: Options = Options { full: false, rate: u64::MAX, repair: Repair::Nothing };
@@ -27,6 +29,12 @@ const REPAIR: Options = Options { repair: Repair::Everything, ..LOOK };
 
 async fn pass(app: &TestApp, options: Options) -> Pass {
     fsck::begin(&app.app, options).await.expect("a pass").run(|_| {}).await.expect("a whole pass")
+}
+
+/// Finds nothing, not even what would do no harm.
+pub async fn assert_clean(app: &TestApp) {
+    let pass = pass(app, LOOK).await;
+    assert!(pass.clean && pass.report.counts.is_empty(), "{pass}");
 }
 
 /// What `strongroom fsck` says of this app's rows and bytes.
@@ -334,6 +342,22 @@ both! {
         assert_eq!(found(&pass(&app, FULL).await), []);
     }
 
+    async fn uploads_in_the_middle_are_no_finding(app: TestApp) {
+        let ann = app.person("ann").await;
+        let bytes = noise(12 * 1024 * 1024);
+        // Nothing yet; a tail; parts and a tail; over.
+        for received in [0, 10, 11 * 1024 * 1024, bytes.len()] {
+            let upload = Tus::create(&ann, Some(bytes.len()), "").await;
+            assert_eq!(upload.append(&ann, 0, bytes[..received].to_vec()).await.status, 204);
+            assert_clean(&app).await;
+            app.reap().await;
+            assert_eq!(found(&pass(&app, FULL).await), []);
+        }
+        app.execute("UPDATE blobs SET lease_until = 1 WHERE state = 'pending'").await;
+        app.assert_nothing_but(1).await;
+        assert_clean(&app).await;
+    }
+
     async fn admins_begin_passes_and_see_how_they_went(app: TestApp) {
         let (ann, bob) = (app.person("ann").await, app.person("bob").await);
         let begin = |wish: Value| ann.post("/v1/admin/fsck").json(&wish).answer();
@@ -389,6 +413,16 @@ async fn live(client: &Client, worker: usize, turn: usize) {
     assert_eq!(replaced.status, 200, "{}", replaced.text());
     if !turn.is_multiple_of(3) {
         assert_eq!(client.delete(&path(&file)).answer().await.status, 204);
+    }
+    if turn.is_multiple_of(5) {
+        let bytes = noise(6 * 1024 * 1024);
+        let upload = Tus::create(client, Some(bytes.len()), "").await;
+        let (first, second) = bytes.split_at(if worker == 0 { 5_500_000 } else { 1000 });
+        assert_eq!(upload.append(client, 0, first.to_vec()).await.status, 204);
+        match worker % 2 {
+            0 => assert_eq!(upload.append(client, first.len(), second.to_vec()).await.status, 204),
+            _ => assert_eq!(tus(client, Method::DELETE, &upload.path).answer().await.status, 204),
+        }
     }
     if turn.is_multiple_of(4) {
         // The body breaks off.

@@ -32,5 +32,6 @@ mod store_pieces;
 mod support;
 mod throttle;
 mod tokens;
+mod tus;
 mod types;
 mod upload;

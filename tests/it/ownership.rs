@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::client::{Ask, Client, content, path};
 use crate::support::{Setup, TestApp, both};
+use crate::tus::Tus;
 
 /// Who may call an operation.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -60,6 +61,12 @@ const DOORS: &[(&str, &str, Door)] = &[
     ("GET", "/v1/admin/users", Door::Admin),
     ("GET", "/v1/admin/users/{id}", Door::Admin),
     ("PATCH", "/v1/admin/users/{id}", Door::Admin),
+    ("OPTIONS", "/v1/tus", Door::Open),
+    ("POST", "/v1/tus", Door::SignedIn),
+    ("HEAD", "/v1/tus/{id}", Door::Owner),
+    ("PATCH", "/v1/tus/{id}", Door::Owner),
+    ("DELETE", "/v1/tus/{id}", Door::Owner),
+    ("POST", "/v1/tus/{id}", Door::Owner),
     ("GET", "/healthz", Door::Open),
     ("GET", "/readyz", Door::Open),
     ("GET", "/openapi.json", Door::Open),
@@ -94,7 +101,14 @@ fn body(method: &str, path: &str) -> Value {
 fn request(client: &Client, method: &str, path: &str, id: &str) -> reqwest::RequestBuilder {
     let url = path.replace("{id}", id).replace("{key}", id);
     let method: Method = method.parse().unwrap();
-    client.request(method.clone(), &url).header("if-match", "*").json(&body(method.as_str(), path))
+    let request = client.request(method.clone(), &url).header("if-match", "*");
+    if path.starts_with("/v1/tus") {
+        let request =
+            request.header("tus-resumable", "1.0.0").header("upload-offset", "0").header("upload-length", "4");
+        let request = request.header("x-http-method-override", "PATCH");
+        return request.header("content-type", "application/offset+octet-stream").body("mine");
+    }
+    request.json(&body(method.as_str(), path))
 }
 
 both! {
@@ -102,6 +116,7 @@ both! {
         let ann = app.person("ann").await;
         let file = ann.upload("private.txt", "for my eyes only").await;
         let upload = ann.sign(&file, "put").await["upload_id"].as_str().unwrap().to_owned();
+        let tus = Tus::create(&ann, Some(4), "").await;
         let bob = app.person("bob").await;
         let carol = app.person("carol").await;
         strongroom::users::set_disabled(&app.app, "carol@example.org", true).await.unwrap();
@@ -109,7 +124,11 @@ both! {
         let missing = uuid::Uuid::now_v7().to_string();
 
         for (method, path, door) in DOORS {
-            let theirs = if path.contains("/uploads/") { upload.as_str() } else { file["id"].as_str().unwrap() };
+            let theirs = match path {
+                path if path.contains("/uploads/") => upload.as_str(),
+                path if path.contains("/tus/") => tus.id(),
+                _ => file["id"].as_str().unwrap(),
+            };
             if matches!(door, Door::SignedIn | Door::Session | Door::Admin | Door::Owner) {
                 for (who, client) in [("a stranger", app.stranger()), ("a disabled user", carol.clone()), ("garbage", garbage.clone())] {
                     let answer = request(&client, method, path, theirs).answer().await;
@@ -147,6 +166,7 @@ both! {
             }
         }
         assert_eq!(ann.download(&file).await, b"for my eyes only");
+        assert_eq!(tus.append(&ann, 0, "mine").await.status, 204);
     }
 
     async fn an_api_token_passes_the_doors_to_files_alone(app: TestApp) {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use reqwest::Method;
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 use strongroom::users::{AccountPatch, Quota, patch_account};
@@ -10,6 +11,7 @@ use strongroom::users::{AccountPatch, Quota, patch_account};
 use crate::signed::{complete, follow};
 use crate::support::client::{Answer, Ask, Client, content, path};
 use crate::support::{Setup, TestApp, both};
+use crate::tus::{Tus, create, tus};
 use crate::upload::noise;
 
 const MIB: usize = 1024 * 1024;
@@ -216,6 +218,67 @@ both! {
         assert_eq!(ann.delete(&path(&other)).answer().await.status, 204);
         assert_eq!(complete(&ann, &signed).await.status, 200);
         assert_eq!(used(&ann).await, (8_500, 1));
+        app.assert_nothing_but(1).await;
+    }
+
+    async fn an_upload_in_pieces_reserves_its_length_when_it_begins(app: TestApp) {
+        let ann = app.person("ann").await;
+        allow(&app, &ann, Some(10 * MIB as u64), None).await;
+        let upload = Tus::create(&ann, Some(6 * MIB), "").await;
+        assert_eq!(used(&ann).await, (6 * MIB as u64, 1));
+        let problem = create(&ann, Some(4 * MIB + 1), "").answer().await.problem(507, "quota_exceeded");
+        let (used_bytes, quota, needed) = (6 * MIB, 10 * MIB, 4 * MIB + 1);
+        assert_eq!(
+            (&problem["used"], &problem["quota"], &problem["needed"]),
+            (&json!(used_bytes), &json!(quota), &json!(needed))
+        );
+        assert_eq!(app.count("SELECT COUNT(*) FROM resumable_uploads").await, 1);
+        for (offset, length) in [(0, MIB), (MIB, 4 * MIB + 5)] {
+            assert_eq!(upload.append(&ann, offset, noise(length)).await.status, 204);
+            assert_eq!(used(&ann).await, (6 * MIB as u64, 1));
+            app.assert_usage_is_exact().await;
+        }
+        assert_eq!(tus(&ann, Method::DELETE, &upload.path).answer().await.status, 204);
+        assert_eq!(used(&ann).await, (0, 0));
+        // Nobody comes back for this one.
+        let upload = Tus::create(&ann, Some(10 * MIB), "").await;
+        assert_eq!(upload.append(&ann, 0, noise(6 * MIB)).await.status, 204);
+        app.execute("UPDATE blobs SET lease_until = 1 WHERE state = 'pending'").await;
+        app.assert_nothing_but(0).await;
+        assert_eq!(used(&ann).await, (0, 0));
+
+        for size in [10, 9 * MIB] {
+            let upload = Tus::create(&ann, Some(size), "").await;
+            assert_eq!(upload.append(&ann, 0, noise(size)).await.status, 204);
+        }
+        assert_eq!(used(&ann).await, (9 * MIB as u64 + 10, 2));
+        app.assert_nothing_but(2).await;
+    }
+
+    async fn an_upload_in_pieces_of_unknown_length_reserves_as_it_grows(app: TestApp) {
+        let app = app.restart_with(|config| config.quotas.open_uploads = 1).await;
+        let ann = app.person("ann").await;
+        allow(&app, &ann, Some(10 * MIB as u64), None).await;
+        let upload = Tus::create(&ann, None, "").await;
+        assert_eq!(used(&ann).await, (0, 1));
+        create(&ann, None, "").answer().await.problem(429, "too_many_uploads");
+        assert_eq!(upload.append(&ann, 0, noise(6 * MIB)).await.status, 204);
+        assert_eq!(used(&ann).await, (6 * MIB as u64, 1));
+        let more = |length| upload.append(&ann, 6 * MIB, noise(length));
+        more(4 * MIB + 1).await.problem(507, "quota_exceeded");
+        let declare = |length: usize| upload.piece(&ann, 6 * MIB, "").header("upload-length", length.to_string());
+        declare(10 * MIB + 1).answer().await.problem(507, "quota_exceeded");
+        assert_eq!((upload.offset(&ann).await, used(&ann).await), (6 * MIB, (6 * MIB as u64, 1)));
+        // Nor does it get through without saying how much it is; the connection may end before all is sent.
+        if let Ok(refused) = upload.piece(&ann, 6 * MIB, unannounced(noise(5 * MIB))).send().await {
+            assert_eq!(refused.status(), 507);
+        }
+        app.assert_usage_is_exact().await;
+        let offset = upload.offset(&ann).await;
+        let rest = upload.piece(&ann, offset, noise(10 * MIB - offset));
+        let declared = rest.header("upload-length", (10 * MIB).to_string());
+        assert_eq!(declared.answer().await.status, 204);
+        assert_eq!(used(&ann).await, (10 * MIB as u64, 1));
         app.assert_nothing_but(1).await;
     }
 

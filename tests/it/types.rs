@@ -1,11 +1,13 @@
 //! Only the types that the operator allows are kept, told from the bytes.
 
+use reqwest::Method;
 use reqwest::multipart::{Form, Part};
 use strongroom::config::AllowedTypes;
 
 use crate::signed::{complete, follow};
 use crate::support::client::{Ask, content};
 use crate::support::{Setup, TestApp, both};
+use crate::tus::{Tus, create, tus};
 use crate::upload::noise;
 
 async fn pictures_and_documents(app: TestApp) -> TestApp {
@@ -52,6 +54,33 @@ both! {
             assert!(ann.download(&answer.json()).await == bytes, "{size}");
         }
         app.assert_nothing_but(3).await;
+    }
+
+    async fn what_comes_in_pieces_is_told_at_the_latest_when_it_is_whole(app: TestApp) {
+        let app = pictures_and_documents(app).await;
+        let ann = app.person("ann").await;
+        // Enough to tell: nothing of it is kept.
+        let upload = Tus::create(&ann, Some(10_000), "c.png,filetype aW1hZ2UvcG5n").await;
+        upload.append(&ann, 0, noise(9000)).await.problem(415, "unsupported_media_type");
+        assert_eq!(upload.offset(&ann).await, 0);
+        assert_eq!(tus(&ann, Method::DELETE, &upload.path).answer().await.status, 204);
+        // Too little to tell, until there is no more.
+        let upload = Tus::create(&ann, Some(4), "c.png,filetype aW1hZ2UvcG5n").await;
+        assert_eq!(upload.append(&ann, 0, "te").await.status, 204);
+        upload.append(&ann, 2, "xt").await.problem(415, "unsupported_media_type");
+        assert_eq!(upload.head(&ann).await.status, 404);
+        create(&ann, Some(0), "c.png").answer().await.problem(415, "unsupported_media_type");
+        let whole = create(&ann, Some(4), "c.png").header("content-type", "application/offset+octet-stream").body("text");
+        whole.answer().await.problem(415, "unsupported_media_type");
+        app.assert_nothing_but(0).await;
+
+        let bytes = png(6 * 1024 * 1024);
+        let upload = Tus::create(&ann, Some(bytes.len()), "").await;
+        for (offset, piece) in [(0, &bytes[..5]), (5, &bytes[5..])] {
+            assert_eq!(upload.append(&ann, offset, piece.to_vec()).await.status, 204);
+        }
+        assert_eq!(upload.file(&ann).await.header("content-type"), "image/png");
+        app.assert_nothing_but(1).await;
     }
 
     async fn what_came_through_a_signed_url_is_told_at_the_latest_when_it_is_completed(app: TestApp) {

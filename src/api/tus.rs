@@ -1,0 +1,355 @@
+//! The tus protocol, 1.0.0 (<https://tus.io/protocols/resumable-upload>), over uploads in pieces.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http_body::Body as _;
+use jiff::fmt::rfc2822::DateTimePrinter;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::auth::SignedIn;
+use super::body::{self, Binary};
+use super::extract::Id;
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::files::{self, Checksum, FileName, FolderPath, NewUpload, Piece, Upload};
+
+const VERSION: &str = "1.0.0";
+const EXTENSIONS: &str = "creation,creation-with-upload,creation-defer-length,expiration,checksum,termination";
+/// The type of bytes that are appended.
+const PIECE: &str = "application/offset+octet-stream";
+/// What a file is called when the client does not say.
+const UNNAMED: &str = "unnamed";
+
+const TUS_RESUMABLE: HeaderName = HeaderName::from_static("tus-resumable");
+const TUS_VERSION: HeaderName = HeaderName::from_static("tus-version");
+const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
+const UPLOAD_LENGTH: HeaderName = HeaderName::from_static("upload-length");
+const UPLOAD_DEFER_LENGTH: HeaderName = HeaderName::from_static("upload-defer-length");
+const UPLOAD_METADATA: HeaderName = HeaderName::from_static("upload-metadata");
+const UPLOAD_EXPIRES: HeaderName = HeaderName::from_static("upload-expires");
+const UPLOAD_CHECKSUM: HeaderName = HeaderName::from_static("upload-checksum");
+const METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-override");
+/// The file that an upload became.
+const FILE_ID: HeaderName = HeaderName::from_static("strongroom-file-id");
+
+/// The routes of this file.
+pub fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(capabilities, create))
+        .routes(routes!(status, append, terminate, overridden))
+        .layer(middleware::from_fn(speak))
+}
+
+/// Says in every answer which version is spoken.
+async fn speak(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let version = HeaderValue::from_static(VERSION);
+    if response.status() == StatusCode::PRECONDITION_FAILED {
+        response.headers_mut().insert(TUS_VERSION, version.clone());
+    }
+    response.headers_mut().insert(TUS_RESUMABLE, version);
+    response
+}
+
+/// A client of the version that is spoken here. Refused with `VersionRefused`.
+struct Spoken;
+
+impl<S: Sync> FromRequestParts<S> for Spoken {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        let version = parts.headers.get(TUS_RESUMABLE);
+        version.filter(|version| *version == VERSION).map(|_| Self).ok_or(Error::VersionRefused)
+    }
+}
+
+/// Ask what this server can do
+///
+/// The tus protocol, <https://tus.io/protocols/resumable-upload>. Any tus client can be pointed here.
+#[utoipa::path(options, path = "/v1/tus", tag = "uploads", operation_id = "tusCapabilities",
+    responses((status = 204, headers(("Tus-Version" = String), ("Tus-Extension" = String), ("Tus-Max-Size" = u64),
+        ("Tus-Checksum-Algorithm" = String)))))]
+async fn capabilities(State(app): State<Arc<App>>) -> Response {
+    let headers = [
+        (TUS_VERSION, VERSION.to_owned()),
+        (HeaderName::from_static("tus-extension"), EXTENSIONS.to_owned()),
+        (HeaderName::from_static("tus-max-size"), app.config.limits.file_size.to_string()),
+        (HeaderName::from_static("tus-checksum-algorithm"), Checksum::ALGORITHMS.join(",")),
+    ];
+    (StatusCode::NO_CONTENT, headers).into_response()
+}
+
+/// Begin an upload that can be resumed
+///
+/// `Upload-Metadata` may name the file (`filename`), its type (`filetype`) and its folder (`path`). The body may be
+/// the first piece. An upload waits a day for each next byte, or as long as the server is set to.
+#[utoipa::path(post, path = "/v1/tus", tag = "uploads", operation_id = "tusCreate",
+    params(("Tus-Resumable" = String, Header), ("Upload-Length" = Option<u64>, Header),
+        ("Upload-Defer-Length" = Option<u64>, Header, description = "1: the length comes with a later piece"),
+        ("Upload-Metadata" = Option<String>, Header), ("Upload-Checksum" = Option<String>, Header)),
+    request_body(content = Option<Binary>, content_type = "application/offset+octet-stream"),
+    responses((status = 201, headers(("Location" = String, description = "The URL of the upload"),
+        ("Upload-Offset" = u64), ("Upload-Expires" = String), ("Strongroom-File-Id" = Uuid, description = "Once the file is there")))),
+    security(("bearer" = []), ("cookie" = [])),
+    extensions(("x-problem-codes" = json!(["malformed", "body_incomplete", "body_stalled", "version_refused", "too_large",
+        "unsupported_media_type", "invalid", "too_many_uploads", "checksum_mismatch", "quota_exceeded"]))))]
+async fn create(
+    State(app): State<Arc<App>>,
+    SignedIn(caller): SignedIn,
+    _: Spoken,
+    request: Request,
+) -> Result<Response> {
+    let headers = request.headers();
+    let brings_bytes = is_piece(headers);
+    if !brings_bytes && !request.body().is_end_stream() {
+        return Err(Error::TypeRefused);
+    }
+    let metadata = Metadata::read(&app, headers)?;
+    let size = match (number(headers, UPLOAD_LENGTH)?, headers.get(UPLOAD_DEFER_LENGTH)) {
+        (Some(size), None) => Some(size),
+        (None, Some(deferred)) if deferred == "1" => None,
+        _ => return Err(Error::Malformed("either Upload-Length, or Upload-Defer-Length: 1".into())),
+    };
+    let piece = if brings_bytes { Some(piece(&app, request, 0, None)?) } else { None };
+
+    let mut upload = files::begin(&caller.user, &app, metadata.into_upload(size)?).await?;
+    if let Some(piece) = piece.filter(|_| upload.file_id.is_none()) {
+        let appended = files::append(&caller.user, &app, upload.id, piece).await;
+        if appended.is_err() {
+            // Nobody will be told its URL. Whatever it is that fails here, its time runs out.
+            let _ = files::terminate(&caller.user, &app, upload.id).await;
+        }
+        upload = appended?;
+    }
+    let mut response = progress(StatusCode::CREATED, &upload)?;
+    insert(&mut response, header::LOCATION, &app.config.url(&format!("/v1/tus/{}", upload.id)))?;
+    Ok(response)
+}
+
+/// Ask how far an upload has come
+///
+/// When all bytes are there, `Strongroom-File-Id` is the file. It is told for a day, or as long as the server is set to.
+#[utoipa::path(head, path = "/v1/tus/{id}", tag = "uploads", operation_id = "tusStatus",
+    params(("id" = Uuid, Path), ("Tus-Resumable" = String, Header)),
+    responses((status = 200, headers(("Upload-Offset" = u64), ("Upload-Length" = u64), ("Upload-Defer-Length" = u64),
+        ("Upload-Metadata" = String), ("Upload-Expires" = String), ("Strongroom-File-Id" = Uuid)))),
+    security(("bearer" = []), ("cookie" = [])),
+    extensions(("x-problem-codes" = json!(["not_found", "upload_gone", "version_refused", "unsupported_media_type", "upload_busy"]))))]
+async fn status(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, _: Spoken, Id(id): Id) -> Result<Response> {
+    let upload = files::upload_status(&caller.user, &app, id).await?;
+    let mut response = progress(StatusCode::OK, &upload)?;
+    match upload.size {
+        Some(size) => insert(&mut response, UPLOAD_LENGTH, &size.to_string())?,
+        None => insert(&mut response, UPLOAD_DEFER_LENGTH, "1")?,
+    }
+    if !upload.note.is_empty() {
+        insert(&mut response, UPLOAD_METADATA, &upload.note)?;
+    }
+    insert(&mut response, header::CACHE_CONTROL, "no-store")?;
+    Ok(response)
+}
+
+/// Append to an upload
+///
+/// Bytes that arrived before the connection broke are kept; with `Upload-Checksum` they count all together or not at all.
+#[utoipa::path(patch, path = "/v1/tus/{id}", tag = "uploads", operation_id = "tusAppend",
+    params(("id" = Uuid, Path), ("Tus-Resumable" = String, Header), ("Upload-Offset" = u64, Header),
+        ("Upload-Length" = Option<u64>, Header, description = "Once, if it was left open"),
+        ("Upload-Checksum" = Option<String>, Header)),
+    request_body(content = Binary, content_type = "application/offset+octet-stream"),
+    responses((status = 204, headers(("Upload-Offset" = u64), ("Upload-Expires" = String), ("Strongroom-File-Id" = Uuid)))),
+    security(("bearer" = []), ("cookie" = [])),
+    extensions(("x-problem-codes" = json!(["malformed", "body_incomplete", "body_stalled", "not_found", "offset_mismatch", "upload_gone",
+        "version_refused", "too_large", "unsupported_media_type", "upload_busy", "checksum_mismatch", "quota_exceeded"]))))]
+async fn append(
+    State(app): State<Arc<App>>,
+    SignedIn(caller): SignedIn,
+    _: Spoken,
+    Id(id): Id,
+    request: Request,
+) -> Result<Response> {
+    if !is_piece(request.headers()) {
+        return Err(Error::TypeRefused);
+    }
+    let offset = number(request.headers(), UPLOAD_OFFSET)?;
+    let offset = offset.ok_or_else(|| Error::Malformed("Upload-Offset is missing".into()))?;
+    let size = number(request.headers(), UPLOAD_LENGTH)?;
+    let piece = piece(&app, request, offset, size)?;
+    progress(StatusCode::NO_CONTENT, &files::append(&caller.user, &app, id, piece).await?)
+}
+
+/// Give up an upload
+///
+/// What has arrived is taken away. A finished file is not: delete that itself.
+#[utoipa::path(delete, path = "/v1/tus/{id}", tag = "uploads", operation_id = "tusTerminate",
+    params(("id" = Uuid, Path), ("Tus-Resumable" = String, Header)), responses((status = 204)),
+    security(("bearer" = []), ("cookie" = [])),
+    extensions(("x-problem-codes" = json!(["not_found", "upload_gone", "version_refused"]))))]
+async fn terminate(
+    State(app): State<Arc<App>>,
+    SignedIn(caller): SignedIn,
+    _: Spoken,
+    Id(id): Id,
+) -> Result<StatusCode> {
+    files::terminate(&caller.user, &app, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Do one of these in the name of another method
+///
+/// For clients that can send nothing but GET and POST: `X-HTTP-Method-Override` says which is meant.
+#[utoipa::path(post, path = "/v1/tus/{id}", tag = "uploads", operation_id = "tusOverridden",
+    params(("id" = Uuid, Path), ("X-HTTP-Method-Override" = String, Header, description = "PATCH, DELETE or HEAD")),
+    request_body(content = Option<Binary>, content_type = "application/offset+octet-stream"),
+    responses((status = 204), (status = 200)),
+    security(("bearer" = []), ("cookie" = [])),
+    extensions(("x-problem-codes" = json!(["malformed", "body_incomplete", "body_stalled", "not_found", "offset_mismatch", "upload_gone",
+        "version_refused", "too_large", "unsupported_media_type", "upload_busy", "checksum_mismatch", "quota_exceeded"]))))]
+async fn overridden(
+    state: State<Arc<App>>,
+    caller: SignedIn,
+    spoken: Spoken,
+    id: Id,
+    request: Request,
+) -> Result<Response> {
+    let meant = request.headers().get(METHOD_OVERRIDE).map(HeaderValue::as_bytes).map(Method::from_bytes);
+    match meant {
+        Some(Ok(Method::PATCH)) => append(state, caller, spoken, id, request).await,
+        Some(Ok(Method::HEAD)) => status(state, caller, spoken, id).await,
+        Some(Ok(Method::DELETE)) => Ok(terminate(state, caller, spoken, id).await?.into_response()),
+        _ => Err(Error::Malformed("X-HTTP-Method-Override says PATCH, HEAD or DELETE".into())),
+    }
+}
+
+/// The body as a piece.
+fn piece(app: &App, request: Request, offset: u64, size: Option<u64>) -> Result<Piece> {
+    let headers = request.headers();
+    Ok(Piece {
+        offset,
+        size,
+        // A body without a length may still be seen to be none.
+        length: if request.body().is_end_stream() { Some(0) } else { number(headers, header::CONTENT_LENGTH)? },
+        checksum: checksum(headers)?,
+        stream: body::stream(request.into_body(), app.config.uploads.stall_timeout),
+    })
+}
+
+/// The answer that tells how far an upload has come.
+fn progress(status: StatusCode, upload: &Upload) -> Result<Response> {
+    let mut response = status.into_response();
+    insert(&mut response, UPLOAD_OFFSET, &upload.received.to_string())?;
+    match upload.file_id {
+        Some(id) => insert(&mut response, FILE_ID, &id.to_string())?,
+        None => {
+            let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&upload.expires_at);
+            insert(&mut response, UPLOAD_EXPIRES, &date.map_err(Error::internal)?)?;
+        }
+    }
+    Ok(response)
+}
+
+fn insert(response: &mut Response, name: HeaderName, value: &str) -> Result<()> {
+    response.headers_mut().insert(name, HeaderValue::from_str(value).map_err(Error::internal)?);
+    Ok(())
+}
+
+fn is_piece(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(|value| value == PIECE)
+}
+
+/// A number in a header, if it is there.
+fn number(headers: &HeaderMap, name: HeaderName) -> Result<Option<u64>> {
+    let Some(value) = headers.get(&name) else { return Ok(None) };
+    let digits = value.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    // The rows keep sizes with a sign.
+    let number = digits.and_then(|text| text.parse().ok()).filter(|number| i64::try_from(*number).is_ok());
+    number.map(Some).ok_or_else(|| Error::Malformed(format!("{name} is not a number of bytes")))
+}
+
+fn checksum(headers: &HeaderMap) -> Result<Option<Checksum>> {
+    let Some(value) = headers.get(UPLOAD_CHECKSUM) else { return Ok(None) };
+    let read = || {
+        let (algorithm, encoded) = value.to_str().ok()?.split_once(' ')?;
+        Checksum::new(algorithm, BASE64_STANDARD.decode(encoded).ok()?)
+    };
+    let known = Checksum::ALGORITHMS.join(", ");
+    read().map(Some).ok_or_else(|| Error::Malformed(format!("Upload-Checksum is one of {known}, and base64")))
+}
+
+/// What a client says of a file: keys with values in base64.
+#[derive(Debug, Default, PartialEq)]
+struct Metadata {
+    /// As it was sent; clients read it again.
+    whole: String,
+    pairs: Vec<(String, String)>,
+}
+
+impl Metadata {
+    /// # Errors
+    /// `Malformed` if the header breaks the protocol's rules; `TooLarge` if it is longer than the
+    /// metadata of a file may be.
+    fn read(app: &App, headers: &HeaderMap) -> Result<Self> {
+        let Some(value) = headers.get(UPLOAD_METADATA) else { return Ok(Self::default()) };
+        let limit = app.config.limits.metadata;
+        if value.len() > limit {
+            return Err(Error::TooLarge { limit: limit as u64 });
+        }
+        let text = value.to_str().ok();
+        text.and_then(Self::parse).ok_or_else(|| {
+            Error::Malformed("Upload-Metadata is a list of distinct keys, each with a text in base64".into())
+        })
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut pairs: Vec<(String, String)> = Vec::new();
+        for pair in text.split(',').map(str::trim).filter(|_| !text.trim().is_empty()) {
+            let (key, encoded) = pair.split_once(' ').unwrap_or((pair, ""));
+            let value = String::from_utf8(BASE64_STANDARD.decode(encoded.trim()).ok()?).ok()?;
+            if key.is_empty() || pairs.iter().any(|(known, _)| known == key) {
+                return None;
+            }
+            pairs.push((key.to_owned(), value));
+        }
+        Some(Self { whole: text.to_owned(), pairs })
+    }
+
+    fn get(&self, keys: &[&str]) -> Option<&str> {
+        let found = keys.iter().find_map(|key| self.pairs.iter().find(|(known, _)| known == key));
+        found.map(|(_, value)| value.as_str())
+    }
+
+    fn into_upload(self, size: Option<u64>) -> Result<NewUpload> {
+        Ok(NewUpload {
+            path: FolderPath::new(self.get(&["path"]).unwrap_or_default(), "/path")?,
+            name: FileName::new(self.get(&["filename", "name"]).unwrap_or(UNNAMED), "/filename")?,
+            content_type: self.get(&["filetype", "type"]).map(str::to_owned),
+            size,
+            note: self.whole,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_is_read_as_the_protocol_writes_it() {
+        let metadata = Metadata::parse("filename d8O2cmxkLnBkZg==,is_confidential, path MjAyNi9ub3Y=").unwrap();
+        assert_eq!(metadata.get(&["filename", "name"]), Some("wörld.pdf"));
+        assert_eq!(metadata.get(&["is_confidential"]), Some(""));
+        assert_eq!(metadata.get(&["path"]), Some("2026/nov"));
+        assert_eq!(Metadata::parse("").unwrap().pairs, []);
+        for wrong in ["filename !!!!", "filename YQ==,filename YQ==", ",", "a YQ==,", "filename /w==", "a b c"] {
+            assert_eq!(Metadata::parse(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,389 @@
+//! The tus protocol: uploads that go on where they broke.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use reqwest::{Method, RequestBuilder};
+use sha2::{Digest, Sha256};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+
+use crate::support::client::{Answer, Ask, Client};
+use crate::support::{Setup, TestApp, both};
+use crate::upload::noise;
+
+const MIB: usize = 1024 * 1024;
+const PIECE: &str = "application/offset+octet-stream";
+
+/// An upload, as a tus client knows it.
+pub struct Tus {
+    pub path: String,
+}
+
+impl Tus {
+    /// Begins an upload; the metadata is a file name, and may go on with more pairs.
+    pub async fn create(client: &Client, size: Option<usize>, metadata: &str) -> Self {
+        let answer = create(client, size, metadata).answer().await;
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        Self::located(&answer)
+    }
+
+    pub fn located(answer: &Answer) -> Self {
+        let url: url::Url = answer.header("location").parse().expect("a URL");
+        Self { path: url.path().to_owned() }
+    }
+
+    pub fn id(&self) -> &str {
+        self.path.rsplit('/').next().expect("an id")
+    }
+
+    pub fn piece(&self, client: &Client, offset: usize, bytes: impl Into<reqwest::Body>) -> RequestBuilder {
+        let request = tus(client, Method::PATCH, &self.path).header("upload-offset", offset.to_string());
+        request.header("content-type", PIECE).body(bytes)
+    }
+
+    pub async fn append(&self, client: &Client, offset: usize, bytes: impl Into<reqwest::Body>) -> Answer {
+        self.piece(client, offset, bytes).answer().await
+    }
+
+    pub async fn head(&self, client: &Client) -> Answer {
+        tus(client, Method::HEAD, &self.path).answer().await
+    }
+
+    pub async fn offset(&self, client: &Client) -> usize {
+        let answer = self.head(client).await;
+        assert_eq!(answer.status, 200);
+        answer.header("upload-offset").parse().expect("a number")
+    }
+
+    /// Announces a piece, sends these bytes of it, and hangs up once they have been taken in.
+    async fn break_off(&self, app: &TestApp, client: &Client, offset: usize, bytes: &[u8], header: &str) {
+        let mut stream = TcpStream::connect(app.app.config.listen).await.expect("a connection");
+        let token = client.token.as_deref().expect("a token");
+        let head = format!(
+            "PATCH {} HTTP/1.1\r\nhost: here\r\nauthorization: Bearer {token}\r\ntus-resumable: 1.0.0\r\n\
+             content-type: {PIECE}\r\nupload-offset: {offset}\r\ncontent-length: {}\r\n{header}\r\n",
+            self.path,
+            bytes.len() + 1
+        );
+        stream.write_all(head.as_bytes()).await.expect("a line");
+        stream.write_all(bytes).await.expect("a line");
+        stream.shutdown().await.expect("a line");
+        let mut answer = Vec::new();
+        // Whoever hangs up is answered with nothing, or with a refusal.
+        let _ = stream.read_to_end(&mut answer).await;
+        assert!(!answer.starts_with(b"HTTP/1.1 2"), "{}", String::from_utf8_lossy(&answer));
+    }
+
+    /// The bytes of the file that it became.
+    pub async fn file(&self, client: &Client) -> Answer {
+        let head = self.head(client).await;
+        let id = head.header("strongroom-file-id");
+        assert_eq!((head.status, head.header("upload-offset")), (200, head.header("upload-length")));
+        client.get(&format!("/v1/files/{id}/content")).answer().await
+    }
+}
+
+impl TestApp {
+    async fn until_nobody_writes(&self) {
+        while self.count("SELECT COUNT(*) FROM resumable_uploads WHERE writer IS NOT NULL").await > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+pub fn tus(client: &Client, method: Method, path: &str) -> RequestBuilder {
+    client.request(method, path).header("tus-resumable", "1.0.0")
+}
+
+pub fn create(client: &Client, size: Option<usize>, metadata: &str) -> RequestBuilder {
+    let (name, more) = metadata.split_once(',').unwrap_or((metadata, ""));
+    let mut pairs = format!("filename {}", BASE64_STANDARD.encode(if name.is_empty() { "a.bin" } else { name }));
+    if !more.is_empty() {
+        pairs += &format!(",{more}");
+    }
+    let request = tus(client, Method::POST, "/v1/tus").header("upload-metadata", pairs);
+    match size {
+        Some(size) => request.header("upload-length", size.to_string()),
+        None => request.header("upload-defer-length", "1"),
+    }
+}
+
+fn checksum(algorithm: &str, digest: &[u8]) -> String {
+    format!("{algorithm} {}", BASE64_STANDARD.encode(digest))
+}
+
+/// A body that the test feeds; ends when the sender is dropped, breaks with an error.
+fn fed() -> (mpsc::Sender<Result<Vec<u8>, std::io::Error>>, reqwest::Body) {
+    let (send, receive) = mpsc::channel(1);
+    let stream = futures_util::stream::unfold(receive, |mut receive: mpsc::Receiver<_>| async move {
+        receive.recv().await.map(|chunk| (chunk, receive))
+    });
+    (send, reqwest::Body::wrap_stream(stream))
+}
+
+both! {
+    async fn pieces_of_every_size_become_the_file(app: TestApp) {
+        let ann = app.person("ann").await;
+        let shapes: [&[usize]; 9] = [
+            &[1], &[5 * MIB], &[5 * MIB + 1], &[11 * MIB], &[1, 2, 3], &[3 * MIB, 2 * MIB], &[3 * MIB, 4 * MIB, 9 * MIB],
+            &[5 * MIB, 5 * MIB, 1], &[17 * MIB, 0, 17],
+        ];
+        for pieces in shapes {
+            let bytes = noise(pieces.iter().sum());
+            let upload = Tus::create(&ann, Some(bytes.len()), "").await;
+            let mut offset = 0;
+            for length in pieces {
+                let answer = upload.append(&ann, offset, bytes[offset..offset + length].to_vec()).await;
+                assert_eq!(answer.status, 204, "{pieces:?}: {}", answer.text());
+                offset += length;
+                assert_eq!(answer.header("upload-offset"), offset.to_string());
+                assert_eq!(answer.header("strongroom-file-id").is_empty(), offset < bytes.len());
+            }
+            let file = upload.file(&ann).await;
+            assert!(file.bytes == bytes, "{pieces:?}");
+            let sha256: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(file.header("etag"), format!("\"{sha256}\""));
+        }
+        app.assert_nothing_but(shapes.len()).await;
+        assert_eq!(app.count("SELECT COUNT(*) FROM upload_parts").await, 0);
+    }
+
+    async fn a_finished_upload_is_a_file_like_any_other(app: TestApp) {
+        let ann = app.person("ann").await;
+        ann.post("/v1/files?name=w%C3%B6rld.pdf&path=2026/nov").body("first").answer().await;
+        let metadata = "wörld.pdf,filetype dGV4dC9odG1s,path MjAyNi9ub3Y=,colour cmVk";
+        let bytes = b"%PDF-1.7\nnot really";
+        let created = create(&ann, Some(bytes.len()), metadata).header("content-type", PIECE).body(bytes.to_vec()).answer().await;
+        assert_eq!((created.status, created.header("tus-resumable")), (201, "1.0.0"));
+        assert_eq!(created.header("upload-offset"), bytes.len().to_string());
+        assert!(created.header("location").starts_with(&app.url("/v1/tus/")));
+        let upload = Tus::located(&created);
+        let head = upload.head(&ann).await;
+        let sent = "filename d8O2cmxkLnBkZg==,filetype dGV4dC9odG1s,path MjAyNi9ub3Y=,colour cmVk";
+        assert_eq!((head.header("upload-metadata"), head.header("cache-control")), (sent, "no-store"));
+        let id = created.header("strongroom-file-id");
+        let file = ann.get(&format!("/v1/files/{id}")).answer().await.json();
+        assert_eq!((&file["name"], &file["path"]), (&"wörld (1).pdf".into(), &"2026/nov".into()));
+        assert_eq!((&file["content_type"], &file["size"]), (&"application/pdf".into(), &bytes.len().into()));
+
+        // The upload is over: it can neither grow nor take the file with it.
+        tus(&ann, Method::DELETE, &upload.path).answer().await.problem(410, "upload_gone");
+        upload.append(&ann, bytes.len(), "more").await.problem(413, "too_large");
+        assert_eq!(upload.append(&ann, bytes.len(), "").await.status, 204);
+        assert_eq!(upload.file(&ann).await.bytes, bytes);
+        app.advance(Duration::from_secs(25 * 3600));
+        app.assert_nothing_but(2).await;
+        assert_eq!(upload.head(&ann).await.status, 404);
+        assert_eq!(ann.get(&format!("/v1/files/{id}")).answer().await.status, 200);
+    }
+
+    async fn what_arrived_before_the_line_broke_is_kept(app: TestApp) {
+        let ann = app.person("ann").await;
+        let bytes = noise(23 * MIB);
+        let upload = Tus::create(&ann, Some(bytes.len()), "").await;
+        let mut offset = 0;
+        for length in [MIB, 7 * MIB, 12 * MIB + 5] {
+            upload.break_off(&app, &ann, offset, &bytes[offset..offset + length], "").await;
+            offset += length;
+            app.until_nobody_writes().await;
+            assert_eq!(upload.offset(&ann).await, offset);
+        }
+        assert_eq!(upload.append(&ann, offset, bytes[offset..].to_vec()).await.status, 204);
+        assert!(upload.file(&ann).await.bytes == bytes);
+        app.assert_nothing_but(1).await;
+    }
+
+    async fn one_writes_at_a_time_and_a_silent_writer_makes_room(app: TestApp) {
+        let app = app.restart_with(|config| config.uploads.lease = Duration::from_secs(3)).await;
+        let ann = app.person("ann").await;
+        let bytes = noise(6 * MIB);
+        let upload = Tus::create(&ann, Some(bytes.len()), "").await;
+        let (send, body) = fed();
+        let first = tokio::spawn(upload.piece(&ann, 0, body).send());
+        send.send(Ok(bytes[..1000].to_vec())).await.unwrap();
+        while app.count("SELECT COUNT(*) FROM resumable_uploads WHERE writer IS NOT NULL").await == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        upload.append(&ann, 0, bytes.clone()).await.problem(423, "upload_busy");
+        let second = loop {
+            let answer = upload.append(&ann, 0, bytes.clone()).await;
+            if answer.status != 423 {
+                break answer;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
+        assert_eq!(second.status, 204, "{}", second.text());
+        // Whoever slept finds that the upload went on without it.
+        drop(send);
+        assert!([423, 410].contains(&first.await.unwrap().unwrap().status().as_u16()));
+        assert!(upload.file(&ann).await.bytes == bytes);
+        // What it was about to set aside is left to its lease.
+        app.execute("UPDATE blobs SET lease_until = 1 WHERE state = 'pending'").await;
+        app.assert_nothing_but(1).await;
+    }
+
+    async fn a_checksum_lets_bytes_in_all_together_or_not_at_all(app: TestApp) {
+        let ann = app.person("ann").await;
+        let bytes = noise(13 * MIB);
+        let upload = Tus::create(&ann, Some(bytes.len()), "").await;
+        let (first, second) = bytes.split_at(MIB);
+        let wrong = checksum("sha256", &[0; 32]);
+        for (offset, bytes) in [(0, first), (0, &bytes[..])] {
+            let answer = upload.piece(&ann, offset, bytes.to_vec()).header("upload-checksum", &wrong).answer().await;
+            answer.problem(460, "checksum_mismatch");
+            assert_eq!(upload.offset(&ann).await, 0);
+        }
+        let right = checksum("sha256", &Sha256::digest(first));
+        assert_eq!(upload.piece(&ann, 0, first.to_vec()).header("upload-checksum", right).answer().await.status, 204);
+        upload.piece(&ann, first.len(), second.to_vec()).header("upload-checksum", &wrong).answer().await.problem(460, "checksum_mismatch");
+        // Half of it may be in the store by now, and counts for nothing.
+        let right = checksum("crc32", &crc32fast::hash(second).to_be_bytes());
+        let header = format!("upload-checksum: {right}\r\n");
+        upload.break_off(&app, &ann, first.len(), &second[..11 * MIB], &header).await;
+        app.until_nobody_writes().await;
+        assert_eq!(upload.offset(&ann).await, first.len());
+        let piece = upload.piece(&ann, first.len(), second.to_vec()).header("upload-checksum", &right);
+        assert_eq!(piece.answer().await.status, 204);
+        assert!(upload.file(&ann).await.bytes == bytes);
+        app.assert_nothing_but(1).await;
+    }
+
+    async fn the_length_may_come_later(app: TestApp) {
+        let ann = app.person("ann").await;
+        for length in [0, 10, 5 * MIB, 12 * MIB] {
+            let bytes = noise(length);
+            let upload = Tus::create(&ann, None, "").await;
+            assert_eq!(upload.append(&ann, 0, bytes.clone()).await.status, 204);
+            let head = upload.head(&ann).await;
+            assert_eq!((head.header("upload-defer-length"), head.header("upload-length")), ("1", ""));
+            let declare = |length: usize| upload.piece(&ann, bytes.len(), "").header("upload-length", length.to_string());
+            if length > 0 {
+                declare(length - 1).answer().await.problem(400, "malformed");
+            }
+            let declared = declare(length).answer().await;
+            assert_eq!(declared.status, 204, "{}", declared.text());
+            assert!(!declared.header("strongroom-file-id").is_empty());
+            let file = upload.file(&ann).await;
+            assert!(file.status == 200 && file.bytes == bytes, "{length}");
+        }
+        let empty = create(&ann, Some(0), "empty").answer().await;
+        assert_eq!((empty.status, empty.header("strongroom-file-id").len()), (201, 36));
+        app.assert_nothing_but(5).await;
+    }
+
+    async fn what_is_wrong_is_refused_and_leaves_the_upload_as_it_was(app: TestApp) {
+        let app = app.restart_with(|config| config.limits.file_size = 20 * MIB as u64).await;
+        let ann = app.person("ann").await;
+        let upload = Tus::create(&ann, Some(10), "").await;
+        assert_eq!(upload.append(&ann, 0, "12345").await.status, 204);
+        let piece = || upload.piece(&ann, 5, "67890");
+        for offset in [0, 4, 6, 10] {
+            upload.append(&ann, offset, "67890").await.problem(409, "offset_mismatch");
+        }
+        upload.append(&ann, 5, "678901").await.problem(413, "too_large");
+        let (send, body) = fed();
+        let chunked = tokio::spawn(upload.piece(&ann, 5, body).send());
+        for chunk in ["67890", "1"] {
+            send.send(Ok(chunk.into())).await.unwrap();
+        }
+        drop(send);
+        assert_eq!(chunked.await.unwrap().unwrap().status(), 413);
+        let without = |name: &str| {
+            let (client, request) = piece().build_split();
+            let mut request = request.unwrap();
+            request.headers_mut().remove(name);
+            RequestBuilder::from_parts(client, request)
+        };
+        without("tus-resumable").answer().await.problem(412, "version_refused");
+        without("content-type").answer().await.problem(415, "unsupported_media_type");
+        without("upload-offset").answer().await.problem(400, "malformed");
+        for (name, value, status, code) in [
+            ("tus-resumable", "0.2.2", 412, "version_refused"),
+            ("content-type", "application/octet-stream", 415, "unsupported_media_type"),
+            ("upload-offset", "-5", 400, "malformed"),
+            ("upload-offset", "18446744073709551615", 400, "malformed"),
+            ("upload-length", "11", 400, "malformed"),
+            ("upload-checksum", "md5 AAAA", 400, "malformed"),
+            ("upload-checksum", "sha1", 400, "malformed"),
+            ("upload-checksum", "sha1 ====", 400, "malformed"),
+            ("upload-checksum", "sha1 AAAAAAAAAAAAAAAAAAAAAAAAAAA=", 460, "checksum_mismatch"),
+        ] {
+            let (client, request) = piece().build_split();
+            let mut request = request.unwrap();
+            request.headers_mut().insert(name, value.parse().unwrap());
+            let answer = RequestBuilder::from_parts(client, request).answer().await;
+            answer.problem(status, code);
+            let told = if status == 412 { "1.0.0" } else { "" };
+            assert_eq!((answer.header("tus-resumable"), answer.header("tus-version")), ("1.0.0", told));
+        }
+        assert_eq!(upload.offset(&ann).await, 5);
+
+        let begin = || tus(&ann, Method::POST, "/v1/tus");
+        begin().answer().await.problem(400, "malformed");
+        begin().header("upload-length", "1").header("upload-defer-length", "1").answer().await.problem(400, "malformed");
+        begin().header("upload-length", (20 * MIB + 1).to_string()).answer().await.problem(413, "too_large");
+        begin().header("upload-length", "1").body("x").answer().await.problem(415, "unsupported_media_type");
+        for metadata in ["filename !", "filename YQ==,filename YQ==", ","] {
+            begin().header("upload-length", "1").header("upload-metadata", metadata).answer().await.problem(400, "malformed");
+        }
+        begin().header("upload-length", "1").header("upload-metadata", "filename Li4vYQ==").answer().await.problem(422, "invalid");
+        let with_too_much = create(&ann, Some(1), "").header("content-type", PIECE).body("xx").answer().await;
+        with_too_much.problem(413, "too_large");
+        let endless = Tus::create(&ann, None, "").await;
+        endless.append(&ann, 0, noise(20 * MIB + 1)).await.problem(413, "too_large");
+
+        assert_eq!(piece().header("upload-checksum", "sha1 IwmRq8136Bc+2wrzkuHxESAFHik=").answer().await.status, 204);
+        assert_eq!(upload.file(&ann).await.bytes, b"1234567890");
+        assert_eq!(tus(&ann, Method::DELETE, &endless.path).answer().await.status, 204);
+        app.assert_nothing_but(1).await;
+    }
+
+    async fn an_upload_that_is_given_up_or_forgotten_leaves_nothing(app: TestApp) {
+        let ann = app.person("ann").await;
+        let bytes = noise(7 * MIB);
+        let (given_up, forgotten) = (Tus::create(&ann, Some(9 * MIB), "").await, Tus::create(&ann, None, "").await);
+        for upload in [&given_up, &forgotten] {
+            assert_eq!(upload.append(&ann, 0, bytes.clone()).await.status, 204);
+        }
+        assert_eq!(tus(&ann, Method::DELETE, &given_up.path).answer().await.status, 204);
+        assert_eq!(given_up.head(&ann).await.status, 404);
+        given_up.append(&ann, 7 * MIB, "x").await.problem(404, "not_found");
+        tus(&ann, Method::DELETE, &given_up.path).answer().await.problem(404, "not_found");
+
+        // Every byte that comes gives it another day.
+        app.advance(Duration::from_secs(20 * 3600));
+        assert_eq!(forgotten.append(&ann, 7 * MIB, "x").await.status, 204);
+        app.advance(Duration::from_secs(20 * 3600));
+        assert_eq!(forgotten.offset(&ann).await, 7 * MIB + 1);
+        app.advance(Duration::from_secs(5 * 3600));
+        assert_eq!(forgotten.head(&ann).await.status, 410);
+        forgotten.append(&ann, 7 * MIB + 1, "x").await.problem(410, "upload_gone");
+        assert!(app.count("SELECT COUNT(*) FROM blobs WHERE state = 'pending'").await > 0);
+        app.execute("UPDATE blobs SET lease_until = 1 WHERE state = 'pending'").await;
+        app.assert_nothing_but(0).await;
+        assert_eq!(forgotten.head(&ann).await.status, 404);
+        assert_eq!(app.count("SELECT COUNT(*) FROM resumable_uploads").await, 0);
+    }
+
+    async fn clients_are_told_what_is_spoken_and_may_name_another_method(app: TestApp) {
+        let told = app.stranger().request(Method::OPTIONS, "/v1/tus").answer().await;
+        assert_eq!((told.status, told.header("tus-version"), told.header("tus-resumable")), (204, "1.0.0", "1.0.0"));
+        assert_eq!(told.header("tus-max-size"), app.app.config.limits.file_size.to_string());
+        assert_eq!(told.header("tus-checksum-algorithm"), "sha1,sha256,crc32");
+        for extension in ["creation", "creation-with-upload", "creation-defer-length", "expiration", "checksum", "termination"] {
+            assert!(told.header("tus-extension").split(',').any(|told| told == extension), "{extension}");
+        }
+        let ann = app.person("ann").await;
+        let upload = Tus::create(&ann, Some(5), "").await;
+        let meaning = |method: &str| tus(&ann, Method::POST, &upload.path).header("x-http-method-override", method);
+        let piece = meaning("PATCH").header("content-type", PIECE).header("upload-offset", "0").body("123").answer().await;
+        assert_eq!((piece.status, piece.header("upload-offset")), (204, "3"));
+        assert_eq!(meaning("HEAD").answer().await.header("upload-offset"), "3");
+        meaning("PUT").answer().await.problem(400, "malformed");
+        assert_eq!(meaning("DELETE").answer().await.status, 204);
+        app.assert_nothing_but(0).await;
+    }
+}
