@@ -2,6 +2,7 @@
 
 mod alone;
 mod bucket_faults;
+mod clients;
 mod database;
 mod database_faults;
 mod disk_faults;
@@ -22,6 +23,7 @@ mod ownership;
 mod power;
 mod quota;
 mod reaper;
+mod resume;
 mod rooms;
 mod sessions;
 mod signed;

@@ -1,0 +1,114 @@
+//! Clients that others wrote and people use, against the real program, which is killed while they
+//! upload. Their scripts are in tests/clients.
+
+use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use crate::support::client::{Ask, Client};
+use crate::support::program::Start;
+use crate::support::{Setup, TestApp};
+use crate::tus::Tus;
+use crate::upload::noise;
+
+const MIB: usize = 1024 * 1024;
+/// What scripts/clients ends with where there is no Node, no Python, or no way to where packages are.
+const CANNOT_INSTALL: i32 = 75;
+
+/// Where the clients are installed; nothing where they cannot be, and one line that says why.
+fn installed() -> Option<&'static Path> {
+    static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
+    FOLDER.get_or_init(install).as_deref()
+}
+
+fn install() -> Option<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let output = Command::new(root.join("scripts/clients")).output().expect("scripts/clients runs");
+    let told = String::from_utf8_lossy(&output.stderr);
+    if output.status.code() == Some(CANNOT_INSTALL) {
+        // Past the harness, which shows nothing of tests that pass.
+        let reason = told.lines().last().unwrap_or_default();
+        let _ = writeln!(std::io::stderr(), "skipped the clients by others: {reason}");
+        return None;
+    }
+    assert!(output.status.success(), "{told}");
+    let folder = root.join("target/clients");
+    // Node looks for packages beside the script.
+    for script in ["tus.mjs", "tus.py"] {
+        std::fs::copy(root.join("tests/clients").join(script), folder.join(script)).expect("a copy");
+    }
+    Some(folder)
+}
+
+/// Lets a client upload 17 MiB while the server is killed at this point and comes back.
+async fn uploads_through_a_kill(
+    app: &TestApp,
+    ann: &Client,
+    client: &[&str],
+    point: &str,
+    chunk: usize,
+    folder: &Path,
+) {
+    let bytes = noise(17 * MIB + 5);
+    let name = format!("{}-{chunk}.bin", point.replace(|c: char| !c.is_alphanumeric(), "-"));
+    let path = app.folder.path().join(&name);
+    std::fs::write(&path, &bytes).expect("a file");
+    let server = || {
+        let lease = Start::default().variable("STRONGROOM_UPLOAD_LEASE", "1s").variable("STRONGROOM_PART_SIZE", "5MiB");
+        lease.beside(app)
+    };
+
+    let program = server().variable("FAILPOINTS", point).serve(app.folder.path());
+    let address = program.url.strip_prefix("http://").expect("an address").to_owned();
+    let uploading = Command::new(client[0])
+        .args(&client[1..])
+        .arg(format!("{}/v1/tus", program.url))
+        .arg(ann.token.as_deref().expect("a token"))
+        .arg(&path)
+        .arg(chunk.to_string())
+        .current_dir(folder)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the client starts");
+    assert_eq!(program.ended().0.signal(), Some(9), "{point}");
+    let program = server().variable("STRONGROOM_LISTEN", address).serve(app.folder.path());
+
+    let output = uploading.wait_with_output().expect("an end");
+    assert!(output.status.success(), "{client:?}, {point}: {}", String::from_utf8_lossy(&output.stderr));
+    let url: url::Url = String::from_utf8_lossy(&output.stdout).trim().parse().expect("a URL");
+    let upload = Tus { path: url.path().to_owned() };
+    let file = upload.file(ann).await;
+    assert!(file.bytes == bytes, "{client:?}, {point}");
+    let listed = ann.get("/v1/files").query(&[("q", &name)]).answer().await.json();
+    assert_eq!(listed["items"].as_array().map(Vec::len), Some(1), "{listed}");
+    program.stop();
+}
+
+async fn finishes_what_it_began(client: &[&str]) {
+    let Some(folder) = installed() else { return };
+    for setup in [Setup::SqliteAndDisk, Setup::PostgresAndS3] {
+        let app = TestApp::start(setup).await;
+        let ann = app.person("ann").await;
+        for (point, chunk) in [("T1=1*off->return", 18 * MIB), ("T2=1*off->return", 6 * MIB), ("T5=return", 6 * MIB)] {
+            uploads_through_a_kill(&app, &ann, client, point, chunk, folder).await;
+        }
+        while app.count("SELECT COUNT(*) FROM blobs WHERE state <> 'ready'").await > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            app.reap().await;
+        }
+        app.assert_nothing_but(app.count("SELECT COUNT(*) FROM files").await as usize).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tus_js_client_finishes_what_it_began() {
+    finishes_what_it_began(&["node", "tus.mjs"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tuspy_finishes_what_it_began() {
+    finishes_what_it_began(&["venv/bin/python", "tus.py"]).await;
+}
