@@ -39,6 +39,10 @@ pub enum Error {
     /// An upload cannot be completed as long as its bytes are missing.
     #[error("the bytes of this upload have not arrived")]
     UploadIncomplete,
+    /// An upload cannot be completed as long as these of its parts are missing or not what they
+    /// should be; they can still be sent.
+    #[error("parts of this upload are missing or not complete")]
+    PartsMissing(Vec<FieldError>),
     /// Somebody else appends to this upload at the moment.
     #[error("another request is writing to this upload")]
     UploadBusy,

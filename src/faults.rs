@@ -15,6 +15,8 @@
 //! | T1, T2 | upload in pieces: bytes are durable and not in its row, they are in the row |
 //! | T3 | its bytes that fill no part have a row, and are not sent |
 //! | T4, T5 | all its bytes are in its row and not put together, they are put together and no file |
+//! | P1 | part of a direct upload: durable and not in its row |
+//! | P2, P3 | direct upload: its parts are put together and not hashed; all is in its row and it is no file |
 //! | D1, D2 | before the commit that deletes, after it and before the answer |
 //! | D3, D4 | reaper: the bytes are gone and their row is not, both are gone |
 //!

@@ -6,3 +6,11 @@ pub fn hex(bytes: &[u8]) -> String {
     let digit = |four_bits: u8| char::from(DIGITS[usize::from(four_bits)]);
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect()
 }
+
+/// The bytes of a text of such digits, in whatever case; nothing if it is none.
+pub fn unhex(text: &str) -> Option<Vec<u8>> {
+    if !text.len().is_multiple_of(2) || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
+}

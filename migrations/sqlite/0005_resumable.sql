@@ -6,6 +6,8 @@ CREATE TABLE resumable_uploads (
     blob_id      BLOB NOT NULL UNIQUE REFERENCES blobs (id) ON DELETE CASCADE,
     -- The bytes after the last whole part, under a key of their own.
     tail_id      BLOB REFERENCES blobs (id) ON DELETE SET NULL,
+    -- How its bytes come: in order (tus), or as parts through signed URLs in any order (direct).
+    mode         TEXT NOT NULL,
     path         TEXT NOT NULL,
     name         TEXT NOT NULL,
     -- The client's word, a hint.
@@ -19,6 +21,8 @@ CREATE TABLE resumable_uploads (
     part_size    INTEGER NOT NULL,
     -- The state of SHA-256 after these bytes.
     hash         BLOB NOT NULL,
+    -- What the bytes of a direct upload shall come to, if the client said so.
+    sha256       BLOB,
     -- Who may append now, and until when nobody else may.
     writer       BLOB,
     writer_until INTEGER NOT NULL DEFAULT 0,
@@ -35,10 +39,10 @@ CREATE INDEX resumable_uploads_by_end ON resumable_uploads (expires_at) WHERE fi
 -- When a tail's row goes, whoever refers to it is looked for.
 CREATE INDEX resumable_uploads_by_tail ON resumable_uploads (tail_id) WHERE tail_id IS NOT NULL;
 
--- The parts of a multipart upload that the store has acknowledged.
+-- The parts that the store has acknowledged.
 CREATE TABLE upload_parts (
     upload_id BLOB NOT NULL REFERENCES resumable_uploads (id) ON DELETE CASCADE,
-    -- From 1, without gaps.
+    -- From 1. Of bytes that come in order without gaps.
     number    INTEGER NOT NULL,
     -- What the store gave for it and wants back when the parts are put together.
     receipt   TEXT NOT NULL,

@@ -16,6 +16,7 @@ use super::value::{ConfigError, Given};
 use super::{
     AllowedTypes, Auth, Config, Fsck, Limits, LogFormat, Quotas, Registration, Settings, TlsConfig, Uploads, Via,
 };
+use crate::hex::unhex;
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -226,8 +227,8 @@ fn secret_key(given: &Given<'_>) -> Result<Option<SecretSlice<u8>>, ConfigError>
 /// The bytes of a text in hex, else in base64 of either alphabet, padded or not. A text that is
 /// hex would be base64 too, but of a key that nobody meant.
 fn decoded(text: &str) -> Option<Vec<u8>> {
-    if text.len().is_multiple_of(2) && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect();
+    if let Some(bytes) = unhex(text) {
+        return Some(bytes);
     }
     let padding = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
     [alphabet::STANDARD, alphabet::URL_SAFE]

@@ -12,6 +12,7 @@ mod files;
 mod fsck;
 mod idempotency;
 mod list;
+mod parts;
 mod probe;
 mod resumable;
 mod sessions;
@@ -42,6 +43,7 @@ pub use files::{ChangedFileRow, FileRow, NewFileRow, Place};
 pub use fsck::{DanglingRow, FsckPassRow, HeldRow};
 pub use idempotency::{KeyAnswer, KeyClaim, KeyRow};
 pub use list::{After, Direction, ListQuery, Sort};
+pub use parts::PartedRow;
 pub use probe::probe_database;
 pub use resumable::{EndedUpload, NewResumableRow, PartRow, Progress, ResumableRow};
 pub use sessions::SessionRow;
@@ -229,6 +231,7 @@ impl Db {
             files::STATEMENTS,
             fsck::STATEMENTS,
             idempotency::STATEMENTS,
+            parts::STATEMENTS,
             probe::STATEMENTS,
             resumable::STATEMENTS,
             sessions::STATEMENTS,

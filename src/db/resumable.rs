@@ -6,19 +6,28 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::blobs::{MULTIPART, NewBlobRow, give_up, insert_pending};
+use super::idempotency::{KeyAnswer, answer_key, claim_key};
 use super::usage::{ReservedRow, by_owner, count, reserve};
 use super::{Db, on, statements, transaction};
 use crate::config::Quotas;
 use crate::error::{Error, Result};
 
+/// The columns of a [`ResumableRow`], and where they come from.
+macro_rules! columns {
+    () => {
+        "SELECT u.id, u.owner_id, u.blob_id, b.key, b.multipart_id, b.reserved, u.tail_id, t.key AS tail_key, u.mode, u.path,
+            u.name, u.content_type, u.note, u.size, u.received, u.part_size, u.hash, u.sha256, u.file_id, u.created_at, u.expires_at
+        FROM resumable_uploads u JOIN blobs b ON b.id = u.blob_id LEFT JOIN blobs t ON t.id = u.tail_id"
+    };
+}
+
 statements! {
     INSERT = "INSERT INTO resumable_uploads
-            (id, owner_id, blob_id, path, name, content_type, note, size, part_size, hash, created_at, expires_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
-    BY_ID = "SELECT u.id, u.owner_id, u.blob_id, b.key, b.multipart_id, b.reserved, u.tail_id, t.key AS tail_key, u.path, u.name,
-            u.content_type, u.note, u.size, u.received, u.part_size, u.hash, u.file_id, u.created_at, u.expires_at
-        FROM resumable_uploads u JOIN blobs b ON b.id = u.blob_id LEFT JOIN blobs t ON t.id = u.tail_id
-        WHERE u.id = $1 AND u.owner_id = $2";
+            (id, owner_id, blob_id, mode, path, name, content_type, note, size, part_size, hash, sha256, created_at, expires_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+    BY_ID = concat!(columns!(), " WHERE u.id = $1 AND u.owner_id = $2");
+    OPEN = concat!(columns!(), " WHERE u.owner_id = $1 AND u.file_id IS NULL AND u.expires_at > $2 AND u.id > $3
+        ORDER BY u.id LIMIT $4");
     BY_KEY = "SELECT COUNT(*) FROM resumable_uploads u JOIN blobs b ON b.id = u.blob_id WHERE b.key = $1";
     CLAIM = "UPDATE resumable_uploads
         SET writer = $3, writer_until = (SELECT now FROM clock) + $4, lost_writer = writer
@@ -35,6 +44,7 @@ statements! {
     DECLARE = "UPDATE resumable_uploads SET size = $3 WHERE id = $1 AND writer = $2 AND size IS NULL AND received <= $3";
     ADVANCE = "UPDATE resumable_uploads SET received = $3, hash = $4, tail_id = $5, expires_at = $6
         WHERE id = $1 AND writer = $2 AND file_id IS NULL";
+    TOUCH = "UPDATE resumable_uploads SET expires_at = $2 WHERE id = $1 AND owner_id = $3 AND file_id IS NULL";
     PROLONG = "UPDATE blobs SET lease_until = (SELECT now FROM clock) + $2 WHERE id = $1 AND state = 'pending'";
     INSERT_PART = "INSERT INTO upload_parts (upload_id, number, receipt) VALUES ($1, $2, $3)";
     RECEIPTS = "SELECT receipt FROM upload_parts WHERE upload_id = $1 ORDER BY number";
@@ -70,6 +80,8 @@ pub struct ResumableRow {
     pub reserved: i64,
     pub tail_id: Option<Uuid>,
     pub tail_key: Option<String>,
+    /// `tus` or `direct`.
+    pub mode: String,
     pub path: String,
     pub name: String,
     pub content_type: Option<String>,
@@ -78,6 +90,8 @@ pub struct ResumableRow {
     pub received: i64,
     pub part_size: i64,
     pub hash: Vec<u8>,
+    /// What the bytes shall come to.
+    pub sha256: Option<Vec<u8>>,
     pub file_id: Option<Uuid>,
     pub created_at: i64,
     pub expires_at: i64,
@@ -87,6 +101,8 @@ pub struct ResumableRow {
 #[derive(Debug, Clone)]
 pub struct NewResumableRow {
     pub id: Uuid,
+    /// `tus` or `direct`.
+    pub mode: &'static str,
     pub path: String,
     pub name: String,
     pub content_type: Option<String>,
@@ -94,12 +110,13 @@ pub struct NewResumableRow {
     pub size: Option<i64>,
     pub part_size: i64,
     pub hash: Vec<u8>,
+    pub sha256: Option<Vec<u8>>,
     /// Microseconds since 1970.
     pub expires_at: i64,
 }
 
 /// A part that the store has acknowledged.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, sqlx::FromRow)]
 pub struct PartRow {
     pub number: i64,
     pub receipt: String,
@@ -152,10 +169,10 @@ pub(super) use end_upload;
 
 impl Db {
     /// Writes down an upload and its pending blob, and reserves what they need of their owner's
-    /// quotas, in one transaction.
+    /// quotas, in one transaction. A key that the client gave to the request is answered with the id.
     ///
     /// # Errors
-    /// `QuotaExceeded`; `TooManyUploads`.
+    /// `QuotaExceeded`; `TooManyUploads`; `IdempotencyInProgress` if another request has the key.
     pub async fn insert_resumable(&self, new: &NewResumableRow, blob: &NewBlobRow, quotas: &Quotas) -> Result<()> {
         transaction!(self, |tx| {
             insert_pending!(tx, blob);
@@ -163,6 +180,7 @@ impl Db {
                 .bind(new.id)
                 .bind(blob.owner)
                 .bind(blob.id)
+                .bind(new.mode)
                 .bind(&new.path)
                 .bind(&new.name)
                 .bind(&new.content_type)
@@ -170,13 +188,25 @@ impl Db {
                 .bind(new.size)
                 .bind(new.part_size)
                 .bind(&new.hash)
+                .bind(&new.sha256)
                 .bind(blob.now)
                 .bind(new.expires_at)
                 .execute(&mut *tx)
                 .await?;
             reserve!(tx, blob.owner, blob.room(), quotas);
+            if let Some(claim) = &blob.claim {
+                claim_key!(tx, blob.owner, blob.id, claim);
+                let answer = KeyAnswer { key: claim.key.clone(), answer: new.id.to_string() };
+                answer_key!(tx, blob.owner, blob.id, answer);
+            }
             Ok(())
         })
+    }
+
+    /// A page of the uploads of this owner that are open and not over, after the one with this id,
+    /// in the order in which they began.
+    pub async fn open_resumables(&self, owner: Uuid, now: i64, after: Uuid, limit: i64) -> Result<Vec<ResumableRow>> {
+        Ok(on!(self.read, |p| sqlx::query_as(OPEN).bind(owner).bind(now).bind(after).bind(limit).fetch_all(p).await)?)
     }
 
     /// The upload with this id, if it is this owner's.
@@ -300,6 +330,29 @@ impl Db {
                 count!(tx, given.owner_id, given.room());
             }
             Ok(())
+        })
+    }
+
+    /// Gives an open upload and its blob more time, because its owner asked about it.
+    ///
+    /// # Errors
+    /// `UploadGone` if it is over.
+    pub async fn keep_resumable(
+        &self,
+        owner: Uuid,
+        id: Uuid,
+        blob: Uuid,
+        expires_at: i64,
+        lease: Duration,
+    ) -> Result<()> {
+        let lease = lease.as_micros() as i64;
+        transaction!(self, |tx| {
+            let touched = sqlx::query(TOUCH).bind(id).bind(expires_at).bind(owner).execute(&mut *tx).await?;
+            let prolonged = sqlx::query(PROLONG).bind(blob).bind(lease).execute(&mut *tx).await?;
+            match touched.rows_affected() + prolonged.rows_affected() {
+                2 => Ok(()),
+                _ => Err(Error::UploadGone),
+            }
         })
     }
 

@@ -18,6 +18,7 @@ mod resumable;
 mod signed;
 mod sniff;
 mod upload;
+mod uploads;
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -38,10 +39,14 @@ pub use idempotency::IdempotencyKey;
 pub use list::{Direction, List, Order, Page, Sort, list};
 pub use name::{FileName, FolderPath};
 pub use pending::Body;
-pub use resumable::{Checksum, NewUpload, Piece, Upload, append, begin, terminate, upload_status};
-pub use signed::{Signed, Wish, complete_upload, content_by_grant, receive_by_grant, sign, sign_for_list};
+pub use resumable::{
+    Checksum, NewUpload, PartClaim, Piece, SignedPart, Upload, Wire, append, begin, parts, receive_part, sign_parts,
+    terminate, upload_status,
+};
+pub use signed::{Signed, Wish, content_by_grant, receive_by_grant, sign, sign_for_list};
 pub use sniff::{is_inline, is_picture};
 pub use upload::{NewFile, OnConflict, replace, upload};
+pub use uploads::{UploadPage, complete_any, give_up_any, open_uploads};
 
 /// A file as its owner sees it.
 #[derive(Debug, Clone)]

@@ -202,6 +202,11 @@ impl Meter {
         Ok(())
     }
 
+    /// The hash of what came until now.
+    pub(super) fn hash(&self) -> Sha256 {
+        self.hash.clone()
+    }
+
     fn check_digest(&self) -> Result<()> {
         match self.expected.as_deref() {
             Some(expected) if expected != self.hash.clone().finalize().as_slice() => Err(Error::DigestMismatch),

@@ -4,6 +4,7 @@
 
 mod checksum;
 mod claim;
+mod direct;
 mod finish;
 mod ledger;
 
@@ -18,6 +19,7 @@ use self::claim::Claim;
 use self::finish::finish;
 use self::ledger::{RowLedger, frozen};
 use super::gate::gate_beginning;
+use super::idempotency::{IdempotencyKey, Known, look_up};
 use super::reserve::{Reservation, reserved};
 use super::upload::detached;
 use super::{FileName, FolderPath};
@@ -29,6 +31,12 @@ use crate::store::{ByteStream, Key, Partial};
 use crate::users::User;
 
 pub use checksum::Checksum;
+pub use direct::{Cut, PartClaim, SignedPart, complete, parts, receive_part, sign_parts};
+
+/// How bytes come: in order.
+const TUS: &str = "tus";
+/// How bytes come: as parts through signed URLs, in any order.
+const DIRECT: &str = "direct";
 
 /// An upload that is about to begin.
 #[derive(Debug, Clone)]
@@ -37,21 +45,61 @@ pub struct NewUpload {
     pub name: FileName,
     /// The client's word, a hint.
     pub content_type: Option<String>,
-    /// Bytes in the whole, if they are known yet.
-    pub size: Option<u64>,
+    pub wire: Wire,
     /// What the client wants to read again, word for word.
     pub note: String,
+    /// A name for this request, under which it is done once however often it is sent.
+    pub idempotency_key: Option<IdempotencyKey>,
+}
+
+/// The way on which the bytes of an upload are to come.
+#[derive(Debug, Clone)]
+pub enum Wire {
+    /// In order, through this server. The bytes in the whole may be told later.
+    Tus { size: Option<u64> },
+    /// As parts, straight to the store. The SHA-256 of the whole is checked in the end.
+    Direct { size: u64, part_size: Option<u64>, sha256: Option<Vec<u8>> },
+}
+
+impl NewUpload {
+    fn size(&self) -> Option<u64> {
+        match self.wire {
+            Wire::Tus { size } => size,
+            Wire::Direct { size, .. } => Some(size),
+        }
+    }
+
+    fn part_size(&self, app: &App) -> Result<u64> {
+        match self.wire {
+            Wire::Direct { size, part_size: Some(part_size), .. } => Cut::new(size, part_size).map(|cut| cut.part_size),
+            _ => app.store.part_size(self.size()),
+        }
+    }
+
+    /// What is asked for: what a second request under the same key has to share.
+    fn wish(&self) -> [String; 5] {
+        let wire = format!("{:?}", self.wire);
+        let hint = format!("{:?}", self.content_type);
+        [wire, self.path.as_str().to_owned(), self.name.as_str().to_owned(), hint, self.note.clone()]
+    }
 }
 
 /// How far an upload has come.
 #[derive(Debug, Clone)]
 pub struct Upload {
     pub id: Uuid,
+    pub path: String,
+    pub name: String,
+    /// Whether its parts go straight to the store; else its bytes come in order.
+    pub is_direct: bool,
     /// Bytes in the whole, once they are known.
     pub size: Option<u64>,
-    /// Bytes that are durable.
+    /// Bytes that are durable; of parts that are not put together the store alone knows.
     pub received: u64,
+    /// Bytes in a part.
+    pub part_size: u64,
     pub note: String,
+    pub created_at: Timestamp,
     /// Later with every byte that comes.
     pub expires_at: Timestamp,
     /// The file that it became. While it is none the upload is open, whatever it has received.
@@ -80,20 +128,34 @@ impl Piece {
 /// Begins an upload. One of no bytes is a file at once.
 ///
 /// # Errors
-/// `TooLarge`; `QuotaExceeded`; `TooManyUploads`; `StorageFull`; `Unavailable`; `TypeRefused` if
-/// not even nothing is accepted.
+/// `TooLarge`; `Invalid` if the size of the parts cannot be; `QuotaExceeded`; `TooManyUploads`;
+/// `IdempotencyMismatch`; `IdempotencyInProgress`; `UploadGone` if its key began an upload that is
+/// over; `StorageFull`; `Unavailable`; `TypeRefused` if not even nothing is accepted.
 pub async fn begin(user: &User, app: &Arc<App>, new: NewUpload) -> Result<Upload> {
-    check_size(app, new.size.unwrap_or(0))?;
+    let size = new.size();
+    check_size(app, size.unwrap_or(0))?;
+    let claim = match &new.idempotency_key {
+        None => None,
+        Some(key) => match look_up(user, app, key, &new.wish().each_ref().map(String::as_str)).await? {
+            Known::New(claim) => Some(claim),
+            Known::Done(id) => return begin_again(user, app, id.parse().map_err(Error::internal)?).await,
+        },
+    };
     let (key, now) = (Key::random(), app.clock.now());
     let row = NewResumableRow {
         id: app.clock.new_id(),
+        mode: if matches!(new.wire, Wire::Direct { .. }) { DIRECT } else { TUS },
+        part_size: new.part_size(app)? as i64,
         path: new.path.as_str().to_owned(),
         name: new.name.as_str().to_owned(),
         content_type: new.content_type,
         note: new.note,
-        size: new.size.map(|size| size as i64),
-        part_size: app.store.part_size(new.size)? as i64,
+        size: size.map(|size| size as i64),
         hash: frozen(&Sha256::new()),
+        sha256: match new.wire {
+            Wire::Direct { sha256, .. } => sha256,
+            Wire::Tus { .. } => None,
+        },
         expires_at: expiry(app, now),
     };
     let blob = NewBlobRow {
@@ -102,17 +164,24 @@ pub async fn begin(user: &User, app: &Arc<App>, new: NewUpload) -> Result<Upload
         key: key.to_string(),
         lease: app.config.uploads.expiry + app.config.uploads.lease,
         // What is not known yet is reserved before it comes.
-        reserve: new.size.unwrap_or(0),
+        reserve: size.unwrap_or(0),
         new_file: true,
         aside: false,
-        claim: None,
+        claim,
         now: now.as_microsecond(),
     };
     let (user, app) = (user.clone(), app.clone());
     detached(async move {
         app.db.insert_resumable(&row, &blob, &app.config.quotas).await?;
-        if let Err(error) = app.store.begin(&key).await {
-            app.db.delete_resumable(user.id, row.id).await?;
+        let begun = match row.mode {
+            DIRECT if row.size > Some(0) => direct::open(&user, &app, row.id).await,
+            _ => app.store.begin(&key).await,
+        };
+        if let Err(error) = begun {
+            // Under a key it can be begun again.
+            if blob.claim.is_none() {
+                app.db.delete_resumable(user.id, row.id).await?;
+            }
             return Err(error);
         }
         if row.size == Some(0) {
@@ -121,6 +190,16 @@ pub async fn begin(user: &User, app: &Arc<App>, new: NewUpload) -> Result<Upload
         Ok(Upload::from(&find(&user, &app, row.id).await?))
     })
     .await
+}
+
+/// The upload that an earlier request began under the same key, as it stands now.
+async fn begin_again(user: &User, app: &Arc<App>, id: Uuid) -> Result<Upload> {
+    let row = app.db.resumable(user.id, id).await?.ok_or(Error::UploadGone)?;
+    if row.mode == DIRECT && row.received == 0 && row.file_id.is_none() && row.size > Some(0) {
+        let (user, app) = (user.clone(), app.clone());
+        detached(async move { direct::open(&user, &app, id).await }).await?;
+    }
+    upload_status(user, app, id).await
 }
 
 /// Tells how far an upload has come. One that has all its bytes and is no file, because a server
@@ -148,6 +227,9 @@ pub async fn upload_status(user: &User, app: &Arc<App>, id: Uuid) -> Result<Uplo
 /// its bytes.
 pub async fn append(user: &User, app: &Arc<App>, id: Uuid, piece: Piece) -> Result<Upload> {
     let row = find(user, app, id).await?;
+    if row.mode != TUS {
+        return Err(Error::NotFound);
+    }
     check(app, &row, &piece)?;
     if row.file_id.is_some() {
         // Nothing is missing, and nothing came.
@@ -278,13 +360,25 @@ fn expiry(app: &App, now: Timestamp) -> i64 {
     now.as_microsecond().saturating_add(app.config.uploads.expiry.as_micros() as i64)
 }
 
+impl Upload {
+    /// How a direct upload is cut into parts.
+    pub fn cut(&self) -> Option<Cut> {
+        self.size.filter(|_| self.is_direct).map(|size| Cut { size, part_size: self.part_size })
+    }
+}
+
 impl From<&ResumableRow> for Upload {
     fn from(row: &ResumableRow) -> Self {
         Self {
             id: row.id,
+            path: row.path.clone(),
+            name: row.name.clone(),
+            is_direct: row.mode == DIRECT,
             size: row.size.map(|size| size as u64),
             received: row.received as u64,
+            part_size: row.part_size as u64,
             note: row.note.clone(),
+            created_at: from_micros(row.created_at),
             expires_at: from_micros(row.expires_at),
             file_id: row.file_id,
         }

@@ -97,6 +97,7 @@ async fn sign_read(
         expires_in,
         disposition: Some(&disposition),
         content_type: Some(content_type),
+        part: None,
     };
     app.store.sign(&request).await
 }
@@ -113,6 +114,7 @@ async fn sign_put(user: &User, app: &App, file: &File, now: Timestamp, life: Dur
         expires_in: life,
         disposition: None,
         content_type: None,
+        part: None,
     };
     let url = app.store.sign(&request).await?;
     let upload = NewUploadRow {
@@ -137,7 +139,7 @@ async fn sign_put(user: &User, app: &App, file: &File, now: Timestamp, life: Dur
     Ok(Signed { url, upload_id: Some(upload.id) })
 }
 
-fn checked_life(app: &App, expires_in: Option<Duration>) -> Result<Duration> {
+pub(super) fn checked_life(app: &App, expires_in: Option<Duration>) -> Result<Duration> {
     let limits = &app.config.limits;
     let life = expires_in.unwrap_or(limits.signed_url_default);
     if life.is_zero() || life > limits.signed_url_max {
@@ -245,6 +247,19 @@ pub async fn complete_upload(user: &User, app: &Arc<App>, id: Uuid) -> Result<Fi
     .await
 }
 
+/// Gives up an upload through a signed URL. The file keeps the bytes that it has.
+///
+/// # Errors
+/// `NotFound`; `UploadGone` if it was completed or is over.
+pub async fn give_up_upload(user: &User, app: &App, id: Uuid) -> Result<()> {
+    let upload = app.db.upload(user.id, id).await?.ok_or(Error::NotFound)?;
+    let keep_for = rest_of_life(app, &upload).ok_or(Error::UploadGone)?;
+    match app.db.give_up_blob(upload.blob_id, keep_for).await? {
+        true => Ok(()),
+        false => Err(Error::UploadGone),
+    }
+}
+
 /// How long bytes may still come through the upload's URL, with the time that a transfer takes
 /// which began in time; `None` if that is over.
 fn rest_of_life(app: &App, upload: &UploadRow) -> Option<Duration> {
@@ -254,7 +269,7 @@ fn rest_of_life(app: &App, upload: &UploadRow) -> Option<Duration> {
     (!over).then(|| Duration::from_micros(left) + app.config.uploads.lease)
 }
 
-async fn read_back(app: &App, key: &Key, size: u64) -> Result<Meter> {
+pub(super) async fn read_back(app: &App, key: &Key, size: u64) -> Result<Meter> {
     let mut meter = Meter::new(size, None);
     if size > 0 {
         let mut stream = app.store.get(key, 0..size).await?;

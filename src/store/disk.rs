@@ -19,7 +19,7 @@ use super::growing::GrowingFile;
 use super::staged::StagedFile;
 use super::{
     ByteStream, Intent, Kept, Key, Ledger, ListStream, Object, OpenUpload, Partial, SignRequest, SignedUrl, Store,
-    UrlSigner, io_error, walk,
+    StoredPart, UrlSigner, io_error, walk,
 };
 use crate::check::{Check, Probing};
 use crate::error::{Error, Result};
@@ -88,6 +88,33 @@ impl Store for DiskStore {
     async fn begin(&self, key: &Key) -> Result<()> {
         let (layout, key) = (self.layout.clone(), key.clone());
         blocking(move || GrowingFile::create(&layout, &key)).await
+    }
+
+    async fn begin_parts(&self, key: &Key, _: &dyn Intent) -> Result<()> {
+        let (layout, key) = (self.layout.clone(), key.clone());
+        blocking(move || GrowingFile::create_once(&layout, &key)).await
+    }
+
+    async fn parts(&self, _: &Key, _: Option<&str>) -> Result<Option<Vec<StoredPart>>> {
+        Ok(None)
+    }
+
+    async fn write_part(&self, key: &Key, offset: u64, body: ByteStream) -> Result<u64> {
+        let (layout, key) = (self.layout.clone(), key.clone());
+        let mut file = blocking(move || GrowingFile::share(&layout, &key, offset)).await?;
+        let mut body = Blocks::new(body, None);
+        loop {
+            let block = body.next(BLOCK).await?;
+            let over = body.is_over().await?;
+            file = blocking(move || {
+                file.write(&block)?;
+                if over { file.sync() } else { Ok(()) }.map(|()| file)
+            })
+            .await?;
+            if over {
+                return Ok(body.received());
+            }
+        }
     }
 
     async fn append(&self, at: &Partial<'_>, body: ByteStream, ledger: &mut dyn Ledger) -> Result<()> {

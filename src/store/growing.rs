@@ -38,6 +38,34 @@ impl GrowingFile {
         Ok(Self(file))
     }
 
+    /// As [`create`](Self::create), but fine with a file that is there, or was finished.
+    ///
+    /// # Errors
+    /// `StorageFull`.
+    pub fn create_once(layout: &Layout, key: &Key) -> Result<()> {
+        match layout.staged(key).exists() || layout.blob(key).exists() {
+            true => Ok(()),
+            false => Self::create(layout, key),
+        }
+    }
+
+    /// Opens the file at a place that is written beside others, by several at once; only
+    /// [`finish`](Self::finish) wants it for itself.
+    ///
+    /// # Errors
+    /// `UploadBusy` if it is being finished; `UploadGone` if it is not there.
+    pub fn share(layout: &Layout, key: &Key, offset: u64) -> Result<Self> {
+        let path = layout.staged(key);
+        let mut file = opened(&path)?.ok_or(Error::UploadGone)?;
+        kept(file.try_lock_shared())?;
+        // Who finished it before the lock was had has published these very bytes.
+        if !path.exists() {
+            return Err(Error::UploadGone);
+        }
+        file.seek(SeekFrom::Start(offset)).map_err(io_error)?;
+        Ok(Self(file))
+    }
+
     /// # Errors
     /// `StorageFull`.
     pub fn write(&mut self, block: &Block) -> Result<()> {
@@ -73,15 +101,23 @@ impl GrowingFile {
 
 /// The file, if it is there and nobody else has it.
 fn locked(path: &Path) -> Result<Option<File>> {
-    let file = match no_follow().write(true).open(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        opened => opened.map_err(io_error)?,
-    };
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Err(Error::UploadBusy),
-        Err(TryLockError::Error(error)) => Err(io_error(error)),
+    let Some(file) = opened(path)? else { return Ok(None) };
+    kept(file.try_lock())?;
+    Ok(Some(file))
+}
+
+fn opened(path: &Path) -> Result<Option<File>> {
+    match no_follow().write(true).open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        opened => opened.map(Some).map_err(io_error),
     }
+}
+
+fn kept(lock: std::result::Result<(), TryLockError>) -> Result<()> {
+    lock.map_err(|refused| match refused {
+        TryLockError::WouldBlock => Error::UploadBusy,
+        TryLockError::Error(error) => io_error(error),
+    })
 }
 
 fn cut(file: &File, size: u64) -> Result<()> {

@@ -47,3 +47,17 @@ pub struct OpenUpload {
     pub id: Option<String>,
     pub begun_at: Timestamp,
 }
+
+/// A part of an upload that is not put together yet. Some stores keep one that was sent again beside
+/// its successor, and list both.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredPart {
+    /// From 1.
+    pub number: u64,
+    /// Bytes.
+    pub size: u64,
+    /// What the store gave for it and wants back when the parts are put together.
+    pub receipt: String,
+    /// When it arrived, where the store tells.
+    pub modified_at: Option<Timestamp>,
+}

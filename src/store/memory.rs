@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use super::blocks::{Block, Blocks};
 use super::{
     ByteStream, Intent, Kept, Key, Ledger, ListStream, Listed, Object, OpenUpload, Partial, SignRequest, SignedUrl,
-    Store, UrlSigner,
+    Store, StoredPart, UrlSigner,
 };
 use crate::check::{Check, Probing};
 use crate::error::{Error, Result};
@@ -64,6 +64,28 @@ impl Store for MemoryStore {
     async fn begin(&self, key: &Key) -> Result<()> {
         self.growing().insert(key.clone(), BytesMut::new());
         Ok(())
+    }
+
+    async fn begin_parts(&self, key: &Key, _: &dyn Intent) -> Result<()> {
+        self.growing().entry(key.clone()).or_default();
+        Ok(())
+    }
+
+    async fn parts(&self, _: &Key, _: Option<&str>) -> Result<Option<Vec<StoredPart>>> {
+        Ok(None)
+    }
+
+    async fn write_part(&self, key: &Key, offset: u64, body: ByteStream) -> Result<u64> {
+        let mut block = Block::default();
+        Blocks::new(body, None).fill(&mut block, usize::MAX).await?;
+        let (start, end) = (offset as usize, offset as usize + block.len());
+        let mut growing = self.growing();
+        let bytes = growing.get_mut(key).ok_or(Error::UploadGone)?;
+        if bytes.len() < end {
+            bytes.resize(end, 0);
+        }
+        bytes[start..end].copy_from_slice(&block.chunks().concat());
+        Ok(block.len() as u64)
     }
 
     async fn append(&self, at: &Partial<'_>, body: ByteStream, ledger: &mut dyn Ledger) -> Result<()> {

@@ -29,7 +29,7 @@ use crate::error::{Error, Result};
 
 pub use disk::{DiskStore, probe_disk};
 pub use key::Key;
-pub use listing::{ListStream, Listed, Object, OpenUpload};
+pub use listing::{ListStream, Listed, Object, OpenUpload, StoredPart};
 pub use memory::MemoryStore;
 pub use partial::{Kept, Ledger, Partial};
 pub use s3::S3Store;
@@ -74,6 +74,29 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// `StorageFull`; `Unavailable`.
     async fn begin(&self, key: &Key) -> Result<()>;
 
+    /// Gets ready to take parts under a new key that come through signed URLs, in any order. Doing it
+    /// again before the first part is the same as once.
+    ///
+    /// # Errors
+    /// What the intent failed with; `StorageFull`; `Unavailable`.
+    async fn begin_parts(&self, key: &Key, intent: &dyn Intent) -> Result<()>;
+
+    /// The parts that are there, in the order of their numbers; `None` if they came through this
+    /// server, so that their rows tell.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn parts(&self, key: &Key, multipart_id: Option<&str>) -> Result<Option<Vec<StoredPart>>>;
+
+    /// Writes the stream as the part that begins at byte `offset` of the whole, and returns its
+    /// length in bytes once it is durable. Another stream for the same part may be under way: what
+    /// is there at the end is a mixture, of which nothing counts until it is read back.
+    ///
+    /// # Errors
+    /// What the stream failed with; `UploadGone`; `UploadBusy` if the parts are being put together;
+    /// `NotFound` if parts never come this way; `StorageFull`; `Unavailable`.
+    async fn write_part(&self, key: &Key, offset: u64, body: ByteStream) -> Result<u64>;
+
     /// Appends the stream to an upload in pieces, and tells the ledger as soon as bytes are durable.
     /// Of a body that breaks off all is kept that came, unless it is to count all together. Nothing
     /// is visible under the key.
@@ -84,7 +107,8 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     async fn append(&self, at: &Partial<'_>, body: ByteStream, ledger: &mut dyn Ledger) -> Result<()>;
 
     /// Makes the `size` bytes of an upload in pieces visible under its key, all of them having been
-    /// kept in their place or as parts. Doing it twice is the same as once.
+    /// kept in their place or as parts. Doing it twice is the same as once; without receipts it only
+    /// makes sure of what was done.
     ///
     /// # Errors
     /// `UploadBusy`; `StorageFull`; `Unavailable`; `Internal` if it came out with another size.
@@ -190,6 +214,16 @@ pub struct SignRequest<'a> {
     pub disposition: Option<&'a str>,
     /// The Content-Type that the answer shall carry (get and head).
     pub content_type: Option<&'a str>,
+    /// The one part that may be written (put).
+    pub part: Option<PartTarget<'a>>,
+}
+
+/// A part of an upload whose parts come through signed URLs.
+#[derive(Debug, Clone, Copy)]
+pub struct PartTarget<'a> {
+    /// From 1.
+    pub number: u64,
+    pub multipart_id: Option<&'a str>,
 }
 
 impl SignRequest<'_> {

@@ -25,8 +25,8 @@ const PATH: &AsciiSet = &QUERY.remove(b'/');
 pub(super) struct Presigner {
     bucket: Url,
     region: String,
-    /// What a GET or HEAD, and what a PUT, has to send.
-    reading: SignedHeaders,
+    /// What a PUT has to send, and what everything else has.
+    bare: SignedHeaders,
     writing: SignedHeaders,
     last_key: Mutex<Option<SigningKey>>,
 }
@@ -36,9 +36,9 @@ impl Presigner {
     /// (lowercase names).
     pub fn new(bucket: Url, region: String, put_headers: Vec<(&'static str, String)>) -> Self {
         let host = &bucket[Position::BeforeHost..Position::AfterPort];
-        let reading = SignedHeaders::new(host, Vec::new());
+        let bare = SignedHeaders::new(host, Vec::new());
         let writing = SignedHeaders::new(host, put_headers);
-        Self { region, reading, writing, last_key: Mutex::default(), bucket }
+        Self { region, bare, writing, last_key: Mutex::default(), bucket }
     }
 
     /// The bucket as people reach it.
@@ -49,9 +49,10 @@ impl Presigner {
     /// A URL for the object at `path`, signed with `credential`. With temporary credentials it
     /// dies with them, if that is earlier.
     pub fn sign(&self, credential: &Arc<AwsCredential>, path: &str, request: &SignRequest<'_>) -> SignedUrl {
-        let headers = match request.operation {
-            Operation::Put => &self.writing,
-            Operation::Get | Operation::Head => &self.reading,
+        let headers = match (request.operation, request.part) {
+            (Operation::Put, None) => &self.writing,
+            // What is said of the object was said when its upload was opened.
+            _ => &self.bare,
         };
         let (day, instant) = stamps(request.now);
         let scope = format!("{day}/{}/s3/aws4_request", self.region);
@@ -153,8 +154,14 @@ fn canonical_query(
     add("X-Amz-Expires", &request.lifetime().to_string());
     credential.token.as_deref().into_iter().for_each(|token| add("X-Amz-Security-Token", token));
     add("X-Amz-SignedHeaders", header_names);
+    if let Some(part) = request.part {
+        add("partNumber", &part.number.to_string());
+    }
     request.disposition.into_iter().for_each(|value| add("response-content-disposition", value));
     request.content_type.into_iter().for_each(|value| add("response-content-type", value));
+    if let Some(id) = request.part.and_then(|part| part.multipart_id) {
+        add("uploadId", id);
+    }
     query
 }
 
@@ -206,6 +213,7 @@ mod tests {
             expires_in: Duration::from_secs(86400),
             disposition: None,
             content_type: None,
+            part: None,
         };
         let signed = signer.sign(&credential(None), "test.txt", &request);
         assert_eq!(
@@ -277,6 +285,7 @@ mod tests {
             expires_in: life,
             disposition,
             content_type,
+            part: None,
         };
         // The second time the signing key is at hand.
         for _ in 0..2 {

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
+use object_store::aws::AmazonS3;
 use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
@@ -29,7 +30,7 @@ use super::blocks::{Block, Blocks};
 use super::presign::Presigner;
 use super::{
     ByteStream, Intent, Key, Ledger, ListStream, Object, OpenUpload, Operation, Partial, SignRequest, SignedUrl, Store,
-    UrlSigner,
+    StoredPart, UrlSigner,
 };
 use crate::check::{Check, Probing};
 use crate::config::{S3Config, Uploads};
@@ -120,7 +121,7 @@ impl S3Store {
         if self.clients.size(&self.path(key)).await?.is_some() {
             return Err(Error::PreconditionFailed);
         }
-        let mut upload = self.open_upload(key, self.part_concurrency).await?;
+        let mut upload = self.open_upload(self.clients.writer(), key, self.part_concurrency).await?;
         let outcome = self.fill(&mut upload, first, body, part_size, intent).await;
         if outcome.is_err() {
             upload.give_up().await;
@@ -128,10 +129,11 @@ impl S3Store {
         outcome
     }
 
-    async fn open_upload(&self, key: &Key, part_concurrency: usize) -> Result<Upload> {
+    async fn open_upload(&self, writer: &AmazonS3, key: &Key, part_concurrency: usize) -> Result<Upload> {
         // As a task of its own: if the caller goes away right now, the answer with the id still
         // arrives, and the upload, dropped unseen, aborts itself.
-        let opening = tokio::spawn(Upload::open(self.clients.clone(), self.path(key), part_concurrency));
+        let opening = Upload::open(self.clients.clone(), writer.clone(), self.path(key), part_concurrency);
+        let opening = tokio::spawn(opening);
         let upload = opening.await.map_err(Error::internal)??;
         if upload.may_have_twin() {
             self.end_twins(key, upload.id()).await;
@@ -205,6 +207,22 @@ impl Store for S3Store {
         Ok(())
     }
 
+    async fn begin_parts(&self, key: &Key, intent: &dyn Intent) -> Result<()> {
+        // Whoever sends the parts sends no checksums of ours with them.
+        self.open_multipart(self.clients.unchecked_writer(), key, intent).await.map(drop)
+    }
+
+    async fn parts(&self, key: &Key, multipart_id: Option<&str>) -> Result<Option<Vec<StoredPart>>> {
+        match multipart_id {
+            Some(id) => self.lister.parts(key, id).await.map(Some),
+            None => Ok(Some(Vec::new())),
+        }
+    }
+
+    async fn write_part(&self, _: &Key, _: u64, _: ByteStream) -> Result<u64> {
+        Err(Error::NotFound)
+    }
+
     async fn append(&self, at: &Partial<'_>, body: ByteStream, ledger: &mut dyn Ledger) -> Result<()> {
         self.append_pieces(at, body, ledger).await
     }
@@ -212,6 +230,7 @@ impl Store for S3Store {
     async fn assemble(&self, key: &Key, multipart_id: Option<&str>, receipts: Vec<String>, size: u64) -> Result<()> {
         match multipart_id {
             Some(id) => self.assemble_parts(key, id, receipts, size).await,
+            None if self.size(key).await? == Some(size) => Ok(()),
             None => Err(Error::internal("there are no parts to put together")),
         }
     }
@@ -246,7 +265,8 @@ impl Store for S3Store {
     }
 
     async fn sign(&self, request: &SignRequest<'_>) -> Result<SignedUrl> {
-        if request.operation == Operation::Put && !self.clients.quirks.conditions() {
+        let whole = request.operation == Operation::Put && request.part.is_none();
+        if whole && !self.clients.quirks.conditions() {
             // Such a URL would be good for other bytes under the key of a file that is complete.
             let why = "this bucket would take bytes a second time: replace the content through this server";
             return Err(Error::invalid("/operation", "unsupported", why));

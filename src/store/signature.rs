@@ -28,6 +28,8 @@ pub struct Grant {
     pub operation: Operation,
     pub disposition: Option<String>,
     pub content_type: Option<String>,
+    /// The one part that may be written, from 1.
+    pub part: Option<u64>,
     pub expires_at: Timestamp,
 }
 
@@ -47,11 +49,13 @@ impl UrlSigner {
     /// A URL for `request`; it expires on a whole second.
     pub fn sign(&self, request: &SignRequest<'_>) -> SignedUrl {
         let expires_at = request.expiry();
+        let part = request.part.map(|part| part.number.to_string());
         let fields = Fields {
             operation: request.operation.name(),
             expires: &expires_at.as_second().to_string(),
             disposition: request.disposition,
             content_type: request.content_type,
+            part: part.as_deref(),
         };
         let signature = self.signature(request.key, &fields).finalize().into_bytes();
 
@@ -63,15 +67,16 @@ impl UrlSigner {
         let start = url.len();
         let mut query = form_urlencoded::Serializer::for_suffix(url, start);
         query.append_pair("op", fields.operation).append_pair("expires", fields.expires);
-        for (name, value) in [("disposition", fields.disposition), ("type", fields.content_type)] {
+        for (name, value) in [("disposition", fields.disposition), ("type", fields.content_type), ("part", fields.part)]
+        {
             value.map(|value| query.append_pair(name, value));
         }
         query.append_pair("signature", &URL_SAFE_NO_PAD.encode(signature));
         let url = query.finish();
-        // The same rule as on S3: a key is never overwritten.
-        let headers = match request.operation {
-            Operation::Put => vec![("if-none-match", "*".to_owned())],
-            Operation::Get | Operation::Head => Vec::new(),
+        // The same rule as on S3: a key is never overwritten, while a part may be sent again.
+        let headers = match (request.operation, request.part) {
+            (Operation::Put, None) => vec![("if-none-match", "*".to_owned())],
+            _ => Vec::new(),
         };
         SignedUrl { url, method: request.operation.method(), headers, expires_at }
     }
@@ -96,16 +101,17 @@ impl UrlSigner {
         if self.clock.now() >= expires_at {
             return Err(Error::UrlExpired);
         }
+        let part = fields.part.map(str::parse).transpose().map_err(|_| Error::BadSignature)?;
         let disposition = fields.disposition.map(str::to_owned);
         let content_type = fields.content_type.map(str::to_owned);
-        Ok(Grant { key, operation, disposition, content_type, expires_at })
+        Ok(Grant { key, operation, disposition, content_type, part, expires_at })
     }
 
     /// Every field goes in with its length before it, so that no two sets of fields look the same.
     fn signature(&self, key: &Key, fields: &Fields<'_>) -> Hmac<Sha256> {
         let mut mac = self.mac.clone();
         let required = [fields.operation, key.as_str(), fields.expires].map(Some);
-        for field in required.into_iter().chain([fields.disposition, fields.content_type]) {
+        for field in required.into_iter().chain([fields.disposition, fields.content_type, fields.part]) {
             let length = field.map_or(u64::MAX, |text| text.len() as u64);
             mac.update(&length.to_be_bytes());
             mac.update(field.unwrap_or_default().as_bytes());
@@ -126,21 +132,22 @@ struct Fields<'a> {
     expires: &'a str,
     disposition: Option<&'a str>,
     content_type: Option<&'a str>,
+    part: Option<&'a str>,
 }
 
 impl<'a> Fields<'a> {
     /// The fields and the signature; nothing if a parameter is missing, doubled or unknown.
     fn read(query: &'a [(String, String)]) -> Option<(Self, &'a str)> {
-        let known = ["op", "expires", "disposition", "type", "signature"];
-        let mut values = [None; 5];
+        let known = ["op", "expires", "disposition", "type", "part", "signature"];
+        let mut values = [None; 6];
         for (name, value) in query {
             let place = known.iter().position(|known| known == name)?;
             if values[place].replace(value.as_str()).is_some() {
                 return None;
             }
         }
-        let [operation, expires, disposition, content_type, signature] = values;
-        let fields = Self { operation: operation?, expires: expires?, disposition, content_type };
+        let [operation, expires, disposition, content_type, part, signature] = values;
+        let fields = Self { operation: operation?, expires: expires?, disposition, content_type, part };
         Some((fields, signature?))
     }
 }
@@ -167,6 +174,7 @@ mod tests {
             expires_in: Duration::from_secs(60),
             disposition: Some("attachment; filename=\"a b&c=ü.txt\""),
             content_type: Some("text/plain"),
+            part: None,
         };
         signer.sign(&request).url.parse().unwrap()
     }

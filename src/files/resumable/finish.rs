@@ -4,7 +4,7 @@ use futures_util::TryStreamExt;
 use sha2::Digest;
 
 use super::ledger::thawed;
-use super::{Claim, Upload, complete_size};
+use super::{Claim, DIRECT, Upload, complete_size};
 use crate::app::App;
 use crate::db::{BlobFacts, EndedUpload, ResumableRow};
 use crate::error::{Error, Result};
@@ -31,7 +31,9 @@ pub(super) async fn finish(user: &User, app: &App, row: &ResumableRow, claim: &C
         _ => (row.blob_id, &row.key),
     };
     let key: Key = key.parse().map_err(Error::internal)?;
-    if blob_id == row.blob_id {
+    // Parts that came straight to the store are put together by now.
+    let is_whole = row.mode == DIRECT && size > 0;
+    if blob_id == row.blob_id && !is_whole {
         let receipts = app.db.receipts(row.id).await?;
         app.store.assemble(&key, row.multipart_id.as_deref(), receipts, size).await?;
     }

@@ -80,6 +80,11 @@ impl Clients {
         if self.quirks.checksums() { &self.checked } else { &self.unchecked }
     }
 
+    /// For uploads whose parts others send, without checksums.
+    pub fn unchecked_writer(&self) -> &AmazonS3 {
+        &self.unchecked
+    }
+
     /// The bucket as the server reaches it.
     pub fn bucket(&self) -> &Url {
         &self.bucket

@@ -1,6 +1,6 @@
-//! The bucket's two lists: its objects, and the multipart uploads that are open.
+//! The bucket's lists: its objects, the multipart uploads that are open, and the parts of one.
 //!
-//! Asked for by hand, as the library knows no list of uploads and breaks off at names that are no
+//! Asked for by hand, as the library knows no list of uploads or parts and breaks off at names that are no
 //! paths of its own, such as `a//b`; it only signs.
 
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
@@ -10,17 +10,19 @@ use object_store::aws::{AwsAuthorizer, AwsCredentialProvider};
 use object_store::client::{HttpClient, HttpRequest, HttpRequestBody};
 use percent_encoding::utf8_percent_encode;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::connect;
-use super::retry::{attempts, unavailable};
+use super::retry::{attempts, is_missing, unavailable};
 use crate::config::S3Config;
 use crate::error::{Error, Result};
 use crate::store::presign::QUERY;
-use crate::store::{Key, ListStream, Listed, Object, OpenUpload};
+use crate::store::{Key, ListStream, Listed, Object, OpenUpload, StoredPart};
 
+type Parameter = (&'static str, String);
 /// Parameters of a request, in any order.
-type Query = Vec<(&'static str, String)>;
+type Query = Vec<Parameter>;
 
 /// Lists what is below the prefix.
 #[derive(Debug, Clone)]
@@ -77,6 +79,33 @@ impl Lister {
         )
     }
 
+    /// The parts of a multipart upload in their order, of one number in that in which they came; none
+    /// if there is no such upload.
+    pub async fn parts(&self, key: &Key, upload_id: &str) -> Result<Vec<StoredPart>> {
+        let mut url = self.bucket.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(self.prefix.split('/').filter(|part| !part.is_empty())).push(key.as_str());
+        }
+        let (mut parts, mut marker) = (Vec::new(), 0);
+        loop {
+            let query = [("uploadId", upload_id.to_owned()), ("part-number-marker", marker.to_string())];
+            let page: PartsPage = match self.ask(&url, &query).await {
+                Err(error) if is_missing(&error) => return Ok(Vec::new()),
+                page => page.map_err(unavailable)?,
+            };
+            parts.extend(page.parts.into_iter().map(StoredPart::from));
+            match page.next_part_number_marker {
+                Some(next) if page.is_truncated && next > marker => marker = next,
+                _ if page.is_truncated => {
+                    return Err(Error::store_unavailable("the store broke off a list and does not say where"));
+                }
+                _ => break,
+            }
+        }
+        parts.sort_by_key(|part: &StoredPart| (part.number, part.modified_at));
+        Ok(parts)
+    }
+
     fn ours<T>(&self, name: String, found: impl FnOnce(Key) -> T) -> Listed<T> {
         match name.strip_prefix(&self.prefix).and_then(|key| key.parse().ok()) {
             Some(key) => Listed::Ours(found(key)),
@@ -106,13 +135,18 @@ impl Lister {
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().push("");
         }
-        let query: Vec<_> =
-            query.iter().map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, QUERY))).collect();
-        url.set_query(Some(&query.join("&")));
-        attempts(|| self.ask(&url)).await.map_err(unavailable)
+        self.ask(&url, query).await.map_err(unavailable)
     }
 
-    async fn ask(&self, url: &Url) -> object_store::Result<Page> {
+    async fn ask<T: DeserializeOwned>(&self, url: &Url, query: &[Parameter]) -> object_store::Result<T> {
+        let query: Vec<_> =
+            query.iter().map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, QUERY))).collect();
+        let mut url = url.clone();
+        url.set_query(Some(&query.join("&")));
+        attempts(|| self.try_once(&url)).await
+    }
+
+    async fn try_once<T: DeserializeOwned>(&self, url: &Url) -> object_store::Result<T> {
         let credential = self.credentials.get_credential().await?;
         let mut request = HttpRequest::new(HttpRequestBody::empty());
         *request.uri_mut() = url.as_str().parse().map_err(failed)?;
@@ -124,9 +158,11 @@ impl Lister {
             return quick_xml::de::from_reader(&*body).map_err(failed);
         }
         let why = format!("a list was refused with status code: {status}: {}", String::from_utf8_lossy(&body));
-        Err(match status.is_server_error() || status.as_u16() == 429 {
-            true => failed(std::io::Error::other(why)),
-            false => StoreError::PermissionDenied { path: url.path().to_owned(), source: why.into() },
+        let path = url.path().to_owned();
+        Err(match status.as_u16() {
+            500.. | 429 => failed(std::io::Error::other(why)),
+            404 => StoreError::NotFound { path, source: why.into() },
+            _ => StoreError::PermissionDenied { path, source: why.into() },
         })
     }
 }
@@ -164,6 +200,31 @@ struct UploadEntry {
     key: String,
     upload_id: String,
     initiated: Timestamp,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct PartsPage {
+    is_truncated: bool,
+    #[serde(default, rename = "Part")]
+    parts: Vec<PartEntry>,
+    next_part_number_marker: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct PartEntry {
+    part_number: u64,
+    size: u64,
+    #[serde(rename = "ETag")]
+    etag: String,
+    last_modified: Option<Timestamp>,
+}
+
+impl From<PartEntry> for StoredPart {
+    fn from(entry: PartEntry) -> Self {
+        Self { number: entry.part_number, size: entry.size, receipt: entry.etag, modified_at: entry.last_modified }
+    }
 }
 
 impl Page {

@@ -7,6 +7,7 @@
 
 use bytes::Bytes;
 use object_store::PutPayload;
+use object_store::aws::AmazonS3;
 use object_store::multipart::{MultipartStore, PartId};
 
 use super::retry::{attempts, unavailable};
@@ -15,7 +16,7 @@ use super::{S3Store, budget, download};
 use crate::error::{Error, Result};
 use crate::faults;
 use crate::store::blocks::{Block, Blocks};
-use crate::store::{ByteStream, Kept, Key, Ledger, Partial};
+use crate::store::{ByteStream, Intent, Kept, Key, Ledger, Partial};
 
 impl S3Store {
     /// As [`Store::append`](crate::store::Store::append). Holds one part in memory.
@@ -53,7 +54,7 @@ impl S3Store {
             if multipart.is_some() && last && block.len() > 0 || full && !last {
                 let id = match multipart.take() {
                     Some(id) => id,
-                    None => self.open_multipart(at.key, ledger).await?,
+                    None => self.open_multipart(self.clients.writer(), at.key, ledger).await?,
                 };
                 let number = end.div_ceil(at.part_size);
                 if number > budget::MAX_PARTS {
@@ -91,10 +92,10 @@ impl S3Store {
     }
 
     /// Opens a multipart upload that outlives this request.
-    async fn open_multipart(&self, key: &Key, ledger: &dyn Ledger) -> Result<String> {
-        let opened = self.open_upload(key, 1).await?;
+    pub(super) async fn open_multipart(&self, writer: &AmazonS3, key: &Key, intent: &dyn Intent) -> Result<String> {
+        let opened = self.open_upload(writer, key, 1).await?;
         faults::point("M2");
-        match ledger.multipart_opened(opened.id()).await {
+        match intent.multipart_opened(opened.id()).await {
             Ok(()) => {
                 faults::point("M3");
                 Ok(opened.leave_open())

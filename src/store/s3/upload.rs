@@ -35,9 +35,8 @@ struct Target {
 impl Upload {
     /// # Errors
     /// `Unavailable`.
-    pub async fn open(clients: Clients, path: Path, concurrency: usize) -> Result<Self> {
+    pub async fn open(clients: Clients, writer: AmazonS3, path: Path, concurrency: usize) -> Result<Self> {
         faults::point("M1");
-        let writer = clients.writer().clone();
         let mut tries = 0;
         let opening = attempts(|| {
             tries += 1;

@@ -148,6 +148,7 @@ impl Probe<'_> {
             expires_in: LIFE,
             disposition: (operation == Operation::Get).then_some(DISPOSITION),
             content_type: None,
+            part: None,
         };
         Ok(self.store.presigner.sign(&credential, self.path(object).as_ref(), &request))
     }
