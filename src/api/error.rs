@@ -28,7 +28,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("email_taken", 409, "E-mail address in use"),
     ("path_taken", 409, "Path in use"),
     ("fsck_running", 409, "A pass of fsck is running"),
-    ("upload_incomplete", 409, "The upload has no bytes yet"),
+    ("upload_incomplete", 409, "Bytes of the upload are missing"),
     ("idempotency_in_progress", 409, "The first request is under way"),
     ("offset_mismatch", 409, "Not the end of the upload"),
     ("upload_gone", 410, "The upload is over"),
@@ -74,7 +74,7 @@ fn code(error: &Error) -> &'static str {
         Error::EmailTaken => "email_taken",
         Error::PathTaken => "path_taken",
         Error::FsckRunning => "fsck_running",
-        Error::UploadIncomplete => "upload_incomplete",
+        Error::UploadIncomplete | Error::PartsMissing(_) => "upload_incomplete",
         Error::UploadGone => "upload_gone",
         Error::UploadBusy => "upload_busy",
         Error::OffsetMismatch { .. } => "offset_mismatch",
@@ -121,7 +121,7 @@ pub struct Problem {
     pub instance: String,
     /// Quote this when you ask the operator.
     pub request_id: String,
-    /// What was wrong with each value, when the code is `invalid`.
+    /// What was wrong with each value, when the code is `invalid`, or with each part, when it is `upload_incomplete`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
     #[serde(flatten)]
@@ -177,7 +177,7 @@ impl From<&Error> for Problem {
     fn from(error: &Error) -> Self {
         let mut problem = Problem::new(code(error), error.to_string());
         match *error {
-            Error::Invalid(ref errors) => problem.errors.clone_from(errors),
+            Error::Invalid(ref errors) | Error::PartsMissing(ref errors) => problem.errors.clone_from(errors),
             Error::QuotaExceeded { resource, used, quota, needed } => {
                 problem.shortage =
                     Shortage { resource: Some(resource), used: Some(used), quota: Some(quota), needed: Some(needed) };
@@ -221,7 +221,7 @@ fn header_of(error: &Error) -> Option<(HeaderName, HeaderValue)> {
             (header::CONTENT_RANGE, HeaderValue::from_str(&format!("bytes */{size}")).ok()?)
         }
         Error::Throttled { retry_after } => (header::RETRY_AFTER, seconds(*retry_after)),
-        Error::Unavailable { .. } | Error::TooManyUploads { .. } | Error::IdempotencyInProgress => {
+        Error::Unavailable { .. } | Error::TooManyUploads { .. } | Error::IdempotencyInProgress | Error::UploadBusy => {
             (header::RETRY_AFTER, seconds(RETRY_WHEN_AWAY))
         }
         // The rest of the body is not read, so the connection cannot be used again.

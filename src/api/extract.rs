@@ -100,6 +100,21 @@ impl FromRequestParts<Arc<App>> for Id {
     }
 }
 
+/// An id in the path, and a number after it. What is neither belongs to nothing, so it is `NotFound`.
+pub struct IdAndNumber(pub Uuid, pub u64);
+
+impl FromRequestParts<Arc<App>> for IdAndNumber {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<App>) -> Result<Self> {
+        let params = RawPathParams::from_request_parts(parts, state).await.map_err(|_| Error::NotFound)?;
+        let mut params = params.iter().map(|(_, value)| value);
+        let id = params.next().and_then(|text| Uuid::try_parse(text).ok());
+        let number = params.next().and_then(|text| text.parse().ok());
+        id.zip(number).map(|(id, number)| Self(id, number)).ok_or(Error::NotFound)
+    }
+}
+
 /// The one text in the path.
 pub struct Name(pub String);
 

@@ -7,6 +7,7 @@ mod auth;
 mod avatars;
 mod batch;
 mod body;
+mod companion;
 mod conditions;
 mod connections;
 mod content;
@@ -28,6 +29,7 @@ mod session;
 mod signed;
 mod tokens;
 mod tus;
+mod uploads;
 
 use std::sync::{Arc, OnceLock};
 
@@ -56,7 +58,9 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(files::routes())
         .merge(file_content::routes())
         .merge(signed::routes())
+        .merge(uploads::routes())
         .merge(tus::routes())
+        .merge(companion::routes())
         .merge(health::routes())
         .merge(admin::routes())
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::extract::{RawQuery, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tower_http::cors::{Any, CorsLayer};
@@ -19,7 +19,6 @@ use super::auth::SignedIn;
 use super::body::Binary;
 use super::content::{self, Presentation};
 use super::extract::{Id, Json, Name};
-use super::files::FileView;
 use super::incoming;
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -33,7 +32,7 @@ pub const SIGNED_PREFIX: &str = "/v1/signed/";
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
     let signed = OpenApiRouter::new().routes(routes!(get_signed, head_signed, put_signed)).layer(from_anywhere());
-    OpenApiRouter::new().routes(routes!(sign)).routes(routes!(complete)).merge(signed)
+    OpenApiRouter::new().routes(routes!(sign)).merge(signed)
 }
 
 /// Pages of any origin may use a signed URL, as they may on a bucket that is set up for it: it works
@@ -134,18 +133,6 @@ async fn sign(
     Ok((StatusCode::CREATED, axum::Json(SignedUrlView::new(signed.url, signed.upload_id))))
 }
 
-/// Complete an upload through a signed URL
-///
-/// Reads the bytes back, checks and hashes them, and makes them the file's content.
-#[utoipa::path(post, path = "/v1/uploads/{id}/complete", tag = "files", operation_id = "completeUpload", params(("id" = Uuid, Path)),
-    responses((status = 200, body = FileView)),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["not_found", "upload_incomplete", "upload_gone", "precondition_failed", "too_large", "quota_exceeded", "unsupported_media_type"]))))]
-async fn complete(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<axum::Json<FileView>> {
-    let file = files::complete_upload(&caller.user, &app, id).await?;
-    Ok(axum::Json(FileView::new(file, None)))
-}
-
 /// Read through a signed URL
 ///
 /// Only where this server keeps the bytes on its own disk; on S3 signed URLs lead to the bucket. The parameters
@@ -187,24 +174,30 @@ async fn head_signed(
 
 /// Write through a signed URL
 ///
-/// Once: when bytes have arrived, the URL is used up. Send `If-None-Match: *`, as the answer that gave out the URL says.
+/// Once: when bytes have arrived, the URL is used up. Send `If-None-Match: *`, as the answer that gave out the URL
+/// says. The URL of a part wants no such header and may be used again; its answer has the part's ETag.
 #[utoipa::path(put, path = "/v1/signed/{key}", tag = "files", operation_id = "putSigned", params(("key" = String, Path)),
     request_body(content = Binary, content_type = "application/octet-stream"), responses((status = 200)),
-    extensions(("x-problem-codes" = json!(["bad_signature", "url_expired", "upload_gone", "precondition_failed", "too_large", "unsupported_media_type"]))))]
+    extensions(("x-problem-codes" = json!(["bad_signature", "url_expired", "upload_gone", "upload_busy", "precondition_failed", "too_large", "unsupported_media_type"]))))]
 async fn put_signed(
     State(app): State<Arc<App>>,
     Name(key): Name,
     RawQuery(query): RawQuery,
     request: Request,
-) -> Result<StatusCode> {
+) -> Result<Response> {
     let grant = verify(&app, request.method(), &key, query.as_deref())?;
+    if let Some(number) = grant.part {
+        let body = incoming::open_raw(&app, request)?;
+        let etag = files::receive_part(grant, number, &app, body).await?;
+        return Ok([(header::ETAG, format!("\"{etag}\""))].into_response());
+    }
     // The same rule as on S3, where this header is signed.
     if request.headers().get(header::IF_NONE_MATCH).is_none_or(|value| value != "*") {
         return Err(Error::BadSignature);
     }
     let body = incoming::open_raw(&app, request)?;
     files::receive_by_grant(grant, &app, body).await?;
-    Ok(StatusCode::OK)
+    Ok(StatusCode::OK.into_response())
 }
 
 fn verify(app: &App, method: &Method, key: &str, query: Option<&str>) -> Result<Grant> {

@@ -16,10 +16,10 @@ use utoipa_axum::routes;
 
 use super::auth::SignedIn;
 use super::body::{self, Binary};
-use super::extract::Id;
+use super::extract::{Id, Idempotency};
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::files::{self, Checksum, FileName, FolderPath, NewUpload, Piece, Upload};
+use crate::files::{self, Checksum, FileName, FolderPath, IdempotencyKey, NewUpload, Piece, Upload, Wire};
 
 const VERSION: &str = "1.0.0";
 const EXTENSIONS: &str = "creation,creation-with-upload,creation-defer-length,expiration,checksum,termination";
@@ -94,17 +94,20 @@ async fn capabilities(State(app): State<Arc<App>>) -> Response {
 #[utoipa::path(post, path = "/v1/tus", tag = "uploads", operation_id = "tusCreate",
     params(("Tus-Resumable" = String, Header), ("Upload-Length" = Option<u64>, Header),
         ("Upload-Defer-Length" = Option<u64>, Header, description = "1: the length comes with a later piece"),
-        ("Upload-Metadata" = Option<String>, Header), ("Upload-Checksum" = Option<String>, Header)),
+        ("Upload-Metadata" = Option<String>, Header), ("Upload-Checksum" = Option<String>, Header),
+        ("Idempotency-Key" = Option<String>, Header, description = "The same creation may be sent again for a day, and is answered with the same upload")),
     request_body(content = Option<Binary>, content_type = "application/offset+octet-stream"),
     responses((status = 201, headers(("Location" = String, description = "The URL of the upload"),
         ("Upload-Offset" = u64), ("Upload-Expires" = String), ("Strongroom-File-Id" = Uuid, description = "Once the file is there")))),
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["malformed", "body_incomplete", "body_stalled", "version_refused", "too_large",
-        "unsupported_media_type", "invalid", "too_many_uploads", "checksum_mismatch", "quota_exceeded"]))))]
+        "unsupported_media_type", "invalid", "too_many_uploads", "checksum_mismatch", "quota_exceeded",
+        "idempotency_mismatch", "idempotency_in_progress", "upload_gone", "upload_busy", "offset_mismatch"]))))]
 async fn create(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
     _: Spoken,
+    Idempotency(key): Idempotency,
     request: Request,
 ) -> Result<Response> {
     let headers = request.headers();
@@ -120,10 +123,12 @@ async fn create(
     };
     let piece = if brings_bytes { Some(piece(&app, request, 0, None)?) } else { None };
 
-    let mut upload = files::begin(&caller.user, &app, metadata.into_upload(size)?).await?;
-    if let Some(piece) = piece.filter(|_| upload.file_id.is_none()) {
+    let can_come_again = key.is_some();
+    let mut upload = files::begin(&caller.user, &app, metadata.into_upload(size, key)?).await?;
+    // Under a key the upload may have come further already: the client is told, and goes on from there.
+    if let Some(piece) = piece.filter(|_| upload.file_id.is_none() && upload.received == 0) {
         let appended = files::append(&caller.user, &app, upload.id, piece).await;
-        if appended.is_err() {
+        if appended.is_err() && !can_come_again {
             // Nobody will be told its URL. Whatever it is that fails here, its time runs out.
             let _ = files::terminate(&caller.user, &app, upload.id).await;
         }
@@ -145,6 +150,9 @@ async fn create(
     extensions(("x-problem-codes" = json!(["not_found", "upload_gone", "version_refused", "unsupported_media_type", "upload_busy"]))))]
 async fn status(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, _: Spoken, Id(id): Id) -> Result<Response> {
     let upload = files::upload_status(&caller.user, &app, id).await?;
+    if upload.is_direct {
+        return Err(Error::NotFound);
+    }
     let mut response = progress(StatusCode::OK, &upload)?;
     match upload.size {
         Some(size) => insert(&mut response, UPLOAD_LENGTH, &size.to_string())?,
@@ -326,13 +334,14 @@ impl Metadata {
         found.map(|(_, value)| value.as_str())
     }
 
-    fn into_upload(self, size: Option<u64>) -> Result<NewUpload> {
+    fn into_upload(self, size: Option<u64>, idempotency_key: Option<IdempotencyKey>) -> Result<NewUpload> {
         Ok(NewUpload {
             path: FolderPath::new(self.get(&["path"]).unwrap_or_default(), "/path")?,
             name: FileName::new(self.get(&["filename", "name"]).unwrap_or(UNNAMED), "/filename")?,
             content_type: self.get(&["filetype", "type"]).map(str::to_owned),
-            size,
+            wire: Wire::Tus { size },
             note: self.whole,
+            idempotency_key,
         })
     }
 }
