@@ -1,0 +1,198 @@
+//! Direct uploads as a browser's upload widget asks for them: the routes of Uppy's Companion for
+//! `@uppy/aws-s3` (`companionEndpoint: '/v1/companion'`), over the same uploads as `/v1/uploads`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json as Answer;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::auth::SignedIn;
+use super::extract::{Id, IdAndNumber, Json};
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::files::{self, FileName, FolderPath, NewUpload, PartClaim, Wire};
+
+/// What that package cuts files into when nobody tells it otherwise: S3's least part, and at most
+/// so many of them.
+const PART: u64 = 5 * 1024 * 1024;
+const MAX_PARTS: u64 = 10_000;
+
+/// The routes of this file.
+pub fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(begin))
+        .routes(routes!(list_parts, abort))
+        .routes(routes!(sign_part))
+        .routes(routes!(complete))
+}
+
+/// A file that a widget wants to send.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({"filename": "photo.jpg", "type": "image/jpeg", "metadata": {"size": 7340032, "path": "2026"}}))]
+pub struct WidgetFile {
+    filename: String,
+    #[serde(rename = "type")]
+    content_type: Option<String>,
+    /// `size` in bytes is needed, as the quota is reserved before the first of them; `path` may name the folder.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    metadata: BTreeMap<String, Value>,
+}
+
+impl WidgetFile {
+    fn size(&self) -> Result<u64> {
+        let size = match self.metadata.get("size") {
+            Some(Value::String(text)) => text.parse().ok(),
+            Some(value) => value.as_u64(),
+            None => None,
+        };
+        let detail =
+            "the file's bytes: uppy.on('file-added', (file) => uppy.setFileMeta(file.id, { size: file.size }))";
+        size.filter(|size| *size > 0).ok_or_else(|| Error::invalid("/metadata/size", "required", detail))
+    }
+
+    fn path(&self) -> &str {
+        self.metadata.get("path").and_then(Value::as_str).unwrap_or_default()
+    }
+}
+
+/// An upload in a widget's words: both are its id.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "key": "019ab0c2-7a2e-7c55-b1de-0f5a8b7e4d11", "uploadId": "019ab0c2-7a2e-7c55-b1de-0f5a8b7e4d11"
+}))]
+#[serde(rename_all = "camelCase")]
+pub struct WidgetUpload {
+    key: Uuid,
+    upload_id: Uuid,
+}
+
+/// A part that has arrived.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"PartNumber": 1, "Size": 5242880, "ETag": "9b2d7f5d1f0b6a3e4c8d9e0f1a2b3c4d"}))]
+#[serde(rename_all = "PascalCase")]
+pub struct WidgetPart {
+    part_number: u64,
+    /// Bytes.
+    #[serde(default)]
+    size: u64,
+    #[serde(rename = "ETag")]
+    etag: String,
+}
+
+/// Where a part is to be sent with PUT.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"url": "https://s3.example.org/files/0f3c?partNumber=1&uploadId=7&X-Amz-Signature=..."}))]
+pub struct WidgetUrl {
+    url: String,
+}
+
+/// The parts that a widget has sent.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({"parts": [{"PartNumber": 1, "ETag": "9b2d7f5d1f0b6a3e4c8d9e0f1a2b3c4d"}]}))]
+pub struct WidgetParts {
+    parts: Vec<WidgetPart>,
+}
+
+/// The file that an upload became.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "location": "http://127.0.0.1:3000/v1/files/019ab0c2-7a2e-7c55-b1de-0f5a8b7e4d11/content", "bucket": "",
+    "key": "019ab0c2-7a2e-7c55-b1de-0f5a8b7e4d11"
+}))]
+pub struct WidgetResult {
+    /// Its content.
+    location: String,
+    bucket: &'static str,
+    /// Its id.
+    key: Uuid,
+}
+
+/// Begin an upload from a widget
+///
+/// Direct uploads for `@uppy/aws-s3`: set its `companionEndpoint` to `/v1/companion`, and `shouldUseMultipart` to true.
+#[utoipa::path(post, path = "/v1/companion/s3/multipart", tag = "uploads", operation_id = "widgetBegin",
+    request_body = WidgetFile, responses((status = 200, body = WidgetUpload)),
+    security(("bearer" = []), ("cookie" = [])),
+    extensions(("x-problem-codes" = json!(["too_many_uploads", "quota_exceeded"]))))]
+async fn begin(
+    State(app): State<Arc<App>>,
+    SignedIn(caller): SignedIn,
+    Json(file): Json<WidgetFile>,
+) -> Result<Answer<WidgetUpload>> {
+    let size = file.size()?;
+    let new = NewUpload {
+        path: FolderPath::new(file.path(), "/metadata/path")?,
+        name: FileName::new(&file.filename, "/filename")?,
+        wire: Wire::Direct { size, part_size: Some(PART.max(size.div_ceil(MAX_PARTS))), sha256: None },
+        content_type: file.content_type,
+        note: String::new(),
+        idempotency_key: None,
+    };
+    let upload = files::begin(&caller.user, &app, new).await?;
+    Ok(Answer(WidgetUpload { key: upload.id, upload_id: upload.id }))
+}
+
+/// Tell a widget which parts have arrived
+#[utoipa::path(get, path = "/v1/companion/s3/multipart/{id}", tag = "uploads", operation_id = "widgetParts",
+    params(("id" = Uuid, Path)), responses((status = 200, body = Vec<WidgetPart>, example = json!([{"PartNumber": 1, "Size": 5242880, "ETag": "9b2d7f5d1f0b6a3e4c8d9e0f1a2b3c4d"}]))),
+    security(("bearer" = []), ("cookie" = [])),
+    extensions(("x-problem-codes" = json!(["not_found", "upload_gone"]))))]
+async fn list_parts(
+    State(app): State<Arc<App>>,
+    SignedIn(caller): SignedIn,
+    Id(id): Id,
+) -> Result<Answer<Vec<WidgetPart>>> {
+    let parts = files::parts(&caller.user, &app, id).await?;
+    let parts = parts.into_iter();
+    Ok(Answer(parts.map(|part| WidgetPart { part_number: part.number, size: part.size, etag: part.receipt }).collect()))
+}
+
+/// Sign a part for a widget
+#[utoipa::path(get, path = "/v1/companion/s3/multipart/{id}/{number}", tag = "uploads", operation_id = "widgetSign",
+    params(("id" = Uuid, Path), ("number" = u64, Path)), responses((status = 200, body = WidgetUrl)),
+    security(("bearer" = []), ("cookie" = [])),
+    extensions(("x-problem-codes" = json!(["not_found", "upload_gone", "invalid"]))))]
+async fn sign_part(
+    State(app): State<Arc<App>>,
+    SignedIn(caller): SignedIn,
+    IdAndNumber(id, number): IdAndNumber,
+) -> Result<Answer<WidgetUrl>> {
+    let parts = files::sign_parts(&caller.user, &app, id, Some(vec![number]), None).await?;
+    let part = parts.into_iter().next().ok_or(Error::NotFound)?;
+    Ok(Answer(WidgetUrl { url: part.url.url }))
+}
+
+/// Complete a widget's upload
+#[utoipa::path(post, path = "/v1/companion/s3/multipart/{id}/complete", tag = "uploads", operation_id = "widgetComplete",
+    params(("id" = Uuid, Path)), request_body = WidgetParts, responses((status = 200, body = WidgetResult)),
+    security(("bearer" = []), ("cookie" = [])),
+    extensions(("x-problem-codes" = json!(["not_found", "upload_incomplete", "upload_gone", "upload_busy"]))))]
+async fn complete(
+    State(app): State<Arc<App>>,
+    SignedIn(caller): SignedIn,
+    Id(id): Id,
+    Json(sent): Json<WidgetParts>,
+) -> Result<Answer<WidgetResult>> {
+    let claims = sent.parts.into_iter().map(|part| PartClaim { number: part.part_number, etag: part.etag }).collect();
+    let file = files::complete_any(&caller.user, &app, id, claims).await?;
+    let location = app.config.url(&format!("/v1/files/{}/content", file.id));
+    Ok(Answer(WidgetResult { location, bucket: "", key: file.id }))
+}
+
+/// Give up a widget's upload
+#[utoipa::path(delete, path = "/v1/companion/s3/multipart/{id}", tag = "uploads", operation_id = "widgetAbort",
+    params(("id" = Uuid, Path)), responses((status = 200)),
+    security(("bearer" = []), ("cookie" = [])),
+    extensions(("x-problem-codes" = json!(["not_found", "upload_gone"]))))]
+async fn abort(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<Answer<Value>> {
+    files::give_up_any(&caller.user, &app, id).await?;
+    Ok(Answer(Value::Object(serde_json::Map::new())))
+}
