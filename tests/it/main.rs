@@ -5,6 +5,7 @@ mod bucket_faults;
 mod clients;
 mod database;
 mod database_faults;
+mod direct;
 mod disk_faults;
 mod doctor;
 mod download;

@@ -54,7 +54,17 @@ const DOORS: &[(&str, &str, Door)] = &[
     ("HEAD", "/v1/files/{id}/content", Door::Owner),
     ("PUT", "/v1/files/{id}/content", Door::Owner),
     ("POST", "/v1/files/{id}/signed-urls", Door::Owner),
+    ("GET", "/v1/uploads", Door::SignedIn),
+    ("POST", "/v1/uploads", Door::SignedIn),
+    ("GET", "/v1/uploads/{id}", Door::Owner),
+    ("DELETE", "/v1/uploads/{id}", Door::Owner),
+    ("POST", "/v1/uploads/{id}/parts", Door::Owner),
     ("POST", "/v1/uploads/{id}/complete", Door::Owner),
+    ("POST", "/v1/companion/s3/multipart", Door::SignedIn),
+    ("GET", "/v1/companion/s3/multipart/{id}", Door::Owner),
+    ("DELETE", "/v1/companion/s3/multipart/{id}", Door::Owner),
+    ("GET", "/v1/companion/s3/multipart/{id}/{number}", Door::Owner),
+    ("POST", "/v1/companion/s3/multipart/{id}/complete", Door::Owner),
     ("GET", "/v1/signed/{key}", Door::Signature),
     ("HEAD", "/v1/signed/{key}", Door::Signature),
     ("PUT", "/v1/signed/{key}", Door::Signature),
@@ -93,13 +103,14 @@ fn body(method: &str, path: &str) -> Value {
     match (method, path) {
         ("PATCH", "/v1/files/{id}") => json!({"name": "stolen"}),
         (_, "/v1/files/{id}/signed-urls") => json!({"operation": "get"}),
+        (_, path) if path.ends_with("/complete") => json!({"parts": []}),
         (_, "/v1/files/batch") => json!({"op": "delete", "ids": []}),
         _ => json!({}),
     }
 }
 
 fn request(client: &Client, method: &str, path: &str, id: &str) -> reqwest::RequestBuilder {
-    let url = path.replace("{id}", id).replace("{key}", id);
+    let url = path.replace("{id}", id).replace("{key}", id).replace("{number}", "1");
     let method: Method = method.parse().unwrap();
     let request = client.request(method.clone(), &url).header("if-match", "*");
     if path.starts_with("/v1/tus") {
@@ -117,6 +128,7 @@ both! {
         let file = ann.upload("private.txt", "for my eyes only").await;
         let upload = ann.sign(&file, "put").await["upload_id"].as_str().unwrap().to_owned();
         let tus = Tus::create(&ann, Some(4), "").await;
+        let direct = ann.post("/v1/uploads").json(&json!({"name": "a", "mode": "direct", "size": 4})).answer().await.json();
         let bob = app.person("bob").await;
         let carol = app.person("carol").await;
         strongroom::users::set_disabled(&app.app, "carol@example.org", true).await.unwrap();
@@ -124,8 +136,9 @@ both! {
         let missing = uuid::Uuid::now_v7().to_string();
 
         for (method, path, door) in DOORS {
-            let theirs = match path {
-                path if path.contains("/uploads/") => upload.as_str(),
+            let theirs = match *path {
+                "/v1/uploads/{id}/complete" => upload.as_str(),
+                path if path.contains("/uploads/") || path.contains("/companion/") => direct["id"].as_str().unwrap(),
                 path if path.contains("/tus/") => tus.id(),
                 _ => file["id"].as_str().unwrap(),
             };

@@ -607,6 +607,7 @@ pub fn request(operation: Operation, key: &Key) -> SignRequest<'_> {
         expires_in: Duration::from_secs(600),
         disposition: reading.then_some(DISPOSITION),
         content_type: reading.then_some("text/x-test; charset=utf-8"),
+        part: None,
     }
 }
 

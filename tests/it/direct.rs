@@ -1,0 +1,491 @@
+//! Uploads straight to the store: parts through signed URLs, in any order, and a completion that
+//! believes nothing.
+
+use std::os::unix::process::ExitStatusExt;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use reqwest::RequestBuilder;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use strongroom::users::{AccountPatch, Quota, patch_account};
+
+use crate::fsck::assert_clean;
+use crate::support::client::{Answer, Ask, Client, path};
+use crate::support::program::{Program, Start};
+use crate::support::{Setup, TestApp, both};
+use crate::tus::Tus;
+use crate::upload::noise;
+
+const MIB: usize = 1024 * 1024;
+const PART: usize = 5 * MIB;
+
+/// An upload, as its client knows it.
+struct Direct {
+    id: String,
+}
+
+impl Direct {
+    async fn begin(client: &Client, size: usize) -> Self {
+        Self::begun(&wish(client, size, json!({})).answer().await)
+    }
+
+    fn begun(answer: &Answer) -> Self {
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        let id = answer.json()["id"].as_str().expect("an id").to_owned();
+        assert!(answer.header("location").ends_with(&format!("/v1/uploads/{id}")));
+        Self { id }
+    }
+
+    fn path(&self) -> String {
+        format!("/v1/uploads/{}", self.id)
+    }
+
+    async fn state(&self, client: &Client) -> Value {
+        let answer = client.get(&self.path()).answer().await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()
+    }
+
+    async fn sign(&self, client: &Client, numbers: &[usize]) -> Vec<Value> {
+        let wanted = if numbers.is_empty() { json!({}) } else { json!({"numbers": numbers}) };
+        let answer = client.post(&format!("{}/parts", self.path())).json(&wanted).answer().await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()["parts"].as_array().expect("parts").clone()
+    }
+
+    async fn send(&self, client: &Client, number: usize, bytes: impl Into<reqwest::Body>) -> Answer {
+        let signed = &self.sign(client, &[number]).await[0];
+        assert_eq!((&signed["number"], &signed["method"]), (&json!(number), &json!("PUT")));
+        client.put(signed["url"].as_str().expect("a URL")).body(bytes).answer().await
+    }
+
+    /// Sends every part, several at once, the last first.
+    async fn send_all(&self, client: &Client, bytes: &[u8]) {
+        let parts: Vec<_> = bytes.chunks(PART).enumerate().collect();
+        let sending = parts.into_iter().rev().map(|(index, part)| self.send(client, index + 1, part.to_vec()));
+        for answer in join_all(sending).await {
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            assert!(!answer.header("etag").is_empty());
+        }
+    }
+
+    async fn complete(&self, client: &Client) -> Answer {
+        client.post(&format!("{}/complete", self.path())).answer().await
+    }
+}
+
+fn wish(client: &Client, size: usize, more: Value) -> RequestBuilder {
+    let mut wish = json!({"name": "film.bin", "path": "direct", "size": size, "mode": "direct", "part_size": PART});
+    wish.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+    client.post("/v1/uploads").json(&wish)
+}
+
+fn digits(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+async fn used(client: &Client) -> (u64, u64) {
+    let usage = client.get("/v1/me/usage").answer().await.json();
+    (usage["used"]["bytes"].as_u64().unwrap(), usage["used"]["files"].as_u64().unwrap())
+}
+
+impl TestApp {
+    /// Looks around once everything that was given up has been taken away.
+    async fn assert_tidy(&self, files: usize) {
+        self.execute("UPDATE blobs SET lease_until = 1 WHERE state <> 'ready'").await;
+        self.assert_nothing_but(files).await;
+    }
+}
+
+both! {
+    async fn parts_in_any_order_become_the_file(app: TestApp) {
+        let ann = app.person("ann").await;
+        for size in [1, PART, PART + 1, 17 * MIB + 3] {
+            let bytes = noise(size);
+            let upload = Direct::begin(&ann, size).await;
+            assert_eq!(upload.state(&ann).await["part_count"], size.div_ceil(PART));
+            upload.send_all(&ann, &bytes).await;
+
+            let state = upload.state(&ann).await;
+            assert_eq!((&state["received"], &state["file_id"]), (&json!(size), &Value::Null));
+            let answer = upload.complete(&ann).await;
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            let file = answer.json();
+            assert_eq!((&file["sha256"], &file["path"]), (&json!(digits(&bytes)), &json!("direct")));
+            assert!(ann.download(&file).await == bytes);
+            // Whoever lost the answer asks again.
+            assert_eq!(upload.complete(&ann).await.json()["id"], file["id"]);
+            assert_eq!(upload.state(&ann).await["file_id"], file["id"]);
+            upload_is_over(&ann, &upload).await;
+        }
+        assert_eq!(ann.get("/v1/uploads").answer().await.json()["items"], json!([]));
+        app.assert_nothing_but(4).await;
+    }
+
+    async fn parts_that_are_missing_are_named_and_can_be_sent(app: TestApp) {
+        let ann = app.person("ann").await;
+        let bytes = noise(2 * PART + 7);
+        let upload = Direct::begin(&ann, bytes.len()).await;
+        let nothing = upload.complete(&ann).await.problem(409, "upload_incomplete");
+        let named: Vec<_> = nothing["errors"].as_array().unwrap().iter().map(|error| error["pointer"].clone()).collect();
+        assert_eq!(named, ["/parts/1", "/parts/2", "/parts/3"]);
+
+        assert_eq!(upload.send(&ann, 2, bytes[PART..2 * PART].to_vec()).await.status, 200);
+        let named = upload.complete(&ann).await.problem(409, "upload_incomplete")["errors"].clone();
+        let missing = |number| json!({"pointer": format!("/parts/{number}"), "code": "missing", "detail": "this part has not arrived"});
+        assert_eq!(named, json!([missing(1), missing(3)]));
+        // Who does not say which gets those that are missing.
+        let numbers: Vec<_> = upload.sign(&ann, &[]).await.iter().map(|part| part["number"].clone()).collect();
+        assert_eq!(numbers, [1, 3]);
+        upload.send_all(&ann, &bytes).await;
+        assert!(ann.download(&upload.complete(&ann).await.json()).await == bytes);
+        app.assert_nothing_but(1).await;
+    }
+
+    async fn a_part_may_be_sent_again_until_the_end(app: TestApp) {
+        let ann = app.person("ann").await;
+        let bytes = noise(PART + 9);
+        let upload = Direct::begin(&ann, bytes.len()).await;
+        upload.send(&ann, 1, vec![7; PART]).await;
+        let first = upload.send(&ann, 1, bytes[..PART].to_vec()).await.header("etag").to_owned();
+        upload.send(&ann, 2, bytes[PART..].to_vec()).await;
+        let other = noise(9).iter().map(|byte| !byte).collect::<Vec<_>>();
+        let etag = upload.send(&ann, 2, other.clone()).await.header("etag").to_owned();
+        let believed = |etag: &str| json!({"parts": [{"number": 1, "etag": first}, {"number": 2, "etag": etag}]});
+        let complete = format!("{}/complete", upload.path());
+        let problem = ann.post(&complete).json(&believed("0")).answer().await.problem(409, "upload_incomplete");
+        assert_eq!(problem["errors"][0]["code"], "etag_mismatch");
+        let file = ann.post(&complete).json(&believed(&etag)).answer().await.json();
+        assert!(ann.download(&file).await == [&bytes[..PART], &other].concat());
+        app.assert_nothing_but(1).await;
+    }
+
+    async fn what_came_too_big_is_refused_and_taken_away(app: TestApp) {
+        let ann = app.person("ann").await;
+        let upload = Direct::begin(&ann, PART + 1).await;
+        let sent = upload.send(&ann, 2, noise(PART)).await;
+        upload.send(&ann, 1, noise(PART)).await;
+        match app.setup {
+            // A bucket takes what comes.
+            Setup::PostgresAndS3 => {
+                assert_eq!(sent.status, 200);
+                upload.complete(&ann).await.problem(413, "too_large");
+                upload_is_over(&ann, &upload).await;
+            }
+            Setup::SqliteAndDisk => {
+                sent.problem(413, "too_large");
+                upload.complete(&ann).await.problem(409, "upload_incomplete");
+                assert_eq!(ann.delete(&upload.path()).answer().await.status, 204);
+            }
+        }
+        assert_eq!(used(&ann).await, (0, 0));
+        app.assert_tidy(0).await;
+    }
+
+    async fn a_wrong_sum_ends_the_upload(app: TestApp) {
+        let ann = app.person("ann").await;
+        let bytes = noise(PART + 1);
+        let other = digits(&noise(5));
+        let upload = Direct::begun(&wish(&ann, bytes.len(), json!({"sha256": other})).answer().await);
+        upload.send_all(&ann, &bytes).await;
+        upload.complete(&ann).await.problem(422, "digest_mismatch");
+        upload_is_over(&ann, &upload).await;
+        let upload = Direct::begun(&wish(&ann, bytes.len(), json!({"sha256": digits(&bytes).to_uppercase()})).answer().await);
+        upload.send_all(&ann, &bytes).await;
+        assert_eq!(upload.complete(&ann).await.status, 200);
+        app.assert_tidy(1).await;
+    }
+
+    async fn the_quota_is_taken_at_once_and_given_back(app: TestApp) {
+        let ann = app.person("ann").await;
+        let patch = AccountPatch { bytes: Some(Quota::Most(3 * PART as u64)), files: None, disabled: None };
+        patch_account(&app.app, ann.id.parse().unwrap(), patch).await.unwrap();
+        let upload = Direct::begin(&ann, 2 * PART).await;
+        assert_eq!(used(&ann).await, (2 * PART as u64, 1));
+        let problem = wish(&ann, 2 * PART, json!({})).answer().await.problem(507, "quota_exceeded");
+        assert_eq!((&problem["needed"], &problem["used"]), (&json!(2 * PART), &json!(2 * PART)));
+        assert_eq!(ann.delete(&upload.path()).answer().await.status, 204);
+        assert_eq!(used(&ann).await, (0, 0));
+        let begun = join_all((0..20).map(|_| wish(&ann, PART, json!({})).answer())).await;
+        assert_eq!(begun.iter().filter(|answer| answer.status == 201).count(), 3);
+        app.assert_usage_is_exact().await;
+    }
+
+    async fn what_is_wrong_is_refused_and_leaves_nothing(app: TestApp) {
+        let ann = app.person("ann").await;
+        let largest = app.app.config.limits.file_size;
+        for (more, status, pointer) in [
+            (json!({"size": null}), 422, "/size"),
+            (json!({"size": largest + 1}), 413, ""),
+            (json!({"size": u64::MAX}), 422, "/size"),
+            (json!({"part_size": PART - 1}), 422, "/part_size"),
+            (json!({"part_size": 6 << 30}), 422, "/part_size"),
+            (json!({"size": 10_001 * PART}), 422, "/part_size"),
+            (json!({"sha256": "00"}), 422, "/sha256"),
+            (json!({"sha256": "é".repeat(32)}), 422, "/sha256"),
+            (json!({"name": "a/b"}), 422, "/name"),
+            (json!({"path": "../x"}), 422, "/path"),
+            (json!({"mode": "carrier pigeon"}), 422, "/mode"),
+            (json!({"mode": "tus"}), 422, "/part_size"),
+            (json!({"mode": "tus", "part_size": null, "sha256": digits(b"")}), 422, "/sha256"),
+            (json!({"colour": "red"}), 422, ""),
+        ] {
+            let answer = wish(&ann, 10, more.clone()).answer().await;
+            assert_eq!(answer.status, status, "{more}: {}", answer.text());
+            if !pointer.is_empty() {
+                assert_eq!(answer.json()["errors"][0]["pointer"], pointer, "{more}");
+            }
+        }
+        let upload = Direct::begin(&ann, PART + 1).await;
+        let parts = format!("{}/parts", upload.path());
+        for (wanted, pointer) in [
+            (json!({"numbers": [1, 0]}), "/numbers/1"),
+            (json!({"numbers": [3]}), "/numbers/0"),
+            (json!({"numbers": [u64::MAX]}), "/numbers/0"),
+            (json!({"numbers": vec![1; 1001]}), "/numbers"),
+            (json!({"numbers": [1], "expires_in": 0}), "/expires_in"),
+        ] {
+            let problem = ann.post(&parts).json(&wanted).answer().await.problem(422, "invalid");
+            assert_eq!(problem["errors"][0]["pointer"], pointer);
+        }
+        let believed = json!({"parts": [{"number": 3, "etag": "x"}]});
+        ann.post(&format!("{}/complete", upload.path())).json(&believed).answer().await.problem(422, "invalid");
+        ann.post(&format!("{}/complete", upload.path())).json(&json!({"parts": 1})).answer().await.problem(422, "invalid");
+        ann.get("/v1/uploads?cursor=x").answer().await.problem(400, "bad_cursor");
+        ann.get("/v1/uploads?limit=0").answer().await.problem(422, "invalid");
+        ann.delete(&upload.path()).answer().await;
+        app.assert_tidy(0).await;
+    }
+
+    async fn a_part_that_breaks_off_is_missing(app: TestApp) {
+        // A bucket looks to that itself.
+        if app.setup == Setup::SqliteAndDisk {
+            let ann = app.person("ann").await;
+            let bytes = noise(PART + 1);
+            let upload = Direct::begin(&ann, bytes.len()).await;
+            upload.send_all(&ann, &bytes).await;
+            let chunks = [Ok(vec![0; MIB]), Err(std::io::Error::other("the line broke"))];
+            let url = upload.sign(&ann, &[1]).await[0]["url"].as_str().unwrap().to_owned();
+            let body = reqwest::Body::wrap_stream(futures_util::stream::iter(chunks));
+            assert!(ann.put(&url).body(body).send().await.is_err());
+            while upload.state(&ann).await["received"] != 1 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            ann.put(&url).body(bytes[..PART - 1].to_vec()).answer().await.problem(400, "malformed");
+            let wrong = format!("sha-256=:{}:", "A".repeat(43) + "=");
+            ann.put(&url).header("content-digest", wrong).body(bytes[..PART].to_vec()).answer().await.problem(422, "digest_mismatch");
+            upload.complete(&ann).await.problem(409, "upload_incomplete");
+            assert_eq!(ann.put(&url).body(bytes[..PART].to_vec()).answer().await.status, 200);
+            for altered in [url.replace("part=1", "part=2"), url.replace("&part=1", ""), url.replace("part=1", "part=99")] {
+                ann.put(&altered).body("x").answer().await.problem(403, "bad_signature");
+            }
+            ann.get(&url).answer().await.problem(403, "bad_signature");
+            assert!(ann.download(&upload.complete(&ann).await.json()).await == bytes);
+            // Nobody writes into what is a file now.
+            ann.put(&url).body(bytes[..PART].to_vec()).answer().await.problem(410, "upload_gone");
+            app.assert_nothing_but(1).await;
+        }
+    }
+
+    async fn nothing_at_all_is_a_file_at_once(app: TestApp) {
+        let ann = app.person("ann").await;
+        let begun = wish(&ann, 0, json!({})).answer().await.json();
+        let file = format!("/v1/files/{}/content", begun["file_id"].as_str().unwrap());
+        assert_eq!(ann.get(&file).answer().await.bytes, b"");
+        app.assert_nothing_but(1).await;
+    }
+
+    async fn an_upload_is_seen_whatever_wire_it_began_on(app: TestApp) {
+        let ann = app.person("ann").await;
+        let direct = Direct::begin(&ann, PART).await;
+        let tus = Tus::create(&ann, Some(10), "by tus.txt").await;
+        assert_eq!(tus.append(&ann, 0, "12345").await.status, 204);
+        let begun = ann.post("/v1/uploads").json(&json!({"name": "later.txt", "mode": "tus"})).answer().await.json();
+        let later = Tus { path: begun["tus_url"].as_str().unwrap().parse::<url::Url>().unwrap().path().to_owned() };
+
+        let page = ann.get("/v1/uploads?limit=2").answer().await.json();
+        let rest = ann.get(&format!("/v1/uploads?cursor={}", page["next_cursor"].as_str().unwrap())).answer().await.json();
+        let items: Vec<_> = [&page, &rest].iter().flat_map(|page| page["items"].as_array().unwrap().clone()).collect();
+        let ids: Vec<_> = items.iter().map(|item| item["id"].as_str().unwrap()).collect();
+        assert_eq!(ids, [direct.id.as_str(), tus.id(), later.id()]);
+        assert_eq!((&items[1]["received"], &items[1]["mode"]), (&json!(5), &json!("tus")));
+        assert_eq!(rest["next_cursor"], Value::Null);
+
+        assert_eq!(later.offset(&ann).await, 0);
+        ann.post(&format!("/v1/uploads/{}/complete", tus.id())).answer().await.problem(409, "upload_incomplete");
+        assert_eq!(tus.append(&ann, 5, "67890").await.status, 204);
+        let file = ann.post(&format!("/v1/uploads/{}/complete", tus.id())).answer().await.json();
+        assert_eq!(ann.download(&file).await, b"1234567890");
+        // Of parts that came in any order tus could not tell how far they are.
+        assert_eq!(Tus { path: format!("/v1/tus/{}", direct.id) }.head(&ann).await.status, 404);
+        for id in [&direct.id, later.id()] {
+            assert_eq!(ann.delete(&format!("/v1/uploads/{id}")).answer().await.status, 204);
+        }
+        ann.delete(&format!("/v1/uploads/{}", tus.id())).answer().await.problem(410, "upload_gone");
+        app.assert_tidy(1).await;
+    }
+
+    async fn an_upload_through_a_signed_url_can_be_given_up(app: TestApp) {
+        let ann = app.person("ann").await;
+        let file = ann.upload("a.txt", "old").await;
+        let signed = ann.sign(&file, "put").await;
+        let upload = format!("/v1/uploads/{}", signed["upload_id"].as_str().unwrap());
+        assert_eq!(ann.delete(&upload).answer().await.status, 204);
+        ann.delete(&upload).answer().await.problem(410, "upload_gone");
+        ann.post(&format!("{upload}/complete")).answer().await.problem(410, "upload_gone");
+        assert_eq!(ann.get(&path(&file)).answer().await.status, 200);
+        app.assert_tidy(1).await;
+    }
+
+    async fn an_upload_that_is_forgotten_is_given_up(app: TestApp) {
+        let ann = app.person("ann").await;
+        let upload = Direct::begin(&ann, PART + 1).await;
+        assert_eq!(upload.send(&ann, 2, "x").await.status, 200);
+        app.advance(Duration::from_secs(23 * 3600));
+        // Whoever asks for URLs is still there.
+        upload.sign(&ann, &[1]).await;
+        app.advance(Duration::from_secs(23 * 3600));
+        upload.state(&ann).await;
+        app.advance(Duration::from_secs(2 * 3600));
+        ann.get(&upload.path()).answer().await.problem(410, "upload_gone");
+        ann.post(&format!("{}/parts", upload.path())).json(&json!({})).answer().await.problem(410, "upload_gone");
+        upload.complete(&ann).await.problem(410, "upload_gone");
+        app.assert_tidy(0).await;
+        assert_eq!(used(&ann).await, (0, 0));
+    }
+
+    async fn a_key_begins_an_upload_once(app: TestApp) {
+        let ann = app.person("ann").await;
+        let begin = |size| wish(&ann, size, json!({})).header("idempotency-key", "once");
+        let answers = join_all((0..8).map(|_| begin(PART + 1).answer())).await;
+        let mut ids: Vec<_> = answers
+            .iter()
+            .filter(|answer| ![409, 423].contains(&answer.status))
+            .map(|answer| Direct::begun(answer).id)
+            .collect();
+        ids.dedup();
+        assert_eq!(ids.len(), 1, "{answers:?}");
+        let upload = Direct::begun(&begin(PART + 1).answer().await);
+        assert_eq!(upload.id, ids[0]);
+        begin(PART).answer().await.problem(422, "idempotency_mismatch");
+        assert_eq!(app.count("SELECT COUNT(*) FROM resumable_uploads").await, 1);
+        upload.send_all(&ann, &noise(PART + 1)).await;
+        let file = upload.complete(&ann).await.json();
+        assert_eq!(begin(PART + 1).answer().await.json()["file_id"], file["id"]);
+
+        let create = || crate::tus::create(&ann, Some(10), "").header("idempotency-key", "tus");
+        let (first, again) = (Tus::located(&create().answer().await), Tus::located(&create().answer().await));
+        assert_eq!(first.path, again.path);
+        assert_eq!(first.append(&ann, 0, "12345").await.status, 204);
+        let with_bytes = create().header("content-type", "application/offset+octet-stream").body("12345");
+        assert_eq!(with_bytes.answer().await.header("upload-offset"), "5");
+        assert_eq!(ann.delete(&first.path.replace("tus", "uploads")).answer().await.status, 204);
+        create().answer().await.problem(410, "upload_gone");
+        app.assert_tidy(1).await;
+    }
+
+    async fn a_widget_speaks_as_it_does_to_companion(app: TestApp) {
+        let ann = app.person("ann").await;
+        let bytes = noise(PART + 3);
+        let begin = |metadata: Value| {
+            let file = json!({"filename": "photo.jpg", "type": "image/jpeg", "metadata": metadata});
+            ann.post("/v1/companion/s3/multipart").json(&file)
+        };
+        for wrong in [json!({}), json!({"size": 0}), json!({"size": "much"})] {
+            let problem = begin(wrong).answer().await.problem(422, "invalid");
+            assert_eq!(problem["errors"][0]["pointer"], "/metadata/size");
+        }
+        let begun = begin(json!({"size": bytes.len(), "path": "widget", "caption": null})).answer().await.json();
+        assert_eq!(begun["key"], begun["uploadId"]);
+        let base = format!("/v1/companion/s3/multipart/{}", begun["uploadId"].as_str().unwrap());
+        let mut sent = Vec::new();
+        for (index, part) in bytes.chunks(PART).enumerate() {
+            let signed = ann.get(&format!("{base}/{}?key=x", index + 1)).answer().await.json();
+            let answer = ann.put(signed["url"].as_str().unwrap()).body(part.to_vec()).answer().await;
+            sent.push(json!({"PartNumber": index + 1, "ETag": answer.header("etag").trim_matches('"')}));
+        }
+        let listed = ann.get(&base).answer().await.json();
+        let sizes: Vec<_> = listed.as_array().unwrap().iter().map(|part| part["Size"].clone()).collect();
+        assert_eq!(sizes, [PART, 3]);
+        let done = ann.post(&format!("{base}/complete?key=x")).json(&json!({"parts": sent})).answer().await.json();
+        let content: url::Url = done["location"].as_str().unwrap().parse().unwrap();
+        assert!(ann.get(content.path()).answer().await.bytes == bytes);
+
+        let begun = begin(json!({"size": "10"})).answer().await.json();
+        let base = format!("/v1/companion/s3/multipart/{}", begun["uploadId"].as_str().unwrap());
+        ann.get(&format!("{base}/x")).answer().await.problem(404, "not_found");
+        assert_eq!(ann.delete(&base).answer().await.status, 200);
+        app.assert_tidy(1).await;
+    }
+}
+
+async fn upload_is_over(client: &Client, upload: &Direct) {
+    let answer = client.post(&format!("{}/parts", upload.path())).json(&json!({"numbers": [1]})).answer().await;
+    assert!([404, 410].contains(&answer.status), "{}", answer.text());
+    let over = client.delete(&upload.path()).answer().await;
+    assert!([404, 410].contains(&over.status), "{}", over.text());
+}
+
+/// The same person, on another server.
+fn known(person: &Client, program: &Program) -> Client {
+    program.stranger().with_token(person.token.as_deref().expect("a token"), &json!(person.id))
+}
+
+/// Begins, sends what is missing and completes, until the server ends or there is a file.
+async fn get_through(client: &Client, bytes: &[u8]) -> Option<Value> {
+    let begin = wish(client, bytes.len(), json!({})).header("idempotency-key", "through");
+    let begun = begin.try_answer().await.ok()?;
+    let upload = Direct::begun(&begun);
+    if begun.json()["file_id"].is_null() {
+        let signed = client.post(&format!("{}/parts", upload.path())).json(&json!({})).try_answer().await.ok()?;
+        for part in signed.json()["parts"].as_array().map_or(&[][..], Vec::as_slice) {
+            let start = (part["number"].as_u64().unwrap() as usize - 1) * PART;
+            let body = bytes[start..(start + PART).min(bytes.len())].to_vec();
+            let sent = client.put(part["url"].as_str().unwrap()).body(body).try_answer().await.ok()?;
+            assert_eq!(sent.status, 200, "{}", sent.text());
+        }
+    }
+    let done = client.post(&format!("{}/complete", upload.path())).try_answer().await.ok()?;
+    assert_eq!(done.status, 200, "{}", done.text());
+    Some(done.json())
+}
+
+/// One upload, of which each server dies at the next of these points.
+async fn survives(setup: Setup, points: &[&str]) {
+    let app = TestApp::start(setup).await;
+    let ann = app.person("ann").await;
+    let bytes = noise(2 * PART + 3);
+    let server = || Start::default().beside(&app);
+    for point in points {
+        let program = server().variable("FAILPOINTS", format!("{point}=return")).serve(app.folder.path());
+        let through = get_through(&known(&ann, &program), &bytes).await;
+        assert!(through.is_none(), "{point} was not passed");
+        let (status, _, stderr) = program.ended();
+        assert_eq!(status.signal(), Some(9), "{point}: {stderr}");
+        if setup == Setup::PostgresAndS3 {
+            // Who does not know that no writer lives waits until the claim of the dead one is over.
+            app.execute("UPDATE resumable_uploads SET writer_until = 0").await;
+        }
+        assert_clean(&app).await;
+        app.assert_usage_is_exact().await;
+    }
+    let program = server().serve(app.folder.path());
+    let file = get_through(&known(&ann, &program), &bytes).await.expect("nothing ends this one");
+    assert!(ann.download(&file).await == bytes);
+    let (_, stderr) = program.stop();
+    assert!(!stderr.contains("ERROR"), "{stderr}");
+    app.execute("UPDATE duties SET lease_until = 1").await;
+    app.assert_tidy(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_direct_upload_survives_its_servers_on_disk() {
+    survives(Setup::SqliteAndDisk, &["P1", "K6", "K7", "K8", "P2", "P3", "T4", "T5", "K10", "K11"]).await;
+    survives(Setup::SqliteAndDisk, &["K9"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_direct_upload_survives_its_servers_in_a_bucket() {
+    survives(Setup::PostgresAndS3, &["M1", "M2", "M3", "M5", "P2", "P3", "T4", "T5", "K10", "K11"]).await;
+}
