@@ -197,7 +197,11 @@ async fn begin_again(user: &User, app: &Arc<App>, id: Uuid) -> Result<Upload> {
     let row = app.db.resumable(user.id, id).await?.ok_or(Error::UploadGone)?;
     if row.mode == DIRECT && row.received == 0 && row.file_id.is_none() && row.size > Some(0) {
         let (user, app) = (user.clone(), app.clone());
-        detached(async move { direct::open(&user, &app, id).await }).await?;
+        let opened = detached(async move { direct::open(&user, &app, id).await }).await;
+        opened.map_err(|error| match error {
+            Error::UploadBusy => Error::IdempotencyInProgress,
+            error => error,
+        })?;
     }
     upload_status(user, app, id).await
 }

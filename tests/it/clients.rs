@@ -36,21 +36,21 @@ fn install() -> Option<PathBuf> {
     assert!(output.status.success(), "{told}");
     let folder = root.join("target/clients");
     // Node looks for packages beside the script.
-    for script in ["tus.mjs", "tus.py"] {
+    for script in ["tus.mjs", "tus.py", "uppy.mjs"] {
         std::fs::copy(root.join("tests/clients").join(script), folder.join(script)).expect("a copy");
     }
     Some(folder)
 }
 
-/// Lets a client upload 17 MiB while the server is killed at this point and comes back.
+/// Lets a client upload 17 MiB to this door while the server is killed at this point and comes back;
+/// gives the URL that it tells, once it has found that the file is there once.
 async fn uploads_through_a_kill(
     app: &TestApp,
     ann: &Client,
-    client: &[&str],
-    point: &str,
-    chunk: usize,
+    (client, door): (&[&str], &str),
+    (point, chunk): (&str, usize),
     folder: &Path,
-) {
+) -> (url::Url, Vec<u8>) {
     let bytes = noise(17 * MIB + 5);
     let name = format!("{}-{chunk}.bin", point.replace(|c: char| !c.is_alphanumeric(), "-"));
     let path = app.folder.path().join(&name);
@@ -64,7 +64,7 @@ async fn uploads_through_a_kill(
     let address = program.url.strip_prefix("http://").expect("an address").to_owned();
     let uploading = Command::new(client[0])
         .args(&client[1..])
-        .arg(format!("{}/v1/tus", program.url))
+        .arg(format!("{}{door}", program.url))
         .arg(ann.token.as_deref().expect("a token"))
         .arg(&path)
         .arg(chunk.to_string())
@@ -79,12 +79,15 @@ async fn uploads_through_a_kill(
     let output = uploading.wait_with_output().expect("an end");
     assert!(output.status.success(), "{client:?}, {point}: {}", String::from_utf8_lossy(&output.stderr));
     let url: url::Url = String::from_utf8_lossy(&output.stdout).trim().parse().expect("a URL");
-    let upload = Tus { path: url.path().to_owned() };
-    let file = upload.file(ann).await;
-    assert!(file.bytes == bytes, "{client:?}, {point}");
     let listed = ann.get("/v1/files").query(&[("q", &name)]).answer().await.json();
     assert_eq!(listed["items"].as_array().map(Vec::len), Some(1), "{listed}");
     program.stop();
+    (url, bytes)
+}
+
+/// The bytes of a file, by what a client of tus tells of it.
+async fn by_tus(ann: &Client, url: &url::Url) -> Vec<u8> {
+    Tus { path: url.path().to_owned() }.file(ann).await.bytes
 }
 
 async fn finishes_what_it_began(client: &[&str]) {
@@ -93,14 +96,19 @@ async fn finishes_what_it_began(client: &[&str]) {
         let app = TestApp::start(setup).await;
         let ann = app.person("ann").await;
         for (point, chunk) in [("T1=1*off->return", 18 * MIB), ("T2=1*off->return", 6 * MIB), ("T5=return", 6 * MIB)] {
-            uploads_through_a_kill(&app, &ann, client, point, chunk, folder).await;
+            let (url, bytes) = uploads_through_a_kill(&app, &ann, (client, "/v1/tus"), (point, chunk), folder).await;
+            assert!(by_tus(&ann, &url).await == bytes, "{client:?}, {point}");
         }
-        while app.count("SELECT COUNT(*) FROM blobs WHERE state <> 'ready'").await > 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-            app.reap().await;
-        }
-        app.assert_nothing_but(app.count("SELECT COUNT(*) FROM files").await as usize).await;
+        assert_tidy(&app).await;
     }
+}
+
+async fn assert_tidy(app: &TestApp) {
+    while app.count("SELECT COUNT(*) FROM blobs WHERE state <> 'ready'").await > 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        app.reap().await;
+    }
+    app.assert_nothing_but(app.count("SELECT COUNT(*) FROM files").await as usize).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,4 +119,22 @@ async fn tus_js_client_finishes_what_it_began() {
 #[tokio::test(flavor = "multi_thread")]
 async fn tuspy_finishes_what_it_began() {
     finishes_what_it_began(&["venv/bin/python", "tus.py"]).await;
+}
+
+/// Parts go straight to the store, the last words through Companion's door.
+#[tokio::test(flavor = "multi_thread")]
+async fn uppy_finishes_what_it_began() {
+    let Some(folder) = installed() else { return };
+    for (setup, points) in
+        [(Setup::SqliteAndDisk, ["P1=1*off->return", "P2=return"]), (Setup::PostgresAndS3, ["M5=return", "P2=return"])]
+    {
+        let app = TestApp::start(setup).await;
+        let ann = app.person("ann").await;
+        for point in points {
+            let client = (&["node", "uppy.mjs"][..], "/v1/companion");
+            let (url, bytes) = uploads_through_a_kill(&app, &ann, client, (point, 0), folder).await;
+            assert!(ann.get(url.path()).answer().await.bytes == bytes, "{point}");
+        }
+        assert_tidy(&app).await;
+    }
 }

@@ -323,7 +323,8 @@ async fn stored(app: &App, row: &ResumableRow) -> Result<Vec<StoredPart>> {
     match app.store.parts(&key, row.multipart_id.as_deref()).await? {
         // They may be put together by now, by a server that did not get further.
         Some(parts) if parts.is_empty() && app.store.size(&key).await? == Some(cut.size) => {
-            Ok((1..=cut.count()).map(|number| (number, String::new())).filter_map(part).collect())
+            // Not empty: clients take a part without an ETag for one to send.
+            Ok((1..=cut.count()).map(|number| (number, "assembled".to_owned())).filter_map(part).collect())
         }
         Some(parts) => Ok(parts),
         None => {
