@@ -9,6 +9,7 @@
 mod audit;
 mod ledger;
 mod operations;
+mod pieces;
 mod plan;
 mod world;
 

@@ -1,18 +1,17 @@
 //! People at work while the server may die: each operation is entered in the ledger before it is
 //! begun, and again when it is answered.
 
-use futures_util::StreamExt;
-use futures_util::stream::{self, FuturesUnordered};
-use serde_json::{Value, json};
-
 use super::ledger::{Ledger, Version};
+use super::pieces;
 use super::plan::{ANSWERED, ANYWHEN, Fate, Kind, Operation};
 use crate::support::client::Client;
 use crate::support::program::Program;
+use futures_util::StreamExt;
+use futures_util::stream::{self, FuturesUnordered};
 
 /// How an operation went, as far as its caller knows.
 #[derive(Debug)]
-enum Answer {
+pub enum Answer {
     /// It is done; an upload has this id.
     Done(Option<String>),
     /// No answer came: it is done or it is not.
@@ -92,30 +91,13 @@ async fn perform(operation: &Operation, client: &Client, id: &str, name: &str) -
         Kind::Replace => answer(client.put(&content).header("if-match", "*").body(body())).await,
         Kind::Delete => answer(client.delete(&format!("/v1/files/{id}"))).await,
         Kind::Avatar => answer(client.put("/v1/me/avatar").body(body())).await,
-        Kind::SignedPut => {
-            let request = client.post(&format!("/v1/files/{id}/signed-urls")).json(&json!({"operation": "put"}));
-            let signed: Value = match request.send().await {
-                Ok(answer) if answer.status() == 201 => match answer.json().await {
-                    Ok(signed) => signed,
-                    Err(_) => return Answer::None,
-                },
-                other => return judged(other),
-            };
-            // To the bucket, or to this server again.
-            let put = client
-                .put(signed["url"].as_str().expect("a URL"))
-                .header("if-none-match", "*")
-                .body(operation.version.bytes());
-            match put.send().await {
-                Ok(answer) if answer.status() == 200 => {}
-                other => return judged(other),
-            }
-            answer(client.post(&format!("/v1/uploads/{}/complete", signed["upload_id"].as_str().expect("an id")))).await
-        }
+        Kind::SignedPut => pieces::signed_put(client, id, operation).await.unwrap_or_else(|ended| ended),
+        Kind::Tus => pieces::tus(client, name, operation).await.unwrap_or_else(|ended| ended),
+        Kind::Direct => pieces::direct(client, name, operation).await.unwrap_or_else(|ended| ended),
     }
 }
 
-async fn answer(request: reqwest::RequestBuilder) -> Answer {
+pub async fn answer(request: reqwest::RequestBuilder) -> Answer {
     judged(request.send().await)
 }
 

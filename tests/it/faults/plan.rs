@@ -17,13 +17,20 @@ pub enum Kind {
     SignedPut,
     Delete,
     Avatar,
+    /// By tus, in one to three pieces.
+    Tus,
+    /// As parts through signed URLs.
+    Direct,
 }
 use Kind::*;
 
 const WRITES: &[Kind] = &[Upload, Replace, SignedPut, Avatar];
 const STREAMS: &[Kind] = &[Upload, Replace, Avatar];
 const PARTS: &[Kind] = &[Upload, Replace];
-const ALL: &[Kind] = &[Upload, Replace, SignedPut, Delete, Avatar];
+/// What opens and completes multipart uploads of one kind or another.
+const MULTIPARTS: &[Kind] = &[Upload, Replace, Tus, Direct];
+const PIECES: &[Kind] = &[Tus, Direct];
+const ALL: &[Kind] = &[Upload, Replace, SignedPut, Delete, Avatar, Tus, Direct];
 
 /// A place to die, and what passes it.
 #[derive(Debug, Clone, Copy)]
@@ -85,6 +92,13 @@ const ON_DISK: &[Point] = &[
     at("D2", &[Delete], 0),
     in_the_reaper("D3"),
     in_the_reaper("D4"),
+    at("T1", &[Tus], 16),
+    at("T2", &[Tus], 16),
+    at("T4", PIECES, 16),
+    at("T5", PIECES, 16),
+    at("P1", &[Direct], 16),
+    at("P2", &[Direct], 16),
+    at("P3", &[Direct], 16),
     at(ANYWHEN, ALL, 0),
 ];
 
@@ -99,17 +113,24 @@ const IN_A_BUCKET: &[Point] = &[
     at("K10", WRITES, 0),
     at("K11", WRITES, 0),
     at(ANSWERED, ALL, 0),
-    at("M1", PARTS, TWO_PARTS),
-    at("M2", PARTS, TWO_PARTS),
-    at("M3", PARTS, TWO_PARTS),
+    at("M1", MULTIPARTS, TWO_PARTS),
+    at("M2", MULTIPARTS, TWO_PARTS),
+    at("M3", MULTIPARTS, TWO_PARTS),
     at("M4", PARTS, TWO_PARTS),
-    at("M5", PARTS, TWO_PARTS),
+    at("M5", MULTIPARTS, TWO_PARTS),
     at("D1", &[Delete], 0),
     at("D2", &[Delete], 0),
     in_the_reaper("D3"),
     in_the_reaper("D4"),
+    at("T1", &[Tus], 16),
+    at("T2", &[Tus], TWO_PARTS),
+    at("T3", &[Tus], 16),
+    at("T4", PIECES, 16),
+    at("T5", PIECES, 16),
+    at("P2", &[Direct], 16),
+    at("P3", &[Direct], TWO_PARTS),
     at(ANYWHEN, ALL, 0),
-    at(ANYWHEN, PARTS, TWO_PARTS),
+    at(ANYWHEN, MULTIPARTS, TWO_PARTS),
 ];
 
 /// Nobody dies here.
@@ -156,7 +177,7 @@ pub struct Operation {
     pub entry: usize,
     /// The bytes that it would be.
     pub version: Version,
-    /// Whether the length is told beforehand.
+    /// Whether the length is told beforehand; of an upload in pieces, whether the first comes later.
     pub is_announced: bool,
 }
 
@@ -185,7 +206,7 @@ fn operation(point: Point, name: String, dice: &mut Dice, ledger: &mut Ledger, f
     }
     let entry = match kind {
         Avatar => 0,
-        Upload => {
+        Upload | Tus | Direct => {
             ledger.entries.push(Entry::new(name));
             ledger.entries.len() - 1
         }

@@ -82,14 +82,15 @@ impl World {
     }
 
     /// Lets the time go by after which nobody can write any more. On SQLite and disk the next
-    /// server has seen to that, but for the URLs that are still good and the keys that are kept
-    /// because of them. What died in the middle of a request to the bucket has had the time of a
+    /// server has seen to that, but for the URLs that are still good, the keys that are kept
+    /// because of them, and the uploads that can be resumed. What died in the middle of a request to the bucket has had the time of a
     /// start for it to be over.
     pub async fn let_leases_end(&self) {
         self.execute(match self.setup {
             Setup::SqliteAndDisk => {
                 "UPDATE blobs SET lease_until = 1
-                 WHERE state = 'deleting' OR state = 'pending' AND id IN (SELECT blob_id FROM uploads)"
+                 WHERE state = 'deleting' OR state = 'pending' AND (id IN (SELECT blob_id FROM uploads)
+                     OR id IN (SELECT blob_id FROM resumable_uploads) OR id IN (SELECT tail_id FROM resumable_uploads))"
             }
             Setup::PostgresAndS3 => "UPDATE blobs SET lease_until = 1 WHERE state <> 'ready'",
         })
