@@ -123,10 +123,12 @@ impl<'a> Bench<'a> {
         let server = self.start();
         self.tokens = (0..OWNERS).map(|owner| server.connect_as("").register(owner)).collect();
         drop(server);
-        let scenarios: [(&str, Scenario<'a>); 7] = [
+        let scenarios: [(&str, Scenario<'a>); 9] = [
             ("upload of 256 MiB", Self::one_big_upload),
             ("download of 256 MiB", Self::big_download),
             ("32 uploads of 64 MiB at once", Self::many_big_uploads),
+            ("upload of 1 GiB by tus", Self::resumable_upload),
+            ("32 uploads of 64 MiB by tus at once", Self::many_resumable_uploads),
             ("uploads of 1 MiB, 16 at once", Self::middling_uploads),
             ("uploads of 4 KiB, 16 at once", Self::small_uploads),
             ("downloads of 4 KiB, 16 at once", Self::small_downloads),
@@ -170,6 +172,57 @@ impl<'a> Bench<'a> {
             });
             ids.into_inner().expect("a thread failed")
         });
+    }
+
+    /// Beside the same bytes by plain uploads, in turn, as it is their ratio that is judged.
+    fn resumable_upload(&mut self) {
+        let (count, piece) = (16, 64 * MIB / self.options.shrink);
+        let (server, total) = (self.start(), count * piece);
+        let mut figures = [Vec::new(), Vec::new(), Vec::new(), Vec::new()];
+        for round in 0..self.options.rounds {
+            let bytes = self.payload.part(0, 4 * piece);
+            let (plain, _, mut ids) = server.measure(|| {
+                (0..4)
+                    .map(|part| (0, server.connect().upload("plain", &format!("{round}-{part}"), bytes)))
+                    .collect::<Vec<_>>()
+            });
+            server.forget_peak();
+            let pieces = (0..count).map(|index| self.payload.part(index, piece));
+            let (tus, _, id) = server.measure(|| server.connect().tus("tus", &format!("{round}"), total, pieces));
+            ids.push((0, id));
+            let per_gib = |time: Duration| time.as_secs_f64() * GIB / total as f64;
+            let values = [per_gib(plain), per_gib(tus), per_gib(tus) / per_gib(plain), server.peak() / MIB as f64];
+            figures.iter_mut().zip(values).for_each(|(figure, value)| figure.push(value));
+            server.delete_all(&ids);
+            self.reap();
+        }
+        let what = "upload of 1 GiB by tus, 64 MiB a PATCH";
+        let names = ["CPU s/GiB of plain uploads", "CPU s/GiB", "CPU, times that of plain uploads", "peak MiB"];
+        for ((name, target), values) in names.into_iter().zip([f64::NAN, f64::NAN, 1.3, f64::NAN]).zip(&figures) {
+            self.report(what, name, [target; 2], values, Judge::Median);
+        }
+    }
+
+    fn many_resumable_uploads(&mut self) {
+        let (count, piece) = (32, 16 * MIB / self.options.shrink);
+        let limits = Some([96.0, 200.0]);
+        self.transfers(
+            "32 uploads of 64 MiB by tus at once",
+            [f64::NAN; 2],
+            limits,
+            count * 4 * piece,
+            |server, round| {
+                let ids = Mutex::new(Vec::new());
+                server.at_once(count, count, |_, index| {
+                    let owner = index % OWNERS;
+                    let pieces = (0..4).map(|part| self.payload.part(index + part, piece));
+                    let mut connection = server.connect_as(&server.tokens[owner]);
+                    let id = connection.tus("many", &format!("{round}-{index}.bin"), 4 * piece, pieces);
+                    ids.lock().expect("a thread failed").push((owner, id));
+                });
+                ids.into_inner().expect("a thread failed")
+            },
+        );
     }
 
     fn middling_uploads(&mut self) {
@@ -486,6 +539,23 @@ impl Connection {
         let target = format!("/v1/files?path={folder}&name={name}");
         let answer = self.json("POST", &target, "content-type: application/octet-stream\r\n", bytes, 201);
         text(&answer, "id").expect("an id").to_owned()
+    }
+
+    /// Piece by piece; returns the new file's id.
+    fn tus<'b>(&mut self, folder: &str, name: &str, size: usize, pieces: impl Iterator<Item = &'b [u8]>) -> String {
+        let wish = format!(r#"{{"mode":"tus","path":"{folder}","name":"{name}","size":{size}}}"#);
+        let begun = self.json("POST", "/v1/uploads", "content-type: application/json\r\n", wish.as_bytes(), 201);
+        let upload = text(&begun, "id").expect("an id").to_owned();
+        let mut offset = 0;
+        for piece in pieces {
+            let headers = format!(
+                "tus-resumable: 1.0.0\r\nupload-offset: {offset}\r\ncontent-type: application/offset+octet-stream\r\n"
+            );
+            self.exchange("PATCH", &format!("/v1/tus/{upload}"), &headers, piece, 204, |_| {});
+            offset += piece.len();
+        }
+        let done = self.json("GET", &format!("/v1/uploads/{upload}"), "", &[], 200);
+        text(&done, "file_id").expect("a file").to_owned()
     }
 
     /// Returns the count of bytes.

@@ -178,7 +178,7 @@ async fn head_signed(
 /// says. The URL of a part wants no such header and may be used again; its answer has the part's ETag.
 #[utoipa::path(put, path = "/v1/signed/{key}", tag = "files", operation_id = "putSigned", params(("key" = String, Path)),
     request_body(content = Binary, content_type = "application/octet-stream"), responses((status = 200)),
-    extensions(("x-problem-codes" = json!(["bad_signature", "url_expired", "upload_gone", "upload_busy", "precondition_failed", "too_large", "unsupported_media_type"]))))]
+    extensions(("x-problem-codes" = json!(["bad_signature", "url_expired", "upload_gone", "upload_busy", "precondition_failed", "too_large", "unsupported_media_type", "quota_exceeded"]))))]
 async fn put_signed(
     State(app): State<Arc<App>>,
     Name(key): Name,

@@ -36,7 +36,7 @@ statements! {
             AND id NOT IN (SELECT tail_id FROM resumable_uploads WHERE tail_id IS NOT NULL)";
     STATE = "SELECT state FROM blobs WHERE key = $1";
     /// An upload whose file was deleted is gone with it.
-    ADMITS_BYTES = "SELECT COUNT(*) FROM blobs b JOIN users u ON u.id = b.owner_id JOIN uploads ON uploads.blob_id = b.id
+    ADMITS_BYTES = "SELECT b.id, b.owner_id, b.reserved FROM blobs b JOIN users u ON u.id = b.owner_id JOIN uploads ON uploads.blob_id = b.id
         WHERE b.key = $1 AND b.state = 'pending' AND b.lease_until > (SELECT now FROM clock) AND u.disabled_at IS NULL";
     BY_KEY = "SELECT b.key, b.size, b.sha256, b.content_type, b.ready_at FROM blobs b JOIN users u ON u.id = b.owner_id
         WHERE b.key = $1 AND b.state = 'ready' AND u.disabled_at IS NULL";
@@ -179,6 +179,15 @@ pub struct ContentRow {
     pub ready_at: i64,
 }
 
+/// A pending blob whose bytes come through a signed URL.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct AdmittedRow {
+    pub id: Uuid,
+    pub owner_id: Uuid,
+    /// Bytes.
+    pub reserved: i64,
+}
+
 /// A blob whose bytes are to be taken away.
 #[derive(Debug, sqlx::FromRow)]
 pub struct DoomedRow {
@@ -285,10 +294,9 @@ impl Db {
         Ok(())
     }
 
-    /// Whether bytes may be written under this key now.
-    pub async fn admits_bytes(&self, key: &str) -> Result<bool> {
-        let count: i64 = on!(self.read, |p| sqlx::query_scalar(ADMITS_BYTES).bind(key).fetch_one(p).await)?;
-        Ok(count == 1)
+    /// The pending blob with this key, if bytes may be written under it now.
+    pub async fn admits_bytes(&self, key: &str) -> Result<Option<AdmittedRow>> {
+        Ok(on!(self.read, |p| sqlx::query_as(ADMITS_BYTES).bind(key).fetch_optional(p).await)?)
     }
 
     /// The ready blob with this key, if its owner is not disabled.

@@ -38,7 +38,7 @@ use crate::error::{Error, Result};
 use crate::faults;
 
 pub use alone::lock_for_life;
-pub use blobs::{BlobFacts, ContentRow, DoomedRow, NewBlobRow};
+pub use blobs::{AdmittedRow, BlobFacts, ContentRow, DoomedRow, NewBlobRow};
 pub use files::{ChangedFileRow, FileRow, NewFileRow, Place};
 pub use fsck::{DanglingRow, FsckPassRow, HeldRow};
 pub use idempotency::{KeyAnswer, KeyClaim, KeyRow};

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::gate::Purpose;
 use super::pending::{Body, Meter, Stored, give_up_on_error, leased, metered, remove_if_forgotten};
+use super::reserve::{Reservation, reserved};
 use super::upload::{detached, swap};
 use super::{Content, Expected, File, FileName, content_disposition, is_inline};
 use crate::app::App;
@@ -103,8 +104,8 @@ async fn sign_read(
 }
 
 /// A put gets a pending blob of its own, whose lease outlives the URL: a transfer that began in
-/// time may end after it. What is put counts toward the quota from its completion on; until then
-/// the limit of open uploads holds it in bounds.
+/// time may end after it. What is put into a bucket counts toward the quota from its completion on;
+/// until then the limit of open uploads holds it in bounds.
 async fn sign_put(user: &User, app: &App, file: &File, now: Timestamp, life: Duration) -> Result<Signed> {
     let key = Key::random();
     let request = SignRequest {
@@ -128,7 +129,8 @@ async fn sign_put(user: &User, app: &App, file: &File, now: Timestamp, life: Dur
         owner: user.id,
         key: key.to_string(),
         lease: life + app.config.uploads.lease,
-        // Nobody knows yet how many bytes will come: they are reserved when they are completed.
+        // Nobody knows yet how many bytes will come: they are reserved when they do, or, as nobody sees them
+        // go into a bucket, when they are completed.
         reserve: 0,
         new_file: false,
         aside: false,
@@ -161,21 +163,24 @@ pub async fn content_by_grant(grant: &Grant, app: &App) -> Result<Content> {
 ///
 /// # Errors
 /// `UploadGone` if the upload is over; `PreconditionFailed` if its bytes have arrived already;
-/// `TooLarge`; `TypeRefused`; `DigestMismatch`; what the stream failed with.
+/// `TooLarge`; `QuotaExceeded`; `TypeRefused`; `DigestMismatch`; what the stream failed with.
 pub async fn receive_by_grant(grant: Grant, app: &Arc<App>, body: Body) -> Result<()> {
     let limit = app.config.limits.file_size;
     if body.size.is_some_and(|size| size > limit) {
         return Err(Error::TooLarge { limit });
     }
-    if !app.db.admits_bytes(grant.key.as_str()).await? {
-        return Err(Error::UploadGone);
-    }
+    let blob = app.db.admits_bytes(grant.key.as_str()).await?.ok_or(Error::UploadGone)?;
+    let most = body.size.unwrap_or(limit);
+    let mut reservation =
+        Reservation::go_on(&app.db, &app.config.quotas, blob.id, blob.owner_id, blob.reserved as u64, most);
+    reservation.cover(body.size.unwrap_or(0)).await?;
     let app = app.clone();
     detached(async move {
         let meter = Arc::new(Mutex::new(Meter::new(limit, body.digest)));
         let stream = Purpose::NewContent.gate(&app.config.limits, body.stream, None);
-        app.store.put(&grant.key, body.size, metered(stream, meter), &NoIntent).await?;
-        if !app.db.admits_bytes(grant.key.as_str()).await? {
+        let stream = reserved(metered(stream, meter), reservation, 0);
+        app.store.put(&grant.key, body.size, stream, &NoIntent).await?;
+        if app.db.admits_bytes(grant.key.as_str()).await?.is_none() {
             // So slow that the upload was over before the bytes were there.
             remove_if_forgotten(&app, &grant.key).await;
         }
