@@ -8,7 +8,7 @@ use futures_util::TryStreamExt;
 use secrecy::ExposeSecret;
 
 use crate::clock::Clock;
-use crate::config::{Config, StoreConfig};
+use crate::config::{Config, SignedUrls, StoreConfig};
 use crate::db::{self, Db};
 use crate::error::{Error, Result};
 use crate::health::Health;
@@ -28,6 +28,8 @@ pub struct App {
     pub store: Arc<dyn Store>,
     pub passwords: Passwords,
     pub health: Health,
+    /// For a bucket whose files are to be read through this server's own signed URLs.
+    signer: Option<UrlSigner>,
 }
 
 impl App {
@@ -36,16 +38,19 @@ impl App {
     /// # Errors
     /// What [`Db::open`] and the store's opening fail with, and the setting that it is about.
     pub async fn open(config: Config, clock: Clock) -> Result<Arc<Self>> {
-        let store: Arc<dyn Store> = match &config.store {
+        let signer =
+            || Ok::<_, Error>(UrlSigner::new(&keys::secret(&config)?, config.public_url.clone(), clock.clone()));
+        let (store, signer): (Arc<dyn Store>, _) = match &config.store {
             StoreConfig::Disk { root } => {
-                let signer = UrlSigner::new(&keys::secret(&config)?, config.public_url.clone(), clock.clone());
-                Arc::new(DiskStore::open(root, signer).await.map_err(|error| about("STORE_URL", error))?)
+                let store = DiskStore::open(root, signer()?).await.map_err(|error| about("STORE_URL", error))?;
+                (Arc::new(store), None)
             }
             StoreConfig::S3(s3) => {
-                Arc::new(S3Store::open(s3, &config.uploads).map_err(|error| about("STORE_URL", error))?)
+                let store = S3Store::open(s3, &config.uploads).map_err(|error| about("STORE_URL", error))?;
+                (Arc::new(store), (config.signed_urls == SignedUrls::Ours).then(signer).transpose()?)
             }
         };
-        Self::with_store(config, clock, store).await
+        Self::with_store(config, clock, store, signer).await
     }
 
     /// Opens the database and the store to serve. On SQLite one server runs alone; as soon as it knows
@@ -75,6 +80,11 @@ impl App {
         Ok(app)
     }
 
+    /// What signs URLs that this server serves; `None` if the bucket's own are given out.
+    pub fn url_signer(&self) -> Option<&UrlSigner> {
+        self.signer.as_ref().or(self.store.url_signer())
+    }
+
     /// Takes away what lies half written, so that a signed URL whose upload broke off can be used
     /// again; but not what comes in pieces, which goes on. Only for whoever knows that nobody writes.
     async fn end_half_written(&self) -> Result<()> {
@@ -94,15 +104,20 @@ impl App {
     /// What [`Db::open`] fails with.
     pub async fn open_without_store(config: Config, clock: Clock) -> Result<Arc<Self>> {
         let signer = UrlSigner::new(&[0; 32], config.public_url.clone(), clock.clone());
-        Self::with_store(config, clock, Arc::new(MemoryStore::new(signer))).await
+        Self::with_store(config, clock, Arc::new(MemoryStore::new(signer)), None).await
     }
 
-    async fn with_store(config: Config, clock: Clock, store: Arc<dyn Store>) -> Result<Arc<Self>> {
+    async fn with_store(
+        config: Config,
+        clock: Clock,
+        store: Arc<dyn Store>,
+        signer: Option<UrlSigner>,
+    ) -> Result<Arc<Self>> {
         prepare_folder(&config)?;
         let url = config.database_url.expose_secret();
         let db = Db::open(url, config.database_connections).await.map_err(|error| about("DATABASE_URL", error))?;
         let passwords = Passwords::new(config.auth.password_hashers);
-        Ok(Arc::new(Self { config, clock, db, store, passwords, health: Health::default() }))
+        Ok(Arc::new(Self { config, clock, db, store, passwords, health: Health::default(), signer }))
     }
 }
 

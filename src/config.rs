@@ -22,7 +22,7 @@ use secrecy::{SecretSlice, SecretString};
 use url::Url;
 
 pub use layers::Settings;
-pub use resolve::is_this_machine;
+pub use resolve::{is_this_machine, network};
 pub use settings::{SETTINGS, Setting};
 pub use text::{example, redacted_url};
 pub use value::ConfigError;
@@ -51,6 +51,8 @@ pub struct Config {
     pub quotas: Quotas,
     pub uploads: Uploads,
     pub auth: Auth,
+    pub links: Links,
+    pub signed_urls: SignedUrls,
     /// How content is delivered when the request does not say.
     pub download_via: Via,
     /// Proxies in front: `X-Forwarded-For` counts only when it comes from these networks.
@@ -206,6 +208,24 @@ pub struct Uploads {
     pub expiry: Duration,
     /// How long a client may send nothing.
     pub stall_timeout: Duration,
+}
+
+/// Who signs the URLs that are given out to read from S3. On disk it is always this server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignedUrls {
+    Store,
+    Ours,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Links {
+    pub delivery: Via,
+    /// Links of one account.
+    pub limit: u32,
+    /// How long the password need not be given again.
+    pub unlock: Duration,
+    /// How long a download that broke off keeps its use.
+    pub resume: Duration,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

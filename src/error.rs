@@ -24,6 +24,24 @@ pub enum Error {
     /// The caller is signed in, but is no admin.
     #[error("only an admin may do this")]
     AdminRequired,
+    /// A link shows nothing before its password, and this is not the one.
+    #[error("this link wants its password")]
+    LinkLocked,
+    /// The link is not for the network that the request came from.
+    #[error("this link cannot be used from here")]
+    NetworkRefused,
+    #[error("this link has expired")]
+    LinkExpired,
+    #[error("this link was revoked")]
+    LinkRevoked,
+    #[error("this link has been used as often as it may be")]
+    LinkUsedUp,
+    /// URLs that the bucket has signed cannot be taken back.
+    #[error(
+        "the bucket signed these URLs and will honour them until they expire; \
+        with STRONGROOM_SIGNED_URLS=ours new ones are this server's own and can be revoked"
+    )]
+    NotRevocable,
     /// A signed URL was altered, or is used with another method than it was made for.
     #[error("the signature does not match this request")]
     BadSignature,

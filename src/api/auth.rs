@@ -57,7 +57,7 @@ impl FromRequestParts<Arc<App>> for Admin {
 
 /// The token of `Authorization: Bearer`. Once the scheme is there it counts, even if what follows
 /// is garbage: a cookie must not make up for it. Other schemes may be meant for a proxy.
-fn bearer(headers: &HeaderMap) -> Option<String> {
+pub fn bearer(headers: &HeaderMap) -> Option<String> {
     let value = String::from_utf8_lossy(headers.get(header::AUTHORIZATION)?.as_bytes());
     let (scheme, token) = value.split_once(' ').unwrap_or((&value, ""));
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
@@ -90,7 +90,7 @@ fn cookie_name(config: &Config) -> &'static str {
     if is_https(config) { "__Host-strongroom" } else { "strongroom" }
 }
 
-fn is_https(config: &Config) -> bool {
+pub fn is_https(config: &Config) -> bool {
     config.public_url.scheme() == "https"
 }
 

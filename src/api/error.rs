@@ -16,12 +16,14 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("body_incomplete", 400, "The request body broke off"),
     ("unauthorized", 401, "Sign in first"),
     ("bad_credentials", 401, "E-mail address or password wrong"),
+    ("password_required", 401, "A password is required"),
     ("cross_site", 403, "Request from another site"),
     ("session_required", 403, "A session is required"),
     ("admin_required", 403, "Only for admins"),
     ("registration_closed", 403, "Registration is closed"),
     ("bad_signature", 403, "The signature is not valid"),
     ("url_expired", 403, "The signed URL has expired"),
+    ("network_refused", 403, "Not from this network"),
     ("not_found", 404, "Not found"),
     ("method_not_allowed", 405, "Method not allowed"),
     ("body_stalled", 408, "The request body stalled"),
@@ -29,9 +31,13 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("path_taken", 409, "Path in use"),
     ("fsck_running", 409, "A pass of fsck is running"),
     ("upload_incomplete", 409, "Bytes of the upload are missing"),
+    ("not_revocable", 409, "Cannot be revoked"),
     ("idempotency_in_progress", 409, "The first request is under way"),
     ("offset_mismatch", 409, "Not the end of the upload"),
     ("upload_gone", 410, "The upload is over"),
+    ("link_expired", 410, "The link has expired"),
+    ("link_revoked", 410, "The link was revoked"),
+    ("link_used_up", 410, "The link is used up"),
     ("precondition_failed", 412, "Precondition failed"),
     ("version_refused", 412, "Version of the protocol not spoken"),
     ("too_large", 413, "Too large"),
@@ -67,6 +73,12 @@ fn code(error: &Error) -> &'static str {
         Error::SessionRequired => "session_required",
         Error::AdminRequired => "admin_required",
         Error::RegistrationClosed => "registration_closed",
+        Error::LinkLocked => "password_required",
+        Error::NetworkRefused => "network_refused",
+        Error::LinkExpired => "link_expired",
+        Error::LinkRevoked => "link_revoked",
+        Error::LinkUsedUp => "link_used_up",
+        Error::NotRevocable => "not_revocable",
         Error::BadSignature => "bad_signature",
         Error::UrlExpired => "url_expired",
         Error::NotFound => "not_found",
@@ -216,6 +228,9 @@ fn header_of(error: &Error) -> Option<(HeaderName, HeaderValue)> {
     Some(match error {
         Error::Unauthorized | Error::BadCredentials => {
             (header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"strongroom\""))
+        }
+        Error::LinkLocked => {
+            (header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"link\", charset=\"UTF-8\""))
         }
         Error::RangeNotSatisfiable { size } => {
             (header::CONTENT_RANGE, HeaderValue::from_str(&format!("bytes */{size}")).ok()?)

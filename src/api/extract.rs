@@ -44,7 +44,7 @@ where
 }
 
 /// Reads a small body, bounded by the limit for JSON.
-async fn read_whole(request: Request, app: &App) -> Result<Vec<u8>> {
+pub async fn read_whole(request: Request, app: &App) -> Result<Vec<u8>> {
     let limit = app.config.limits.json_body;
     let mut stream = body::stream(request.into_body(), app.config.uploads.stall_timeout);
     let mut bytes = Vec::new();
@@ -57,7 +57,7 @@ async fn read_whole(request: Request, app: &App) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+pub fn is_json(headers: &HeaderMap) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let Some(Ok(mime)) = content_type.map(str::parse::<mime::Mime>) else { return false };
     mime.type_() == "application" && (mime.subtype() == "json" || mime.suffix().is_some_and(|suffix| suffix == "json"))

@@ -19,6 +19,9 @@ mod files;
 mod form;
 mod health;
 mod incoming;
+mod link_door;
+mod link_page;
+mod links;
 mod me;
 mod openapi;
 mod origin;
@@ -59,6 +62,8 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(file_content::routes())
         .merge(signed::routes())
         .merge(uploads::routes())
+        .merge(links::routes())
+        .merge(link_door::routes())
         .merge(tus::routes())
         .merge(companion::routes())
         .merge(health::routes())

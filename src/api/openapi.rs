@@ -29,6 +29,7 @@ use crate::error::FieldError;
         (name = "me", description = "Your account, sessions and API tokens"),
         (name = "files", description = "Upload, list, read, change and delete files"),
         (name = "uploads", description = "Uploads that can be resumed, by the tus protocol or straight to the store"),
+        (name = "links", description = "Share links: made by owners, used by anybody who has one"),
         (name = "avatars", description = "Pictures of people, public"),
         (name = "admin", description = "For admins"),
         (name = "operations", description = "For those who run the server")

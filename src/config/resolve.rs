@@ -14,7 +14,8 @@ use super::places::{database_url, in_a_url, path, store};
 use super::settings::SETTINGS;
 use super::value::{ConfigError, Given};
 use super::{
-    AllowedTypes, Auth, Config, Fsck, Limits, LogFormat, Quotas, Registration, Settings, TlsConfig, Uploads, Via,
+    AllowedTypes, Auth, Config, Fsck, Limits, Links, LogFormat, Quotas, Registration, Settings, SignedUrls, TlsConfig,
+    Uploads, Via,
 };
 use crate::hex::unhex;
 
@@ -56,7 +57,9 @@ impl Settings {
             quotas: quotas(&settings)?,
             uploads: uploads(&settings)?,
             auth: auth(&settings)?,
-            download_via: settings.download_via().choice(&[("proxy", Via::Proxy), ("redirect", Via::Redirect)])?,
+            links: links(&settings)?,
+            signed_urls: settings.signed_urls().choice(&[("store", SignedUrls::Store), ("ours", SignedUrls::Ours)])?,
+            download_via: via(&settings.download_via())?,
             trusted_proxies: networks(&settings.trusted_proxies())?,
             reap_interval: settings.reap_interval().time(SECOND..=DAY)?,
             fsck: fsck(&settings)?,
@@ -208,6 +211,19 @@ fn auth(settings: &Settings) -> Result<Auth, ConfigError> {
     })
 }
 
+fn links(settings: &Settings) -> Result<Links, ConfigError> {
+    Ok(Links {
+        delivery: via(&settings.link_delivery())?,
+        limit: settings.link_limit().number(1..=1_000_000)?,
+        unlock: settings.link_unlock().time(SECOND..=30 * DAY)?,
+        resume: settings.link_resume().time(SECOND..=DAY)?,
+    })
+}
+
+fn via(given: &Given<'_>) -> Result<Via, ConfigError> {
+    given.choice(&[("proxy", Via::Proxy), ("redirect", Via::Redirect)])
+}
+
 fn tls(settings: &Settings) -> Result<Option<TlsConfig>, ConfigError> {
     let [certificate, key] = [settings.tls_cert(), settings.tls_key()];
     match (certificate.text(), key.text()) {
@@ -236,14 +252,16 @@ fn decoded(text: &str) -> Option<Vec<u8>> {
         .find_map(|alphabet| GeneralPurpose::new(alphabet, padding).decode(text).ok())
 }
 
+/// A network; a single address is one of its own.
+pub fn network(text: &str) -> Option<IpNet> {
+    let text = text.trim();
+    let network = text.parse().ok().or_else(|| text.parse::<std::net::IpAddr>().ok().map(IpNet::from));
+    network.map(|network: IpNet| network.trunc())
+}
+
 /// Networks with commas between them; a single address is a network of one.
 fn networks(given: &Given<'_>) -> Result<Vec<IpNet>, ConfigError> {
-    let network = |text: &str| {
-        let text = text.trim();
-        text.parse::<IpNet>().ok().or_else(|| Some(IpNet::from(text.parse::<std::net::IpAddr>().ok()?)))
-    };
-    let networks = given.optional("networks such as 10.0.0.0/8,fd00::/8", |text| {
-        text.split(',').map(|text| network(text).map(|network| network.trunc())).collect()
-    })?;
+    let networks =
+        given.optional("networks such as 10.0.0.0/8,fd00::/8", |text| text.split(',').map(network).collect())?;
     Ok(networks.unwrap_or_default())
 }

@@ -182,8 +182,20 @@ settings! {
         signed_url_default = set("STRONGROOM_SIGNED_URL_DEFAULT", "TIME").or("15min");
         /// Longest life of a signed URL, 7d at most.
         signed_url_max = set("STRONGROOM_SIGNED_URL_MAX", "TIME").or("7d");
+        /// Whose signed URLs are given out to read from S3: the bucket's, or this server's, which can be revoked and go through it.
+        signed_urls = set("STRONGROOM_SIGNED_URLS", "store|ours").or("store");
         /// The time between two passes of the reaper, which clears what broken uploads and deleted files left.
         reap_interval = set("STRONGROOM_REAP_INTERVAL", "TIME").or("1min");
+    }
+    "Share links" {
+        /// How the bytes of a link are delivered: through this server, or by a redirect to a URL that the bucket signs for 30 seconds.
+        link_delivery = set("STRONGROOM_LINK_DELIVERY", "proxy|redirect").or("proxy");
+        /// Links of one account, those revoked in the last 30 days included.
+        link_limit = set("STRONGROOM_LINK_LIMIT", "NUMBER").or("10000");
+        /// How long the password of a link need not be given again.
+        link_unlock = set("STRONGROOM_LINK_UNLOCK", "TIME").or("1h");
+        /// How long a download that broke off keeps its use of a link that has a number of them.
+        link_resume = set("STRONGROOM_LINK_RESUME", "TIME").or("2min");
     }
     "Checks" {
         /// The time between two passes of fsck that nobody asks for; 0 for none. They tell what they find, and put nothing into quarantine.
@@ -204,9 +216,9 @@ settings! {
         password_hashers = set("STRONGROOM_PASSWORD_HASHERS", "NUMBER").or("2");
         /// The time in which the attempts below are counted.
         attempt_window = set("STRONGROOM_ATTEMPT_WINDOW", "TIME").or("15min");
-        /// Failed sign-ins of one account.
+        /// Failed sign-ins of one account, and failed passwords of one share link.
         logins_per_account = set("STRONGROOM_LOGINS_PER_ACCOUNT", "NUMBER").or("10");
-        /// Failed sign-ins from one address.
+        /// Failed sign-ins and passwords of share links from one address.
         logins_per_address = set("STRONGROOM_LOGINS_PER_ADDRESS", "NUMBER").or("100");
         /// Registrations from one address.
         registrations_per_address = set("STRONGROOM_REGISTRATIONS_PER_ADDRESS", "NUMBER").or("20");

@@ -11,6 +11,8 @@ mod duties;
 mod files;
 mod fsck;
 mod idempotency;
+mod link_uses;
+mod links;
 mod list;
 mod parts;
 mod probe;
@@ -42,6 +44,8 @@ pub use blobs::{AdmittedRow, BlobFacts, ContentRow, DoomedRow, NewBlobRow};
 pub use files::{ChangedFileRow, FileRow, NewFileRow, Place};
 pub use fsck::{DanglingRow, FsckPassRow, HeldRow};
 pub use idempotency::{KeyAnswer, KeyClaim, KeyRow};
+pub use link_uses::NewUse;
+pub use links::LinkRow;
 pub use list::{After, Direction, ListQuery, Sort};
 pub use parts::PartedRow;
 pub use probe::probe_database;
@@ -232,6 +236,8 @@ impl Db {
             fsck::STATEMENTS,
             idempotency::STATEMENTS,
             parts::STATEMENTS,
+            link_uses::STATEMENTS,
+            links::STATEMENTS,
             probe::STATEMENTS,
             resumable::STATEMENTS,
             sessions::STATEMENTS,

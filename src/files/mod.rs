@@ -10,6 +10,7 @@ mod disposition;
 mod download;
 mod gate;
 mod idempotency;
+mod links;
 mod list;
 mod name;
 mod pending;
@@ -36,6 +37,10 @@ pub use change::{Change, change, delete};
 pub use disposition::content_disposition;
 pub use download::read;
 pub use idempotency::IdempotencyKey;
+pub use links::{
+    Delivery, Link, LinkBounds, LinkPage, LinkState, Opened, Part, Proof, Visitor, change_link, hand_over_link, link,
+    list_links, make_link, open_link, revoke_link, rotate_link, unlock_link,
+};
 pub use list::{Direction, List, Order, Page, Sort, list};
 pub use name::{FileName, FolderPath};
 pub use pending::Body;

@@ -20,6 +20,8 @@ pub const DUTY: &str = "reaper";
 const DUTY_LEASE: Duration = Duration::from_secs(15);
 /// Blobs that are looked up at once.
 const BATCH: i64 = 64;
+/// How long a revoked link is told from one that never was.
+const REMEMBERED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// Blobs that are taken away at once.
 const CONCURRENCY: usize = 8;
 
@@ -108,6 +110,7 @@ async fn reap(app: &App, report: &mut Report) -> Result<()> {
     let now = app.clock.now().as_microsecond();
     report.expired = app.db.purge_sessions(now).await? + app.db.purge_throttles(now).await?;
     report.expired += app.db.purge_idempotency_keys().await? + app.db.purge_resumables(now).await?;
+    report.expired += app.db.purge_uses().await? + app.db.purge_links(now - REMEMBERED.as_micros() as i64).await?;
     Ok(())
 }
 

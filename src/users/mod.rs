@@ -28,8 +28,9 @@ pub use account::{
     update_me,
 };
 pub use password::Passwords;
-pub use secret::Secret;
+pub use secret::{Kind, Secret};
 pub use session::{Credentials, Session, SignIn, authenticate, end_session, log_in, log_out, sessions};
+pub use throttle::Trial;
 pub use token::{ApiToken, NewToken, create_token, revoke_token, tokens};
 pub use usage::{
     Account, AccountPage, AccountPatch, Limit, OwnQuotas, Quota, Usage, account, list_accounts, list_page,
@@ -115,7 +116,7 @@ fn checked_name(name: &str) -> Result<String> {
 }
 
 /// Both values, or everything that is wrong with either.
-fn both<A, B>(one: Result<A>, other: Result<B>) -> Result<(A, B)> {
+pub fn both<A, B>(one: Result<A>, other: Result<B>) -> Result<(A, B)> {
     match (one, other) {
         (Ok(one), Ok(other)) => Ok((one, other)),
         (Err(Error::Invalid(mut errors)), Err(Error::Invalid(more))) => {
@@ -127,7 +128,7 @@ fn both<A, B>(one: Result<A>, other: Result<B>) -> Result<(A, B)> {
 }
 
 /// The time `by` later; at most the calendar's end.
-fn after(time: Timestamp, by: Duration) -> Timestamp {
+pub fn after(time: Timestamp, by: Duration) -> Timestamp {
     let micros = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
     from_micros(time.as_microsecond().saturating_add(micros))
 }

@@ -1,4 +1,4 @@
-//! The secrets of sessions and API tokens: made here, told apart by a prefix, and recognised as
+//! The secrets of sessions, API tokens and share links: made here, told apart by a prefix, and recognised as
 //! whole by a checksum, so that secret scanners find them and garbage never costs a query.
 
 use secrecy::{ExposeSecret, SecretString};
@@ -16,6 +16,7 @@ const LENGTH: usize = PREFIX_LENGTH + RANDOM_LENGTH + CHECKSUM_LENGTH;
 pub enum Kind {
     Session,
     Token,
+    Link,
 }
 
 impl Kind {
@@ -23,6 +24,7 @@ impl Kind {
         match self {
             Kind::Session => "srs_",
             Kind::Token => "srk_",
+            Kind::Link => "srl_",
         }
     }
 }
@@ -42,7 +44,7 @@ impl Secret {
 
     /// Reads what a client sent; `None` unless it is whole and of a known kind.
     pub fn parse(text: &str) -> Option<Self> {
-        let kind = [Kind::Session, Kind::Token].into_iter().find(|kind| text.starts_with(kind.prefix()))?;
+        let kind = [Kind::Session, Kind::Token, Kind::Link].into_iter().find(|kind| text.starts_with(kind.prefix()))?;
         if text.len() != LENGTH || !text.is_ascii() {
             return None;
         }

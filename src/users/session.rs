@@ -93,15 +93,14 @@ pub async fn authenticate(app: &App, secret: &str) -> Result<Caller> {
     let secret = Secret::parse(secret).ok_or(Error::Unauthorized)?;
     let now = app.clock.now();
     let (hash, time) = (secret.hash(), now.as_microsecond());
-    let found = match secret.kind() {
-        Kind::Session => app.db.find_session_caller(&hash, time).await?,
-        Kind::Token => app.db.find_token_caller(&hash, time).await?,
+    let (found, credential): (_, fn(Uuid) -> Credential) = match secret.kind() {
+        Kind::Session => (app.db.find_session_caller(&hash, time).await?, Credential::Session),
+        Kind::Token => (app.db.find_token_caller(&hash, time).await?, Credential::Token),
+        // Whoever has a link is nobody in particular.
+        Kind::Link => return Err(Error::Unauthorized),
     };
     let row = found.ok_or(Error::Unauthorized)?;
-    let credential = match secret.kind() {
-        Kind::Session => Credential::Session(row.credential_id),
-        Kind::Token => Credential::Token(row.credential_id),
-    };
+    let credential = credential(row.credential_id);
     note_use(app, credential, &row, now);
     Ok(Caller { user: row.user.into(), credential })
 }

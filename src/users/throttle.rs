@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use super::after;
 use crate::app::App;
@@ -27,10 +28,21 @@ impl Trial {
     /// `Throttled` if either has tried too often; an address that has is not counted against the
     /// account.
     pub async fn sign_in(app: &App, email_key: &str, address: IpAddr) -> Result<Self> {
+        Self::from_address(app, account(email_key), address).await
+    }
+
+    /// Counts an attempt at the password of a share link from an address.
+    ///
+    /// # Errors
+    /// `Throttled` if either has tried too often; an address that has is not counted against the link.
+    pub async fn link(app: &App, link: Uuid, address: IpAddr) -> Result<Self> {
+        Self::from_address(app, format!("link:{link}"), address).await
+    }
+
+    async fn from_address(app: &App, account: String, address: IpAddr) -> Result<Self> {
         let limits = &app.config.auth;
         let from = format!("address:{}", network(address));
         let counted = count(app, &from, limits.logins_per_address).await?;
-        let account = account(email_key);
         count(app, &account, limits.logins_per_account).await?;
         Ok(Self { account, address: Some((from, counted)) })
     }

@@ -15,6 +15,7 @@ mod fsck;
 mod garage;
 mod hang_ups;
 mod idempotency;
+mod links;
 mod manners;
 mod model;
 mod names;

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::links::make;
 use crate::support::client::{Ask, Client, content, path};
 use crate::support::{Setup, TestApp, both};
 use crate::tus::Tus;
@@ -25,6 +26,8 @@ enum Door {
     Owner,
     /// Whoever has a signature.
     Signature,
+    /// Whoever has a share link.
+    Link,
 }
 
 /// One row for each operation of the API.
@@ -59,6 +62,17 @@ const DOORS: &[(&str, &str, Door)] = &[
     ("GET", "/v1/uploads/{id}", Door::Owner),
     ("DELETE", "/v1/uploads/{id}", Door::Owner),
     ("POST", "/v1/uploads/{id}/parts", Door::Owner),
+    ("POST", "/v1/files/{id}/links", Door::Owner),
+    ("GET", "/v1/links", Door::SignedIn),
+    ("GET", "/v1/links/{id}", Door::Owner),
+    ("PATCH", "/v1/links/{id}", Door::Owner),
+    ("DELETE", "/v1/links/{id}", Door::Owner),
+    ("POST", "/v1/links/{id}/rotate", Door::Owner),
+    ("GET", "/l/{token}", Door::Link),
+    ("HEAD", "/l/{token}", Door::Link),
+    ("GET", "/l/{token}/{name}", Door::Link),
+    ("HEAD", "/l/{token}/{name}", Door::Link),
+    ("POST", "/l/{token}/unlock", Door::Link),
     ("POST", "/v1/uploads/{id}/complete", Door::Owner),
     ("POST", "/v1/companion/s3/multipart", Door::SignedIn),
     ("GET", "/v1/companion/s3/multipart/{id}", Door::Owner),
@@ -105,12 +119,13 @@ fn body(method: &str, path: &str) -> Value {
         (_, "/v1/files/{id}/signed-urls") => json!({"operation": "get"}),
         (_, path) if path.ends_with("/complete") => json!({"parts": []}),
         (_, "/v1/files/batch") => json!({"op": "delete", "ids": []}),
+        (_, "/l/{token}/unlock") => json!({"password": "guessed"}),
         _ => json!({}),
     }
 }
 
 fn request(client: &Client, method: &str, path: &str, id: &str) -> reqwest::RequestBuilder {
-    let url = path.replace("{id}", id).replace("{key}", id).replace("{number}", "1");
+    let url = path.replace("{id}", id).replace("{key}", id).replace("{number}", "1").replace("{token}", id);
     let method: Method = method.parse().unwrap();
     let request = client.request(method.clone(), &url).header("if-match", "*");
     if path.starts_with("/v1/tus") {
@@ -129,6 +144,7 @@ both! {
         let upload = ann.sign(&file, "put").await["upload_id"].as_str().unwrap().to_owned();
         let tus = Tus::create(&ann, Some(4), "").await;
         let direct = ann.post("/v1/uploads").json(&json!({"name": "a", "mode": "direct", "size": 4})).answer().await.json();
+        let link = make(&ann, &file, json!({})).await;
         let bob = app.person("bob").await;
         let carol = app.person("carol").await;
         strongroom::users::set_disabled(&app.app, "carol@example.org", true).await.unwrap();
@@ -140,6 +156,7 @@ both! {
                 "/v1/uploads/{id}/complete" => upload.as_str(),
                 path if path.contains("/uploads/") || path.contains("/companion/") => direct["id"].as_str().unwrap(),
                 path if path.contains("/tus/") => tus.id(),
+                path if path.contains("/links/") => link["id"].as_str().unwrap(),
                 _ => file["id"].as_str().unwrap(),
             };
             if matches!(door, Door::SignedIn | Door::Session | Door::Admin | Door::Owner) {
@@ -170,6 +187,13 @@ both! {
                         problem["instance"].take();
                     }
                     assert_eq!(foreign, absent, "{method} {path}");
+                }
+            }
+            if *door == Door::Link {
+                // To be somebody is worth nothing here, and neither are other secrets.
+                let other = format!("srl_{}", &ann.token.as_deref().unwrap()[4..]);
+                for token in [&missing, ann.token.as_deref().unwrap(), &other] {
+                    assert_eq!(request(&ann, method, path, token).answer().await.status, 404, "{method} {path}");
                 }
             }
             if *door == Door::Signature {

@@ -1,0 +1,404 @@
+//! Share links: whoever has one reads one file, within the bounds that its owner set.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::support::client::{Answer, Ask, Client, content, path};
+use crate::support::{Setup, TestApp, both, email};
+use crate::upload::noise;
+
+const MIB: usize = 1024 * 1024;
+const PASSWORD: &str = "violet tractor under rain";
+const FORM: &str = "application/x-www-form-urlencoded";
+const HTML: &str = "text/html,application/xhtml+xml,*/*;q=0.8";
+
+/// Makes a link and gives it as it is shown this once.
+pub async fn make(owner: &Client, file: &Value, bounds: Value) -> Value {
+    let answer = owner.post(&format!("{}/links", path(file))).json(&bounds).answer().await;
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    answer.json()
+}
+
+fn url(link: &Value) -> &str {
+    link["url"].as_str().expect("a URL")
+}
+
+fn of(link: &Value) -> String {
+    format!("/v1/links/{}", link["id"].as_str().expect("an id"))
+}
+
+async fn state(owner: &Client, link: &Value) -> (String, u64) {
+    let link = owner.get(&of(link)).answer().await.json();
+    (link["state"].as_str().unwrap().to_owned(), link["downloads"].as_u64().unwrap())
+}
+
+async fn look(client: &Client, url: &str) -> Answer {
+    client.get(url).header("accept", HTML).header("sec-fetch-mode", "navigate").answer().await
+}
+
+async fn unlock(client: &Client, link: &Value, password: &str) -> Answer {
+    client.post(&format!("{}/unlock", url(link))).json(&json!({"password": password})).answer().await
+}
+
+/// Begins to read and goes away in the middle.
+async fn break_off(client: &Client, url: &str) {
+    let mut answer = client.get(url).send().await.expect("an answer");
+    assert_eq!(answer.status(), 200);
+    answer.chunk().await.expect("bytes").expect("a chunk");
+}
+
+/// Waits until no answer of a link is under way.
+async fn until_quiet(app: &TestApp) {
+    while app.count("SELECT COUNT(*) FROM link_uses WHERE answers > 0").await > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+both! {
+    async fn whoever_has_a_link_reads_the_file(app: TestApp) {
+        let (ann, stranger) = (app.person("ann").await, app.stranger());
+        let bytes = noise(100_000);
+        let file = ann.upload("naïve.bin", bytes.clone()).await;
+        let link = make(&ann, &file, json!({"note": "for the accountant", "download_name": "für dich.bin"})).await;
+        assert!(url(&link).starts_with(&app.url("/l/srl_")), "{link}");
+        assert_eq!((&link["state"], &link["downloads"], &link["has_password"]), (&json!("active"), &json!(0), &json!(false)));
+        for url in [url(&link).to_owned(), format!("{}/anything.bin", url(&link)), format!("{}?download=1", url(&link))] {
+            let got = stranger.get(&url).answer().await;
+            assert_eq!((got.status, got.header("etag")), (200, file["etag"].as_str().unwrap()));
+            assert!(got.bytes == bytes);
+            assert_eq!(got.header("content-disposition"), "attachment; filename=\"f_r dich.bin\"; filename*=UTF-8''f%C3%BCr%20dich.bin");
+            assert_eq!((got.header("x-robots-tag"), got.header("cache-control")), ("noindex, nofollow", "private, no-cache"));
+        }
+        assert_eq!(state(&ann, &link).await, ("active".into(), 3));
+        // The URL was shown once; no row holds its token.
+        let shown = ann.get(&of(&link)).answer().await.json();
+        assert!(shown.get("url").is_none() && shown["last_used_at"].is_string(), "{shown}");
+        let token = url(&link).rsplit('/').next().unwrap();
+        app.assert_in_no_row(&[token, &token[4..34]]).await;
+        assert!(token.ends_with(shown["hint"].as_str().unwrap()));
+        stranger.get("/l/srl_garbage").answer().await.problem(404, "not_found");
+    }
+
+    async fn links_are_listed_page_by_page(app: TestApp) {
+        let ann = app.person("ann").await;
+        let (one, two) = (ann.upload("1", "1").await, ann.upload("2", "2").await);
+        let mut made = Vec::new();
+        for file in [&one, &two, &one] {
+            made.push(make(&ann, file, json!({})).await["id"].clone());
+        }
+        let first = ann.get("/v1/links?limit=2").answer().await.json();
+        let ids = |page: &Value| page["items"].as_array().unwrap().iter().map(|link| link["id"].clone()).collect::<Vec<_>>();
+        assert_eq!(ids(&first), [made[2].clone(), made[1].clone()]);
+        let rest = ann.get(&format!("/v1/links?limit=2&cursor={}", first["next_cursor"].as_str().unwrap())).answer().await.json();
+        assert_eq!((ids(&rest), &rest["next_cursor"]), (vec![made[0].clone()], &Value::Null));
+        let of_one = ann.get(&format!("/v1/links?file_id={}", one["id"].as_str().unwrap())).answer().await.json();
+        assert_eq!(ids(&of_one), [made[2].clone(), made[0].clone()]);
+        ann.get("/v1/links?cursor=x").answer().await.problem(400, "bad_cursor");
+        assert_eq!(app.person("bob").await.get("/v1/links").answer().await.json()["items"], json!([]));
+    }
+
+    async fn bounds_that_make_no_sense_are_refused(app: TestApp) {
+        let app = app.restart_with(|config| config.links.limit = 1).await;
+        let ann = app.person("ann").await;
+        let file = ann.upload("a.txt", "mine").await;
+        for (name, value) in [
+            ("expires_in", json!(0)), ("expires_in", json!(u64::MAX)), ("max_downloads", json!(0)), ("max_downloads", json!(u64::MAX)),
+            ("allow_from", json!(["here"])), ("allow_from", json!("10.0.0.0/8")), ("download_name", json!("a/b")),
+            ("note", json!("x".repeat(1001))), ("password", json!("short")), ("password", json!("")),
+        ] {
+            let problem = ann.post(&format!("{}/links", path(&file))).json(&json!({name: value})).answer().await.problem(422, "invalid");
+            assert_eq!(problem["errors"][0]["pointer"], format!("/{name}"), "{value}");
+        }
+        make(&ann, &file, json!({})).await;
+        let problem = ann.post(&format!("{}/links", path(&file))).json(&json!({})).answer().await.problem(422, "invalid");
+        assert_eq!(problem["errors"][0]["code"], "too_many_links");
+        assert_eq!(app.count("SELECT COUNT(*) FROM links").await, 1);
+    }
+
+    async fn a_link_ends_at_once_and_for_good(app: TestApp) {
+        let (ann, stranger) = (app.person("ann").await, app.stranger());
+        let file = ann.upload("a.txt", "mine").await;
+        let link = make(&ann, &file, json!({"expires_in": 60})).await;
+        assert_eq!(stranger.get(url(&link)).answer().await.bytes, b"mine");
+        app.advance(Duration::from_secs(61));
+        stranger.get(url(&link)).answer().await.problem(410, "link_expired");
+        assert_eq!(stranger.head(url(&link)).answer().await.status, 410);
+        assert_eq!(look(&stranger, url(&link)).await.status, 410);
+        assert_eq!(state(&ann, &link).await.0, "expired");
+        // Its owner may give it more time.
+        assert_eq!(ann.patch(&of(&link)).json(&json!({"expires_in": null})).answer().await.json()["expires_at"], Value::Null);
+        assert_eq!(stranger.get(url(&link)).answer().await.status, 200);
+
+        let rotated = ann.post(&format!("{}/rotate", of(&link))).answer().await.json();
+        assert_ne!(url(&rotated), url(&link));
+        stranger.get(url(&link)).answer().await.problem(404, "not_found");
+        assert_eq!(stranger.get(url(&rotated)).answer().await.status, 200);
+
+        for _ in 0..2 {
+            assert_eq!(ann.delete(&of(&link)).answer().await.status, 204);
+        }
+        stranger.get(url(&rotated)).answer().await.problem(410, "link_revoked");
+        assert_eq!(state(&ann, &link).await, ("revoked".into(), 3));
+        ann.patch(&of(&link)).json(&json!({"expires_in": 60})).answer().await.problem(410, "link_revoked");
+        ann.post(&format!("{}/rotate", of(&link))).answer().await.problem(410, "link_revoked");
+        app.advance(Duration::from_secs(31 * 24 * 3600));
+        app.reap().await;
+        assert_eq!(app.count("SELECT COUNT(*) FROM links").await, 0);
+    }
+
+    async fn a_link_is_worth_what_its_file_and_owner_are(app: TestApp) {
+        let (ann, stranger) = (app.person("ann").await, app.stranger());
+        let (file, other) = (ann.upload("a.txt", "mine").await, ann.upload("b.txt", "other").await);
+        let (link, of_other) = (make(&ann, &file, json!({})).await, make(&ann, &other, json!({"password": PASSWORD})).await);
+        let key = unlock(&stranger, &of_other, PASSWORD).await.json()["key"].as_str().unwrap().to_owned();
+        strongroom::users::set_disabled(&app.app, &email("ann"), true).await.unwrap();
+        for link in [&link, &of_other] {
+            stranger.get(url(link)).bearer_auth(&key).answer().await.problem(404, "not_found");
+            assert_eq!(stranger.head(url(link)).bearer_auth(&key).answer().await.status, 404);
+            assert_eq!(look(&stranger, url(link)).await.status, 404);
+            unlock(&stranger, link, PASSWORD).await.problem(404, "not_found");
+        }
+        strongroom::users::set_disabled(&app.app, &email("ann"), false).await.unwrap();
+        assert_eq!(stranger.get(url(&link)).answer().await.status, 200);
+        app.execute("UPDATE files SET trashed_at = 1").await;
+        stranger.get(url(&link)).answer().await.problem(404, "not_found");
+        app.execute("UPDATE files SET trashed_at = NULL").await;
+        let new = ann.put(&content(&file)).header("if-match", "*").body("newer").answer().await;
+        assert_eq!((new.status, stranger.get(url(&link)).answer().await.bytes.as_slice()), (200, b"newer".as_slice()));
+        assert_eq!(ann.delete(&path(&file)).answer().await.status, 204);
+        stranger.get(url(&link)).answer().await.problem(404, "not_found");
+        ann.get(&of(&link)).answer().await.problem(404, "not_found");
+        app.assert_nothing_but(1).await;
+    }
+
+    async fn a_link_is_used_so_many_times_however_many_come_at_once(app: TestApp) {
+        let (ann, stranger) = (app.person("ann").await, app.stranger());
+        let bytes = noise(3 * MIB);
+        let file = ann.upload("a.bin", bytes.clone()).await;
+        let link = make(&ann, &file, json!({"max_downloads": 3})).await;
+        let answers = join_all((0..50).map(|_| stranger.get(url(&link)).answer())).await;
+        let (got, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 200);
+        assert_eq!((got.len(), refused.len()), (3, 47));
+        assert!(got.iter().all(|answer| answer.bytes == bytes));
+        refused.iter().for_each(|answer| drop(answer.problem(410, "link_used_up")));
+        assert_eq!(state(&ann, &link).await, ("used_up".into(), 3));
+        assert_eq!(stranger.head(url(&link)).answer().await.status, 410);
+        assert_eq!(look(&stranger, url(&link)).await.status, 410);
+        ann.patch(&of(&link)).json(&json!({"max_downloads": 4})).answer().await;
+        assert_eq!(stranger.get(url(&link)).answer().await.status, 200);
+        stranger.get(url(&link)).answer().await.problem(410, "link_used_up");
+        ann.patch(&of(&link)).json(&json!({"max_downloads": null})).answer().await;
+        assert_eq!(stranger.get(url(&link)).answer().await.status, 200);
+    }
+
+    async fn only_a_complete_delivery_is_a_use(app: TestApp) {
+        let (ann, stranger) = (app.person("ann").await, app.stranger());
+        let bytes = noise(24 * MIB);
+        let file = ann.upload("a.bin", bytes.clone()).await;
+        let link = make(&ann, &file, json!({"max_downloads": 1})).await;
+        for _ in 0..3 {
+            assert_eq!(stranger.head(url(&link)).answer().await.header("content-length"), (24 * MIB).to_string());
+            assert_eq!(look(&stranger, url(&link)).await.status, 200);
+            let preview = stranger.get(url(&link)).header("user-agent", "Slackbot-LinkExpanding 1.0").answer().await;
+            assert!(preview.header("content-type").starts_with("text/html"));
+            assert_eq!(stranger.get(url(&link)).header("if-none-match", file["etag"].as_str().unwrap()).answer().await.status, 304);
+            stranger.get(url(&link)).header("range", "bytes=99999999-").answer().await.problem(416, "range_not_satisfiable");
+        }
+        assert_eq!(app.count("SELECT COUNT(*) FROM link_uses").await, 0);
+        // It breaks off, again and again; the same client may come back, another has to wait for a little while.
+        for _ in 0..3 {
+            break_off(&stranger, url(&link)).await;
+            until_quiet(&app).await;
+        }
+        let other = || stranger.get(url(&link)).header("user-agent", "another");
+        other().answer().await.problem(410, "link_used_up");
+        assert_eq!(state(&ann, &link).await, ("active".into(), 0));
+        app.execute("UPDATE link_uses SET lease_until = 1").await;
+        let mut held = other().send().await.unwrap();
+        assert_eq!(held.status(), 200);
+        stranger.get(url(&link)).answer().await.problem(410, "link_used_up");
+        while held.chunk().await.unwrap().is_some() {}
+        assert_eq!(state(&ann, &link).await, ("used_up".into(), 1));
+        other().answer().await.problem(410, "link_used_up");
+    }
+
+    async fn a_resumed_download_is_one_use(app: TestApp) {
+        let (ann, stranger) = (app.person("ann").await, app.stranger());
+        let bytes = noise(24 * MIB);
+        let file = ann.upload("a.bin", bytes.clone()).await;
+        let link = make(&ann, &file, json!({"max_downloads": 1})).await;
+        break_off(&stranger, url(&link)).await;
+        until_quiet(&app).await;
+        let range = |from: usize, to: usize| stranger.get(url(&link)).header("range", format!("bytes={from}-{to}"));
+        let middle = range(MIB, 2 * MIB - 1).answer().await;
+        assert!(middle.status == 206 && middle.bytes == bytes[MIB..2 * MIB]);
+        assert_eq!(state(&ann, &link).await.1, 0);
+        let rest = range(2 * MIB, 24 * MIB - 1).answer().await;
+        assert!(rest.status == 206 && rest.bytes == bytes[2 * MIB..]);
+        assert_eq!(state(&ann, &link).await, ("used_up".into(), 1));
+        // What was lost on the way may be fetched once more by the same client, but not the whole again and again.
+        assert_eq!(range(23 * MIB, 24 * MIB - 1).answer().await.status, 206);
+        assert_eq!(state(&ann, &link).await.1, 1);
+        let more = join_all((0..6).map(|_| range(1, 24 * MIB - 1).answer())).await;
+        assert!(more.iter().filter(|answer| answer.status == 206).count() <= 1);
+        range(0, 24 * MIB - 1).answer().await.problem(410, "link_used_up");
+        range(23 * MIB, 24 * MIB - 1).header("user-agent", "another").answer().await.problem(410, "link_used_up");
+        app.execute("UPDATE link_uses SET lease_until = 1").await;
+        range(23 * MIB, 24 * MIB - 1).answer().await.problem(410, "link_used_up");
+    }
+
+    async fn an_empty_file_is_delivered_too(app: TestApp) {
+        let (ann, stranger) = (app.person("ann").await, app.stranger());
+        let file = ann.upload("empty", "").await;
+        let link = make(&ann, &file, json!({"max_downloads": 1})).await;
+        assert_eq!(stranger.get(url(&link)).answer().await.status, 200);
+        stranger.get(url(&link)).answer().await.problem(410, "link_used_up");
+    }
+
+    async fn a_link_may_be_bound_to_networks(app: TestApp) {
+        let app = app.restart_with(|config| config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()]).await;
+        let (ann, stranger) = (app.person("ann").await, app.stranger());
+        let file = ann.upload("a.txt", "mine").await;
+        let link = make(&ann, &file, json!({"allow_from": ["192.0.2.7/24", "2001:db8::1"], "password": PASSWORD})).await;
+        assert_eq!(link["allow_from"], json!(["192.0.2.0/24", "2001:db8::1/128"]));
+        for (from, status) in [("192.0.2.200", 200), ("2001:db8::1", 200), ("192.0.3.1", 403), ("2001:db8::2", 403), ("192.0.2.1, 192.0.3.1", 403)] {
+            let request = stranger.get(url(&link)).header("x-forwarded-for", from).basic_auth("", Some(PASSWORD));
+            assert_eq!(request.answer().await.status, status, "{from}");
+        }
+        stranger.get(url(&link)).basic_auth("", Some(PASSWORD)).answer().await.problem(403, "network_refused");
+        unlock(&stranger, &link, PASSWORD).await.problem(403, "network_refused");
+        ann.patch(&of(&link)).json(&json!({"allow_from": null})).answer().await;
+        assert_eq!(stranger.get(url(&link)).basic_auth("", Some(PASSWORD)).answer().await.status, 200);
+    }
+
+    async fn nothing_shows_before_the_password(app: TestApp) {
+        let (ann, stranger) = (app.person("ann").await, app.stranger());
+        let file = ann.upload("payslip.txt", "all of the money").await;
+        let link = make(&ann, &file, json!({"password": PASSWORD, "note": "secret note"})).await;
+        assert!(link["has_password"] == true && link.get("password").is_none());
+        let locked = stranger.get(url(&link)).answer().await;
+        locked.problem(401, "password_required");
+        assert!(locked.header("www-authenticate").starts_with("Basic"));
+        let page = look(&stranger, url(&link)).await;
+        let head = stranger.head(url(&link)).answer().await;
+        assert_eq!((page.status, head.status), (401, 401));
+        assert!(page.text().contains("type=\"password\"") && page.header("www-authenticate").is_empty());
+        for answer in [&locked, &page, &head] {
+            let all = format!("{:?} {}", answer.headers, answer.text());
+            let etag = file["etag"].as_str().unwrap();
+            for word in ["payslip", "text/plain", "money", "secret note", "16 B", etag] {
+                assert!(!all.contains(word), "{word}: {all}");
+            }
+        }
+        stranger.get(url(&link)).basic_auth("x", Some("wrong")).answer().await.problem(401, "password_required");
+        assert_eq!(stranger.get(url(&link)).basic_auth("x", Some(PASSWORD)).answer().await.bytes, b"all of the money");
+
+        // Once proven, it is not asked for again; in a browser by a cookie for this link alone.
+        unlock(&stranger, &link, "wrong").await.problem(401, "password_required");
+        let unlocked = unlock(&stranger, &link, PASSWORD).await;
+        let cookie = unlocked.header("set-cookie").to_owned();
+        let path = url(&link).strip_prefix(&app.url("")).unwrap();
+        assert!(cookie.contains(&format!("Path={path};")) && cookie.contains("HttpOnly; SameSite=Lax"), "{cookie}");
+        let key = unlocked.json()["key"].as_str().unwrap().to_owned();
+        let with_key = || stranger.get(url(&link)).bearer_auth(&key);
+        assert_eq!(with_key().answer().await.status, 200);
+        let cookie = cookie.split(';').next().unwrap().to_owned();
+        assert_eq!(stranger.get(url(&link)).header("cookie", &cookie).answer().await.status, 200);
+        let form = stranger.post(&format!("{}/unlock", url(&link))).header("content-type", FORM).body("password=violet+tractor+under%20rain").answer().await;
+        assert_eq!((form.status, form.header("location")), (303, url(&link)));
+        let wrong = stranger.post(&format!("{}/unlock", url(&link))).header("content-type", FORM).body("password=wrong").answer().await;
+        assert!(wrong.status == 401 && wrong.text().contains("type=\"password\"") && !wrong.text().contains("payslip"));
+        let cross = stranger.post(&format!("{}/unlock", url(&link))).header("origin", "https://evil.example").header("sec-fetch-site", "cross-site");
+        cross.json(&json!({"password": PASSWORD})).answer().await.problem(403, "cross_site");
+
+        // It is worth nothing for another link, after a while, and with another password or token.
+        let other = make(&ann, &file, json!({"password": PASSWORD})).await;
+        stranger.get(url(&other)).bearer_auth(&key).answer().await.problem(401, "password_required");
+        app.advance(Duration::from_secs(3601));
+        with_key().answer().await.problem(401, "password_required");
+        let key = unlock(&stranger, &link, PASSWORD).await.json()["key"].as_str().unwrap().to_owned();
+        ann.patch(&of(&link)).json(&json!({"password": "other tractor in snow"})).answer().await;
+        stranger.get(url(&link)).bearer_auth(&key).answer().await.problem(401, "password_required");
+        ann.patch(&of(&link)).json(&json!({"password": null})).answer().await;
+        assert_eq!(stranger.get(url(&link)).answer().await.status, 200);
+        app.assert_in_no_row(&[PASSWORD, &key]).await;
+    }
+
+    async fn a_password_stands_so_many_guesses(app: TestApp) {
+        let app = app.restart_with(|config| {
+            config.auth.logins_per_account = 3;
+            config.auth.logins_per_address = 8;
+        }).await;
+        let (ann, stranger) = (app.person("ann").await, app.stranger());
+        let file = ann.upload("a.txt", "mine").await;
+        let (link, other) = (make(&ann, &file, json!({"password": PASSWORD})).await, make(&ann, &file, json!({"password": PASSWORD})).await);
+        let key = unlock(&stranger, &link, PASSWORD).await.json()["key"].as_str().unwrap().to_owned();
+        let answers = join_all((0..6).map(|_| unlock(&stranger, &link, "wrong"))).await;
+        assert_eq!(answers.iter().filter(|answer| answer.status == 401).count(), 3);
+        let refused = answers.iter().find(|answer| answer.status == 429).unwrap();
+        let seconds: u64 = refused.header("retry-after").parse().unwrap();
+        // The right password is no way around it, by no door; whoever has proven it goes on.
+        stranger.get(url(&link)).basic_auth("", Some(PASSWORD)).answer().await.problem(429, "too_many_attempts");
+        assert_eq!(stranger.get(url(&link)).bearer_auth(&key).answer().await.status, 200);
+        // The address has tried too often by now, so that it cannot go on with another link.
+        unlock(&stranger, &other, PASSWORD).await;
+        unlock(&stranger, &other, "wrong").await;
+        unlock(&stranger, &other, PASSWORD).await.problem(429, "too_many_attempts");
+        app.advance(Duration::from_secs(seconds));
+        assert_eq!(unlock(&stranger, &link, PASSWORD).await.status, 200);
+    }
+
+    async fn a_browser_gets_a_page_without_script(app: TestApp) {
+        let (ann, stranger) = (app.person("ann").await, app.stranger());
+        let name = "<img src=x onerror=alert(1)>\"'&.png";
+        let png = [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0".as_slice(), &noise(5000)].concat();
+        let file = ann.upload(name, png.clone()).await;
+        let link = make(&ann, &file, json!({"inline": true, "note": "a note of mine"})).await;
+        let page = look(&stranger, url(&link)).await;
+        assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"));
+        let policy = page.header("content-security-policy");
+        assert!(policy.starts_with("default-src 'none'; style-src 'sha256-") && !policy.contains("unsafe"), "{policy}");
+        let text = page.text();
+        assert!(text.contains("&lt;img src=x onerror=alert(1)&gt;&quot;&#39;&amp;.png") && !text.contains("<img"), "{text}");
+        assert!(text.contains("image/png") && text.contains("kB") && !text.contains("a note") && !text.contains("<script"), "{text}");
+        assert_eq!((page.header("cache-control"), page.header("referrer-policy")), ("private, no-store", "same-origin"));
+        // Its buttons lead to the bytes, for a browser too.
+        for (query, disposition) in [("download=1", "attachment"), ("open=1", "inline")] {
+            assert!(text.contains(&format!("href=\"{}?{query}\"", url(&link))), "{text}");
+            let got = look(&stranger, &format!("{}?{query}", url(&link))).await;
+            assert!(got.bytes == png && got.header("content-disposition").starts_with(disposition));
+            assert_eq!(got.header("content-security-policy"), "sandbox; default-src 'none'");
+        }
+        // As a picture on another page it is no navigation.
+        let embedded = stranger.get(url(&link)).header("accept", "image/*,*/*").header("sec-fetch-mode", "no-cors").answer().await;
+        assert!(embedded.bytes == png);
+        let unknown = look(&stranger, &app.url("/l/srl_garbage")).await;
+        assert!(unknown.status == 404 && unknown.header("content-type").starts_with("text/html"));
+        let evil = look(&stranger, &app.url("/l/%22%3E%3Cscript%3Ealert(1)%3C%2Fscript%3E")).await;
+        assert!(evil.status == 404 && !evil.text().contains("<script"), "{}", evil.text());
+    }
+}
+
+#[tokio::test]
+async fn a_bucket_may_hand_over_the_bytes() {
+    let app =
+        TestApp::start_with(Setup::PostgresAndS3, |config| config.links.delivery = strongroom::config::Via::Redirect)
+            .await;
+    let (ann, stranger) = (app.person("ann").await, app.stranger());
+    let file = ann.upload("a.txt", "mine").await;
+    let link = make(&ann, &file, json!({"max_downloads": 1, "download_name": "yours.txt"})).await;
+    assert_eq!(stranger.head(url(&link)).answer().await.header("content-length"), "4");
+    let over = stranger.get(url(&link)).answer().await;
+    assert_eq!(over.status, 302, "{}", over.text());
+    assert!(over.header("location").contains("X-Amz-Expires=30&"), "{}", over.header("location"));
+    let got = stranger.get(over.header("location")).answer().await;
+    assert_eq!(
+        (got.bytes.as_slice(), got.header("content-disposition")),
+        (b"mine".as_slice(), "attachment; filename=\"yours.txt\"")
+    );
+    // The use counts when the URL is given out.
+    stranger.get(url(&link)).answer().await.problem(410, "link_used_up");
+    assert_eq!(state(&ann, &link).await, ("used_up".into(), 1));
+}
