@@ -23,13 +23,13 @@ use super::incoming::{self, UploadForm};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::files::{
-    self, Change, Direction, Expected, File, FileName, FolderPath, List, NewFile, OnConflict, Order, Sort,
+    self, Access, Change, Direction, Expected, File, FileName, FolderPath, List, NewFile, OnConflict, Order, Sort,
 };
 use crate::store::SignedUrl;
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(list, upload)).routes(routes!(read, change, delete))
+    OpenApiRouter::new().routes(routes!(list, upload)).routes(routes!(read, change, delete)).routes(routes!(access))
 }
 
 /// A file, as the API shows it.
@@ -245,6 +245,17 @@ async fn upload(
     extensions(("x-problem-codes" = json!(["not_found"]))))]
 async fn read(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<Response> {
     Ok(shown(StatusCode::OK, files::find(&caller.user, &app, id).await?))
+}
+
+/// See who can read a file
+///
+/// You, every live link, and signed URLs that may be about, each with what would end it.
+#[utoipa::path(get, path = "/v1/files/{id}/access", tag = "files", operation_id = "readAccess", params(("id" = Uuid, Path)),
+    responses((status = 200, body = Access)),
+    security(("bearer" = []), ("cookie" = [])),
+    extensions(("x-problem-codes" = json!(["not_found"]))))]
+async fn access(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<axum::Json<Access>> {
+    files::access(&caller.user, &app, id).await.map(axum::Json)
 }
 
 /// What shall be different about a file.

@@ -144,6 +144,7 @@ async fn head_named(
 /// The password of a link.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"password": "violet tractor under rain"}))]
 struct Unlocking {
     #[schema(value_type = String)]
     password: SecretString,
@@ -151,6 +152,7 @@ struct Unlocking {
 
 /// A proof that the password was known.
 #[derive(Serialize, ToSchema)]
+#[schema(example = json!({"key": "AAZF...", "expires_at": "2026-11-22T10:30:00Z"}))]
 struct Unlocked {
     /// To be sent as `Authorization: Bearer`; a browser gets it as a cookie. Null if the link has no password.
     #[schema(required)]

@@ -32,7 +32,7 @@ pub const SIGNED_PREFIX: &str = "/v1/signed/";
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
     let signed = OpenApiRouter::new().routes(routes!(get_signed, head_signed, put_signed)).layer(from_anywhere());
-    OpenApiRouter::new().routes(routes!(sign)).merge(signed)
+    OpenApiRouter::new().routes(routes!(sign)).routes(routes!(revoke)).merge(signed)
 }
 
 /// Pages of any origin may use a signed URL, as they may on a bucket that is set up for it: it works
@@ -112,7 +112,7 @@ impl SignedUrlView {
 ///
 /// `get` and `head` read the file's bytes as they are now. `put` admits new bytes for it once; they become the
 /// file's content by `POST /v1/uploads/{upload_id}/complete`. A URL that the bucket signed cannot be taken back, so
-/// keep its life short.
+/// keep its life short; one that this server signed can, by `revoke`.
 #[utoipa::path(post, path = "/v1/files/{id}/signed-urls", tag = "files", operation_id = "signUrl", params(("id" = Uuid, Path)),
     request_body = SignRequest, responses((status = 201, body = SignedUrlView)),
     security(("bearer" = []), ("cookie" = [])),
@@ -133,9 +133,21 @@ async fn sign(
     Ok((StatusCode::CREATED, axum::Json(SignedUrlView::new(signed.url, signed.upload_id))))
 }
 
+/// Revoke every signed URL that reads a file
+///
+/// They are dead at once. URLs that the bucket signed cannot be revoked: the answer is 409 then.
+#[utoipa::path(post, path = "/v1/files/{id}/signed-urls/revoke", tag = "files", operation_id = "revokeSignedUrls",
+    params(("id" = Uuid, Path)), responses((status = 204)),
+    security(("bearer" = []), ("cookie" = [])),
+    extensions(("x-problem-codes" = json!(["not_found", "not_revocable"]))))]
+async fn revoke(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<StatusCode> {
+    files::revoke_signed(&caller.user, &app, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 /// Read through a signed URL
 ///
-/// Only where this server keeps the bytes on its own disk; on S3 signed URLs lead to the bucket. The parameters
+/// Only where this server signs: for its own disk, and for S3 if the settings say so. The parameters
 /// are those of the URL as it was given out.
 #[utoipa::path(get, path = "/v1/signed/{key}", tag = "files", operation_id = "readSigned", params(("key" = String, Path)),
     responses((status = 200, content_type = "application/octet-stream", body = Binary), (status = 206), (status = 304)),
@@ -201,7 +213,7 @@ async fn put_signed(
 }
 
 fn verify(app: &App, method: &Method, key: &str, query: Option<&str>) -> Result<Grant> {
-    let signer = app.store.url_signer().ok_or(Error::NotFound)?;
+    let signer = app.url_signer().ok_or(Error::NotFound)?;
     let query: Vec<(String, String)> =
         form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect();
     signer.verify(method.as_str(), key, &query)

@@ -14,7 +14,8 @@ use crate::faults;
 macro_rules! file_columns {
     () => {
         "f.id, f.owner_id, f.path, f.name, f.location, f.metadata, f.revision, f.created_at, f.updated_at,
-         f.blob_id, b.key, b.size, b.sha256, b.content_type, b.ready_at"
+         f.blob_id, f.signed_until, f.signed_generation, f.signed_revoked_at,
+         b.key, b.size, b.sha256, b.content_type, b.ready_at"
     };
 }
 pub(super) use file_columns;
@@ -52,6 +53,9 @@ pub struct FileRow {
     pub created_at: i64,
     pub updated_at: i64,
     pub blob_id: Uuid,
+    pub signed_until: i64,
+    pub signed_generation: i64,
+    pub signed_revoked_at: i64,
     pub key: String,
     pub size: i64,
     pub sha256: Vec<u8>,

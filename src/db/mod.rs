@@ -18,6 +18,7 @@ mod parts;
 mod probe;
 mod resumable;
 mod sessions;
+mod signed;
 mod strays;
 mod throttles;
 mod tokens;
@@ -241,6 +242,7 @@ impl Db {
             probe::STATEMENTS,
             resumable::STATEMENTS,
             sessions::STATEMENTS,
+            signed::STATEMENTS,
             strays::STATEMENTS,
             throttles::STATEMENTS,
             tokens::STATEMENTS,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{Body, Content, File};
+use super::{Body, Content, File, Signing};
 use crate::app::App;
 use crate::clock::from_micros;
 use crate::db::{KeyAnswer, KeyClaim};
@@ -125,6 +125,7 @@ pub(super) async fn repeat(user: &User, answer: &str, body: Body) -> Result<File
         content,
         blob_id: uploaded.blob_id,
         revision: 0,
+        signed: Signing::default(),
     })
 }
 

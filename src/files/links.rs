@@ -18,7 +18,8 @@ use crate::users::{Kind, Secret, Trial};
 
 pub use delivery::{Delivery, Part, hand_over_link};
 pub use manage::{
-    Link, LinkBounds, LinkPage, LinkState, change_link, link, list_links, make_link, revoke_link, rotate_link,
+    Link, LinkBounds, LinkPage, LinkState, change_link, link, list_every_link, list_links, make_link, revoke_link,
+    rotate_link,
 };
 pub use proof::Proof;
 

@@ -4,6 +4,7 @@
 //! Whatever gives a [`File`] or a [`Content`] takes who is asking first, so whoever holds one has
 //! been allowed to see it.
 
+mod access;
 mod avatar;
 mod change;
 mod disposition;
@@ -32,6 +33,7 @@ use crate::hex::hex;
 use crate::store::Key;
 use crate::users::User;
 
+pub use access::{Access, Reader, access};
 pub use avatar::{avatar, remove_avatar, set_avatar};
 pub use change::{Change, change, delete};
 pub use disposition::content_disposition;
@@ -39,7 +41,7 @@ pub use download::read;
 pub use idempotency::IdempotencyKey;
 pub use links::{
     Delivery, Link, LinkBounds, LinkPage, LinkState, Opened, Part, Proof, Visitor, change_link, hand_over_link, link,
-    list_links, make_link, open_link, revoke_link, rotate_link, unlock_link,
+    list_every_link, list_links, make_link, open_link, revoke_link, rotate_link, unlock_link,
 };
 pub use list::{Direction, List, Order, Page, Sort, list};
 pub use name::{FileName, FolderPath};
@@ -48,7 +50,7 @@ pub use resumable::{
     Checksum, NewUpload, PartClaim, Piece, SignedPart, Upload, Wire, append, begin, parts, receive_part, sign_parts,
     terminate, upload_status,
 };
-pub use signed::{Signed, Wish, content_by_grant, receive_by_grant, sign, sign_for_list};
+pub use signed::{Signed, Wish, content_by_grant, receive_by_grant, revoke_signed, sign, sign_for_list};
 pub use sniff::{is_inline, is_picture};
 pub use upload::{NewFile, OnConflict, replace, upload};
 pub use uploads::{UploadPage, complete_any, give_up_any, open_uploads};
@@ -69,6 +71,15 @@ pub struct File {
     /// What changes are guarded by: the blob, and the count of changes.
     blob_id: Uuid,
     revision: i64,
+    signed: Signing,
+}
+
+/// What is known of the signed URLs of a file. Times are microseconds since 1970.
+#[derive(Debug, Clone, Copy, Default)]
+struct Signing {
+    until: i64,
+    generation: i64,
+    revoked_at: i64,
 }
 
 /// Bytes that are there for good, and what is known of them.
@@ -142,6 +153,11 @@ impl TryFrom<FileRow> for File {
             },
             blob_id: row.blob_id,
             revision: row.revision,
+            signed: Signing {
+                until: row.signed_until,
+                generation: row.signed_generation,
+                revoked_at: row.signed_revoked_at,
+            },
         })
     }
 }

@@ -1,7 +1,7 @@
 //! Signed URLs: one thing may be done to one content, by anybody, until a time.
 //!
-//! On S3 they are the bucket's own; on disk this server signs and serves them in the same shape,
-//! so that callers never branch.
+//! On S3 they are the bucket's own, if the settings do not say otherwise; on disk this server signs and
+//! serves them in the same shape, so that callers never branch. What is put goes straight to the store.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -57,6 +57,7 @@ pub async fn sign(user: &User, app: &App, id: Uuid, wish: &Wish) -> Result<Signe
     }
     let name = wish.download_name.as_ref().map_or(file.name.as_str(), FileName::as_str);
     let url = sign_read(app, &file, wish.operation, name, wish.inline, now, life).await?;
+    app.db.note_signed(user.id, id, url.expires_at.as_microsecond()).await?;
     Ok(Signed { url, upload_id: None })
 }
 
@@ -76,6 +77,9 @@ pub async fn sign_for_list(app: &App, files: &[File], expires_in: Option<Duratio
     let mut urls = Vec::with_capacity(files.len());
     for file in files {
         urls.push(sign_read(app, file, Operation::Get, &file.name, true, instant, life).await?);
+    }
+    if let Some(url) = urls.first() {
+        note_list(app, files, url.expires_at).await?;
     }
     Ok(urls)
 }
@@ -99,8 +103,40 @@ async fn sign_read(
         disposition: Some(&disposition),
         content_type: Some(content_type),
         part: None,
+        generation: file.signed.generation,
     };
-    app.store.sign(&request).await
+    match app.url_signer() {
+        Some(signer) => Ok(signer.sign(&request)),
+        None => app.store.sign(&request).await,
+    }
+}
+
+/// Makes every signed URL that reads this file worthless, at once.
+///
+/// # Errors
+/// `NotFound`; `NotRevocable` where the bucket signs.
+pub async fn revoke_signed(user: &User, app: &App, id: Uuid) -> Result<()> {
+    super::find(user, app, id).await?;
+    if app.url_signer().is_none() {
+        return Err(Error::NotRevocable);
+    }
+    if !app.db.revoke_signed(user.id, id, app.clock.now().as_microsecond()).await? {
+        return Err(Error::NotFound);
+    }
+    tracing::info!(user = %user.id, file = %id, "signed URLs revoked");
+    Ok(())
+}
+
+/// Writes down, for all files of a list together, until when its URLs live; not more often than that changes.
+async fn note_list(app: &App, files: &[File], until: Timestamp) -> Result<()> {
+    let Some(owner) = files.first().map(|file| file.owner_id) else { return Ok(()) };
+    let Some(known) = app.db.list_signing(owner).await? else { return Ok(()) };
+    let revoked = files.iter().map(|file| file.signed.revoked_at).max().unwrap_or_default();
+    let until = until.as_microsecond();
+    if known.lists_signed_until < until || known.lists_signed_at <= revoked {
+        app.db.note_list_signed(owner, until, app.clock.now().as_microsecond()).await?;
+    }
+    Ok(())
 }
 
 /// A put gets a pending blob of its own, whose lease outlives the URL: a transfer that began in
@@ -116,6 +152,7 @@ async fn sign_put(user: &User, app: &App, file: &File, now: Timestamp, life: Dur
         disposition: None,
         content_type: None,
         part: None,
+        generation: 0,
     };
     let url = app.store.sign(&request).await?;
     let upload = NewUploadRow {
@@ -154,8 +191,11 @@ pub(super) fn checked_life(app: &App, expires_in: Option<Duration>) -> Result<Du
 /// The content that a signed URL of ours opens.
 ///
 /// # Errors
-/// `NotFound` if it was deleted meanwhile, or its owner was disabled.
+/// `NotFound` if it was deleted or revoked meanwhile, or its owner was disabled.
 pub async fn content_by_grant(grant: &Grant, app: &App) -> Result<Content> {
+    if app.db.signed_generation(grant.key.as_str()).await? != Some(grant.generation) {
+        return Err(Error::NotFound);
+    }
     app.db.content_by_key(grant.key.as_str()).await?.ok_or(Error::NotFound)?.try_into()
 }
 

@@ -11,7 +11,7 @@ use super::gate::Purpose;
 use super::idempotency::{IdempotencyKey, Known, answer, look_up, repeat};
 use super::name::{location, place};
 use super::pending::{Body, Stored, give_up_on_error, settles, store};
-use super::{Expected, File, FileName, FolderPath};
+use super::{Expected, File, FileName, FolderPath, Signing};
 use crate::app::App;
 use crate::db::{EndedUpload, KeyClaim, NewFileRow};
 use crate::error::{Error, Result};
@@ -80,6 +80,7 @@ impl NewFile {
             updated_at: now,
             blob_id: stored.facts.id,
             revision: 0,
+            signed: Signing::default(),
             content: stored.content(),
         }
     }

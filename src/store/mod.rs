@@ -216,6 +216,8 @@ pub struct SignRequest<'a> {
     pub content_type: Option<&'a str>,
     /// The one part that may be written (put).
     pub part: Option<PartTarget<'a>>,
+    /// Our own URLs die when this changes; a bucket's do not know it.
+    pub generation: i64,
 }
 
 /// A part of an upload whose parts come through signed URLs.

@@ -214,6 +214,7 @@ mod tests {
             disposition: None,
             content_type: None,
             part: None,
+            generation: 0,
         };
         let signed = signer.sign(&credential(None), "test.txt", &request);
         assert_eq!(
@@ -286,6 +287,7 @@ mod tests {
             disposition,
             content_type,
             part: None,
+            generation: 0,
         };
         // The second time the signing key is at hand.
         for _ in 0..2 {

@@ -31,6 +31,8 @@ pub struct Grant {
     /// The one part that may be written, from 1.
     pub part: Option<u64>,
     pub expires_at: Timestamp,
+    /// As in the request that was signed.
+    pub generation: i64,
 }
 
 impl UrlSigner {
@@ -50,12 +52,14 @@ impl UrlSigner {
     pub fn sign(&self, request: &SignRequest<'_>) -> SignedUrl {
         let expires_at = request.expiry();
         let part = request.part.map(|part| part.number.to_string());
+        let generation = request.generation.to_string();
         let fields = Fields {
             operation: request.operation.name(),
             expires: &expires_at.as_second().to_string(),
             disposition: request.disposition,
             content_type: request.content_type,
             part: part.as_deref(),
+            generation: (request.generation != 0).then_some(generation.as_str()),
         };
         let signature = self.signature(request.key, &fields).finalize().into_bytes();
 
@@ -67,8 +71,13 @@ impl UrlSigner {
         let start = url.len();
         let mut query = form_urlencoded::Serializer::for_suffix(url, start);
         query.append_pair("op", fields.operation).append_pair("expires", fields.expires);
-        for (name, value) in [("disposition", fields.disposition), ("type", fields.content_type), ("part", fields.part)]
-        {
+        let optional = [
+            ("disposition", fields.disposition),
+            ("type", fields.content_type),
+            ("part", fields.part),
+            ("generation", fields.generation),
+        ];
+        for (name, value) in optional {
             value.map(|value| query.append_pair(name, value));
         }
         query.append_pair("signature", &URL_SAFE_NO_PAD.encode(signature));
@@ -104,14 +113,17 @@ impl UrlSigner {
         let part = fields.part.map(str::parse).transpose().map_err(|_| Error::BadSignature)?;
         let disposition = fields.disposition.map(str::to_owned);
         let content_type = fields.content_type.map(str::to_owned);
-        Ok(Grant { key, operation, disposition, content_type, part, expires_at })
+        let generation = fields.generation.unwrap_or("0").parse().map_err(|_| Error::BadSignature)?;
+        Ok(Grant { key, operation, disposition, content_type, part, expires_at, generation })
     }
 
     /// Every field goes in with its length before it, so that no two sets of fields look the same.
     fn signature(&self, key: &Key, fields: &Fields<'_>) -> Hmac<Sha256> {
         let mut mac = self.mac.clone();
         let required = [fields.operation, key.as_str(), fields.expires].map(Some);
-        for field in required.into_iter().chain([fields.disposition, fields.content_type, fields.part]) {
+        for field in
+            required.into_iter().chain([fields.disposition, fields.content_type, fields.part, fields.generation])
+        {
             let length = field.map_or(u64::MAX, |text| text.len() as u64);
             mac.update(&length.to_be_bytes());
             mac.update(field.unwrap_or_default().as_bytes());
@@ -133,21 +145,23 @@ struct Fields<'a> {
     disposition: Option<&'a str>,
     content_type: Option<&'a str>,
     part: Option<&'a str>,
+    /// Absent where it is zero.
+    generation: Option<&'a str>,
 }
 
 impl<'a> Fields<'a> {
     /// The fields and the signature; nothing if a parameter is missing, doubled or unknown.
     fn read(query: &'a [(String, String)]) -> Option<(Self, &'a str)> {
-        let known = ["op", "expires", "disposition", "type", "part", "signature"];
-        let mut values = [None; 6];
+        let known = ["op", "expires", "disposition", "type", "part", "generation", "signature"];
+        let mut values = [None; 7];
         for (name, value) in query {
             let place = known.iter().position(|known| known == name)?;
             if values[place].replace(value.as_str()).is_some() {
                 return None;
             }
         }
-        let [operation, expires, disposition, content_type, part, signature] = values;
-        let fields = Self { operation: operation?, expires: expires?, disposition, content_type, part };
+        let [operation, expires, disposition, content_type, part, generation, signature] = values;
+        let fields = Self { operation: operation?, expires: expires?, disposition, content_type, part, generation };
         Some((fields, signature?))
     }
 }
@@ -175,6 +189,7 @@ mod tests {
             disposition: Some("attachment; filename=\"a b&c=ü.txt\""),
             content_type: Some("text/plain"),
             part: None,
+            generation: 3,
         };
         signer.sign(&request).url.parse().unwrap()
     }

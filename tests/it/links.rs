@@ -165,6 +165,8 @@ both! {
         app.execute("UPDATE files SET trashed_at = 1").await;
         stranger.get(url(&link)).answer().await.problem(404, "not_found");
         app.execute("UPDATE files SET trashed_at = NULL").await;
+        let signed_in = crate::sessions::log_in(&stranger, &email("ann"), crate::support::PASSWORD).await.json();
+        let ann = stranger.clone().with_token(signed_in["token"].as_str().unwrap(), &signed_in["user"]["id"]);
         let new = ann.put(&content(&file)).header("if-match", "*").body("newer").answer().await;
         assert_eq!((new.status, stranger.get(url(&link)).answer().await.bytes.as_slice()), (200, b"newer".as_slice()));
         assert_eq!(ann.delete(&path(&file)).answer().await.status, 204);

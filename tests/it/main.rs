@@ -1,5 +1,6 @@
 //! Every behaviour, through the front door, on SQLite + disk and on PostgreSQL + S3.
 
+mod access;
 mod alone;
 mod bucket_faults;
 mod clients;

@@ -62,6 +62,8 @@ const DOORS: &[(&str, &str, Door)] = &[
     ("GET", "/v1/uploads/{id}", Door::Owner),
     ("DELETE", "/v1/uploads/{id}", Door::Owner),
     ("POST", "/v1/uploads/{id}/parts", Door::Owner),
+    ("POST", "/v1/files/{id}/signed-urls/revoke", Door::Owner),
+    ("GET", "/v1/files/{id}/access", Door::Owner),
     ("POST", "/v1/files/{id}/links", Door::Owner),
     ("GET", "/v1/links", Door::SignedIn),
     ("GET", "/v1/links/{id}", Door::Owner),

@@ -608,6 +608,7 @@ pub fn request(operation: Operation, key: &Key) -> SignRequest<'_> {
         disposition: reading.then_some(DISPOSITION),
         content_type: reading.then_some("text/x-test; charset=utf-8"),
         part: None,
+        generation: 0,
     }
 }
 

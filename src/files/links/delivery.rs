@@ -156,6 +156,8 @@ pub async fn hand_over_link(app: &Arc<App>, opened: &Opened, inline: bool) -> Re
         expires_in: HAND_OVER,
         disposition: Some(&disposition),
         content_type: Some(&content.content_type),
+        part: None,
+        generation: 0,
     };
     let url = app.store.sign(&request).await?;
     let part = Part { length: content.size, resumes: false, ends: true };

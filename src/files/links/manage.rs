@@ -152,6 +152,12 @@ pub async fn list_links(
     Ok(LinkPage { links: rows.into_iter().map(|row| shown(app, row)).collect(), next_cursor })
 }
 
+/// All links to one file of this user, newest first.
+pub async fn list_every_link(user: &User, app: &App, file: Uuid) -> Result<Vec<Link>> {
+    let rows = app.db.list_links(user.id, Some(file), Uuid::max(), i64::MAX).await?;
+    Ok(rows.into_iter().map(|row| shown(app, row)).collect())
+}
+
 /// Gives a link of this user other bounds.
 ///
 /// # Errors

@@ -144,6 +144,7 @@ pub async fn sign_parts(
             expires_in: life,
             disposition: None,
             content_type: None,
+            generation: 0,
             part: Some(PartTarget { number, multipart_id: row.multipart_id.as_deref() }),
         };
         signed.push(SignedPart { number, size, url: app.store.sign(&request).await? });

@@ -149,6 +149,7 @@ impl Probe<'_> {
             disposition: (operation == Operation::Get).then_some(DISPOSITION),
             content_type: None,
             part: None,
+            generation: 0,
         };
         Ok(self.store.presigner.sign(&credential, self.path(object).as_ref(), &request))
     }

@@ -1,0 +1,141 @@
+//! Who can read a file now: what opens it is listed, and each of it has an end.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use strongroom::config::SignedUrls;
+
+use crate::links::make;
+use crate::support::client::{Ask, Client, content, path};
+use crate::support::{Setup, TestApp, both};
+
+async fn readers(owner: &Client, file: &Value) -> Vec<Value> {
+    let answer = owner.get(&format!("{}/access", path(file))).answer().await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.json()["items"].as_array().unwrap().clone()
+}
+
+async fn signed_urls(owner: &Client, file: &Value) -> Option<Value> {
+    readers(owner, file).await.into_iter().find(|reader| reader["kind"] == "signed_urls")
+}
+
+/// Does what a reader's entry says would end it.
+async fn end(owner: &Client, reader: &Value) {
+    let (method, path) = reader["ended_by"].as_str().unwrap().split_once(' ').unwrap();
+    assert_eq!(owner.request(method.parse().unwrap(), path).answer().await.status, 204, "{reader}");
+}
+
+both! {
+    async fn what_opens_a_file_is_listed_and_has_an_end(app: TestApp) {
+        // So that everything has one, on S3 too.
+        let app = app.restart_with(|config| config.signed_urls = SignedUrls::Ours).await;
+        let (ann, stranger) = (app.person("ann").await, app.stranger());
+        let (file, other) = (ann.upload("a.txt", "mine").await, ann.upload("b.txt", "other").await);
+        let only_ann = readers(&ann, &file).await;
+        assert_eq!(only_ann.len(), 1, "{only_ann:?}");
+        assert_eq!((&only_ann[0]["kind"], &only_ann[0]["sessions"], &only_ann[0]["tokens"]), (&json!("owner"), &json!(1), &json!(0)));
+
+        let token = ann.post("/v1/me/tokens").json(&json!({"name": "backup"})).answer().await.json();
+        let program = ann.clone().with_token(token["token"].as_str().unwrap(), &Value::Null);
+        let listed = ann.get("/v1/files?urls=signed").answer().await.json()["items"].clone();
+        let urls = [
+            make(&ann, &file, json!({})).await["url"].clone(),
+            make(&ann, &file, json!({"max_downloads": 5, "expires_in": 60})).await["url"].clone(),
+            ann.sign(&file, "get").await["url"].clone(),
+            listed.as_array().unwrap().iter().find(|item| item["id"] == file["id"]).unwrap()["url"].clone(),
+        ];
+        for url in &urls {
+            assert_eq!(stranger.get(url.as_str().unwrap()).answer().await.bytes, b"mine", "{url}");
+        }
+        let of_other = ann.sign(&other, "get").await;
+        let all = readers(&ann, &file).await;
+        let kinds: Vec<_> = all.iter().map(|reader| reader["kind"].as_str().unwrap()).collect();
+        assert_eq!(kinds, ["owner", "link", "link", "signed_urls"]);
+        assert_eq!(all[0]["tokens"], 1);
+        assert_eq!(all[3]["revocable"], true);
+        for reader in &all[1..] {
+            end(&ann, reader).await;
+        }
+        for url in &urls {
+            let status = stranger.get(url.as_str().unwrap()).answer().await.status;
+            assert!(status == 404 || status == 410, "{url}: {status}");
+        }
+        end(&ann, &json!({"ended_by": format!("DELETE /v1/me/tokens/{}", token["id"].as_str().unwrap())})).await;
+        assert_eq!(program.get(&content(&file)).answer().await.status, 401);
+        assert_eq!(readers(&ann, &file).await.len(), 1);
+        // Nothing else has ended, and new ones are good.
+        assert_eq!(stranger.get(of_other["url"].as_str().unwrap()).answer().await.bytes, b"other");
+        assert_eq!(stranger.get(ann.sign(&file, "get").await["url"].as_str().unwrap()).answer().await.bytes, b"mine");
+        assert!(signed_urls(&ann, &file).await.is_some());
+        strongroom::users::set_disabled(&app.app, "ann@example.org", true).await.unwrap();
+        assert_eq!(stranger.get(of_other["url"].as_str().unwrap()).answer().await.status, 404);
+    }
+
+    async fn dead_links_and_urls_are_not_listed(app: TestApp) {
+        let (ann, stranger) = (app.person("ann").await, app.stranger());
+        let file = ann.upload("a.txt", "mine").await;
+        make(&ann, &file, json!({"expires_in": 60})).await;
+        let once = make(&ann, &file, json!({"max_downloads": 1})).await;
+        assert_eq!(stranger.get(once["url"].as_str().unwrap()).answer().await.status, 200);
+        let signed = ann.sign(&file, "get").await;
+        assert_eq!(readers(&ann, &file).await.len(), 3);
+        assert_eq!(signed_urls(&ann, &file).await.unwrap()["until"].as_str().unwrap()[..19], signed["expires_at"].as_str().unwrap()[..19]);
+        app.advance(Duration::from_secs(1000));
+        assert_eq!(readers(&ann, &file).await.len(), 1);
+    }
+
+    async fn a_list_with_urls_writes_no_row_for_each(app: TestApp) {
+        let ann = app.person("ann").await;
+        let (file, other) = (ann.upload("a.txt", "mine").await, ann.upload("b.txt", "mine").await);
+        let list = || async { ann.get("/v1/files?urls=signed&expires_in=3600").answer().await.json() };
+        let listed = list().await;
+        assert_eq!(app.count("SELECT COUNT(*) FROM files WHERE signed_until > 0").await, 0);
+        let expires: jiff::Timestamp = listed["items"][0]["url_expires_at"].as_str().unwrap().parse().unwrap();
+        for file in [&file, &other] {
+            let until: jiff::Timestamp = signed_urls(&ann, file).await.unwrap()["until"].as_str().unwrap().parse().unwrap();
+            assert!(until >= expires);
+        }
+        app.execute("UPDATE users SET lists_signed_at = 77").await;
+        if list().await["items"][0]["url_expires_at"] == listed["items"][0]["url_expires_at"] {
+            assert_eq!(app.count("SELECT lists_signed_at FROM users").await, 77);
+        }
+        if app.setup == Setup::SqliteAndDisk {
+            // What is listed after a revocation is known again.
+            assert_eq!(ann.post(&format!("{}/signed-urls/revoke", path(&file))).answer().await.status, 204);
+            assert!(signed_urls(&ann, &file).await.is_none() && signed_urls(&ann, &other).await.is_some());
+            list().await;
+            assert!(signed_urls(&ann, &file).await.is_some());
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_the_bucket_signed_cannot_be_revoked_and_says_so() {
+    let app = TestApp::start(Setup::PostgresAndS3).await;
+    let ann = app.person("ann").await;
+    let file = ann.upload("a.txt", "mine").await;
+    ann.sign(&file, "get").await;
+    let reader = signed_urls(&ann, &file).await.unwrap();
+    assert_eq!((&reader["revocable"], &reader["ended_by"]), (&json!(false), &Value::Null));
+    let problem = ann.post(&format!("{}/signed-urls/revoke", path(&file))).answer().await.problem(409, "not_revocable");
+    assert!(problem["detail"].as_str().unwrap().contains("STRONGROOM_SIGNED_URLS"), "{problem}");
+}
+
+#[tokio::test]
+async fn urls_of_ours_read_from_a_bucket_too() {
+    let app = TestApp::start_with(Setup::PostgresAndS3, |config| config.signed_urls = SignedUrls::Ours).await;
+    let (ann, stranger) = (app.person("ann").await, app.stranger());
+    let file = ann.upload("a.txt", "mine").await;
+    let signed = ann.sign(&file, "get").await;
+    let url = signed["url"].as_str().unwrap();
+    assert!(url.starts_with(&app.url("/v1/signed/")), "{url}");
+    let part = stranger.get(url).header("range", "bytes=1-2").answer().await;
+    assert_eq!((part.status, part.bytes.as_slice()), (206, b"in".as_slice()));
+    stranger.get(&format!("{url}&generation=1")).answer().await.problem(403, "bad_signature");
+    // New bytes still go straight to the bucket.
+    let put = ann.sign(&file, "put").await;
+    assert_eq!(crate::signed::follow(&stranger, &put, "newer").await.status, 200);
+    assert_eq!(crate::signed::complete(&ann, &put).await.status, 200);
+    // The URL was for the bytes of then.
+    stranger.get(url).answer().await.problem(404, "not_found");
+}
