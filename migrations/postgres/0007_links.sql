@@ -20,7 +20,9 @@ CREATE TABLE links (
     created_at    BIGINT NOT NULL,
     last_used_at  BIGINT,
     expires_at    BIGINT,
-    revoked_at    BIGINT
+    revoked_at    BIGINT,
+    -- Grows with every change of the bounds: what a change is guarded by.
+    revision      BIGINT NOT NULL DEFAULT 0
 );
 CREATE INDEX links_by_owner ON links (owner_id, id);
 CREATE INDEX links_by_file ON links (file_id, id);

@@ -20,7 +20,9 @@ CREATE TABLE links (
     created_at    INTEGER NOT NULL,
     last_used_at  INTEGER,
     expires_at    INTEGER,
-    revoked_at    INTEGER
+    revoked_at    INTEGER,
+    -- Grows with every change of the bounds: what a change is guarded by.
+    revision      INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX links_by_owner ON links (owner_id, id);
 CREATE INDEX links_by_file ON links (file_id, id);

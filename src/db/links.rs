@@ -10,7 +10,8 @@ use crate::error::{Error, Result};
 macro_rules! link_columns {
     () => {
         "l.id, l.owner_id, l.file_id, l.token_hash, l.hint, l.password_hash, l.allow_from, l.download_name, l.inline,
-         l.note, l.max_downloads, l.used, l.created_at, l.last_used_at, l.expires_at, l.revoked_at"
+         l.note, l.max_downloads, l.used, l.created_at, l.last_used_at, l.expires_at, l.revoked_at,
+         l.revision"
     };
 }
 
@@ -30,8 +31,8 @@ statements! {
     LIST_OF_FILE = concat!("SELECT ", link_columns!(), " FROM links l WHERE l.owner_id = $1 AND l.id < $2
         AND l.file_id = $4 ORDER BY l.id DESC LIMIT $3");
     CHANGE = "UPDATE links SET password_hash = $3, allow_from = $4, download_name = $5, inline = $6, note = $7,
-            max_downloads = $8, expires_at = $9
-        WHERE id = $1 AND owner_id = $2 AND revoked_at IS NULL";
+            max_downloads = $8, expires_at = $9, revision = revision + 1
+        WHERE id = $1 AND owner_id = $2 AND revision = $10 AND revoked_at IS NULL";
     REVOKE = "UPDATE links SET revoked_at = $3 WHERE id = $1 AND owner_id = $2 AND revoked_at IS NULL";
     ROTATE = "UPDATE links SET token_hash = $3, hint = $4 WHERE id = $1 AND owner_id = $2 AND revoked_at IS NULL";
     PURGE = "DELETE FROM links WHERE revoked_at IS NOT NULL AND revoked_at <= $1";
@@ -59,6 +60,8 @@ pub struct LinkRow {
     pub last_used_at: Option<i64>,
     pub expires_at: Option<i64>,
     pub revoked_at: Option<i64>,
+    /// Grows with every change of the bounds.
+    pub revision: i64,
 }
 
 impl Db {
@@ -119,7 +122,7 @@ impl Db {
         })?)
     }
 
-    /// Gives a link other bounds; `false` if it is not there or revoked.
+    /// Gives a link other bounds; `false` if it is revoked or was changed since it was read.
     pub async fn change_link(&self, link: &LinkRow) -> Result<bool> {
         let changed = on!(self.write, |p| sqlx::query(CHANGE)
             .bind(link.id)
@@ -131,6 +134,7 @@ impl Db {
             .bind(&link.note)
             .bind(link.max_downloads)
             .bind(link.expires_at)
+            .bind(link.revision)
             .execute(p)
             .await
             .map(|done| done.rows_affected()))?;

@@ -5,7 +5,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
+use crate::start::person;
 use crate::support::client::{Answer, Ask, Client, content, path};
+use crate::support::program::Start;
 use crate::support::{Setup, TestApp, both, email};
 use crate::upload::noise;
 
@@ -146,6 +148,18 @@ both! {
         app.advance(Duration::from_secs(31 * 24 * 3600));
         app.reap().await;
         assert_eq!(app.count("SELECT COUNT(*) FROM links").await, 0);
+    }
+
+    async fn of_two_changes_at_once_neither_undoes_the_other(app: TestApp) {
+        let ann = app.person("ann").await;
+        let file = ann.upload("a.txt", "mine").await;
+        let link = make(&ann, &file, json!({})).await;
+        let changes = [json!({"note": "n"}), json!({"inline": true}), json!({"max_downloads": 7}), json!({"expires_in": 60}), json!({"allow_from": ["::1"]}), json!({"password": PASSWORD})];
+        let answers = join_all(changes.iter().map(|change| ann.patch(&of(&link)).json(change).answer())).await;
+        assert!(answers.iter().all(|answer| answer.status == 200));
+        let link = ann.get(&of(&link)).answer().await.json();
+        assert_eq!((&link["note"], &link["inline"], &link["max_downloads"]), (&json!("n"), &json!(true), &json!(7)));
+        assert!(link["expires_at"].is_string() && link["allow_from"] == json!(["::1/128"]) && link["has_password"] == true, "{link}");
     }
 
     async fn a_link_is_worth_what_its_file_and_owner_are(app: TestApp) {
@@ -403,4 +417,28 @@ async fn a_bucket_may_hand_over_the_bytes() {
     // The use counts when the URL is given out.
     stranger.get(url(&link)).answer().await.problem(410, "link_used_up");
     assert_eq!(state(&ann, &link).await, ("used_up".into(), 1));
+}
+
+#[tokio::test]
+async fn the_log_holds_no_secret_of_a_link() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let program = Start::default().variable("STRONGROOM_LOG", "trace").serve(folder.path());
+    let (ann, stranger) = (person(&program, "ann@example.org").await, program.stranger());
+    let file = ann.upload("payslip.txt", "mine").await;
+    let link = make(&ann, &file, json!({"password": PASSWORD, "max_downloads": 3})).await;
+    let unlocked = unlock(&stranger, &link, PASSWORD).await;
+    let key = unlocked.json()["key"].as_str().unwrap().to_owned();
+    unlock(&stranger, &link, "a wrong guess of mine").await.problem(401, "password_required");
+    assert_eq!(stranger.get(url(&link)).bearer_auth(&key).answer().await.status, 200);
+    assert_eq!(look(&stranger, url(&link)).await.status, 401);
+    ann.post(&format!("{}/rotate", of(&link))).answer().await;
+    stranger.get(url(&link)).answer().await.problem(404, "not_found");
+    let (stdout, stderr) = program.stop();
+    let log = stdout + &stderr;
+    assert!(log.contains("/l/{token}"), "{log}");
+    let token = url(&link).rsplit('/').next().unwrap();
+    for secret in [&token[4..34], PASSWORD, "a wrong guess of mine", &key, "payslip"] {
+        let lines: Vec<_> = log.lines().filter(|line| line.contains(secret)).collect();
+        assert!(lines.is_empty(), "{lines:?}");
+    }
 }

@@ -67,7 +67,7 @@ pub struct Link {
 }
 
 /// What a link is to be bound by. Absent stays as it is; `Some(None)` takes the bound away.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct LinkBounds {
     pub expires_in: Option<Option<Duration>>,
     pub password: Option<Option<SecretString>>,
@@ -109,6 +109,7 @@ pub async fn make_link(user: &User, app: &App, file: Uuid, bounds: LinkBounds) -
         last_used_at: None,
         expires_at: None,
         revoked_at: None,
+        revision: 0,
     };
     bind(app, &mut row, bounds).await?;
     let limit = app.config.links.limit;
@@ -158,17 +159,22 @@ pub async fn list_every_link(user: &User, app: &App, file: Uuid) -> Result<Vec<L
     Ok(rows.into_iter().map(|row| shown(app, row)).collect())
 }
 
-/// Gives a link of this user other bounds.
+/// Gives a link of this user other bounds. Of two changes at once neither undoes the other.
 ///
 /// # Errors
 /// `NotFound`; `LinkRevoked`; `Invalid` if a bound is not acceptable.
 pub async fn change_link(user: &User, app: &App, id: Uuid, bounds: LinkBounds) -> Result<Link> {
-    let mut row = row(user, app, id).await?;
-    bind(app, &mut row, bounds).await?;
-    if !app.db.change_link(&row).await? {
-        return Err(Error::LinkRevoked);
+    loop {
+        let mut row = row(user, app, id).await?;
+        if row.revoked_at.is_some() {
+            return Err(Error::LinkRevoked);
+        }
+        bind(app, &mut row, bounds.clone()).await?;
+        // If another change came first, this one is made anew on what that left.
+        if app.db.change_link(&row).await? {
+            return link(user, app, id).await;
+        }
     }
-    link(user, app, id).await
 }
 
 /// Ends a link of this user for good, at once. Doing it twice is the same as once.
