@@ -13,6 +13,12 @@ use crate::users::User;
 
 /// Everybody who can read a file.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"items": [
+    {"kind": "owner", "user_id": "019ab0c1-55aa-7b10-8f5e-2f0c9a3b7d21", "email": "rosalind@example.org", "sessions": 1,
+        "tokens": 0, "ended_by": "PATCH /v1/admin/users/{id}"},
+    {"kind": "signed_urls", "until": "2026-11-22T09:45:00Z", "revocable": true,
+        "ended_by": "POST /v1/files/019ab0c2-7a2e-7c55-b1de-0f5a8b7e4d11/signed-urls/revoke"}
+], "next_cursor": null}))]
 pub struct Access {
     pub items: Vec<Reader>,
     /// Always null: the list has one page.
