@@ -564,7 +564,7 @@ impl Connection {
     }
 
     fn delete(&mut self, id: &str) {
-        self.exchange("DELETE", &format!("/v1/files/{id}"), "", &[], 204, |_| {});
+        self.exchange("DELETE", &format!("/v1/files/{id}?permanent=true"), "", &[], 204, |_| {});
     }
 
     fn list(&mut self, query: &str) -> String {

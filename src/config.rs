@@ -59,6 +59,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// The time between two passes of the reaper.
     pub reap_interval: Duration,
+    /// How long deleted files can be restored; zero for no trash.
+    pub trash_retention: Duration,
     pub fsck: Fsck,
     /// How long transfers may go on after the order to stop.
     pub shutdown_deadline: Duration,

@@ -17,7 +17,7 @@ use super::files::FileView;
 use super::signed::SignedUrlView;
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::files::{self, Change, Expected, FolderPath, Wish};
+use crate::files::{self, Change, Expected, FolderPath, Removal, Wish};
 use crate::store::Operation;
 use crate::users::User;
 
@@ -35,6 +35,9 @@ pub struct BatchRequest {
     ids: Vec<Uuid>,
     /// For `move`: the folder to move to.
     path: Option<String>,
+    /// For `delete`: for good, past the trash.
+    #[serde(default)]
+    permanent: bool,
     /// For `sign`: the life of the URLs, in seconds.
     expires_in: Option<u64>,
 }
@@ -99,7 +102,8 @@ async fn batch(
 async fn one(user: &User, app: &App, request: &BatchRequest, path: Option<&FolderPath>, id: Uuid) -> Result<BatchItem> {
     match request.op {
         BatchOperation::Delete => {
-            files::delete(user, app, id, &Expected::Anything).await?;
+            let removal = if request.permanent { Removal::Permanent } else { Removal::Trash };
+            files::delete(user, app, id, &Expected::Anything, removal).await?;
             Ok(BatchItem::done(id, 204))
         }
         BatchOperation::Sign => {

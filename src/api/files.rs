@@ -23,7 +23,8 @@ use super::incoming::{self, UploadForm};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::files::{
-    self, Access, Change, Direction, Expected, File, FileName, FolderPath, List, NewFile, OnConflict, Order, Sort,
+    self, Access, Change, Direction, Expected, File, FileName, FolderPath, List, NewFile, OnConflict, Order, Removal,
+    Sort,
 };
 use crate::store::SignedUrl;
 
@@ -299,10 +300,20 @@ async fn change(
     Ok(shown(StatusCode::OK, files::change(&caller.user, &app, id, &expected, &change).await?))
 }
 
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct DeleteParams {
+    /// `true`: for good, past the trash.
+    #[serde(default)]
+    permanent: bool,
+}
+
 /// Delete a file
 ///
-/// For good: from the answer on it is not there, and its bytes are taken away within a minute or two.
-#[utoipa::path(delete, path = "/v1/files/{id}", tag = "files", operation_id = "deleteFile", params(("id" = Uuid, Path)),
+/// From the answer on it is not there. It is in the trash, from where it can be restored until its time is over;
+/// with `permanent=true`, or where the server is set up without a trash, it is deleted for good.
+#[utoipa::path(delete, path = "/v1/files/{id}", tag = "files", operation_id = "deleteFile",
+    params(("id" = Uuid, Path), DeleteParams),
     responses((status = 204)),
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["not_found", "precondition_failed", "invalid"]))))]
@@ -310,9 +321,11 @@ async fn delete(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
     Id(id): Id,
+    Query(params): Query<DeleteParams>,
     headers: HeaderMap,
 ) -> Result<StatusCode> {
     let expected = if_match(&headers)?.unwrap_or(Expected::Anything);
-    files::delete(&caller.user, &app, id, &expected).await?;
+    let removal = if params.permanent { Removal::Permanent } else { Removal::Trash };
+    files::delete(&caller.user, &app, id, &expected, removal).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -31,6 +31,7 @@ mod server;
 mod session;
 mod signed;
 mod tokens;
+mod trash;
 mod tus;
 mod uploads;
 
@@ -60,6 +61,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(batch::routes())
         .merge(files::routes())
         .merge(file_content::routes())
+        .merge(trash::routes())
         .merge(signed::routes())
         .merge(uploads::routes())
         .merge(links::routes())

@@ -28,6 +28,7 @@ use crate::error::FieldError;
         (name = "auth", description = "Register, sign in, sign out"),
         (name = "me", description = "Your account, sessions and API tokens"),
         (name = "files", description = "Upload, list, read, change and delete files"),
+        (name = "trash", description = "Deleted files, until they go for good"),
         (name = "uploads", description = "Uploads that can be resumed, by the tus protocol or straight to the store"),
         (name = "links", description = "Share links: made by owners, used by anybody who has one"),
         (name = "avatars", description = "Pictures of people, public"),

@@ -62,6 +62,7 @@ impl Settings {
             download_via: via(&settings.download_via())?,
             trusted_proxies: networks(&settings.trusted_proxies())?,
             reap_interval: settings.reap_interval().time(SECOND..=DAY)?,
+            trash_retention: settings.trash_retention().time(Duration::ZERO..=3650 * DAY)?,
             fsck: fsck(&settings)?,
             shutdown_deadline: settings.shutdown_deadline().time(SECOND..=HOUR)?,
             header_timeout: settings.header_timeout().time(SECOND..=HOUR)?,

@@ -197,6 +197,10 @@ settings! {
         /// How long a download that broke off keeps its use of a link that has a number of them.
         link_resume = set("STRONGROOM_LINK_RESUME", "TIME").or("2min");
     }
+    "Trash" {
+        /// How long deleted files can be restored; 0: they are deleted for good at once.
+        trash_retention = set("STRONGROOM_TRASH_RETENTION", "TIME").or("30d");
+    }
     "Checks" {
         /// The time between two passes of fsck that nobody asks for; 0 for none. They tell what they find, and put nothing into quarantine.
         fsck_interval = set("STRONGROOM_FSCK_INTERVAL", "TIME").or("1d");

@@ -38,8 +38,10 @@ statements! {
     /// An upload whose file was deleted is gone with it.
     ADMITS_BYTES = "SELECT b.id, b.owner_id, b.reserved FROM blobs b JOIN users u ON u.id = b.owner_id JOIN uploads ON uploads.blob_id = b.id
         WHERE b.key = $1 AND b.state = 'pending' AND b.lease_until > (SELECT now FROM clock) AND u.disabled_at IS NULL";
+    /// What is in the trash is not there.
     BY_KEY = "SELECT b.key, b.size, b.sha256, b.content_type, b.ready_at FROM blobs b JOIN users u ON u.id = b.owner_id
-        WHERE b.key = $1 AND b.state = 'ready' AND u.disabled_at IS NULL";
+        WHERE b.key = $1 AND b.state = 'ready' AND u.disabled_at IS NULL
+            AND NOT EXISTS (SELECT 1 FROM files f WHERE f.blob_id = b.id AND f.trashed_at IS NOT NULL)";
 }
 
 pub(super) const INSERT: &str =
@@ -299,7 +301,7 @@ impl Db {
         Ok(on!(self.read, |p| sqlx::query_as(ADMITS_BYTES).bind(key).fetch_optional(p).await)?)
     }
 
-    /// The ready blob with this key, if its owner is not disabled.
+    /// The ready blob with this key, if its owner is not disabled and its file not in the trash.
     pub async fn content_by_key(&self, key: &str) -> Result<Option<ContentRow>> {
         Ok(on!(self.read, |p| sqlx::query_as(BY_KEY).bind(key).fetch_optional(p).await)?)
     }

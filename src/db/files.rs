@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::blobs::{BlobFacts, DOOM, READY, doom, make_ready};
 use super::idempotency::{KeyAnswer, answer_key};
 use super::resumable::{EndedUpload, end_upload};
-use super::usage::{ReservedRow, Room, by_owner, count};
+use super::usage::{Room, count};
 use super::{Db, is_taken, on, statements, transaction};
 use crate::error::{Error, Result};
 use crate::faults;
@@ -31,14 +31,21 @@ statements! {
         WHERE id = $1 AND owner_id = $2 AND blob_id = $3 AND trashed_at IS NULL";
     CHANGE = "UPDATE files SET path = $3, name = $4, search = $5, metadata = $6, updated_at = $7, revision = revision + 1
         WHERE id = $1 AND owner_id = $2 AND revision = $8 AND trashed_at IS NULL";
-    /// What was to become the file's bytes has nowhere to go.
-    END_UPLOADS = "UPDATE blobs SET state = 'deleting'
-        WHERE state = 'pending' AND id IN (SELECT blob_id FROM uploads WHERE file_id = $1 AND owner_id = $2)
-        RETURNING owner_id, reserved, reserved_files, reserved_uploads";
-    DELETE = "DELETE FROM files WHERE id = $1 AND owner_id = $2 AND blob_id = $3";
+    END_UPLOADS = END_FILES_UPLOADS;
+    DELETE = DELETE_FILE;
     MAKE_READY = READY;
     DOOM_BLOB = DOOM;
 }
+
+/// What was to become the file's bytes has nowhere to go.
+pub(super) const END_FILES_UPLOADS: &str = "UPDATE blobs SET state = 'deleting'
+    WHERE state = 'pending' AND id IN (SELECT blob_id FROM uploads WHERE file_id = $1 AND owner_id = $2)
+    RETURNING owner_id, reserved, reserved_files, reserved_uploads";
+
+/// Without a time, which is 0, only a file that is not in the trash; with one, only a file that came
+/// into the trash by then.
+pub(super) const DELETE_FILE: &str = "DELETE FROM files WHERE id = $1 AND owner_id = $2 AND blob_id = $3
+    AND (trashed_at IS NULL AND $4 = 0 OR trashed_at <= $4)";
 
 /// A file and the blob that it points at.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -91,6 +98,28 @@ pub struct ChangedFileRow {
     pub metadata: String,
     pub now: i64,
 }
+
+/// Deletes a file within a transaction, dooms its blob and what was to replace it. Gives whether the
+/// file was as it should be, and the difference that this makes to what its owner uses, for `count!`:
+/// the uploads to it have ended in either case.
+macro_rules! delete_file {
+    ($tx:ident, $owner:expr, $id:expr, $blob:expr, $trashed_by:expr) => {{
+        use $crate::db::files::{DELETE_FILE, END_FILES_UPLOADS};
+        let ended: Vec<$crate::db::usage::ReservedRow> =
+            sqlx::query_as(END_FILES_UPLOADS).bind($id).bind($owner).fetch_all(&mut *$tx).await?;
+        let mut room: $crate::db::usage::Room = $crate::db::usage::by_owner(&ended).remove(&$owner).unwrap_or_default();
+        let trashed_by: Option<i64> = $trashed_by;
+        let delete = sqlx::query(DELETE_FILE).bind($id).bind($owner).bind($blob).bind(trashed_by.unwrap_or(0));
+        match delete.execute(&mut *$tx).await?.rows_affected() {
+            1 => {
+                room = room + $crate::db::blobs::doom!($tx, $blob);
+                (true, room + $crate::db::usage::Room { files: -1, ..Default::default() })
+            }
+            _ => (false, room),
+        }
+    }};
+}
+pub(super) use delete_file;
 
 impl Db {
     /// The file with this id, if it is this owner's.
@@ -203,20 +232,19 @@ impl Db {
         }
     }
 
-    /// Takes a file away, and dooms its blob and what was to replace it, in one transaction.
+    /// Takes a file away, and dooms its blob and what was to replace it, in one transaction. With a
+    /// time it is a file that came into the trash by then.
     ///
     /// # Errors
-    /// `PreconditionFailed` if the file does not point at `blob` any more.
-    pub async fn delete_file(&self, owner: Uuid, id: Uuid, blob: Uuid) -> Result<()> {
+    /// `PreconditionFailed` if the file does not point at `blob` any more, or was put into the trash
+    /// or out of it.
+    pub async fn delete_file(&self, owner: Uuid, id: Uuid, blob: Uuid, trashed_by: Option<i64>) -> Result<()> {
         transaction!(self, |tx| {
-            let ended: Vec<ReservedRow> = sqlx::query_as(END_UPLOADS).bind(id).bind(owner).fetch_all(&mut *tx).await?;
-            let deleted = sqlx::query(DELETE).bind(id).bind(owner).bind(blob).execute(&mut *tx).await?.rows_affected();
-            if deleted != 1 {
+            let (deleted, freed) = delete_file!(tx, owner, id, blob, trashed_by);
+            if !deleted {
                 return Err(Error::PreconditionFailed);
             }
-            let given_back = by_owner(&ended).remove(&owner).unwrap_or_default();
-            let freed = doom!(tx, blob);
-            count!(tx, owner, given_back + freed + Room { files: -1, ..Room::default() });
+            count!(tx, owner, freed);
             Ok(())
         })
     }

@@ -22,6 +22,7 @@ mod signed;
 mod strays;
 mod throttles;
 mod tokens;
+mod trash;
 mod uploads;
 mod usage;
 mod users;
@@ -55,6 +56,7 @@ pub use sessions::SessionRow;
 pub use strays::StrayRow;
 pub use throttles::Attempt;
 pub use tokens::TokenRow;
+pub use trash::{Purged, TrashedFileRow};
 pub use uploads::{NewUploadRow, UploadRow};
 pub use usage::{UNLIMITED, UsageRow};
 pub use users::{AccountPatchRow, AccountRow, CallerRow, PasswordChange, PasswordRow, UserRow};
@@ -246,6 +248,7 @@ impl Db {
             strays::STATEMENTS,
             throttles::STATEMENTS,
             tokens::STATEMENTS,
+            trash::STATEMENTS,
             uploads::STATEMENTS,
             usage::STATEMENTS,
             users::STATEMENTS,

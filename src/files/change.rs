@@ -1,4 +1,4 @@
-//! Renaming, moving, describing and deleting files.
+//! Renaming, moving and describing files.
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -8,7 +8,6 @@ use super::{Expected, File, FileName, FolderPath};
 use crate::app::App;
 use crate::db::ChangedFileRow;
 use crate::error::{Error, Result};
-use crate::faults;
 use crate::users::User;
 
 /// What shall be different; what is absent stays.
@@ -49,26 +48,6 @@ pub async fn change(user: &User, app: &App, id: Uuid, expected: &Expected, chang
         if app.db.change_file(&changed, &place(&path, &name)).await? {
             (file.path, file.name) = (path.as_str().to_owned(), name.as_str().to_owned());
             return Ok(File { updated_at: now, revision: file.revision + 1, ..file });
-        }
-    }
-}
-
-/// Deletes a file of this user. From now on it is not there; the reaper takes its bytes away.
-///
-/// # Errors
-/// `NotFound`; `PreconditionFailed` if the file is not as `expected`.
-pub async fn delete(user: &User, app: &App, id: Uuid, expected: &Expected) -> Result<()> {
-    loop {
-        let file = super::find(user, app, id).await?;
-        expected.check(&file)?;
-        faults::point("D1");
-        match app.db.delete_file(user.id, id, file.blob_id).await {
-            // It got new bytes in between, or was deleted: it is judged anew.
-            Err(Error::PreconditionFailed) => {}
-            deleted => {
-                faults::point("D2");
-                return deleted;
-            }
         }
     }
 }

@@ -55,11 +55,7 @@ const DEFAULT_LIMIT: u32 = 100;
 /// # Errors
 /// `BadCursor` if the cursor is not of a list with this order; `Invalid` if the limit is out of bounds.
 pub async fn list(user: &User, app: &App, list: &List) -> Result<Page> {
-    let most = app.config.limits.page;
-    let limit = list.limit.unwrap_or(DEFAULT_LIMIT.min(most));
-    if !(1..=most).contains(&limit) {
-        return Err(Error::invalid("/limit", "out_of_range", format!("from 1 to {most}")));
-    }
+    let limit = checked_limit(app, list.limit)?;
     let after = list.cursor.as_deref().map(|cursor| Cursor::decode(cursor, list.order)).transpose()?;
     let mut rows = app
         .db
@@ -71,17 +67,30 @@ pub async fn list(user: &User, app: &App, list: &List) -> Result<Page> {
             search: searchable(list.search.as_deref(), "/q")?.to_lowercase(),
             after,
             // One more than asked for tells whether there is a next page.
-            limit: i64::from(limit) + 1,
+            limit: limit as i64 + 1,
         })
         .await?;
-    let more = rows.len() > limit as usize;
-    rows.truncate(limit as usize);
+    let more = rows.len() > limit;
+    rows.truncate(limit);
     let next_cursor = match rows.last() {
         Some(last) if more => Some(Cursor::encode(list.order, last)),
         _ => None,
     };
     let files = rows.into_iter().map(File::try_from).collect::<Result<_>>()?;
     Ok(Page { files, next_cursor })
+}
+
+/// How many items a page has.
+///
+/// # Errors
+/// `Invalid` at `/limit` if it is out of bounds.
+pub(super) fn checked_limit(app: &App, limit: Option<u32>) -> Result<usize> {
+    let most = app.config.limits.page;
+    let limit = limit.unwrap_or(DEFAULT_LIMIT.min(most));
+    if !(1..=most).contains(&limit) {
+        return Err(Error::invalid("/limit", "out_of_range", format!("from 1 to {most}")));
+    }
+    Ok(limit as usize)
 }
 
 /// Names are kept in normalisation form C and hold no control characters.

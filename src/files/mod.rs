@@ -19,6 +19,7 @@ mod reserve;
 mod resumable;
 mod signed;
 mod sniff;
+mod trash;
 mod upload;
 mod uploads;
 
@@ -35,7 +36,7 @@ use crate::users::User;
 
 pub use access::{Access, Reader, access};
 pub use avatar::{avatar, remove_avatar, set_avatar};
-pub use change::{Change, change, delete};
+pub use change::{Change, change};
 pub use disposition::content_disposition;
 pub use download::read;
 pub use idempotency::IdempotencyKey;
@@ -52,6 +53,9 @@ pub use resumable::{
 };
 pub use signed::{Signed, Wish, content_by_grant, receive_by_grant, revoke_signed, sign, sign_for_list};
 pub use sniff::{is_inline, is_picture};
+pub use trash::{
+    Removal, TrashPage, TrashedFile, delete, delete_from_trash, empty_trash, list_trash, purge_trash, restore,
+};
 pub use upload::{NewFile, OnConflict, replace, upload};
 pub use uploads::{UploadPage, complete_any, give_up_any, open_uploads};
 

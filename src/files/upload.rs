@@ -164,7 +164,7 @@ pub(super) async fn publish(
         match app.db.publish(&row, &place(&new.path, &name), &stored.facts, answer.as_ref(), upload).await {
             Err(Error::PathTaken) if new.on_conflict == OnConflict::Refuse => return Err(Error::PreconditionFailed),
             // Somebody may take the free name first; then the search goes on.
-            Err(Error::PathTaken) => name = free_name(user, app, new).await?,
+            Err(Error::PathTaken) => name = free_name(user, app, &new.path, &new.name).await?,
             Err(error) if !settles(app, stored, &error).await => return Err(error),
             _ => {
                 faults::point("K11");
@@ -176,10 +176,9 @@ pub(super) async fn publish(
 
 /// The name with a number that no file in the folder has. Finds it in a few steps even among many
 /// thousands: doubling until a number is free, then halving back to where the taken ones end.
-async fn free_name(user: &User, app: &App, new: &NewFile) -> Result<FileName> {
-    let taken = |number| async move {
-        app.db.location_is_taken(user.id, &location(&new.path, &new.name.numbered(number))).await
-    };
+pub(super) async fn free_name(user: &User, app: &App, path: &FolderPath, name: &FileName) -> Result<FileName> {
+    let taken =
+        |number| async move { app.db.location_is_taken(user.id, &location(path, &name.numbered(number))).await };
     let (mut last_taken, mut free) = (0, 1);
     while taken(free).await? {
         (last_taken, free) = (free, free * 2);
@@ -188,5 +187,5 @@ async fn free_name(user: &User, app: &App, new: &NewFile) -> Result<FileName> {
         let middle = last_taken + (free - last_taken) / 2;
         if taken(middle).await? { last_taken = middle } else { free = middle }
     }
-    Ok(new.name.numbered(free))
+    Ok(name.numbered(free))
 }

@@ -12,6 +12,7 @@ use crate::app::App;
 use crate::db::DoomedRow;
 use crate::error::{Error, Result};
 use crate::faults;
+use crate::files;
 use crate::store::{Key, Listed};
 
 pub const DUTY: &str = "reaper";
@@ -32,6 +33,8 @@ pub struct Report {
     pub elsewhere: bool,
     /// Uploads whose writer fell silent.
     pub lapsed: u64,
+    /// Files that were in the trash for long enough.
+    pub purged: u64,
     /// Blobs whose bytes and rows are gone now.
     pub removed: u64,
     /// Blobs that the store would not let go of; the next pass tries again.
@@ -42,7 +45,7 @@ pub struct Report {
 
 impl Report {
     pub fn is_idle(&self) -> bool {
-        self.lapsed + self.removed + self.failed == 0
+        self.lapsed + self.purged + self.removed + self.failed == 0
     }
 }
 
@@ -51,10 +54,10 @@ impl fmt::Display for Report {
         if self.elsewhere {
             return f.write_str("another server is reaping");
         }
-        let Self { lapsed, removed, failed, expired, .. } = self;
+        let Self { lapsed, purged, removed, failed, expired, .. } = self;
         write!(
             f,
-            "{lapsed} abandoned uploads ended, {removed} blobs removed, {failed} not removed, {expired} expired rows deleted"
+            "{lapsed} abandoned uploads ended, {purged} files purged from the trash, {removed} blobs removed, {failed} not removed, {expired} expired rows deleted"
         )
     }
 }
@@ -95,6 +98,7 @@ async fn lose_duty(app: &App, holder: Uuid) {
 
 async fn reap(app: &App, report: &mut Report) -> Result<()> {
     report.lapsed = app.db.lapse_blobs().await?;
+    report.purged = files::purge_trash(app).await?;
     // Each blob is tried once in a pass, so that those which stay do not hold up the others.
     let mut last = (i64::MIN, Uuid::nil());
     loop {

@@ -119,14 +119,14 @@ async fn a_reaper_that_was_killed_does_not_keep_the_next_server_waiting() {
     let files = [ann.upload("a.txt", "a").await, ann.upload("b.txt", "b").await];
     // The pass may come between the two.
     for file in files {
-        let _ = ann.delete(&crate::support::client::path(&file)).send().await;
+        let _ = ann.delete_for_good(&file).send().await;
     }
     let (status, _, _) = program.ended();
     assert_eq!(status.code(), None, "a signal ended it");
     let mut program = Start::default().serve(folder.path());
     let ann = program.stranger().with_token(ann.token.as_deref().unwrap(), &json!(ann.id));
     for file in ann.get("/v1/files").answer().await.json()["items"].as_array().unwrap() {
-        assert_eq!(ann.delete(&crate::support::client::path(file)).answer().await.status, 204);
+        assert_eq!(ann.delete_for_good(file).answer().await.status, 204);
     }
     let reaped = Start::with(&["reap"]).run(folder.path(), "");
     assert_eq!(reaped.status, 0, "{}", reaped.stderr);

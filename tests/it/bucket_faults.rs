@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use strongroom::config::{S3Config, StoreConfig};
 
 use crate::support::bucket_proxy::{BucketProxy, Fault, Site};
-use crate::support::client::{Answer, Ask, Client, bucket, content, open_multipart_uploads, path};
+use crate::support::client::{Answer, Ask, Client, bucket, content, open_multipart_uploads};
 use crate::support::{Setup, TestApp, s3_config};
 use crate::upload::noise;
 
@@ -74,7 +74,7 @@ async fn until_it_works(client: &Client, app: &TestApp) {
         if answer.status == 201 {
             let file = answer.json();
             assert_eq!(client.download(&file).await, b"after");
-            assert_eq!(client.delete(&path(&file)).answer().await.status, 204);
+            assert_eq!(client.delete_for_good(&file).answer().await.status, 204);
             return;
         }
         assert_away(app, &answer, "after the fault");
@@ -288,7 +288,7 @@ async fn what_cannot_be_taken_away_yet_is_taken_away_later() {
     let ann = app.person("ann").await;
     for fault in [FATAL.as_slice(), &[Fault::Lost]].concat() {
         let file = ann.upload("a.bin", noise(SMALL)).await;
-        assert_eq!(ann.delete(&path(&file)).answer().await.status, 204);
+        assert_eq!(ann.delete_for_good(&file).answer().await.status, 204);
         proxy.always(DELETE, fault);
         let report = app.reap().await;
         assert!(proxy.mend() > 0, "{fault:?} did not happen");
@@ -321,7 +321,7 @@ async fn a_silent_bucket_is_not_waited_for_forever() {
     let ann = app.person("ann").await;
     let kept = ann.upload("kept.bin", noise(SMALL)).await;
     let gone = ann.upload("gone.bin", noise(SMALL)).await;
-    assert_eq!(ann.delete(&path(&gone)).answer().await.status, 204);
+    assert_eq!(ann.delete_for_good(&gone).answer().await.status, 204);
     // The address of each request holds the prefix.
     for method in ["GET", "HEAD", "DELETE"] {
         for _ in 0..2 {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::sessions::{log_in, register};
-use crate::support::client::{Answer, Ask, Client, content, path};
+use crate::support::client::{Answer, Ask, Client, content};
 use crate::support::database_proxy::{Cut, DatabaseProxy, Hit, When};
 use crate::support::{PASSWORD, Setup, TestApp};
 
@@ -69,7 +69,7 @@ impl<'a> Attempt<'a> {
         match self.operation {
             Upload => self.ann.post("/v1/files").query(&[("name", &self.name)]).body("new").answer().await,
             Replace => self.ann.put(&content(&self.file)).header("if-match", "*").body("new").answer().await,
-            Delete => self.ann.delete(&path(&self.file)).answer().await,
+            Delete => self.ann.delete_for_good(&self.file).answer().await,
             Register => register(&self.app.stranger(), &self.email(), "A Person", PASSWORD).await,
         }
     }

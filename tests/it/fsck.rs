@@ -136,7 +136,7 @@ both! {
         app.execute("UPDATE blobs SET lease_until = 1").await;
         let replaced = ann.put(&content(&files[0])).header("if-match", "*").body("new bytes").answer().await;
         assert_eq!(replaced.status, 200);
-        assert_eq!(ann.delete(&path(&files[1])).answer().await.status, 204);
+        assert_eq!(ann.delete_for_good(&files[1]).answer().await.status, 204);
         ann.sign(&files[2], "put").await;
         let gif = b"GIF89a\x01\0\x01\0\0\0\0;".to_vec();
         assert_eq!(ann.put("/v1/me/avatar").body(gif).answer().await.status, 201);
@@ -412,7 +412,7 @@ async fn live(client: &Client, worker: usize, turn: usize) {
     let replaced = client.put(&content(&file)).header("if-match", "*").body(noise(500)).answer().await;
     assert_eq!(replaced.status, 200, "{}", replaced.text());
     if !turn.is_multiple_of(3) {
-        assert_eq!(client.delete(&path(&file)).answer().await.status, 204);
+        assert_eq!(client.delete_for_good(&file).answer().await.status, 204);
     }
     if turn.is_multiple_of(5) {
         let bytes = noise(6 * 1024 * 1024);

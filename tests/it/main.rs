@@ -37,6 +37,7 @@ mod store_pieces;
 mod support;
 mod throttle;
 mod tokens;
+mod trash;
 mod tus;
 mod types;
 mod upload;

@@ -131,7 +131,7 @@ async fn without_its_bucket_it_says_so_and_goes_on_when_it_is_back() {
     // Rows alone do without the bucket, deletions included: the bytes go later.
     assert_eq!(ann.get("/v1/files").answer().await.json()["items"].as_array().unwrap().len(), 1);
     assert_eq!(ann.head(&path).answer().await.status, 200);
-    assert_eq!(ann.delete(&crate::support::client::path(&file)).answer().await.status, 204);
+    assert_eq!(ann.delete_for_good(&file).answer().await.status, 204);
     assert_eq!(app.reap().await.removed, 0);
 
     line.mend();

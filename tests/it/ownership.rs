@@ -81,6 +81,10 @@ const DOORS: &[(&str, &str, Door)] = &[
     ("DELETE", "/v1/companion/s3/multipart/{id}", Door::Owner),
     ("GET", "/v1/companion/s3/multipart/{id}/{number}", Door::Owner),
     ("POST", "/v1/companion/s3/multipart/{id}/complete", Door::Owner),
+    ("GET", "/v1/trash", Door::SignedIn),
+    ("DELETE", "/v1/trash", Door::SignedIn),
+    ("DELETE", "/v1/trash/{id}", Door::Owner),
+    ("POST", "/v1/trash/{id}/restore", Door::Owner),
     ("GET", "/v1/signed/{key}", Door::Signature),
     ("HEAD", "/v1/signed/{key}", Door::Signature),
     ("PUT", "/v1/signed/{key}", Door::Signature),
@@ -147,6 +151,8 @@ both! {
         let tus = Tus::create(&ann, Some(4), "").await;
         let direct = ann.post("/v1/uploads").json(&json!({"name": "a", "mode": "direct", "size": 4})).answer().await.json();
         let link = make(&ann, &file, json!({})).await;
+        let trashed = ann.upload("trashed.txt", "for nobody's eyes").await;
+        assert_eq!(ann.delete(&crate::support::client::path(&trashed)).answer().await.status, 204);
         let bob = app.person("bob").await;
         let carol = app.person("carol").await;
         strongroom::users::set_disabled(&app.app, "carol@example.org", true).await.unwrap();
@@ -159,6 +165,7 @@ both! {
                 path if path.contains("/uploads/") || path.contains("/companion/") => direct["id"].as_str().unwrap(),
                 path if path.contains("/tus/") => tus.id(),
                 path if path.contains("/links/") => link["id"].as_str().unwrap(),
+                path if path.contains("/trash/") => trashed["id"].as_str().unwrap(),
                 _ => file["id"].as_str().unwrap(),
             };
             if matches!(door, Door::SignedIn | Door::Session | Door::Admin | Door::Owner) {
@@ -205,6 +212,7 @@ both! {
             }
         }
         assert_eq!(ann.download(&file).await, b"for my eyes only");
+        assert_eq!(ann.get("/v1/trash").answer().await.json()["items"][0]["id"], trashed["id"]);
         assert_eq!(tus.append(&ann, 0, "mine").await.status, 204);
     }
 

@@ -314,7 +314,7 @@ async fn one_pass_of_the_reaper_can_be_made_by_hand() {
     let program = Start::default().serve(folder.path());
     let ann = person(&program, "ann@example.org").await;
     let file = ann.upload("a.txt", "to go").await;
-    assert_eq!(ann.delete(&crate::support::client::path(&file)).answer().await.status, 204);
+    assert_eq!(ann.delete_for_good(&file).answer().await.status, 204);
     let outcome = Start::with(&["reap"]).run(folder.path(), "");
     assert_eq!((outcome.status, outcome.stdout.lines().count()), (0, 1), "{} {}", outcome.stdout, outcome.stderr);
     program.stop();

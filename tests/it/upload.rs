@@ -216,12 +216,12 @@ both! {
         app.assert_nothing_but(1).await;
     }
 
-    async fn a_deleted_file_is_gone_for_good(app: TestApp) {
+    async fn a_file_that_is_deleted_past_the_trash_is_gone_for_good(app: TestApp) {
         let ann = app.person("ann").await;
         let file = ann.upload("a.txt", "bytes").await;
         let stale = ann.delete(&path(&file)).header("if-match", "\"0000\"").answer().await;
         stale.problem(412, "precondition_failed");
-        assert_eq!(ann.delete(&path(&file)).answer().await.status, 204);
+        assert_eq!(ann.delete_for_good(&file).answer().await.status, 204);
         ann.get(&path(&file)).answer().await.problem(404, "not_found");
         ann.get(&content(&file)).answer().await.problem(404, "not_found");
         ann.delete(&path(&file)).answer().await.problem(404, "not_found");

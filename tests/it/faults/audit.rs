@@ -1,6 +1,6 @@
 //! After a crash and one pass of the reaper: is everything there that was promised, and nothing else?
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -12,7 +12,7 @@ use crate::support::client::{Answer, Ask, Client};
 /// Compares the world with the ledger, and enters which of the possible things came true. Gives
 /// what is wrong.
 pub async fn audit(world: &World, client: &Client, ledger: &mut Ledger) -> Vec<String> {
-    let mut wrong = Vec::new();
+    let mut wrong = restore(client, ledger).await;
     let mut listed = list(client).await;
     for entry in &mut ledger.entries {
         let found = match entry.is_avatar() {
@@ -39,6 +39,28 @@ pub async fn audit(world: &World, client: &Client, ledger: &mut Ledger) -> Vec<S
     wrong.extend(listed.into_keys().map(|name| format!("{name}: nobody expects this file, or it was deleted")));
     let there = ledger.entries.iter().filter(|entry| entry.is_there()).count();
     wrong.extend(rows_and_bytes(world, there).await);
+    wrong
+}
+
+/// Takes out of the trash what is expected there. Gives what is not.
+async fn restore(client: &Client, ledger: &mut Ledger) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let page = client.get("/v1/trash").answer().await.json();
+    let mut trash: HashSet<_> =
+        page["items"].as_array().expect("files").iter().map(|file| file["id"].clone()).collect();
+    for entry in &mut ledger.entries {
+        let id = serde_json::json!(entry.id);
+        let found = trash.remove(&id);
+        if entry.in_trash.is_some_and(|expected| expected != found) {
+            wrong.push(format!("{}: it is {}in the trash", entry.name, if found { "" } else { "not " }));
+        }
+        if found {
+            let path = format!("/v1/trash/{}/restore", entry.id.as_deref().unwrap_or_default());
+            assert_eq!(client.post(&path).answer().await.status, 200, "{path}");
+        }
+        entry.in_trash = Some(false);
+    }
+    wrong.extend(trash.into_iter().map(|id| format!("{id}: nobody expects this file in the trash")));
     wrong
 }
 

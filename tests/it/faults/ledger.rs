@@ -76,11 +76,13 @@ pub struct Entry {
     pub id: Option<String>,
     /// What may be found: more than one thing while an answer is missing, `None` for nothing.
     pub may_be: Vec<Option<Version>>,
+    /// Whether it is in the trash; unknown while an answer is missing.
+    pub in_trash: Option<bool>,
 }
 
 impl Entry {
     pub fn new(name: String) -> Self {
-        Self { name, id: None, may_be: vec![None] }
+        Self { name, id: None, may_be: vec![None], in_trash: Some(false) }
     }
 
     pub fn is_avatar(&self) -> bool {

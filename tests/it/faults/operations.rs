@@ -42,7 +42,10 @@ pub async fn carry_out(
     let mut doing = FuturesUnordered::new();
     for operation in operations {
         let entry = &mut ledger.entries[operation.entry];
-        entry.may_be.push(outcome(operation));
+        match operation.kind {
+            Kind::Trash => entry.in_trash = None,
+            _ => entry.may_be.push(outcome(operation)),
+        }
         let (id, name) = (entry.id.clone().unwrap_or_default(), entry.name.clone());
         doing.push(async move { (operation, perform(operation, client, &id, &name).await) });
     }
@@ -63,7 +66,10 @@ pub async fn carry_out(
                         done.is_killed = true;
                     }
                     let entry = &mut ledger.entries[operation.entry];
-                    entry.may_be = vec![outcome(operation)];
+                    match operation.kind {
+                        Kind::Trash => entry.in_trash = Some(true),
+                        _ => entry.may_be = vec![outcome(operation)],
+                    }
                     entry.id = id.or(entry.id.take());
                 }
                 Some((_, Answer::None)) => done.unanswered += 1,
@@ -89,7 +95,8 @@ async fn perform(operation: &Operation, client: &Client, id: &str, name: &str) -
             answer(request.body(body())).await
         }
         Kind::Replace => answer(client.put(&content).header("if-match", "*").body(body())).await,
-        Kind::Delete => answer(client.delete(&format!("/v1/files/{id}"))).await,
+        Kind::Delete => answer(client.delete_for_good(&json!({"id": id}))).await,
+        Kind::Trash => answer(client.delete(&format!("/v1/files/{id}"))).await,
         Kind::Avatar => answer(client.put("/v1/me/avatar").body(body())).await,
         Kind::SignedPut => pieces::signed_put(client, id, operation).await.unwrap_or_else(|ended| ended),
         Kind::Tus => pieces::tus(client, name, operation).await.unwrap_or_else(|ended| ended),

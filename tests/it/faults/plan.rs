@@ -15,7 +15,9 @@ pub enum Kind {
     Replace,
     /// Signed, put and completed.
     SignedPut,
+    /// For good.
     Delete,
+    Trash,
     Avatar,
     /// By tus, in one to three pieces.
     Tus,
@@ -30,7 +32,8 @@ const PARTS: &[Kind] = &[Upload, Replace];
 /// What opens and completes multipart uploads of one kind or another.
 const MULTIPARTS: &[Kind] = &[Upload, Replace, Tus, Direct];
 const PIECES: &[Kind] = &[Tus, Direct];
-const ALL: &[Kind] = &[Upload, Replace, SignedPut, Delete, Avatar, Tus, Direct];
+const ALL: &[Kind] = &[Upload, Replace, SignedPut, Delete, Trash, Avatar, Tus, Direct];
+const REMOVALS: &[Kind] = &[Delete, Trash];
 
 /// A place to die, and what passes it.
 #[derive(Debug, Clone, Copy)]
@@ -88,8 +91,8 @@ const ON_DISK: &[Point] = &[
     at("K10", WRITES, 0),
     at("K11", WRITES, 0),
     at(ANSWERED, ALL, 0),
-    at("D1", &[Delete], 0),
-    at("D2", &[Delete], 0),
+    at("D1", REMOVALS, 0),
+    at("D2", REMOVALS, 0),
     in_the_reaper("D3"),
     in_the_reaper("D4"),
     at("T1", &[Tus], 16),
@@ -118,8 +121,8 @@ const IN_A_BUCKET: &[Point] = &[
     at("M3", MULTIPARTS, TWO_PARTS),
     at("M4", PARTS, TWO_PARTS),
     at("M5", MULTIPARTS, TWO_PARTS),
-    at("D1", &[Delete], 0),
-    at("D2", &[Delete], 0),
+    at("D1", REMOVALS, 0),
+    at("D2", REMOVALS, 0),
     in_the_reaper("D3"),
     in_the_reaper("D4"),
     at("T1", &[Tus], 16),
@@ -201,7 +204,7 @@ fn operation(point: Point, name: String, dice: &mut Dice, ledger: &mut Ledger, f
     if kind == Upload && ledger.entries.len() > ENOUGH_FILES && !files.is_empty() {
         kind = Replace;
     }
-    if kind == Avatar && !free.contains(&0) || files.is_empty() && [Replace, SignedPut, Delete].contains(&kind) {
+    if kind == Avatar && !free.contains(&0) || files.is_empty() && [Replace, SignedPut, Delete, Trash].contains(&kind) {
         kind = Upload;
     }
     let entry = match kind {
@@ -210,7 +213,7 @@ fn operation(point: Point, name: String, dice: &mut Dice, ledger: &mut Ledger, f
             ledger.entries.push(Entry::new(name));
             ledger.entries.len() - 1
         }
-        Replace | SignedPut | Delete => dice.one_of(&files),
+        Replace | SignedPut | Delete | Trash => dice.one_of(&files),
     };
     free.retain(|other| *other != entry);
     let size = size(point, kind, dice);

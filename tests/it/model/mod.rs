@@ -22,12 +22,19 @@ pub const PLACES: [(&str, &str); 7] = [
     ("é", "ü"),
 ];
 
+/// How long the trash keeps files: 30 days.
+const TRASH_MINUTES: u64 = 30 * 24 * 60;
+
 /// What the server must be like. A file's bytes are `noise` of its size.
 #[derive(Debug, Clone, Default)]
 pub struct Model {
     files: HashMap<usize, File>,
-    /// Files that were deleted.
+    /// Files in the trash, and when they came there.
+    trash: HashMap<usize, (File, u64)>,
+    /// Files that were deleted for good.
     gone: BTreeSet<usize>,
+    /// Minutes that the clock jumped.
+    now: u64,
     made: usize,
     /// The status of the answer to the last step.
     status: u16,
@@ -60,6 +67,15 @@ pub enum Step {
         knows: bool,
     },
     Delete {
+        file: usize,
+        permanent: bool,
+    },
+    /// Out of the trash, if nothing is at its place.
+    Restore {
+        file: usize,
+    },
+    /// Deletes what is in the trash for good.
+    Discard {
         file: usize,
     },
     Read {
@@ -98,7 +114,23 @@ impl Model {
     }
 
     fn is_known(&self, file: usize) -> bool {
-        self.files.contains_key(&file) || self.gone.contains(&file)
+        self.files.contains_key(&file) || self.trash.contains_key(&file) || self.gone.contains(&file)
+    }
+
+    /// What is left after a pass of the reaper.
+    fn reaped(mut self) -> Self {
+        let due = |since: u64| self.now - since >= TRASH_MINUTES;
+        let gone: Vec<_> = self.trash.iter().filter(|(_, (_, since))| due(*since)).map(|(id, _)| *id).collect();
+        for file in gone {
+            self.trash.remove(&file);
+            self.gone.insert(file);
+        }
+        self
+    }
+
+    /// All that has bytes.
+    fn kept(&self) -> usize {
+        self.files.len() + self.trash.len()
     }
 }
 
@@ -123,7 +155,8 @@ impl ReferenceStateMachine for Model {
             2 => Just(Step::Reap),
             1 => (1..100_000_u64).prop_map(|minutes| Step::Jump { minutes }),
         ];
-        let known: Vec<usize> = state.files.keys().copied().chain(state.gone.iter().copied().take(2)).collect();
+        let gone = state.gone.iter().copied().take(2);
+        let known: Vec<usize> = state.files.keys().chain(state.trash.keys()).copied().chain(gone).collect();
         if known.is_empty() {
             return always.boxed();
         }
@@ -132,7 +165,9 @@ impl ReferenceStateMachine for Model {
         prop_oneof![
             21 => always,
             6 => (file(), size(), prop::bool::weighted(0.8)).prop_map(|(file, size, knows)| Step::Replace { file, size, knows }),
-            4 => file().prop_map(|file| Step::Delete { file }),
+            5 => (file(), prop::bool::ANY).prop_map(|(file, permanent)| Step::Delete { file, permanent }),
+            3 => file().prop_map(|file| Step::Restore { file }),
+            1 => file().prop_map(|file| Step::Discard { file }),
             8 => file().prop_map(|file| Step::Read { file }),
             6 => ranges.prop_map(|(file, from, length)| Step::Range { file, from, length }),
             5 => (file(), place()).prop_map(|(file, place)| Step::Move { file, place }),
@@ -144,8 +179,14 @@ impl ReferenceStateMachine for Model {
     /// Shrinking may have taken away the step that made the file.
     fn preconditions(state: &Model, step: &Step) -> bool {
         match step {
+            // What the number after its name would be is not the model's affair.
+            Step::Restore { file } => {
+                let free = |(there, _): &(File, u64)| state.file_at(there.place).is_none();
+                state.is_known(*file) && state.trash.get(file).is_none_or(free)
+            }
             Step::Replace { file, .. }
-            | Step::Delete { file }
+            | Step::Delete { file, .. }
+            | Step::Discard { file }
             | Step::Read { file }
             | Step::Range { file, .. }
             | Step::Move { file, .. }
@@ -173,13 +214,39 @@ impl ReferenceStateMachine for Model {
                     200
                 }
             },
-            Step::Delete { file } => match state.files.remove(file) {
+            Step::Delete { file, permanent } => match state.files.remove(file) {
+                None => 404,
+                Some(_) if *permanent => {
+                    state.gone.insert(*file);
+                    204
+                }
+                Some(there) => {
+                    state.trash.insert(*file, (there, state.now));
+                    204
+                }
+            },
+            Step::Restore { file } => match state.trash.remove(file) {
+                None => 404,
+                Some((there, _)) => {
+                    state.files.insert(*file, there);
+                    200
+                }
+            },
+            Step::Discard { file } => match state.trash.remove(file) {
                 None => 404,
                 Some(_) => {
                     state.gone.insert(*file);
                     204
                 }
             },
+            Step::Jump { minutes } => {
+                state.now += minutes;
+                0
+            }
+            Step::Reap => {
+                state = state.reaped();
+                0
+            }
             Step::Move { file, place } => match (there(file), state.file_at(*place)) {
                 (None, _) => 404,
                 (Some(_), Some(other)) if other != *file => 409,
@@ -190,12 +257,7 @@ impl ReferenceStateMachine for Model {
             },
             Step::Read { file } => there(file).map_or(404, |_| 200),
             Step::Range { file, from, .. } => there(file).map_or(404, |file| if *from < file.size { 206 } else { 416 }),
-            Step::Cut { .. }
-            | Step::List { .. }
-            | Step::Crash { .. }
-            | Step::Reap
-            | Step::Jump { .. }
-            | Step::Fault { .. } => 0,
+            Step::Cut { .. } | Step::List { .. } | Step::Crash { .. } | Step::Fault { .. } => 0,
         };
         state
     }
@@ -218,6 +280,7 @@ impl<const IN_A_BUCKET: bool> StateMachineTest for Strongroom<IN_A_BUCKET> {
     }
 
     fn teardown(server: Server, model: Model) {
+        let model = model.reaped();
         server.reap(&model);
         server.list(&model, "");
         for file in model.files.keys() {

@@ -78,8 +78,16 @@ impl Server {
                 let request = self.ann.put(&format!("{}/content", self.path(*file))).header("if-match", etag);
                 self.send(model.status, request.body(noise(*size)));
             }
-            Step::Delete { file } => {
-                self.expect(model.status, self.ann.delete(&self.path(*file)));
+            Step::Delete { file, permanent } => {
+                let path = format!("{}?permanent={permanent}", self.path(*file));
+                self.expect(model.status, self.ann.delete(&path));
+            }
+            Step::Restore { file } => {
+                let path = format!("/v1/trash/{}/restore", self.ids[file]);
+                self.expect(model.status, self.ann.post(&path));
+            }
+            Step::Discard { file } => {
+                self.expect(model.status, self.ann.delete(&format!("/v1/trash/{}", self.ids[file])));
             }
             Step::Read { file } => self.read(model, *file, model.status),
             Step::Range { file, from, length } => {
@@ -137,7 +145,7 @@ impl Server {
         let app = self.app();
         self.life().block_on(async {
             app.execute("UPDATE blobs SET lease_until = 1 WHERE state <> 'ready'").await;
-            app.assert_nothing_but(model.files.len()).await;
+            app.assert_nothing_but(model.kept()).await;
         });
     }
 

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::ledger::{Hash, Ledger};
 use crate::support::Client;
-use crate::support::client::{Ask, content, path};
+use crate::support::client::{Ask, content};
 use crate::upload::noise;
 
 pub type Shared = Arc<Mutex<Ledger>>;
@@ -66,7 +66,7 @@ async fn replace(client: &Client, ledger: &Shared, name: &str, id: &str) {
 
 async fn delete(client: &Client, ledger: &Shared, name: &str, id: &str) {
     lock(ledger).begin(name, None);
-    let answer = client.delete(&path(&json!({"id": id}))).answer().await;
+    let answer = client.delete_for_good(&json!({"id": id})).answer().await;
     assert_eq!(answer.status, 204, "{}", answer.text());
     lock(ledger).acknowledge(name, None, None);
 }

@@ -84,6 +84,11 @@ impl Client {
         answer.bytes
     }
 
+    /// Deletes a file past the trash.
+    pub fn delete_for_good(&self, file: &Value) -> RequestBuilder {
+        self.delete(&format!("{}?permanent=true", path(file)))
+    }
+
     /// Asks whether the server is ready until it answers so. What it says may be a second old.
     pub async fn until_readyz(&self, status: u16) -> Answer {
         loop {

@@ -1,0 +1,120 @@
+//! The trash: look into it, take out of it, empty it.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use http::StatusCode;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::auth::SignedIn;
+use super::extract::{Id, Query};
+use super::files::{FileView, shown};
+use crate::app::App;
+use crate::error::Result;
+use crate::files::{self, TrashedFile};
+
+/// The routes of this file.
+pub fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(list, empty)).routes(routes!(delete)).routes(routes!(restore))
+}
+
+/// A file in the trash.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TrashedFile)]
+struct TrashedFileView {
+    #[serde(flatten)]
+    file: FileView,
+    #[schema(example = "2026-11-22T09:30:00Z")]
+    trashed_at: Timestamp,
+    /// When it goes for good, unless it is restored.
+    #[schema(example = "2026-12-22T09:30:00Z")]
+    purge_at: Timestamp,
+}
+
+impl From<TrashedFile> for TrashedFileView {
+    fn from(trashed: TrashedFile) -> Self {
+        let TrashedFile { file, trashed_at, purge_at } = trashed;
+        Self { file: FileView::new(file, None), trashed_at, purge_at }
+    }
+}
+
+/// A page of the trash.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TrashPage)]
+struct TrashPageView {
+    items: Vec<TrashedFileView>,
+    /// Ask with this for the page after; null on the last one.
+    #[schema(required)]
+    next_cursor: Option<String>,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct ListParams {
+    /// Files on the page; 100 if absent.
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// How much of the trash was deleted.
+#[derive(Debug, Serialize, ToSchema)]
+struct Emptied {
+    /// Files.
+    #[schema(example = 17)]
+    deleted: u64,
+}
+
+/// List your trash
+///
+/// What was deleted last comes first. What is here counts toward your quota.
+#[utoipa::path(get, path = "/v1/trash", tag = "trash", operation_id = "listTrash", params(ListParams),
+    responses((status = 200, body = TrashPageView)),
+    security(("bearer" = []), ("cookie" = [])),
+    extensions(("x-problem-codes" = json!(["bad_cursor", "invalid"]))))]
+async fn list(
+    State(app): State<Arc<App>>,
+    SignedIn(caller): SignedIn,
+    Query(params): Query<ListParams>,
+) -> Result<axum::Json<TrashPageView>> {
+    let page = files::list_trash(&caller.user, &app, params.limit, params.cursor.as_deref()).await?;
+    let items = page.files.into_iter().map(TrashedFileView::from).collect();
+    Ok(axum::Json(TrashPageView { items, next_cursor: page.next_cursor }))
+}
+
+/// Empty your trash
+///
+/// Everything that is in it when the request comes is deleted for good.
+#[utoipa::path(delete, path = "/v1/trash", tag = "trash", operation_id = "emptyTrash",
+    responses((status = 200, body = Emptied)),
+    security(("bearer" = []), ("cookie" = [])),
+    extensions(("x-problem-codes" = json!([]))))]
+async fn empty(State(app): State<Arc<App>>, SignedIn(caller): SignedIn) -> Result<axum::Json<Emptied>> {
+    Ok(axum::Json(Emptied { deleted: files::empty_trash(&caller.user, &app).await? }))
+}
+
+/// Delete a file in the trash for good
+#[utoipa::path(delete, path = "/v1/trash/{id}", tag = "trash", operation_id = "deleteFromTrash",
+    params(("id" = uuid::Uuid, Path)), responses((status = 204)),
+    security(("bearer" = []), ("cookie" = [])),
+    extensions(("x-problem-codes" = json!(["not_found"]))))]
+async fn delete(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<StatusCode> {
+    files::delete_from_trash(&caller.user, &app, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Restore a file from the trash
+///
+/// To where it was. If another file is there by now, its name gets a number: `report (1).pdf`.
+#[utoipa::path(post, path = "/v1/trash/{id}/restore", tag = "trash", operation_id = "restoreFile",
+    params(("id" = uuid::Uuid, Path)), responses((status = 200, body = FileView, headers(("ETag" = String)))),
+    security(("bearer" = []), ("cookie" = [])),
+    extensions(("x-problem-codes" = json!(["not_found"]))))]
+async fn restore(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<Response> {
+    Ok(shown(StatusCode::OK, files::restore(&caller.user, &app, id).await?))
+}

@@ -1,0 +1,176 @@
+//! Deleting files: into the trash, out of it again, or for good.
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::name::place;
+use super::upload::free_name;
+use super::{Expected, File, FileName, FolderPath};
+use crate::app::App;
+use crate::clock::from_micros;
+use crate::db::TrashedFileRow;
+use crate::error::{Error, Result};
+use crate::faults;
+use crate::users::User;
+
+/// How a file is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal {
+    /// Into the trash, unless the settings have none.
+    Trash,
+    /// For good, at once.
+    Permanent,
+}
+
+/// A file in the trash.
+#[derive(Debug, Clone)]
+pub struct TrashedFile {
+    pub file: File,
+    pub trashed_at: Timestamp,
+    /// When it goes for good, to the next pass of the reaper.
+    pub purge_at: Timestamp,
+}
+
+/// Some files of the trash, and where to go on.
+#[derive(Debug)]
+pub struct TrashPage {
+    pub files: Vec<TrashedFile>,
+    pub next_cursor: Option<String>,
+}
+
+/// Files that are deleted for good in one transaction.
+const BATCH: i64 = 100;
+
+/// Deletes a file of this user. From now on it is not there; what is deleted for good the reaper
+/// takes away with its bytes.
+///
+/// # Errors
+/// `NotFound`; `PreconditionFailed` if the file is not as `expected`.
+pub async fn delete(user: &User, app: &App, id: Uuid, expected: &Expected, removal: Removal) -> Result<()> {
+    loop {
+        let file = super::find(user, app, id).await?;
+        expected.check(&file)?;
+        faults::point("D1");
+        let done = match removal {
+            Removal::Trash if !app.config.trash_retention.is_zero() => {
+                app.db.trash_file(user.id, id, file.blob_id, app.clock.now().as_microsecond()).await
+            }
+            _ => app.db.delete_file(user.id, id, file.blob_id, None).await,
+        };
+        match done {
+            // It got new bytes in between, or was deleted: it is judged anew.
+            Err(Error::PreconditionFailed) => {}
+            done => {
+                faults::point("D2");
+                return done;
+            }
+        }
+    }
+}
+
+/// One page of this user's trash, what came last first.
+///
+/// # Errors
+/// `BadCursor`; `Invalid` if the limit is out of bounds.
+pub async fn list_trash(user: &User, app: &App, limit: Option<u32>, cursor: Option<&str>) -> Result<TrashPage> {
+    let limit = super::list::checked_limit(app, limit)?;
+    let before = cursor.map_or(Ok((i64::MAX, Uuid::max())), |cursor| decode(cursor).ok_or(Error::BadCursor))?;
+    // One more than asked for tells whether there is a next page.
+    let mut rows = app.db.list_trash(user.id, before, limit as i64 + 1).await?;
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next_cursor = rows.last().filter(|_| more).map(encode);
+    let files = rows.into_iter().map(|row| trashed(app, row)).collect::<Result<_>>()?;
+    Ok(TrashPage { files, next_cursor })
+}
+
+/// Takes a file out of this user's trash, to where it was. If its place was taken meanwhile its name
+/// gets a number.
+///
+/// # Errors
+/// `NotFound` if it is not in the trash, or not any more.
+pub async fn restore(user: &User, app: &App, id: Uuid) -> Result<File> {
+    loop {
+        let mut file = app.db.trashed_file(user.id, id).await?.ok_or(Error::NotFound)?;
+        let (path, mut name) = (FolderPath::new(&file.file.path, "/path")?, FileName::new(&file.file.name, "/name")?);
+        let wished = name.clone();
+        let restored = loop {
+            match app.db.restore_file(user.id, id, file.file.revision, &place(&path, &name)).await {
+                // Somebody may take the free name first; then the search goes on.
+                Err(Error::PathTaken) => name = free_name(user, app, &path, &wished).await?,
+                restored => break restored?,
+            }
+        };
+        if restored {
+            name.as_str().clone_into(&mut file.file.name);
+            file.file.revision += 1;
+            return file.file.try_into();
+        }
+    }
+}
+
+/// Deletes a file in this user's trash for good.
+///
+/// # Errors
+/// `NotFound` if it is not in the trash.
+pub async fn delete_from_trash(user: &User, app: &App, id: Uuid) -> Result<()> {
+    let file = app.db.trashed_file(user.id, id).await?.ok_or(Error::NotFound)?;
+    match app.db.delete_file(user.id, id, file.file.blob_id, Some(file.trashed_at)).await {
+        // Somebody restored it, or was quicker.
+        Err(Error::PreconditionFailed) => Err(Error::NotFound),
+        deleted => deleted,
+    }
+}
+
+/// Deletes for good what is in this user's trash; tells how many files.
+pub async fn empty_trash(user: &User, app: &App) -> Result<u64> {
+    // What comes into it meanwhile stays.
+    let until = app.clock.now().as_microsecond();
+    let mut deleted = 0;
+    loop {
+        let purged = app.db.purge_trash(Some(user.id), until, BATCH).await?;
+        deleted += purged.deleted;
+        if purged.found < BATCH as u64 {
+            return Ok(deleted);
+        }
+    }
+}
+
+/// Deletes for good what was in anybody's trash for long enough; tells how many files.
+///
+/// # Errors
+/// `Unavailable`, after which the rest is for the next time.
+pub async fn purge_trash(app: &App) -> Result<u64> {
+    let retention = app.config.trash_retention.as_micros() as i64;
+    let until = app.clock.now().as_microsecond() - retention;
+    let mut deleted = 0;
+    loop {
+        let purged = app.db.purge_trash(None, until, BATCH).await?;
+        deleted += purged.deleted;
+        if purged.found < BATCH as u64 {
+            return Ok(deleted);
+        }
+    }
+}
+
+fn trashed(app: &App, row: TrashedFileRow) -> Result<TrashedFile> {
+    let retention = app.config.trash_retention.as_micros() as i64;
+    Ok(TrashedFile {
+        trashed_at: from_micros(row.trashed_at),
+        purge_at: from_micros(row.trashed_at.saturating_add(retention)),
+        file: row.file.try_into()?,
+    })
+}
+
+/// The place of a file in the order of the trash. Callers treat its text as opaque.
+fn encode(row: &TrashedFileRow) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode([&row.trashed_at.to_be_bytes()[..], row.file.id.as_bytes()].concat())
+}
+
+fn decode(cursor: &str) -> Option<(i64, Uuid)> {
+    let bytes = BASE64_URL_SAFE_NO_PAD.decode(cursor).ok()?;
+    let (time, id) = bytes.split_at_checked(8)?;
+    Some((i64::from_be_bytes(time.try_into().ok()?), Uuid::from_slice(id).ok()?))
+}
