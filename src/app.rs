@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::config::{Config, SignedUrls, StoreConfig};
 use crate::db::{self, Db};
 use crate::error::{Error, Result};
+use crate::events::Recorder;
 use crate::health::Health;
 use crate::keys;
 use crate::store::{DiskStore, Listed, MemoryStore, S3Store, Store, UrlSigner};
@@ -30,6 +31,7 @@ pub struct App {
     pub health: Health,
     /// For a bucket whose files are to be read through this server's own signed URLs.
     signer: Option<UrlSigner>,
+    pub events: Recorder,
 }
 
 impl App {
@@ -117,7 +119,8 @@ impl App {
         let url = config.database_url.expose_secret();
         let db = Db::open(url, config.database_connections).await.map_err(|error| about("DATABASE_URL", error))?;
         let passwords = Passwords::new(config.auth.password_hashers);
-        Ok(Arc::new(Self { config, clock, db, store, passwords, health: Health::default(), signer }))
+        let events = Recorder::new(db.clone(), clock.clone());
+        Ok(Arc::new(Self { config, clock, db, store, passwords, health: Health::default(), signer, events }))
     }
 }
 

@@ -21,11 +21,16 @@ use ipnet::IpNet;
 use secrecy::{SecretSlice, SecretString};
 use url::Url;
 
+use crate::error::{Error, Result};
+
 pub use layers::Settings;
 pub use resolve::{is_this_machine, network};
 pub use settings::{SETTINGS, Setting};
 pub use text::{example, redacted_url};
 pub use value::ConfigError;
+
+/// Things on a page when the request does not say.
+const USUAL_PAGE: u32 = 100;
 
 /// What the program runs with, once defaults, file, environment and flags are put together and
 /// checked. Sizes are bytes.
@@ -61,6 +66,8 @@ pub struct Config {
     pub reap_interval: Duration,
     /// How long deleted files can be restored; zero for no trash.
     pub trash_retention: Duration,
+    /// How long events are kept.
+    pub event_retention: Duration,
     pub fsck: Fsck,
     /// How long transfers may go on after the order to stop.
     pub shutdown_deadline: Duration,
@@ -256,6 +263,20 @@ impl Config {
     /// The URL of a path, which begins with a slash, as people reach it.
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.public_url.as_str().trim_end_matches('/'))
+    }
+}
+
+impl Limits {
+    /// How many things are on a page of which so many were asked for.
+    ///
+    /// # Errors
+    /// `Invalid` at `/limit` if there may not be so many.
+    pub fn on_page(&self, wanted: Option<u32>) -> Result<usize> {
+        let limit = wanted.unwrap_or(USUAL_PAGE.min(self.page));
+        if !(1..=self.page).contains(&limit) {
+            return Err(Error::invalid("/limit", "out_of_range", format!("from 1 to {}", self.page)));
+        }
+        Ok(limit as usize)
     }
 }
 

@@ -14,6 +14,7 @@ use super::auth::Admin;
 use super::extract::Json;
 use crate::app::App;
 use crate::error::Result;
+use crate::events::{Act, Event};
 use crate::jobs::fsck::{self, Options, Pass, Repair};
 
 pub fn routes() -> OpenApiRouter<Arc<App>> {
@@ -64,6 +65,7 @@ async fn begin_fsck(
     let repair = if wish.repair { Repair::Everything } else { Repair::Nothing };
     let begun = fsck::begin(&app, Options { full: wish.full, rate: app.config.fsck.rate, repair }).await?;
     tracing::info!(admin = %caller.user.id, full = wish.full, repair = wish.repair, "a pass of fsck begins");
+    app.events.record(&Event::new(Act::FsckBegun, caller.user.id).with("full", wish.full).with("repair", wish.repair));
     let pass = begun.told().await?;
     tokio::spawn(begun.run_logged());
     Ok((StatusCode::ACCEPTED, axum::Json(pass)))

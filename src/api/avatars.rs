@@ -59,8 +59,12 @@ async fn remove(State(app): State<Arc<App>>, SignedIn(caller): SignedIn) -> Resu
     extensions(("x-problem-codes" = json!(["not_found", "precondition_failed", "range_not_satisfiable"]))))]
 async fn show(State(app): State<Arc<App>>, Id(id): Id, method: Method, headers: HeaderMap) -> Result<Response> {
     let picture = files::avatar(&app, id).await?;
-    let presentation =
-        Presentation { disposition: "inline".into(), content_type: None, cache_control: CACHE_CONTROL.into() };
+    let presentation = Presentation {
+        disposition: "inline".into(),
+        content_type: None,
+        event: None,
+        cache_control: CACHE_CONTROL.into(),
+    };
     content::respond(&app, &method, &headers, &picture, presentation).await
 }
 

@@ -17,6 +17,7 @@ use super::files::FileView;
 use super::signed::SignedUrlView;
 use crate::app::App;
 use crate::error::{Error, Result};
+use crate::events;
 use crate::files::{self, Change, Expected, FolderPath, Removal, Wish};
 use crate::store::Operation;
 use crate::users::User;
@@ -83,6 +84,7 @@ async fn batch(
     SignedIn(caller): SignedIn,
     Json(request): Json<BatchRequest>,
 ) -> Result<axum::Json<BatchResponse>> {
+    events::through("batch");
     let most = app.config.limits.batch;
     if request.ids.len() > most {
         return Err(Error::invalid("/ids", "too_many", format!("at most {most} ids")));

@@ -16,6 +16,7 @@ use super::conditions::{Judgement, Validators};
 use super::{digest, ranges};
 use crate::app::App;
 use crate::error::{Error, Result};
+use crate::events::Event;
 use crate::files::{self, Content};
 use crate::store::ByteStream;
 
@@ -25,6 +26,8 @@ pub struct Presentation {
     /// Instead of the content's own type.
     pub content_type: Option<String>,
     pub cache_control: String,
+    /// What tells the trail of a download; none where everybody may read.
+    pub event: Option<Event>,
 }
 
 /// What user content may do in a browser when it is opened on our origin: nothing.
@@ -57,9 +60,9 @@ pub async fn respond(
         _ => None,
     };
     match ranges.as_deref() {
-        None => whole(app, method, content, head).await,
-        Some([range]) => one_range(app, content, head, range.clone()).await,
-        Some(ranges) => many_ranges(app, content, head, ranges).await,
+        None => whole(app, method, content, head, presentation.event).await,
+        Some([range]) => one_range(app, content, head, range.clone(), presentation.event).await,
+        Some(ranges) => many_ranges(app, content, head, ranges, presentation.event).await,
     }
 }
 
@@ -88,21 +91,35 @@ fn not_modified(mut headers: HeaderMap) -> HeaderMap {
     headers
 }
 
-async fn whole(app: &App, method: &Method, content: &Content, mut headers: HeaderMap) -> Result<Response> {
+async fn whole(
+    app: &Arc<App>,
+    method: &Method,
+    content: &Content,
+    mut headers: HeaderMap,
+    event: Option<Event>,
+) -> Result<Response> {
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(content.size));
     // The digest of the whole representation (RFC 9530, section 3).
     headers.insert("repr-digest", HeaderValue::from_str(&digest::of(&content.sha256)).map_err(Error::internal)?);
     let body = match *method {
         Method::HEAD => Body::empty(),
-        _ => body_of(files::read(app, content, 0..content.size).await?),
+        _ => body_of(app, files::read(app, content, 0..content.size).await?, event, content.size),
     };
     Ok((StatusCode::OK, headers, body).into_response())
 }
 
-async fn one_range(app: &App, content: &Content, mut headers: HeaderMap, range: Range<u64>) -> Result<Response> {
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
+async fn one_range(
+    app: &Arc<App>,
+    content: &Content,
+    mut headers: HeaderMap,
+    range: Range<u64>,
+    event: Option<Event>,
+) -> Result<Response> {
+    let length = range.end - range.start;
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     headers.insert(header::CONTENT_RANGE, content_range(&range, content.size)?);
-    let body = body_of(files::read(app, content, range).await?);
+    let event = event.map(|event| event.with("from", range.start));
+    let body = body_of(app, files::read(app, content, range).await?, event, length);
     Ok((StatusCode::PARTIAL_CONTENT, headers, body).into_response())
 }
 
@@ -113,6 +130,7 @@ async fn many_ranges(
     content: &Content,
     mut headers: HeaderMap,
     ranges: &[Range<u64>],
+    event: Option<Event>,
 ) -> Result<Response> {
     let boundary = Uuid::new_v4().simple().to_string();
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -145,7 +163,8 @@ async fn many_ranges(
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     let content_type = format!("multipart/byteranges; boundary={boundary}");
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_str(&content_type).map_err(Error::internal)?);
-    Ok((StatusCode::PARTIAL_CONTENT, headers, body_of(Box::pin(bodies))).into_response())
+    let event = event.map(|event| event.with("ranges", ranges.len()));
+    Ok((StatusCode::PARTIAL_CONTENT, headers, body_of(app, Box::pin(bodies), event, length)).into_response())
 }
 
 fn with_head(head: String, bytes: ByteStream) -> ByteStream {
@@ -153,8 +172,37 @@ fn with_head(head: String, bytes: ByteStream) -> ByteStream {
 }
 
 /// An error in the middle cuts the connection, as the length was promised: never a short success.
-fn body_of(stream: ByteStream) -> Body {
-    Body::from_stream(stream.inspect_err(super::error::log))
+fn body_of(app: &Arc<App>, stream: ByteStream, event: Option<Event>, length: u64) -> Body {
+    let stream = stream.inspect_err(super::error::log);
+    match event {
+        None => Body::from_stream(stream),
+        Some(event) => {
+            let mut download = Download { app: app.clone(), event, sent: 0, length };
+            Body::from_stream(stream.inspect_ok(move |chunk| download.count(chunk.len())))
+        }
+    }
+}
+
+/// A download under way. However it ends, it is told to the trail: by whoever drops it.
+struct Download {
+    app: Arc<App>,
+    event: Event,
+    /// Bytes that were handed to the connection.
+    sent: u64,
+    length: u64,
+}
+
+impl Download {
+    fn count(&mut self, bytes: usize) {
+        self.sent += bytes as u64;
+    }
+}
+
+impl Drop for Download {
+    fn drop(&mut self) {
+        let event = self.event.clone().with("bytes", self.sent);
+        self.app.events.record(&event.with("complete", self.sent == self.length));
+    }
 }
 
 fn content_range(range: &Range<u64>, size: u64) -> Result<HeaderValue> {

@@ -21,6 +21,7 @@ use super::incoming::{self, UploadForm};
 use crate::app::App;
 use crate::config::Via;
 use crate::error::{Error, Result};
+use crate::events::Act;
 use crate::files::{self, Wish};
 use crate::store::Operation;
 
@@ -77,6 +78,7 @@ async fn read(
         disposition: files::content_disposition(&file.name, inline),
         content_type: None,
         cache_control: "private, no-cache".into(),
+        event: Some(file.event(Act::FileDownloaded)),
     };
     content::respond(&app, &method, &headers, &file.content, presentation).await
 }

@@ -13,6 +13,7 @@ mod connections;
 mod content;
 mod digest;
 mod error;
+mod events;
 mod extract;
 mod file_content;
 mod files;
@@ -62,6 +63,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(files::routes())
         .merge(file_content::routes())
         .merge(trash::routes())
+        .merge(events::routes())
         .merge(signed::routes())
         .merge(uploads::routes())
         .merge(links::routes())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, FromRequestParts};
 use http::request::Parts;
-use http::{HeaderMap, header};
+use http::{Extensions, HeaderMap, header};
 use ipnet::IpNet;
 
 use crate::app::App;
@@ -19,13 +19,18 @@ impl FromRequestParts<Arc<App>> for Origin {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self> {
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        let ConnectInfo(peer) = peer.ok_or_else(|| Error::internal("the server does not tell its peers"))?;
+        let address = address(app, &parts.headers, &parts.extensions);
         Ok(Self {
-            address: client(peer.ip(), &parts.headers, &app.config.trusted_proxies),
+            address: address.ok_or_else(|| Error::internal("the server does not tell its peers"))?,
             user_agent: user_agent(&parts.headers),
         })
     }
+}
+
+/// Where a request comes from.
+pub fn address(app: &App, headers: &HeaderMap, extensions: &Extensions) -> Option<IpAddr> {
+    let ConnectInfo(peer) = extensions.get::<ConnectInfo<SocketAddr>>()?;
+    Some(client(peer.ip(), headers, &app.config.trusted_proxies))
 }
 
 /// The nearest address that is no trusted proxy. Everything further left in `X-Forwarded-For` was

@@ -11,9 +11,10 @@ use http::{HeaderName, HeaderValue, StatusCode, Version, header};
 use http_body::Body as _;
 use tracing::Instrument;
 
-use super::body;
 use super::error::Problem;
+use super::{body, origin};
 use crate::app::App;
+use crate::events::Scene;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -28,7 +29,8 @@ pub async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) 
     let begun = Instant::now();
     let span = tracing::info_span!("request", id, %method, route);
 
-    let response = next.run(request).instrument(span.clone()).await;
+    let scene = Scene::new("api", origin::address(&app, request.headers(), request.extensions()));
+    let response = scene.play(next.run(request).instrument(span.clone())).await;
     let mut response = complete_problem(response, &app, &path, &id);
     if is_http2 && !response.body().is_end_stream() {
         response = response.map(|whole| body::patient(whole, app.config.uploads.stall_timeout));

@@ -22,6 +22,7 @@ use super::extract::{Id, Json, Name};
 use super::incoming;
 use crate::app::App;
 use crate::error::{Error, Result};
+use crate::events;
 use crate::files::{self, FileName, Wish};
 use crate::store::{Grant, Operation, SignedUrl};
 
@@ -160,12 +161,14 @@ async fn get_signed(
     headers: HeaderMap,
 ) -> Result<Response> {
     let grant = verify(&app, &method, &key, query.as_deref())?;
-    let content = files::content_by_grant(&grant, &app).await?;
+    events::through("signed_url");
+    let (content, event) = files::content_by_grant(&grant, &app).await?;
     let left = grant.expires_at.as_second() - app.clock.now().as_second();
     let presentation = Presentation {
         disposition: grant.disposition.unwrap_or_else(|| "attachment".into()),
         content_type: grant.content_type,
         cache_control: format!("private, max-age={}", left.max(0)),
+        event: Some(event),
     };
     content::respond(&app, &method, &headers, &content, presentation).await
 }

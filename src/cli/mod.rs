@@ -18,6 +18,7 @@ use crate::app::App;
 use crate::clock::Clock;
 use crate::config::{ConfigError, Settings};
 use crate::error::Error;
+use crate::events::Scene;
 use crate::faults;
 use crate::logs;
 
@@ -99,8 +100,10 @@ fn run(options: Options) -> Result<(), Failure> {
         match options.command {
             None | Some(Command::Serve) => serve::run(config).await,
             Some(Command::User(command)) => {
-                with_app(App::open_without_store(config, Clock::default()), async |app| users::run(app, command).await)
-                    .await
+                with_app(App::open_without_store(config, Clock::default()), async |app| {
+                    Scene::new("command", None).play(users::run(app, command)).await
+                })
+                .await
             }
             Some(Command::Reap) => {
                 with_app(App::open(config, Clock::default()), async |app| reap::run(app).await).await

@@ -43,9 +43,13 @@ pub(super) async fn run(mut config: Config) -> Result<(), Failure> {
     let result = serve(&app, server, signals).await;
     reaper.abort();
     probe.abort();
+    let closing = async {
+        app.events.flush().await;
+        app.db.close().await;
+    };
     // After a failure or a second signal nothing is waited for: what closing would tidy up, the
     // next start tidies up as well. So it does for work that does not let go of its connection.
-    if result.is_ok() && tokio::time::timeout(CLOSING, app.db.close()).await.is_err() {
+    if result.is_ok() && tokio::time::timeout(CLOSING, closing).await.is_err() {
         tracing::warn!("the database was still in use when the process ended");
     }
     result

@@ -63,6 +63,7 @@ impl Settings {
             trusted_proxies: networks(&settings.trusted_proxies())?,
             reap_interval: settings.reap_interval().time(SECOND..=DAY)?,
             trash_retention: settings.trash_retention().time(Duration::ZERO..=3650 * DAY)?,
+            event_retention: settings.event_retention().time(DAY..=3650 * DAY)?,
             fsck: fsck(&settings)?,
             shutdown_deadline: settings.shutdown_deadline().time(SECOND..=HOUR)?,
             header_timeout: settings.header_timeout().time(SECOND..=HOUR)?,

@@ -201,6 +201,10 @@ settings! {
         /// How long deleted files can be restored; 0: they are deleted for good at once.
         trash_retention = set("STRONGROOM_TRASH_RETENTION", "TIME").or("30d");
     }
+    "The trail" {
+        /// How long it is kept who did what.
+        event_retention = set("STRONGROOM_EVENT_RETENTION", "TIME").or("90d");
+    }
     "Checks" {
         /// The time between two passes of fsck that nobody asks for; 0 for none. They tell what they find, and put nothing into quarantine.
         fsck_interval = set("STRONGROOM_FSCK_INTERVAL", "TIME").or("1d");

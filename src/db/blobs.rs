@@ -39,9 +39,9 @@ statements! {
     ADMITS_BYTES = "SELECT b.id, b.owner_id, b.reserved FROM blobs b JOIN users u ON u.id = b.owner_id JOIN uploads ON uploads.blob_id = b.id
         WHERE b.key = $1 AND b.state = 'pending' AND b.lease_until > (SELECT now FROM clock) AND u.disabled_at IS NULL";
     /// What is in the trash is not there.
-    BY_KEY = "SELECT b.key, b.size, b.sha256, b.content_type, b.ready_at FROM blobs b JOIN users u ON u.id = b.owner_id
-        WHERE b.key = $1 AND b.state = 'ready' AND u.disabled_at IS NULL
-            AND NOT EXISTS (SELECT 1 FROM files f WHERE f.blob_id = b.id AND f.trashed_at IS NOT NULL)";
+    BY_KEY = "SELECT b.key, b.size, b.sha256, b.content_type, b.ready_at, b.owner_id, f.id AS file_id
+        FROM blobs b JOIN users u ON u.id = b.owner_id LEFT JOIN files f ON f.blob_id = b.id
+        WHERE b.key = $1 AND b.state = 'ready' AND u.disabled_at IS NULL AND f.trashed_at IS NULL";
 }
 
 pub(super) const INSERT: &str =
@@ -190,6 +190,15 @@ pub struct AdmittedRow {
     pub reserved: i64,
 }
 
+/// A ready blob, as somebody finds it who knows its key.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct KeyedContentRow {
+    #[sqlx(flatten)]
+    pub content: ContentRow,
+    pub owner_id: Uuid,
+    pub file_id: Option<Uuid>,
+}
+
 /// A blob whose bytes are to be taken away.
 #[derive(Debug, sqlx::FromRow)]
 pub struct DoomedRow {
@@ -302,7 +311,7 @@ impl Db {
     }
 
     /// The ready blob with this key, if its owner is not disabled and its file not in the trash.
-    pub async fn content_by_key(&self, key: &str) -> Result<Option<ContentRow>> {
+    pub async fn content_by_key(&self, key: &str) -> Result<Option<KeyedContentRow>> {
         Ok(on!(self.read, |p| sqlx::query_as(BY_KEY).bind(key).fetch_optional(p).await)?)
     }
 }

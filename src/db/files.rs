@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::blobs::{BlobFacts, DOOM, READY, doom, make_ready};
+use super::events::{EventRow, insert_event};
 use super::idempotency::{KeyAnswer, answer_key};
 use super::resumable::{EndedUpload, end_upload};
 use super::usage::{Room, count};
@@ -147,6 +148,7 @@ impl Db {
         blob: &BlobFacts,
         answer: Option<&KeyAnswer>,
         upload: Option<&EndedUpload>,
+        event: &EventRow,
     ) -> Result<()> {
         transaction!(self, |tx| {
             // Before the blob's, as whoever appends takes their rows.
@@ -175,6 +177,7 @@ impl Db {
             if let Some(answer) = answer {
                 answer_key!(tx, new.owner, blob.id, answer);
             }
+            insert_event!(tx, event);
             faults::point("K10");
             Ok(())
         })
@@ -186,7 +189,15 @@ impl Db {
     /// # Errors
     /// `PreconditionFailed` if the file does not point at `old_blob` any more; `UploadGone` if the
     /// blob's lease was lost.
-    pub async fn replace(&self, owner: Uuid, file: Uuid, old_blob: Uuid, blob: &BlobFacts, now: i64) -> Result<()> {
+    pub async fn replace(
+        &self,
+        owner: Uuid,
+        file: Uuid,
+        old_blob: Uuid,
+        blob: &BlobFacts,
+        now: i64,
+        event: &EventRow,
+    ) -> Result<()> {
         transaction!(self, |tx| {
             let settled = make_ready!(tx, blob);
             let replaced = sqlx::query(REPLACE)
@@ -204,6 +215,7 @@ impl Db {
             }
             let freed = doom!(tx, old_blob);
             count!(tx, owner, settled + freed);
+            insert_event!(tx, event);
             faults::point("K10");
             Ok(())
         })
@@ -213,23 +225,27 @@ impl Db {
     ///
     /// # Errors
     /// `PathTaken` if another file is at the new place.
-    pub async fn change_file(&self, changed: &ChangedFileRow, place: &Place) -> Result<bool> {
-        let done = on!(self.write, |p| sqlx::query(CHANGE)
-            .bind(changed.id)
-            .bind(changed.owner)
-            .bind(&place.path)
-            .bind(&place.name)
-            .bind(&place.search)
-            .bind(&changed.metadata)
-            .bind(changed.now)
-            .bind(changed.revision)
-            .execute(p)
-            .await
-            .map(|done| done.rows_affected()));
-        match done {
-            Err(error) if is_taken(&error) => Err(Error::PathTaken),
-            done => Ok(done? == 1),
-        }
+    pub async fn change_file(&self, changed: &ChangedFileRow, place: &Place, event: &EventRow) -> Result<bool> {
+        transaction!(self, |tx| {
+            let done = sqlx::query(CHANGE)
+                .bind(changed.id)
+                .bind(changed.owner)
+                .bind(&place.path)
+                .bind(&place.name)
+                .bind(&place.search)
+                .bind(&changed.metadata)
+                .bind(changed.now)
+                .bind(changed.revision)
+                .execute(&mut *tx)
+                .await;
+            match done {
+                Err(error) if is_taken(&error) => return Err(Error::PathTaken),
+                Ok(done) if done.rows_affected() == 0 => return Ok(false),
+                done => done.map(drop)?,
+            }
+            insert_event!(tx, event);
+            Ok(true)
+        })
     }
 
     /// Takes a file away, and dooms its blob and what was to replace it, in one transaction. With a
@@ -238,13 +254,21 @@ impl Db {
     /// # Errors
     /// `PreconditionFailed` if the file does not point at `blob` any more, or was put into the trash
     /// or out of it.
-    pub async fn delete_file(&self, owner: Uuid, id: Uuid, blob: Uuid, trashed_by: Option<i64>) -> Result<()> {
+    pub async fn delete_file(
+        &self,
+        owner: Uuid,
+        id: Uuid,
+        blob: Uuid,
+        trashed_by: Option<i64>,
+        event: &EventRow,
+    ) -> Result<()> {
         transaction!(self, |tx| {
             let (deleted, freed) = delete_file!(tx, owner, id, blob, trashed_by);
             if !deleted {
                 return Err(Error::PreconditionFailed);
             }
             count!(tx, owner, freed);
+            insert_event!(tx, event);
             Ok(())
         })
     }

@@ -8,6 +8,7 @@ mod alone;
 mod avatars;
 mod blobs;
 mod duties;
+mod events;
 mod files;
 mod fsck;
 mod idempotency;
@@ -42,7 +43,8 @@ use crate::error::{Error, Result};
 use crate::faults;
 
 pub use alone::lock_for_life;
-pub use blobs::{AdmittedRow, BlobFacts, ContentRow, DoomedRow, NewBlobRow};
+pub use blobs::{AdmittedRow, BlobFacts, ContentRow, DoomedRow, KeyedContentRow, NewBlobRow};
+pub use events::{EventQuery, EventRow};
 pub use files::{ChangedFileRow, FileRow, NewFileRow, Place};
 pub use fsck::{DanglingRow, FsckPassRow, HeldRow};
 pub use idempotency::{KeyAnswer, KeyClaim, KeyRow};
@@ -228,6 +230,10 @@ impl Db {
         on!(self.write, |p| p.close().await);
     }
 
+    pub fn is_closed(&self) -> bool {
+        on!(self.write, |p| p.is_closed())
+    }
+
     /// Every statement of this module, for tests that look at them.
     #[doc(hidden)]
     pub fn statements() -> Vec<String> {
@@ -235,6 +241,7 @@ impl Db {
             avatars::STATEMENTS,
             blobs::STATEMENTS,
             duties::STATEMENTS,
+            events::STATEMENTS,
             files::STATEMENTS,
             fsck::STATEMENTS,
             idempotency::STATEMENTS,
@@ -253,7 +260,13 @@ impl Db {
             usage::STATEMENTS,
             users::STATEMENTS,
         ];
-        constants.concat().into_iter().map(str::to_owned).chain(list::every_statement()).collect()
+        constants
+            .concat()
+            .into_iter()
+            .map(str::to_owned)
+            .chain(list::every_statement())
+            .chain(events::every_statement())
+            .collect()
     }
 
     /// Prepares every statement on this database: what a compile-time check would find, found by a

@@ -3,6 +3,7 @@
 use sqlx::FromRow;
 use uuid::Uuid;
 
+use super::events::{EventRow, insert_event};
 use super::users::{CallerRow, columns};
 use super::{Db, on, statements, transaction};
 use crate::error::Result;
@@ -48,6 +49,7 @@ impl Db {
         token_hash: &[u8],
         proven: &str,
         keep: &str,
+        event: &EventRow,
     ) -> Result<bool> {
         transaction!(self, |tx| {
             let confirm = sqlx::query(CONFIRM).bind(session.user_id).bind(proven).bind(keep);
@@ -66,6 +68,7 @@ impl Db {
                 .execute(&mut *tx)
                 .await?;
             sqlx::query(END_SURPLUS).bind(session.user_id).execute(&mut *tx).await?;
+            insert_event!(tx, event);
             Ok(true)
         })
     }
@@ -87,14 +90,14 @@ impl Db {
     }
 
     /// Ends one session of the account; `false` if it has no such session.
-    pub async fn end_session(&self, id: Uuid, user_id: Uuid) -> Result<bool> {
-        let ended = on!(self.write, |p| sqlx::query(END)
-            .bind(id)
-            .bind(user_id)
-            .execute(p)
-            .await
-            .map(|done| done.rows_affected()))?;
-        Ok(ended == 1)
+    pub async fn end_session(&self, id: Uuid, user_id: Uuid, event: &EventRow) -> Result<bool> {
+        transaction!(self, |tx| {
+            if sqlx::query(END).bind(id).bind(user_id).execute(&mut *tx).await?.rows_affected() != 1 {
+                return Ok(false);
+            }
+            insert_event!(tx, event);
+            Ok(true)
+        })
     }
 
     /// Deletes the sessions and API tokens that expired by `now`; they are dead already. Gives their count.

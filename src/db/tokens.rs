@@ -3,6 +3,7 @@
 use sqlx::FromRow;
 use uuid::Uuid;
 
+use super::events::{EventRow, insert_event};
 use super::users::{CallerRow, columns};
 use super::{Db, on, statements, transaction};
 use crate::error::Result;
@@ -38,7 +39,13 @@ statements! {
 
 impl Db {
     /// Adds an API token; `false` if the account has `limit` live tokens already.
-    pub async fn insert_token(&self, token: &TokenRow, token_hash: &[u8], limit: u32) -> Result<bool> {
+    pub async fn insert_token(
+        &self,
+        token: &TokenRow,
+        token_hash: &[u8],
+        limit: u32,
+        event: &EventRow,
+    ) -> Result<bool> {
         transaction!(self, |tx| {
             sqlx::query(LOCK).bind(token.user_id).execute(&mut *tx).await?;
             let live: i64 =
@@ -56,6 +63,7 @@ impl Db {
                 .bind(token.expires_at)
                 .execute(&mut *tx)
                 .await?;
+            insert_event!(tx, event);
             Ok(true)
         })
     }
@@ -77,13 +85,13 @@ impl Db {
     }
 
     /// Deletes one token of the account; `false` if it has no such token.
-    pub async fn revoke_token(&self, id: Uuid, user_id: Uuid) -> Result<bool> {
-        let revoked = on!(self.write, |p| sqlx::query(REVOKE)
-            .bind(id)
-            .bind(user_id)
-            .execute(p)
-            .await
-            .map(|done| done.rows_affected()))?;
-        Ok(revoked == 1)
+    pub async fn revoke_token(&self, id: Uuid, user_id: Uuid, event: &EventRow) -> Result<bool> {
+        transaction!(self, |tx| {
+            if sqlx::query(REVOKE).bind(id).bind(user_id).execute(&mut *tx).await?.rows_affected() != 1 {
+                return Ok(false);
+            }
+            insert_event!(tx, event);
+            Ok(true)
+        })
     }
 }

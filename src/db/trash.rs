@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
+use super::events::{EventRow, insert_event};
 use super::files::{END_FILES_UPLOADS, FileRow, Place, delete_file, file_columns};
 use super::usage::{ReservedRow, Room, by_owner, count};
 use super::{Db, is_taken, on, statements, transaction};
@@ -47,7 +48,7 @@ impl Db {
     ///
     /// # Errors
     /// `PreconditionFailed` if the file does not point at `blob` any more, or is in the trash already.
-    pub async fn trash_file(&self, owner: Uuid, id: Uuid, blob: Uuid, now: i64) -> Result<()> {
+    pub async fn trash_file(&self, owner: Uuid, id: Uuid, blob: Uuid, now: i64, event: &EventRow) -> Result<()> {
         transaction!(self, |tx| {
             let ended: Vec<ReservedRow> = sqlx::query_as(END_UPLOADS).bind(id).bind(owner).fetch_all(&mut *tx).await?;
             let trashed = sqlx::query(TRASH).bind(id).bind(owner).bind(blob).bind(now);
@@ -55,6 +56,7 @@ impl Db {
                 return Err(Error::PreconditionFailed);
             }
             count!(tx, owner, by_owner(&ended).remove(&owner).unwrap_or_default());
+            insert_event!(tx, event);
             Ok(())
         })
     }
@@ -80,25 +82,42 @@ impl Db {
     ///
     /// # Errors
     /// `PathTaken` if another file is at the place.
-    pub async fn restore_file(&self, owner: Uuid, id: Uuid, revision: i64, place: &Place) -> Result<bool> {
-        let done = on!(self.write, |p| sqlx::query(RESTORE)
-            .bind(id)
-            .bind(owner)
-            .bind(revision)
-            .bind(&place.name)
-            .bind(&place.search)
-            .execute(p)
-            .await
-            .map(|done| done.rows_affected()));
-        match done {
-            Err(error) if is_taken(&error) => Err(Error::PathTaken),
-            done => Ok(done? == 1),
-        }
+    pub async fn restore_file(
+        &self,
+        owner: Uuid,
+        id: Uuid,
+        revision: i64,
+        place: &Place,
+        event: &EventRow,
+    ) -> Result<bool> {
+        transaction!(self, |tx| {
+            let done = sqlx::query(RESTORE)
+                .bind(id)
+                .bind(owner)
+                .bind(revision)
+                .bind(&place.name)
+                .bind(&place.search)
+                .execute(&mut *tx)
+                .await;
+            match done {
+                Err(error) if is_taken(&error) => return Err(Error::PathTaken),
+                Ok(done) if done.rows_affected() == 0 => return Ok(false),
+                done => done.map(drop)?,
+            }
+            insert_event!(tx, event);
+            Ok(true)
+        })
     }
 
     /// Deletes for good what came into the trash by `until`, of one owner or of all, at most so many
-    /// files.
-    pub async fn purge_trash(&self, owner: Option<Uuid>, until: i64, limit: i64) -> Result<Purged> {
+    /// files. `event` tells of the deletion of one, by its owner and id.
+    pub async fn purge_trash(
+        &self,
+        owner: Option<Uuid>,
+        until: i64,
+        limit: i64,
+        event: &(dyn Fn(Uuid, Uuid) -> EventRow + Sync),
+    ) -> Result<Purged> {
         transaction!(self, |tx| {
             let due = match owner {
                 Some(owner) => sqlx::query_as(DUE_OF).bind(until).bind(limit).bind(owner),
@@ -106,18 +125,23 @@ impl Db {
             };
             let due: Vec<DueRow> = due.fetch_all(&mut *tx).await?;
             let mut rooms = BTreeMap::new();
-            let mut deleted = 0;
+            let mut events = Vec::new();
             for file in &due {
                 // If not, whoever restored it was quicker.
                 let (is_deleted, freed) = delete_file!(tx, file.owner_id, file.id, file.blob_id, Some(until));
                 let room: &mut Room = rooms.entry(file.owner_id).or_default();
                 *room = *room + freed;
-                deleted += u64::from(is_deleted);
+                if is_deleted {
+                    events.push(event(file.owner_id, file.id));
+                }
             }
             for (owner, room) in rooms {
                 count!(tx, owner, room);
             }
-            Ok(Purged { found: due.len() as u64, deleted })
+            for event in &events {
+                insert_event!(tx, event);
+            }
+            Ok(Purged { found: due.len() as u64, deleted: events.len() as u64 })
         })
     }
 }

@@ -3,6 +3,7 @@
 use sqlx::FromRow;
 use uuid::Uuid;
 
+use super::events::{EventRow, insert_event};
 use super::usage::UsageRow;
 use super::{Db, is_taken, on, statements, transaction};
 use crate::error::{Error, Result};
@@ -107,20 +108,32 @@ impl Db {
     ///
     /// # Errors
     /// `EmailTaken` if another account has the `email_key`.
-    pub async fn insert_user(&self, user: &UserRow, email_key: &str, password_hash: &str) -> Result<()> {
-        let inserted = on!(self.write, |p| sqlx::query(INSERT)
-            .bind(user.id)
-            .bind(&user.email)
-            .bind(email_key)
-            .bind(&user.name)
-            .bind(password_hash)
-            .bind(user.is_admin)
-            .bind(user.created_at)
-            .bind(user.updated_at)
-            .execute(p)
-            .await
-            .map(drop));
-        inserted.map_err(|error| if is_taken(&error) { Error::EmailTaken } else { error.into() })
+    pub async fn insert_user(
+        &self,
+        user: &UserRow,
+        email_key: &str,
+        password_hash: &str,
+        event: &EventRow,
+    ) -> Result<()> {
+        transaction!(self, |tx| {
+            let inserted = sqlx::query(INSERT)
+                .bind(user.id)
+                .bind(&user.email)
+                .bind(email_key)
+                .bind(&user.name)
+                .bind(password_hash)
+                .bind(user.is_admin)
+                .bind(user.created_at)
+                .bind(user.updated_at)
+                .execute(&mut *tx)
+                .await;
+            match inserted {
+                Err(error) if is_taken(&error) => return Err(Error::EmailTaken),
+                inserted => inserted.map(drop)?,
+            }
+            insert_event!(tx, event);
+            Ok(())
+        })
     }
 
     /// The account with this address and the hash of its password, disabled or not.
@@ -144,7 +157,13 @@ impl Db {
     }
 
     /// Changes an account by order of the operator; disabling it ends its sessions. `None` if there is none.
-    pub async fn patch_account(&self, id: Uuid, patch: &AccountPatchRow, now: i64) -> Result<Option<AccountRow>> {
+    pub async fn patch_account(
+        &self,
+        id: Uuid,
+        patch: &AccountPatchRow,
+        now: i64,
+        events: &[EventRow],
+    ) -> Result<Option<AccountRow>> {
         transaction!(self, |tx| {
             let account: Option<AccountRow> = sqlx::query_as(PATCH)
                 .bind(id)
@@ -160,15 +179,19 @@ impl Db {
             if account.is_some() && patch.disabled == Some(true) {
                 sqlx::query(END_SESSIONS).bind(id).bind(Uuid::nil()).execute(&mut *tx).await?;
             }
+            for event in events.iter().filter(|_| account.is_some()) {
+                insert_event!(tx, event);
+            }
             Ok(account)
         })
     }
 
     /// Sets a password whatever the present one is, and ends every session of the account.
-    pub async fn reset_password(&self, id: Uuid, password_hash: &str, now: i64) -> Result<()> {
+    pub async fn reset_password(&self, id: Uuid, password_hash: &str, now: i64, event: &EventRow) -> Result<()> {
         transaction!(self, |tx| {
             sqlx::query(RESET_PASSWORD).bind(id).bind(password_hash).bind(now).execute(&mut *tx).await?;
             sqlx::query(END_SESSIONS).bind(id).bind(Uuid::nil()).execute(&mut *tx).await?;
+            insert_event!(tx, event);
             Ok(())
         })
     }
@@ -181,6 +204,7 @@ impl Db {
         name: Option<&str>,
         password: Option<PasswordChange<'_>>,
         now: i64,
+        event: &EventRow,
     ) -> Result<bool> {
         transaction!(self, |tx| {
             if let Some(change) = &password {
@@ -192,6 +216,9 @@ impl Db {
             }
             if let Some(name) = name {
                 sqlx::query(RENAME).bind(id).bind(name).bind(now).execute(&mut *tx).await?;
+            }
+            if name.is_some() || password.is_some() {
+                insert_event!(tx, event);
             }
             Ok(true)
         })

@@ -1,6 +1,6 @@
 //! Renaming, moving and describing files.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::name::place;
@@ -8,6 +8,7 @@ use super::{Expected, File, FileName, FolderPath};
 use crate::app::App;
 use crate::db::ChangedFileRow;
 use crate::error::{Error, Result};
+use crate::events::Act;
 use crate::users::User;
 
 /// What shall be different; what is absent stays.
@@ -44,9 +45,11 @@ pub async fn change(user: &User, app: &App, id: Uuid, expected: &Expected, chang
             metadata: checked(app, &file.metadata)?,
             now: now.as_microsecond(),
         };
+        let was = json!({"path": file.path, "name": file.name});
+        (file.path, file.name) = (path.as_str().to_owned(), name.as_str().to_owned());
+        let event = file.event(Act::FileChanged).with("was", was);
         // If another change came first, this one is made anew on what that left.
-        if app.db.change_file(&changed, &place(&path, &name)).await? {
-            (file.path, file.name) = (path.as_str().to_owned(), name.as_str().to_owned());
+        if app.db.change_file(&changed, &place(&path, &name), &event.row(&app.clock)).await? {
             return Ok(File { updated_at: now, revision: file.revision + 1, ..file });
         }
     }

@@ -47,15 +47,12 @@ pub struct Page {
     pub next_cursor: Option<String>,
 }
 
-/// Files on a page when the request does not say.
-const DEFAULT_LIMIT: u32 = 100;
-
 /// Lists this user's files.
 ///
 /// # Errors
 /// `BadCursor` if the cursor is not of a list with this order; `Invalid` if the limit is out of bounds.
 pub async fn list(user: &User, app: &App, list: &List) -> Result<Page> {
-    let limit = checked_limit(app, list.limit)?;
+    let limit = app.config.limits.on_page(list.limit)?;
     let after = list.cursor.as_deref().map(|cursor| Cursor::decode(cursor, list.order)).transpose()?;
     let mut rows = app
         .db
@@ -78,19 +75,6 @@ pub async fn list(user: &User, app: &App, list: &List) -> Result<Page> {
     };
     let files = rows.into_iter().map(File::try_from).collect::<Result<_>>()?;
     Ok(Page { files, next_cursor })
-}
-
-/// How many items a page has.
-///
-/// # Errors
-/// `Invalid` at `/limit` if it is out of bounds.
-pub(super) fn checked_limit(app: &App, limit: Option<u32>) -> Result<usize> {
-    let most = app.config.limits.page;
-    let limit = limit.unwrap_or(DEFAULT_LIMIT.min(most));
-    if !(1..=most).contains(&limit) {
-        return Err(Error::invalid("/limit", "out_of_range", format!("from 1 to {most}")));
-    }
-    Ok(limit as usize)
 }
 
 /// Names are kept in normalisation form C and hold no control characters.

@@ -9,6 +9,7 @@ mod avatar;
 mod change;
 mod disposition;
 mod download;
+mod events;
 mod gate;
 mod idempotency;
 mod links;
@@ -30,6 +31,7 @@ use crate::app::App;
 use crate::clock::from_micros;
 use crate::db::{ContentRow, FileRow};
 use crate::error::{Error, Result};
+use crate::events::{Act, Event};
 use crate::hex::hex;
 use crate::store::Key;
 use crate::users::User;
@@ -39,6 +41,7 @@ pub use avatar::{avatar, remove_avatar, set_avatar};
 pub use change::{Change, change};
 pub use disposition::content_disposition;
 pub use download::read;
+pub use events::events;
 pub use idempotency::IdempotencyKey;
 pub use links::{
     Delivery, Link, LinkBounds, LinkPage, LinkState, Opened, Part, Proof, Visitor, change_link, hand_over_link, link,
@@ -125,6 +128,14 @@ impl Expected {
             Expected::OneOf(etags) if etags.contains(&file.content.etag()) => Ok(()),
             Expected::OneOf(_) => Err(Error::PreconditionFailed),
         }
+    }
+}
+
+impl File {
+    /// Something that was done with this file, for the trail.
+    pub fn event(&self, kind: Act) -> Event {
+        let event = Event::new(kind, self.owner_id).file(self.id);
+        event.with("path", &*self.path).with("name", &*self.name).with("size", self.content.size)
     }
 }
 

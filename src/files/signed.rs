@@ -19,6 +19,7 @@ use crate::app::App;
 use crate::clock::from_micros;
 use crate::db::{NewBlobRow, NewUploadRow, UploadRow};
 use crate::error::{Error, Result};
+use crate::events::{self, Act, Event};
 use crate::store::{Grant, Intent, Key, Operation, SignRequest, SignedUrl};
 use crate::users::User;
 
@@ -52,6 +53,8 @@ pub async fn sign(user: &User, app: &App, id: Uuid, wish: &Wish) -> Result<Signe
     let life = checked_life(app, wish.expires_in)?;
     let file = super::find(user, app, id).await?;
     let now = app.clock.now();
+    let event = file.event(Act::UrlSigned).with("method", wish.operation.method());
+    app.events.record(&event.with("expires_in", life.as_secs()));
     if wish.operation == Operation::Put {
         return sign_put(user, app, &file, now, life).await;
     }
@@ -188,15 +191,18 @@ pub(super) fn checked_life(app: &App, expires_in: Option<Duration>) -> Result<Du
     Ok(life)
 }
 
-/// The content that a signed URL of ours opens.
+/// The content that a signed URL of ours opens, and what tells the trail that it was read.
 ///
 /// # Errors
 /// `NotFound` if it was deleted or revoked meanwhile, or its owner was disabled.
-pub async fn content_by_grant(grant: &Grant, app: &App) -> Result<Content> {
+pub async fn content_by_grant(grant: &Grant, app: &App) -> Result<(Content, Event)> {
     if app.db.signed_generation(grant.key.as_str()).await? != Some(grant.generation) {
         return Err(Error::NotFound);
     }
-    app.db.content_by_key(grant.key.as_str()).await?.ok_or(Error::NotFound)?.try_into()
+    let row = app.db.content_by_key(grant.key.as_str()).await?.ok_or(Error::NotFound)?;
+    let event = Event::new(Act::FileDownloaded, row.owner_id);
+    let event = row.file_id.into_iter().fold(event, Event::file);
+    Ok((row.content.try_into()?, event))
 }
 
 /// Takes in the bytes that a signed URL of ours admits.
@@ -286,6 +292,7 @@ pub async fn complete_upload(user: &User, app: &Arc<App>, id: Uuid) -> Result<Fi
             return give_up_on_error(&app, &stored, Err(Error::TypeRefused)).await;
         }
         let expected = Expected::OneOf(vec![file.content.etag()]);
+        events::through("signed_put");
         let swapped = swap(&user, &app, file, &expected, &stored).await;
         give_up_on_error(&app, &stored, swapped).await
     })

@@ -12,6 +12,7 @@ use crate::app::App;
 use crate::clock::from_micros;
 use crate::db::TrashedFileRow;
 use crate::error::{Error, Result};
+use crate::events::{Act, Event};
 use crate::faults;
 use crate::users::User;
 
@@ -55,9 +56,13 @@ pub async fn delete(user: &User, app: &App, id: Uuid, expected: &Expected, remov
         faults::point("D1");
         let done = match removal {
             Removal::Trash if !app.config.trash_retention.is_zero() => {
-                app.db.trash_file(user.id, id, file.blob_id, app.clock.now().as_microsecond()).await
+                let event = file.event(Act::FileTrashed).row(&app.clock);
+                app.db.trash_file(user.id, id, file.blob_id, app.clock.now().as_microsecond(), &event).await
             }
-            _ => app.db.delete_file(user.id, id, file.blob_id, None).await,
+            _ => {
+                let event = file.event(Act::FileDeleted).row(&app.clock);
+                app.db.delete_file(user.id, id, file.blob_id, None, &event).await
+            }
         };
         match done {
             // It got new bytes in between, or was deleted: it is judged anew.
@@ -75,7 +80,7 @@ pub async fn delete(user: &User, app: &App, id: Uuid, expected: &Expected, remov
 /// # Errors
 /// `BadCursor`; `Invalid` if the limit is out of bounds.
 pub async fn list_trash(user: &User, app: &App, limit: Option<u32>, cursor: Option<&str>) -> Result<TrashPage> {
-    let limit = super::list::checked_limit(app, limit)?;
+    let limit = app.config.limits.on_page(limit)?;
     let before = cursor.map_or(Ok((i64::MAX, Uuid::max())), |cursor| decode(cursor).ok_or(Error::BadCursor))?;
     // One more than asked for tells whether there is a next page.
     let mut rows = app.db.list_trash(user.id, before, limit as i64 + 1).await?;
@@ -93,20 +98,21 @@ pub async fn list_trash(user: &User, app: &App, limit: Option<u32>, cursor: Opti
 /// `NotFound` if it is not in the trash, or not any more.
 pub async fn restore(user: &User, app: &App, id: Uuid) -> Result<File> {
     loop {
-        let mut file = app.db.trashed_file(user.id, id).await?.ok_or(Error::NotFound)?;
-        let (path, mut name) = (FolderPath::new(&file.file.path, "/path")?, FileName::new(&file.file.name, "/name")?);
-        let wished = name.clone();
+        let row = app.db.trashed_file(user.id, id).await?.ok_or(Error::NotFound)?;
+        let mut file = File::try_from(row.file)?;
+        let (path, wished) = (FolderPath::new(&file.path, "/path")?, FileName::new(&file.name, "/name")?);
+        let mut name = wished.clone();
         let restored = loop {
-            match app.db.restore_file(user.id, id, file.file.revision, &place(&path, &name)).await {
+            name.as_str().clone_into(&mut file.name);
+            let event = file.event(Act::FileRestored).row(&app.clock);
+            match app.db.restore_file(user.id, id, file.revision, &place(&path, &name), &event).await {
                 // Somebody may take the free name first; then the search goes on.
                 Err(Error::PathTaken) => name = free_name(user, app, &path, &wished).await?,
                 restored => break restored?,
             }
         };
         if restored {
-            name.as_str().clone_into(&mut file.file.name);
-            file.file.revision += 1;
-            return file.file.try_into();
+            return Ok(File { revision: file.revision + 1, ..file });
         }
     }
 }
@@ -116,8 +122,10 @@ pub async fn restore(user: &User, app: &App, id: Uuid) -> Result<File> {
 /// # Errors
 /// `NotFound` if it is not in the trash.
 pub async fn delete_from_trash(user: &User, app: &App, id: Uuid) -> Result<()> {
-    let file = app.db.trashed_file(user.id, id).await?.ok_or(Error::NotFound)?;
-    match app.db.delete_file(user.id, id, file.file.blob_id, Some(file.trashed_at)).await {
+    let row = app.db.trashed_file(user.id, id).await?.ok_or(Error::NotFound)?;
+    let file = File::try_from(row.file)?;
+    let event = file.event(Act::FileDeleted).row(&app.clock);
+    match app.db.delete_file(user.id, id, file.blob_id, Some(row.trashed_at), &event).await {
         // Somebody restored it, or was quicker.
         Err(Error::PreconditionFailed) => Err(Error::NotFound),
         deleted => deleted,
@@ -127,15 +135,7 @@ pub async fn delete_from_trash(user: &User, app: &App, id: Uuid) -> Result<()> {
 /// Deletes for good what is in this user's trash; tells how many files.
 pub async fn empty_trash(user: &User, app: &App) -> Result<u64> {
     // What comes into it meanwhile stays.
-    let until = app.clock.now().as_microsecond();
-    let mut deleted = 0;
-    loop {
-        let purged = app.db.purge_trash(Some(user.id), until, BATCH).await?;
-        deleted += purged.deleted;
-        if purged.found < BATCH as u64 {
-            return Ok(deleted);
-        }
-    }
+    purge(app, Some(user.id), app.clock.now().as_microsecond()).await
 }
 
 /// Deletes for good what was in anybody's trash for long enough; tells how many files.
@@ -144,10 +144,14 @@ pub async fn empty_trash(user: &User, app: &App) -> Result<u64> {
 /// `Unavailable`, after which the rest is for the next time.
 pub async fn purge_trash(app: &App) -> Result<u64> {
     let retention = app.config.trash_retention.as_micros() as i64;
-    let until = app.clock.now().as_microsecond() - retention;
+    purge(app, None, app.clock.now().as_microsecond() - retention).await
+}
+
+async fn purge(app: &App, owner: Option<Uuid>, until: i64) -> Result<u64> {
+    let event = |owner: Uuid, file: Uuid| Event::new(Act::FileDeleted, owner).file(file).row(&app.clock);
     let mut deleted = 0;
     loop {
-        let purged = app.db.purge_trash(None, until, BATCH).await?;
+        let purged = app.db.purge_trash(owner, until, BATCH, &event).await?;
         deleted += purged.deleted;
         if purged.found < BATCH as u64 {
             return Ok(deleted);

@@ -15,6 +15,7 @@ use super::{Expected, File, FileName, FolderPath, Signing};
 use crate::app::App;
 use crate::db::{EndedUpload, KeyClaim, NewFileRow};
 use crate::error::{Error, Result};
+use crate::events::{self, Act};
 use crate::faults;
 use crate::users::User;
 
@@ -123,7 +124,8 @@ pub async fn replace(user: &User, app: &Arc<App>, id: Uuid, expected: Expected, 
 pub(super) async fn swap(user: &User, app: &App, mut file: File, expected: &Expected, stored: &Stored) -> Result<File> {
     loop {
         let now = app.clock.now();
-        match app.db.replace(user.id, file.id, file.blob_id, &stored.facts, now.as_microsecond()).await {
+        let event = File { content: stored.content(), ..file.clone() }.event(Act::FileReplaced).row(&app.clock);
+        match app.db.replace(user.id, file.id, file.blob_id, &stored.facts, now.as_microsecond(), &event).await {
             Err(Error::PreconditionFailed) => {
                 file = super::find(user, app, file.id).await?;
                 expected.check(&file)?;
@@ -140,7 +142,7 @@ pub(super) async fn swap(user: &User, app: &App, mut file: File, expected: &Expe
 /// Runs work in a task of its own, so that a client who hangs up cannot stop it between two
 /// steps: the work sees the broken body and cleans up, or comes to its end.
 pub(super) async fn detached<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
-    tokio::spawn(work.in_current_span()).await.map_err(Error::internal)?
+    tokio::spawn(events::carried(work.in_current_span())).await.map_err(Error::internal)?
 }
 
 /// Publishes under the wished name, or under the first numbered one that is free, and gives the
@@ -161,7 +163,8 @@ pub(super) async fn publish(
     loop {
         name.as_str().clone_into(&mut file.name);
         let answer = claim.map(|claim| answer(claim, &file)).transpose()?;
-        match app.db.publish(&row, &place(&new.path, &name), &stored.facts, answer.as_ref(), upload).await {
+        let event = file.event(Act::FileUploaded).row(&app.clock);
+        match app.db.publish(&row, &place(&new.path, &name), &stored.facts, answer.as_ref(), upload, &event).await {
             Err(Error::PathTaken) if new.on_conflict == OnConflict::Refuse => return Err(Error::PreconditionFailed),
             // Somebody may take the free name first; then the search goes on.
             Err(Error::PathTaken) => name = free_name(user, app, &new.path, &new.name).await?,

@@ -10,9 +10,6 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use crate::users::User;
 
-/// Uploads on one page when nobody says how many.
-const DEFAULT_LIMIT: u32 = 100;
-
 /// Uploads under way, in the order in which they began.
 #[derive(Debug)]
 pub struct UploadPage {
@@ -26,14 +23,10 @@ pub struct UploadPage {
 /// # Errors
 /// `Invalid` if the limit is out of bounds; `Unavailable`.
 pub async fn open_uploads(user: &User, app: &App, after: Option<Uuid>, limit: Option<u32>) -> Result<UploadPage> {
-    let most = app.config.limits.page;
-    let limit = limit.unwrap_or(DEFAULT_LIMIT.min(most));
-    if !(1..=most).contains(&limit) {
-        return Err(Error::invalid("/limit", "out_of_range", format!("from 1 to {most}")));
-    }
+    let limit = app.config.limits.on_page(limit)?;
     let now = app.clock.now().as_microsecond();
-    let rows = app.db.open_resumables(user.id, now, after.unwrap_or_default(), i64::from(limit)).await?;
-    let last = rows.last().filter(|_| rows.len() == limit as usize).map(|row| row.id);
+    let rows = app.db.open_resumables(user.id, now, after.unwrap_or_default(), limit as i64).await?;
+    let last = rows.last().filter(|_| rows.len() == limit).map(|row| row.id);
     Ok(UploadPage { uploads: rows.iter().map(Upload::from).collect(), last })
 }
 

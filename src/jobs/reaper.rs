@@ -23,6 +23,8 @@ const DUTY_LEASE: Duration = Duration::from_secs(15);
 const BATCH: i64 = 64;
 /// How long a revoked link is told from one that never was.
 const REMEMBERED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// Events that are deleted by one statement.
+const EVENTS: i64 = 1000;
 /// Blobs that are taken away at once.
 const CONCURRENCY: usize = 8;
 
@@ -39,7 +41,7 @@ pub struct Report {
     pub removed: u64,
     /// Blobs that the store would not let go of; the next pass tries again.
     pub failed: u64,
-    /// Sessions, tokens, throttling windows, idempotency keys and uploads that became files, whose time was over.
+    /// Sessions, tokens, throttling windows, idempotency keys, events and uploads that became files, whose time was over.
     pub expired: u64,
 }
 
@@ -115,7 +117,14 @@ async fn reap(app: &App, report: &mut Report) -> Result<()> {
     report.expired = app.db.purge_sessions(now).await? + app.db.purge_throttles(now).await?;
     report.expired += app.db.purge_idempotency_keys().await? + app.db.purge_resumables(now).await?;
     report.expired += app.db.purge_uses().await? + app.db.purge_links(now - REMEMBERED.as_micros() as i64).await?;
-    Ok(())
+    let oldest = now - app.config.event_retention.as_micros() as i64;
+    loop {
+        let purged = app.db.purge_events(oldest, EVENTS).await?;
+        report.expired += purged;
+        if purged < EVENTS as u64 {
+            return Ok(());
+        }
+    }
 }
 
 /// Takes away the bytes, and only when they are surely gone the row.

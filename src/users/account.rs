@@ -12,6 +12,7 @@ use crate::app::App;
 use crate::config::Registration;
 use crate::db::{self, UserRow};
 use crate::error::{Error, Result};
+use crate::events::{Act, Event};
 
 /// An account that somebody wants.
 #[derive(Debug)]
@@ -86,7 +87,8 @@ pub async fn set_password(app: &App, email: &str, password: &SecretString) -> Re
     let key = email_key(email);
     let user = app.db.find_user_by_email(&key).await?.ok_or(Error::NotFound)?.user;
     let hash = app.passwords.hash(password, &[&user.email, &user.name]).await?;
-    app.db.reset_password(user.id, &hash, app.clock.now().as_microsecond()).await?;
+    let event = Event::new(Act::PasswordChanged, user.id).row(&app.clock);
+    app.db.reset_password(user.id, &hash, app.clock.now().as_microsecond(), &event).await?;
     tracing::info!(user = %user.id, "password set by the operator");
     throttle::forgive(app, &key).await
 }
@@ -113,7 +115,9 @@ pub async fn update_me(app: &App, caller: &Caller, change: AccountChange) -> Res
         keep_session: session,
     });
     let now = app.clock.now().as_microsecond();
-    if !app.db.update_user(user.id, name.as_deref(), password, now).await? {
+    let kind = if password.is_some() { Act::PasswordChanged } else { Act::AccountChanged };
+    let event = Event::new(kind, user.id).row(&app.clock);
+    if !app.db.update_user(user.id, name.as_deref(), password, now, &event).await? {
         return Err(wrong_current_password());
     }
     let changed = app.db.find_user(user.id).await?.ok_or(Error::Unauthorized)?;
@@ -171,7 +175,8 @@ async fn add(app: &App, account: NewAccount, is_admin: bool) -> Result<(User, St
         created_at: now,
         updated_at: now,
     };
-    app.db.insert_user(&row, &email_key(&row.email), &hash).await?;
+    let event = Event::new(Act::AccountMade, row.id).with("is_admin", is_admin);
+    app.db.insert_user(&row, &email_key(&row.email), &hash, &event.row(&app.clock)).await?;
     tracing::info!(user = %row.id, is_admin, "account made");
     Ok((row.into(), hash))
 }

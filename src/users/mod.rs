@@ -21,6 +21,7 @@ use uuid::Uuid;
 use crate::clock::from_micros;
 use crate::db::UserRow;
 use crate::error::{Error, Result};
+use crate::events::{self, Actor};
 use crate::unicode::is_misleading;
 
 pub use account::{
@@ -79,6 +80,17 @@ pub struct Caller {
 pub enum Credential {
     Session(Uuid),
     Token(Uuid),
+}
+
+impl Credential {
+    /// Says to the trail that this account is at work.
+    fn enter(self, account: Uuid) {
+        let (credential, credential_id) = match self {
+            Credential::Session(id) => ("session", id),
+            Credential::Token(id) => ("token", id),
+        };
+        events::enter(Actor { account, credential, credential_id });
+    }
 }
 
 /// Where somebody signs in from.

@@ -15,6 +15,7 @@ use crate::app::App;
 use crate::clock::from_micros;
 use crate::db::{CallerRow, SessionRow};
 use crate::error::{Error, Result};
+use crate::events::{Act, Event};
 
 /// How exact `last_used_at` is.
 const TOUCH_INTERVAL: Duration = Duration::from_secs(5 * 60);
@@ -64,11 +65,15 @@ pub async fn log_in(app: &App, credentials: Credentials, origin: &Origin) -> Res
     let known = if impossible { None } else { app.db.find_user_by_email(&key).await? };
     let hash = known.as_ref().map(|account| account.password_hash.as_str());
     let keep = app.passwords.verify(&credentials.password, hash).await?;
+    // What was typed is kept nowhere: it may be a password that was typed into the wrong field.
+    let refused = Event::new(Act::SignInRefused, known.as_ref().map(|account| account.user.id));
     let (Some(account), Some(keep)) = (known, keep) else {
         tracing::info!(address = %origin.address, "sign-in refused");
+        app.events.record(&refused);
         return Err(Error::BadCredentials);
     };
-    let sign_in = begin(app, account.user.into(), origin, &account.password_hash, &keep).await?;
+    let begun = begin(app, account.user.into(), origin, &account.password_hash, &keep).await;
+    let sign_in = begun.inspect_err(|_| app.events.record(&refused))?;
     trial.succeeded(app).await?;
     Ok(sign_in)
 }
@@ -81,7 +86,8 @@ pub async fn log_out(app: &App, caller: &Caller) -> Result<()> {
     let Credential::Session(id) = caller.credential else {
         return Err(Error::SessionRequired);
     };
-    if app.db.end_session(id, caller.user.id).await? { Ok(()) } else { Err(Error::Unauthorized) }
+    let event = Event::new(Act::SignedOut, caller.user.id).row(&app.clock);
+    if app.db.end_session(id, caller.user.id, &event).await? { Ok(()) } else { Err(Error::Unauthorized) }
 }
 
 /// Finds who shows this secret, in one query.
@@ -101,6 +107,7 @@ pub async fn authenticate(app: &App, secret: &str) -> Result<Caller> {
     };
     let row = found.ok_or(Error::Unauthorized)?;
     let credential = credential(row.credential_id);
+    credential.enter(row.user.id);
     note_use(app, credential, &row, now);
     Ok(Caller { user: row.user.into(), credential })
 }
@@ -116,7 +123,8 @@ pub async fn sessions(app: &App, caller: &Caller) -> Result<Vec<Session>> {
 /// # Errors
 /// `NotFound` if the caller has no such session.
 pub async fn end_session(app: &App, caller: &Caller, id: Uuid) -> Result<()> {
-    if app.db.end_session(id, caller.user.id).await? { Ok(()) } else { Err(Error::NotFound) }
+    let event = Event::new(Act::SessionEnded, caller.user.id).with("session_id", id.to_string()).row(&app.clock);
+    if app.db.end_session(id, caller.user.id, &event).await? { Ok(()) } else { Err(Error::NotFound) }
 }
 
 /// Begins a session for a user whose password was just proven against the hash `proven`; `keep`
@@ -136,11 +144,12 @@ pub(super) async fn begin(app: &App, user: User, origin: &Origin, proven: &str, 
         last_used_at: now.as_microsecond(),
         expires_at: after(now, app.config.auth.session_life).as_microsecond(),
     };
-    if !app.db.begin_session(&row, &secret.hash(), proven, keep).await? {
+    let current = Credential::Session(row.id);
+    let event = Event::new(Act::SignedIn, user.id).with("session_id", row.id.to_string()).row(&app.clock);
+    if !app.db.begin_session(&row, &secret.hash(), proven, keep, &event).await? {
         return Err(Error::BadCredentials);
     }
     tracing::info!(user = %user.id, session = %row.id, address = %origin.address, "signed in");
-    let current = Credential::Session(row.id);
     Ok(SignIn { user, session: session(row, current), secret })
 }
 

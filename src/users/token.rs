@@ -13,6 +13,7 @@ use crate::app::App;
 use crate::clock::from_micros;
 use crate::db::TokenRow;
 use crate::error::{Error, Result};
+use crate::events::{Act, Event};
 
 /// The longest life that can be asked for: ten years. A token may also live until it is revoked.
 const MAX_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
@@ -68,7 +69,8 @@ pub async fn create_token(app: &App, caller: &Caller, wish: NewToken) -> Result<
         expires_at: life.map(|life| after(now, life).as_microsecond()),
     };
     let limit = app.config.limits.tokens;
-    if !app.db.insert_token(&row, &secret.hash(), limit).await? {
+    let event = Event::new(Act::TokenMade, row.user_id).with("token_id", row.id.to_string()).row(&app.clock);
+    if !app.db.insert_token(&row, &secret.hash(), limit, &event).await? {
         return Err(Error::invalid("", "too_many_tokens", format!("at most {limit} tokens; revoke one first")));
     }
     tracing::info!(user = %row.user_id, token = %row.id, "API token made");
@@ -80,7 +82,8 @@ pub async fn create_token(app: &App, caller: &Caller, wish: NewToken) -> Result<
 /// # Errors
 /// `NotFound` if the caller has no such token.
 pub async fn revoke_token(app: &App, caller: &Caller, id: Uuid) -> Result<()> {
-    if app.db.revoke_token(id, caller.user.id).await? { Ok(()) } else { Err(Error::NotFound) }
+    let event = Event::new(Act::TokenRevoked, caller.user.id).with("token_id", id.to_string()).row(&app.clock);
+    if app.db.revoke_token(id, caller.user.id, &event).await? { Ok(()) } else { Err(Error::NotFound) }
 }
 
 fn checked_life(life: Option<Duration>) -> Result<Option<Duration>> {

@@ -11,6 +11,7 @@ use crate::app::App;
 use crate::config::Quotas;
 use crate::db::{AccountPatchRow, AccountRow, UNLIMITED, UsageRow};
 use crate::error::{Error, Result};
+use crate::events::{Act, Event};
 
 /// What an account uses and may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -147,9 +148,6 @@ pub struct AccountPage {
     pub next_cursor: Option<String>,
 }
 
-/// Accounts on a page when the request does not say.
-const DEFAULT_LIMIT: u32 = 100;
-
 impl Usage {
     fn of(row: &UsageRow, quotas: &Quotas) -> Self {
         let own = OwnQuotas::of(row);
@@ -195,19 +193,15 @@ pub async fn account(app: &App, id: Uuid) -> Result<Account> {
 /// # Errors
 /// `BadCursor`; `Invalid` if the limit is out of bounds.
 pub async fn list_page(app: &App, limit: Option<u32>, cursor: Option<&str>) -> Result<AccountPage> {
-    let most = app.config.limits.page;
-    let limit = limit.unwrap_or(DEFAULT_LIMIT.min(most));
-    if !(1..=most).contains(&limit) {
-        return Err(Error::invalid("/limit", "out_of_range", format!("from 1 to {most}")));
-    }
+    let limit = app.config.limits.on_page(limit)?;
     let after = cursor.map_or(Ok(Uuid::nil()), |cursor| {
         let id = BASE64_URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| Uuid::from_slice(&bytes).ok());
         id.ok_or(Error::BadCursor)
     })?;
     // One more than asked for tells whether there is a next page.
-    let mut rows = app.db.list_accounts(after, i64::from(limit) + 1).await?;
-    let more = rows.len() > limit as usize;
-    rows.truncate(limit as usize);
+    let mut rows = app.db.list_accounts(after, limit as i64 + 1).await?;
+    let more = rows.len() > limit;
+    rows.truncate(limit);
     let last = rows.last().filter(|_| more);
     let next_cursor = last.map(|last| BASE64_URL_SAFE_NO_PAD.encode(last.user.id.as_bytes()));
     let accounts = rows.into_iter().map(|row| Account::of(row, &app.config.quotas)).collect();
@@ -232,7 +226,17 @@ pub async fn patch_account(app: &App, id: Uuid, patch: AccountPatch) -> Result<A
         quota_files: patch.files.map(Quota::into_row),
         disabled: patch.disabled,
     };
-    let changed = app.db.patch_account(id, &row, app.clock.now().as_microsecond()).await?.ok_or(Error::NotFound)?;
+    let disabled = patch.disabled.map(|disabled| {
+        Event::new(if disabled { Act::AccountDisabled } else { Act::AccountEnabled }, id).row(&app.clock)
+    });
+    let quota = (patch.bytes.is_some() || patch.files.is_some()).then(|| {
+        let quotas = [("bytes", patch.bytes), ("files", patch.files)].into_iter();
+        let told = quotas.filter_map(|(name, quota)| Some((name, serde_json::to_value(quota?).ok()?)));
+        told.fold(Event::new(Act::QuotaChanged, id), |event, (name, quota)| event.with(name, quota)).row(&app.clock)
+    });
+    let events: Vec<_> = disabled.into_iter().chain(quota).collect();
+    let changed =
+        app.db.patch_account(id, &row, app.clock.now().as_microsecond(), &events).await?.ok_or(Error::NotFound)?;
     tracing::info!(user = %id, ?patch, "account changed by the operator");
     Ok(Account::of(changed, &app.config.quotas))
 }

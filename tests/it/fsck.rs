@@ -17,7 +17,7 @@ use strongroom::jobs::fsck::{self, Kind, Options, Pass, Repair};
 use strongroom::store::Key;
 use uuid::Uuid;
 
-use crate::support::client::{Ask, Client, bucket, content, path};
+use crate::support::client::{Ask, Client, bucket, content};
 use crate::support::program::{Outcome, Start};
 use crate::support::{Setup, TestApp, both};
 use crate::tus::{Tus, tus};

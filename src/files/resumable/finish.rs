@@ -8,6 +8,7 @@ use super::{Claim, DIRECT, Upload, complete_size};
 use crate::app::App;
 use crate::db::{BlobFacts, EndedUpload, ResumableRow};
 use crate::error::{Error, Result};
+use crate::events;
 use crate::faults;
 use crate::files::pending::Stored;
 use crate::files::sniff::{SNIFFED_BYTES, content_type};
@@ -61,6 +62,7 @@ pub(super) async fn finish(user: &User, app: &App, row: &ResumableRow, claim: &C
         idempotency_key: None,
     };
     let file = new.file(user, app, &stored);
+    events::through(if row.mode == DIRECT { "direct" } else { "tus" });
     let ended = EndedUpload { id: row.id, writer: claim.writer, blob_id: row.blob_id };
     let file = publish(user, app, &new, file, None, &stored, Some(&ended)).await?;
     Ok(Upload { file_id: Some(file.id), ..Upload::from(row) })

@@ -114,6 +114,10 @@ async fn rows_and_bytes(world: &World, there: usize) -> Vec<String> {
         }
     }
     wrong.extend(whole.into_iter().map(|(key, size)| format!("{size} bytes under {key} have no row")));
+    let untold = world.untold().await;
+    if untold > 0 {
+        wrong.push(format!("the trail does not tell of {untold} uploads or deletions as they were"));
+    }
     if world.miscounted().await {
         wrong.push("the account is not said to use what is there".to_owned());
     }

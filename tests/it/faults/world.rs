@@ -24,6 +24,13 @@ pub struct World {
     person: String,
 }
 
+const UNTOLD: &str = "SELECT
+    (SELECT COUNT(*) FROM files f
+        WHERE (SELECT COUNT(*) FROM events e WHERE e.file_id = f.id AND e.kind = 'file_uploaded') <> 1)
+    + (SELECT COUNT(*) FROM events e WHERE e.kind = 'file_uploaded'
+        AND (SELECT COUNT(*) FROM files f WHERE f.id = e.file_id)
+            + (SELECT COUNT(*) FROM events d WHERE d.file_id = e.file_id AND d.kind = 'file_deleted') <> 1)";
+
 /// A blob's row.
 #[derive(Debug, sqlx::FromRow)]
 pub struct Blob {
@@ -135,6 +142,15 @@ impl World {
         let accounts = rows.count(MISCOUNTED).await;
         self.leave(rows).await;
         accounts > 0
+    }
+
+    /// How many files the trail does not tell of as it should: every file was uploaded, and every
+    /// upload is a file or was deleted.
+    pub async fn untold(&self) -> i64 {
+        let rows = self.rows().await;
+        let files = rows.count(UNTOLD).await;
+        self.leave(rows).await;
+        files
     }
 
     /// The size of everything in the store that is whole, by its key, and what is not whole.

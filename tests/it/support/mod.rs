@@ -183,7 +183,7 @@ impl TestApp {
     /// Asserts that no row about people holds a secret, neither as text nor as bytes.
     pub async fn assert_in_no_row(&self, secrets: &[&str]) {
         let mut rows = String::new();
-        for table in ["users", "sessions", "tokens", "throttles", "links", "link_uses"] {
+        for table in ["users", "sessions", "tokens", "throttles", "links", "link_uses", "events"] {
             rows += &self.dump(table).await;
         }
         let rows = rows.to_lowercase();

@@ -1,0 +1,134 @@
+//! Reading the trail, page by page.
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use jiff::Timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::Act;
+use crate::app::App;
+use crate::clock::from_micros;
+use crate::db::{EventQuery, EventRow};
+use crate::error::{Error, Result};
+
+/// What is asked for; what is absent does not matter.
+#[derive(Debug, Default, Clone)]
+pub struct Filter {
+    pub account: Option<Uuid>,
+    pub file: Option<Uuid>,
+    pub kind: Option<Act>,
+    pub since: Option<Timestamp>,
+    pub until: Option<Timestamp>,
+}
+
+/// Some events, and where to go on.
+#[derive(Debug)]
+pub struct Page {
+    pub events: Vec<Recorded>,
+    pub next_cursor: Option<String>,
+}
+
+/// Something that was done.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = Event, example = json!({
+    "id": "019ab0c2-7a2e-7c55-b1de-0f5a8b7e4d11", "at": "2026-11-22T09:30:00Z", "kind": "file_downloaded",
+    "user_id": "019ab0c1-55aa-7b10-8f5e-2f0c9a3b7d21", "actor_id": "019ab0c1-55aa-7b10-8f5e-2f0c9a3b7d21",
+    "credential": {"kind": "token", "id": "019ab0c2-8b33-7f10-a0de-4f6c9a3b7d77"},
+    "file_id": "019ab0c2-7a2e-7c55-b1de-0f5a8b7e4d20", "link_id": null, "address": "192.0.2.7", "door": "api",
+    "detail": {"path": "2026", "name": "report.pdf", "size": 183422, "bytes": 183422, "complete": true}
+}))]
+pub struct Recorded {
+    pub id: Uuid,
+    pub at: Timestamp,
+    #[schema(value_type = Act)]
+    pub kind: String,
+    /// The account whose trail it belongs to: the owner of the file, or who signed in.
+    #[schema(required)]
+    pub user_id: Option<Uuid>,
+    /// Who did it; null for strangers, for the operator's command line and for the server itself.
+    #[schema(required)]
+    pub actor_id: Option<Uuid>,
+    /// The session or token that they showed.
+    #[schema(required)]
+    pub credential: Option<ShownCredential>,
+    #[schema(required)]
+    pub file_id: Option<Uuid>,
+    #[schema(required)]
+    pub link_id: Option<Uuid>,
+    /// Where the request came from.
+    #[schema(required)]
+    pub address: Option<String>,
+    /// `api`, `raw`, `form`, `tus`, `direct`, `batch`, `signed_put`, `signed_url`, `link`, `command` or `server`.
+    pub door: String,
+    /// What else there is to say; it depends on the kind.
+    #[schema(value_type = Object)]
+    pub detail: serde_json::Value,
+}
+
+/// What somebody showed, by its id.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = EventCredential)]
+pub struct ShownCredential {
+    /// `session` or `token`.
+    pub kind: String,
+    pub id: Uuid,
+}
+
+/// One page of the trail, the latest first.
+///
+/// # Errors
+/// `BadCursor`; `Invalid` if the limit is out of bounds.
+pub async fn list(app: &App, filter: &Filter, limit: Option<u32>, cursor: Option<&str>) -> Result<Page> {
+    let limit = app.config.limits.on_page(limit)?;
+    let before = cursor.map(|cursor| decode(cursor).ok_or(Error::BadCursor)).transpose()?;
+    let wanted = EventQuery {
+        user: filter.account,
+        file: filter.file,
+        kind: filter.kind.map(Act::name),
+        since: filter.since.map(Timestamp::as_microsecond),
+        until: filter.until.map(Timestamp::as_microsecond),
+        before,
+        // One more than asked for tells whether there is a next page.
+        limit: limit as i64 + 1,
+    };
+    let mut rows = app.db.list_events(&wanted).await?;
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next_cursor = rows.last().filter(|_| more).map(encode);
+    let events = rows.into_iter().map(Recorded::try_from).collect::<Result<_>>()?;
+    Ok(Page { events, next_cursor })
+}
+
+/// The place of an event in the order of the trail. Callers treat its text as opaque.
+fn encode(row: &EventRow) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode([&row.at.to_be_bytes()[..], row.id.as_bytes()].concat())
+}
+
+fn decode(cursor: &str) -> Option<(i64, Uuid)> {
+    let bytes = BASE64_URL_SAFE_NO_PAD.decode(cursor).ok()?;
+    let (at, id) = bytes.split_at_checked(8)?;
+    Some((i64::from_be_bytes(at.try_into().ok()?), Uuid::from_slice(id).ok()?))
+}
+
+impl TryFrom<EventRow> for Recorded {
+    type Error = Error;
+
+    fn try_from(row: EventRow) -> Result<Self> {
+        let credential = row.credential.zip(row.credential_id);
+        Ok(Self {
+            id: row.id,
+            at: from_micros(row.at),
+            kind: row.kind,
+            user_id: row.user_id,
+            actor_id: row.actor_id,
+            credential: credential.map(|(kind, id)| ShownCredential { kind, id }),
+            file_id: row.file_id,
+            link_id: row.link_id,
+            address: row.address,
+            door: row.door,
+            detail: serde_json::from_str(&row.detail).map_err(Error::internal)?,
+        })
+    }
+}

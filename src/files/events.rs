@@ -1,0 +1,22 @@
+//! What was done with a file.
+
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::error::Result;
+use crate::events::{self, Filter, Page};
+use crate::users::User;
+
+/// One page of the trail of a file of this user, which may be gone by now; the latest comes first.
+///
+/// # Errors
+/// `NotFound` if nothing is known of it, or if it is somebody else's; `BadCursor`; `Invalid` if the
+/// limit is out of bounds.
+pub async fn events(user: &User, app: &App, id: Uuid, limit: Option<u32>, cursor: Option<&str>) -> Result<Page> {
+    let filter = Filter { account: Some(user.id), file: Some(id), ..Filter::default() };
+    let page = events::list(app, &filter, limit, cursor).await?;
+    if page.events.is_empty() && cursor.is_none() {
+        super::find(user, app, id).await?;
+    }
+    Ok(page)
+}

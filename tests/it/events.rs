@@ -1,0 +1,267 @@
+//! The trail tells who did what, from where, by what and through which door; and nothing is done
+//! that it does not tell.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::sessions::{another_session, log_in};
+use crate::support::client::{Ask, Client, content, path};
+use crate::support::{PASSWORD, Setup, TestApp, both, email};
+use crate::tus::Tus;
+use crate::upload::noise;
+
+/// The events of a trail, the first one first.
+async fn trail(app: &TestApp, client: &Client, path: &str) -> Vec<Value> {
+    app.app.events.flush().await;
+    let answer = client.get(path).answer().await;
+    assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+    let mut events = answer.json()["items"].as_array().expect("items").clone();
+    events.reverse();
+    events
+}
+
+async fn of_file(app: &TestApp, client: &Client, file: &Value) -> Vec<Value> {
+    trail(app, client, &format!("{}/events", path(file))).await
+}
+
+/// What was done, through which door.
+fn told(events: &[Value]) -> Vec<(&str, &str)> {
+    events.iter().map(|event| (event["kind"].as_str().unwrap(), event["door"].as_str().unwrap())).collect()
+}
+
+fn kinds(events: &[Value]) -> Vec<&str> {
+    told(events).into_iter().map(|(kind, _)| kind).collect()
+}
+
+async fn admin(app: &TestApp) -> Client {
+    let boss = app.person("boss").await;
+    app.execute("UPDATE users SET is_admin = TRUE WHERE email = 'boss@example.org'").await;
+    boss
+}
+
+both! {
+    async fn every_door_by_which_bytes_come_in_is_told(app: TestApp) {
+        let ann = app.person("ann").await;
+        let raw = ann.upload("raw.txt", "raw").await;
+        let part = reqwest::multipart::Part::bytes(b"form".to_vec()).file_name("form.txt");
+        let form = ann.post("/v1/files").multipart(reqwest::multipart::Form::new().part("file", part)).answer().await.json();
+        let tus = Tus::create(&ann, Some(4), "").await;
+        assert_eq!(tus.append(&ann, 0, "tus!").await.status, 204);
+        let tus = json!({"id": tus.head(&ann).await.header("strongroom-file-id")});
+        assert_eq!(ann.put(&content(&raw)).header("if-match", "*").body("replaced").answer().await.status, 200);
+        let put = ann.sign(&raw, "put").await;
+        let sent = ann.put(put["url"].as_str().unwrap()).header("if-none-match", "*").body("put").answer().await;
+        assert_eq!(sent.status, 200);
+        assert_eq!(ann.post(&format!("/v1/uploads/{}/complete", put["upload_id"].as_str().unwrap())).answer().await.status, 200);
+
+        let of_raw = of_file(&app, &ann, &raw).await;
+        let mut expected = [("file_uploaded", "raw"), ("file_replaced", "raw"), ("file_replaced", "signed_put"), ("url_signed", "api")];
+        let mut found = told(&of_raw);
+        found.sort();
+        expected.sort();
+        assert_eq!(found, expected);
+        assert_eq!(told(&of_file(&app, &ann, &form).await), [("file_uploaded", "form")]);
+        assert_eq!(told(&of_file(&app, &ann, &tus).await), [("file_uploaded", "tus")]);
+        let first = &of_raw[0];
+        assert_eq!((first["user_id"].as_str(), first["actor_id"].as_str()), (Some(&*ann.id), Some(&*ann.id)));
+        assert_eq!((&first["address"], &first["credential"]["kind"]), (&json!("127.0.0.1"), &json!("session")));
+        assert_eq!(first["detail"], json!({"path": "", "name": "raw.txt", "size": 3}));
+    }
+
+    async fn what_is_done_with_a_file_can_be_read_after_it_is_gone(app: TestApp) {
+        let (ann, bob) = (app.person("ann").await, app.person("bob").await);
+        let file = ann.upload("a.txt", "bytes").await;
+        ann.patch(&path(&file)).json(&json!({"name": "b.txt"})).answer().await;
+        ann.delete(&path(&file)).answer().await;
+        let restore = format!("/v1/trash/{}/restore", file["id"].as_str().unwrap());
+        assert_eq!(ann.post(&restore).answer().await.status, 200);
+        ann.delete(&path(&file)).answer().await;
+        assert_eq!(ann.delete("/v1/trash").answer().await.json()["deleted"], 1);
+        app.assert_nothing_but(0).await;
+
+        let events = of_file(&app, &ann, &file).await;
+        assert_eq!(kinds(&events), ["file_uploaded", "file_changed", "file_trashed", "file_restored", "file_trashed", "file_deleted"]);
+        assert_eq!(events[1]["detail"], json!({"path": "", "name": "b.txt", "size": 5, "was": {"path": "", "name": "a.txt"}}));
+        assert_eq!(events[5]["actor_id"].as_str(), Some(&*ann.id));
+        bob.get(&format!("{}/events", path(&file))).answer().await.problem(404, "not_found");
+
+        let other = ann.upload("c.txt", "bytes").await;
+        ann.delete_for_good(&other).answer().await;
+        assert_eq!(kinds(&of_file(&app, &ann, &other).await), ["file_uploaded", "file_deleted"]);
+    }
+
+    async fn what_the_trash_lets_go_of_by_itself_was_done_by_the_server(app: TestApp) {
+        let ann = app.person("ann").await;
+        let file = ann.upload("a.txt", "bytes").await;
+        ann.delete(&path(&file)).answer().await;
+        app.advance(Duration::from_secs(31 * 24 * 3600));
+        app.assert_nothing_but(0).await;
+        let events = of_file(&app, &another_session(&app, "ann").await, &file).await;
+        let last = events.last().unwrap();
+        assert_eq!((&last["kind"], &last["door"], &last["actor_id"], &last["address"]), (&json!("file_deleted"), &json!("server"), &json!(null), &json!(null)));
+    }
+
+    async fn downloads_are_told_with_their_bytes_whether_they_came_to_an_end_or_not(app: TestApp) {
+        let ann = app.person("ann").await;
+        let size = 8 * 1024 * 1024;
+        let file = ann.upload("a.bin", noise(size)).await;
+        ann.download(&file).await;
+        ann.get(&content(&file)).header("range", "bytes=10-19").answer().await;
+        ann.get(&content(&file)).header("range", "bytes=0-0,5-6").answer().await;
+        // None of these gives bytes out.
+        ann.head(&content(&file)).answer().await;
+        ann.get(&content(&file)).header("if-none-match", file["etag"].as_str().unwrap()).answer().await;
+        ann.get(&content(&file)).header("range", "bytes=99999999-").answer().await;
+        let broken = ann.get(&content(&file)).send().await.unwrap();
+        drop(broken);
+        let events = loop {
+            let events = of_file(&app, &ann, &file).await;
+            if events.len() == 5 {
+                break events;
+            }
+            assert!(events.len() < 5, "{events:?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        };
+        let of = |event: usize, name: &str| events[event]["detail"][name].clone();
+        assert_eq!(kinds(&events[1..]), ["file_downloaded"; 4]);
+        assert_eq!((of(1, "bytes"), of(1, "complete")), (json!(size), json!(true)));
+        assert_eq!((of(2, "bytes"), of(2, "complete"), of(2, "from")), (json!(10), json!(true), json!(10)));
+        assert_eq!((of(3, "complete"), of(3, "ranges")), (json!(true), json!(2)));
+        assert_eq!(of(4, "complete"), json!(false));
+        assert!(of(4, "bytes").as_u64().unwrap() < size as u64);
+    }
+
+    async fn signing_in_and_out_is_told_and_so_is_what_was_refused(app: TestApp) {
+        let ann = app.person("ann").await;
+        assert_eq!(log_in(&app.stranger(), &email("ann"), "a wrong guess").await.status, 401);
+        assert_eq!(log_in(&app.stranger(), &email("nobody"), "a wrong guess").await.status, 401);
+        let second = another_session(&app, "ann").await;
+        assert_eq!(second.post("/v1/auth/logout").answer().await.status, 204);
+        let made = ann.post("/v1/me/tokens").json(&json!({"name": "backup"})).answer().await.json();
+        let token = ann.clone().with_token(made["token"].as_str().unwrap(), &json!(ann.id));
+        let file = token.upload("a.txt", "by a program").await;
+        assert_eq!(ann.delete(&format!("/v1/me/tokens/{}", made["id"].as_str().unwrap())).answer().await.status, 204);
+        let change = json!({"password": "purple harvest engine", "current_password": PASSWORD});
+        assert_eq!(ann.patch("/v1/me").json(&change).answer().await.status, 200);
+
+        let events = trail(&app, &ann, "/v1/me/events").await;
+        let mut found = kinds(&events);
+        found.sort();
+        let mut expected = [
+            "account_made", "signed_in", "sign_in_refused", "signed_in", "signed_out", "token_made", "file_uploaded",
+            "token_revoked", "password_changed",
+        ];
+        expected.sort();
+        assert_eq!(found, expected);
+        let uploaded = &of_file(&app, &ann, &file).await[0];
+        assert_eq!(uploaded["credential"], json!({"kind": "token", "id": made["id"]}));
+        token.get("/v1/me/events").answer().await.problem(401, "unauthorized");
+
+        let boss = admin(&app).await;
+        let refused = trail(&app, &boss, "/v1/admin/events?kind=sign_in_refused").await;
+        assert_eq!(refused.len(), 2, "{refused:?}");
+        assert!(refused.iter().any(|event| event["user_id"].is_null()), "nobody has this address");
+        assert!(refused.iter().all(|event| event["address"] == "127.0.0.1"));
+    }
+
+    async fn admins_find_what_they_look_for(app: TestApp) {
+        let (ann, bob, boss) = (app.person("ann").await, app.person("bob").await, admin(&app).await);
+        let file = ann.upload("a.txt", "bytes").await;
+        app.advance(Duration::from_secs(3600));
+        let middle = app.app.clock.now();
+        app.advance(Duration::from_secs(3600));
+        bob.upload("b.txt", "bytes").await;
+        let of_bob = format!("/v1/admin/users/{}", bob.id);
+        boss.patch(&of_bob).json(&json!({"quota": {"bytes": 1000}, "disabled": true})).answer().await;
+        boss.post("/v1/admin/fsck").json(&json!({})).answer().await;
+
+        let find = async |query: &str| kinds(&trail(&app, &boss, &format!("/v1/admin/events?{query}")).await).join(" ");
+        assert_eq!(find(&format!("file_id={}", file["id"].as_str().unwrap())).await, "file_uploaded");
+        assert_eq!(find(&format!("user_id={}&since={middle}", bob.id)).await, "file_uploaded account_disabled quota_changed");
+        assert_eq!(find(&format!("user_id={}&until={middle}", bob.id)).await, "account_made signed_in");
+        assert_eq!(find(&format!("kind=file_uploaded&until={middle}")).await, "file_uploaded");
+        assert_eq!(find("kind=fsck_begun").await, "fsck_begun");
+        let changed = &trail(&app, &boss, "/v1/admin/events?kind=quota_changed").await[0];
+        assert_eq!((changed["actor_id"].as_str(), &changed["detail"]), (Some(&*boss.id), &json!({"bytes": 1000})));
+        boss.get("/v1/admin/events?kind=mischief").answer().await.problem(422, "invalid");
+    }
+
+    async fn pages_lead_from_the_latest_to_the_first(app: TestApp) {
+        let ann = app.person("ann").await;
+        for number in 0..5 {
+            ann.upload(&number.to_string(), "x").await;
+        }
+        let all = ann.get("/v1/me/events").answer().await.json();
+        let (mut found, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = ann.get(&format!("/v1/me/events?limit=3{cursor}")).answer().await.json();
+            found.extend(page["items"].as_array().unwrap().clone());
+            let Some(next) = page["next_cursor"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+        }
+        assert_eq!((found.len(), &json!(found)), (7, &all["items"]));
+        ann.get("/v1/me/events?cursor=x").answer().await.problem(400, "bad_cursor");
+    }
+
+    async fn it_is_kept_for_as_long_as_the_settings_say(app: TestApp) {
+        let ann = app.person("ann").await;
+        ann.upload("a.txt", "x").await;
+        app.advance(Duration::from_secs(89 * 24 * 3600));
+        app.reap().await;
+        assert_eq!(app.count("SELECT COUNT(*) FROM events").await, 3);
+        app.advance(Duration::from_secs(2 * 24 * 3600));
+        app.reap().await;
+        assert_eq!(app.count("SELECT COUNT(*) FROM events").await, 0);
+    }
+
+    async fn many_events_at_once_are_all_written_and_none_of_an_account_that_is_gone(app: TestApp) {
+        use strongroom::events::{Act, Event};
+        let ann = app.person("ann").await;
+        let account: uuid::Uuid = ann.id.parse().unwrap();
+        for number in 0..100 {
+            app.app.events.record(&Event::new(Act::LinkUsed, account).with("number", number));
+            if number % 10 == 0 {
+                app.app.events.record(&Event::new(Act::LinkUsed, uuid::Uuid::now_v7()));
+            }
+        }
+        app.app.events.flush().await;
+        assert_eq!(app.count("SELECT COUNT(*) FROM events WHERE kind = 'link_used'").await, 100);
+    }
+
+    async fn no_event_holds_a_secret(app: TestApp) {
+        let ann = app.person("ann").await;
+        let made = ann.post("/v1/me/tokens").json(&json!({"name": "backup"})).answer().await.json();
+        let file = ann.upload("a.txt", "x").await;
+        let url = ann.sign(&file, "get").await["url"].as_str().unwrap().to_owned();
+        app.stranger().get(&url).answer().await;
+        log_in(&app.stranger(), "typed-into-the-wrong-field", "a wrong guess").await;
+        app.app.events.flush().await;
+        let signature = url.rsplit('=').next().unwrap();
+        let secrets = [PASSWORD, ann.token.as_deref().unwrap(), made["token"].as_str().unwrap(), signature, "typed-into", "a wrong guess"];
+        app.assert_in_no_row(&secrets).await;
+    }
+}
+
+#[tokio::test]
+async fn a_signed_url_of_ours_is_a_door() {
+    let app = TestApp::start(Setup::SqliteAndDisk).await;
+    let ann = app.person("ann").await;
+    let file = ann.upload("a.txt", "bytes").await;
+    let url = ann.sign(&file, "get").await["url"].as_str().unwrap().to_owned();
+    assert_eq!(app.stranger().get(&url).answer().await.bytes, b"bytes");
+    let events = of_file(&app, &ann, &file).await;
+    assert_eq!(told(&events), [("file_uploaded", "raw"), ("url_signed", "api"), ("file_downloaded", "signed_url")]);
+    assert_eq!((&events[2]["actor_id"], &events[2]["detail"]["complete"]), (&json!(null), &json!(true)));
+}
+
+/// Whatever is asked for, it is a walk along an index.
+#[tokio::test]
+async fn the_trail_is_read_by_an_index() {
+    let app = TestApp::start(Setup::SqliteAndDisk).await;
+    let statements = strongroom::db::Db::statements();
+    for sql in statements.iter().filter(|sql| sql.contains("FROM events") && !sql.starts_with("DELETE")) {
+        let plan = app.plan(sql).await;
+        assert!(plan.contains("events_by_") && !plan.contains("TEMP B-TREE"), "{sql}: {plan}");
+    }
+}
