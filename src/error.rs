@@ -77,6 +77,9 @@ pub enum Error {
     EmailTaken,
     #[error("a file with this path and name exists")]
     PathTaken,
+    /// Somebody has to be left who can manage the others.
+    #[error("this is the last admin; make another one first")]
+    LastAdmin,
     /// One pass of fsck at a time, on all servers together.
     #[error("a pass of fsck is running")]
     FsckRunning,

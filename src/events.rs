@@ -96,6 +96,11 @@ impl Event {
         Self { link: Some(id), ..self }
     }
 
+    /// Leaves out who did it, and from where.
+    pub fn unnamed(self) -> Self {
+        Self { scene: None, ..self }
+    }
+
     /// Something else that there is to say.
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.detail.insert(name.to_owned(), value.into());

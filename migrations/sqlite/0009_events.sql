@@ -21,5 +21,3 @@ CREATE TABLE events (
 CREATE INDEX events_by_time ON events (at, id);
 CREATE INDEX events_by_user ON events (user_id, at, id);
 CREATE INDEX events_by_file ON events (file_id, at, id) WHERE file_id IS NOT NULL;
--- When an account goes: what it did to others.
-CREATE INDEX events_by_other ON events (actor_id) WHERE actor_id <> user_id;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -10,13 +11,14 @@ use utoipa_axum::routes;
 
 use super::auth::Admin;
 use super::extract::{Id, Json, Query, present};
+use super::jobs::{self, JobBegun};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::users::{self, Account, AccountPatch, Limit, Quota};
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(read, change))
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(read, change, erase))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -108,4 +110,18 @@ async fn change(
     }
     let patch = AccountPatch { bytes: wanted.quota.bytes, files: wanted.quota.files, disabled: wanted.disabled };
     Ok(axum::Json(users::patch_account(&app, id, patch).await?))
+}
+
+/// Erase an account
+///
+/// As if its owner did: it is dead at once, and what is left goes in the background. There is no way back.
+#[utoipa::path(delete, path = "/v1/admin/users/{id}", tag = "admin", operation_id = "eraseAccount", params(("id" = Uuid, Path)),
+    responses((status = 202, description = "It has begun", body = JobBegun, headers(("Location" = String)))),
+    security(("bearer" = []), ("cookie" = [])),
+    extensions(("x-problem-codes" = json!(["session_required", "admin_required", "not_found", "last_admin", "invalid"]))))]
+async fn erase(State(app): State<Arc<App>>, Admin(admin): Admin, Id(id): Id) -> Result<Response> {
+    if id == admin.user.id {
+        return Err(Error::invalid("/id", "invalid", "erase the account you are signed in with at DELETE /v1/me"));
+    }
+    jobs::begun(&app, users::erase_account(&app, id).await?)
 }

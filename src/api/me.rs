@@ -3,20 +3,23 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::response::IntoResponse;
+use http::header;
 use secrecy::SecretString;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::auth::{FromSession, SignedIn};
+use super::auth::{FromSession, SignedIn, no_session_cookie};
 use super::extract::{Json, present};
+use super::jobs::{self, JobBegun};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::users::{self, AccountChange, PasswordChange, Usage, User};
 
 pub fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(read, update)).routes(routes!(usage))
+    OpenApiRouter::new().routes(routes!(read, update, erase)).routes(routes!(usage))
 }
 
 /// What shall be different about your account; what is absent stays.
@@ -88,4 +91,31 @@ async fn update(
 )]
 async fn usage(State(app): State<Arc<App>>, SignedIn(caller): SignedIn) -> Result<axum::Json<Usage>> {
     Ok(axum::Json(users::usage(&caller.user, &app).await?))
+}
+
+/// The password once more, so that a session that was left open is not enough.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"password": "violet tractor under rain"}))]
+struct ErasureWish {
+    #[schema(value_type = String, format = Password)]
+    password: SecretString,
+}
+
+/// Erase your account
+///
+/// From the answer on nobody is signed in with it, its tokens, links and the signed URLs of this server are dead, and
+/// its address may register again. Files, what is in the trash, the trail and everything else go in the background; the job
+/// tells when that is done. There is no way back.
+#[utoipa::path(delete, path = "/v1/me", tag = "me", operation_id = "eraseMe", request_body = ErasureWish,
+    responses((status = 202, description = "It has begun", body = JobBegun, headers(("Location" = String)))),
+    security(("bearer" = []), ("cookie" = [])),
+    extensions(("x-problem-codes" = json!(["session_required", "last_admin", "too_large", "unsupported_media_type", "invalid", "too_many_attempts"]))))]
+async fn erase(
+    State(app): State<Arc<App>>,
+    FromSession(caller): FromSession,
+    Json(wish): Json<ErasureWish>,
+) -> Result<impl IntoResponse> {
+    let job = users::erase_me(&app, &caller, &wish.password).await?;
+    Ok(([(header::SET_COOKIE, no_session_cookie(&app.config))], jobs::begun(&app, job)?))
 }

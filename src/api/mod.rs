@@ -20,6 +20,7 @@ mod files;
 mod form;
 mod health;
 mod incoming;
+mod jobs;
 mod link_door;
 mod link_page;
 mod links;
@@ -63,6 +64,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(files::routes())
         .merge(file_content::routes())
         .merge(trash::routes())
+        .merge(jobs::routes())
         .merge(events::routes())
         .merge(signed::routes())
         .merge(uploads::routes())

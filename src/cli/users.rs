@@ -36,6 +36,8 @@ pub(super) enum Command {
     Disable { email: String },
     /// Accept the password and the tokens of a disabled account again
     Enable { email: String },
+    /// Take an account away with all that is its; there is no way back
+    Erase { email: String },
     /// Limit what an account may use
     Quota {
         #[arg(value_name = "EMAIL")]
@@ -83,6 +85,14 @@ pub(super) async fn run(app: &App, command: Command) -> Result<(), Failure> {
         Command::Enable { email } => {
             users::set_disabled(app, &email, false).await.map_err(|error| about(&email, error))?;
             print(&format!("{email} is enabled.\n"))
+        }
+        Command::Erase { email } => {
+            let id = users::account_id(app, &email).await.map_err(|error| about(&email, error))?;
+            let job = users::erase_account(app, id).await?;
+            print(&format!(
+                "{email} is erased. What is left goes with the next passes of the reaper; see /v1/jobs/{}\n",
+                job.id
+            ))
         }
         Command::Quota { email, bytes, files } => {
             let id = users::account_id(app, &email).await.map_err(|error| about(&email, error))?;

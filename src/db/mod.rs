@@ -8,6 +8,7 @@ mod alone;
 mod avatars;
 mod blobs;
 mod duties;
+mod erase;
 mod events;
 mod files;
 mod fsck;
@@ -44,6 +45,7 @@ use crate::faults;
 
 pub use alone::lock_for_life;
 pub use blobs::{AdmittedRow, BlobFacts, ContentRow, DoomedRow, KeyedContentRow, NewBlobRow};
+pub use erase::{ErasedRow, ErasureRow};
 pub use events::{EventQuery, EventRow};
 pub use files::{ChangedFileRow, FileRow, NewFileRow, Place};
 pub use fsck::{DanglingRow, FsckPassRow, HeldRow};
@@ -241,6 +243,7 @@ impl Db {
             avatars::STATEMENTS,
             blobs::STATEMENTS,
             duties::STATEMENTS,
+            erase::STATEMENTS,
             events::STATEMENTS,
             files::STATEMENTS,
             fsck::STATEMENTS,

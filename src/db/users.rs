@@ -85,18 +85,19 @@ macro_rules! account_columns {
 }
 
 statements! {
+    // An account that is being erased has no address, and is on no list.
     INSERT = "INSERT INTO users (id, email, email_key, name, password_hash, is_admin, created_at, updated_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
     FIND_BY_EMAIL = concat!("SELECT ", columns!(), ", password_hash FROM users WHERE email_key = $1");
     FIND_BY_ID = concat!("SELECT ", columns!(), ", password_hash FROM users WHERE id = $1");
-    LIST = concat!("SELECT ", account_columns!(), " FROM users WHERE id > $1 ORDER BY id LIMIT $2");
-    FIND_ACCOUNT = concat!("SELECT ", account_columns!(), " FROM users WHERE id = $1");
+    LIST = concat!("SELECT ", account_columns!(), " FROM users WHERE id > $1 AND email <> '' ORDER BY id LIMIT $2");
+    FIND_ACCOUNT = concat!("SELECT ", account_columns!(), " FROM users WHERE id = $1 AND email <> ''");
     PATCH = concat!("UPDATE users SET
             quota_bytes = CASE WHEN $2 THEN $3 ELSE quota_bytes END,
             quota_files = CASE WHEN $4 THEN $5 ELSE quota_files END,
             disabled_at = CASE WHEN $6 THEN COALESCE(disabled_at, $8) WHEN $7 THEN NULL ELSE disabled_at END,
             updated_at = $8
-        WHERE id = $1 RETURNING ", account_columns!());
+        WHERE id = $1 AND email <> '' RETURNING ", account_columns!());
     RENAME = "UPDATE users SET name = $2, updated_at = $3 WHERE id = $1";
     RESET_PASSWORD = "UPDATE users SET password_hash = $2, updated_at = $3 WHERE id = $1";
     CHANGE_PASSWORD = "UPDATE users SET password_hash = $2, updated_at = $3 WHERE id = $1 AND password_hash = $4";

@@ -1,5 +1,6 @@
 //! Work that goes on beside the requests. Any of it may run twice.
 
+mod erase;
 pub mod fsck;
 pub mod probe;
 pub mod reaper;

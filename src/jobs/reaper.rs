@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use uuid::Uuid;
 
+use super::erase;
 use crate::app::App;
 use crate::db::DoomedRow;
 use crate::error::{Error, Result};
@@ -41,13 +42,15 @@ pub struct Report {
     pub removed: u64,
     /// Blobs that the store would not let go of; the next pass tries again.
     pub failed: u64,
+    /// Accounts of which nothing is left.
+    pub erased: u64,
     /// Sessions, tokens, throttling windows, idempotency keys, events and uploads that became files, whose time was over.
     pub expired: u64,
 }
 
 impl Report {
     pub fn is_idle(&self) -> bool {
-        self.lapsed + self.purged + self.removed + self.failed == 0
+        self.lapsed + self.purged + self.removed + self.failed + self.erased == 0
     }
 }
 
@@ -56,10 +59,10 @@ impl fmt::Display for Report {
         if self.elsewhere {
             return f.write_str("another server is reaping");
         }
-        let Self { lapsed, purged, removed, failed, expired, .. } = self;
+        let Self { lapsed, purged, removed, failed, erased, expired, .. } = self;
         write!(
             f,
-            "{lapsed} abandoned uploads ended, {purged} files purged from the trash, {removed} blobs removed, {failed} not removed, {expired} expired rows deleted"
+            "{lapsed} abandoned uploads ended, {purged} files purged from the trash, {removed} blobs removed, {failed} not removed, {erased} accounts erased, {expired} expired rows deleted"
         )
     }
 }
@@ -99,6 +102,7 @@ async fn lose_duty(app: &App, holder: Uuid) {
 }
 
 async fn reap(app: &App, report: &mut Report) -> Result<()> {
+    erase::sweep(app).await?;
     report.lapsed = app.db.lapse_blobs().await?;
     report.purged = files::purge_trash(app).await?;
     // Each blob is tried once in a pass, so that those which stay do not hold up the others.
@@ -113,11 +117,13 @@ async fn reap(app: &App, report: &mut Report) -> Result<()> {
         report.failed += found - removed;
         last = end;
     }
+    report.erased = erase::finish(app).await?;
     let now = app.clock.now().as_microsecond();
     report.expired = app.db.purge_sessions(now).await? + app.db.purge_throttles(now).await?;
     report.expired += app.db.purge_idempotency_keys().await? + app.db.purge_resumables(now).await?;
     report.expired += app.db.purge_uses().await? + app.db.purge_links(now - REMEMBERED.as_micros() as i64).await?;
     let oldest = now - app.config.event_retention.as_micros() as i64;
+    report.expired += app.db.purge_erasures(oldest).await?;
     loop {
         let purged = app.db.purge_events(oldest, EVENTS).await?;
         report.expired += purged;

@@ -118,7 +118,7 @@ pub async fn update_me(app: &App, caller: &Caller, change: AccountChange) -> Res
     let kind = if password.is_some() { Act::PasswordChanged } else { Act::AccountChanged };
     let event = Event::new(kind, user.id).row(&app.clock);
     if !app.db.update_user(user.id, name.as_deref(), password, now, &event).await? {
-        return Err(wrong_current_password());
+        return Err(wrong_password("/current_password"));
     }
     let changed = app.db.find_user(user.id).await?.ok_or(Error::Unauthorized)?;
     Ok(changed.user.into())
@@ -130,19 +130,30 @@ struct Hashes {
 }
 
 async fn replace_password(app: &App, user: &User, name: Option<&str>, change: &PasswordChange) -> Result<Hashes> {
-    let trial = Trial::repeat_password(app, &email_key(&user.email)).await?;
-    let proven = app.db.find_user(user.id).await?.ok_or(Error::Unauthorized)?.password_hash;
-    if app.passwords.verify(&change.current, Some(&proven)).await?.is_none() {
-        return Err(wrong_current_password());
-    }
-    trial.succeeded(app).await?;
+    let proven = prove(app, user, &change.current, "/current_password").await?;
     let new = app.passwords.hash(&change.new, &[&user.email, name.unwrap_or(&user.name)]).await?;
     tracing::info!(user = %user.id, "password changed");
     Ok(Hashes { proven, new })
 }
 
-fn wrong_current_password() -> Error {
-    Error::invalid("/current_password", "wrong", "this is not the account's password")
+/// Checks the password of somebody who is signed in once more, and gives the hash that it was
+/// checked against. `pointer` is where it stood.
+///
+/// # Errors
+/// `Invalid` if it is wrong; `Throttled` if it was guessed at too often.
+pub(super) async fn prove(app: &App, user: &User, password: &SecretString, pointer: &str) -> Result<String> {
+    let trial = Trial::repeat_password(app, &email_key(&user.email)).await?;
+    let proven = app.db.find_user(user.id).await?.ok_or(Error::Unauthorized)?.password_hash;
+    if app.passwords.verify(password, Some(&proven)).await?.is_none() {
+        app.events.record(&Event::new(Act::SignInRefused, user.id));
+        return Err(wrong_password(pointer));
+    }
+    trial.succeeded(app).await?;
+    Ok(proven)
+}
+
+fn wrong_password(pointer: &str) -> Error {
+    Error::invalid(pointer, "wrong", "this is not the account's password")
 }
 
 /// Trims the address and the name.

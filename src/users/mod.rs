@@ -1,6 +1,7 @@
 //! Who: accounts, and how somebody proves to be one, by password, session or API token.
 
 mod account;
+mod erase;
 mod password;
 mod secret;
 mod session;
@@ -28,6 +29,7 @@ pub use account::{
     AccountChange, NewAccount, PasswordChange, account_id, create_account, register, set_disabled, set_password,
     update_me,
 };
+pub use erase::{Job, erase_account, erase_me, job};
 pub use password::Passwords;
 pub use secret::{Kind, Secret};
 pub use session::{Credentials, Session, SignIn, authenticate, end_session, log_in, log_out, sessions};

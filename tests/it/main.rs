@@ -10,6 +10,7 @@ mod direct;
 mod disk_faults;
 mod doctor;
 mod download;
+mod erase;
 mod events;
 #[cfg(feature = "faults")]
 mod faults;

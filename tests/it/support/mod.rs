@@ -199,7 +199,8 @@ impl TestApp {
     async fn dump(&self, table: &str) -> String {
         let rows: Vec<String> = match &self.rows().await {
             Rows::Sqlite(pool) => {
-                let columns = format!("SELECT group_concat('quote(' || name || ')') FROM pragma_table_info('{table}')");
+                let columns =
+                    format!("SELECT group_concat('quote(\"' || name || '\")') FROM pragma_table_info('{table}')");
                 let columns: String = scalars(pool, columns).await.concat();
                 scalars(pool, format!("SELECT concat_ws(' ', {columns}) FROM {table}")).await
             }
@@ -209,6 +210,22 @@ impl TestApp {
             }
         };
         rows.join("\n")
+    }
+
+    /// Every row of every table as text.
+    pub async fn every_row(&self) -> String {
+        let tables: Vec<String> = match &self.rows().await {
+            Rows::Sqlite(pool) => scalars(pool, "SELECT name FROM sqlite_master WHERE type = 'table'".into()).await,
+            Rows::Postgres(pool) => {
+                let sql = "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'";
+                sqlx::query_scalar(sql).fetch_all(pool).await.expect("tables")
+            }
+        };
+        let mut rows = String::new();
+        for table in tables.iter().filter(|table| !table.starts_with("sqlite_") && !table.starts_with("_sqlx")) {
+            rows += &format!("{table}\n{}\n", self.dump(table).await);
+        }
+        rows.to_lowercase()
     }
 
     /// How SQLite would go about a statement.

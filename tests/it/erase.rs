@@ -1,0 +1,203 @@
+//! Whoever erases their account is gone: at once for everybody, and soon from every row and every byte.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::sessions::{another_session, log_in, register};
+use crate::support::client::{Answer, Ask, Client, content, path};
+use crate::support::program::Start;
+use crate::support::{PASSWORD, Setup, TestApp, both, email};
+use crate::tus::Tus;
+use crate::upload::noise;
+
+async fn erase(client: &Client) -> Answer {
+    client.delete("/v1/me").json(&json!({"password": PASSWORD})).answer().await
+}
+
+async fn state(app: &TestApp, begun: &Answer) -> String {
+    assert_eq!(begun.status, 202, "{}", begun.text());
+    let id = begun.json()["job"]["id"].as_str().unwrap().to_owned();
+    assert_eq!(begun.header("location"), app.url(&format!("/v1/jobs/{id}")));
+    let job = app.stranger().get(&format!("/v1/jobs/{id}")).answer().await;
+    assert_eq!(job.status, 200, "{}", job.text());
+    job.json()["job"]["state"].as_str().unwrap().to_owned()
+}
+
+/// Nothing in any table names this person, in whatever form.
+async fn assert_unknown(app: &TestApp, id: &str, name: &str) {
+    app.app.events.flush().await;
+    let rows = app.every_row().await;
+    for text in [id, &id.replace('-', ""), name, &email(name)] {
+        let line = rows.lines().find(|line| line.contains(text));
+        assert!(line.is_none(), "{text} is in {line:?}");
+    }
+}
+
+/// A bit of everything that somebody can have.
+async fn furnish(app: &TestApp, person: &Client) {
+    let files = [person.upload("one.txt", "one").await, person.upload("two.txt", noise(6_000_000)).await];
+    person.upload("three.txt", "three").await;
+    assert_eq!(person.delete(&path(&files[0])).answer().await.status, 204);
+    person.download(&files[1]).await;
+    assert_eq!(person.post("/v1/files?name=k").header("idempotency-key", "k").body("k").answer().await.status, 201);
+    let png = [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".as_slice(), &noise(1000)].concat();
+    assert_eq!(person.put("/v1/me/avatar").body(png).answer().await.status, 201);
+    assert_eq!(person.post("/v1/me/tokens").json(&json!({"name": "backup"})).answer().await.status, 201);
+    another_session(app, "ann").await;
+    let whole = Tus::create(person, Some(4), "").await;
+    assert_eq!(whole.append(person, 0, "tus!").await.status, 204);
+    let half = Tus::create(person, Some(9_000_000), "").await;
+    assert_eq!(half.append(person, 0, noise(6_000_000)).await.status, 204);
+    app.app.events.flush().await;
+}
+
+both! {
+    async fn nothing_is_left_of_an_account_that_was_erased(app: TestApp) {
+        let (ann, bob) = (app.person("ann").await, app.person("bob").await);
+        let of_bob = bob.upload("bob.txt", "bob").await;
+        furnish(&app, &ann).await;
+        let begun = erase(&ann).await;
+        assert_eq!(state(&app, &begun).await, "running");
+        assert!(begun.header("set-cookie").contains("Max-Age=0"));
+        app.reap().await;
+        assert_eq!(state(&app, &begun).await, "done");
+        assert_unknown(&app, &ann.id, "ann").await;
+        app.assert_nothing_but(1).await;
+        assert_eq!(bob.download(&of_bob).await, b"bob");
+        assert_eq!(app.count("SELECT COUNT(*) FROM events WHERE kind = 'account_erased' AND user_id IS NULL AND actor_id IS NULL").await, 1);
+
+        app.advance(Duration::from_secs(91 * 24 * 3600));
+        app.reap().await;
+        let job = format!("/v1/jobs/{}", begun.json()["job"]["id"].as_str().unwrap());
+        app.stranger().get(&job).answer().await.problem(404, "not_found");
+    }
+
+    async fn it_is_dead_at_once_on_every_door_and_its_address_is_free(app: TestApp) {
+        let ann = app.person("ann").await;
+        let file = ann.upload("a.txt", "bytes").await;
+        let url = ann.sign(&file, "get").await["url"].as_str().unwrap().to_owned();
+        let put = ann.sign(&file, "put").await;
+        let made = ann.post("/v1/me/tokens").json(&json!({"name": "backup"})).answer().await.json();
+        let token = ann.clone().with_token(made["token"].as_str().unwrap(), &Value::Null);
+        let tus = Tus::create(&ann, Some(4), "").await;
+        assert_eq!(erase(&ann).await.status, 202);
+
+        for client in [&ann, &token] {
+            client.get(&content(&file)).answer().await.problem(401, "unauthorized");
+        }
+        assert_eq!(tus.append(&ann, 0, "late").await.status, 401);
+        log_in(&app.stranger(), &email("ann"), PASSWORD).await.problem(401, "bad_credentials");
+        log_in(&app.stranger(), &format!("erased {}", ann.id), PASSWORD).await.problem(401, "bad_credentials");
+        if app.setup == Setup::SqliteAndDisk {
+            app.stranger().get(&url).answer().await.problem(404, "not_found");
+            app.stranger().put(put["url"].as_str().unwrap()).header("if-none-match", "*").body("x").answer().await.problem(410, "upload_gone");
+        }
+
+        // The same address begins anew, with nothing of what was.
+        let new = app.person("ann").await;
+        assert_ne!(new.id, ann.id);
+        assert_eq!(new.get("/v1/files").answer().await.json()["items"], json!([]));
+        new.upload("b.txt", "new").await;
+        // The key of a URL that may still be put to is kept until that is dead.
+        assert_eq!(app.reap().await.erased, 0);
+        app.execute("UPDATE blobs SET lease_until = 1 WHERE state <> 'ready'").await;
+        assert_eq!(app.reap().await.erased, 1);
+        app.assert_nothing_but(1).await;
+    }
+
+    async fn an_upload_that_was_under_way_leaves_nothing(app: TestApp) {
+        let ann = app.person("ann").await;
+        let (send, receive) = tokio::sync::mpsc::channel::<Result<Vec<u8>, std::io::Error>>(1);
+        let body = reqwest::Body::wrap_stream(futures_util::stream::unfold(receive, |mut receive| async move {
+            receive.recv().await.map(|chunk| (chunk, receive))
+        }));
+        let upload = tokio::spawn(ann.post("/v1/files?name=late.bin").body(body).send());
+        send.send(Ok(noise(1000))).await.unwrap();
+        while app.count("SELECT COUNT(*) FROM blobs").await == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let begun = erase(&ann).await;
+        app.reap().await;
+        drop(send);
+        assert_eq!(upload.await.unwrap().unwrap().status(), 410);
+        assert_eq!(state(&app, &begun).await, "running", "a writer may still hold its lease");
+        app.execute("UPDATE blobs SET lease_until = 1 WHERE state <> 'ready'").await;
+        app.assert_nothing_but(0).await;
+        assert_eq!(state(&app, &begun).await, "done");
+        assert_unknown(&app, &ann.id, "ann").await;
+    }
+
+    async fn it_asks_for_the_password_and_for_a_session(app: TestApp) {
+        let ann = app.person("ann").await;
+        let wrong = ann.delete("/v1/me").json(&json!({"password": "a wrong guess"})).answer().await;
+        assert_eq!(wrong.problem(422, "invalid")["errors"][0]["pointer"], "/password");
+        ann.delete("/v1/me").json(&json!({})).answer().await.problem(422, "invalid");
+        assert_eq!(ann.get("/v1/me").answer().await.status, 200);
+    }
+
+    async fn the_last_admin_stays(app: TestApp) {
+        let (ann, bob) = (app.person("ann").await, app.person("bob").await);
+        app.execute("UPDATE users SET is_admin = TRUE WHERE email = 'ann@example.org'").await;
+        erase(&ann).await.problem(409, "last_admin");
+        app.execute("UPDATE users SET is_admin = TRUE").await;
+        // Of two who go at once one has to stay.
+        let (one, other) = tokio::join!(erase(&ann), erase(&bob));
+        let mut statuses = [one.status, other.status];
+        statuses.sort();
+        assert_eq!(statuses, [202, 409]);
+    }
+
+    async fn admins_erase_others_and_what_they_did_to_others_stays_without_their_name(app: TestApp) {
+        let (boss, ann, bob) = (app.person("boss").await, app.person("ann").await, app.person("bob").await);
+        app.execute("UPDATE users SET is_admin = TRUE WHERE email IN ('boss@example.org', 'ann@example.org')").await;
+        let of = |person: &Client| format!("/v1/admin/users/{}", person.id);
+        assert_eq!(ann.patch(&of(&bob)).json(&json!({"quota": {"files": 7}})).answer().await.status, 200);
+        ann.delete(&of(&ann)).answer().await.problem(422, "invalid");
+        let begun = boss.delete(&of(&ann)).answer().await;
+        assert_eq!(state(&app, &begun).await, "running");
+        boss.get(&of(&ann)).answer().await.problem(404, "not_found");
+        boss.patch(&of(&ann)).json(&json!({"disabled": false})).answer().await.problem(404, "not_found");
+        boss.delete(&of(&ann)).answer().await.problem(404, "not_found");
+        app.reap().await;
+        assert_eq!(state(&app, &begun).await, "done");
+        assert_unknown(&app, &ann.id, "ann").await;
+        let changed = boss.get("/v1/admin/events?kind=quota_changed").answer().await.json();
+        assert_eq!((&changed["items"][0]["user_id"], &changed["items"][0]["actor_id"]), (&json!(bob.id), &Value::Null));
+        let erased = boss.get("/v1/admin/events?kind=account_erased").answer().await.json();
+        assert_eq!(erased["items"][0]["actor_id"], json!(boss.id));
+    }
+
+    async fn the_command_line_erases_too(app: TestApp) {
+        let ann = app.person("ann").await;
+        furnish(&app, &ann).await;
+        let folder = tempfile::tempdir().unwrap();
+        let run = |arguments: &[&str]| Start::with(arguments).beside(&app).run(folder.path(), "");
+        let outcome = run(&["user", "erase", "ann@example.org"]);
+        assert_eq!(outcome.status, 0, "{outcome:?}");
+        assert!(outcome.stdout.contains("/v1/jobs/"), "{outcome:?}");
+        assert_ne!(run(&["user", "erase", "ann@example.org"]).status, 0, "nobody has this address any more");
+        ann.get("/v1/me").answer().await.problem(401, "unauthorized");
+        app.assert_nothing_but(0).await;
+        assert_unknown(&app, &ann.id, "ann").await;
+    }
+
+    async fn a_pass_that_broke_off_is_gone_on_with(app: TestApp) {
+        let ann = app.person("ann").await;
+        furnish(&app, &ann).await;
+        for number in 0..120 {
+            app.app.events.record(&strongroom::events::Event::new(strongroom::events::Act::LinkUsed, ann.id.parse::<uuid::Uuid>().unwrap()).with("n", number));
+        }
+        app.app.events.flush().await;
+        let begun = erase(&ann).await;
+        // Each try is given up a little later than the one before, wherever it is by then.
+        for milliseconds in 1..40 {
+            let _ = tokio::time::timeout(Duration::from_millis(milliseconds), app.reap()).await;
+            app.execute("DELETE FROM duties").await;
+        }
+        app.assert_nothing_but(0).await;
+        assert_eq!(state(&app, &begun).await, "done");
+        assert_unknown(&app, &ann.id, "ann").await;
+        assert_eq!(register(&app.stranger(), &email("ann"), "Ann", PASSWORD).await.status, 201);
+    }
+}
