@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::State;
 use axum::response::IntoResponse;
+use futures_util::TryStreamExt;
 use http::header;
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -12,14 +14,17 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::{FromSession, SignedIn, no_session_cookie};
+use super::body::Binary;
+use super::error;
 use super::extract::{Json, present};
 use super::jobs::{self, JobBegun};
 use crate::app::App;
 use crate::error::{Error, Result};
+use crate::files;
 use crate::users::{self, AccountChange, PasswordChange, Usage, User};
 
 pub fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(read, update, erase)).routes(routes!(usage))
+    OpenApiRouter::new().routes(routes!(read, update, erase)).routes(routes!(usage)).routes(routes!(export))
 }
 
 /// What shall be different about your account; what is absent stays.
@@ -118,4 +123,22 @@ async fn erase(
 ) -> Result<impl IntoResponse> {
     let job = users::erase_me(&app, &caller, &wish.password).await?;
     Ok(([(header::SET_COOKIE, no_session_cookie(&app.config))], jobs::begun(&app, job)?))
+}
+
+/// Take everything with you
+///
+/// One ZIP archive, made while it is sent: `strongroom.json` describes your account, API tokens, files, trash and trail;
+/// the files themselves are below `files/` and `trash/`, the avatar beside them. Names that some system could not unpack
+/// are made safe; the description tells which file is where. If the store fails in the middle, the connection is cut.
+#[utoipa::path(get, path = "/v1/me/export", tag = "me", operation_id = "exportMe",
+    responses((status = 200, content_type = "application/zip", body = Binary, headers(("Content-Disposition" = String)))),
+    security(("bearer" = []), ("cookie" = [])),
+    extensions(("x-problem-codes" = json!(["session_required"]))))]
+async fn export(State(app): State<Arc<App>>, FromSession(caller): FromSession) -> impl IntoResponse {
+    let name = format!("strongroom-{}.zip", app.clock.now().strftime("%F"));
+    let headers = [
+        (header::CONTENT_TYPE, "application/zip".to_owned()),
+        (header::CONTENT_DISPOSITION, files::content_disposition(&name, false)),
+    ];
+    (headers, Body::from_stream(files::export(&caller, &app).inspect_err(error::log)))
 }

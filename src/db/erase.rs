@@ -41,6 +41,8 @@ statements! {
     FORGET_ACTOR = "UPDATE events SET actor_id = NULL, credential = NULL, credential_id = NULL, address = NULL
         WHERE actor_id = $1 AND (user_id IS NULL OR actor_id <> user_id)";
     DELETE_USER = "DELETE FROM users WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM blobs WHERE owner_id = $1)";
+    /// What fsck found names owners.
+    FORGET_OWNER = "UPDATE fsck_passes SET report = REPLACE(report, $1, $2)";
     FINISH = "UPDATE erasures SET state = 'done', user_id = NULL, finished_at = $2 WHERE id = $1";
     FORGET_OLD = "DELETE FROM erasures WHERE state = 'done' AND finished_at < $1";
 }
@@ -119,7 +121,7 @@ impl Db {
     }
 
     /// Uploads in pieces of an account that are under way, at most so many.
-    pub async fn open_resumables(&self, user: Uuid, limit: i64) -> Result<Vec<Uuid>> {
+    pub async fn unfinished_uploads(&self, user: Uuid, limit: i64) -> Result<Vec<Uuid>> {
         Ok(on!(self.write, |p| sqlx::query_scalar(OPEN_UPLOADS).bind(user).bind(limit).fetch_all(p).await)?)
     }
 
@@ -177,6 +179,8 @@ impl Db {
                 Ok(deleted) if deleted.rows_affected() == 0 => return Ok(false),
                 deleted => deleted.map(drop)?,
             }
+            let (known, nobody) = (erased.user_id.to_string(), Uuid::nil().to_string());
+            sqlx::query(FORGET_OWNER).bind(known).bind(nobody).execute(&mut *tx).await?;
             sqlx::query(FINISH).bind(erased.id).bind(now).execute(&mut *tx).await?;
             Ok(true)
         })

@@ -10,6 +10,7 @@ mod change;
 mod disposition;
 mod download;
 mod events;
+mod export;
 mod gate;
 mod idempotency;
 mod links;
@@ -42,6 +43,7 @@ pub use change::{Change, change};
 pub use disposition::content_disposition;
 pub use download::read;
 pub use events::events;
+pub use export::export;
 pub use idempotency::IdempotencyKey;
 pub use links::{
     Delivery, Link, LinkBounds, LinkPage, LinkState, Opened, Part, Proof, Visitor, change_link, hand_over_link, link,

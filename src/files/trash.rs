@@ -117,6 +117,14 @@ pub async fn restore(user: &User, app: &App, id: Uuid) -> Result<File> {
     }
 }
 
+/// Finds a file in this user's trash.
+///
+/// # Errors
+/// `NotFound` if there is none with this id.
+pub(super) async fn find_in_trash(user: &User, app: &App, id: Uuid) -> Result<File> {
+    app.db.trashed_file(user.id, id).await?.ok_or(Error::NotFound)?.file.try_into()
+}
+
 /// Deletes a file in this user's trash for good.
 ///
 /// # Errors

@@ -44,7 +44,7 @@ pub async fn finish(app: &App) -> Result<u64> {
 
 async fn end_uploads(app: &App, user: Uuid) -> Result<()> {
     loop {
-        let open = app.db.open_resumables(user, BATCH).await?;
+        let open = app.db.unfinished_uploads(user, BATCH).await?;
         for id in &open {
             app.db.delete_resumable(user, *id).await?;
         }

@@ -52,11 +52,22 @@ async fn furnish(app: &TestApp, person: &Client) {
     app.app.events.flush().await;
 }
 
+/// Makes fsck name an owner in its report.
+async fn be_found_by_fsck(app: &TestApp) {
+    use strongroom::jobs::fsck::{Options, Repair, begin};
+    let key = app.text("SELECT key FROM blobs WHERE size = 5").await;
+    app.app.store.delete(&key.parse().unwrap(), None).await.unwrap();
+    let options = Options { full: false, rate: 1_000_000, repair: Repair::Nothing };
+    let report = begin(&app.app, options).await.unwrap().run(|_| {}).await.unwrap();
+    assert_eq!(report.findings.len(), 1, "{report:?}");
+}
+
 both! {
     async fn nothing_is_left_of_an_account_that_was_erased(app: TestApp) {
         let (ann, bob) = (app.person("ann").await, app.person("bob").await);
         let of_bob = bob.upload("bob.txt", "bob").await;
         furnish(&app, &ann).await;
+        be_found_by_fsck(&app).await;
         let begun = erase(&ann).await;
         assert_eq!(state(&app, &begun).await, "running");
         assert!(begun.header("set-cookie").contains("Max-Age=0"));

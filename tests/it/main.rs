@@ -12,6 +12,7 @@ mod doctor;
 mod download;
 mod erase;
 mod events;
+mod export;
 #[cfg(feature = "faults")]
 mod faults;
 mod fsck;

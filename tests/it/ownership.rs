@@ -85,6 +85,7 @@ const DOORS: &[(&str, &str, Door)] = &[
     ("GET", "/v1/me/events", Door::Session),
     ("GET", "/v1/admin/events", Door::Admin),
     ("DELETE", "/v1/me", Door::Session),
+    ("GET", "/v1/me/export", Door::Session),
     ("DELETE", "/v1/admin/users/{id}", Door::Admin),
     ("GET", "/v1/jobs/{id}", Door::Open),
     ("GET", "/v1/trash", Door::SignedIn),

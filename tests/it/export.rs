@@ -1,0 +1,167 @@
+//! What somebody takes with them is everything, and readable by other people's tools.
+
+use std::io::{Cursor, Read};
+use std::process::Command;
+
+use serde_json::{Value, json};
+use zip::ZipArchive;
+
+use crate::outages::by_way_of_a_forwarder;
+use crate::support::client::{Ask, Client, path};
+use crate::support::{Setup, TestApp, both};
+use crate::upload::noise;
+
+async fn exported(client: &Client) -> ZipArchive<Cursor<Vec<u8>>> {
+    let answer = client.get("/v1/me/export").answer().await;
+    assert_eq!((answer.status, answer.header("content-type")), (200, "application/zip"), "{}", answer.text());
+    assert!(answer.header("content-disposition").starts_with("attachment; filename=\"strongroom-20"));
+    assert_eq!(answer.header("cache-control"), "private, no-store");
+    ZipArchive::new(Cursor::new(answer.bytes)).expect("an archive")
+}
+
+fn read(archive: &mut ZipArchive<Cursor<Vec<u8>>>, name: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    archive.by_name(name).unwrap_or_else(|error| panic!("{name}: {error}")).read_to_end(&mut bytes).expect("bytes");
+    bytes
+}
+
+fn description(archive: &mut ZipArchive<Cursor<Vec<u8>>>) -> Value {
+    serde_json::from_slice(&read(archive, "strongroom.json")).expect("JSON")
+}
+
+async fn upload(client: &Client, folder: &str, name: &str, bytes: Vec<u8>) -> Value {
+    client.post("/v1/files").query(&[("path", folder), ("name", name)]).body(bytes).answer().await.json()
+}
+
+both! {
+    async fn it_holds_everything_under_the_paths_that_it_had(app: TestApp) {
+        let (ann, bob) = (app.person("ann").await, app.person("bob").await);
+        bob.upload("bob.txt", "not ann's").await;
+        let large = noise(6_000_000);
+        let first = upload(&ann, "2026/november", "große Bytes 日本.bin", large.clone()).await;
+        ann.patch(&path(&first)).json(&json!({"metadata": {"invoice": 17}})).answer().await;
+        upload(&ann, "", "empty", Vec::new()).await;
+        upload(&ann, "", "A", b"upper".to_vec()).await;
+        upload(&ann, "", "a", b"lower".to_vec()).await;
+        upload(&ann, "a", "below", b"below".to_vec()).await;
+        let gone = upload(&ann, "", "gone.txt", b"in the trash".to_vec()).await;
+        ann.delete(&path(&gone)).answer().await;
+        ann.post("/v1/me/tokens").json(&json!({"name": "backup"})).answer().await;
+        let png = [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".as_slice(), &noise(1000)].concat();
+        assert_eq!(ann.put("/v1/me/avatar").body(png.clone()).answer().await.status, 201);
+        app.app.events.flush().await;
+
+        let mut archive = exported(&ann).await;
+        let description = description(&mut archive);
+        assert_eq!((&description["format"], &description["account"]["email"]), (&json!("strongroom-export"), &json!("ann@example.org")));
+        assert_eq!(description["tokens"][0]["name"], "backup");
+        let files = description["files"].as_array().unwrap();
+        assert_eq!((files.len(), description["trash"].as_array().unwrap().len()), (5, 1));
+        assert!(description["events"].as_array().unwrap().iter().any(|event| event["kind"] == "file_trashed"));
+        let described = files.iter().find(|file| file["id"] == first["id"]).unwrap();
+        assert_eq!((&described["sha256"], &described["metadata"]), (&first["sha256"], &json!({"invoice": 17})));
+        assert_eq!(described["archive_path"], "files/2026/november/große Bytes 日本.bin");
+        assert!(read(&mut archive, "files/2026/november/große Bytes 日本.bin") == large);
+        assert_eq!(read(&mut archive, "files/empty"), b"");
+        assert_eq!(read(&mut archive, "trash/gone.txt"), b"in the trash");
+        assert_eq!(read(&mut archive, "avatar.png"), png);
+        // Those three cannot be beside each other everywhere.
+        assert_eq!(read(&mut archive, "files/A"), b"upper");
+        assert_eq!(read(&mut archive, "files/a (1)"), b"lower");
+        assert_eq!(read(&mut archive, "files/a (2)/below"), b"below");
+        assert_eq!(archive.len(), 8);
+        let told = ann.get("/v1/me/events").answer().await.json();
+        assert!(told["items"].as_array().unwrap().iter().any(|event| event["kind"] == "account_exported") || {
+            app.app.events.flush().await;
+            app.count("SELECT COUNT(*) FROM events WHERE kind = 'account_exported'").await == 1
+        });
+    }
+
+    async fn an_account_without_anything_is_an_archive_too(app: TestApp) {
+        let ann = app.person("ann").await;
+        let mut archive = exported(&ann).await;
+        assert_eq!(archive.len(), 1);
+        let description = description(&mut archive);
+        assert_eq!((&description["files"], &description["trash"], &description["tokens"]), (&json!([]), &json!([]), &json!([])));
+    }
+
+    async fn more_files_than_fit_on_a_page_are_all_there(app: TestApp) {
+        let ann = app.person("ann").await;
+        for number in 0..105 {
+            ann.upload(&format!("{number}.txt"), number.to_string()).await;
+        }
+        let mut archive = exported(&ann).await;
+        assert_eq!(description(&mut archive)["files"].as_array().unwrap().len(), 105);
+        for number in 0..105 {
+            assert_eq!(read(&mut archive, &format!("files/{number}.txt")), number.to_string().as_bytes());
+        }
+    }
+}
+
+/// Another reader than the one that comes with the writer, which checks every CRC.
+#[tokio::test]
+async fn python_reads_it() {
+    let app = TestApp::start(Setup::SqliteAndDisk).await;
+    let ann = app.person("ann").await;
+    upload(&ann, "größe", "日本.bin", noise(200_000)).await;
+    upload(&ann, "", "empty", Vec::new()).await;
+    let bytes = ann.get("/v1/me/export").answer().await.bytes;
+    let archive = app.folder.path().join("export.zip");
+    std::fs::write(&archive, bytes).unwrap();
+    let script = "import sys, zipfile; z = zipfile.ZipFile(sys.argv[1]); assert z.testzip() is None
+print('|'.join(f'{i.filename}:{i.file_size}:{i.flag_bits >> 11 & 1}' for i in z.infolist()[1:]))";
+    let output =
+        Command::new("python3").env("PYTHONIOENCODING", "utf-8").args(["-c", script]).arg(&archive).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(told.trim(), "files/empty:0:0|files/größe/日本.bin:200000:1");
+}
+
+#[tokio::test]
+async fn a_store_that_fails_in_the_middle_cuts_the_connection() {
+    let app = TestApp::start(Setup::PostgresAndS3).await;
+    let strongroom::config::StoreConfig::S3(s3) = &app.app.config.store else { unreachable!("it is on S3") };
+    let (line, detour) = by_way_of_a_forwarder(s3.endpoint.as_ref().unwrap()).await;
+    let app = app
+        .restart_with(|config| {
+            if let strongroom::config::StoreConfig::S3(s3) = &mut config.store {
+                s3.endpoint = Some(detour);
+            }
+        })
+        .await;
+    let ann = app.person("ann").await;
+    for number in 0..4 {
+        ann.upload(&format!("{number}.bin"), noise(8_000_000)).await;
+    }
+    let mut answer = ann.get("/v1/me/export").send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert!(answer.chunk().await.unwrap().is_some());
+    line.cut();
+    let broken = loop {
+        match answer.chunk().await {
+            Err(_) => break true,
+            Ok(None) => break false,
+            Ok(Some(_)) => {}
+        }
+    };
+    assert!(broken, "it looked whole");
+}
+
+/// What is deleted while the archive is made is left out, and the archive is one nonetheless.
+#[tokio::test]
+async fn what_goes_meanwhile_is_left_out() {
+    let app = TestApp::start(Setup::SqliteAndDisk).await;
+    let ann = app.person("ann").await;
+    ann.upload("0.bin", noise(20_000_000)).await;
+    let last = ann.upload("1.txt", "last").await;
+    let mut answer = ann.get("/v1/me/export").send().await.unwrap();
+    let mut bytes = answer.chunk().await.unwrap().unwrap().to_vec();
+    assert_eq!(ann.delete_for_good(&last).answer().await.status, 204);
+    while let Some(chunk) = answer.chunk().await.unwrap() {
+        bytes.extend_from_slice(&chunk);
+    }
+    let mut archive = ZipArchive::new(Cursor::new(bytes)).unwrap();
+    assert_eq!(description(&mut archive)["files"].as_array().unwrap().len(), 2);
+    let names: Vec<_> = archive.file_names().map(|name| name.unwrap().into_owned()).collect();
+    assert_eq!(names, ["strongroom.json", "files/0.bin"]);
+}
