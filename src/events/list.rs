@@ -1,7 +1,5 @@
 //! Reading the trail, page by page.
 
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -10,6 +8,7 @@ use uuid::Uuid;
 use super::Act;
 use crate::app::App;
 use crate::clock::from_micros;
+use crate::cursor;
 use crate::db::{EventQuery, EventRow};
 use crate::error::{Error, Result};
 
@@ -82,7 +81,7 @@ pub struct ShownCredential {
 /// `BadCursor`; `Invalid` if the limit is out of bounds.
 pub async fn list(app: &App, filter: &Filter, limit: Option<u32>, cursor: Option<&str>) -> Result<Page> {
     let limit = app.config.limits.on_page(limit)?;
-    let before = cursor.map(|cursor| decode(cursor).ok_or(Error::BadCursor)).transpose()?;
+    let before = cursor.map(cursor::decode).transpose()?;
     let wanted = EventQuery {
         user: filter.account,
         file: filter.file,
@@ -96,20 +95,9 @@ pub async fn list(app: &App, filter: &Filter, limit: Option<u32>, cursor: Option
     let mut rows = app.db.list_events(&wanted).await?;
     let more = rows.len() > limit;
     rows.truncate(limit);
-    let next_cursor = rows.last().filter(|_| more).map(encode);
+    let next_cursor = rows.last().filter(|_| more).map(|row| cursor::encode(row.at, row.id));
     let events = rows.into_iter().map(Recorded::try_from).collect::<Result<_>>()?;
     Ok(Page { events, next_cursor })
-}
-
-/// The place of an event in the order of the trail. Callers treat its text as opaque.
-fn encode(row: &EventRow) -> String {
-    BASE64_URL_SAFE_NO_PAD.encode([&row.at.to_be_bytes()[..], row.id.as_bytes()].concat())
-}
-
-fn decode(cursor: &str) -> Option<(i64, Uuid)> {
-    let bytes = BASE64_URL_SAFE_NO_PAD.decode(cursor).ok()?;
-    let (at, id) = bytes.split_at_checked(8)?;
-    Some((i64::from_be_bytes(at.try_into().ok()?), Uuid::from_slice(id).ok()?))
 }
 
 impl TryFrom<EventRow> for Recorded {

@@ -1,7 +1,5 @@
 //! Deleting files: into the trash, out of it again, or for good.
 
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -10,6 +8,7 @@ use super::upload::free_name;
 use super::{Expected, File, FileName, FolderPath};
 use crate::app::App;
 use crate::clock::from_micros;
+use crate::cursor;
 use crate::db::TrashedFileRow;
 use crate::error::{Error, Result};
 use crate::events::{Act, Event};
@@ -81,12 +80,12 @@ pub async fn delete(user: &User, app: &App, id: Uuid, expected: &Expected, remov
 /// `BadCursor`; `Invalid` if the limit is out of bounds.
 pub async fn list_trash(user: &User, app: &App, limit: Option<u32>, cursor: Option<&str>) -> Result<TrashPage> {
     let limit = app.config.limits.on_page(limit)?;
-    let before = cursor.map_or(Ok((i64::MAX, Uuid::max())), |cursor| decode(cursor).ok_or(Error::BadCursor))?;
+    let before = cursor.map_or(Ok((i64::MAX, Uuid::max())), cursor::decode)?;
     // One more than asked for tells whether there is a next page.
     let mut rows = app.db.list_trash(user.id, before, limit as i64 + 1).await?;
     let more = rows.len() > limit;
     rows.truncate(limit);
-    let next_cursor = rows.last().filter(|_| more).map(encode);
+    let next_cursor = rows.last().filter(|_| more).map(|row| cursor::encode(row.trashed_at, row.file.id));
     let files = rows.into_iter().map(|row| trashed(app, row)).collect::<Result<_>>()?;
     Ok(TrashPage { files, next_cursor })
 }
@@ -174,15 +173,4 @@ fn trashed(app: &App, row: TrashedFileRow) -> Result<TrashedFile> {
         purge_at: from_micros(row.trashed_at.saturating_add(retention)),
         file: row.file.try_into()?,
     })
-}
-
-/// The place of a file in the order of the trash. Callers treat its text as opaque.
-fn encode(row: &TrashedFileRow) -> String {
-    BASE64_URL_SAFE_NO_PAD.encode([&row.trashed_at.to_be_bytes()[..], row.file.id.as_bytes()].concat())
-}
-
-fn decode(cursor: &str) -> Option<(i64, Uuid)> {
-    let bytes = BASE64_URL_SAFE_NO_PAD.decode(cursor).ok()?;
-    let (time, id) = bytes.split_at_checked(8)?;
-    Some((i64::from_be_bytes(time.try_into().ok()?), Uuid::from_slice(id).ok()?))
 }

@@ -47,6 +47,8 @@ async fn furnish(app: &TestApp, person: &Client) {
     another_session(app, "ann").await;
     let whole = Tus::create(person, Some(4), "").await;
     assert_eq!(whole.append(person, 0, "tus!").await.status, 204);
+    let direct = json!({"name": "direct.bin", "size": 6_000_000, "mode": "direct"});
+    assert_eq!(person.post("/v1/uploads").json(&direct).answer().await.status, 201);
     let half = Tus::create(person, Some(9_000_000), "").await;
     assert_eq!(half.append(person, 0, noise(6_000_000)).await.status, 204);
     app.app.events.flush().await;
@@ -59,7 +61,7 @@ async fn be_found_by_fsck(app: &TestApp) {
     app.app.store.delete(&key.parse().unwrap(), None).await.unwrap();
     let options = Options { full: false, rate: 1_000_000, repair: Repair::Nothing };
     let report = begin(&app.app, options).await.unwrap().run(|_| {}).await.unwrap();
-    assert_eq!(report.findings.len(), 1, "{report:?}");
+    assert_eq!(report.report.findings.len(), 1, "{report:?}");
 }
 
 both! {

@@ -46,6 +46,12 @@ both! {
         let raw = ann.upload("raw.txt", "raw").await;
         let part = reqwest::multipart::Part::bytes(b"form".to_vec()).file_name("form.txt");
         let form = ann.post("/v1/files").multipart(reqwest::multipart::Form::new().part("file", part)).answer().await.json();
+        let begun = ann.post("/v1/uploads").json(&json!({"name": "direct.txt", "size": 6, "mode": "direct"})).answer().await.json();
+        let direct = format!("/v1/uploads/{}", begun["id"].as_str().unwrap());
+        let parts = ann.post(&format!("{direct}/parts")).json(&json!({})).answer().await.json();
+        let sent = ann.put(parts["parts"][0]["url"].as_str().unwrap()).body("direct").answer().await;
+        assert_eq!(sent.status, 200, "{}", sent.text());
+        let direct = ann.post(&format!("{direct}/complete")).answer().await.json();
         let tus = Tus::create(&ann, Some(4), "").await;
         assert_eq!(tus.append(&ann, 0, "tus!").await.status, 204);
         let tus = json!({"id": tus.head(&ann).await.header("strongroom-file-id")});
@@ -62,6 +68,7 @@ both! {
         expected.sort();
         assert_eq!(found, expected);
         assert_eq!(told(&of_file(&app, &ann, &form).await), [("file_uploaded", "form")]);
+        assert_eq!(told(&of_file(&app, &ann, &direct).await), [("file_uploaded", "direct")]);
         assert_eq!(told(&of_file(&app, &ann, &tus).await), [("file_uploaded", "tus")]);
         let first = &of_raw[0];
         assert_eq!((first["user_id"].as_str(), first["actor_id"].as_str()), (Some(&*ann.id), Some(&*ann.id)));

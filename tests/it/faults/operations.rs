@@ -1,13 +1,15 @@
 //! People at work while the server may die: each operation is entered in the ledger before it is
 //! begun, and again when it is answered.
 
+use futures_util::StreamExt;
+use futures_util::stream::{self, FuturesUnordered};
+use serde_json::json;
+
 use super::ledger::{Ledger, Version};
 use super::pieces;
 use super::plan::{ANSWERED, ANYWHEN, Fate, Kind, Operation};
 use crate::support::client::Client;
 use crate::support::program::Program;
-use futures_util::StreamExt;
-use futures_util::stream::{self, FuturesUnordered};
 
 /// How an operation went, as far as its caller knows.
 #[derive(Debug)]
