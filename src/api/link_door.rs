@@ -24,6 +24,7 @@ use super::extract::{Name, Query, is_json, read_whole};
 use super::link_page;
 use crate::app::App;
 use crate::error::{Error, Result};
+use crate::events;
 use crate::files::{self, Delivery, Opened, Part, Proof, Visitor};
 use crate::users::Origin;
 
@@ -82,9 +83,10 @@ async fn get(
 ) -> Response {
     let as_page = wants_page(&params, &headers);
     let answer = async {
+        events::through("link");
         let opened = files::open_link(&visitor(&origin, &headers), &app, &token).await?;
         match as_page {
-            true => opened.check_uses().map(|()| link_page::about(&url(&app, &token), &opened)),
+            true => opened.check_uses(&app).map(|()| link_page::about(&url(&app, &token), &opened)),
             false => bytes(&app, &opened, &params, &method, &headers).await,
         }
     };
@@ -172,6 +174,7 @@ struct Unlocked {
 async fn unlock(State(app): State<Arc<App>>, Name(token): Name, origin: Origin, request: Request) -> Response {
     let (is_form, headers) = (!is_json(request.headers()), request.headers().clone());
     let answer = async {
+        events::through("link");
         let password = password(&app, is_form, request).await?;
         let visitor = Visitor { password: Some(password), proof: None, ..visitor(&origin, &headers) };
         let proof = files::unlock_link(&visitor, &app, &token).await?;
@@ -260,7 +263,7 @@ async fn bytes(
 ) -> Result<Response> {
     // A delivery that goes on has its use already.
     if !(*method == Method::GET && headers.contains_key(header::RANGE)) {
-        opened.check_uses()?;
+        opened.check_uses(app)?;
     }
     let inline = opened.is_inline() && params.download.unwrap_or(0) == 0;
     if *method == Method::GET
@@ -273,6 +276,7 @@ async fn bytes(
         disposition: files::content_disposition(opened.name(), inline),
         content_type: None,
         cache_control: "private, no-cache".into(),
+        event: Some(opened.download()),
     };
     let response = content::respond(app, method, headers, &opened.file.content, presentation).await?;
     if *method == Method::HEAD || !response.status().is_success() {

@@ -3,6 +3,7 @@
 use sqlx::FromRow;
 use uuid::Uuid;
 
+use super::events::{EventRow, insert_event};
 use super::{Db, is_orphan, on, statements, transaction};
 use crate::error::{Error, Result};
 
@@ -65,17 +66,12 @@ pub struct LinkRow {
 }
 
 impl Db {
-    /// Adds a link; `false` if the account has `limit` links already.
+    /// Adds a link.
     ///
     /// # Errors
-    /// `NotFound` if the file is gone by now.
-    pub async fn insert_link(&self, link: &LinkRow, limit: u32) -> Result<bool> {
+    /// `NotFound` if the file is gone by now; `Invalid` if the account has `limit` links already.
+    pub async fn insert_link(&self, link: &LinkRow, limit: u32, event: &EventRow) -> Result<()> {
         transaction!(self, |tx| {
-            sqlx::query(LOCK_OWNER).bind(link.owner_id).execute(&mut *tx).await?;
-            let links: i64 = sqlx::query_scalar(COUNT).bind(link.owner_id).fetch_one(&mut *tx).await?;
-            if links >= i64::from(limit) {
-                return Ok(false);
-            }
             let inserted = sqlx::query(INSERT)
                 .bind(link.id)
                 .bind(link.owner_id)
@@ -93,9 +89,18 @@ impl Db {
                 .execute(&mut *tx)
                 .await;
             match inserted {
-                Err(error) if is_orphan(&error) => Err(Error::NotFound),
-                inserted => inserted.map(|_| true).map_err(Error::from),
+                Err(error) if is_orphan(&error) => return Err(Error::NotFound),
+                inserted => inserted.map(drop)?,
             }
+            // After the link's row, which asks for the file's: whoever deletes a file takes them in this order, too.
+            sqlx::query(LOCK_OWNER).bind(link.owner_id).execute(&mut *tx).await?;
+            let links: i64 = sqlx::query_scalar(COUNT).bind(link.owner_id).fetch_one(&mut *tx).await?;
+            if links > i64::from(limit) {
+                let detail = format!("at most {limit} links, revoked ones included");
+                return Err(Error::invalid("", "too_many_links", detail));
+            }
+            insert_event!(tx, event);
+            Ok(())
         })
     }
 
@@ -123,41 +128,57 @@ impl Db {
     }
 
     /// Gives a link other bounds; `false` if it is revoked or was changed since it was read.
-    pub async fn change_link(&self, link: &LinkRow) -> Result<bool> {
-        let changed = on!(self.write, |p| sqlx::query(CHANGE)
-            .bind(link.id)
-            .bind(link.owner_id)
-            .bind(&link.password_hash)
-            .bind(&link.allow_from)
-            .bind(&link.download_name)
-            .bind(link.inline)
-            .bind(&link.note)
-            .bind(link.max_downloads)
-            .bind(link.expires_at)
-            .bind(link.revision)
-            .execute(p)
-            .await
-            .map(|done| done.rows_affected()))?;
-        Ok(changed == 1)
+    pub async fn change_link(&self, link: &LinkRow, event: &EventRow) -> Result<bool> {
+        transaction!(self, |tx| {
+            let changed = sqlx::query(CHANGE)
+                .bind(link.id)
+                .bind(link.owner_id)
+                .bind(&link.password_hash)
+                .bind(&link.allow_from)
+                .bind(&link.download_name)
+                .bind(link.inline)
+                .bind(&link.note)
+                .bind(link.max_downloads)
+                .bind(link.expires_at)
+                .bind(link.revision)
+                .execute(&mut *tx)
+                .await?;
+            if changed.rows_affected() != 1 {
+                return Ok(false);
+            }
+            insert_event!(tx, event);
+            Ok(true)
+        })
     }
 
     /// Ends a link for good; one that is revoked already stays as it is.
-    pub async fn revoke_link(&self, owner: Uuid, id: Uuid, now: i64) -> Result<()> {
-        on!(self.write, |p| sqlx::query(REVOKE).bind(id).bind(owner).bind(now).execute(p).await.map(drop))?;
-        Ok(())
+    pub async fn revoke_link(&self, owner: Uuid, id: Uuid, now: i64, event: &EventRow) -> Result<()> {
+        transaction!(self, |tx| {
+            let revoked = sqlx::query(REVOKE).bind(id).bind(owner).bind(now).execute(&mut *tx).await?;
+            if revoked.rows_affected() == 1 {
+                insert_event!(tx, event);
+            }
+            Ok(())
+        })
     }
 
     /// Gives a link another token; `false` if it is not there or revoked.
-    pub async fn rotate_link(&self, owner: Uuid, id: Uuid, token_hash: &[u8], hint: &str) -> Result<bool> {
-        let rotated = on!(self.write, |p| sqlx::query(ROTATE)
-            .bind(id)
-            .bind(owner)
-            .bind(token_hash)
-            .bind(hint)
-            .execute(p)
-            .await
-            .map(|done| done.rows_affected()))?;
-        Ok(rotated == 1)
+    pub async fn rotate_link(
+        &self,
+        owner: Uuid,
+        id: Uuid,
+        token_hash: &[u8],
+        hint: &str,
+        event: &EventRow,
+    ) -> Result<bool> {
+        transaction!(self, |tx| {
+            let query = sqlx::query(ROTATE).bind(id).bind(owner).bind(token_hash).bind(hint);
+            if query.execute(&mut *tx).await?.rows_affected() != 1 {
+                return Ok(false);
+            }
+            insert_event!(tx, event);
+            Ok(true)
+        })
     }
 
     /// Deletes the links that were revoked by `time`, and gives their count.

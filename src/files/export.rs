@@ -21,7 +21,7 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use crate::events::{self, Act, Event, Filter};
 use crate::store::ByteStream;
-use crate::users::{self, Caller};
+use crate::users::{self, Caller, User};
 
 /// Chunks that may wait for whoever reads.
 const AHEAD: usize = 4;
@@ -107,6 +107,7 @@ async fn describe(caller: &Caller, app: &App, archive: &mut Archive) -> Result<V
         }
         archive.text("]").await?;
     }
+    describe_links(user, app, archive).await?;
     describe_events(user.id, app, archive).await?;
     archive.text("\n}\n").await?;
     Ok(places)
@@ -123,6 +124,23 @@ async fn page(caller: &Caller, app: &App, which: &str, cursor: Option<String>) -
     let order = Order { sort: Sort::Location, direction: Direction::Ascending };
     let page = super::list(&caller.user, app, &List { order, cursor, ..List::default() }).await?;
     Ok((page.files.into_iter().map(|file| (file, None)).collect(), page.next_cursor))
+}
+
+async fn describe_links(user: &User, app: &App, archive: &mut Archive) -> Result<()> {
+    archive.text(",\n\"links\": [").await?;
+    let (mut separator, mut cursor) = ("\n", None);
+    loop {
+        let page = super::list_links(user, app, None, None, cursor.as_deref()).await?;
+        for link in &page.links {
+            let text = serde_json::to_string(link).map_err(Error::internal)?;
+            archive.text(&format!("{separator}{text}")).await?;
+            separator = ",\n";
+        }
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            return archive.text("]").await;
+        }
+    }
 }
 
 async fn describe_events(account: Uuid, app: &App, archive: &mut Archive) -> Result<()> {

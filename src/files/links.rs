@@ -14,6 +14,7 @@ use crate::app::App;
 use crate::config;
 use crate::db::LinkRow;
 use crate::error::{Error, Result};
+use crate::events::{Act, Event};
 use crate::users::{Kind, Secret, Trial};
 
 pub use delivery::{Delivery, Part, hand_over_link};
@@ -54,11 +55,19 @@ impl Opened {
 
     /// # Errors
     /// `LinkUsedUp` if no use is left. A delivery that goes on needs none.
-    pub fn check_uses(&self) -> Result<()> {
+    pub fn check_uses(&self, app: &App) -> Result<()> {
         match self.link.max_downloads {
-            Some(most) if self.link.used >= most => Err(Error::LinkUsedUp),
+            Some(most) if self.link.used >= most => {
+                refused(app, &self.link, &Error::LinkUsedUp);
+                Err(Error::LinkUsedUp)
+            }
             _ => Ok(()),
         }
+    }
+
+    /// What tells the trail that its bytes were given out.
+    pub fn download(&self) -> Event {
+        event(&self.link, Act::FileDownloaded)
     }
 }
 
@@ -72,14 +81,43 @@ pub async fn open_link(visitor: &Visitor, app: &App, token: &str) -> Result<Open
     let secret = Secret::parse(token).filter(|secret| secret.kind() == Kind::Link).ok_or(Error::NotFound)?;
     let link = app.db.link_by_token(&secret.hash()).await?.ok_or(Error::NotFound)?;
     let file = app.db.file(link.owner_id, link.file_id).await?.ok_or(Error::NotFound)?;
-    manage::check_life(app, &link)?;
+    if let Err(error) = admit(visitor, app, &link).await {
+        // Who has not given the password yet is not turned away.
+        if visitor.password.is_some() || !matches!(error, Error::LinkLocked) {
+            refused(app, &link, &error);
+        }
+        return Err(error);
+    }
+    let client = delivery::client(&link, visitor);
+    Ok(Opened { file: file.try_into()?, link, client })
+}
+
+async fn admit(visitor: &Visitor, app: &App, link: &LinkRow) -> Result<()> {
+    manage::check_life(app, link)?;
     let is_from = |network: ipnet::IpNet| network.contains(&visitor.address);
     if !link.allow_from.is_empty() && !manage::networks(&link.allow_from).any(is_from) {
         return Err(Error::NetworkRefused);
     }
-    check_password(visitor, app, &link).await?;
-    let client = delivery::client(&link, visitor);
-    Ok(Opened { file: file.try_into()?, link, client })
+    check_password(visitor, app, link).await
+}
+
+/// Tells the trail of the owner who was turned away.
+fn refused(app: &App, link: &LinkRow, error: &Error) {
+    let why = match error {
+        Error::LinkExpired => "expired",
+        Error::LinkRevoked => "revoked",
+        Error::LinkUsedUp => "used_up",
+        Error::NetworkRefused => "network",
+        Error::LinkLocked => "password",
+        Error::Throttled { .. } => "throttled",
+        _ => return,
+    };
+    app.events.record(&event(link, Act::LinkRefused).with("why", why));
+}
+
+/// What is done with a link, in the trail of its owner.
+fn event(link: &LinkRow, act: Act) -> Event {
+    Event::new(act, link.owner_id).file(link.file_id).link(link.id)
 }
 
 /// Proves the password of a link once, for a while; `None` if it has no password.

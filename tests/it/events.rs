@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::links::make;
 use crate::sessions::{another_session, log_in};
 use crate::support::client::{Ask, Client, content, path};
 use crate::support::{PASSWORD, Setup, TestApp, both, email};
@@ -96,6 +97,35 @@ both! {
         let other = ann.upload("c.txt", "bytes").await;
         ann.delete_for_good(&other).answer().await;
         assert_eq!(kinds(&of_file(&app, &ann, &other).await), ["file_uploaded", "file_deleted"]);
+    }
+
+    async fn links_are_told_from_their_making_to_their_end(app: TestApp) {
+        let ann = app.person("ann").await;
+        let file = ann.upload("a.txt", "for those who know").await;
+        let link = make(&ann, &file, json!({"password": "violet tractor under rain", "max_downloads": 1})).await;
+        let (id, url) = (link["id"].as_str().unwrap(), link["url"].as_str().unwrap());
+        let visit = |password: &str| app.stranger().get(url).basic_auth("", Some(password.to_owned()));
+        app.stranger().get(url).answer().await.problem(401, "password_required");
+        visit("a guess").answer().await.problem(401, "password_required");
+        assert_eq!(visit("violet tractor under rain").answer().await.bytes, b"for those who know");
+        visit("violet tractor under rain").answer().await.problem(410, "link_used_up");
+        assert_eq!(ann.patch(&format!("/v1/links/{id}")).json(&json!({"note": "x"})).answer().await.status, 200);
+        for _ in 0..2 {
+            assert_eq!(ann.delete(&format!("/v1/links/{id}")).answer().await.status, 204);
+        }
+        app.stranger().get(url).answer().await.problem(410, "link_revoked");
+
+        let events: Vec<_> = of_file(&app, &ann, &file).await.into_iter().filter(|event| event["link_id"] == id).collect();
+        let mut told = told(&events);
+        // Reads and refusals are written together.
+        told.sort_unstable();
+        assert_eq!(told, [
+            ("file_downloaded", "link"), ("link_changed", "api"), ("link_made", "api"), ("link_refused", "link"),
+            ("link_refused", "link"), ("link_refused", "link"), ("link_revoked", "api"), ("link_used", "link"),
+        ]);
+        let why: Vec<_> = events.iter().filter_map(|event| event["detail"]["why"].as_str()).collect();
+        assert_eq!(why, ["password", "used_up", "revoked"]);
+        assert!(events.iter().filter(|event| event["door"] == "link").all(|event| event["actor_id"].is_null()));
     }
 
     async fn what_the_trash_lets_go_of_by_itself_was_done_by_the_server(app: TestApp) {

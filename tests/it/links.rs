@@ -176,14 +176,15 @@ both! {
         }
         strongroom::users::set_disabled(&app.app, &email("ann"), false).await.unwrap();
         assert_eq!(stranger.get(url(&link)).answer().await.status, 200);
-        app.execute("UPDATE files SET trashed_at = 1").await;
-        stranger.get(url(&link)).answer().await.problem(404, "not_found");
-        app.execute("UPDATE files SET trashed_at = NULL").await;
         let signed_in = crate::sessions::log_in(&stranger, &email("ann"), crate::support::PASSWORD).await.json();
         let ann = stranger.clone().with_token(signed_in["token"].as_str().unwrap(), &signed_in["user"]["id"]);
         let new = ann.put(&content(&file)).header("if-match", "*").body("newer").answer().await;
         assert_eq!((new.status, stranger.get(url(&link)).answer().await.bytes.as_slice()), (200, b"newer".as_slice()));
         assert_eq!(ann.delete(&path(&file)).answer().await.status, 204);
+        stranger.get(url(&link)).answer().await.problem(404, "not_found");
+        let restored = ann.post(&format!("/v1/trash/{}/restore", file["id"].as_str().unwrap())).answer().await;
+        assert_eq!((restored.status, stranger.get(url(&link)).answer().await.status), (200, 200));
+        assert_eq!(ann.delete(&format!("{}?permanent=true", path(&file))).answer().await.status, 204);
         stranger.get(url(&link)).answer().await.problem(404, "not_found");
         ann.get(&of(&link)).answer().await.problem(404, "not_found");
         app.assert_nothing_but(1).await;

@@ -8,11 +8,12 @@ use futures_util::{StreamExt, stream};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{Opened, Visitor};
+use super::{Opened, Visitor, event};
 use crate::app::App;
 use crate::config::Via;
 use crate::db::{LinkRow, NewUse};
 use crate::error::Result;
+use crate::events::{Act, Event};
 use crate::files::content_disposition;
 use crate::store::{ByteStream, Operation, SignRequest, SignedUrl};
 
@@ -35,6 +36,8 @@ pub struct Part {
 pub struct Delivery {
     app: Arc<App>,
     link: Uuid,
+    /// What tells the trail that the link was used.
+    event: Event,
     /// What holds the use, if there is a number of them.
     held: Option<Uuid>,
     part: Part,
@@ -62,6 +65,7 @@ impl Delivery {
         let mut delivery = Self {
             app: app.clone(),
             link: opened.link.id,
+            event: event(&opened.link, Act::LinkUsed),
             held,
             part,
             left: part.length,
@@ -122,6 +126,9 @@ impl Delivery {
             None => {}
         }
         self.settled = true;
+        if self.part.ends {
+            self.app.events.record(&self.event);
+        }
         Ok(())
     }
 }

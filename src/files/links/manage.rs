@@ -9,11 +9,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::network;
+use super::{event, network};
 use crate::app::App;
 use crate::clock::from_micros;
 use crate::db::LinkRow;
 use crate::error::{Error, Result};
+use crate::events::Act;
 use crate::files::{FileName, find};
 use crate::users::{Kind, Secret, User, after};
 
@@ -112,10 +113,8 @@ pub async fn make_link(user: &User, app: &App, file: Uuid, bounds: LinkBounds) -
         revision: 0,
     };
     bind(app, &mut row, bounds).await?;
-    let limit = app.config.links.limit;
-    if !app.db.insert_link(&row, limit).await? {
-        return Err(Error::invalid("", "too_many_links", format!("at most {limit} links, revoked ones included")));
-    }
+    let event = event(&row, Act::LinkMade).row(&app.clock);
+    app.db.insert_link(&row, app.config.links.limit, &event).await?;
     tracing::info!(user = %user.id, link = %row.id, file = %file, "link made");
     Ok((shown(app, row), secret))
 }
@@ -171,7 +170,7 @@ pub async fn change_link(user: &User, app: &App, id: Uuid, bounds: LinkBounds) -
         }
         bind(app, &mut row, bounds.clone()).await?;
         // If another change came first, this one is made anew on what that left.
-        if app.db.change_link(&row).await? {
+        if app.db.change_link(&row, &event(&row, Act::LinkChanged).row(&app.clock)).await? {
             return link(user, app, id).await;
         }
     }
@@ -182,8 +181,8 @@ pub async fn change_link(user: &User, app: &App, id: Uuid, bounds: LinkBounds) -
 /// # Errors
 /// `NotFound`.
 pub async fn revoke_link(user: &User, app: &App, id: Uuid) -> Result<()> {
-    row(user, app, id).await?;
-    app.db.revoke_link(user.id, id, app.clock.now().as_microsecond()).await?;
+    let event = event(&row(user, app, id).await?, Act::LinkRevoked).row(&app.clock);
+    app.db.revoke_link(user.id, id, app.clock.now().as_microsecond(), &event).await?;
     tracing::info!(user = %user.id, link = %id, "link revoked");
     Ok(())
 }
@@ -193,9 +192,9 @@ pub async fn revoke_link(user: &User, app: &App, id: Uuid) -> Result<()> {
 /// # Errors
 /// `NotFound`; `LinkRevoked`.
 pub async fn rotate_link(user: &User, app: &App, id: Uuid) -> Result<(Link, Secret)> {
-    row(user, app, id).await?;
+    let event = event(&row(user, app, id).await?, Act::LinkChanged).with("rotated", true).row(&app.clock);
     let secret = Secret::random(Kind::Link);
-    if !app.db.rotate_link(user.id, id, &secret.hash(), secret.hint()).await? {
+    if !app.db.rotate_link(user.id, id, &secret.hash(), secret.hint(), &event).await? {
         return Err(Error::LinkRevoked);
     }
     Ok((link(user, app, id).await?, secret))
