@@ -65,7 +65,7 @@ both! {
             (Method::DELETE, "/v1/files", "GET HEAD POST"),
             (Method::PUT, "/v1/auth/login", "POST"),
             (Method::GET, "/v1/auth/logout", "POST"),
-            (Method::POST, "/v1/me", "GET HEAD PATCH"),
+            (Method::POST, "/v1/me", "DELETE GET HEAD PATCH"),
             (Method::PUT, file.as_str(), "DELETE GET HEAD PATCH"),
             (Method::POST, "/healthz", "GET HEAD"),
             (Method::OPTIONS, "/healthz", "GET HEAD"),
