@@ -14,15 +14,10 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::auth::SignedIn;
-use super::extract::{Id, IdAndNumber, Json};
+use super::extract::{Id, IdAndNumber, Json, PartsJson};
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::files::{self, FileName, FolderPath, NewUpload, PartClaim, Wire};
-
-/// What that package cuts files into when nobody tells it otherwise: S3's least part, and at most
-/// so many of them.
-const PART: u64 = 5 * 1024 * 1024;
-const MAX_PARTS: u64 = 10_000;
+use crate::files::{self, Cut, FileName, FolderPath, NewUpload, PartClaim, Wire};
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
@@ -131,7 +126,7 @@ async fn begin(
     let new = NewUpload {
         path: FolderPath::new(file.path(), "/metadata/path")?,
         name: FileName::new(&file.filename, "/filename")?,
-        wire: Wire::Direct { size, part_size: Some(PART.max(size.div_ceil(MAX_PARTS))), sha256: None },
+        wire: Wire::Direct { size, part_size: Some(Cut::usual(size).part_size), sha256: None },
         content_type: file.content_type,
         note: String::new(),
         idempotency_key: None,
@@ -179,7 +174,7 @@ async fn complete(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
     Id(id): Id,
-    Json(sent): Json<WidgetParts>,
+    PartsJson(sent): PartsJson<WidgetParts>,
 ) -> Result<Answer<WidgetResult>> {
     let claims = sent.parts.into_iter().map(|part| PartClaim { number: part.part_number, etag: part.etag }).collect();
     let file = files::complete_any(&caller.user, &app, id, claims).await?;

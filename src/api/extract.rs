@@ -14,6 +14,7 @@ use super::body;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::files::IdempotencyKey;
+use crate::store::MAX_PARTS;
 
 /// A JSON body.
 pub struct Json<T>(pub T);
@@ -25,27 +26,44 @@ where
     type Rejection = Error;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self> {
-        if !is_json(request.headers()) {
-            return Err(Error::TypeRefused);
-        }
-        // All of it within the time that a part of an upload may take: nothing small is worth more.
-        let reading = tokio::time::timeout(app.config.uploads.stall_timeout, read_whole(request, app));
-        let bytes = reading.await.map_err(|_| Error::BodyStalled)??;
-        let mut json = serde_json::Deserializer::from_slice(&bytes);
-        let value: T = serde_path_to_error::deserialize(&mut json).map_err(|error| match error.inner().classify() {
-            serde_json::error::Category::Data => {
-                Error::invalid(pointer(&error.path().to_string()), "invalid", error.inner().to_string())
-            }
-            _ => Error::Malformed(format!("the body is not JSON: {}", error.inner())),
-        })?;
-        json.end().map_err(|error| Error::Malformed(format!("the body is not JSON: {error}")))?;
-        Ok(Self(value))
+        read_json(request, app, app.config.limits.json_body).await.map(Self)
     }
 }
 
-/// Reads a small body, bounded by the limit for JSON.
-pub async fn read_whole(request: Request, app: &App) -> Result<Vec<u8>> {
-    let limit = app.config.limits.json_body;
+/// A JSON body that names every part of an upload.
+pub struct PartsJson<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for PartsJson<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self> {
+        read_json(request, app, app.config.limits.json_body.max(PARTS_BODY)).await.map(Self)
+    }
+}
+
+/// Bytes of JSON that the most parts of one upload may take.
+const PARTS_BODY: usize = MAX_PARTS as usize * 128;
+
+async fn read_json<T: DeserializeOwned>(request: Request, app: &App, limit: usize) -> Result<T> {
+    if !is_json(request.headers()) {
+        return Err(Error::TypeRefused);
+    }
+    // All of it within the time that a part of an upload may take: nothing small is worth more.
+    let reading = tokio::time::timeout(app.config.uploads.stall_timeout, read_whole(request, app, limit));
+    let bytes = reading.await.map_err(|_| Error::BodyStalled)??;
+    let mut json = serde_json::Deserializer::from_slice(&bytes);
+    let value: T = serde_path_to_error::deserialize(&mut json).map_err(|error| match error.inner().classify() {
+        serde_json::error::Category::Data => {
+            Error::invalid(pointer(&error.path().to_string()), "invalid", error.inner().to_string())
+        }
+        _ => Error::Malformed(format!("the body is not JSON: {}", error.inner())),
+    })?;
+    json.end().map_err(|error| Error::Malformed(format!("the body is not JSON: {error}")))?;
+    Ok(value)
+}
+
+/// Reads a small body of at most `limit` bytes.
+pub async fn read_whole(request: Request, app: &App, limit: usize) -> Result<Vec<u8>> {
     let mut stream = body::stream(request.into_body(), app.config.uploads.stall_timeout);
     let mut bytes = Vec::new();
     while let Some(chunk) = stream.try_next().await? {

@@ -184,7 +184,8 @@ async fn unlock(State(app): State<Arc<App>>, Name(token): Name, origin: Origin, 
 }
 
 async fn password(app: &App, is_form: bool, request: Request) -> Result<SecretString> {
-    let reading = tokio::time::timeout(app.config.uploads.stall_timeout, read_whole(request, app));
+    let reading =
+        tokio::time::timeout(app.config.uploads.stall_timeout, read_whole(request, app, app.config.limits.json_body));
     let bytes = reading.await.map_err(|_| Error::BodyStalled)??;
     if is_form {
         let given = form_urlencoded::parse(&bytes).find(|(name, _)| name == "password");
@@ -276,11 +277,16 @@ async fn bytes(
         disposition: files::content_disposition(opened.name(), inline),
         content_type: None,
         cache_control: "private, no-cache".into(),
-        event: Some(opened.download()),
+        // Of what it gives out the delivery itself tells.
+        event: None,
     };
     let response = content::respond(app, method, headers, &opened.file.content, presentation).await?;
-    if *method == Method::HEAD || !response.status().is_success() {
+    if *method == Method::HEAD {
         return Ok(response);
+    }
+    if !response.status().is_success() {
+        // Nothing is given out, so nothing goes on either.
+        return opened.check_uses(app).map(|()| response);
     }
     let delivery = Delivery::begin(app, opened, part(&response)?).await?;
     Ok(response.map(|body| {

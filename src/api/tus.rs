@@ -275,7 +275,11 @@ fn is_piece(headers: &HeaderMap) -> bool {
 
 /// A number in a header, if it is there.
 fn number(headers: &HeaderMap, name: HeaderName) -> Result<Option<u64>> {
-    let Some(value) = headers.get(&name) else { return Ok(None) };
+    let mut values = headers.get_all(&name).into_iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Error::Malformed(format!("{name} is there twice")));
+    }
     let digits = value.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
     // The rows keep sizes with a sign.
     let number = digits.and_then(|text| text.parse().ok()).filter(|number| i64::try_from(*number).is_ok());

@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::auth::SignedIn;
-use super::extract::{Id, Idempotency, Json, Query};
+use super::extract::{Id, Idempotency, Json, PartsJson, Query};
 use super::files::FileView;
 use super::signed::SignedUrlView;
 use crate::app::App;
@@ -354,7 +354,7 @@ async fn complete(
 ) -> Result<axum::Json<FileView>> {
     let wanted = match request.body().is_end_stream() {
         true => CompleteRequest::default(),
-        false => Json::from_request(request, &app).await?.0,
+        false => PartsJson::from_request(request, &app).await?.0,
     };
     let claims = wanted.parts.into_iter().map(|part| PartClaim { number: part.number, etag: part.etag }).collect();
     let file = files::complete_any(&caller.user, &app, id, claims).await?;

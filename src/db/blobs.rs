@@ -20,6 +20,7 @@ statements! {
     NOTE_MULTIPART = MULTIPART;
     TOP_UP = "UPDATE blobs SET reserved = reserved + $2
         WHERE id = $1 AND state = 'pending' AND lease_until > (SELECT now FROM clock)";
+    GIVE_BACK = "UPDATE blobs SET reserved = reserved - $2 WHERE id = $1 AND state = 'pending' AND reserved >= $2";
     GIVE_UP = DROP;
     /// SQLite takes a partial index only for a condition that repeats the index's own.
     LAPSE = "UPDATE blobs SET state = 'deleting'
@@ -238,6 +239,18 @@ impl Db {
                 return Err(Error::UploadGone);
             }
             reserve!(tx, owner, room, quotas);
+            Ok(())
+        })
+    }
+
+    /// Gives back so many of the bytes that a pending blob has reserved; nothing if it is not pending
+    /// any more, as then it has given back all.
+    pub async fn give_back(&self, id: Uuid, owner: Uuid, bytes: u64) -> Result<()> {
+        let bytes = bytes as i64;
+        transaction!(self, |tx| {
+            if sqlx::query(GIVE_BACK).bind(id).bind(bytes).execute(&mut *tx).await?.rows_affected() == 1 {
+                count!(tx, owner, Room { bytes: -bytes, ..Room::default() });
+            }
             Ok(())
         })
     }

@@ -13,12 +13,16 @@ use crate::error::{Error, Result};
 statements! {
     /// Takes the admins' rows, so that of two who go at once the second sees that the first is gone; and
     /// the account's own before its avatar, as whoever changes that does.
-    LOCK = "UPDATE users SET updated_at = updated_at WHERE is_admin OR id = $1";
+    /// So that of two admins at once one remains. Never the account itself: what changes its key has to be
+    /// the first to take its row, or an upload of its owner waits for it while it waits for the upload.
+    LOCK = "UPDATE users SET updated_at = updated_at
+        WHERE is_admin AND id <> $1 AND EXISTS (SELECT 1 FROM users u WHERE u.id = $1 AND u.is_admin)";
     ADMINS = "SELECT COUNT(*) FROM users WHERE is_admin AND disabled_at IS NULL AND id <> $1";
     AVATAR = "SELECT avatar_id FROM users WHERE id = $1";
+    FORGET_AVATAR = "UPDATE users SET avatar_id = NULL WHERE id = $1";
     /// What is left has no name and no address, and no password opens it. Addresses are compared in lower
     /// case, so that nobody types this one; the old one is free at once.
-    KILL = "UPDATE users SET email = '', email_key = $2, name = '', password_hash = '', avatar_id = NULL,
+    KILL = "UPDATE users SET email = '', email_key = $2, name = '', password_hash = '',
             is_admin = FALSE, disabled_at = $3, updated_at = $3
         WHERE id = $1 AND email <> '' AND password_hash = COALESCE($4, password_hash) AND (NOT is_admin OR $5)
         RETURNING id";
@@ -85,11 +89,6 @@ impl Db {
         transaction!(self, |tx| {
             sqlx::query(LOCK).bind(user).execute(&mut *tx).await?;
             let others: i64 = sqlx::query_scalar(ADMINS).bind(user).fetch_one(&mut *tx).await?;
-            let avatar: Option<Option<Uuid>> = sqlx::query_scalar(AVATAR).bind(user).fetch_optional(&mut *tx).await?;
-            let freed = match avatar.flatten() {
-                Some(avatar) => doom!(tx, avatar),
-                None => Room::default(),
-            };
             let killed: Option<Uuid> = sqlx::query_scalar(KILL)
                 .bind(user)
                 .bind(format!("ERASED {user}"))
@@ -101,8 +100,13 @@ impl Db {
             if killed.is_none() {
                 return Err(if others > 0 { Error::NotFound } else { Error::LastAdmin });
             }
+            let avatar: Option<Uuid> = sqlx::query_scalar(AVATAR).bind(user).fetch_one(&mut *tx).await?;
+            let freed = match avatar {
+                Some(avatar) => doom!(tx, avatar),
+                None => Room::default(),
+            };
             count!(tx, user, freed);
-            for statement in [END_SESSIONS, END_TOKENS] {
+            for statement in [FORGET_AVATAR, END_SESSIONS, END_TOKENS] {
                 sqlx::query(statement).bind(user).execute(&mut *tx).await?;
             }
             sqlx::query(BEGIN).bind(job.id).bind(user).bind(job.started_at).execute(&mut *tx).await?;

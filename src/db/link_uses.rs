@@ -103,20 +103,21 @@ impl Db {
         Ok(())
     }
 
-    /// Counts a use whose last byte is about to be given out, once.
+    /// Counts a use whose last byte is about to be given out, once; `false` if that was done before.
     ///
     /// # Errors
     /// `LinkUsedUp` if its lease was lost.
-    pub async fn finish_use(&self, link: Uuid, id: Uuid, lease: Duration, now: i64) -> Result<()> {
+    pub async fn finish_use(&self, link: Uuid, id: Uuid, lease: Duration, now: i64) -> Result<bool> {
         let lease = lease.as_micros() as i64;
         transaction!(self, |tx| {
             sqlx::query(LOCK).bind(link).execute(&mut *tx).await?;
             let done: Option<bool> = sqlx::query_scalar(IS_DONE).bind(id).fetch_optional(&mut *tx).await?;
-            if !done.ok_or(Error::LinkUsedUp)? {
+            let is_new = !done.ok_or(Error::LinkUsedUp)?;
+            if is_new {
                 sqlx::query(COUNT_USE).bind(link).bind(now).execute(&mut *tx).await?;
             }
             sqlx::query(FINISH).bind(id).bind(lease).execute(&mut *tx).await?;
-            Ok(())
+            Ok(is_new)
         })
     }
 

@@ -1,9 +1,12 @@
 //! Writes down what is in no transaction: reads and refusals, together and a moment later.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
 
 use super::Event;
 use crate::clock::Clock;
@@ -17,6 +20,8 @@ const BATCH: usize = 512;
 /// Events that wait at most. Who comes when there is no room is counted in the log instead: nobody
 /// is kept from reading because the database is slow.
 const QUEUE: usize = 8192;
+/// Refusals that are written down in a minute about one thing.
+const REFUSALS: u32 = 10;
 
 /// Takes events, and writes them down within a second or so.
 #[derive(Debug)]
@@ -24,6 +29,14 @@ pub struct Recorder {
     queue: mpsc::Sender<Message>,
     clock: Clock,
     lost: AtomicU64,
+    refusals: Mutex<Refusals>,
+}
+
+/// How often whom something was refused in this minute.
+#[derive(Debug, Default)]
+struct Refusals {
+    minute: i64,
+    counts: HashMap<Uuid, u32>,
 }
 
 #[derive(Debug)]
@@ -37,7 +50,7 @@ impl Recorder {
     pub fn new(db: Db, clock: Clock) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
         tokio::spawn(write(db, waiting));
-        Self { queue, clock, lost: AtomicU64::new(0) }
+        Self { queue, clock, lost: AtomicU64::new(0), refusals: Mutex::default() }
     }
 
     /// Takes an event. Neither waits nor fails; what changes something goes into its transaction
@@ -48,6 +61,20 @@ impl Recorder {
             if lost.is_power_of_two() {
                 tracing::error!(lost, "events of downloads and refusals were lost: the database is too slow");
             }
+        }
+    }
+
+    /// Takes an event that strangers can cause as often as they like: so many a minute about one thing.
+    pub fn record_refusal(&self, about: Uuid, event: &Event) {
+        let minute = self.clock.now().as_second().div_euclid(60);
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        if refusals.minute != minute {
+            *refusals = Refusals { minute, counts: HashMap::new() };
+        }
+        let count = refusals.counts.entry(about).or_default();
+        *count += 1;
+        if *count <= REFUSALS {
+            self.record(event);
         }
     }
 

@@ -15,7 +15,8 @@ use crate::users::User;
 pub async fn events(user: &User, app: &App, id: Uuid, limit: Option<u32>, cursor: Option<&str>) -> Result<Page> {
     let filter = Filter { account: Some(user.id), file: Some(id), ..Filter::default() };
     let page = events::list(app, &filter, limit, cursor).await?;
-    if page.events.is_empty() && cursor.is_none() {
+    // Past the end of a trail there is nothing either, but of a trail that one may read.
+    if page.events.is_empty() && events::list(app, &filter, Some(1), None).await?.events.is_empty() {
         super::find(user, app, id).await?;
     }
     Ok(page)

@@ -164,6 +164,10 @@ async fn describe_events(account: Uuid, app: &App, archive: &mut Archive) -> Res
 /// Writes the bytes of the files and of the avatar.
 async fn enclose(caller: &Caller, app: &App, archive: &mut Archive, places: Vec<(Uuid, String)>) -> Result<()> {
     for (id, path) in places {
+        // An archive takes a while; whoever signed out or was disabled meanwhile gets no more of it.
+        if !users::sessions(app, caller).await?.iter().any(|session| session.current) {
+            return Err(Error::Unauthorized);
+        }
         let file = match super::find(&caller.user, app, id).await {
             Err(Error::NotFound) => super::trash::find_in_trash(&caller.user, app, id).await,
             found => found,

@@ -64,11 +64,6 @@ impl Opened {
             _ => Ok(()),
         }
     }
-
-    /// What tells the trail that its bytes were given out.
-    pub fn download(&self) -> Event {
-        event(&self.link, Act::FileDownloaded)
-    }
 }
 
 /// Opens the link with this token.
@@ -101,7 +96,8 @@ async fn admit(visitor: &Visitor, app: &App, link: &LinkRow) -> Result<()> {
     check_password(visitor, app, link).await
 }
 
-/// Tells the trail of the owner who was turned away.
+/// Tells the trail of the owner who was turned away, a few times a minute at most: strangers shall not
+/// fill it.
 fn refused(app: &App, link: &LinkRow, error: &Error) {
     let why = match error {
         Error::LinkExpired => "expired",
@@ -109,10 +105,9 @@ fn refused(app: &App, link: &LinkRow, error: &Error) {
         Error::LinkUsedUp => "used_up",
         Error::NetworkRefused => "network",
         Error::LinkLocked => "password",
-        Error::Throttled { .. } => "throttled",
         _ => return,
     };
-    app.events.record(&event(link, Act::LinkRefused).with("why", why));
+    app.events.record_refusal(link.id, &event(link, Act::LinkRefused).with("why", why));
 }
 
 /// What is done with a link, in the trail of its owner.

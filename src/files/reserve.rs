@@ -1,6 +1,9 @@
 //! What an upload takes of its owner's quotas before its bytes are kept: all of it when its length
 //! is announced, else step by step as it flows.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use futures_util::{StreamExt, stream};
 use uuid::Uuid;
 
@@ -24,6 +27,8 @@ pub(super) struct Reservation {
     reserved: u64,
     /// The body never has more bytes than this.
     most: u64,
+    /// What was reserved since it was opened or gone on with.
+    added: Arc<AtomicU64>,
 }
 
 impl Reservation {
@@ -44,12 +49,17 @@ impl Reservation {
             blob.reserve = what_is_left(error, least, blob.reserve)?;
         }
         let (blob, owner, reserved) = (blob.id, blob.owner, blob.reserve);
-        Ok(Self { db: db.clone(), quotas: *quotas, blob, owner, reserved, most })
+        Ok(Self { db: db.clone(), quotas: *quotas, blob, owner, reserved, most, added: Arc::default() })
     }
 
     /// What a pending blob that others began has reserved until now.
     pub fn go_on(db: &Db, quotas: &Quotas, blob: Uuid, owner: Uuid, reserved: u64, most: u64) -> Self {
-        Self { db: db.clone(), quotas: *quotas, blob, owner, reserved, most }
+        Self { db: db.clone(), quotas: *quotas, blob, owner, reserved, most, added: Arc::default() }
+    }
+
+    /// Tells, whenever it is asked, how many bytes were reserved by this body.
+    pub fn added(&self) -> Arc<AtomicU64> {
+        self.added.clone()
     }
 
     /// Reserves what `size` bytes need that is not reserved yet, and some of what may follow: as
@@ -68,6 +78,7 @@ impl Reservation {
             wanted = what_is_left(error, least, wanted)?;
         }
         self.reserved += wanted;
+        self.added.fetch_add(wanted, Ordering::Relaxed);
         Ok(())
     }
 }

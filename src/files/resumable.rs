@@ -9,6 +9,7 @@ mod finish;
 mod ledger;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::stream;
 use jiff::Timestamp;
@@ -128,12 +129,17 @@ impl Piece {
 /// Begins an upload. One of no bytes is a file at once.
 ///
 /// # Errors
-/// `TooLarge`; `Invalid` if the size of the parts cannot be; `QuotaExceeded`; `TooManyUploads`;
+/// `TooLarge`; `DigestMismatch` of nothing; `Invalid` if the size of the parts cannot be; `QuotaExceeded`; `TooManyUploads`;
 /// `IdempotencyMismatch`; `IdempotencyInProgress`; `UploadGone` if its key began an upload that is
 /// over; `StorageFull`; `Unavailable`; `TypeRefused` if not even nothing is accepted.
 pub async fn begin(user: &User, app: &Arc<App>, new: NewUpload) -> Result<Upload> {
     let size = new.size();
     check_size(app, size.unwrap_or(0))?;
+    if let Wire::Direct { size: 0, sha256: Some(expected), .. } = &new.wire
+        && expected.as_slice() != Sha256::digest(b"").as_slice()
+    {
+        return Err(Error::DigestMismatch);
+    }
     let claim = match &new.idempotency_key {
         None => None,
         Some(key) => match look_up(user, app, key, &new.wish().each_ref().map(String::as_str)).await? {
@@ -162,7 +168,7 @@ pub async fn begin(user: &User, app: &Arc<App>, new: NewUpload) -> Result<Upload
         id: app.clock.new_id(),
         owner: user.id,
         key: key.to_string(),
-        lease: app.config.uploads.expiry + app.config.uploads.lease,
+        lease: lease(app),
         // What is not known yet is reserved before it comes.
         reserve: size.unwrap_or(0),
         new_file: true,
@@ -195,7 +201,7 @@ pub async fn begin(user: &User, app: &Arc<App>, new: NewUpload) -> Result<Upload
 /// The upload that an earlier request began under the same key, as it stands now.
 async fn begin_again(user: &User, app: &Arc<App>, id: Uuid) -> Result<Upload> {
     let row = app.db.resumable(user.id, id).await?.ok_or(Error::UploadGone)?;
-    if row.mode == DIRECT && row.received == 0 && row.file_id.is_none() && row.size > Some(0) {
+    if row.received == 0 && row.file_id.is_none() {
         let (user, app) = (user.clone(), app.clone());
         let opened = detached(async move { direct::open(&user, &app, id).await }).await;
         opened.map_err(|error| match error {
@@ -357,6 +363,11 @@ fn check_size(app: &App, size: u64) -> Result<()> {
 /// The size of an upload that has all its bytes.
 fn complete_size(row: &ResumableRow) -> Option<u64> {
     row.size.filter(|size| *size == row.received).map(|size| size as u64)
+}
+
+/// How long its blobs are kept from the reaper.
+fn lease(app: &App) -> Duration {
+    app.config.uploads.expiry + app.config.uploads.lease
 }
 
 /// When an upload is over that gets no byte after `now`; microseconds since 1970.

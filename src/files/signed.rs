@@ -3,6 +3,7 @@
 //! On S3 they are the bucket's own, if the settings do not say otherwise; on disk this server signs and
 //! serves them in the same shape, so that callers never branch. What is put goes straight to the store.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -54,13 +55,16 @@ pub async fn sign(user: &User, app: &App, id: Uuid, wish: &Wish) -> Result<Signe
     let file = super::find(user, app, id).await?;
     let now = app.clock.now();
     let event = file.event(Act::UrlSigned).with("method", wish.operation.method());
-    app.events.record(&event.with("expires_in", life.as_secs()));
+    let event = event.with("expires_in", life.as_secs());
     if wish.operation == Operation::Put {
-        return sign_put(user, app, &file, now, life).await;
+        let signed = sign_put(user, app, &file, now, life).await?;
+        app.events.record(&event);
+        return Ok(signed);
     }
     let name = wish.download_name.as_ref().map_or(file.name.as_str(), FileName::as_str);
     let url = sign_read(app, &file, wish.operation, name, wish.inline, now, life).await?;
     app.db.note_signed(user.id, id, url.expires_at.as_microsecond()).await?;
+    app.events.record(&event);
     Ok(Signed { url, upload_id: None })
 }
 
@@ -224,8 +228,13 @@ pub async fn receive_by_grant(grant: Grant, app: &Arc<App>, body: Body) -> Resul
     detached(async move {
         let meter = Arc::new(Mutex::new(Meter::new(limit, body.digest)));
         let stream = Purpose::NewContent.gate(&app.config.limits, body.stream, None);
+        let added = reservation.added();
         let stream = reserved(metered(stream, meter), reservation, 0);
-        app.store.put(&grant.key, body.size, stream, &NoIntent).await?;
+        if let Err(error) = app.store.put(&grant.key, body.size, stream, &NoIntent).await {
+            // Whoever has the URL shall not fill the owner's quota with nothing.
+            app.db.give_back(blob.id, blob.owner_id, added.load(Ordering::Relaxed)).await?;
+            return Err(error);
+        }
         if app.db.admits_bytes(grant.key.as_str()).await?.is_none() {
             // So slow that the upload was over before the bytes were there.
             remove_if_forgotten(&app, &grant.key).await;

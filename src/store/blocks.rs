@@ -133,8 +133,9 @@ impl Block {
         self.small.extend_from_slice(&bytes);
     }
 
-    /// Ends the gathered piece. What is left of its memory serves the next one.
-    fn close(&mut self) {
+    /// Ends the gathered piece, so that [`chunks`](Self::chunks) are all there is; also after a filling
+    /// that was broken off. What is left of its memory serves the next one.
+    pub fn close(&mut self) {
         if !self.small.is_empty() {
             self.chunks.push(self.small.split().freeze());
         }

@@ -15,11 +15,11 @@ use bytes::Bytes;
 use futures_util::stream;
 
 use super::blocks::{Block, Blocks};
-use super::growing::GrowingFile;
+use super::growing::{GrowingFile, Writing};
 use super::staged::StagedFile;
 use super::{
-    ByteStream, Intent, Kept, Key, Ledger, ListStream, Object, OpenUpload, Partial, SignRequest, SignedUrl, Store,
-    StoredPart, UrlSigner, io_error, walk,
+    ByteStream, Intent, Kept, Key, Ledger, ListStream, Object, OpenUpload, PartLedger, Partial, SignRequest, SignedUrl,
+    Store, StoredPart, UrlSigner, io_error, walk,
 };
 use crate::check::{Check, Probing};
 use crate::error::{Error, Result};
@@ -37,6 +37,8 @@ const PART: u64 = 16 * 1024 * 1024;
 pub struct DiskStore {
     layout: Arc<Layout>,
     signer: UrlSigner,
+    /// Parts that this server is writing.
+    writing: Writing,
 }
 
 impl DiskStore {
@@ -49,7 +51,7 @@ impl DiskStore {
         let layout = Arc::new(Layout { root: root.to_owned() });
         let prepared = layout.clone();
         blocking(move || prepared.prepare()).await?;
-        Ok(Self { layout, signer })
+        Ok(Self { layout, signer, writing: Writing::default() })
     }
 }
 
@@ -92,16 +94,18 @@ impl Store for DiskStore {
 
     async fn begin_parts(&self, key: &Key, _: &dyn Intent) -> Result<()> {
         let (layout, key) = (self.layout.clone(), key.clone());
-        blocking(move || GrowingFile::create_once(&layout, &key)).await
+        blocking(move || GrowingFile::create(&layout, &key)).await
     }
 
     async fn parts(&self, _: &Key, _: Option<&str>) -> Result<Option<Vec<StoredPart>>> {
         Ok(None)
     }
 
-    async fn write_part(&self, key: &Key, offset: u64, body: ByteStream) -> Result<u64> {
+    async fn write_part(&self, key: &Key, offset: u64, body: ByteStream, ledger: &mut dyn PartLedger) -> Result<()> {
+        let _alone = self.writing.enter((key.clone(), offset)).ok_or(Error::UploadBusy)?;
         let (layout, key) = (self.layout.clone(), key.clone());
         let mut file = blocking(move || GrowingFile::share(&layout, &key, offset)).await?;
+        ledger.begins().await?;
         let mut body = Blocks::new(body, None);
         loop {
             let block = body.next(BLOCK).await?;
@@ -112,7 +116,7 @@ impl Store for DiskStore {
             })
             .await?;
             if over {
-                return Ok(body.received());
+                return ledger.written(body.received()).await;
             }
         }
     }

@@ -1,9 +1,11 @@
 //! A file that grows from request to request, until it is whole. Its row tells how much of it counts.
 
+use std::collections::HashSet;
 use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::blocks::Block;
 use super::disk::{Layout, no_follow, sync_folder};
@@ -17,12 +19,15 @@ use crate::faults;
 pub(super) struct GrowingFile(File);
 
 impl GrowingFile {
-    /// Makes the file, empty, and its name durable.
+    /// Makes the file, empty, and its name durable; one that is there, or was finished, stays as it is.
     ///
     /// # Errors
     /// `StorageFull`.
     pub fn create(layout: &Layout, key: &Key) -> Result<()> {
         let path = layout.staged(key);
+        if path.exists() || layout.blob(key).exists() {
+            return Ok(());
+        }
         no_follow().write(true).create_new(true).mode(0o600).open(&path).map_err(io_error)?;
         path.parent().map_or(Ok(()), sync_folder)
     }
@@ -36,17 +41,6 @@ impl GrowingFile {
         cut(&file, offset)?;
         file.seek(SeekFrom::Start(offset)).map_err(io_error)?;
         Ok(Self(file))
-    }
-
-    /// As [`create`](Self::create), but fine with a file that is there, or was finished.
-    ///
-    /// # Errors
-    /// `StorageFull`.
-    pub fn create_once(layout: &Layout, key: &Key) -> Result<()> {
-        match layout.staged(key).exists() || layout.blob(key).exists() {
-            true => Ok(()),
-            false => Self::create(layout, key),
-        }
     }
 
     /// Opens the file at a place that is written beside others, by several at once; only
@@ -97,6 +91,30 @@ impl GrowingFile {
             false => Err(Error::internal("an upload has another size than its row says")),
         }
     }
+}
+
+/// Keys and offsets at which somebody writes.
+#[derive(Debug, Default)]
+pub(super) struct Writing(Arc<Mutex<HashSet<(Key, u64)>>>);
+
+impl Writing {
+    /// The place for oneself until it is dropped; nothing if somebody has it.
+    pub fn enter(&self, place: (Key, u64)) -> Option<Alone> {
+        let entered = lock(&self.0).insert(place.clone());
+        entered.then(|| Alone(self.0.clone(), place))
+    }
+}
+
+pub(super) struct Alone(Arc<Mutex<HashSet<(Key, u64)>>>, (Key, u64));
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        lock(&self.0).remove(&self.1);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The file, if it is there and nobody else has it.

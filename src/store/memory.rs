@@ -12,8 +12,8 @@ use jiff::Timestamp;
 
 use super::blocks::{Block, Blocks};
 use super::{
-    ByteStream, Intent, Kept, Key, Ledger, ListStream, Listed, Object, OpenUpload, Partial, SignRequest, SignedUrl,
-    Store, StoredPart, UrlSigner,
+    ByteStream, Intent, Kept, Key, Ledger, ListStream, Listed, Object, OpenUpload, PartLedger, Partial, SignRequest,
+    SignedUrl, Store, StoredPart, UrlSigner,
 };
 use crate::check::{Check, Probing};
 use crate::error::{Error, Result};
@@ -75,17 +75,20 @@ impl Store for MemoryStore {
         Ok(None)
     }
 
-    async fn write_part(&self, key: &Key, offset: u64, body: ByteStream) -> Result<u64> {
+    async fn write_part(&self, key: &Key, offset: u64, body: ByteStream, ledger: &mut dyn PartLedger) -> Result<()> {
+        ledger.begins().await?;
         let mut block = Block::default();
         Blocks::new(body, None).fill(&mut block, usize::MAX).await?;
         let (start, end) = (offset as usize, offset as usize + block.len());
-        let mut growing = self.growing();
-        let bytes = growing.get_mut(key).ok_or(Error::UploadGone)?;
-        if bytes.len() < end {
-            bytes.resize(end, 0);
+        match self.growing().get_mut(key) {
+            None => return Err(Error::UploadGone),
+            Some(bytes) => {
+                let length = bytes.len().max(end);
+                bytes.resize(length, 0);
+                bytes[start..end].copy_from_slice(&block.chunks().concat());
+            }
         }
-        bytes[start..end].copy_from_slice(&block.chunks().concat());
-        Ok(block.len() as u64)
+        ledger.written(block.len() as u64).await
     }
 
     async fn append(&self, at: &Partial<'_>, body: ByteStream, ledger: &mut dyn Ledger) -> Result<()> {

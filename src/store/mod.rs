@@ -31,9 +31,13 @@ pub use disk::{DiskStore, probe_disk};
 pub use key::Key;
 pub use listing::{ListStream, Listed, Object, OpenUpload, StoredPart};
 pub use memory::MemoryStore;
-pub use partial::{Kept, Ledger, Partial};
+pub use partial::{Kept, Ledger, PartLedger, Partial};
 pub use s3::S3Store;
 pub use signature::{Grant, UrlSigner};
+
+/// S3's least size of a part in bytes, but for the last one, and the most parts that make one object.
+pub const SMALLEST_PART: u64 = 5 * 1024 * 1024;
+pub const MAX_PARTS: u64 = 10_000;
 
 /// Bytes on their way. An error ends the stream and tells whose fault it was: `BodyBroken` and its
 /// like are the client's, everything else is ours.
@@ -88,14 +92,15 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// `Unavailable`.
     async fn parts(&self, key: &Key, multipart_id: Option<&str>) -> Result<Option<Vec<StoredPart>>>;
 
-    /// Writes the stream as the part that begins at byte `offset` of the whole, and returns its
-    /// length in bytes once it is durable. Another stream for the same part may be under way: what
-    /// is there at the end is a mixture, of which nothing counts until it is read back.
+    /// Writes the stream as the part that begins at byte `offset` of the whole, and tells the ledger
+    /// before the first byte and when all are durable. Others may write other parts meanwhile; on
+    /// another server even the same one, which is found out when the whole is read back.
     ///
     /// # Errors
-    /// What the stream failed with; `UploadGone`; `UploadBusy` if the parts are being put together;
-    /// `NotFound` if parts never come this way; `StorageFull`; `Unavailable`.
-    async fn write_part(&self, key: &Key, offset: u64, body: ByteStream) -> Result<u64>;
+    /// What the stream or the ledger failed with; `UploadGone`; `UploadBusy` if this part is being
+    /// written or the parts are being put together; `NotFound` if parts never come this way;
+    /// `StorageFull`; `Unavailable`.
+    async fn write_part(&self, key: &Key, offset: u64, body: ByteStream, ledger: &mut dyn PartLedger) -> Result<()>;
 
     /// Appends the stream to an upload in pieces, and tells the ledger as soon as bytes are durable.
     /// Of a body that breaks off all is kept that came, unless it is to count all together. Nothing

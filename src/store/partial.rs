@@ -70,3 +70,13 @@ pub trait Ledger: Intent {
     /// `UploadGone` if somebody else writes by now, or the upload is over.
     async fn kept(&mut self, how: Kept) -> Result<()>;
 }
+
+/// The row of a part that comes through this server.
+#[async_trait]
+pub trait PartLedger: Send {
+    /// What was there counts no more: its bytes are about to be written over.
+    async fn begins(&mut self) -> Result<()>;
+
+    /// This many bytes are durable, and they are all.
+    async fn written(&mut self, length: u64) -> Result<()>;
+}

@@ -29,8 +29,8 @@ use self::upload::Upload;
 use super::blocks::{Block, Blocks};
 use super::presign::Presigner;
 use super::{
-    ByteStream, Intent, Key, Ledger, ListStream, Object, OpenUpload, Operation, Partial, SignRequest, SignedUrl, Store,
-    StoredPart, UrlSigner,
+    ByteStream, Intent, Key, Ledger, ListStream, MAX_PARTS, Object, OpenUpload, Operation, PartLedger, Partial,
+    SignRequest, SignedUrl, Store, StoredPart, UrlSigner,
 };
 use crate::check::{Check, Probing};
 use crate::config::{S3Config, Uploads};
@@ -172,7 +172,7 @@ impl S3Store {
                 break;
             }
             if upload.is_full() {
-                return Err(Error::TooLarge { limit: budget::MAX_PARTS * part_size });
+                return Err(Error::TooLarge { limit: MAX_PARTS * part_size });
             }
             memory = self.budget.reserve(&share, part_size, body.left()).await?;
             block = self.budget.fill(body.next(part_size as usize)).await?;
@@ -219,7 +219,7 @@ impl Store for S3Store {
         }
     }
 
-    async fn write_part(&self, _: &Key, _: u64, _: ByteStream) -> Result<u64> {
+    async fn write_part(&self, _: &Key, _: u64, _: ByteStream, _: &mut dyn PartLedger) -> Result<()> {
         Err(Error::NotFound)
     }
 

@@ -14,7 +14,7 @@ use crate::fsck::assert_clean;
 use crate::support::client::{Answer, Ask, Client, path};
 use crate::support::program::{Program, Start};
 use crate::support::{Setup, TestApp, both};
-use crate::tus::Tus;
+use crate::tus::{Tus, fed};
 use crate::upload::noise;
 
 const MIB: usize = 1024 * 1024;
@@ -288,12 +288,69 @@ both! {
         }
     }
 
+    async fn of_two_that_send_one_part_at_once_one_is_turned_away(app: TestApp) {
+        // A bucket keeps them apart itself.
+        if app.setup == Setup::SqliteAndDisk {
+            let ann = app.person("ann").await;
+            let bytes = noise(PART);
+            let upload = Direct::begin(&ann, PART).await;
+            let url = upload.sign(&ann, &[1]).await[0]["url"].as_str().unwrap().to_owned();
+            assert_eq!(ann.put(&url).body(bytes.clone()).answer().await.status, 200);
+            let (send, body) = fed();
+            let wrong = format!("sha-256=:{}:", "A".repeat(43) + "=");
+            let slow = ann.put(&url).header("content-digest", wrong).body(body);
+            let slow = tokio::spawn(async move { slow.answer().await });
+            send.send(Ok(vec![7; MIB])).await.unwrap();
+            // It has begun when what was there counts no more.
+            while upload.state(&ann).await["received"] != 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            ann.put(&url).body(bytes.clone()).answer().await.problem(423, "upload_busy");
+            upload.complete(&ann).await.problem(423, "upload_busy");
+            send.send(Ok(vec![7; PART - MIB])).await.unwrap();
+            drop(send);
+            slow.await.unwrap().problem(422, "digest_mismatch");
+            upload.complete(&ann).await.problem(409, "upload_incomplete");
+            assert_eq!(ann.put(&url).body(bytes.clone()).answer().await.status, 200);
+            assert!(ann.download(&upload.complete(&ann).await.json()).await == bytes);
+            app.assert_nothing_but(1).await;
+        }
+    }
+
+    async fn a_part_that_is_not_what_its_row_says_is_found_out(app: TestApp) {
+        if app.setup == Setup::SqliteAndDisk {
+            let ann = app.person("ann").await;
+            let upload = Direct::begin(&ann, PART + 1).await;
+            upload.send_all(&ann, &noise(PART + 1)).await;
+            // As another server does that writes the same part a moment later.
+            let staged = std::fs::read_dir(app.folder.path().join("files/tmp")).unwrap().next().unwrap().unwrap().path();
+            let mut bytes = std::fs::read(&staged).unwrap();
+            bytes[PART] ^= 1;
+            std::fs::write(&staged, bytes).unwrap();
+            upload.complete(&ann).await.problem(422, "digest_mismatch");
+            upload_is_over(&ann, &upload).await;
+            app.assert_tidy(0).await;
+        }
+    }
+
+    async fn every_part_of_the_largest_upload_may_be_named(app: TestApp) {
+        let ann = app.person("ann").await;
+        let upload = Direct::begin(&ann, PART).await;
+        let parts: Vec<_> = (0..10_000).map(|_| json!({"number": 1, "etag": "0123456789abcdef0123456789abcdef"})).collect();
+        let complete = format!("{}/complete", upload.path());
+        ann.post(&complete).json(&json!({"parts": parts})).answer().await.problem(409, "upload_incomplete");
+        ann.delete(&upload.path()).answer().await;
+        app.assert_tidy(0).await;
+    }
+
     async fn nothing_at_all_is_a_file_at_once(app: TestApp) {
         let ann = app.person("ann").await;
         let begun = wish(&ann, 0, json!({})).answer().await.json();
         let file = format!("/v1/files/{}/content", begun["file_id"].as_str().unwrap());
         assert_eq!(ann.get(&file).answer().await.bytes, b"");
-        app.assert_nothing_but(1).await;
+        wish(&ann, 0, json!({"sha256": digits(b"x")})).answer().await.problem(422, "digest_mismatch");
+        assert_eq!(wish(&ann, 0, json!({"sha256": digits(b""), "name": "b"})).answer().await.status, 201);
+        app.assert_nothing_but(2).await;
     }
 
     async fn an_upload_is_seen_whatever_wire_it_began_on(app: TestApp) {

@@ -205,6 +205,27 @@ both! {
         app.assert_nothing_but(1).await;
     }
 
+    async fn whoever_has_a_signed_url_cannot_fill_the_quota_with_nothing(app: TestApp) {
+        // Nobody sees what goes into a bucket.
+        if app.setup == Setup::SqliteAndDisk {
+            let ann = app.person("ann").await;
+            let file = ann.upload("a.bin", noise(1000)).await;
+            allow(&app, &ann, Some(10_000), None).await;
+            let signed = ann.sign(&file, "put").await;
+            let chunks = [Ok(noise(100)), Err(std::io::Error::other("the line broke"))];
+            let body = reqwest::Body::wrap_stream(futures_util::stream::iter(chunks));
+            let put = app.stranger().put(signed["url"].as_str().unwrap()).header("if-none-match", "*");
+            assert!(put.header("content-length", "8500").body(body).send().await.is_err());
+            while used(&ann).await != (1000, 1) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            assert_eq!(follow(&app.stranger(), &signed, noise(8_500)).await.status, 200);
+            assert_eq!(complete(&ann, &signed).await.status, 200);
+            assert_eq!(used(&ann).await, (8_500, 1));
+            app.assert_nothing_but(1).await;
+        }
+    }
+
     async fn what_comes_through_a_signed_url_counts_at_the_latest_when_it_is_completed(app: TestApp) {
         let ann = app.person("ann").await;
         let (file, other) = (ann.upload("a.bin", noise(1000)).await, ann.upload("b.bin", noise(1000)).await);

@@ -116,7 +116,7 @@ fn checksum(algorithm: &str, digest: &[u8]) -> String {
 }
 
 /// A body that the test feeds; ends when the sender is dropped, breaks with an error.
-fn fed() -> (mpsc::Sender<Result<Vec<u8>, std::io::Error>>, reqwest::Body) {
+pub fn fed() -> (mpsc::Sender<Result<Vec<u8>, std::io::Error>>, reqwest::Body) {
     let (send, receive) = mpsc::channel(1);
     let stream = futures_util::stream::unfold(receive, |mut receive: mpsc::Receiver<_>| async move {
         receive.recv().await.map(|chunk| (chunk, receive))
@@ -249,6 +249,52 @@ both! {
         assert_eq!(piece.answer().await.status, 204);
         assert!(upload.file(&ann).await.bytes == bytes);
         app.assert_nothing_but(1).await;
+    }
+
+    async fn what_a_slow_client_sent_is_kept_when_it_makes_room_for_others(_app: TestApp) {
+        // Memory is scarce in front of a bucket alone.
+        if _app.setup == Setup::PostgresAndS3 {
+            let app = _app.restart_with(|config| {
+                (config.uploads.memory, config.uploads.part_size) = (5 * MIB as u64, 5 * MIB as u64);
+                config.uploads.stall_timeout = Duration::from_millis(400);
+            }).await;
+            let (ann, bob) = (app.person("ann").await, app.person("bob").await);
+            let upload = Tus::create(&ann, Some(5 * MIB + 10), "").await;
+            let bytes = noise(5 * MIB + 10);
+            assert_eq!(upload.append(&ann, 0, bytes[..5 * MIB].to_vec()).await.status, 204);
+            let (send, body) = fed();
+            let request = upload.piece(&ann, 5 * MIB, body);
+            let slow = tokio::spawn(async move { request.send().await });
+            send.send(Ok(bytes[5 * MIB..].to_vec())).await.unwrap();
+            let other = bob.upload("b.bin", noise(10));
+            let (slow, _) = tokio::join!(slow, other);
+            assert!(!slow.unwrap().is_ok_and(|answer| answer.status().is_server_error()));
+            drop(send);
+            app.until_nobody_writes().await;
+            let offset = upload.offset(&ann).await;
+            if offset < bytes.len() {
+                assert_eq!(upload.append(&ann, offset, bytes[offset..].to_vec()).await.status, 204);
+            }
+            assert!(upload.file(&ann).await.bytes == bytes);
+            app.assert_nothing_but(2).await;
+        }
+    }
+
+    async fn a_creation_that_came_half_through_can_be_repeated_under_its_key(app: TestApp) {
+        if app.setup == Setup::SqliteAndDisk {
+            let ann = app.person("ann").await;
+            let creation = || create(&ann, Some(5), "").header("idempotency-key", "once");
+            let upload = Tus::located(&creation().answer().await);
+            // As if the server had died before it made the file.
+            for staged in std::fs::read_dir(app.folder.path().join("files/tmp")).unwrap() {
+                std::fs::remove_file(staged.unwrap().path()).unwrap();
+            }
+            assert_eq!(Tus::located(&creation().answer().await).path, upload.path);
+            assert_eq!(upload.append(&ann, 0, "12345").await.status, 204);
+            assert_eq!(upload.file(&ann).await.bytes, b"12345");
+            let twice = upload.piece(&ann, 0, "x").header("upload-offset", "5");
+            twice.answer().await.problem(400, "malformed");
+        }
     }
 
     async fn the_length_may_come_later(app: TestApp) {

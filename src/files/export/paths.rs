@@ -1,7 +1,7 @@
 //! Where files are in an archive. Names here are any Unicode; whoever unpacks it may have a system that
 //! takes less, that knows no difference between `A` and `a`, and where nothing is a file and a folder at once.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// The paths that were given out.
 #[derive(Debug, Default)]
@@ -9,6 +9,8 @@ pub struct Paths {
     /// In lower case.
     files: HashSet<String>,
     folders: HashSet<String>,
+    /// The number to try next for a file of this path, in lower case.
+    next: HashMap<String, u64>,
 }
 
 impl Paths {
@@ -16,25 +18,34 @@ impl Paths {
     pub fn place(&mut self, folder: &str, path: &str, name: &str) -> String {
         let mut parent = folder.to_owned();
         for part in path.split('/').filter(|part| !part.is_empty()) {
-            parent = free(&parent, &safe(part), |path| !self.files.contains(path));
+            parent = free(&parent, &safe(part), &mut 0, |path| !self.files.contains(path));
             self.folders.insert(parent.to_lowercase());
         }
-        let taken = |path: &str| self.files.contains(path) || self.folders.contains(path);
-        let path = free(&parent, &safe(name), |path| !taken(path));
+        let (name, taken) = (safe(name), |path: &str| self.files.contains(path) || self.folders.contains(path));
+        // Where the last one of this name ended: thousands of one name are common in a trash.
+        let next = self.next.entry(format!("{parent}/{name}").to_lowercase()).or_default();
+        let path = free(&parent, &name, next, |path| !taken(path));
         self.files.insert(path.to_lowercase());
         path
     }
 }
 
-/// The name below its parent, with the first number that makes it free, if it is not.
-fn free(parent: &str, name: &str, is_free: impl Fn(&str) -> bool) -> String {
+/// The name below its parent, with the first number from `next` on that makes it free, if it is not.
+fn free(parent: &str, name: &str, next: &mut u64, is_free: impl Fn(&str) -> bool) -> String {
     let (stem, extension) = match name.rfind('.') {
         Some(dot) if dot > 0 => name.split_at(dot),
         _ => (name, ""),
     };
-    let numbered = (1..).map(|number| format!("{parent}/{stem} ({number}){extension}"));
-    let mut tries = std::iter::once(format!("{parent}/{name}")).chain(numbered);
-    tries.find(|path| is_free(&path.to_lowercase())).unwrap_or_default()
+    loop {
+        let path = match *next {
+            0 => format!("{parent}/{name}"),
+            number => format!("{parent}/{stem} ({number}){extension}"),
+        };
+        *next += 1;
+        if is_free(&path.to_lowercase()) {
+            return path;
+        }
+    }
 }
 
 /// The name without what some system does not take or would follow somewhere else.

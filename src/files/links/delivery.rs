@@ -8,7 +8,7 @@ use futures_util::{StreamExt, stream};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{Opened, Visitor, event};
+use super::{Opened, Visitor, event, refused};
 use crate::app::App;
 use crate::config::Via;
 use crate::db::{LinkRow, NewUse};
@@ -36,8 +36,9 @@ pub struct Part {
 pub struct Delivery {
     app: Arc<App>,
     link: Uuid,
-    /// What tells the trail that the link was used.
-    event: Event,
+    /// What tells the trail that the link was used, and what was given out.
+    used: Event,
+    download: Event,
     /// What holds the use, if there is a number of them.
     held: Option<Uuid>,
     part: Part,
@@ -60,12 +61,19 @@ impl Delivery {
     pub async fn begin(app: &Arc<App>, opened: &Opened, part: Part) -> Result<Self> {
         let held = match opened.link.max_downloads {
             None => None,
-            Some(_) => Some(app.db.take_use(&new_use(app, opened, part)).await?),
+            Some(_) => match app.db.take_use(&new_use(app, opened, part)).await {
+                Err(error) => {
+                    refused(app, &opened.link, &error);
+                    return Err(error);
+                }
+                taken => Some(taken?),
+            },
         };
         let mut delivery = Self {
             app: app.clone(),
             link: opened.link.id,
-            event: event(&opened.link, Act::LinkUsed),
+            used: event(&opened.link, Act::LinkUsed),
+            download: event(&opened.link, Act::FileDownloaded),
             held,
             part,
             left: part.length,
@@ -119,23 +127,25 @@ impl Delivery {
     /// Everything that this answer promised is given out, or about to be.
     async fn settle(&mut self) -> Result<()> {
         let (db, now) = (&self.app.db, self.app.clock.now().as_microsecond());
-        match self.held {
+        let is_new = match self.held {
             Some(held) if self.part.ends => db.finish_use(self.link, held, self.app.config.links.resume, now).await?,
-            Some(held) => db.pause_use(held, 0, self.app.config.links.resume).await?,
-            None if self.part.ends => db.count_use(self.link, now).await?,
-            None => {}
-        }
+            Some(held) => db.pause_use(held, 0, self.app.config.links.resume).await.map(|()| false)?,
+            None if self.part.ends => db.count_use(self.link, now).await.map(|()| true)?,
+            None => false,
+        };
         self.settled = true;
-        if self.part.ends {
-            self.app.events.record(&self.event);
+        if is_new {
+            self.app.events.record(&self.used);
         }
         Ok(())
     }
 }
 
 impl Drop for Delivery {
-    /// It broke off: the use is kept for the same client for a little while.
+    /// It is over. If it broke off, the use is kept for the same client for a little while.
     fn drop(&mut self) {
+        let (sent, complete) = (self.part.length - self.left, self.left == 0);
+        self.app.events.record(&self.download.clone().with("bytes", sent).with("complete", complete));
         let Some(held) = self.held.filter(|_| !self.settled) else { return };
         let (app, left) = (self.app.clone(), self.left as i64);
         tokio::spawn(async move {

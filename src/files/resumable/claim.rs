@@ -21,6 +21,7 @@ const LEASE: Duration = Duration::from_secs(10);
 /// The right to append to one upload.
 pub(super) struct Claim {
     app: Arc<App>,
+    owner: Uuid,
     upload: Uuid,
     pub writer: Uuid,
     lease: Duration,
@@ -43,7 +44,7 @@ impl Claim {
             // Should this fail nobody lets go, so that whoever comes next takes over once more.
             end_what_was_lost(user, app, upload).await?;
         }
-        Ok(Self { app: app.clone(), upload, writer, lease, pulse: Arc::default() })
+        Ok(Self { app: app.clone(), owner: user.id, upload, writer, lease, pulse: Arc::default() })
     }
 
     /// Does work, and lets go. The claim is kept alive meanwhile, but for the time in which the
@@ -56,10 +57,21 @@ impl Claim {
             done = work => done,
             lost = self.lose() => Err(lost),
         };
+        // It is over for this writer, which for others it may not be.
+        let done = match done {
+            Err(Error::UploadGone) if self.is_open().await => Err(Error::UploadBusy),
+            done => done,
+        };
         if let Err(error) = self.app.db.let_go_of_resumable(self.upload, self.writer).await {
             tracing::warn!(%error, "an upload stays claimed until the lease is over");
         }
         done
+    }
+
+    async fn is_open(&self) -> bool {
+        let row = self.app.db.resumable(self.owner, self.upload).await;
+        let now = self.app.clock.now().as_microsecond();
+        matches!(row, Ok(Some(row)) if row.file_id.is_none() && row.expires_at > now)
     }
 
     async fn lose(&self) -> Error {

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sha2::Digest;
+use async_trait::async_trait;
+use futures_util::TryStreamExt;
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::finish::finish;
 use super::ledger::{RowLedger, frozen};
-use super::{Claim, complete_size, expiry, find};
+use super::{Claim, complete_size, expiry, find, lease};
 use crate::app::App;
 use crate::db::{Progress, ResumableRow};
 use crate::error::{Error, FieldError, Result};
@@ -20,13 +22,13 @@ use crate::files::signed::{checked_life, read_back};
 use crate::files::upload::detached;
 use crate::files::{self, File};
 use crate::hex::hex;
-use crate::store::{Grant, Key, Operation, PartTarget, SignRequest, SignedUrl, StoredPart};
+use crate::store::{
+    Grant, Key, MAX_PARTS, Operation, PartLedger, PartTarget, SMALLEST_PART, SignRequest, SignedUrl, StoredPart,
+};
 use crate::users::User;
 
-/// S3's bounds for a part, in bytes, and for their number. The last part may be smaller.
-const SMALLEST_PART: u64 = 5 * 1024 * 1024;
+/// The most bytes of a part that S3 takes.
 const LARGEST_PART: u64 = 5 * 1024 * 1024 * 1024;
-const MAX_PARTS: u64 = 10_000;
 /// Parts that are signed when the client does not say which.
 const USUAL_BATCH: usize = 100;
 /// Parts that one refusal names at most.
@@ -51,6 +53,11 @@ impl Cut {
             return Err(Error::invalid("/part_size", "out_of_range", detail));
         }
         Ok(cut)
+    }
+
+    /// As clients cut that are not told how: in S3's smallest parts, or larger ones where those were too many.
+    pub fn usual(size: u64) -> Self {
+        Self { size, part_size: SMALLEST_PART.max(size.div_ceil(MAX_PARTS)) }
     }
 
     fn of(row: &ResumableRow) -> Result<Self> {
@@ -87,14 +94,17 @@ pub struct PartClaim {
     pub etag: String,
 }
 
-/// Opens what takes the parts, unless that was done before.
+/// Opens what takes the bytes, unless that was done before.
 pub(super) async fn open(user: &User, app: &Arc<App>, id: Uuid) -> Result<()> {
     let claim = Claim::take(user, app, id).await?;
     claim
         .during(async {
             let row = find(user, app, id).await?;
-            if row.multipart_id.is_some() || row.received > 0 {
+            if row.multipart_id.is_some() || row.received > 0 || row.file_id.is_some() {
                 return Ok(());
+            }
+            if row.mode != super::DIRECT || row.size == Some(0) {
+                return app.store.begin(&key(&row)?).await;
             }
             let intent = RowLedger::new(app, &row, &claim, false)?;
             app.store.begin_parts(&key(&row)?, &intent).await
@@ -129,8 +139,7 @@ pub async fn sign_parts(
         let detail = format!("at most {} at once", app.config.limits.batch);
         return Err(Error::invalid("/numbers", "too_many", detail));
     }
-    let uploads = &app.config.uploads;
-    app.db.keep_resumable(user.id, id, row.blob_id, expiry(app, now), uploads.expiry + uploads.lease).await?;
+    app.db.keep_resumable(user.id, id, row.blob_id, expiry(app, now), lease(app)).await?;
     let mut signed = Vec::with_capacity(numbers.len());
     for (place, number) in numbers.into_iter().enumerate() {
         let (_, size) = cut.part(number).ok_or_else(|| {
@@ -165,7 +174,8 @@ pub async fn parts(user: &User, app: &App, id: Uuid) -> Result<Vec<StoredPart>> 
 /// Takes in a part that a signed URL of ours admits, and gives its ETag.
 ///
 /// # Errors
-/// `UploadGone` if the upload is over or its parts are put together; `UploadBusy` while they are;
+/// `UploadGone` if the upload is over or its parts are put together; `UploadBusy` while they are, or if
+/// the same part is coming;
 /// `TooLarge` and `Malformed` if it has not the length that a part has, `DigestMismatch`, and what
 /// the stream failed with, after each of which the part is missing.
 pub async fn receive_part(grant: Grant, number: u64, app: &Arc<App>, body: Body) -> Result<String> {
@@ -180,19 +190,47 @@ pub async fn receive_part(grant: Grant, number: u64, app: &Arc<App>, body: Body)
     }
     let app = app.clone();
     detached(async move {
-        app.db.forget_part(row.id, number as i64).await?;
         let meter = Arc::new(Mutex::new(Meter::new(length, body.digest)));
-        let written = app.store.write_part(&grant.key, offset, metered(body.stream, meter.clone())).await?;
-        if written < length {
-            return Err(short());
-        }
-        faults::point("P1");
-        let sha256 = meter.lock().unwrap_or_else(PoisonError::into_inner).hash().finalize();
-        let receipt = hex(&sha256[..16]);
-        app.db.record_part(row.id, number as i64, &receipt).await?;
-        Ok(receipt)
+        let stream = metered(body.stream, meter.clone());
+        let mut row = PartRowLedger { app: &app, upload: row.id, number: number as i64, length, meter, receipt: None };
+        app.store.write_part(&grant.key, offset, stream, &mut row).await?;
+        row.receipt.ok_or_else(short)
     })
     .await
+}
+
+/// The row of one part.
+struct PartRowLedger<'a> {
+    app: &'a App,
+    upload: Uuid,
+    number: i64,
+    /// Bytes that the part must have.
+    length: u64,
+    meter: Arc<Mutex<Meter>>,
+    /// What the row says of it, once it does.
+    receipt: Option<String>,
+}
+
+#[async_trait]
+impl PartLedger for PartRowLedger<'_> {
+    async fn begins(&mut self) -> Result<()> {
+        self.app.db.forget_part(self.upload, self.number).await
+    }
+
+    async fn written(&mut self, length: u64) -> Result<()> {
+        if length == self.length {
+            faults::point("P1");
+            let receipt = receipt(self.meter.lock().unwrap_or_else(PoisonError::into_inner).hash());
+            self.app.db.record_part(self.upload, self.number, &receipt).await?;
+            self.receipt = Some(receipt);
+        }
+        Ok(())
+    }
+}
+
+/// The ETag of a part that came through this server.
+fn receipt(hash: Sha256) -> String {
+    hex(&hash.finalize()[..16])
 }
 
 /// Makes the parts the file: checks that all are there and of the right size, has the store put them
@@ -245,15 +283,16 @@ async fn put_together(user: &User, app: &App, row: &ResumableRow, claims: &[Part
 async fn take_over(user: &User, app: &App, row: &ResumableRow, claim: &Claim) -> Result<ResumableRow> {
     faults::point("P2");
     let size = Cut::of(row)?.size;
-    let meter = read_back(app, &key(row)?, size).await?;
+    let meter = read_parts(app, row).await;
+    if let Err(Error::DigestMismatch) = meter {
+        give_up(user, app, row, claim).await?;
+    }
+    let meter = meter?;
     let sha256 = meter.hash().finalize();
     if row.sha256.as_deref().is_some_and(|expected| expected != sha256.as_slice()) {
-        // Nothing of this writer is on its way any more, so the bytes may go at once.
-        app.db.let_go_of_resumable(row.id, claim.writer).await?;
-        app.db.delete_resumable(user.id, row.id).await?;
+        give_up(user, app, row, claim).await?;
         return Err(Error::DigestMismatch);
     }
-    let uploads = &app.config.uploads;
     let to = Progress {
         id: row.id,
         writer: claim.writer,
@@ -265,9 +304,42 @@ async fn take_over(user: &User, app: &App, row: &ResumableRow, claim: &Claim) ->
         old_tail: None,
         expires_at: expiry(app, app.clock.now()),
     };
-    app.db.advance_resumable(&to, uploads.expiry + uploads.lease).await?;
+    app.db.advance_resumable(&to, lease(app)).await?;
     faults::point("P3");
     find(user, app, row.id).await
+}
+
+/// Reads the whole. Parts that came through this server are held against what their rows say: of two
+/// that wrote at once, on different servers, there may be a mixture.
+///
+/// # Errors
+/// `DigestMismatch` if a part is not what its row says.
+async fn read_parts(app: &App, row: &ResumableRow) -> Result<Meter> {
+    let (cut, key) = (Cut::of(row)?, key(row)?);
+    let mut meter = Meter::new(cut.size, None);
+    let rows = app.db.parts(row.id).await?;
+    if rows.is_empty() {
+        return read_back(app, &key, cut.size).await;
+    }
+    for row in rows {
+        let (offset, length) = cut.part(row.number as u64).ok_or_else(|| Error::internal("a part beyond the end"))?;
+        let (mut stream, mut hash) = (app.store.get(&key, offset..offset + length).await?, Sha256::new());
+        while let Some(chunk) = stream.try_next().await? {
+            meter.take(&chunk)?;
+            hash.update(&chunk);
+        }
+        if receipt(hash) != row.receipt {
+            return Err(Error::DigestMismatch);
+        }
+    }
+    Ok(meter)
+}
+
+/// Ends an upload whose bytes are not what they should be. Nothing of this writer is on its way any
+/// more, so that they may go at once.
+async fn give_up(user: &User, app: &App, row: &ResumableRow, claim: &Claim) -> Result<()> {
+    app.db.let_go_of_resumable(row.id, claim.writer).await?;
+    app.db.delete_resumable(user.id, row.id).await.map(drop)
 }
 
 /// Picks the parts that are the whole: of those that were sent again the one that the client believes

@@ -52,7 +52,7 @@ impl<'a> RowLedger<'a> {
     /// # Errors
     /// `UploadGone` if somebody else holds the upload by now, or it is over.
     pub async fn settle(&mut self) -> Result<()> {
-        let (uploads, now) = (&self.app.config.uploads, self.app.clock.now());
+        let now = self.app.clock.now();
         let to = Progress {
             id: self.row.id,
             writer: self.writer,
@@ -64,7 +64,7 @@ impl<'a> RowLedger<'a> {
             old_tail: self.tail_in_row,
             expires_at: super::expiry(self.app, now),
         };
-        self.app.db.advance_resumable(&to, uploads.expiry + uploads.lease).await?;
+        self.app.db.advance_resumable(&to, super::lease(self.app)).await?;
         faults::point("T2");
         self.tail_in_row = self.tail;
         Ok(())

@@ -11,11 +11,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
+use crate::store::{MAX_PARTS, SMALLEST_PART};
 
-/// Parts that S3 takes in one upload.
-pub(super) const MAX_PARTS: u64 = 10_000;
-/// S3's minimum for every part but the last.
-const MIN_PART: u64 = 5 * 1024 * 1024;
 /// The unit of the semaphore, whose counts are 32 bits wide.
 const KIB: u64 = 1024;
 
@@ -38,8 +35,8 @@ impl Budget {
     /// # Errors
     /// `Malformed` if one part does not fit, or is smaller than S3 takes.
     pub fn new(memory: u64, part_size: u64, patience: Duration) -> Result<Self> {
-        if part_size < MIN_PART {
-            return Err(Error::Malformed(format!("parts must have at least {MIN_PART} bytes")));
+        if part_size < SMALLEST_PART {
+            return Err(Error::Malformed(format!("parts must have at least {SMALLEST_PART} bytes")));
         }
         if memory < part_size {
             let text = format!("uploads need memory for one part at least: {part_size} bytes");

@@ -12,11 +12,11 @@ use object_store::multipart::{MultipartStore, PartId};
 
 use super::retry::{attempts, unavailable};
 use super::upload;
-use super::{S3Store, budget, download};
+use super::{S3Store, download};
 use crate::error::{Error, Result};
 use crate::faults;
 use crate::store::blocks::{Block, Blocks};
-use crate::store::{ByteStream, Intent, Kept, Key, Ledger, Partial};
+use crate::store::{ByteStream, Intent, Kept, Key, Ledger, MAX_PARTS, Partial};
 
 impl S3Store {
     /// As [`Store::append`](crate::store::Store::append). Holds one part in memory.
@@ -38,6 +38,7 @@ impl S3Store {
             let mut block = self.tail(tail, held, at.part_size).await?;
             let before = block.chunks().len();
             let filled = self.budget.fill(body.fill(&mut block, at.part_size as usize)).await;
+            block.close();
 
             let fresh = block.chunks()[before..].to_vec();
             end = end - held + block.len() as u64;
@@ -57,8 +58,8 @@ impl S3Store {
                     None => self.open_multipart(self.clients.writer(), at.key, ledger).await?,
                 };
                 let number = end.div_ceil(at.part_size);
-                if number > budget::MAX_PARTS {
-                    return Err(Error::TooLarge { limit: budget::MAX_PARTS * at.part_size });
+                if number > MAX_PARTS {
+                    return Err(Error::TooLarge { limit: MAX_PARTS * at.part_size });
                 }
                 let payload = PutPayload::from_iter(block.into_chunks());
                 let put = attempts(|| self.clients.writer().put_part(&path, &id, number as usize - 1, payload.clone()));

@@ -7,11 +7,12 @@ use object_store::{MultipartId, ObjectStoreExt, PutPayload};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
-use super::budget::{MAX_PARTS, Reserved};
+use super::budget::Reserved;
 use super::connect::Clients;
 use super::retry::{attempts, unavailable};
 use crate::error::{Error, Result};
 use crate::faults;
+use crate::store::MAX_PARTS;
 use crate::store::blocks::Block;
 
 /// An open upload, with its parts on their way.
@@ -147,7 +148,10 @@ pub(super) async fn complete(
     if stored == Some(size) {
         return Ok(());
     }
-    let _ = clients.reader.delete(path).await;
+    // What is not there yet may still be put together: the answer was late, not the store.
+    if stored.is_some() {
+        let _ = clients.reader.delete(path).await;
+    }
     Err(match outcome {
         Err(error) => unavailable(error),
         Ok(_) => Error::internal(format!("the store made {stored:?} bytes of the {size} sent")),
