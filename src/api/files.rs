@@ -114,6 +114,9 @@ struct ListParams {
     /// Only files whose path and name, put together, begin with this.
     #[param(example = "2026/")]
     prefix: Option<String>,
+    /// Only files in this folder itself; empty: at the top.
+    #[param(example = "2026/november")]
+    path: Option<String>,
     /// Only files whose path or name contains this, in whatever case.
     q: Option<String>,
     /// `path` (the default), `name`, `created_at`, `updated_at` or `size`; with `-` before it, backwards.
@@ -148,6 +151,7 @@ async fn list(
     };
     let list = List {
         prefix: params.prefix,
+        folder: params.path.map(|path| FolderPath::new(&path, "/path")).transpose()?,
         search: params.q,
         order: order(params.sort.as_deref())?,
         limit: params.limit,

@@ -17,6 +17,7 @@ mod events;
 mod extract;
 mod file_content;
 mod files;
+mod folders;
 mod form;
 mod health;
 mod incoming;
@@ -63,6 +64,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(batch::routes())
         .merge(files::routes())
         .merge(file_content::routes())
+        .merge(folders::routes())
         .merge(trash::routes())
         .merge(jobs::routes())
         .merge(events::routes())

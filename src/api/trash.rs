@@ -48,6 +48,9 @@ impl From<TrashedFile> for TrashedFileView {
 #[schema(as = TrashPage)]
 struct TrashPageView {
     items: Vec<TrashedFileView>,
+    /// Seconds that what is deleted stays here; 0: there is no trash, deleting is for good.
+    #[schema(example = 2592000)]
+    retention: u64,
     /// Ask with this for the page after; null on the last one.
     #[schema(required)]
     next_cursor: Option<String>,
@@ -84,7 +87,8 @@ async fn list(
 ) -> Result<axum::Json<TrashPageView>> {
     let page = files::list_trash(&caller.user, &app, params.limit, params.cursor.as_deref()).await?;
     let items = page.files.into_iter().map(TrashedFileView::from).collect();
-    Ok(axum::Json(TrashPageView { items, next_cursor: page.next_cursor }))
+    let retention = app.config.trash_retention.as_secs();
+    Ok(axum::Json(TrashPageView { items, retention, next_cursor: page.next_cursor }))
 }
 
 /// Empty your trash

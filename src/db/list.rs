@@ -41,6 +41,8 @@ pub struct ListQuery {
     pub direction: Direction,
     /// Locations that begin with this.
     pub prefix: String,
+    /// Files in this folder itself.
+    pub folder: Option<String>,
     /// Locations that contain this, in lower case.
     pub search: String,
     pub after: Option<After>,
@@ -55,6 +57,9 @@ impl Db {
             let mut query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(list.owner).bind(list.limit);
             if !list.prefix.is_empty() {
                 query = query.bind(&list.prefix).bind(successor(&list.prefix));
+            }
+            if let Some(folder) = &list.folder {
+                query = query.bind(folder);
             }
             if !list.search.is_empty() {
                 query = query.bind(format!("%{}%", escape_like(&list.search)));
@@ -73,13 +78,19 @@ impl Db {
 #[derive(Debug, Clone, Copy)]
 struct Filters {
     prefix: bool,
+    folder: bool,
     search: bool,
     after: bool,
 }
 
 impl Filters {
     fn of(list: &ListQuery) -> Self {
-        Self { prefix: !list.prefix.is_empty(), search: !list.search.is_empty(), after: list.after.is_some() }
+        Self {
+            prefix: !list.prefix.is_empty(),
+            folder: list.folder.is_some(),
+            search: !list.search.is_empty(),
+            after: list.after.is_some(),
+        }
     }
 }
 
@@ -107,6 +118,9 @@ fn statement(sort: Sort, direction: Direction, filters: Filters) -> String {
     if filters.prefix {
         sql += &format!(" AND f.location >= ${} AND f.location < ${}", number(), number());
     }
+    if filters.folder {
+        sql += &format!(" AND f.path = ${}", number());
+    }
     if filters.search {
         sql += &format!(" AND f.search LIKE ${} ESCAPE '\\'", number());
     }
@@ -124,8 +138,9 @@ pub(super) fn every_statement() -> Vec<String> {
     let mut statements = Vec::new();
     for sort in [Sort::Location, Sort::Name, Sort::Created, Sort::Updated, Sort::Size] {
         for direction in [Direction::Ascending, Direction::Descending] {
-            for bits in 0..8 {
-                let filters = Filters { prefix: bits & 1 > 0, search: bits & 2 > 0, after: bits & 4 > 0 };
+            for bits in 0..16 {
+                let is_set = |bit: u8| bits & bit > 0;
+                let filters = Filters { prefix: is_set(1), folder: is_set(2), search: is_set(4), after: is_set(8) };
                 statements.push(statement(sort, direction, filters));
             }
         }

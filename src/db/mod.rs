@@ -11,6 +11,7 @@ mod duties;
 mod erase;
 mod events;
 mod files;
+mod folders;
 mod fsck;
 mod idempotency;
 mod link_uses;
@@ -246,6 +247,7 @@ impl Db {
             erase::STATEMENTS,
             events::STATEMENTS,
             files::STATEMENTS,
+            folders::STATEMENTS,
             fsck::STATEMENTS,
             idempotency::STATEMENTS,
             parts::STATEMENTS,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
 use uuid::Uuid;
 
-use super::File;
+use super::{File, FolderPath};
 use crate::app::App;
 use crate::db::{After, ListQuery};
 use crate::error::{Error, Result};
@@ -20,6 +20,8 @@ pub use crate::db::{Direction, Sort};
 pub struct List {
     /// Only files whose path and name, put together, begin with this.
     pub prefix: Option<String>,
+    /// Only files in this folder itself.
+    pub folder: Option<FolderPath>,
     /// Only files whose path or name contains this, in whatever case.
     pub search: Option<String>,
     pub order: Order,
@@ -61,6 +63,7 @@ pub async fn list(user: &User, app: &App, list: &List) -> Result<Page> {
             sort: list.order.sort,
             direction: list.order.direction,
             prefix: searchable(list.prefix.as_deref(), "/prefix")?,
+            folder: list.folder.as_ref().map(|folder| folder.as_str().to_owned()),
             search: searchable(list.search.as_deref(), "/q")?.to_lowercase(),
             after,
             // One more than asked for tells whether there is a next page.

@@ -11,6 +11,7 @@ mod disposition;
 mod download;
 mod events;
 mod export;
+mod folders;
 mod gate;
 mod idempotency;
 mod links;
@@ -44,6 +45,7 @@ pub use disposition::content_disposition;
 pub use download::read;
 pub use events::events;
 pub use export::export;
+pub use folders::folders;
 pub use idempotency::IdempotencyKey;
 pub use links::{
     Delivery, Link, LinkBounds, LinkPage, LinkState, Opened, Part, Proof, Visitor, change_link, hand_over_link, link,

@@ -15,6 +15,7 @@ mod events;
 mod export;
 #[cfg(feature = "faults")]
 mod faults;
+mod folders;
 mod fsck;
 mod garage;
 mod hang_ups;

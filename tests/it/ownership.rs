@@ -48,6 +48,7 @@ const DOORS: &[(&str, &str, Door)] = &[
     ("GET", "/v1/users/{id}/avatar", Door::Open),
     ("HEAD", "/v1/users/{id}/avatar", Door::Open),
     ("GET", "/v1/files", Door::SignedIn),
+    ("GET", "/v1/folders", Door::SignedIn),
     ("POST", "/v1/files", Door::SignedIn),
     ("POST", "/v1/files/batch", Door::SignedIn),
     ("GET", "/v1/files/{id}", Door::Owner),

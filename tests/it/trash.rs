@@ -52,7 +52,7 @@ both! {
         assert_eq!(ann.get(&path(&file)).answer().await.json(), described);
         assert_eq!(ann.download(&file).await, b"bytes");
         restore(&ann, &file).answer().await.problem(404, "not_found");
-        assert_eq!(ann.get("/v1/trash").answer().await.json(), json!({"items": [], "next_cursor": null}));
+        assert_eq!(ann.get("/v1/trash").answer().await.json(), json!({"items": [], "retention": 2592000, "next_cursor": null}));
         app.assert_nothing_but(1).await;
     }
 
