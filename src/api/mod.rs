@@ -36,6 +36,8 @@ mod signed;
 mod tokens;
 mod trash;
 mod tus;
+#[cfg(feature = "ui")]
+mod ui;
 mod uploads;
 
 use std::sync::{Arc, OnceLock};
@@ -90,9 +92,10 @@ pub fn description() -> &'static str {
 /// The routes, with what stands around every request. The outermost layer comes last.
 pub fn router(app: &Arc<App>) -> Router {
     let cross_site = cross_site_layer(app);
-    routes()
-        .split_for_parts()
-        .0
+    let doors = routes().split_for_parts().0;
+    #[cfg(feature = "ui")]
+    let doors = doors.merge(ui::routes());
+    doors
         .fallback(|| async { Error::NotFound })
         .layer(cross_site)
         .layer(CatchPanicLayer::custom(requests::panicked))

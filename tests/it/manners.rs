@@ -45,7 +45,7 @@ both! {
     async fn what_is_not_there_is_a_problem_like_any_other(app: TestApp) {
         let ann = app.person("ann").await;
         for client in [&ann, &app.stranger()] {
-            for path in ["/", "/v1", "/v1/", "/v2/files", "/v1/files/", "/v1//files", "/favicon.ico", "/%00", "/v1/fi%ffles"] {
+            for path in ["/nowhere", "/v1", "/v1/", "/v2/files", "/v1/files/", "/v1//files", "/favicon.ico", "/%00", "/v1/fi%ffles"] {
                 let problem = client.get(path).answer().await.problem(404, "not_found");
                 assert_eq!(problem["instance"], path);
                 assert_eq!(problem["type"], app.url("/errors/not_found"));

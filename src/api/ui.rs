@@ -1,0 +1,99 @@
+//! The web page, as the crate `web/` embeds it. Not a part of the API: these routes are in no
+//! description of it, and nothing that they give out belongs to anybody.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
+    REFERRER_POLICY, VARY,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use strongroom_web::{Asset, asset};
+
+use crate::app::App;
+use crate::error::Error;
+
+/// The addresses that the page itself knows what to do with.
+const SCREENS: &[&str] =
+    &["/", "/files", "/files/{*path}", "/search", "/trash", "/links", "/account", "/admin", "/admin/{screen}"];
+
+/// What the page may do: run its own scripts, speak with this server, and nothing else. Nobody may frame it.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
+    media-src 'self'; connect-src 'self'; worker-src 'self'; manifest-src 'self'; form-action 'self'; \
+    base-uri 'none'; frame-ancestors 'none'";
+/// The reference of the API comes from others, who write styles into the page.
+const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+    img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; \
+    form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
+
+/// The name of such a file changes with its content.
+const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
+
+/// The routes of this file.
+pub fn routes() -> Router<Arc<App>> {
+    let mut router = Router::new()
+        .route("/docs", get(|request: Request| async move { page("docs.html", DOCS_POLICY, request.headers()) }))
+        .route("/assets/{*file}", get(file))
+        .route("/icon.svg", get(file));
+    for screen in SCREENS {
+        router =
+            router.route(screen, get(|request: Request| async move { page("index.html", POLICY, request.headers()) }));
+    }
+    router
+}
+
+fn page(path: &str, policy: &'static str, request: &HeaderMap) -> Response {
+    let Some(found) = asset(path) else { return Error::NotFound.into_response() };
+    let mut response = answer(found, ASK_AGAIN, request);
+    for (name, value) in [
+        (CONTENT_SECURITY_POLICY, policy),
+        // What is in the address, such as the name of a folder, is nobody else's business.
+        (REFERRER_POLICY, "same-origin"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=()"),
+    ] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+async fn file(request: Request) -> Response {
+    let path = request.uri().path().trim_start_matches('/');
+    let Some(found) = asset(path) else { return Error::NotFound.into_response() };
+    let cache = if path.starts_with("assets/") { FOREVER } else { ASK_AGAIN };
+    answer(found, cache, request.headers())
+}
+
+fn answer(asset: &'static Asset, cache: HeaderValue, request: &HeaderMap) -> Response {
+    let head = [
+        (CONTENT_TYPE, HeaderValue::from_static(asset.content_type)),
+        (ETAG, HeaderValue::from_static(asset.etag)),
+        (CACHE_CONTROL, cache),
+        (VARY, HeaderValue::from_name(ACCEPT_ENCODING)),
+    ];
+    let known = request.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    if known.flat_map(|value| value.split(',')).any(|tag| tag.trim().trim_start_matches("W/") == asset.etag) {
+        return (StatusCode::NOT_MODIFIED, head).into_response();
+    }
+    for (coding, bytes) in [("br", asset.brotli), ("gzip", asset.gzip)] {
+        if let Some(bytes) = bytes.filter(|_| accepts(request, coding)) {
+            return (head, [(CONTENT_ENCODING, coding)], bytes).into_response();
+        }
+    }
+    (head, asset.plain).into_response()
+}
+
+/// Whether this content coding is named, and not with a weight of nothing (RFC 9110, section 12.5.3).
+fn accepts(request: &HeaderMap, coding: &str) -> bool {
+    let named = request.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    named.flat_map(|value| value.split(',')).any(|entry| {
+        let (name, weight) = entry.split_once(';').unwrap_or((entry, "q=1"));
+        let weight = weight.trim().trim_start_matches("q=").parse().unwrap_or(1.0);
+        name.trim().eq_ignore_ascii_case(coding) && weight > 0.0
+    })
+}

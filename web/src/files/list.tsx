@@ -1,0 +1,223 @@
+// The list: a grid of rows that the keyboard walks, of which only what is seen is in the page.
+import { useEffect } from 'preact/hooks'
+import type { File, Folder } from '../api/client'
+import { bytes, exactly, when } from '../format'
+import { Icon, iconOf } from '../parts/icon'
+import { showMenu } from '../parts/menu'
+import { folderUrl } from '../router'
+import { actions, openEntry, removeEntries, renameEntry } from './actions'
+import { isFile, keyOf, type Listing, type Sort } from './listing'
+import type { Selection } from './selection'
+import { useNarrow, useRows } from './virtual'
+
+const COLUMNS: [label: string, sort: 'name' | 'size' | 'updated_at'][] = [
+  ['Name', 'name'],
+  ['Size', 'size'],
+  ['Changed', 'updated_at'],
+]
+
+/** The row of column headings, which stays in sight. */
+const HEAD = 35
+
+type Props = { listing: Listing; selection: Selection; sort: Sort; onSort: (sort: Sort) => void }
+
+export function List({ listing, selection, sort, onSort }: Props) {
+  const narrow = useNarrow()
+  const height = narrow ? 60 : 46
+  const count = listing.length
+  const { box, first, last, reveal, page } = useRows(count, height, HEAD)
+
+  useEffect(() => {
+    if (last > count - 300) void listing.more()
+  }, [last, count, listing])
+
+  const active = selection.active.value
+  const go = (to: number, extend: boolean) => {
+    selection.move(to, extend)
+    reveal(selection.active.value)
+  }
+  const keys = (event: KeyboardEvent) => {
+    // A box or a button in a row, that was clicked, keeps its own keys.
+    if (event.target !== event.currentTarget && (event.key === ' ' || event.key === 'Enter')) return
+    const entry = listing.at(active)
+    const chosen = selection.keys.value.size > 0 ? selection.entries() : entry ? [entry] : []
+    const command = event.ctrlKey || event.metaKey
+    const steps: Record<string, () => void> = {
+      ArrowDown: () => go(active + 1, event.shiftKey),
+      ArrowUp: () => go(active - 1, event.shiftKey),
+      PageDown: () => go(active + page(), event.shiftKey),
+      PageUp: () => go(active - page(), event.shiftKey),
+      Home: () => go(0, event.shiftKey),
+      End: () => go(count - 1, event.shiftKey),
+      ' ': () => selection.toggle(active),
+      Escape: () => selection.clear(),
+      Enter: () => entry && openEntry(entry),
+      Delete: () => removeEntries(listing, selection, chosen),
+      F2: () => entry && renameEntry(listing, entry),
+      ContextMenu: () => entry && menu(entry, box.current?.querySelector('.row.active') ?? { x: 80, y: 80 }),
+    }
+    if (command && event.key === 'a') selection.all()
+    else if (event.shiftKey && event.key === 'F10') steps.ContextMenu?.()
+    else if (!command && !event.altKey && steps[event.key]) steps[event.key]?.()
+    else return
+    event.preventDefault()
+  }
+  const menu = (entry: Folder | File, at: Element | { x: number; y: number }) =>
+    showMenu(`Actions for ${entry.name}`, at, actions(listing, selection, entry))
+
+  const rows = []
+  for (let index = first; index < last; index += 1) {
+    const entry = listing.at(index)
+    if (!entry) continue
+    rows.push(
+      <Row
+        key={keyOf(entry)}
+        entry={entry}
+        index={index}
+        top={index * height}
+        height={height}
+        chosen={selection.has(entry)}
+        active={index === active}
+        showPath={listing.wanted.query !== ''}
+        selection={selection}
+        menu={menu}
+      />,
+    )
+  }
+  const isRendered = active >= first && active < last && count > 0
+  return (
+    <div
+      ref={box}
+      class="grid"
+      role="grid"
+      tabIndex={0}
+      aria-label="Files and folders: arrow keys move, space chooses, enter opens"
+      aria-multiselectable="true"
+      aria-rowcount={listing.done.value ? count + 1 : -1}
+      aria-colcount={3}
+      aria-activedescendant={isRendered ? `row-${active}` : undefined}
+      onKeyDown={keys}
+    >
+      <div class="columns" role="row" aria-rowindex={1}>
+        {COLUMNS.map(([label, key]) => {
+          const direction = sort === key ? 'ascending' : sort === `-${key}` ? 'descending' : 'none'
+          return (
+            <div key={key} class={`cell ${key}`} role="columnheader" aria-sort={direction}>
+              <button
+                type="button"
+                class="quiet"
+                onClick={() =>
+                  onSort(
+                    direction === 'ascending'
+                      ? `-${key}`
+                      : direction === 'descending'
+                        ? key
+                        : key === 'name'
+                          ? key
+                          : `-${key}`,
+                  )
+                }
+              >
+                {label}
+                {direction !== 'none' && <Icon name={direction === 'ascending' ? 'up' : 'down'} size={14} />}
+              </button>
+            </div>
+          )
+        })}
+      </div>
+      <div class="all" role="rowgroup" style={{ height: `${count * height}px` }}>
+        {rows}
+      </div>
+    </div>
+  )
+}
+
+type RowProps = {
+  entry: Folder | File
+  index: number
+  top: number
+  height: number
+  chosen: boolean
+  active: boolean
+  showPath: boolean
+  selection: Selection
+  menu: (entry: Folder | File, at: Element | { x: number; y: number }) => void
+}
+
+function Row({ entry, index, top, height, chosen, active, showPath, selection, menu }: RowProps) {
+  const file = isFile(entry) ? entry : null
+  return (
+    <div
+      id={`row-${index}`}
+      class={`row${chosen ? ' chosen' : ''}${active ? ' active' : ''}`}
+      role="row"
+      aria-rowindex={index + 2}
+      aria-selected={chosen}
+      style={{ transform: `translateY(${top}px)`, height: `${height}px` }}
+      onClick={(event) => {
+        if ((event.target as Element).closest('button, input, a')) return
+        if (event.shiftKey) selection.range(index)
+        else if (event.ctrlKey || event.metaKey || selection.keys.value.size > 0) selection.toggle(index)
+        else {
+          selection.move(index, false)
+          openEntry(entry)
+        }
+      }}
+      onContextMenu={(event) => {
+        event.preventDefault()
+        menu(entry, { x: event.clientX, y: event.clientY })
+      }}
+    >
+      <div class="cell name" role="gridcell">
+        <input
+          type="checkbox"
+          tabIndex={-1}
+          checked={chosen}
+          aria-label={`Choose ${entry.name}`}
+          onClick={(event) => (event.shiftKey ? selection.range(index) : selection.toggle(index))}
+        />
+        <span class={file ? 'kind' : 'kind folder'}>
+          <Icon name={file ? iconOf(file.content_type) : 'folder'} size={22} />
+        </span>
+        <span class="title">
+          <a
+            tabIndex={-1}
+            href={file ? `?open=${file.id}` : folderUrl(entry.path)}
+            title={entry.name}
+            onClick={(event) => {
+              if (event.ctrlKey || event.metaKey || event.shiftKey) return
+              event.preventDefault()
+              openEntry(entry)
+            }}
+          >
+            {entry.name}
+          </a>
+          <small>
+            {file && <span class="brief">{`${bytes(file.size)} · ${when(file.updated_at)}`}</span>}
+            {showPath && <span class="where">{entry.path || 'Files'}</span>}
+          </small>
+        </span>
+      </div>
+      <div class="cell size" role="gridcell">
+        {file && bytes(file.size)}
+      </div>
+      <div class="cell updated_at" role="gridcell">
+        {file && (
+          <time dateTime={file.updated_at} title={exactly(file.updated_at)}>
+            {when(file.updated_at)}
+          </time>
+        )}
+        <button
+          type="button"
+          class="quiet only-icon"
+          tabIndex={-1}
+          aria-label={`Actions for ${entry.name}`}
+          aria-haspopup="menu"
+          onClick={(event) => menu(entry, event.currentTarget)}
+        >
+          <Icon name="more" />
+        </button>
+      </div>
+    </div>
+  )
+}

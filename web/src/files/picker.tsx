@@ -1,0 +1,50 @@
+// Chooses a folder: walks down and up, or names a new one.
+import { useState } from 'preact/hooks'
+import { api, ask } from '../api/client'
+import { Form } from '../parts/dialog'
+import { Icon } from '../parts/icon'
+import { useLoad } from '../parts/load'
+import { Loading } from '../parts/states'
+import { parent } from './actions'
+
+export function FolderPicker({ start, onPick }: { start: string; onPick: (path: string) => unknown }) {
+  const [path, setPath] = useState(start)
+  const [name, setName] = useState('')
+  const folders = useLoad(() => ask(api.GET('/v1/folders', { params: { query: { path } } })), [path])
+  const target = [path, name.trim()].filter(Boolean).join('/')
+  return (
+    <Form submit="Move here" onSubmit={() => onPick(target)}>
+      <p class="picked">
+        <Icon name="folder" /> <strong>{target || 'Files'}</strong>
+      </p>
+      <ul class="picker">
+        {path && (
+          <li>
+            <button type="button" class="quiet" onClick={() => setPath(parent(path))}>
+              <Icon name="left" size={18} /> Up to {parent(path) || 'Files'}
+            </button>
+          </li>
+        )}
+        {folders.data?.items.map((folder) => (
+          <li key={folder.path}>
+            <button type="button" class="quiet" onClick={() => setPath(folder.path)}>
+              <Icon name="folder" size={18} /> {folder.name}
+            </button>
+          </li>
+        ))}
+        {folders.data?.items.length === 0 && <li class="hint">No folders in here.</li>}
+        {!folders.data && <Loading />}
+      </ul>
+      <div class="field">
+        <label for="new-folder">New folder in here (optional)</label>
+        <input
+          id="new-folder"
+          value={name}
+          autoComplete="off"
+          pattern="[^\/\\]*"
+          onInput={(event) => setName(event.currentTarget.value)}
+        />
+      </div>
+    </Form>
+  )
+}

@@ -1,0 +1,59 @@
+// Which entries are chosen, and where the keyboard is.
+import { signal } from '@preact/signals'
+import type { File, Folder } from '../api/client'
+import { keyOf, type Listing } from './listing'
+
+export class Selection {
+  readonly keys = signal<ReadonlySet<string>>(new Set())
+  readonly active = signal(0)
+  #anchor = 0
+
+  constructor(private listing: Listing) {}
+
+  has(entry: Folder | File): boolean {
+    return this.keys.value.has(keyOf(entry))
+  }
+
+  entries(): (Folder | File)[] {
+    const keys = this.keys.value
+    return [...this.listing.folders.value, ...this.listing.files.value].filter((entry) => keys.has(keyOf(entry)))
+  }
+
+  clear() {
+    if (this.keys.value.size) this.keys.value = new Set()
+  }
+
+  /** Chooses one more, or one less. */
+  toggle(index: number) {
+    const entry = this.listing.at(index)
+    if (!entry) return
+    const keys = new Set(this.keys.value)
+    if (!keys.delete(keyOf(entry))) keys.add(keyOf(entry))
+    this.keys.value = keys
+    this.active.value = index
+    this.#anchor = index
+  }
+
+  /** Moves the keyboard's place; with `extend`, chooses all on the way. */
+  move(index: number, extend: boolean) {
+    const to = Math.max(0, Math.min(index, this.listing.length - 1))
+    this.active.value = to
+    if (extend) this.range(to)
+    else this.#anchor = to
+  }
+
+  range(to: number) {
+    const [from, until] = to < this.#anchor ? [to, this.#anchor] : [this.#anchor, to]
+    const keys = new Set<string>()
+    for (let index = from; index <= until; index += 1) {
+      const entry = this.listing.at(index)
+      if (entry) keys.add(keyOf(entry))
+    }
+    this.keys.value = keys
+    this.active.value = to
+  }
+
+  all() {
+    this.keys.value = new Set([...this.listing.folders.value, ...this.listing.files.value].map(keyOf))
+  }
+}

@@ -1,0 +1,25 @@
+// The beginning of a text, as text.
+import { contentUrl, type File, Problem } from '../api/client'
+import { bytes } from '../format'
+import { useLoad } from '../parts/load'
+import { Failed, Loading } from '../parts/states'
+
+const MOST = 256 * 1024
+
+export function Text({ file }: { file: File }) {
+  const { data, error, reload } = useLoad(async () => {
+    const answer = await fetch(contentUrl(file.id), { headers: { Range: `bytes=0-${MOST - 1}` } })
+    if (!answer.ok) throw Problem.of(answer.status, await answer.json().catch(() => null))
+    const text = new TextDecoder().decode(await answer.arrayBuffer())
+    // The cut may be in the middle of a character.
+    return file.size > MOST ? text.replace(/\ufffd$/, '') : text
+  }, [file.id])
+  if (error) return <Failed error={error} retry={reload} />
+  if (data === undefined) return <Loading />
+  return (
+    <div class="page-text" tabIndex={0} role="region" aria-label="The text">
+      <pre>{data}</pre>
+      {file.size > MOST && <p class="hint">These are the first {bytes(MOST)}. Download the file to read it all.</p>}
+    </div>
+  )
+}
