@@ -2,6 +2,8 @@
 
 mod access;
 mod alone;
+#[cfg(feature = "ui")]
+mod browser;
 mod bucket_faults;
 mod clients;
 mod database;

@@ -1,0 +1,81 @@
+//! The web page in a real browser, against the real program. What is done with it is in web/e2e.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::support::program::{Program, Start};
+use crate::support::{Setup, TestApp};
+
+/// What the tests need besides the program: a browser, and the packages that the page is built with. Nothing where
+/// they are not, and one line that says what to install.
+fn browser() -> Option<PathBuf> {
+    let web = Path::new(env!("CARGO_MANIFEST_DIR")).join("web");
+    let script = "const { program } = await import('./e2e/browser.mjs'); if (!program()) process.exit(75)";
+    let found = Command::new("node").args(["--input-type=module", "--eval", script]).current_dir(&web).output();
+    let lacking = match found {
+        _ if !strongroom_web::IS_BUILT => "this build has no web page, as cargo has said",
+        Ok(output) if output.status.success() => return Some(web),
+        Ok(output) if output.status.code() == Some(75) => "no browser (apt-get install chromium, or say CHROMIUM=path)",
+        _ => "no Node, or no web/node_modules, which cargo build installs",
+    };
+    // Past the harness, which shows nothing of tests that pass.
+    let _ = writeln!(std::io::stderr(), "skipped the web page in a browser: {lacking}");
+    None
+}
+
+fn server(app: &TestApp) -> Start {
+    Start::default().variable("STRONGROOM_UPLOAD_LEASE", "2s").beside(app)
+}
+
+/// Runs a script; whenever it says `restart`, kills the server and starts it again at the same address.
+async fn passes(script: &str, setup: Setup) {
+    let Some(web) = browser() else { return };
+    let app = TestApp::start(setup).await;
+    let mut program: Program = server(&app).serve(app.folder.path());
+    let url = program.url.clone();
+    let mut running = Command::new("node")
+        .arg(format!("e2e/{script}"))
+        .arg(&url)
+        .arg(app.folder.path().join("browser"))
+        .current_dir(web)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("node starts");
+    let mut input = running.stdin.take().expect("an input");
+    let mut told = running.stderr.take().expect("an output");
+    let errors = std::thread::spawn(move || std::io::read_to_string(&mut told).unwrap_or_default());
+    for line in BufReader::new(running.stdout.take().expect("an output")).lines() {
+        assert_eq!(line.expect("a line"), "restart");
+        program.kill();
+        let address = url.strip_prefix("http://").expect("an address");
+        program = server(&app).variable("STRONGROOM_LISTEN", address).serve(app.folder.path());
+        input.write_all(b"restarted\n").expect("it listens");
+    }
+    let status = running.wait().expect("an end");
+    let errors = errors.join().expect("text");
+    assert!(status.success(), "{script} on {setup:?}: {errors}\n{}", program.stderr());
+    program.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_use_the_page_on_sqlite_and_disk() {
+    passes("page.mjs", Setup::SqliteAndDisk).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_use_the_page_on_postgres_and_s3() {
+    passes("page.mjs", Setup::PostgresAndS3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_files_run_nothing_on_sqlite_and_disk() {
+    passes("hostile.mjs", Setup::SqliteAndDisk).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_files_run_nothing_on_postgres_and_s3() {
+    passes("hostile.mjs", Setup::PostgresAndS3).await;
+}

@@ -1,0 +1,300 @@
+// What a person does with the page, in a real browser against the real server. Arguments: the server's URL, a folder
+// to work in. Prints `restart` when the server shall be killed and started again, and waits for a line.
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { mkdirSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { launch, register } from './browser.mjs'
+import { pdf, png } from './samples.mjs'
+
+const [base, folder] = process.argv.slice(2)
+const MIB = 1024 * 1024
+const SIZE = 300 * MIB + 17
+
+const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]()
+const browser = await launch()
+const context = await browser.newContext({ acceptDownloads: true, reducedMotion: 'reduce', locale: 'en-GB' })
+const page = await context.newPage()
+page.setDefaultTimeout(20_000)
+const complaints = []
+page.on('pageerror', (error) => complaints.push(String(error)))
+page.on('console', (message) => {
+  if (/Content Security Policy|Refused to/.test(message.text())) complaints.push(message.text())
+})
+page.on('request', (request) => {
+  if (!/^(http|ws)/.test(request.url()) || request.url().startsWith(base)) return
+  complaints.push(`a request to ${request.url()}`)
+})
+
+async function accessible(where) {
+  if (!(await page.evaluate(() => 'axe' in window))) await page.evaluate(AXE)
+  const { violations } = await page.evaluate(() => window.axe.run())
+  const told = violations
+    .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+    .map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(' ')}`)
+  assert.deepEqual(told, [], where)
+}
+const AXE = readFileSync(new URL('../node_modules/axe-core/axe.min.js', import.meta.url), 'utf8')
+
+async function choose(button, files) {
+  const [chooser] = await Promise.all([page.waitForEvent('filechooser'), button.click()])
+  await chooser.setFiles(files)
+}
+const uploads = page.getByRole('complementary', { name: 'Uploads' })
+const named = (name) => page.getByRole('row').filter({ hasText: name })
+const api = async (path) => (await context.request.get(base + path)).json()
+const step = (text) => console.error(`page: ${text}`)
+
+try {
+  step('register')
+  const begun = Date.now()
+  await page.goto(base)
+  await page.getByRole('button', { name: 'Sign in' }).waitFor()
+  assert.ok(Date.now() - begun < 5000, 'the first screen is there soon')
+  await accessible('signing in')
+  await page.getByLabel('E-mail address').fill('nobody@example.org')
+  await page.getByLabel('Password').fill('wrong wrong wrong')
+  await page.getByRole('button', { name: 'Sign in' }).click()
+  await page.getByRole('alert').getByText('password is wrong').waitFor()
+  await register(page, `page-${process.pid}@example.org`, 'Paige Turner')
+  await accessible('nothing yet')
+
+  step('a hundred files')
+  mkdirSync(folder, { recursive: true })
+  const small = Array.from({ length: 97 }, (_, index) => {
+    const path = join(folder, `note ${index}.txt`)
+    writeFileSync(path, `This is note ${index}.\n`.repeat(index + 1))
+    return path
+  })
+  for (const [name, bytes] of [
+    ['leaf.png', png()],
+    ['letter.pdf', pdf()],
+    ['empty.bin', ''],
+  ]) {
+    writeFileSync(join(folder, name), bytes)
+    small.push(join(folder, name))
+  }
+  await choose(page.getByRole('button', { name: 'Choose files' }), small)
+  await uploads.getByText('100 files uploaded').first().waitFor()
+  await page.getByRole('main').getByText('100 files', { exact: true }).waitFor()
+  await accessible('a list of files and uploads')
+
+  step('a big one, through a restart and a reload')
+  const big = join(folder, 'big.bin')
+  const hash = bigFile(big)
+  // Slow enough for something to happen in the middle.
+  await upTo(80 * MIB)
+  await choose(page.getByRole('button', { name: 'Upload', exact: true }), big)
+  await sentAtLeast(20)
+  console.log('restart')
+  await lines.next()
+  await sentAtLeast(40)
+  await uploads.getByRole('button', { name: 'Pause all' }).click()
+  await uploads.getByText('Paused 1 file').waitFor()
+  const before = await sentNow()
+  page.once('dialog', (dialog) => dialog.accept())
+  await page.reload()
+  const again = uploads.getByRole('button', { name: 'Choose it again to go on' })
+  await again.waitFor()
+  const kept = Number(/at (\d+)/.exec(await uploads.innerText())[1])
+  assert.ok(kept > 20 && kept >= before - 20, `${kept} percent of ${before} were kept`)
+  await accessible('an upload to finish')
+  await upTo(-1)
+  await choose(again, big)
+  await uploads.getByText('1 file uploaded').first().waitFor({ timeout: 60_000 })
+  const [stored] = (await api('/v1/files?q=big.bin')).items
+  assert.equal(stored.sha256, hash)
+  await uploads.getByRole('button', { name: 'Close the list of uploads' }).click()
+
+  step('find')
+  await page.keyboard.press('/')
+  await page.keyboard.type('NOTE 42')
+  await page.getByText('1 file found').waitFor()
+  await accessible('search')
+  await named('note 42.txt').getByRole('link').click()
+  const preview = page.getByRole('dialog')
+  await preview.getByText('This is note 42.').waitFor()
+  await accessible('a text')
+  await page.keyboard.press('Escape')
+  await preview.waitFor({ state: 'detached' })
+  await page.waitForURL((url) => !url.searchParams.has('open'))
+  await page.goto(base)
+
+  step('look at it')
+  await named('leaf.png').getByRole('link').click()
+  await page.waitForFunction(() => document.querySelector('.stage img')?.naturalWidth > 0)
+  await accessible('a picture')
+  await page.keyboard.press('ArrowRight')
+  await preview.getByRole('img', { name: 'Page 1' }).waitFor()
+  await page.waitForFunction(() => {
+    const canvas = document.querySelector('canvas')
+    const pixels = canvas?.width && canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data
+    return pixels?.some?.((value, index) => index % 4 === 0 && value < 128)
+  })
+  await page.goBack()
+  await preview.waitFor({ state: 'detached' })
+
+  step('the keyboard')
+  const rows = page.getByRole('grid')
+  await rows.focus()
+  await page.keyboard.press('Home')
+  await page.keyboard.press('Shift+ArrowDown')
+  await page.keyboard.press('Shift+ArrowDown')
+  await page.getByText('3 items chosen').waitFor()
+  await accessible('a choice')
+  await page.keyboard.press('Escape')
+  await page.keyboard.press('End')
+  await page.keyboard.press('F2')
+  await page.getByLabel('Name', { exact: true }).fill('renamed.txt')
+  await page.keyboard.press('Enter')
+  await named('renamed.txt').waitFor()
+
+  step('move')
+  await named('renamed.txt')
+    .getByRole('button', { name: /Actions/ })
+    .click()
+  await accessible('a menu')
+  await page.getByRole('menuitem', { name: 'Move…' }).click()
+  await accessible('a dialog')
+  await page.getByLabel('New folder in here (optional)').fill('archive')
+  await page.getByRole('button', { name: 'Move here' }).click()
+  await page.getByText('Moved to archive.').waitFor()
+  await rows.focus()
+  await page.keyboard.press('Home')
+  await named('archive').getByRole('link').click()
+  await named('renamed.txt').waitFor()
+  assert.equal(new URL(page.url()).pathname, '/files/archive')
+
+  step('delete and restore')
+  await named('renamed.txt').waitFor()
+  await rows.focus()
+  await page.keyboard.press('Delete')
+  await page.getByText('Nothing in here yet').waitFor()
+  await page.getByRole('button', { name: 'Undo' }).click()
+  await named('renamed.txt').waitFor()
+  await rows.focus()
+  await page.keyboard.press('Delete')
+  await page.getByText('Nothing in here yet').waitFor()
+  await page.getByRole('link', { name: 'Trash' }).click()
+  await page.getByText('renamed.txt', { exact: true }).waitFor()
+  await accessible('the trash')
+  await page.getByRole('button', { name: 'Restore renamed.txt' }).click()
+  await page.getByText('The trash is empty').waitFor()
+  await page.getByRole('button', { name: 'Show' }).click()
+  await named('renamed.txt').waitFor()
+
+  step('a link, used by a stranger, and revoked')
+  await named('renamed.txt').getByRole('link').click()
+  await preview.getByRole('button', { name: 'Share' }).click()
+  await page.getByText('More bounds').click()
+  await page.getByLabel('Password', { exact: true }).fill('violet tractor')
+  await page.getByLabel('Downloads at most').fill('3')
+  await accessible('a new link')
+  await page.getByRole('button', { name: 'Make a link' }).click()
+  const url = await page.getByLabel('The URL').inputValue()
+  await accessible('a link')
+  const stranger = await (await browser.newContext()).newPage()
+  await stranger.goto(url)
+  await stranger.getByLabel('Password').fill('violet tractor')
+  await stranger.getByRole('button').click()
+  const [got] = await Promise.all([
+    stranger.waitForEvent('download'),
+    stranger.getByRole('link', { name: 'Download' }).click(),
+  ])
+  assert.match(readFileSync(await got.path(), 'utf8'), /^This is note/)
+  await page.goto(`${base}/links`)
+  await page.getByRole('link', { name: 'renamed.txt' }).waitFor()
+  await accessible('the links')
+  await page.getByRole('button', { name: 'Revoke' }).click()
+  await page.getByRole('dialog').getByRole('button', { name: 'Revoke' }).click()
+  await page.getByText('revoked', { exact: true }).waitFor()
+  assert.ok((await stranger.goto(url)).status() >= 400, 'a revoked link is dead')
+
+  step('account')
+  await page.getByRole('link', { name: 'Paige Turner' }).click()
+  await page.getByText('this one').waitFor()
+  await accessible('the account')
+  await page.getByRole('button', { name: 'New token' }).click()
+  await page.getByLabel('What it is for').fill('backup')
+  await page.getByRole('button', { name: 'Make it' }).click()
+  assert.match(await page.getByLabel('The token', { exact: true }).inputValue(), /^srk_/)
+  await page.keyboard.press('Escape')
+  await page.getByLabel('Appearance').selectOption('dark')
+  await page.emulateMedia({ colorScheme: 'light' })
+  await accessible('the account in the dark')
+  await page.goto(base)
+  await page.getByRole('heading', { name: 'Files' }).waitFor()
+  await accessible('files in the dark')
+
+  step('on a phone')
+  await page.setViewportSize({ width: 360, height: 640 })
+  for (const place of ['/', '/account', `/?open=${stored.id}`]) {
+    await page.goto(base + place)
+    await page
+      .locator(place === '/' ? '.row' : '.card, .stage .state')
+      .first()
+      .waitFor()
+    const width = await page.evaluate(() => document.documentElement.scrollWidth)
+    assert.ok(width <= 360, `${place} is ${width} wide`)
+    await accessible(`${place} on a phone`)
+  }
+
+  step('sign out')
+  await page.goto(`${base}/account`)
+  await page.getByRole('button', { name: 'Sign out' }).click()
+  await page.getByRole('button', { name: 'Sign in' }).waitFor()
+  assert.equal((await context.request.get(`${base}/v1/me`)).status(), 401)
+  assert.deepEqual(complaints, [])
+} catch (error) {
+  await page.screenshot({ path: join(folder, 'failed.png') }).catch(() => {})
+  console.error(complaints.join('\n'))
+  console.error(
+    await page
+      .locator('body')
+      .innerText()
+      .catch(() => ''),
+  )
+  throw error
+} finally {
+  await browser.close()
+}
+process.exit(0)
+
+/** Bounds what the page sends in a second. */
+async function upTo(uploadThroughput) {
+  const session = await context.newCDPSession(page)
+  await session.send('Network.enable')
+  const conditions = { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput }
+  await session.send('Network.emulateNetworkConditions', conditions)
+}
+
+async function sentNow() {
+  return Number(/(\d+)\s?%/.exec(await uploads.innerText())?.[1] ?? 0)
+}
+
+async function sentAtLeast(percent) {
+  await page.waitForFunction(
+    (least) => {
+      const bar = document.querySelector('.uploads > progress')
+      return bar && (100 * bar.value) / bar.max >= least
+    },
+    percent,
+    { timeout: 60_000 },
+  )
+}
+
+/** Bytes that differ everywhere; returns their SHA-256. */
+function bigFile(path) {
+  const file = openSync(path, 'w')
+  const hash = createHash('sha256')
+  const block = Buffer.alloc(MIB)
+  for (let at = 0; at < block.length; at += 1) block[at] = (at * 2654435761) >>> 24
+  for (let at = 0; at < SIZE; at += MIB) {
+    block.writeUInt32LE(at / MIB, 0)
+    const part = block.subarray(0, Math.min(MIB, SIZE - at))
+    hash.update(part)
+    writeSync(file, part)
+  }
+  return hash.digest('hex')
+}
