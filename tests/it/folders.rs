@@ -2,9 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::support::TestApp;
-use crate::support::both;
 use crate::support::client::{Ask, Client};
+use crate::support::{Setup, TestApp, both};
 
 async fn folders(client: &Client, path: &str) -> Vec<String> {
     let answer = client.get("/v1/folders").query(&[("path", path)]).answer().await;

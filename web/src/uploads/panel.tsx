@@ -202,8 +202,8 @@ function Unfinished({ upload }: { upload: Interrupted }) {
           Stopped at {percent(upload.size ? upload.sent / upload.size : 0)} of {bytes(upload.size)}
         </span>
       </div>
-      <button type="button" onClick={finish}>
-        Choose it again to go on
+      <button type="button" aria-label={`Choose it again to go on: ${upload.name}`} onClick={finish}>
+        Choose it again
       </button>
       <button
         type="button"
