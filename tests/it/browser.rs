@@ -4,8 +4,9 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::support::client::Ask;
 use crate::support::program::{Program, Start};
-use crate::support::{Setup, TestApp};
+use crate::support::{Setup, TestApp, both};
 
 /// What the tests need besides the program: a browser, and the packages that the page is built with. Nothing where
 /// they are not, and one line that says what to install.
@@ -78,4 +79,34 @@ async fn hostile_files_run_nothing_on_sqlite_and_disk() {
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_files_run_nothing_on_postgres_and_s3() {
     passes("hostile.mjs", Setup::PostgresAndS3).await;
+}
+
+both! {
+    async fn the_page_and_its_files_come_with_a_policy_and_are_cached(app: TestApp) {
+        let stranger = app.stranger();
+        for screen in ["/", "/files/a/b%20c", "/search?q=x", "/trash", "/links", "/account", "/admin/users"] {
+            let page = stranger.get(screen).answer().await;
+            assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"), "{screen}");
+            let policy = page.header("content-security-policy");
+            assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self';"), "{policy}");
+            assert!(!policy.contains("unsafe") && policy.contains("frame-ancestors 'none'"), "{policy}");
+            let again = stranger.get(screen).header("if-none-match", page.header("etag")).answer().await;
+            assert_eq!((again.status, again.bytes.len()), (304, 0));
+        }
+        stranger.get("/assets/nothing.js").answer().await.problem(404, "not_found");
+        stranger.post("/").answer().await.problem(405, "method_not_allowed");
+
+        let page = stranger.get("/").answer().await.text();
+        let Some(script) = page.split('"').find(|text| text.starts_with("/assets/") && text.ends_with(".js")) else {
+            assert!(!strongroom_web::IS_BUILT, "{page}");
+            return;
+        };
+        let plain = stranger.get(script).answer().await;
+        assert_eq!(plain.header("cache-control"), "public, max-age=31536000, immutable");
+        for (accepted, coding) in [("br, gzip", "br"), ("gzip", "gzip"), ("br;q=0, gzip;q=0.5", "gzip"), ("identity", "")] {
+            let packed = stranger.get(script).header("accept-encoding", accepted).answer().await;
+            assert_eq!(packed.headers.get("content-encoding").map_or("", |value| value.to_str().unwrap()), coding);
+            assert!(coding.is_empty() || packed.bytes.len() < plain.bytes.len() / 2, "{accepted}");
+        }
+    }
 }
