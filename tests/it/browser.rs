@@ -31,7 +31,11 @@ fn server(app: &TestApp) -> Start {
 
 /// Runs a script; whenever it says `restart`, kills the server and starts it again at the same address.
 async fn passes(script: &str, setup: Setup) {
+    /// A browser takes all cores that there are; several at once would only wait for each other.
+    static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
     let Some(web) = browser() else { return };
+    let _alone = ONE_AT_A_TIME.lock().await;
     let app = TestApp::start(setup).await;
     let mut program: Program = server(&app).serve(app.folder.path());
     let url = program.url.clone();

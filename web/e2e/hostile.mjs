@@ -42,7 +42,7 @@ const context = await browser.newContext({ acceptDownloads: true, reducedMotion:
 const ran = []
 context.on('page', watch)
 const page = await context.newPage()
-page.setDefaultTimeout(15_000)
+page.setDefaultTimeout(90_000)
 
 function watch(tab) {
   tab.on('dialog', (dialog) => {
