@@ -306,7 +306,7 @@ both! {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             ann.put(&url).body(bytes.clone()).answer().await.problem(423, "upload_busy");
-            upload.complete(&ann).await.problem(423, "upload_busy");
+            upload.complete(&ann).await.problem(409, "upload_incomplete");
             send.send(Ok(vec![7; PART - MIB])).await.unwrap();
             drop(send);
             slow.await.unwrap().problem(422, "digest_mismatch");
