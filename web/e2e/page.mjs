@@ -29,6 +29,11 @@ page.on('request', (request) => {
 
 async function accessible(where) {
   if (!(await page.evaluate(() => 'axe' in window))) await page.evaluate(AXE)
+  // Half-way from one colour to the next no contrast is right.
+  await page.evaluate(() => {
+    const moving = document.getAnimations().filter((animation) => animation instanceof CSSTransition)
+    return Promise.allSettled(moving.map((animation) => animation.finished))
+  })
   const { violations } = await page.evaluate(() => window.axe.run())
   const told = violations
     .filter(({ impact }) => impact === 'serious' || impact === 'critical')
