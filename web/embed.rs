@@ -20,7 +20,9 @@ pub struct Asset {
 pub static ASSETS: &[Asset] = include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 
 /// Whether the page itself is in here, not the notice that stands in for it.
-pub const IS_BUILT: bool = include!(concat!(env!("OUT_DIR"), "/is_built.rs"));
+pub fn is_built() -> bool {
+    include!(concat!(env!("OUT_DIR"), "/is_built.rs"))
+}
 
 /// The file at this path.
 pub fn asset(path: &str) -> Option<&'static Asset> {

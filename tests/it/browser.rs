@@ -15,7 +15,7 @@ fn browser() -> Option<PathBuf> {
     let script = "const { program } = await import('./e2e/browser.mjs'); if (!program()) process.exit(75)";
     let found = Command::new("node").args(["--input-type=module", "--eval", script]).current_dir(&web).output();
     let lacking = match found {
-        _ if !strongroom_web::IS_BUILT => "this build has no web page, as cargo has said",
+        _ if !strongroom_web::is_built() => "this build has no web page, as cargo has said",
         Ok(output) if output.status.success() => return Some(web),
         Ok(output) if output.status.code() == Some(75) => "no browser (apt-get install chromium, or say CHROMIUM=path)",
         _ => "no Node, or no web/node_modules, which cargo build installs",
@@ -102,7 +102,7 @@ both! {
 
         let page = stranger.get("/").answer().await.text();
         let Some(script) = page.split('"').find(|text| text.starts_with("/assets/") && text.ends_with(".js")) else {
-            assert!(!strongroom_web::IS_BUILT, "{page}");
+            assert!(!strongroom_web::is_built(), "{page}");
             return;
         };
         let plain = stranger.get(script).answer().await;
