@@ -1,5 +1,7 @@
 //! Files: a path and a name that point at one ready blob. Whose they are is part of every query.
 
+use serde::{Deserialize, Deserializer};
+use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
 use uuid::Uuid;
 
 use super::blobs::{BlobFacts, DOOM, READY, doom, make_ready};
@@ -10,11 +12,12 @@ use super::usage::{Room, count};
 use super::{Db, is_taken, on, statements, transaction};
 use crate::error::{Error, Result};
 use crate::faults;
+use crate::hex::unhex;
 
-/// The columns of a [`FileRow`].
+/// The columns of a [`FileRow`], in its order.
 macro_rules! file_columns {
     () => {
-        "f.id, f.owner_id, f.path, f.name, f.location, f.metadata, f.revision, f.created_at, f.updated_at,
+        "f.id, f.owner_id, f.path, f.name, f.metadata, f.revision, f.created_at, f.updated_at,
          f.blob_id, f.signed_until, f.signed_generation, f.signed_revoked_at,
          b.key, b.size, b.sha256, b.content_type, b.ready_at"
     };
@@ -48,14 +51,23 @@ pub(super) const END_FILES_UPLOADS: &str = "UPDATE blobs SET state = 'deleting'
 pub(super) const DELETE_FILE: &str = "DELETE FROM files WHERE id = $1 AND owner_id = $2 AND blob_id = $3
     AND (trashed_at IS NULL AND $4 = 0 OR trashed_at <= $4)";
 
+/// The same as one JSON text, in the words of SQLite, whose JSON holds no bytes.
+macro_rules! file_columns_as_json {
+    () => {
+        "json_array(hex(f.id), hex(f.owner_id), f.path, f.name, f.metadata, f.revision, f.created_at, f.updated_at,
+         hex(f.blob_id), f.signed_until, f.signed_generation, f.signed_revoked_at,
+         b.key, b.size, hex(b.sha256), b.content_type, b.ready_at)"
+    };
+}
+pub(super) use file_columns_as_json;
+
 /// A file and the blob that it points at.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone, Deserialize)]
 pub struct FileRow {
     pub id: Uuid,
     pub owner_id: Uuid,
     pub path: String,
     pub name: String,
-    pub location: String,
     pub metadata: String,
     pub revision: i64,
     pub created_at: i64,
@@ -66,9 +78,47 @@ pub struct FileRow {
     pub signed_revoked_at: i64,
     pub key: String,
     pub size: i64,
+    #[serde(deserialize_with = "hexadecimal")]
     pub sha256: Vec<u8>,
     pub content_type: String,
     pub ready_at: i64,
+}
+
+/// By place instead of by name: lists are long.
+impl<'r, R> FromRow<'r, R> for FileRow
+where
+    R: Row,
+    usize: ColumnIndex<R>,
+    Uuid: Decode<'r, R::Database> + Type<R::Database>,
+    String: Decode<'r, R::Database> + Type<R::Database>,
+    i64: Decode<'r, R::Database> + Type<R::Database>,
+    Vec<u8>: Decode<'r, R::Database> + Type<R::Database>,
+{
+    fn from_row(row: &'r R) -> sqlx::Result<Self> {
+        Ok(Self {
+            id: row.try_get(0)?,
+            owner_id: row.try_get(1)?,
+            path: row.try_get(2)?,
+            name: row.try_get(3)?,
+            metadata: row.try_get(4)?,
+            revision: row.try_get(5)?,
+            created_at: row.try_get(6)?,
+            updated_at: row.try_get(7)?,
+            blob_id: row.try_get(8)?,
+            signed_until: row.try_get(9)?,
+            signed_generation: row.try_get(10)?,
+            signed_revoked_at: row.try_get(11)?,
+            key: row.try_get(12)?,
+            size: row.try_get(13)?,
+            sha256: row.try_get(14)?,
+            content_type: row.try_get(15)?,
+            ready_at: row.try_get(16)?,
+        })
+    }
+}
+
+fn hexadecimal<'de, D: Deserializer<'de>>(text: D) -> std::result::Result<Vec<u8>, D::Error> {
+    unhex(&String::deserialize(text)?).ok_or_else(|| serde::de::Error::custom("no hexadecimal digits"))
 }
 
 /// Where a file is, and what is derived from that.

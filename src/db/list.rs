@@ -1,11 +1,12 @@
 //! Lists of files, page by page. The text of the query depends on what is asked for, and is put
 //! together from fixed pieces alone; every value is bound.
 
+use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
-use super::files::{FileRow, file_columns};
-use super::{Db, on};
-use crate::error::Result;
+use super::files::{FileRow, file_columns, file_columns_as_json};
+use super::{Db, Pool};
+use crate::error::{Error, Result};
 
 /// What a list is sorted by. Ties are broken by id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,29 +50,46 @@ pub struct ListQuery {
     pub limit: i64,
 }
 
+/// The query with its values, in the order of [`statement`].
+macro_rules! bound {
+    ($query:expr, $list:expr) => {{
+        let (mut query, list) = ($query.bind($list.owner).bind($list.limit), $list);
+        if !list.prefix.is_empty() {
+            query = query.bind(&list.prefix).bind(successor(&list.prefix));
+        }
+        if let Some(folder) = &list.folder {
+            query = query.bind(folder);
+        }
+        if !list.search.is_empty() {
+            query = query.bind(format!("%{}%", escape_like(&list.search)));
+        }
+        match &list.after {
+            None => query,
+            Some(After::Text(text, id)) => query.bind(text).bind(id),
+            Some(After::Number(number, id)) => query.bind(number).bind(id),
+            Some(After::Id(id)) => query.bind(id),
+        }
+    }};
+}
+
 impl Db {
     /// The files of one page, in order.
     pub async fn list_files(&self, list: &ListQuery) -> Result<Vec<FileRow>> {
-        let sql = statement(list.sort, list.direction, Filters::of(list));
-        Ok(on!(self.read, |p| {
-            let mut query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(list.owner).bind(list.limit);
-            if !list.prefix.is_empty() {
-                query = query.bind(&list.prefix).bind(successor(&list.prefix));
+        let filters = Filters::of(list);
+        match &self.read {
+            Pool::Postgres(pool) => {
+                let sql = statement(Shape::Rows, list.sort, list.direction, filters);
+                let query = sqlx::query_as(AssertSqlSafe(sql));
+                Ok(bound!(query, list).fetch_all(pool).await?)
             }
-            if let Some(folder) = &list.folder {
-                query = query.bind(folder);
+            // Each value of each row would come over from SQLite's thread by itself.
+            Pool::Sqlite(pool) => {
+                let sql = statement(Shape::Packed, list.sort, list.direction, filters);
+                let query = sqlx::query_scalar(AssertSqlSafe(sql));
+                let rows: Option<String> = bound!(query, list).fetch_one(pool).await?;
+                serde_json::from_str(&format!("[{}]", rows.unwrap_or_default())).map_err(Error::internal)
             }
-            if !list.search.is_empty() {
-                query = query.bind(format!("%{}%", escape_like(&list.search)));
-            }
-            query = match &list.after {
-                None => query,
-                Some(After::Text(text, id)) => query.bind(text).bind(id),
-                Some(After::Number(number, id)) => query.bind(number).bind(id),
-                Some(After::Id(id)) => query.bind(id),
-            };
-            query.fetch_all(p).await
-        })?)
+        }
     }
 }
 
@@ -94,7 +112,15 @@ impl Filters {
     }
 }
 
-fn statement(sort: Sort, direction: Direction, filters: Filters) -> String {
+/// How a page comes out of the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    Rows,
+    /// All of it as one text, the members of a JSON array.
+    Packed,
+}
+
+fn statement(shape: Shape, sort: Sort, direction: Direction, filters: Filters) -> String {
     // The columns of each order are those of an index, so that a page is a walk along it.
     let columns: &[&str] = match sort {
         Sort::Location => &["f.location", "f.id"],
@@ -109,12 +135,12 @@ fn statement(sort: Sort, direction: Direction, filters: Filters) -> String {
     };
     let mut next = 3..;
     let mut number = || next.next().unwrap_or_default();
-    let mut sql = String::from(concat!(
-        "SELECT ",
-        file_columns!(),
-        " FROM files f JOIN blobs b ON b.id = f.blob_id
-        WHERE f.owner_id = $1 AND f.trashed_at IS NULL"
-    ));
+    let mut sql = String::from(match shape {
+        Shape::Rows => concat!("SELECT ", file_columns!()),
+        // What is put together comes in the order of the inner query, whose limit keeps the two apart.
+        Shape::Packed => concat!("SELECT group_concat(file) FROM (SELECT ", file_columns_as_json!(), " AS file"),
+    });
+    sql += " FROM files f JOIN blobs b ON b.id = f.blob_id WHERE f.owner_id = $1 AND f.trashed_at IS NULL";
     if filters.prefix {
         sql += &format!(" AND f.location >= ${} AND f.location < ${}", number(), number());
     }
@@ -130,18 +156,21 @@ fn statement(sort: Sort, direction: Direction, filters: Filters) -> String {
     }
     let order_by: Vec<String> = columns.iter().map(|column| format!("{column} {order}")).collect();
     sql += &format!(" ORDER BY {} LIMIT $2", order_by.join(", "));
+    if shape == Shape::Packed {
+        sql.push(')');
+    }
     sql
 }
 
 /// Every statement that [`statement`] can make.
-pub(super) fn every_statement() -> Vec<String> {
+pub(super) fn every_statement(shape: Shape) -> Vec<String> {
     let mut statements = Vec::new();
     for sort in [Sort::Location, Sort::Name, Sort::Created, Sort::Updated, Sort::Size] {
         for direction in [Direction::Ascending, Direction::Descending] {
             for bits in 0..16 {
                 let is_set = |bit: u8| bits & bit > 0;
                 let filters = Filters { prefix: is_set(1), folder: is_set(2), search: is_set(4), after: is_set(8) };
-                statements.push(statement(sort, direction, filters));
+                statements.push(statement(shape, sort, direction, filters));
             }
         }
     }

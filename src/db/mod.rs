@@ -269,7 +269,7 @@ impl Db {
             .concat()
             .into_iter()
             .map(str::to_owned)
-            .chain(list::every_statement())
+            .chain(list::every_statement(list::Shape::Rows))
             .chain(events::every_statement())
             .collect()
     }
@@ -282,7 +282,10 @@ impl Db {
     #[doc(hidden)]
     pub async fn prepare_every_statement(&self) -> Result<usize> {
         use sqlx::{AssertSqlSafe, Executor, SqlSafeStr};
-        let statements = Self::statements();
+        let mut statements = Self::statements();
+        if let Pool::Sqlite(_) = &self.write {
+            statements.extend(list::every_statement(list::Shape::Packed));
+        }
         for sql in &statements {
             on!(self.write, |p| p.prepare(AssertSqlSafe(sql.clone()).into_sql_str()).await.map(drop))
                 .map_err(|error| Error::internal(format!("{error}: {sql}")))?;

@@ -1,5 +1,6 @@
 //! Renaming, moving and describing files.
 
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -32,17 +33,14 @@ pub async fn change(user: &User, app: &App, id: Uuid, expected: &Expected, chang
         let path = change.path.clone().map_or_else(|| FolderPath::new(&file.path, "/path"), Ok)?;
         let name = change.name.clone().map_or_else(|| FileName::new(&file.name, "/name"), Ok)?;
         if let Some(patch) = &change.metadata {
-            merge(&mut file.metadata, patch.clone());
-            if file.metadata.is_null() {
-                file.metadata = Value::Object(Default::default());
-            }
+            file.metadata = patched(app, &file.metadata, patch)?;
         }
         let now = app.clock.now();
         let changed = ChangedFileRow {
             id,
             owner: user.id,
             revision: file.revision,
-            metadata: checked(app, &file.metadata)?,
+            metadata: file.metadata.get().to_owned(),
             now: now.as_microsecond(),
         };
         let was = json!({"path": file.path, "name": file.name});
@@ -72,6 +70,16 @@ fn merge(target: &mut Value, patch: Value) {
             merge(target.entry(name).or_insert(Value::Null), value);
         }
     }
+}
+
+/// The metadata with the patch applied; nothing left of it is an empty object.
+fn patched(app: &App, metadata: &RawValue, patch: &Value) -> Result<Box<RawValue>> {
+    let mut metadata = serde_json::from_str(metadata.get()).map_err(Error::internal)?;
+    merge(&mut metadata, patch.clone());
+    if metadata.is_null() {
+        metadata = Value::Object(Default::default());
+    }
+    RawValue::from_string(checked(app, &metadata)?).map_err(Error::internal)
 }
 
 fn checked(app: &App, metadata: &Value) -> Result<String> {

@@ -22,10 +22,10 @@ pub fn content_disposition(name: &str, inline: bool) -> String {
     let kind = if inline { "inline" } else { "attachment" };
     // Some clients decode `%41` in the plain form too, so that it never holds a percent sign.
     let is_plain = |c: char| matches!(c, ' '..='~') && !matches!(c, '"' | '\\' | '%');
-    let plain: String = name.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
-    if plain == name {
-        return format!("{kind}; filename=\"{plain}\"");
+    if name.chars().all(is_plain) {
+        return [kind, "; filename=\"", name, "\""].concat();
     }
+    let plain: String = name.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
     format!("{kind}; filename=\"{plain}\"; filename*=UTF-8''{}", utf8_percent_encode(name, ENCODED))
 }
 

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
+use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 use tracing::Instrument;
 use uuid::Uuid;
@@ -37,7 +38,7 @@ struct Described<'a> {
     sha256: String,
     created_at: Timestamp,
     updated_at: Timestamp,
-    metadata: &'a Value,
+    metadata: &'a RawValue,
     #[serde(skip_serializing_if = "Option::is_none")]
     trashed_at: Option<Timestamp>,
     /// Where its bytes are in the archive.

@@ -119,7 +119,7 @@ pub(super) async fn repeat(user: &User, answer: &str, body: Body) -> Result<File
         owner_id: user.id,
         path: uploaded.path,
         name: uploaded.name,
-        metadata: serde_json::json!({}),
+        metadata: super::no_metadata(),
         created_at,
         updated_at: created_at,
         content,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
 use uuid::Uuid;
 
+use super::name::location;
 use super::{File, FolderPath};
 use crate::app::App;
 use crate::db::{After, ListQuery};
@@ -104,7 +105,7 @@ struct Cursor {
 impl Cursor {
     fn encode(order: Order, last: &crate::db::FileRow) -> String {
         let (t, n) = match order.sort {
-            Sort::Location => (Some(last.location.clone()), None),
+            Sort::Location => (Some(location(&last.path, &last.name)), None),
             Sort::Name => (Some(last.name.clone()), None),
             Sort::Created => (None, None),
             Sort::Updated => (None, Some(last.updated_at)),

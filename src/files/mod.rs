@@ -27,6 +27,7 @@ mod upload;
 mod uploads;
 
 use jiff::Timestamp;
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::app::App;
@@ -75,7 +76,7 @@ pub struct File {
     pub path: String,
     pub name: String,
     /// What the owner keeps beside the bytes: a JSON object.
-    pub metadata: serde_json::Value,
+    pub metadata: Box<RawValue>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     pub content: Content,
@@ -143,6 +144,11 @@ impl File {
     }
 }
 
+/// What is kept beside the bytes when nobody said anything.
+fn no_metadata() -> Box<RawValue> {
+    RawValue::from_string("{}".to_owned()).expect("an empty object is JSON")
+}
+
 /// Finds a file of this user.
 ///
 /// # Errors
@@ -160,7 +166,7 @@ impl TryFrom<FileRow> for File {
             owner_id: row.owner_id,
             path: row.path,
             name: row.name,
-            metadata: serde_json::from_str(&row.metadata).map_err(Error::internal)?,
+            metadata: RawValue::from_string(row.metadata).map_err(Error::internal)?,
             created_at: from_micros(row.created_at),
             updated_at: from_micros(row.updated_at),
             content: Content {

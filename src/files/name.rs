@@ -77,11 +77,12 @@ impl FolderPath {
 
 /// Where a file is, as the rows keep it.
 pub(super) fn place(path: &FolderPath, name: &FileName) -> Place {
-    Place { path: path.0.clone(), name: name.0.clone(), search: location(path, name).to_lowercase() }
+    Place { path: path.0.clone(), name: name.0.clone(), search: location(&path.0, &name.0).to_lowercase() }
 }
 
-pub(super) fn location(path: &FolderPath, name: &FileName) -> String {
-    if path.0.is_empty() { name.0.clone() } else { format!("{}/{}", path.0, name.0) }
+/// The path and the name put together, as the rows keep them.
+pub(super) fn location(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") }
 }
 
 /// What is wrong with a name, if anything is.

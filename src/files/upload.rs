@@ -53,7 +53,7 @@ pub async fn upload(user: &User, app: &Arc<App>, new: NewFile, body: Body) -> Re
         },
     };
     if new.on_conflict == OnConflict::Refuse
-        && app.db.location_is_taken(user.id, &location(&new.path, &new.name)).await?
+        && app.db.location_is_taken(user.id, &location(new.path.as_str(), new.name.as_str())).await?
     {
         return Err(Error::PreconditionFailed);
     }
@@ -76,7 +76,7 @@ impl NewFile {
             owner_id: user.id,
             path: self.path.as_str().to_owned(),
             name: self.name.as_str().to_owned(),
-            metadata: serde_json::json!({}),
+            metadata: super::no_metadata(),
             created_at: now,
             updated_at: now,
             blob_id: stored.facts.id,
@@ -158,7 +158,7 @@ pub(super) async fn publish(
     upload: Option<&EndedUpload>,
 ) -> Result<File> {
     let (owner, now) = (user.id, file.created_at.as_microsecond());
-    let row = NewFileRow { id: file.id, owner, metadata: file.metadata.to_string(), now };
+    let row = NewFileRow { id: file.id, owner, metadata: file.metadata.get().to_owned(), now };
     let mut name = new.name.clone();
     loop {
         name.as_str().clone_into(&mut file.name);
@@ -180,8 +180,9 @@ pub(super) async fn publish(
 /// The name with a number that no file in the folder has. Finds it in a few steps even among many
 /// thousands: doubling until a number is free, then halving back to where the taken ones end.
 pub(super) async fn free_name(user: &User, app: &App, path: &FolderPath, name: &FileName) -> Result<FileName> {
-    let taken =
-        |number| async move { app.db.location_is_taken(user.id, &location(path, &name.numbered(number))).await };
+    let taken = |number| async move {
+        app.db.location_is_taken(user.id, &location(path.as_str(), name.numbered(number).as_str())).await
+    };
     let (mut last_taken, mut free) = (0, 1);
     while taken(free).await? {
         (last_taken, free) = (free, free * 2);

@@ -3,7 +3,7 @@
 //! The object-store library signs too, but only for the present instant, and it derives the signing
 //! key for each URL anew; a list of a thousand files wants stable URLs and wants them at once.
 
-use std::fmt::{self, Write};
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use url::{Position, Url};
 
 use super::{Operation, SignRequest, SignedUrl};
-use crate::hex::hex;
+use crate::hex::{hex, push_hex};
 
 /// What SigV4 leaves as it is in a query; a path leaves the slash, too.
 pub(super) const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -28,7 +28,8 @@ pub(super) struct Presigner {
     /// What a PUT has to send, and what everything else has.
     bare: SignedHeaders,
     writing: SignedHeaders,
-    last_key: Mutex<Option<SigningKey>>,
+    /// The last one that was made: the URLs of a list share it.
+    last_opening: Mutex<Option<Arc<Opening>>>,
 }
 
 impl Presigner {
@@ -38,7 +39,7 @@ impl Presigner {
         let host = &bucket[Position::BeforeHost..Position::AfterPort];
         let bare = SignedHeaders::new(host, Vec::new());
         let writing = SignedHeaders::new(host, put_headers);
-        Self { region, bare, writing, last_key: Mutex::default(), bucket }
+        Self { region, bare, writing, last_opening: Mutex::default(), bucket }
     }
 
     /// The bucket as people reach it.
@@ -54,26 +55,27 @@ impl Presigner {
             // What is said of the object was said when its upload was opened.
             _ => &self.bare,
         };
-        let (day, instant) = stamps(request.now);
-        let scope = format!("{day}/{}/s3/aws4_request", self.region);
-        let path = format!("{}/{}", self.bucket.path().trim_end_matches('/'), utf8_percent_encode(path, PATH));
-        let mut query = canonical_query(credential, &scope, &instant, &headers.names, request);
+        let opening = self.opening(credential, request);
+        let mut url = String::with_capacity(1024);
+        url.push_str(self.bucket[..Position::AfterPath].trim_end_matches('/'));
+        url.push('/');
+        url.extend(utf8_percent_encode(path, PATH));
+        let path_end = url.len();
+        url.push('?');
+        opening.push_query(&mut url, &headers.names, request);
 
-        let canonical = format!(
-            "{}\n{path}\n{query}\n{}\n{}\nUNSIGNED-PAYLOAD",
-            request.operation.method(),
-            headers.canonical,
-            headers.names,
-        );
-        let mut mac = self.signing_key(credential, day);
-        mac.update(format!("AWS4-HMAC-SHA256\n{instant}\n{scope}\n").as_bytes());
-        mac.update(hex(&Sha256::digest(canonical)).as_bytes());
-        query.push_str("&X-Amz-Signature=");
-        query.push_str(&hex(&mac.finalize().into_bytes()));
-
-        let origin = &self.bucket[..Position::BeforePath];
-        let mut url = String::with_capacity(origin.len() + path.len() + 1 + query.len());
-        [origin, &path, "?", &query].into_iter().for_each(|part| url.push_str(part));
+        let mut canonical = Sha256::new();
+        let (path, query) = (&url[self.bucket[..Position::BeforePath].len()..path_end], &url[path_end + 1..]);
+        for part in
+            [request.operation.method(), "\n", path, "\n", query, "\n", &headers.canonical, "\n", &headers.names]
+        {
+            canonical.update(part);
+        }
+        canonical.update("\nUNSIGNED-PAYLOAD");
+        let mut mac = opening.mac.clone();
+        mac.update(hex(&canonical.finalize()).as_bytes());
+        url.push_str("&X-Amz-Signature=");
+        push_hex(&mut url, &mac.finalize().into_bytes());
         SignedUrl {
             url,
             method: request.operation.method(),
@@ -82,14 +84,14 @@ impl Presigner {
         }
     }
 
-    /// The day's signing key, ready to take what is to be signed.
-    fn signing_key(&self, credential: &Arc<AwsCredential>, day: String) -> Hmac<Sha256> {
-        let mut last = self.last_key.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The opening for this request, the last one if it is the same.
+    fn opening(&self, credential: &Arc<AwsCredential>, request: &SignRequest<'_>) -> Arc<Opening> {
+        let mut last = self.last_opening.lock().unwrap_or_else(PoisonError::into_inner);
         match &*last {
-            Some(key) if key.day == day && key.credential == *credential => key.mac.clone(),
-            _ => {
-                let key = SigningKey::derive(credential.clone(), day, &self.region);
-                last.insert(key).mac.clone()
+            Some(opening) if opening.fits(credential, request) => opening.clone(),
+            before => {
+                let opening = Opening::new(credential, &self.region, request, before.as_deref());
+                last.insert(Arc::new(opening)).clone()
             }
         }
     }
@@ -119,50 +121,76 @@ impl SignedHeaders {
     }
 }
 
-/// A key that is good for one day in one region.
-struct SigningKey {
+/// What URLs share that one credential signs in one second for one life.
+struct Opening {
     credential: Arc<AwsCredential>,
+    second: i64,
+    lifetime: u64,
     day: String,
+    /// The day's signing key.
+    key: Hmac<Sha256>,
+    /// The same, which has taken what comes before the hash of the request.
     mac: Hmac<Sha256>,
+    /// The query as far as the headers' names.
+    query: String,
 }
 
-impl SigningKey {
-    fn derive(credential: Arc<AwsCredential>, day: String, region: &str) -> Self {
-        let mut mac = keyed(format!("AWS4{}", credential.secret_key).as_bytes());
-        for step in [day.as_str(), region, "s3", "aws4_request"] {
-            mac = keyed(&mac.chain_update(step).finalize().into_bytes());
+impl Opening {
+    /// `before` may have the signing key of the day already.
+    fn new(credential: &Arc<AwsCredential>, region: &str, request: &SignRequest<'_>, before: Option<&Self>) -> Self {
+        let (day, instant) = stamps(request.now);
+        let key = match before {
+            Some(before) if before.day == day && before.credential == *credential => before.key.clone(),
+            _ => signing_key(credential, &day, region),
+        };
+        let scope = format!("{day}/{region}/s3/aws4_request");
+        let mac = key.clone().chain_update(format!("AWS4-HMAC-SHA256\n{instant}\n{scope}\n"));
+        let lifetime = request.lifetime();
+        let mut query = String::from("X-Amz-Algorithm=AWS4-HMAC-SHA256");
+        push_parameter(&mut query, "X-Amz-Credential", &format!("{}/{scope}", credential.key_id));
+        push_parameter(&mut query, "X-Amz-Date", &instant);
+        push_parameter(&mut query, "X-Amz-Expires", &lifetime.to_string());
+        credential.token.iter().for_each(|token| push_parameter(&mut query, "X-Amz-Security-Token", token));
+        let second = request.now.as_second();
+        Self { credential: credential.clone(), second, lifetime, day, key, mac, query }
+    }
+
+    fn fits(&self, credential: &Arc<AwsCredential>, request: &SignRequest<'_>) -> bool {
+        self.second == request.now.as_second()
+            && self.lifetime == request.lifetime()
+            && (Arc::ptr_eq(&self.credential, credential) || self.credential == *credential)
+    }
+
+    /// The whole query but for the signature, with its parameters in SigV4's order already.
+    fn push_query(&self, url: &mut String, header_names: &str, request: &SignRequest<'_>) {
+        url.push_str(&self.query);
+        push_parameter(url, "X-Amz-SignedHeaders", header_names);
+        if let Some(part) = request.part {
+            push_parameter(url, "partNumber", &part.number.to_string());
         }
-        Self { credential, day, mac }
+        request.disposition.into_iter().for_each(|value| push_parameter(url, "response-content-disposition", value));
+        request.content_type.into_iter().for_each(|value| push_parameter(url, "response-content-type", value));
+        if let Some(id) = request.part.and_then(|part| part.multipart_id) {
+            push_parameter(url, "uploadId", id);
+        }
     }
 }
 
-/// The whole query but for the signature, with its parameters in SigV4's order already.
-fn canonical_query(
-    credential: &AwsCredential,
-    scope: &str,
-    instant: &str,
-    header_names: &str,
-    request: &SignRequest<'_>,
-) -> String {
-    let mut query = String::with_capacity(1024);
-    query.push_str("X-Amz-Algorithm=AWS4-HMAC-SHA256");
-    let mut add = |name: &str, value: &str| {
-        write!(query, "&{name}={}", utf8_percent_encode(value, QUERY)).expect("a String takes everything");
-    };
-    add("X-Amz-Credential", &format!("{}/{scope}", credential.key_id));
-    add("X-Amz-Date", instant);
-    add("X-Amz-Expires", &request.lifetime().to_string());
-    credential.token.as_deref().into_iter().for_each(|token| add("X-Amz-Security-Token", token));
-    add("X-Amz-SignedHeaders", header_names);
-    if let Some(part) = request.part {
-        add("partNumber", &part.number.to_string());
+/// A key that is good for one day in one region.
+fn signing_key(credential: &AwsCredential, day: &str, region: &str) -> Hmac<Sha256> {
+    let mut mac = keyed(format!("AWS4{}", credential.secret_key).as_bytes());
+    for step in [day, region, "s3", "aws4_request"] {
+        mac = keyed(&mac.chain_update(step).finalize().into_bytes());
     }
-    request.disposition.into_iter().for_each(|value| add("response-content-disposition", value));
-    request.content_type.into_iter().for_each(|value| add("response-content-type", value));
-    if let Some(id) = request.part.and_then(|part| part.multipart_id) {
-        add("uploadId", id);
-    }
-    query
+    mac
+}
+
+/// Appends a parameter that is not the first.
+pub(super) fn push_parameter(url: &mut String, name: &str, value: &str) {
+    url.push('&');
+    url.push_str(name);
+    url.push('=');
+    url.extend(utf8_percent_encode(value, QUERY));
 }
 
 /// `20261122` and `20261122T150405Z`.

@@ -7,8 +7,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
 use sha2::Sha256;
-use url::{Url, form_urlencoded};
+use url::Url;
 
+use super::presign::push_parameter;
 use super::{Key, Operation, SignRequest, SignedUrl};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
@@ -64,13 +65,12 @@ impl UrlSigner {
         let signature = self.signature(request.key, &fields).finalize().into_bytes();
 
         let mut url = String::with_capacity(512);
-        url.push_str(self.base.as_str().trim_end_matches('/'));
-        url.push_str("/v1/signed/");
-        url.push_str(request.key.as_str());
-        url.push('?');
-        let start = url.len();
-        let mut query = form_urlencoded::Serializer::for_suffix(url, start);
-        query.append_pair("op", fields.operation).append_pair("expires", fields.expires);
+        for part in
+            [self.base.as_str().trim_end_matches('/'), "/v1/signed/", request.key.as_str(), "?op=", fields.operation]
+        {
+            url.push_str(part);
+        }
+        push_parameter(&mut url, "expires", fields.expires);
         let optional = [
             ("disposition", fields.disposition),
             ("type", fields.content_type),
@@ -78,10 +78,9 @@ impl UrlSigner {
             ("generation", fields.generation),
         ];
         for (name, value) in optional {
-            value.map(|value| query.append_pair(name, value));
+            value.into_iter().for_each(|value| push_parameter(&mut url, name, value));
         }
-        query.append_pair("signature", &URL_SAFE_NO_PAD.encode(signature));
-        let url = query.finish();
+        push_parameter(&mut url, "signature", &URL_SAFE_NO_PAD.encode(signature));
         // The same rule as on S3: a key is never overwritten, while a part may be sent again.
         let headers = match (request.operation, request.part) {
             (Operation::Put, None) => vec![("if-none-match", "*".to_owned())],
