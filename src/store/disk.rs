@@ -4,22 +4,20 @@
 mod probe;
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use futures_util::stream;
 
 use super::blocks::{Block, Blocks};
 use super::growing::{GrowingFile, Writing};
 use super::staged::StagedFile;
 use super::{
     ByteStream, Intent, Kept, Key, Ledger, ListStream, Object, OpenUpload, PartLedger, Partial, SignRequest, SignedUrl,
-    Store, StoredPart, UrlSigner, io_error, walk,
+    Store, StoredPart, UrlSigner, io_error, reader, walk,
 };
 use crate::check::{Check, Probing};
 use crate::error::{Error, Result};
@@ -27,7 +25,7 @@ use crate::faults;
 
 pub use probe::probe_disk;
 
-/// Read and written at once; an upload or a download holds one of them in memory.
+/// Written at once; an upload holds one of them in memory.
 const BLOCK: usize = 256 * 1024;
 /// Bytes of an upload in pieces between two of its states that are durable.
 const PART: u64 = 16 * 1024 * 1024;
@@ -163,27 +161,13 @@ impl Store for DiskStore {
     }
 
     async fn get(&self, key: &Key, range: Range<u64>) -> Result<ByteStream> {
-        let path = self.layout.blob(key);
-        // The first block comes with the opening: a small file costs one trip.
-        let probe = self.layout.probe();
-        let (first, reader) = blocking(move || {
-            let mut reader = Reader::open(&path, range).map_err(|error| match error {
-                // One blob can be missing; if everything is, the disk is not there.
-                Error::NotFound if !probe.exists() => Error::store_unavailable("the store's folder is gone"),
-                error => error,
-            })?;
-            Ok((reader.block()?, reader))
-        })
-        .await?;
-        Ok(Box::pin(stream::try_unfold((Some(first), reader), |(first, mut reader)| async move {
-            if let Some(bytes) = first {
-                return Ok(Some((bytes, (None, reader))));
+        match reader::open(self.layout.blob(key), range).await {
+            // One blob can be missing; if everything is, the disk is not there.
+            Err(Error::NotFound) if !self.layout.is_there().await? => {
+                Err(Error::store_unavailable("the store's folder is gone"))
             }
-            if reader.left == 0 {
-                return Ok(None);
-            }
-            blocking(move || Ok(Some((reader.block()?, (None, reader))))).await
-        })))
+            opened => opened,
+        }
     }
 
     async fn size(&self, key: &Key) -> Result<Option<u64>> {
@@ -277,6 +261,11 @@ impl Layout {
         self.root.join("writable")
     }
 
+    async fn is_there(&self) -> Result<bool> {
+        let probe = self.probe();
+        blocking(move || Ok(probe.exists())).await
+    }
+
     fn prepare(&self) -> Result<()> {
         let (tmp, blobs) = (self.root.join("tmp"), self.root.join("blobs"));
         let device = private_folder(&self.root)?;
@@ -293,38 +282,6 @@ impl Layout {
         }
         no_follow().write(true).create(true).truncate(false).mode(0o600).open(self.probe()).map_err(io_error)?;
         [&tmp, &blobs, &self.root].into_iter().try_for_each(|folder| sync_folder(folder))
-    }
-}
-
-/// An open file, somewhere in the range that is wanted.
-struct Reader {
-    file: File,
-    left: u64,
-}
-
-impl Reader {
-    fn open(path: &Path, range: Range<u64>) -> Result<Self> {
-        let mut file = no_follow().read(true).open(path).map_err(|error| match error.kind() {
-            ErrorKind::NotFound => Error::NotFound,
-            _ => io_error(error),
-        })?;
-        if file.metadata().map_err(io_error)?.len() < range.end {
-            return Err(Error::internal("a blob is shorter than its row says"));
-        }
-        file.seek(SeekFrom::Start(range.start)).map_err(io_error)?;
-        Ok(Self { file, left: range.end.saturating_sub(range.start) })
-    }
-
-    fn block(&mut self) -> Result<Bytes> {
-        let wanted = self.left.min(BLOCK as u64);
-        faults::io("disk_read").map_err(io_error)?;
-        let mut block = Vec::with_capacity(wanted as usize);
-        (&self.file).take(wanted).read_to_end(&mut block).map_err(io_error)?;
-        if (block.len() as u64) < wanted {
-            return Err(Error::internal("a blob became shorter while it was read"));
-        }
-        self.left -= wanted;
-        Ok(block.into())
     }
 }
 

@@ -9,6 +9,7 @@ mod listing;
 mod memory;
 mod partial;
 mod presign;
+mod reader;
 mod s3;
 mod signature;
 mod staged;
