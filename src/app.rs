@@ -118,6 +118,7 @@ impl App {
         prepare_folder(&config)?;
         let url = config.database_url.expose_secret();
         let db = Db::open(url, config.database_connections).await.map_err(|error| about("DATABASE_URL", error))?;
+        let db = db.remembering(config.auth.session_cache);
         let passwords = Passwords::new(config.auth.password_hashers);
         let events = Recorder::new(db.clone(), clock.clone());
         Ok(Arc::new(Self { config, clock, db, store, passwords, health: Health::default(), signer, events }))

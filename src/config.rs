@@ -250,6 +250,8 @@ pub struct Fsck {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Auth {
     pub session_life: Duration,
+    /// How long callers are remembered without asking the database.
+    pub session_cache: Duration,
     /// Passwords that are hashed at the same time.
     pub password_hashers: usize,
     /// The window in which the attempts below are counted.

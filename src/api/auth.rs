@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, header};
 use crate::app::App;
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::users::{self, Caller, Credential, Secret};
+use crate::users::{self, Caller, Credential, Recall, Secret};
 
 /// Somebody with a live session or API token. Refused with `Unauthorized`.
 #[derive(Debug)]
@@ -20,9 +20,13 @@ impl FromRequestParts<Arc<App>> for SignedIn {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self> {
-        let secret = bearer(&parts.headers).or_else(|| cookie(&parts.headers, &app.config));
-        users::authenticate(app, &secret.ok_or(Error::Unauthorized)?).await.map(Self)
+        caller(parts, app, Recall::Allowed).await.map(Self)
     }
+}
+
+async fn caller(parts: &Parts, app: &App, recall: Recall) -> Result<Caller> {
+    let secret = bearer(&parts.headers).or_else(|| cookie(&parts.headers, &app.config));
+    users::authenticate(app, &secret.ok_or(Error::Unauthorized)?, recall).await
 }
 
 /// Somebody with a live session: what manages an account, so that a leaked API token cannot make
@@ -34,7 +38,8 @@ impl FromRequestParts<Arc<App>> for FromSession {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self> {
-        let SignedIn(caller) = SignedIn::from_request_parts(parts, app).await?;
+        // A session that was ended on another server a moment ago must not make an API token yet.
+        let caller = caller(parts, app, Recall::Never).await?;
         match caller.credential {
             Credential::Session(_) => Ok(Self(caller)),
             Credential::Token(_) => Err(Error::SessionRequired),

@@ -205,6 +205,7 @@ fn fsck(settings: &Settings) -> Result<Fsck, ConfigError> {
 fn auth(settings: &Settings) -> Result<Auth, ConfigError> {
     Ok(Auth {
         session_life: settings.session_life().time(60 * SECOND..=LONGEST_SESSION)?,
+        session_cache: settings.session_cache().time(Duration::ZERO..=SECOND)?,
         password_hashers: settings.password_hashers().number(1..=64)?,
         attempt_window: settings.attempt_window().time(SECOND..=DAY)?,
         logins_per_account: settings.logins_per_account().number(1..=1_000_000)?,

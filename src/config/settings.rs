@@ -216,6 +216,8 @@ settings! {
     "People" {
         /// How long a sign-in lasts.
         session_life = set("STRONGROOM_SESSION_LIFE", "TIME").or("30d");
+        /// How long a server trusts what it knows of a session or token before it asks the database again; 0: it always asks. What is ended on one server ends there at once, and on the others within this time.
+        session_cache = set("STRONGROOM_SESSION_CACHE", "TIME").or("500ms");
         /// Connections that are open at once; fewer if the process may not open twice as many files.
         connection_limit = set("STRONGROOM_CONNECTION_LIMIT", "NUMBER").or("4096");
         /// Live API tokens of one account.

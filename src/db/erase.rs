@@ -86,7 +86,7 @@ impl Db {
         proven: Option<&str>,
         event: &EventRow,
     ) -> Result<()> {
-        transaction!(self, |tx| {
+        let done = transaction!(self, |tx| {
             sqlx::query(LOCK).bind(user).execute(&mut *tx).await?;
             let others: i64 = sqlx::query_scalar(ADMINS).bind(user).fetch_one(&mut *tx).await?;
             let killed: Option<Uuid> = sqlx::query_scalar(KILL)
@@ -112,7 +112,9 @@ impl Db {
             sqlx::query(BEGIN).bind(job.id).bind(user).bind(job.started_at).execute(&mut *tx).await?;
             insert_event!(tx, event);
             Ok(())
-        })
+        });
+        self.callers.forget();
+        done
     }
 
     pub async fn erasure(&self, id: Uuid) -> Result<Option<ErasureRow>> {

@@ -7,6 +7,7 @@
 mod alone;
 mod avatars;
 mod blobs;
+mod callers;
 mod duties;
 mod erase;
 mod events;
@@ -34,6 +35,7 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
@@ -44,8 +46,11 @@ use sqlx::{Connection, PgConnection, SqliteConnection};
 use crate::error::{Error, Result};
 use crate::faults;
 
+use callers::Callers;
+
 pub use alone::lock_for_life;
 pub use blobs::{AdmittedRow, BlobFacts, ContentRow, DoomedRow, KeyedContentRow, NewBlobRow};
+pub use callers::Recall;
 pub use erase::{ErasedRow, ErasureRow};
 pub use events::{EventQuery, EventRow};
 pub use files::{ChangedFileRow, FileRow, NewFileRow, Place};
@@ -80,6 +85,7 @@ const TRUSTED_IDLE: Duration = Duration::from_secs(2);
 pub struct Db {
     read: Pool,
     write: Pool,
+    callers: Arc<Callers>,
 }
 
 #[derive(Debug, Clone)]
@@ -194,7 +200,7 @@ impl Db {
         });
         let write = write.connect_lazy_with(options.clone());
         let read = pool().max_connections(readers).connect_lazy_with(options.read_only(true));
-        Ok(Self { read: Pool::Sqlite(read), write: Pool::Sqlite(write) })
+        Ok(Self::over(Pool::Sqlite(read), Pool::Sqlite(write)))
     }
 
     async fn open_postgres(url: &str, connections: u32) -> Result<Self> {
@@ -215,7 +221,16 @@ impl Db {
                 })
             })
             .connect_lazy_with(options);
-        Ok(Self { read: Pool::Postgres(pool.clone()), write: Pool::Postgres(pool) })
+        Ok(Self::over(Pool::Postgres(pool.clone()), Pool::Postgres(pool)))
+    }
+
+    fn over(read: Pool, write: Pool) -> Self {
+        Self { read, write, callers: Arc::new(Callers::new(Duration::ZERO)) }
+    }
+
+    /// The same, remembering callers for so long.
+    pub fn remembering(self, life: Duration) -> Self {
+        Self { callers: Arc::new(Callers::new(life)), ..self }
     }
 
     /// Asks the database for a sign of life.

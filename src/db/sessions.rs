@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::events::{EventRow, insert_event};
 use super::users::{CallerRow, columns};
-use super::{Db, on, statements, transaction};
+use super::{Db, Recall, on, statements, transaction};
 use crate::error::Result;
 
 /// A session. Times are microseconds since 1970.
@@ -28,7 +28,7 @@ statements! {
     /// Keeps the count of one account's sessions in bounds: the oldest ones end.
     END_SURPLUS = "DELETE FROM sessions WHERE user_id = $1 AND id NOT IN
         (SELECT id FROM sessions WHERE user_id = $1 ORDER BY id DESC LIMIT 1000)";
-    FIND_CALLER = concat!("SELECT ", columns!(), ", sessions.id AS credential_id, sessions.last_used_at
+    FIND_CALLER = concat!("SELECT ", columns!(), ", sessions.id AS credential_id, sessions.last_used_at, sessions.expires_at
         FROM sessions JOIN users ON users.id = sessions.user_id
         WHERE sessions.token_hash = $1 AND sessions.expires_at > $2 AND users.disabled_at IS NULL");
     LIST = "SELECT id, user_id, user_agent, address, created_at, last_used_at, expires_at
@@ -51,7 +51,7 @@ impl Db {
         keep: &str,
         event: &EventRow,
     ) -> Result<bool> {
-        transaction!(self, |tx| {
+        let done = transaction!(self, |tx| {
             let confirm = sqlx::query(CONFIRM).bind(session.user_id).bind(proven).bind(keep);
             if confirm.execute(&mut *tx).await?.rows_affected() == 0 {
                 return Ok(false);
@@ -70,12 +70,19 @@ impl Db {
             sqlx::query(END_SURPLUS).bind(session.user_id).execute(&mut *tx).await?;
             insert_event!(tx, event);
             Ok(true)
-        })
+        });
+        self.callers.forget();
+        done
     }
 
     /// The account behind a session that is alive at `now`.
-    pub async fn find_session_caller(&self, token_hash: &[u8], now: i64) -> Result<Option<CallerRow>> {
-        Ok(on!(self.read, |p| sqlx::query_as(FIND_CALLER).bind(token_hash).bind(now).fetch_optional(p).await)?)
+    pub async fn find_session_caller(
+        &self,
+        token_hash: &[u8; 32],
+        now: i64,
+        recall: Recall,
+    ) -> Result<Option<CallerRow>> {
+        self.find_caller(FIND_CALLER, token_hash, now, recall).await
     }
 
     /// The account's sessions that are alive at `now`, newest first.
@@ -91,13 +98,15 @@ impl Db {
 
     /// Ends one session of the account; `false` if it has no such session.
     pub async fn end_session(&self, id: Uuid, user_id: Uuid, event: &EventRow) -> Result<bool> {
-        transaction!(self, |tx| {
+        let done = transaction!(self, |tx| {
             if sqlx::query(END).bind(id).bind(user_id).execute(&mut *tx).await?.rows_affected() != 1 {
                 return Ok(false);
             }
             insert_event!(tx, event);
             Ok(true)
-        })
+        });
+        self.callers.forget();
+        done
     }
 
     /// Deletes the sessions and API tokens that expired by `now`; they are dead already. Gives their count.

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::events::{EventRow, insert_event};
 use super::users::{CallerRow, columns};
-use super::{Db, on, statements, transaction};
+use super::{Db, Recall, on, statements, transaction};
 use crate::error::Result;
 
 /// An API token. Times are microseconds since 1970.
@@ -27,7 +27,7 @@ statements! {
     COUNT = "SELECT COUNT(*) FROM tokens WHERE user_id = $1 AND (expires_at IS NULL OR expires_at > $2)";
     INSERT = "INSERT INTO tokens (id, user_id, token_hash, name, hint, created_at, expires_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7)";
-    FIND_CALLER = concat!("SELECT ", columns!(), ", tokens.id AS credential_id, tokens.last_used_at
+    FIND_CALLER = concat!("SELECT ", columns!(), ", tokens.id AS credential_id, tokens.last_used_at, tokens.expires_at
         FROM tokens JOIN users ON users.id = tokens.user_id
         WHERE tokens.token_hash = $1 AND (tokens.expires_at IS NULL OR tokens.expires_at > $2)
         AND users.disabled_at IS NULL");
@@ -69,8 +69,13 @@ impl Db {
     }
 
     /// The account behind an API token that is alive at `now`.
-    pub async fn find_token_caller(&self, token_hash: &[u8], now: i64) -> Result<Option<CallerRow>> {
-        Ok(on!(self.read, |p| sqlx::query_as(FIND_CALLER).bind(token_hash).bind(now).fetch_optional(p).await)?)
+    pub async fn find_token_caller(
+        &self,
+        token_hash: &[u8; 32],
+        now: i64,
+        recall: Recall,
+    ) -> Result<Option<CallerRow>> {
+        self.find_caller(FIND_CALLER, token_hash, now, recall).await
     }
 
     /// The account's tokens that are alive at `now`, newest first.
@@ -86,12 +91,14 @@ impl Db {
 
     /// Deletes one token of the account; `false` if it has no such token.
     pub async fn revoke_token(&self, id: Uuid, user_id: Uuid, event: &EventRow) -> Result<bool> {
-        transaction!(self, |tx| {
+        let done = transaction!(self, |tx| {
             if sqlx::query(REVOKE).bind(id).bind(user_id).execute(&mut *tx).await?.rows_affected() != 1 {
                 return Ok(false);
             }
             insert_event!(tx, event);
             Ok(true)
-        })
+        });
+        self.callers.forget();
+        done
     }
 }

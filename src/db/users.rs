@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::events::{EventRow, insert_event};
 use super::usage::UsageRow;
-use super::{Db, is_taken, on, statements, transaction};
+use super::{Db, Recall, is_taken, on, statements, transaction};
 use crate::error::{Error, Result};
 
 /// An account, without its password. Times are microseconds since 1970.
@@ -29,7 +29,7 @@ pub struct PasswordRow {
 }
 
 /// The account behind a session or an API token, as one query finds it.
-#[derive(Debug, FromRow)]
+#[derive(Debug, Clone, FromRow)]
 pub struct CallerRow {
     #[sqlx(flatten)]
     pub user: UserRow,
@@ -37,6 +37,8 @@ pub struct CallerRow {
     pub credential_id: Uuid,
     /// When the session or token was last seen, to a few minutes.
     pub last_used_at: Option<i64>,
+    /// When the session or token ends, if it does by itself.
+    pub expires_at: Option<i64>,
 }
 
 /// An account with what it uses and may use.
@@ -105,6 +107,24 @@ statements! {
 }
 
 impl Db {
+    /// Who shows a secret with this hash, as `statement` finds it or was found a moment ago.
+    pub(super) async fn find_caller(
+        &self,
+        statement: &'static str,
+        hash: &[u8; 32],
+        now: i64,
+        recall: Recall,
+    ) -> Result<Option<CallerRow>> {
+        let question = match self.callers.get(hash, now, recall) {
+            Ok(caller) => return Ok(Some(caller)),
+            Err(question) => question,
+        };
+        let found: Option<CallerRow> =
+            on!(self.read, |p| sqlx::query_as(statement).bind(hash.as_slice()).bind(now).fetch_optional(p).await)?;
+        found.iter().for_each(|caller| self.callers.put(question, hash, caller));
+        Ok(found)
+    }
+
     /// Adds an account.
     ///
     /// # Errors
@@ -165,7 +185,7 @@ impl Db {
         now: i64,
         events: &[EventRow],
     ) -> Result<Option<AccountRow>> {
-        transaction!(self, |tx| {
+        let done = transaction!(self, |tx| {
             let account: Option<AccountRow> = sqlx::query_as(PATCH)
                 .bind(id)
                 .bind(patch.quota_bytes.is_some())
@@ -184,17 +204,21 @@ impl Db {
                 insert_event!(tx, event);
             }
             Ok(account)
-        })
+        });
+        self.callers.forget();
+        done
     }
 
     /// Sets a password whatever the present one is, and ends every session of the account.
     pub async fn reset_password(&self, id: Uuid, password_hash: &str, now: i64, event: &EventRow) -> Result<()> {
-        transaction!(self, |tx| {
+        let done = transaction!(self, |tx| {
             sqlx::query(RESET_PASSWORD).bind(id).bind(password_hash).bind(now).execute(&mut *tx).await?;
             sqlx::query(END_SESSIONS).bind(id).bind(Uuid::nil()).execute(&mut *tx).await?;
             insert_event!(tx, event);
             Ok(())
-        })
+        });
+        self.callers.forget();
+        done
     }
 
     /// Changes the name, the password or both at once. `false`, and nothing changed, if the
@@ -207,7 +231,7 @@ impl Db {
         now: i64,
         event: &EventRow,
     ) -> Result<bool> {
-        transaction!(self, |tx| {
+        let done = transaction!(self, |tx| {
             if let Some(change) = &password {
                 let update = sqlx::query(CHANGE_PASSWORD).bind(id).bind(change.new).bind(now).bind(change.proven);
                 if update.execute(&mut *tx).await?.rows_affected() == 0 {
@@ -222,6 +246,8 @@ impl Db {
                 insert_event!(tx, event);
             }
             Ok(true)
-        })
+        });
+        self.callers.forget();
+        done
     }
 }

@@ -25,6 +25,7 @@ use crate::error::{Error, Result};
 use crate::events::{self, Actor};
 use crate::unicode::is_misleading;
 
+pub use crate::db::Recall;
 pub use account::{
     AccountChange, NewAccount, PasswordChange, account_id, create_account, register, set_disabled, set_password,
     update_me,

@@ -13,7 +13,7 @@ use super::throttle::Trial;
 use super::{Caller, Credential, MAX_EMAIL, Origin, User, after, email_key};
 use crate::app::App;
 use crate::clock::from_micros;
-use crate::db::{CallerRow, SessionRow};
+use crate::db::{CallerRow, Recall, SessionRow};
 use crate::error::{Error, Result};
 use crate::events::{Act, Event};
 
@@ -90,18 +90,18 @@ pub async fn log_out(app: &App, caller: &Caller) -> Result<()> {
     if app.db.end_session(id, caller.user.id, &event).await? { Ok(()) } else { Err(Error::Unauthorized) }
 }
 
-/// Finds who shows this secret, in one query.
+/// Finds who shows this secret, in one query at most.
 ///
 /// # Errors
 /// `Unauthorized` if it is no secret of ours, its session or token is over, or its account is
 /// disabled.
-pub async fn authenticate(app: &App, secret: &str) -> Result<Caller> {
+pub async fn authenticate(app: &App, secret: &str, recall: Recall) -> Result<Caller> {
     let secret = Secret::parse(secret).ok_or(Error::Unauthorized)?;
     let now = app.clock.now();
     let (hash, time) = (secret.hash(), now.as_microsecond());
     let (found, credential): (_, fn(Uuid) -> Credential) = match secret.kind() {
-        Kind::Session => (app.db.find_session_caller(&hash, time).await?, Credential::Session),
-        Kind::Token => (app.db.find_token_caller(&hash, time).await?, Credential::Token),
+        Kind::Session => (app.db.find_session_caller(&hash, time, recall).await?, Credential::Session),
+        Kind::Token => (app.db.find_token_caller(&hash, time, recall).await?, Credential::Token),
         // Whoever has a link is nobody in particular.
         Kind::Link => return Err(Error::Unauthorized),
     };
