@@ -1,6 +1,6 @@
 // Speaks with the server. Every failure becomes a `Problem`, whose message can be shown as it is.
 import createClient from 'openapi-fetch'
-import type { components, paths } from './schema.gen'
+import type { components, paths } from '../../schema.gen'
 
 type Schemas = components['schemas']
 export type File = Schemas['File']
