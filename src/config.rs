@@ -24,7 +24,7 @@ use url::Url;
 use crate::error::{Error, Result};
 
 pub use layers::Settings;
-pub use resolve::{is_this_machine, network};
+pub use resolve::{is_this_machine, network, out_of_reach};
 pub use settings::{SETTINGS, Setting};
 pub use text::{example, redacted_url};
 pub use value::ConfigError;

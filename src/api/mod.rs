@@ -7,6 +7,7 @@ mod auth;
 mod avatars;
 mod batch;
 mod body;
+mod capabilities;
 mod companion;
 mod conditions;
 mod connections;
@@ -72,6 +73,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(events::routes())
         .merge(signed::routes())
         .merge(uploads::routes())
+        .merge(capabilities::routes())
         .merge(links::routes())
         .merge(link_door::routes())
         .merge(tus::routes())
@@ -94,7 +96,7 @@ pub fn router(app: &Arc<App>) -> Router {
     let cross_site = cross_site_layer(app);
     let doors = routes().split_for_parts().0;
     #[cfg(feature = "ui")]
-    let doors = doors.merge(ui::routes());
+    let doors = doors.merge(ui::routes(app));
     doors
         .fallback(|| async { Error::NotFound })
         .layer(cross_site)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
 use http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
     REFERRER_POLICY, VARY,
@@ -16,6 +16,7 @@ use strongroom_web::{Asset, asset};
 
 use crate::app::App;
 use crate::error::Error;
+use crate::files;
 
 /// The addresses that the page itself knows what to do with.
 const SCREENS: &[&str] =
@@ -23,8 +24,8 @@ const SCREENS: &[&str] =
 
 /// What the page may do: run its own scripts, speak with this server, and nothing else. Nobody may frame it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
-    media-src 'self'; connect-src 'self'; worker-src 'self'; manifest-src 'self'; form-action 'self'; \
-    base-uri 'none'; frame-ancestors 'none'";
+    media-src 'self'; worker-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; \
+    frame-ancestors 'none'; connect-src 'self'";
 /// The reference of the API comes from others, who write styles into the page.
 const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
     img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; \
@@ -35,31 +36,44 @@ const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000,
 const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
 
 /// The routes of this file.
-pub fn routes() -> Router<Arc<App>> {
+pub fn routes(app: &App) -> Router<Arc<App>> {
     let mut router = Router::new()
-        .route("/docs", get(|request: Request| async move { page("docs.html", DOCS_POLICY, request.headers()) }))
+        .route("/docs", page("docs.html", HeaderValue::from_static(DOCS_POLICY)))
         .route("/assets/{*file}", get(file))
         .route("/icon.svg", get(file));
+    let policy = policy(app);
     for screen in SCREENS {
-        router =
-            router.route(screen, get(|request: Request| async move { page("index.html", POLICY, request.headers()) }));
+        router = router.route(screen, page("index.html", policy.clone()));
     }
     router
 }
 
-fn page(path: &str, policy: &'static str, request: &HeaderMap) -> Response {
-    let Some(found) = asset(path) else { return Error::NotFound.into_response() };
-    let mut response = answer(found, ASK_AGAIN, request);
-    for (name, value) in [
-        (CONTENT_SECURITY_POLICY, policy),
-        // What is in the address, such as the name of a folder, is nobody else's business.
-        (REFERRER_POLICY, "same-origin"),
-        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
-        (HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=()"),
-    ] {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
-    }
-    response
+/// [`POLICY`], and where big files go straight to a bucket, that bucket.
+fn policy(app: &App) -> HeaderValue {
+    let bucket = files::bucket_for_pages(app).map(|bucket| {
+        // Everything below a path that ends with a slash; these two would end the source.
+        let bucket = bucket.as_str().trim_end_matches('/').replace(';', "%3B").replace(',', "%2C");
+        format!(" {bucket}/")
+    });
+    let policy = format!("{POLICY}{}", bucket.unwrap_or_default());
+    HeaderValue::try_from(policy).expect("a URL is ASCII")
+}
+
+fn page(path: &'static str, policy: HeaderValue) -> MethodRouter<Arc<App>> {
+    get(async move |request: Request| {
+        let Some(found) = asset(path) else { return Error::NotFound.into_response() };
+        let mut response = answer(found, ASK_AGAIN, request.headers());
+        response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
+        for (name, value) in [
+            // What is in the address, such as the name of a folder, is nobody else's business.
+            (REFERRER_POLICY, "same-origin"),
+            (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+            (HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=()"),
+        ] {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        response
+    })
 }
 
 async fn file(request: Request) -> Response {

@@ -7,7 +7,7 @@ use url::Url;
 use super::{Failure, print};
 use crate::check::{Check, Depth, Outcome, Probing};
 use crate::clock::Clock;
-use crate::config::{Config, StoreConfig, is_this_machine};
+use crate::config::{Config, StoreConfig, is_this_machine, out_of_reach};
 use crate::db::probe_database;
 use crate::store::{S3Store, Store, probe_disk};
 
@@ -81,12 +81,13 @@ fn addresses(config: &Config) -> Vec<Check> {
 
 fn signed_urls(public_url: &Url, endpoint: &Url) -> Check {
     let (name, tried) = ("server.signed_urls", format!("look at {endpoint}, where signed URLs lead"));
-    let wrong = if is_this_machine(endpoint) && !is_this_machine(public_url) {
-        "nobody but this machine reaches it"
-    } else if public_url.scheme() == "https" && endpoint.scheme() == "http" {
-        "pages of an https:// server may not use it"
-    } else {
-        return Check::ok(name, tried, "people can use it");
-    };
-    Check::warning(name, tried, wrong, "set STRONGROOM_S3_PUBLIC_ENDPOINT to the store's address as people reach it")
+    match out_of_reach(public_url, endpoint) {
+        None => Check::ok(name, tried, "people can use it"),
+        Some(wrong) => Check::warning(
+            name,
+            tried,
+            wrong,
+            "set STRONGROOM_S3_PUBLIC_ENDPOINT to the store's address as people reach it",
+        ),
+    }
 }

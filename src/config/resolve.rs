@@ -137,6 +137,18 @@ pub fn is_this_machine(url: &Url) -> bool {
     }
 }
 
+/// Why people of this server, and its pages in their browsers, cannot use this address of the store; nothing if it
+/// seems that they can.
+pub fn out_of_reach(public_url: &Url, endpoint: &Url) -> Option<&'static str> {
+    if is_this_machine(endpoint) && !is_this_machine(public_url) {
+        Some("nobody but this machine reaches it")
+    } else if public_url.scheme() == "https" && endpoint.scheme() == "http" {
+        Some("pages of an https:// server may not use it")
+    } else {
+        None
+    }
+}
+
 fn listen(settings: &Settings) -> Result<SocketAddr, ConfigError> {
     settings.listen().required("an address such as 127.0.0.1:3000", |text| text.parse().ok())
 }

@@ -56,8 +56,8 @@ pub use list::{Direction, List, Order, Page, Sort, list};
 pub use name::{FileName, FolderPath};
 pub use pending::Body;
 pub use resumable::{
-    Checksum, Cut, NewUpload, PartClaim, Piece, SignedPart, Upload, Wire, append, begin, parts, receive_part,
-    sign_parts, terminate, upload_status,
+    Checksum, Cut, NewUpload, PartClaim, Piece, SignedPart, Upload, Wire, append, begin, bucket_for_pages, parts,
+    receive_part, sign_parts, terminate, upload_status,
 };
 pub use signed::{Signed, Wish, content_by_grant, receive_by_grant, revoke_signed, sign, sign_for_list};
 pub use sniff::{is_inline, is_picture};

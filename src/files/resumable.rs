@@ -32,7 +32,7 @@ use crate::store::{ByteStream, Key, Partial};
 use crate::users::User;
 
 pub use checksum::Checksum;
-pub use direct::{Cut, PartClaim, SignedPart, complete, parts, receive_part, sign_parts};
+pub use direct::{Cut, PartClaim, SignedPart, bucket_for_pages, complete, parts, receive_part, sign_parts};
 
 /// How bytes come: in order.
 const TUS: &str = "tus";

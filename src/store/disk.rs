@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use url::Url;
 
 use super::blocks::{Block, Blocks};
 use super::growing::{GrowingFile, Writing};
@@ -215,6 +216,10 @@ impl Store for DiskStore {
 
     fn url_signer(&self) -> Option<&UrlSigner> {
         Some(&self.signer)
+    }
+
+    fn public_bucket(&self) -> Option<&Url> {
+        None
     }
 
     async fn ping(&self) -> Result<()> {

@@ -9,12 +9,14 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use jiff::Timestamp;
+use url::Url;
 
 use super::blocks::{Block, Blocks};
 use super::{
     ByteStream, Intent, Kept, Key, Ledger, ListStream, Listed, Object, OpenUpload, PartLedger, Partial, SignRequest,
     SignedUrl, Store, StoredPart, UrlSigner,
 };
+
 use crate::check::{Check, Probing};
 use crate::error::{Error, Result};
 
@@ -163,6 +165,10 @@ impl Store for MemoryStore {
 
     fn url_signer(&self) -> Option<&UrlSigner> {
         Some(&self.signer)
+    }
+
+    fn public_bucket(&self) -> Option<&Url> {
+        None
     }
 
     async fn ping(&self) -> Result<()> {

@@ -23,6 +23,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::Stream;
 use jiff::Timestamp;
+use url::Url;
 use uuid::Uuid;
 
 use crate::check::{Check, Probing};
@@ -162,6 +163,9 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// The signer of our own signed URLs, where the store cannot sign by itself.
     fn url_signer(&self) -> Option<&UrlSigner>;
+
+    /// The bucket as people reach it; nothing where all bytes come through this server.
+    fn public_bucket(&self) -> Option<&Url>;
 
     /// Asks the store for a sign of life.
     ///

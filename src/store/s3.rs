@@ -20,6 +20,7 @@ use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
+use url::Url;
 
 use self::budget::{Budget, Reserved};
 use self::connect::Clients;
@@ -32,6 +33,7 @@ use super::{
     ByteStream, Intent, Key, Ledger, ListStream, MAX_PARTS, Object, OpenUpload, Operation, PartLedger, Partial,
     SignRequest, SignedUrl, Store, StoredPart, UrlSigner,
 };
+
 use crate::check::{Check, Probing};
 use crate::config::{S3Config, Uploads};
 use crate::error::{Error, Result};
@@ -277,6 +279,10 @@ impl Store for S3Store {
 
     fn url_signer(&self) -> Option<&UrlSigner> {
         None
+    }
+
+    fn public_bucket(&self) -> Option<&Url> {
+        Some(self.presigner.bucket())
     }
 
     async fn ping(&self) -> Result<()> {

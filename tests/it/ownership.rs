@@ -58,6 +58,7 @@ const DOORS: &[(&str, &str, Door)] = &[
     ("HEAD", "/v1/files/{id}/content", Door::Owner),
     ("PUT", "/v1/files/{id}/content", Door::Owner),
     ("POST", "/v1/files/{id}/signed-urls", Door::Owner),
+    ("GET", "/v1/capabilities", Door::SignedIn),
     ("GET", "/v1/uploads", Door::SignedIn),
     ("POST", "/v1/uploads", Door::SignedIn),
     ("GET", "/v1/uploads/{id}", Door::Owner),

@@ -8,12 +8,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use sha2::{Digest, Sha256};
+use url::Url;
 use uuid::Uuid;
 
 use super::finish::finish;
 use super::ledger::{RowLedger, frozen};
 use super::{Claim, complete_size, expiry, find, lease};
 use crate::app::App;
+use crate::config::out_of_reach;
 use crate::db::{Progress, ResumableRow};
 use crate::error::{Error, FieldError, Result};
 use crate::faults;
@@ -92,6 +94,13 @@ pub struct PartClaim {
     pub number: u64,
     /// As the store gave it, with or without quotes.
     pub etag: String,
+}
+
+/// The bucket to which a page had better send the parts of a big file, as far as its address tells. Not where types are
+/// limited: through this server, a file is refused by its first bytes, straight to the bucket only after its last.
+pub fn bucket_for_pages(app: &App) -> Option<&Url> {
+    let bucket = app.store.public_bucket().filter(|_| app.config.limits.allowed_types.is_any());
+    bucket.filter(|bucket| out_of_reach(&app.config.public_url, bucket).is_none())
 }
 
 /// Opens what takes the bytes, unless that was done before.
