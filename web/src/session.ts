@@ -1,6 +1,7 @@
 // Who is signed in here, and what they use.
 import { signal } from '@preact/signals'
 import { api, ask, signedOut, type Usage, type User } from './api/client'
+import { forgetAllHandles } from './uploads/handles'
 
 /** Undefined until it is known; null when nobody is signed in. */
 export const me = signal<User | null | undefined>(undefined)
@@ -32,6 +33,7 @@ export async function register(email: string, name: string, password: string) {
 
 export async function logOut() {
   await ask(api.POST('/v1/auth/logout'))
+  await forgetAllHandles()
   // Nothing of this person stays behind in the page.
   location.assign('/')
 }

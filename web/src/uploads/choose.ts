@@ -1,17 +1,30 @@
 // Files chosen from the disk, or dropped onto the page, whole folders too.
+import { isAbort } from '../api/client'
 import { complain } from '../parts/toast'
 
 /** A file of this machine, and the folder that it goes to. */
-export type Chosen = { file: File; path: string }
+export type Chosen = {
+  file: File
+  path: string
+  /** Opens it again after a reload, where the browser has such things. */
+  handle?: FileSystemFileHandle
+}
 
-export function chooseFiles(path: string, accept?: (files: Chosen[]) => unknown) {
+export async function chooseFiles(path: string, accept: (files: Chosen[]) => unknown = upload) {
+  if (!window.showOpenFilePicker) return chooseWithInput(path, accept)
+  try {
+    const handles = await window.showOpenFilePicker({ multiple: true })
+    accept(await Promise.all(handles.map(async (handle) => ({ file: await handle.getFile(), path, handle }))))
+  } catch (error) {
+    if (!isAbort(error)) complain(error)
+  }
+}
+
+function chooseWithInput(path: string, accept: (files: Chosen[]) => unknown) {
   const input = document.createElement('input')
   input.type = 'file'
   input.multiple = true
-  input.onchange = () => {
-    const chosen = [...(input.files ?? [])].map((file) => ({ file, path }))
-    void (accept ?? upload)(chosen)
-  }
+  input.onchange = () => void accept([...(input.files ?? [])].map((file) => ({ file, path })))
   input.click()
 }
 
@@ -27,11 +40,19 @@ export function chooseFolder(path: string) {
 
 /** What was dropped. The browser forgets it when the event is over, so all of it is asked for at once. */
 export async function dropped(transfer: DataTransfer, path: string): Promise<Chosen[]> {
-  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry()).filter((entry) => entry !== null)
-  if (entries.length === 0) return [...transfer.files].map((file) => ({ file, path }))
+  const items = [...transfer.items].map((item) => ({
+    entry: item.webkitGetAsEntry(),
+    // Some folders it refuses to give; they can be read all the same.
+    handle: item.getAsFileSystemHandle?.().catch(() => null),
+  }))
+  const files = [...transfer.files]
   const chosen: Chosen[] = []
-  for (const entry of entries) await collect(entry, path, chosen)
-  return chosen
+  for (const { entry, handle } of items) {
+    const opener = await handle
+    if (opener) await open(opener, path, chosen)
+    else if (entry) await collect(entry, path, chosen)
+  }
+  return chosen.length > 0 ? chosen : files.map((file) => ({ file, path }))
 }
 
 /** Uploads; what does that is fetched when it is first needed. */
@@ -39,9 +60,17 @@ export async function upload(chosen: Chosen[]) {
   if (chosen.length === 0) return
   try {
     const { add } = await import('./queue')
-    add(chosen)
+    await add(chosen)
   } catch (error) {
     complain(error)
+  }
+}
+
+async function open(handle: FileSystemHandle, path: string, chosen: Chosen[]) {
+  if (handle instanceof FileSystemFileHandle) {
+    chosen.push({ file: await handle.getFile(), path, handle })
+  } else if (handle instanceof FileSystemDirectoryHandle) {
+    for await (const inside of handle.values()) await open(inside, join(path, handle.name), chosen)
   }
 }
 

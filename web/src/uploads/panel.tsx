@@ -6,6 +6,7 @@ import { bytes, count, duration, percent } from '../format'
 import { Icon } from '../parts/icon'
 import { complain } from '../parts/toast'
 import { chooseFiles, upload as send } from './choose'
+import { openAgain } from './handles'
 import { findInterrupted, forget, type Interrupted, interrupted, isPaused, speed, type Upload, uploads } from './state'
 
 const ROW = 56
@@ -132,7 +133,8 @@ function Row({ upload, top }: { upload: Upload; top: number }) {
   const open = state !== 'done' && state !== 'failed'
   const word = {
     waiting: 'Waiting',
-    going: `${percent(size ? sent / size : 0)} of ${bytes(size)}`,
+    // The server hashes what went to the bucket, and that takes as long as reading it.
+    going: size > 0 && sent === size ? 'Being checked' : `${percent(size ? sent / size : 0)} of ${bytes(size)}`,
     paused: `Paused at ${percent(size ? sent / size : 0)}`,
     retrying: 'Waiting for the server',
     done: bytes(size),
@@ -184,14 +186,27 @@ function Row({ upload, top }: { upload: Upload; top: number }) {
   )
 }
 
-/** The page may not open a file of the disk again by itself, so it has to be chosen once more. */
+/** A page may not open a file of the disk by itself: it asks for leave, or to be shown the file once more. */
 function Unfinished({ upload }: { upload: Interrupted }) {
-  const finish = () =>
+  const chooseAgain = () =>
     chooseFiles(upload.path, (chosen) => {
       const same = chosen.filter(({ file }) => file.name === upload.name && file.size === upload.size)
       if (same.length === 0) complain(new Error(`That is another file. Choose ${upload.name}, ${bytes(upload.size)}.`))
       else void send(same)
     })
+  const resume = async (handle: FileSystemFileHandle) => {
+    const file = await openAgain(handle).catch(() => null)
+    if (!file) {
+      interrupted.value = interrupted.value.map((other) => (other === upload ? { ...other, handle: undefined } : other))
+      complain(new Error(`${upload.name} could not be opened. Choose it again.`))
+    } else if (upload.id.endsWith(`-${file.size}-${file.lastModified}`)) {
+      await send([{ file, path: upload.path, handle }])
+    } else {
+      // Its bytes do not go with those that arrived.
+      complain(new Error(`${upload.name} has changed since. Give this up, and upload it anew.`))
+    }
+  }
+  const { handle } = upload
   return (
     <div class="unfinished">
       <div class="what">
@@ -202,9 +217,15 @@ function Unfinished({ upload }: { upload: Interrupted }) {
           Stopped at {percent(upload.size ? upload.sent / upload.size : 0)} of {bytes(upload.size)}
         </span>
       </div>
-      <button type="button" aria-label={`Choose it again to go on: ${upload.name}`} onClick={finish}>
-        Choose it again
-      </button>
+      {handle ? (
+        <button type="button" aria-label={`Resume ${upload.name}`} onClick={() => resume(handle)}>
+          Resume
+        </button>
+      ) : (
+        <button type="button" aria-label={`Choose it again to go on: ${upload.name}`} onClick={chooseAgain}>
+          Choose it again
+        </button>
+      )}
       <button
         type="button"
         class="quiet only-icon"
