@@ -4,9 +4,12 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use strongroom::config::{AllowedTypes, Config};
+
+use crate::support::bucket_proxy::{BucketProxy, Fault, Site};
 use crate::support::client::Ask;
 use crate::support::program::{Program, Start};
-use crate::support::{Setup, TestApp, both};
+use crate::support::{Setup, TestApp, both, s3_config};
 
 /// What the tests need besides the program: a browser, and the packages that the page is built with. Nothing where
 /// they are not, and one line that says what to install.
@@ -29,20 +32,26 @@ fn server(app: &TestApp) -> Start {
     Start::default().variable("STRONGROOM_UPLOAD_LEASE", "2s").beside(app)
 }
 
-/// Runs a script; whenever it says `restart`, kills the server and starts it again at the same address.
+/// Runs a script against the program.
 async fn passes(script: &str, setup: Setup) {
+    let app = TestApp::start(setup).await;
+    passes_on(&app, script, "", server(&app)).await;
+}
+
+/// Runs a script with this word; whenever it says `restart`, kills the server and starts it again at the same address.
+async fn passes_on(app: &TestApp, script: &str, word: &str, server: Start) {
     /// A browser takes all cores that there are; several at once would only wait for each other.
     static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
     let Some(web) = browser() else { return };
     let _alone = ONE_AT_A_TIME.lock().await;
-    let app = TestApp::start(setup).await;
-    let mut program: Program = server(&app).serve(app.folder.path());
+    let mut program: Program = server.clone().serve(app.folder.path());
     let url = program.url.clone();
     let mut running = Command::new("node")
         .arg(format!("e2e/{script}"))
         .arg(&url)
         .arg(app.folder.path().join("browser"))
+        .arg(word)
         .current_dir(web)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -56,12 +65,12 @@ async fn passes(script: &str, setup: Setup) {
         assert_eq!(line.expect("a line"), "restart");
         program.kill();
         let address = url.strip_prefix("http://").expect("an address");
-        program = server(&app).variable("STRONGROOM_LISTEN", address).serve(app.folder.path());
+        program = server.clone().variable("STRONGROOM_LISTEN", address).serve(app.folder.path());
         input.write_all(b"restarted\n").expect("it listens");
     }
     let status = running.wait().expect("an end");
     let errors = errors.join().expect("text");
-    assert!(status.success(), "{script} on {setup:?}: {errors}\n{}", program.stderr());
+    assert!(status.success(), "{script} {word} on {:?}: {errors}\n{}", app.setup, program.stderr());
     program.stop();
 }
 
@@ -85,6 +94,26 @@ async fn hostile_files_run_nothing_on_postgres_and_s3() {
     passes("hostile.mjs", Setup::PostgresAndS3).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn uploads_survive_on_sqlite_and_disk() {
+    passes("uploads.mjs", Setup::SqliteAndDisk).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn uploads_go_straight_to_the_bucket_and_survive_on_postgres_and_s3() {
+    passes("uploads.mjs", Setup::PostgresAndS3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn uploads_go_through_the_server_where_the_bucket_lets_no_page_in() {
+    let app = TestApp::start(Setup::PostgresAndS3).await;
+    let bucket = BucketProxy::before(s3_config().endpoint.as_ref().expect("an endpoint")).await;
+    bucket.always(Site::new("OPTIONS", ""), Fault::Answer(403, ""));
+    let server = server(&app).variable("STRONGROOM_S3_PUBLIC_ENDPOINT", bucket.url.as_str());
+    passes_on(&app, "uploads.mjs", "turned-away", server).await;
+    assert!(browser().is_none() || bucket.mend() > 0);
+}
+
 both! {
     async fn the_page_and_its_files_come_with_a_policy_and_are_cached(app: TestApp) {
         let stranger = app.stranger();
@@ -97,6 +126,16 @@ both! {
             let again = stranger.get(screen).header("if-none-match", page.header("etag")).answer().await;
             assert_eq!((again.status, again.bytes.len()), (304, 0));
         }
+        // Beside this server they may speak with the bucket that parts go to, and with nothing else.
+        let bucket = app.person("ann").await.get("/v1/capabilities").answer().await.json()["direct_uploads_to"].clone();
+        assert_eq!(bucket.is_string(), app.setup == Setup::PostgresAndS3, "{bucket}");
+        let page = stranger.get("/").answer().await;
+        let connect = page.header("content-security-policy").split("connect-src ").nth(1).expect("a rule").to_owned();
+        assert_eq!(connect, bucket.as_str().map_or("'self'".to_owned(), |bucket| format!("'self' {bucket}/")));
+        let limited = |config: &mut Config| config.limits.allowed_types = AllowedTypes(vec!["image/*".into()]);
+        let app = app.restart_with(limited).await;
+        let stranger = app.stranger();
+        assert!(stranger.get("/").answer().await.header("content-security-policy").ends_with("connect-src 'self'"));
         stranger.get("/assets/nothing.js").answer().await.problem(404, "not_found");
         stranger.post("/").answer().await.problem(405, "method_not_allowed");
 

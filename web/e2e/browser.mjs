@@ -12,10 +12,12 @@ export function program() {
   return folders.flatMap((folder) => NAMES.map((name) => join(folder, name))).find(existsSync)
 }
 
-export function launch() {
+/** With `handles` as it is. Without, as a browser whose files cannot be opened again; there a driver can choose files. */
+export function launch({ handles = false } = {}) {
   return chromium.launch({
     executablePath: program(),
     args: [
+      ...(handles ? [] : ['--disable-blink-features=FileSystemAccessLocal']),
       '--headless',
       '--no-sandbox',
       '--disable-gpu',
