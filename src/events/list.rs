@@ -89,13 +89,10 @@ pub async fn list(app: &App, filter: &Filter, limit: Option<u32>, cursor: Option
         since: filter.since.map(Timestamp::as_microsecond),
         until: filter.until.map(Timestamp::as_microsecond),
         before,
-        // One more than asked for tells whether there is a next page.
         limit: limit as i64 + 1,
     };
-    let mut rows = app.db.list_events(&wanted).await?;
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next_cursor = rows.last().filter(|_| more).map(|row| cursor::encode(row.at, row.id));
+    let rows = app.db.list_events(&wanted).await?;
+    let (rows, next_cursor) = cursor::page(rows, limit, |last| cursor::encode(last.at, last.id));
     let events = rows.into_iter().map(Recorded::try_from).collect::<Result<_>>()?;
     Ok(Page { events, next_cursor })
 }

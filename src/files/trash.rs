@@ -81,11 +81,8 @@ pub async fn delete(user: &User, app: &App, id: Uuid, expected: &Expected, remov
 pub async fn list_trash(user: &User, app: &App, limit: Option<u32>, cursor: Option<&str>) -> Result<TrashPage> {
     let limit = app.config.limits.on_page(limit)?;
     let before = cursor.map_or(Ok((i64::MAX, Uuid::max())), cursor::decode)?;
-    // One more than asked for tells whether there is a next page.
-    let mut rows = app.db.list_trash(user.id, before, limit as i64 + 1).await?;
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next_cursor = rows.last().filter(|_| more).map(|row| cursor::encode(row.trashed_at, row.file.id));
+    let rows = app.db.list_trash(user.id, before, limit as i64 + 1).await?;
+    let (rows, next_cursor) = cursor::page(rows, limit, |last| cursor::encode(last.trashed_at, last.file.id));
     let files = rows.into_iter().map(|row| trashed(app, row)).collect::<Result<_>>()?;
     Ok(TrashPage { files, next_cursor })
 }

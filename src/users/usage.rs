@@ -1,7 +1,5 @@
 //! What accounts use and may use, and how admins see and change them.
 
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -9,6 +7,7 @@ use uuid::Uuid;
 use super::User;
 use crate::app::App;
 use crate::config::Quotas;
+use crate::cursor;
 use crate::db::{AccountPatchRow, AccountRow, UNLIMITED, UsageRow};
 use crate::error::{Error, Result};
 use crate::events::{Act, Event};
@@ -194,16 +193,9 @@ pub async fn account(app: &App, id: Uuid) -> Result<Account> {
 /// `BadCursor`; `Invalid` if the limit is out of bounds.
 pub async fn list_page(app: &App, limit: Option<u32>, cursor: Option<&str>) -> Result<AccountPage> {
     let limit = app.config.limits.on_page(limit)?;
-    let after = cursor.map_or(Ok(Uuid::nil()), |cursor| {
-        let id = BASE64_URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| Uuid::from_slice(&bytes).ok());
-        id.ok_or(Error::BadCursor)
-    })?;
-    // One more than asked for tells whether there is a next page.
-    let mut rows = app.db.list_accounts(after, limit as i64 + 1).await?;
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let last = rows.last().filter(|_| more);
-    let next_cursor = last.map(|last| BASE64_URL_SAFE_NO_PAD.encode(last.user.id.as_bytes()));
+    let after = cursor.map_or(Ok(Uuid::nil()), cursor::decode_id)?;
+    let rows = app.db.list_accounts(after, limit as i64 + 1).await?;
+    let (rows, next_cursor) = cursor::page(rows, limit, |last| cursor::encode_id(last.user.id));
     let accounts = rows.into_iter().map(|row| Account::of(row, &app.config.quotas)).collect();
     Ok(AccountPage { accounts, next_cursor })
 }

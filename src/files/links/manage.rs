@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::{event, network};
 use crate::app::App;
 use crate::clock::from_micros;
+use crate::cursor;
 use crate::db::LinkRow;
 use crate::error::{Error, Result};
 use crate::events::Act;
@@ -22,8 +23,6 @@ use crate::users::{Kind, Secret, User, after};
 const MAX_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 const MAX_NOTE: usize = 1000;
 const MAX_NETWORKS: usize = 100;
-/// Links on a page when the request does not say.
-const DEFAULT_LIMIT: u32 = 100;
 
 /// Whether a link opens its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -138,17 +137,10 @@ pub async fn list_links(
     limit: Option<u32>,
     cursor: Option<&str>,
 ) -> Result<LinkPage> {
-    let most = app.config.limits.page;
-    let limit = limit.unwrap_or(DEFAULT_LIMIT.min(most));
-    if !(1..=most).contains(&limit) {
-        return Err(Error::invalid("/limit", "out_of_range", format!("from 1 to {most}")));
-    }
-    let before = cursor.map_or(Ok(Uuid::max()), |cursor| cursor.parse().map_err(|_| Error::BadCursor))?;
-    // One more than asked for tells whether there is a next page.
-    let mut rows = app.db.list_links(user.id, file, before, i64::from(limit) + 1).await?;
-    let more = rows.len() > limit as usize;
-    rows.truncate(limit as usize);
-    let next_cursor = rows.last().filter(|_| more).map(|last| last.id.simple().to_string());
+    let limit = app.config.limits.on_page(limit)?;
+    let before = cursor.map_or(Ok(Uuid::max()), cursor::decode_id)?;
+    let rows = app.db.list_links(user.id, file, before, limit as i64 + 1).await?;
+    let (rows, next_cursor) = cursor::page(rows, limit, |last| cursor::encode_id(last.id));
     Ok(LinkPage { links: rows.into_iter().map(|row| shown(app, row)).collect(), next_cursor })
 }
 
