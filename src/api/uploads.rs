@@ -195,12 +195,9 @@ async fn list(
     SignedIn(caller): SignedIn,
     Query(params): Query<ListParams>,
 ) -> Result<axum::Json<UploadPageView>> {
-    let after = params.cursor.map(|cursor| cursor.parse().map_err(|_| Error::BadCursor)).transpose()?;
-    let page = files::open_uploads(&caller.user, &app, after, params.limit).await?;
-    Ok(axum::Json(UploadPageView {
-        items: page.uploads.iter().map(|upload| UploadView::new(&app, upload, None)).collect(),
-        next_cursor: page.last.map(|id| id.to_string()),
-    }))
+    let page = files::open_uploads(&caller.user, &app, params.limit, params.cursor.as_deref()).await?;
+    let items = page.uploads.iter().map(|upload| UploadView::new(&app, upload, None)).collect();
+    Ok(axum::Json(UploadPageView { items, next_cursor: page.next_cursor }))
 }
 
 /// Begin an upload

@@ -7,27 +7,28 @@ use uuid::Uuid;
 use super::resumable::{self, PartClaim, Upload, upload_status};
 use super::{File, signed};
 use crate::app::App;
+use crate::cursor;
 use crate::error::{Error, Result};
 use crate::users::User;
 
-/// Uploads under way, in the order in which they began.
+/// Some uploads under way, and where to go on.
 #[derive(Debug)]
 pub struct UploadPage {
     pub uploads: Vec<Upload>,
-    /// The last upload of this page, if there may be another page.
-    pub last: Option<Uuid>,
+    pub next_cursor: Option<String>,
 }
 
-/// The uploads of this user that wait for bytes, after the one with this id.
+/// One page of the uploads of this user that wait for bytes, in the order in which they began.
 ///
 /// # Errors
-/// `Invalid` if the limit is out of bounds; `Unavailable`.
-pub async fn open_uploads(user: &User, app: &App, after: Option<Uuid>, limit: Option<u32>) -> Result<UploadPage> {
+/// `BadCursor`; `Invalid` if the limit is out of bounds.
+pub async fn open_uploads(user: &User, app: &App, limit: Option<u32>, cursor: Option<&str>) -> Result<UploadPage> {
     let limit = app.config.limits.on_page(limit)?;
     let now = app.clock.now().as_microsecond();
-    let rows = app.db.open_resumables(user.id, now, after.unwrap_or_default(), limit as i64).await?;
-    let last = rows.last().filter(|_| rows.len() == limit).map(|row| row.id);
-    Ok(UploadPage { uploads: rows.iter().map(Upload::from).collect(), last })
+    let after = cursor.map_or(Ok(Uuid::nil()), cursor::decode_id)?;
+    let rows = app.db.open_resumables(user.id, now, after, limit as i64 + 1).await?;
+    let (rows, next_cursor) = cursor::page(rows, limit, |last| cursor::encode_id(last.id));
+    Ok(UploadPage { uploads: rows.iter().map(Upload::from).collect(), next_cursor })
 }
 
 /// Makes what has arrived the file: the parts of a direct upload, the bytes that came through a

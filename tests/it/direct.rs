@@ -368,6 +368,7 @@ both! {
         assert_eq!(ids, [direct.id.as_str(), tus.id(), later.id()]);
         assert_eq!((&items[1]["received"], &items[1]["mode"]), (&json!(5), &json!("tus")));
         assert_eq!(rest["next_cursor"], Value::Null);
+        assert_eq!(ann.get("/v1/uploads?limit=3").answer().await.json()["next_cursor"], Value::Null);
 
         assert_eq!(later.offset(&ann).await, 0);
         ann.post(&format!("/v1/uploads/{}/complete", tus.id())).answer().await.problem(409, "upload_incomplete");
