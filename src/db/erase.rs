@@ -11,8 +11,6 @@ use super::{Db, is_orphan, on, statements, transaction};
 use crate::error::{Error, Result};
 
 statements! {
-    /// Takes the admins' rows, so that of two who go at once the second sees that the first is gone; and
-    /// the account's own before its avatar, as whoever changes that does.
     /// So that of two admins at once one remains. Never the account itself: what changes its key has to be
     /// the first to take its row, or an upload of its owner waits for it while it waits for the upload.
     LOCK = "UPDATE users SET updated_at = updated_at
