@@ -12,7 +12,7 @@ use super::{Failure, print};
 use crate::api::Server;
 use crate::app::App;
 use crate::clock::Clock;
-use crate::config::{Config, Registration, StoreConfig, redacted_url};
+use crate::config::{Config, Registration, StoreConfig, is_this_machine, redacted_url};
 use crate::{jobs, users};
 
 /// How long the start waits for what the probe finds, so that the store's quirks are known before
@@ -73,8 +73,7 @@ async fn serve(app: &App, server: Server, mut signals: Signals) -> Result<(), Fa
 
 /// Whether a proxy stands before the server that it does not believe about its clients.
 fn hides_clients(config: &Config) -> bool {
-    let is_public = !matches!(config.public_url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
-    config.listen.ip().is_loopback() && is_public && config.trusted_proxies.is_empty()
+    config.listen.ip().is_loopback() && !is_this_machine(&config.public_url) && config.trusted_proxies.is_empty()
 }
 
 /// Listens, and writes the port that was found into the public URL if any free one was asked for.
