@@ -17,7 +17,7 @@ use clap::error::ErrorKind;
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::{ConfigError, Settings};
-use crate::error::Error;
+use crate::error::{Error, chain};
 use crate::events::Scene;
 use crate::faults;
 use crate::logs;
@@ -167,13 +167,7 @@ fn one_line(complaint: &str) -> String {
 
 impl Failure {
     fn runtime(error: impl std::error::Error) -> Self {
-        let mut why = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            why = format!("{why}: {cause}");
-            source = cause.source();
-        }
-        Failure::Runtime(why.replace(['\n', '\r'], " "))
+        Failure::Runtime(chain(&error).replace(['\n', '\r'], " "))
     }
 }
 

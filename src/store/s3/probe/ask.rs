@@ -12,6 +12,8 @@ use reqwest::{Method, Url, redirect};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::error::chain;
+
 /// How long one request may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The life of a URL that is used at once.
@@ -163,11 +165,5 @@ struct Refusal {
 
 /// An error with its causes.
 pub(super) fn told(error: impl std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
+    chain(&error)
 }
