@@ -35,6 +35,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use self::look::Look;
+use super::until_lost;
 use crate::app::App;
 use crate::error::{Error, Result};
 
@@ -113,7 +114,7 @@ impl Begun {
         let mut report = Report::new(&options);
         let outcome = tokio::select! {
             outcome = Look::new(&app, id, options, &mut report, &mut tell).at_everything() => outcome,
-            error = lose_duty(&app, id) => Err(error),
+            () = until_lost(&app, DUTY, id, DUTY_LEASE) => Err(Error::FsckRunning),
         };
         report.error = outcome.as_ref().err().map(ToString::to_string);
         let state = if outcome.is_ok() { State::Done } else { State::Failed };
@@ -144,16 +145,3 @@ impl Begun {
 }
 
 fn drop_progress(_: &Report) {}
-
-/// Keeps the duty; ends when it is lost.
-async fn lose_duty(app: &App, id: Uuid) -> Error {
-    loop {
-        tokio::time::sleep(DUTY_LEASE / 3).await;
-        match app.db.take_duty(DUTY, id, DUTY_LEASE).await {
-            Ok(true) => {}
-            Ok(false) => return Error::FsckRunning,
-            // The next try comes before the lease is over.
-            Err(error) => tracing::warn!(%error, "the duty of fsck could not be renewed"),
-        }
-    }
-}

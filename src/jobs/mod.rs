@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::{JoinHandle, JoinSet};
+use uuid::Uuid;
 
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -36,6 +37,19 @@ async fn reap(app: Arc<App>) {
             None => {}
         }
         tokio::time::sleep(app.config.reap_interval).await;
+    }
+}
+
+/// Renews a duty for as long as it can be renewed; ends when somebody else has it.
+async fn until_lost(app: &App, duty: &str, holder: Uuid, lease: Duration) {
+    loop {
+        tokio::time::sleep(lease / 3).await;
+        match app.db.take_duty(duty, holder, lease).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            // The next try comes before the lease is over.
+            Err(error) => tracing::warn!(%error, duty, "a duty could not be renewed"),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use uuid::Uuid;
 
-use super::erase;
+use super::{erase, until_lost};
 use crate::app::App;
 use crate::db::DoomedRow;
 use crate::error::{Error, Result};
@@ -80,25 +80,12 @@ pub async fn run_once(app: &App) -> Result<Report> {
     let done = tokio::select! {
         done = reap(app, &mut report) => done,
         // Somebody else is at it by now. What was begun here may be done twice.
-        () = lose_duty(app, holder) => Ok(()),
+        () = until_lost(app, DUTY, holder, DUTY_LEASE) => Ok(()),
     };
     if let Err(error) = app.db.release_duty(DUTY, holder).await {
         tracing::warn!(%error, "the reaper keeps its duty until the lease is over");
     }
     done.map(|()| report)
-}
-
-/// Renews the duty for as long as it can be renewed.
-async fn lose_duty(app: &App, holder: Uuid) {
-    loop {
-        tokio::time::sleep(DUTY_LEASE / 3).await;
-        match app.db.take_duty(DUTY, holder, DUTY_LEASE).await {
-            Ok(true) => {}
-            Ok(false) => return,
-            // The next try comes before the lease is over.
-            Err(error) => tracing::warn!(%error, "the reaper could not renew its duty"),
-        }
-    }
 }
 
 async fn reap(app: &App, report: &mut Report) -> Result<()> {
