@@ -263,12 +263,14 @@ impl Db {
         })
     }
 
-    /// Prolongs a writer's claim, or, without a lease, only asks for it; `false` if it is lost.
-    pub async fn hold_resumable(&self, id: Uuid, writer: Uuid, lease: Option<Duration>) -> Result<bool> {
-        let Some(lease) = lease else {
-            let held: i64 = on!(self.write, |p| sqlx::query_scalar(HELD).bind(id).bind(writer).fetch_one(p).await)?;
-            return Ok(held == 1);
-        };
+    /// Whether a writer has its claim still.
+    pub async fn holds_resumable(&self, id: Uuid, writer: Uuid) -> Result<bool> {
+        let held: i64 = on!(self.write, |p| sqlx::query_scalar(HELD).bind(id).bind(writer).fetch_one(p).await)?;
+        Ok(held == 1)
+    }
+
+    /// Prolongs a writer's claim; `false` if it is lost.
+    pub async fn prolong_resumable(&self, id: Uuid, writer: Uuid, lease: Duration) -> Result<bool> {
         let lease = lease.as_micros() as i64;
         let held =
             on!(self.write, |p| sqlx::query(HOLD).bind(id).bind(writer).bind(lease).execute(p).await?.rows_affected());

@@ -81,7 +81,11 @@ impl Claim {
             let beats = self.pulse.beats.load(Ordering::Relaxed);
             let alive = beats != seen || !self.pulse.awaited.load(Ordering::Relaxed);
             seen = beats;
-            match self.app.db.hold_resumable(self.upload, self.writer, alive.then_some(self.lease)).await {
+            let held = match alive {
+                true => self.app.db.prolong_resumable(self.upload, self.writer, self.lease).await,
+                false => self.app.db.holds_resumable(self.upload, self.writer).await,
+            };
+            match held {
                 Ok(true) => {}
                 Ok(false) => return Error::UploadBusy,
                 // If somebody took over, the next statement of this writer finds out.
