@@ -26,7 +26,6 @@ impl S3Store {
         body: ByteStream,
         ledger: &mut dyn Ledger,
     ) -> Result<()> {
-        let path = self.path(at.key);
         let share = self.budget.share(ledger.owner());
         let mut body = Blocks::new(body, None);
         let mut multipart = at.multipart_id.map(str::to_owned);
@@ -57,16 +56,9 @@ impl S3Store {
                     Some(id) => id,
                     None => self.open_multipart(self.clients.writer(), at.key, ledger).await?,
                 };
-                let number = end.div_ceil(at.part_size);
-                if number > MAX_PARTS {
-                    return Err(Error::TooLarge { limit: MAX_PARTS * at.part_size });
-                }
-                let payload = PutPayload::from_iter(block.into_chunks());
-                let put = attempts(|| self.clients.writer().put_part(&path, &id, number as usize - 1, payload.clone()));
-                let receipt = put.await.map_err(unavailable)?.content_id;
-                multipart = Some(id);
-                keep(ledger, &fresh, Kept::Part { number, receipt }).await?;
-                tail = None;
+                let kept = self.put_part(at, &id, end.div_ceil(at.part_size), block).await?;
+                keep(ledger, &fresh, kept).await?;
+                (multipart, tail) = (Some(id), None);
             } else if !fresh.is_empty() || last && at.tail.is_none() && multipart.is_none() {
                 let key = ledger.tail_key().await?;
                 faults::point("T3");
@@ -80,6 +72,16 @@ impl S3Store {
                 None => {}
             }
         }
+    }
+
+    async fn put_part(&self, at: &Partial<'_>, id: &str, number: u64, block: Block) -> Result<Kept> {
+        if number > MAX_PARTS {
+            return Err(Error::TooLarge { limit: MAX_PARTS * at.part_size });
+        }
+        let (path, id, payload) = (self.path(at.key), id.to_owned(), PutPayload::from_iter(block.into_chunks()));
+        let put = attempts(|| self.clients.writer().put_part(&path, &id, number as usize - 1, payload.clone()));
+        let receipt = put.await.map_err(unavailable)?.content_id;
+        Ok(Kept::Part { number, receipt })
     }
 
     /// The bytes that did not fill a part when they came.
