@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use url::Url;
 
 use super::blocks::{Block, Blocks};
-use super::growing::{GrowingFile, Writing};
+use super::growing::{self, GrowingFile, Writing};
 use super::staged::StagedFile;
 use super::{
     ByteStream, Intent, Kept, Key, Ledger, ListStream, Object, OpenUpload, PartLedger, Partial, SignRequest, SignedUrl,
@@ -159,6 +159,11 @@ impl Store for DiskStore {
     async fn assemble(&self, key: &Key, _: Option<&str>, _: Vec<String>, size: u64) -> Result<()> {
         let (layout, key) = (self.layout.clone(), key.clone());
         blocking(move || GrowingFile::finish(&layout, &key, size)).await
+    }
+
+    async fn confirm(&self, key: &Key, size: u64) -> Result<()> {
+        let (layout, key) = (self.layout.clone(), key.clone());
+        blocking(move || growing::confirm(&layout, &key, size)).await
     }
 
     async fn get(&self, key: &Key, range: Range<u64>) -> Result<ByteStream> {

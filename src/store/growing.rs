@@ -85,11 +85,16 @@ impl GrowingFile {
             cut(&file, size)?;
             return publish(&file, &staged, &blob);
         }
-        let published = fs::symlink_metadata(&blob).map_err(io_error)?;
-        match published.len() == size {
-            true => sync_folder(&layout.shard(key)),
-            false => Err(Error::internal("an upload has another size than its row says")),
-        }
+        confirm(layout, key, size)
+    }
+}
+
+/// Makes a file durable that was published, if it has this size.
+pub(super) fn confirm(layout: &Layout, key: &Key, size: u64) -> Result<()> {
+    let published = fs::symlink_metadata(layout.blob(key)).map_err(io_error)?;
+    match published.len() == size {
+        true => sync_folder(&layout.shard(key)),
+        false => Err(Error::internal("an upload has another size than its row says")),
     }
 }
 

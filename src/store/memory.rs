@@ -119,6 +119,13 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    async fn confirm(&self, key: &Key, size: u64) -> Result<()> {
+        match self.size(key).await? == Some(size) {
+            true => Ok(()),
+            false => Err(Error::internal("an upload has another size than its row says")),
+        }
+    }
+
     async fn get(&self, key: &Key, range: Range<u64>) -> Result<ByteStream> {
         let bytes = self.blobs().get(key).cloned();
         let bytes = bytes.ok_or(Error::NotFound)?;

@@ -114,12 +114,17 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     async fn append(&self, at: &Partial<'_>, body: ByteStream, ledger: &mut dyn Ledger) -> Result<()>;
 
     /// Makes the `size` bytes of an upload in pieces visible under its key, all of them having been
-    /// kept in their place or as parts. Doing it twice is the same as once; without receipts it only
-    /// makes sure of what was done.
+    /// kept in their place or as parts. Doing it twice is the same as once.
     ///
     /// # Errors
     /// `UploadBusy`; `StorageFull`; `Unavailable`; `Internal` if it came out with another size.
     async fn assemble(&self, key: &Key, multipart_id: Option<&str>, receipts: Vec<String>, size: u64) -> Result<()>;
+
+    /// Makes sure of `size` bytes that were assembled by somebody who may not have got to the end of it.
+    ///
+    /// # Errors
+    /// `Unavailable`; `Internal` if there are none, or they came out with another size.
+    async fn confirm(&self, key: &Key, size: u64) -> Result<()>;
 
     /// Opens the bytes in `range` (end exclusive, within the content; never empty).
     ///

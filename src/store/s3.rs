@@ -230,10 +230,14 @@ impl Store for S3Store {
     }
 
     async fn assemble(&self, key: &Key, multipart_id: Option<&str>, receipts: Vec<String>, size: u64) -> Result<()> {
-        match multipart_id {
-            Some(id) => self.assemble_parts(key, id, receipts, size).await,
-            None if self.size(key).await? == Some(size) => Ok(()),
-            None => Err(Error::internal("there are no parts to put together")),
+        let id = multipart_id.ok_or_else(|| Error::internal("there are no parts to put together"))?;
+        self.assemble_parts(key, id, receipts, size).await
+    }
+
+    async fn confirm(&self, key: &Key, size: u64) -> Result<()> {
+        match self.size(key).await? == Some(size) {
+            true => Ok(()),
+            false => Err(Error::internal("an upload has another size than its row says")),
         }
     }
 

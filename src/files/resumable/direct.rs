@@ -278,7 +278,7 @@ async fn put_together(user: &User, app: &App, row: &ResumableRow, claims: &[Part
     let (cut, key) = (Cut::of(row)?, key(row)?);
     if app.store.size(&key).await? == Some(cut.size) {
         // An earlier try came so far.
-        return app.store.assemble(&key, None, Vec::new(), cut.size).await;
+        return app.store.confirm(&key, cut.size).await;
     }
     let chosen = choose(cut, stored(app, row).await?, claims);
     if let Err(Error::TooLarge { .. }) = chosen {
