@@ -2,6 +2,7 @@
 //! takes, and what is durable is never sent again. The row tells how far an upload has come; every
 //! wire that speaks of such uploads ends here.
 
+mod begin;
 mod checksum;
 mod claim;
 mod direct;
@@ -13,24 +14,22 @@ use std::time::Duration;
 
 use futures_util::stream;
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use self::claim::Claim;
 use self::finish::finish;
-use self::ledger::{RowLedger, frozen};
+use self::ledger::RowLedger;
 use super::gate::gate_beginning;
-use super::idempotency::{IdempotencyKey, Known, look_up};
 use super::reserve::{Reservation, reserved};
 use super::upload::detached;
-use super::{FileName, FolderPath};
 use crate::app::App;
 use crate::clock::from_micros;
-use crate::db::{NewBlobRow, NewResumableRow, ResumableRow};
+use crate::db::ResumableRow;
 use crate::error::{Error, Result};
 use crate::store::{ByteStream, Key, Partial};
 use crate::users::User;
 
+pub use begin::{NewUpload, Wire, begin};
 pub use checksum::Checksum;
 pub use direct::{Cut, PartClaim, SignedPart, bucket_for_pages, complete, parts, receive_part, sign_parts};
 
@@ -38,52 +37,6 @@ pub use direct::{Cut, PartClaim, SignedPart, bucket_for_pages, complete, parts, 
 const TUS: &str = "tus";
 /// How bytes come: as parts through signed URLs, in any order.
 const DIRECT: &str = "direct";
-
-/// An upload that is about to begin.
-#[derive(Debug, Clone)]
-pub struct NewUpload {
-    pub path: FolderPath,
-    pub name: FileName,
-    /// The client's word, a hint.
-    pub content_type: Option<String>,
-    pub wire: Wire,
-    /// What the client wants to read again, word for word.
-    pub note: String,
-    /// A name for this request, under which it is done once however often it is sent.
-    pub idempotency_key: Option<IdempotencyKey>,
-}
-
-/// The way on which the bytes of an upload are to come.
-#[derive(Debug, Clone)]
-pub enum Wire {
-    /// In order, through this server. The bytes in the whole may be told later.
-    Tus { size: Option<u64> },
-    /// As parts, straight to the store. The SHA-256 of the whole is checked in the end.
-    Direct { size: u64, part_size: Option<u64>, sha256: Option<Vec<u8>> },
-}
-
-impl NewUpload {
-    fn size(&self) -> Option<u64> {
-        match self.wire {
-            Wire::Tus { size } => size,
-            Wire::Direct { size, .. } => Some(size),
-        }
-    }
-
-    fn part_size(&self, app: &App) -> Result<u64> {
-        match self.wire {
-            Wire::Direct { size, part_size: Some(part_size), .. } => Cut::new(size, part_size).map(|cut| cut.part_size),
-            _ => app.store.part_size(self.size()),
-        }
-    }
-
-    /// What is asked for: what a second request under the same key has to share.
-    fn wish(&self) -> [String; 5] {
-        let wire = format!("{:?}", self.wire);
-        let hint = format!("{:?}", self.content_type);
-        [wire, self.path.as_str().to_owned(), self.name.as_str().to_owned(), hint, self.note.clone()]
-    }
-}
 
 /// How far an upload has come.
 #[derive(Debug, Clone)]
@@ -124,92 +77,6 @@ impl Piece {
     fn nothing(offset: u64) -> Self {
         Self { offset, size: None, stream: Box::pin(stream::empty()), length: Some(0), checksum: None }
     }
-}
-
-/// Begins an upload. One of no bytes is a file at once.
-///
-/// # Errors
-/// `TooLarge`; `DigestMismatch` of nothing; `Invalid` if the size of the parts cannot be; `QuotaExceeded`; `TooManyUploads`;
-/// `IdempotencyMismatch`; `IdempotencyInProgress`; `UploadGone` if its key began an upload that is
-/// over; `StorageFull`; `Unavailable`; `TypeRefused` if not even nothing is accepted.
-pub async fn begin(user: &User, app: &Arc<App>, new: NewUpload) -> Result<Upload> {
-    let size = new.size();
-    check_size(app, size.unwrap_or(0))?;
-    if let Wire::Direct { size: 0, sha256: Some(expected), .. } = &new.wire
-        && expected.as_slice() != Sha256::digest(b"").as_slice()
-    {
-        return Err(Error::DigestMismatch);
-    }
-    let claim = match &new.idempotency_key {
-        None => None,
-        Some(key) => match look_up(user, app, key, &new.wish().each_ref().map(String::as_str)).await? {
-            Known::New(claim) => Some(claim),
-            Known::Done(id) => return begin_again(user, app, id.parse().map_err(Error::internal)?).await,
-        },
-    };
-    let (key, now) = (Key::random(), app.clock.now());
-    let row = NewResumableRow {
-        id: app.clock.new_id(),
-        mode: if matches!(new.wire, Wire::Direct { .. }) { DIRECT } else { TUS },
-        part_size: new.part_size(app)? as i64,
-        path: new.path.as_str().to_owned(),
-        name: new.name.as_str().to_owned(),
-        content_type: new.content_type,
-        note: new.note,
-        size: size.map(|size| size as i64),
-        hash: frozen(&Sha256::new()),
-        sha256: match new.wire {
-            Wire::Direct { sha256, .. } => sha256,
-            Wire::Tus { .. } => None,
-        },
-        expires_at: expiry(app, now),
-    };
-    let blob = NewBlobRow {
-        id: app.clock.new_id(),
-        owner: user.id,
-        key: key.to_string(),
-        lease: lease(app),
-        // What is not known yet is reserved before it comes.
-        reserve: size.unwrap_or(0),
-        new_file: true,
-        aside: false,
-        claim,
-        now: now.as_microsecond(),
-    };
-    let (user, app) = (user.clone(), app.clone());
-    detached(async move {
-        app.db.insert_resumable(&row, &blob, &app.config.quotas).await?;
-        let begun = match row.mode {
-            DIRECT if row.size > Some(0) => direct::open(&user, &app, row.id).await,
-            _ => app.store.begin(&key).await,
-        };
-        if let Err(error) = begun {
-            // Under a key it can be begun again.
-            if blob.claim.is_none() {
-                app.db.delete_resumable(user.id, row.id).await?;
-            }
-            return Err(error);
-        }
-        if row.size == Some(0) {
-            return write(&user, &app, row.id, Piece::nothing(0)).await;
-        }
-        Ok(Upload::from(&find(&user, &app, row.id).await?))
-    })
-    .await
-}
-
-/// The upload that an earlier request began under the same key, as it stands now.
-async fn begin_again(user: &User, app: &Arc<App>, id: Uuid) -> Result<Upload> {
-    let row = app.db.resumable(user.id, id).await?.ok_or(Error::UploadGone)?;
-    if row.received == 0 && row.file_id.is_none() {
-        let (user, app) = (user.clone(), app.clone());
-        let opened = detached(async move { direct::open(&user, &app, id).await }).await;
-        opened.map_err(|error| match error {
-            Error::UploadBusy => Error::IdempotencyInProgress,
-            error => error,
-        })?;
-    }
-    upload_status(user, app, id).await
 }
 
 /// Tells how far an upload has come. One that has all its bytes and is no file, because a server
@@ -304,7 +171,7 @@ async fn write_piece(
     piece: Piece,
     reservation: Reservation,
 ) -> Result<()> {
-    let key: Key = row.key.parse().map_err(Error::internal)?;
+    let key = key(row)?;
     let tail = row.tail_key.as_deref().map(str::parse::<Key>).transpose().map_err(Error::internal)?;
     let offset = row.received as u64;
     let at = Partial {
@@ -363,6 +230,10 @@ fn check_size(app: &App, size: u64) -> Result<()> {
 /// The size of an upload that has all its bytes.
 fn complete_size(row: &ResumableRow) -> Option<u64> {
     row.size.filter(|size| *size == row.received).map(|size| size as u64)
+}
+
+fn key(row: &ResumableRow) -> Result<Key> {
+    row.key.parse().map_err(Error::internal)
 }
 
 /// How long its blobs are kept from the reaper.

@@ -9,10 +9,10 @@ use std::time::Duration;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use uuid::Uuid;
 
-use super::Checksum;
+use super::{Checksum, key};
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::store::{ByteStream, Key, Listed};
+use crate::store::{ByteStream, Listed};
 use crate::users::User;
 
 /// How long a writer that fell silent keeps others out.
@@ -123,7 +123,7 @@ impl Claim {
 /// written down its id; beside bytes that become ready nobody would miss it.
 async fn end_what_was_lost(user: &User, app: &App, upload: Uuid) -> Result<()> {
     let row = app.db.resumable(user.id, upload).await?.ok_or(Error::NotFound)?;
-    let key: Key = row.key.parse().map_err(Error::internal)?;
+    let key = key(&row)?;
     let open: Vec<_> = app.store.list_uploads(Some(&key)).try_collect().await?;
     // What is staged on disk has no id, and the row of its upload none either.
     for lost in open.into_iter().filter_map(Listed::ours).filter(|open| open.id != row.multipart_id) {

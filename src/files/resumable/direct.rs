@@ -12,8 +12,8 @@ use url::Url;
 use uuid::Uuid;
 
 use super::finish::finish;
-use super::ledger::{RowLedger, frozen};
-use super::{Claim, complete_size, expiry, find, lease};
+use super::ledger::frozen;
+use super::{Claim, complete_size, expiry, find, key, lease};
 use crate::app::App;
 use crate::config::out_of_reach;
 use crate::db::{Progress, ResumableRow};
@@ -25,7 +25,7 @@ use crate::files::upload::detached;
 use crate::files::{self, File};
 use crate::hex::hex;
 use crate::store::{
-    Grant, Key, MAX_PARTS, Operation, PartLedger, PartTarget, SMALLEST_PART, SignRequest, SignedUrl, StoredPart,
+    Grant, MAX_PARTS, Operation, PartLedger, PartTarget, SMALLEST_PART, SignRequest, SignedUrl, StoredPart,
 };
 use crate::users::User;
 
@@ -101,24 +101,6 @@ pub struct PartClaim {
 pub fn bucket_for_pages(app: &App) -> Option<&Url> {
     let bucket = app.store.public_bucket().filter(|_| app.config.limits.allowed_types.is_any());
     bucket.filter(|bucket| out_of_reach(&app.config.public_url, bucket).is_none())
-}
-
-/// Opens what takes the bytes, unless that was done before.
-pub(super) async fn open(user: &User, app: &Arc<App>, id: Uuid) -> Result<()> {
-    let claim = Claim::take(user, app, id).await?;
-    claim
-        .during(async {
-            let row = find(user, app, id).await?;
-            if row.multipart_id.is_some() || row.received > 0 || row.file_id.is_some() {
-                return Ok(());
-            }
-            if row.mode != super::DIRECT || row.size == Some(0) {
-                return app.store.begin(&key(&row)?).await;
-            }
-            let intent = RowLedger::new(app, &row, &claim, false)?;
-            app.store.begin_parts(&key(&row)?, &intent).await
-        })
-        .await
 }
 
 /// Signs URLs for parts: for those with these numbers, or for the first ones that are missing.
@@ -420,10 +402,6 @@ async fn stored(app: &App, row: &ResumableRow) -> Result<Vec<StoredPart>> {
 async fn find_direct(user: &User, app: &App, id: Uuid) -> Result<ResumableRow> {
     let row = find(user, app, id).await?;
     if row.mode == super::DIRECT { Ok(row) } else { Err(Error::NotFound) }
-}
-
-fn key(row: &ResumableRow) -> Result<Key> {
-    row.key.parse().map_err(Error::internal)
 }
 
 #[cfg(test)]
