@@ -1,0 +1,67 @@
+//! How a whole is cut into parts.
+
+use crate::db::ResumableRow;
+use crate::error::{Error, Result};
+use crate::store::{MAX_PARTS, SMALLEST_PART};
+
+/// The most bytes of a part that S3 takes.
+const LARGEST_PART: u64 = 5 * 1024 * 1024 * 1024;
+
+/// How a whole is cut into parts: all of one size but the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cut {
+    /// Bytes in the whole.
+    pub size: u64,
+    /// Bytes in a part.
+    pub part_size: u64,
+}
+
+impl Cut {
+    /// # Errors
+    /// `Invalid` at `/part_size` if a store would not take such parts, or so many.
+    pub fn new(size: u64, part_size: u64) -> Result<Self> {
+        let cut = Self { size, part_size };
+        if !(SMALLEST_PART..=LARGEST_PART).contains(&part_size) || cut.count() > MAX_PARTS {
+            let detail = format!("from {SMALLEST_PART} to {LARGEST_PART} bytes, and so many that {MAX_PARTS} parts do");
+            return Err(Error::invalid("/part_size", "out_of_range", detail));
+        }
+        Ok(cut)
+    }
+
+    /// As clients cut that are not told how: in S3's smallest parts, or larger ones where those were too many.
+    pub fn usual(size: u64) -> Self {
+        Self { size, part_size: SMALLEST_PART.max(size.div_ceil(MAX_PARTS)) }
+    }
+
+    pub(super) fn of(row: &ResumableRow) -> Result<Self> {
+        let size = row.size.ok_or_else(|| Error::internal("a direct upload without a size"))? as u64;
+        Ok(Self { size, part_size: row.part_size as u64 })
+    }
+
+    pub fn count(&self) -> u64 {
+        self.size.div_ceil(self.part_size)
+    }
+
+    /// Where the part with this number (from 1) begins, and how many bytes it has.
+    pub(super) fn part(&self, number: u64) -> Option<(u64, u64)> {
+        let offset = number.checked_sub(1)?.checked_mul(self.part_size)?;
+        let left = self.size.checked_sub(offset).filter(|left| *left > 0)?;
+        Some((offset, left.min(self.part_size)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_of_one_size_but_the_last() {
+        let cut = Cut { size: 25, part_size: 10 };
+        let parts: Vec<_> = (0..=4).map(|number| cut.part(number)).collect();
+        assert_eq!(parts, [None, Some((0, 10)), Some((10, 10)), Some((20, 5)), None]);
+        assert_eq!(Cut { size: 20, part_size: 10 }.part(3), None);
+        assert!(Cut::new(1 << 40, SMALLEST_PART).is_err());
+        assert!(Cut::new(1, SMALLEST_PART - 1).is_err());
+        assert_eq!(Cut::new(1, SMALLEST_PART).unwrap().count(), 1);
+    }
+}
