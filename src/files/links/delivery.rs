@@ -43,6 +43,7 @@ pub struct Delivery {
     held: Option<Uuid>,
     part: Part,
     left: u64,
+    /// Measured, as the lease is, by no clock that is set: one that jumps shall not end it.
     renewed: Instant,
     settled: bool,
 }
