@@ -188,15 +188,15 @@ struct Page {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct ObjectEntry {
-    key: String,
+pub(super) struct ObjectEntry {
+    pub key: String,
     size: u64,
-    last_modified: Timestamp,
+    pub last_modified: Timestamp,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct UploadEntry {
+pub(super) struct UploadEntry {
     key: String,
     upload_id: String,
     initiated: Timestamp,

@@ -13,6 +13,7 @@ use reqwest::Method;
 use serde::Deserialize;
 
 use self::ask::{Answer, Asker};
+use super::list::ObjectEntry;
 use super::retry::attempts;
 use super::{S3Store, gone};
 use crate::check::{Check, Depth, Probing};
@@ -143,8 +144,7 @@ impl Probe<'_> {
     async fn sweep(&self, listed: Listed, now: Option<Timestamp>) {
         let Some(now) = now else { return };
         for object in listed.contents {
-            let written_at = object.last_modified.parse::<Timestamp>();
-            let old = written_at.is_ok_and(|then| now.as_second() - then.as_second() > LEFT_BEHIND);
+            let old = now.as_second() - object.last_modified.as_second() > LEFT_BEHIND;
             if let Ok(path) = Path::parse(&object.key)
                 && old
                 && self.is_a_probes(&object.key)
@@ -196,12 +196,5 @@ struct Listed {
     #[serde(rename = "Name")]
     _name: String,
     #[serde(rename = "Contents", default)]
-    contents: Vec<ListedObject>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct ListedObject {
-    key: String,
-    last_modified: String,
+    contents: Vec<ObjectEntry>,
 }

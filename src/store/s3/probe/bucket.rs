@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::{ABORTED, BODY, PARTS, Probe};
 use crate::check::Check;
+use crate::store::s3::list::UploadEntry;
 
 const MIB: usize = 1024 * 1024;
 
@@ -152,12 +153,5 @@ struct Uploads {
     #[serde(rename = "Bucket")]
     _bucket: String,
     #[serde(default)]
-    upload: Vec<OpenUpload>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct OpenUpload {
-    #[serde(rename = "UploadId")]
-    _id: String,
+    upload: Vec<UploadEntry>,
 }
