@@ -9,7 +9,7 @@ use super::events::{EventRow, insert_event};
 use super::idempotency::{KeyAnswer, answer_key};
 use super::resumable::{EndedUpload, end_upload};
 use super::usage::{Room, count};
-use super::{Db, is_taken, on, statements, transaction};
+use super::{Db, on, statements, transaction};
 use crate::error::{Error, Result};
 use crate::faults;
 use crate::hex::unhex;
@@ -172,6 +172,18 @@ macro_rules! delete_file {
 }
 pub(super) use delete_file;
 
+/// Runs within a transaction what gives a file a place. `false` if the file is not as it should be;
+/// returns `PathTaken` if another one is at that place.
+macro_rules! place_file {
+    ($tx:ident, $change:expr) => {
+        match $change.execute(&mut *$tx).await {
+            Err(error) if $crate::db::is_taken(&error) => return Err($crate::error::Error::PathTaken),
+            done => done?.rows_affected() == 1,
+        }
+    };
+}
+pub(super) use place_file;
+
 impl Db {
     /// The file with this id, if it is this owner's.
     pub async fn file(&self, owner: Uuid, id: Uuid) -> Result<Option<FileRow>> {
@@ -277,7 +289,7 @@ impl Db {
     /// `PathTaken` if another file is at the new place.
     pub async fn change_file(&self, changed: &ChangedFileRow, place: &Place, event: &EventRow) -> Result<bool> {
         transaction!(self, |tx| {
-            let done = sqlx::query(CHANGE)
+            let change = sqlx::query(CHANGE)
                 .bind(changed.id)
                 .bind(changed.owner)
                 .bind(&place.path)
@@ -285,13 +297,9 @@ impl Db {
                 .bind(&place.search)
                 .bind(&changed.metadata)
                 .bind(changed.now)
-                .bind(changed.revision)
-                .execute(&mut *tx)
-                .await;
-            match done {
-                Err(error) if is_taken(&error) => return Err(Error::PathTaken),
-                Ok(done) if done.rows_affected() == 0 => return Ok(false),
-                done => done.map(drop)?,
+                .bind(changed.revision);
+            if !place_file!(tx, change) {
+                return Ok(false);
             }
             insert_event!(tx, event);
             Ok(true)

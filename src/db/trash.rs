@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use super::events::{EventRow, insert_event};
-use super::files::{END_FILES_UPLOADS, FileRow, Place, delete_file, file_columns};
+use super::files::{END_FILES_UPLOADS, FileRow, Place, delete_file, file_columns, place_file};
 use super::usage::{ReservedRow, Room, by_owner, count};
-use super::{Db, is_taken, on, statements, transaction};
+use super::{Db, on, statements, transaction};
 use crate::error::{Error, Result};
 
 statements! {
@@ -91,18 +91,9 @@ impl Db {
         event: &EventRow,
     ) -> Result<bool> {
         transaction!(self, |tx| {
-            let done = sqlx::query(RESTORE)
-                .bind(id)
-                .bind(owner)
-                .bind(revision)
-                .bind(&place.name)
-                .bind(&place.search)
-                .execute(&mut *tx)
-                .await;
-            match done {
-                Err(error) if is_taken(&error) => return Err(Error::PathTaken),
-                Ok(done) if done.rows_affected() == 0 => return Ok(false),
-                done => done.map(drop)?,
+            let change = sqlx::query(RESTORE).bind(id).bind(owner).bind(revision).bind(&place.name).bind(&place.search);
+            if !place_file!(tx, change) {
+                return Ok(false);
             }
             insert_event!(tx, event);
             Ok(true)
