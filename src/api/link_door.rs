@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum_extra::extract::CookieJar;
 use futures_util::TryStreamExt;
 use headers::authorization::Basic;
 use headers::{Authorization, ContentLength, ContentRange, HeaderMapExt};
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -64,6 +65,44 @@ struct DoorParams {
     open: Option<u8>,
 }
 
+/// A request for what a link shares.
+struct Visit {
+    app: Arc<App>,
+    token: String,
+    origin: Origin,
+    params: DoorParams,
+    method: Method,
+    headers: HeaderMap,
+}
+
+impl FromRequestParts<Arc<App>> for Visit {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self> {
+        let Name(token) = Name::from_request_parts(parts, app).await?;
+        let origin = Origin::from_request_parts(parts, app).await?;
+        let Query(params) = Query::from_request_parts(parts, app).await?;
+        let (method, headers) = (parts.method.clone(), parts.headers.clone());
+        Ok(Self { app: app.clone(), token, origin, params, method, headers })
+    }
+}
+
+impl Visit {
+    async fn answer(self) -> Response {
+        let Self { app, token, origin, params, method, headers } = self;
+        let as_page = wants_page(&params, &headers);
+        let answer = async {
+            events::through("link");
+            let opened = files::open_link(&visitor(&origin, &headers), &app, &token).await?;
+            match as_page {
+                true => opened.check_uses(&app).map(|()| link_page::about(&url(&app, &token), &opened)),
+                false => bytes(&app, &opened, &params, &method, &headers).await,
+            }
+        };
+        answered(answer.await, as_page.then(|| url(&app, &token)))
+    }
+}
+
 /// Use a share link
 ///
 /// The bytes, with ranges and conditions, as those of a file; for a browser that navigates, and for programs that
@@ -73,24 +112,8 @@ struct DoorParams {
     responses((status = 200, content_type = "application/octet-stream", body = Binary), (status = 206), (status = 304),
         (status = 302, description = "The bytes are at `Location`, for 30 seconds")),
     extensions(("x-problem-codes" = json!(["password_required", "network_refused", "not_found", "link_expired", "link_revoked", "link_used_up", "too_many_attempts", "precondition_failed", "range_not_satisfiable", "invalid"]))))]
-async fn get(
-    State(app): State<Arc<App>>,
-    Name(token): Name,
-    origin: Origin,
-    Query(params): Query<DoorParams>,
-    method: Method,
-    headers: HeaderMap,
-) -> Response {
-    let as_page = wants_page(&params, &headers);
-    let answer = async {
-        events::through("link");
-        let opened = files::open_link(&visitor(&origin, &headers), &app, &token).await?;
-        match as_page {
-            true => opened.check_uses(&app).map(|()| link_page::about(&url(&app, &token), &opened)),
-            false => bytes(&app, &opened, &params, &method, &headers).await,
-        }
-    };
-    answered(answer.await, as_page.then(|| url(&app, &token)))
+async fn get(visit: Visit) -> Response {
+    visit.answer().await
 }
 
 /// Read the headers of a share link
@@ -99,15 +122,8 @@ async fn get(
 #[utoipa::path(head, path = "/l/{token}", tag = "links", operation_id = "headLink", params(("token" = String, Path), DoorParams),
     responses((status = 200), (status = 304)),
     extensions(("x-problem-codes" = json!(["password_required", "network_refused", "not_found", "link_expired", "link_revoked", "link_used_up", "too_many_attempts", "precondition_failed", "invalid"]))))]
-async fn head(
-    state: State<Arc<App>>,
-    token: Name,
-    origin: Origin,
-    params: Query<DoorParams>,
-    method: Method,
-    headers: HeaderMap,
-) -> Response {
-    get(state, token, origin, params, method, headers).await
+async fn head(visit: Visit) -> Response {
+    visit.answer().await
 }
 
 /// Use a share link under a name
@@ -117,30 +133,16 @@ async fn head(
     params(("token" = String, Path), ("name" = String, Path), DoorParams),
     responses((status = 200, content_type = "application/octet-stream", body = Binary), (status = 206), (status = 304)),
     extensions(("x-problem-codes" = json!(["password_required", "network_refused", "not_found", "link_expired", "link_revoked", "link_used_up", "too_many_attempts", "precondition_failed", "range_not_satisfiable", "invalid"]))))]
-async fn get_named(
-    state: State<Arc<App>>,
-    token: Name,
-    origin: Origin,
-    params: Query<DoorParams>,
-    method: Method,
-    headers: HeaderMap,
-) -> Response {
-    get(state, token, origin, params, method, headers).await
+async fn get_named(visit: Visit) -> Response {
+    visit.answer().await
 }
 
 /// Read the headers of a share link under a name
 #[utoipa::path(head, path = "/l/{token}/{name}", tag = "links", operation_id = "headNamedLink",
     params(("token" = String, Path), ("name" = String, Path), DoorParams), responses((status = 200), (status = 304)),
     extensions(("x-problem-codes" = json!(["password_required", "network_refused", "not_found", "link_expired", "link_revoked", "link_used_up", "too_many_attempts", "precondition_failed", "invalid"]))))]
-async fn head_named(
-    state: State<Arc<App>>,
-    token: Name,
-    origin: Origin,
-    params: Query<DoorParams>,
-    method: Method,
-    headers: HeaderMap,
-) -> Response {
-    get(state, token, origin, params, method, headers).await
+async fn head_named(visit: Visit) -> Response {
+    visit.answer().await
 }
 
 /// The password of a link.
