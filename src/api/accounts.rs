@@ -5,12 +5,12 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::Admin;
-use super::extract::{Id, Json, Query, present};
+use super::extract::{Id, Json, PageParams, Query, present};
 use super::jobs::{self, JobBegun};
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -19,15 +19,6 @@ use crate::users::{self, Account, AccountPatch, Limit, Quota};
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(read, change, erase))
-}
-
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-struct ListParams {
-    /// Accounts on the page; 100 if absent.
-    limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
 }
 
 /// A page of accounts.
@@ -43,16 +34,16 @@ struct AccountPageView {
 /// List the accounts
 ///
 /// Oldest first, with what each of them uses.
-#[utoipa::path(get, path = "/v1/admin/users", tag = "admin", operation_id = "listAccounts", params(ListParams),
+#[utoipa::path(get, path = "/v1/admin/users", tag = "admin", operation_id = "listAccounts", params(PageParams),
     responses((status = 200, body = AccountPageView)),
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["session_required", "admin_required", "bad_cursor", "invalid"]))))]
 async fn list(
     State(app): State<Arc<App>>,
     _: Admin,
-    Query(params): Query<ListParams>,
+    Query(page): Query<PageParams>,
 ) -> Result<axum::Json<AccountPageView>> {
-    let page = users::list_page(&app, params.limit, params.cursor.as_deref()).await?;
+    let page = users::list_page(&app, page.limit, page.cursor.as_deref()).await?;
     Ok(axum::Json(AccountPageView { items: page.accounts, next_cursor: page.next_cursor }))
 }
 

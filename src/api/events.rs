@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::auth::{Admin, FromSession, SignedIn};
-use super::extract::{Id, Query};
+use super::extract::{Id, PageParams, Query};
 use crate::app::App;
 use crate::error::Result;
 use crate::events::{self, Act, Filter, Page, Recorded};
@@ -39,15 +39,6 @@ impl From<Page> for EventPage {
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct PageParams {
-    /// Events on the page; 100 if absent.
-    limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
-}
-
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
 struct AdminParams {
     /// Only the trail of this account.
     user_id: Option<Uuid>,
@@ -59,10 +50,6 @@ struct AdminParams {
     since: Option<Timestamp>,
     /// Only before this time.
     until: Option<Timestamp>,
-    /// Events on the page; 100 if absent.
-    limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
 }
 
 /// Read the trail of a file
@@ -77,9 +64,9 @@ async fn of_file(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
     Id(id): Id,
-    Query(params): Query<PageParams>,
+    Query(page): Query<PageParams>,
 ) -> Result<axum::Json<EventPage>> {
-    let page = files::events(&caller.user, &app, id, params.limit, params.cursor.as_deref()).await?;
+    let page = files::events(&caller.user, &app, id, page.limit, page.cursor.as_deref()).await?;
     Ok(axum::Json(page.into()))
 }
 
@@ -93,15 +80,15 @@ async fn of_file(
 async fn of_account(
     State(app): State<Arc<App>>,
     FromSession(caller): FromSession,
-    Query(params): Query<PageParams>,
+    Query(page): Query<PageParams>,
 ) -> Result<axum::Json<EventPage>> {
     let filter = Filter { account: Some(caller.user.id), ..Filter::default() };
-    let page = events::list(&app, &filter, params.limit, params.cursor.as_deref()).await?;
+    let page = events::list(&app, &filter, page.limit, page.cursor.as_deref()).await?;
     Ok(axum::Json(page.into()))
 }
 
 /// Read everybody's trail
-#[utoipa::path(get, path = "/v1/admin/events", tag = "admin", operation_id = "listEvents", params(AdminParams),
+#[utoipa::path(get, path = "/v1/admin/events", tag = "admin", operation_id = "listEvents", params(AdminParams, PageParams),
     responses((status = 200, body = EventPage)),
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["session_required", "admin_required", "bad_cursor", "invalid"]))))]
@@ -109,6 +96,7 @@ async fn of_all(
     State(app): State<Arc<App>>,
     _: Admin,
     Query(params): Query<AdminParams>,
+    Query(page): Query<PageParams>,
 ) -> Result<axum::Json<EventPage>> {
     let filter = Filter {
         account: params.user_id,
@@ -117,6 +105,6 @@ async fn of_all(
         since: params.since,
         until: params.until,
     };
-    let page = events::list(&app, &filter, params.limit, params.cursor.as_deref()).await?;
+    let page = events::list(&app, &filter, page.limit, page.cursor.as_deref()).await?;
     Ok(axum::Json(page.into()))
 }

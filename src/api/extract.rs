@@ -8,6 +8,7 @@ use http::request::Parts;
 use http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
+use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::body;
@@ -103,6 +104,16 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<App>> for Query<T> {
         })?;
         Ok(Self(value))
     }
+}
+
+/// Which page of a list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct PageParams {
+    /// Items on the page; 100 if absent.
+    pub limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    pub cursor: Option<String>,
 }
 
 /// The id in the path. What is no id belongs to nothing, so it is `NotFound`.

@@ -19,7 +19,7 @@ use super::auth::SignedIn;
 use super::body::Binary;
 use super::conditions::if_match;
 use super::digest;
-use super::extract::{Id, Idempotency, Json, Query, present};
+use super::extract::{Id, Idempotency, Json, PageParams, Query, present};
 use super::incoming::{self, UploadForm};
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -135,10 +135,6 @@ struct ListParams {
     /// `path` (the default), `name`, `created_at`, `updated_at` or `size`; with `-` before it, backwards.
     #[param(example = "-created_at")]
     sort: Option<String>,
-    /// Files on the page; 100 if absent.
-    limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
     /// `signed`: every file comes with a signed URL.
     urls: Option<String>,
     /// Least life of these URLs, in seconds.
@@ -148,7 +144,7 @@ struct ListParams {
 /// List your files
 ///
 /// Pages cost the same however deep they are. Within a while the same file gives the same signed URL, so that caches work.
-#[utoipa::path(get, path = "/v1/files", tag = "files", operation_id = "listFiles", params(ListParams),
+#[utoipa::path(get, path = "/v1/files", tag = "files", operation_id = "listFiles", params(ListParams, PageParams),
     responses((status = 200, body = FilePage)),
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["bad_cursor", "invalid"]))))]
@@ -156,6 +152,7 @@ async fn list(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
     Query(params): Query<ListParams>,
+    Query(page): Query<PageParams>,
 ) -> Result<Response> {
     let signed = match params.urls.as_deref() {
         None => false,
@@ -167,8 +164,8 @@ async fn list(
         folder: params.path.map(|path| FolderPath::new(&path, "/path")).transpose()?,
         search: params.q,
         order: order(params.sort.as_deref())?,
-        limit: params.limit,
-        cursor: params.cursor,
+        limit: page.limit,
+        cursor: page.cursor,
     };
     let page = files::list(&caller.user, &app, &list).await?;
     let mut urls = Vec::new();

@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::auth::SignedIn;
-use super::extract::{Id, Json, Query, present};
+use super::extract::{Id, Json, PageParams, Query, present};
 use super::link_door;
 use crate::app::App;
 use crate::error::Result;
@@ -127,16 +127,12 @@ async fn create(
 struct ListParams {
     /// Only links to this file.
     file_id: Option<Uuid>,
-    /// Links on the page; 100 if absent.
-    limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
 }
 
 /// List your share links
 ///
 /// Newest first, with those that are expired, used up or revoked in the last 30 days.
-#[utoipa::path(get, path = "/v1/links", tag = "links", operation_id = "listLinks", params(ListParams),
+#[utoipa::path(get, path = "/v1/links", tag = "links", operation_id = "listLinks", params(ListParams, PageParams),
     responses((status = 200, body = LinkList)),
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["bad_cursor", "invalid"]))))]
@@ -144,9 +140,10 @@ async fn list(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
     Query(params): Query<ListParams>,
+    Query(page): Query<PageParams>,
 ) -> Result<axum::Json<LinkList>> {
-    let cursor = params.cursor.as_deref();
-    let page = files::list_links(&caller.user, &app, params.file_id, params.limit, cursor).await?;
+    let cursor = page.cursor.as_deref();
+    let page = files::list_links(&caller.user, &app, params.file_id, page.limit, cursor).await?;
     Ok(axum::Json(LinkList { items: page.links, next_cursor: page.next_cursor }))
 }
 

@@ -6,13 +6,13 @@ use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Serialize;
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::SignedIn;
-use super::extract::{Id, Query};
+use super::extract::{Id, PageParams, Query};
 use super::files::{FileView, shown};
 use crate::app::App;
 use crate::error::Result;
@@ -56,15 +56,6 @@ struct TrashPageView {
     next_cursor: Option<String>,
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-struct ListParams {
-    /// Files on the page; 100 if absent.
-    limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
-}
-
 /// How much of the trash was deleted.
 #[derive(Debug, Serialize, ToSchema)]
 struct Emptied {
@@ -76,16 +67,16 @@ struct Emptied {
 /// List your trash
 ///
 /// What was deleted last comes first. What is here counts toward your quota.
-#[utoipa::path(get, path = "/v1/trash", tag = "trash", operation_id = "listTrash", params(ListParams),
+#[utoipa::path(get, path = "/v1/trash", tag = "trash", operation_id = "listTrash", params(PageParams),
     responses((status = 200, body = TrashPageView)),
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["bad_cursor", "invalid"]))))]
 async fn list(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
-    Query(params): Query<ListParams>,
+    Query(page): Query<PageParams>,
 ) -> Result<axum::Json<TrashPageView>> {
-    let page = files::list_trash(&caller.user, &app, params.limit, params.cursor.as_deref()).await?;
+    let page = files::list_trash(&caller.user, &app, page.limit, page.cursor.as_deref()).await?;
     let items = page.files.into_iter().map(TrashedFileView::from).collect();
     let retention = app.config.trash_retention.as_secs();
     Ok(axum::Json(TrashPageView { items, retention, next_cursor: page.next_cursor }))

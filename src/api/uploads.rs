@@ -9,13 +9,13 @@ use http::{HeaderValue, StatusCode, header};
 use http_body::Body as _;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::auth::SignedIn;
-use super::extract::{Id, Idempotency, Json, PartsJson, Query};
+use super::extract::{Id, Idempotency, Json, PageParams, PartsJson, Query};
 use super::files::FileView;
 use super::signed::SignedUrlView;
 use crate::app::App;
@@ -174,28 +174,19 @@ pub struct UploadPageView {
     pub next_cursor: Option<String>,
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-struct ListParams {
-    /// Uploads on the page; 100 if absent.
-    limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
-}
-
 /// List your uploads under way
 ///
 /// Those that wait for bytes, in the order in which they began, whichever wire they began on.
-#[utoipa::path(get, path = "/v1/uploads", tag = "uploads", operation_id = "listUploads", params(ListParams),
+#[utoipa::path(get, path = "/v1/uploads", tag = "uploads", operation_id = "listUploads", params(PageParams),
     responses((status = 200, body = UploadPageView)),
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["bad_cursor", "invalid"]))))]
 async fn list(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
-    Query(params): Query<ListParams>,
+    Query(page): Query<PageParams>,
 ) -> Result<axum::Json<UploadPageView>> {
-    let page = files::open_uploads(&caller.user, &app, params.limit, params.cursor.as_deref()).await?;
+    let page = files::open_uploads(&caller.user, &app, page.limit, page.cursor.as_deref()).await?;
     let items = page.uploads.iter().map(|upload| UploadView::new(&app, upload, None)).collect();
     Ok(axum::Json(UploadPageView { items, next_cursor: page.next_cursor }))
 }
