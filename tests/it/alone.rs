@@ -7,19 +7,16 @@ use serde_json::json;
 use strongroom::config::StoreConfig;
 
 use crate::start::person;
-use crate::support::client::{Ask, Client, content};
+use crate::support::client::{Ask, Client, Feed, content, fed};
 use crate::support::program::{Program, Start};
 use crate::support::{Rows, Setup, config, files_below, s3_config};
 use crate::upload::noise;
 
 /// Begins an upload and sends half of it, until it has `begun`; the client stays on the line.
-async fn begin_upload(client: &Client, begun: impl AsyncFn() -> bool) -> tokio::sync::mpsc::Sender<Vec<u8>> {
-    let (send, receive) = tokio::sync::mpsc::channel::<Vec<u8>>(1);
-    let body = futures_util::stream::unfold(receive, |mut receive| async move {
-        receive.recv().await.map(|chunk| (Ok::<_, std::io::Error>(chunk), receive))
-    });
-    tokio::spawn(client.post("/v1/files?name=half.bin").body(reqwest::Body::wrap_stream(body)).send());
-    send.send(noise(1024 * 1024)).await.expect("the client listens");
+async fn begin_upload(client: &Client, begun: impl AsyncFn() -> bool) -> Feed {
+    let (send, body) = fed();
+    tokio::spawn(client.post("/v1/files?name=half.bin").body(body).send());
+    send.send(Ok(noise(1024 * 1024))).await.expect("the client listens");
     while !begun().await {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }

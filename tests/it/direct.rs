@@ -11,10 +11,10 @@ use sha2::{Digest, Sha256};
 use strongroom::users::{AccountPatch, Quota, patch_account};
 
 use crate::fsck::assert_clean;
-use crate::support::client::{Answer, Ask, Client, path};
+use crate::support::client::{Answer, Ask, Client, fed, path};
 use crate::support::program::{Program, Start};
 use crate::support::{Setup, TestApp, both};
-use crate::tus::{Tus, fed};
+use crate::tus::Tus;
 use crate::upload::noise;
 
 const MIB: usize = 1024 * 1024;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::sessions::{another_session, log_in, register};
-use crate::support::client::{Answer, Ask, Client, content, path};
+use crate::support::client::{Answer, Ask, Client, content, fed, path};
 use crate::support::program::Start;
 use crate::support::{PASSWORD, Setup, TestApp, both, email};
 use crate::tus::Tus;
@@ -121,10 +121,7 @@ both! {
 
     async fn an_upload_that_was_under_way_leaves_nothing(app: TestApp) {
         let ann = app.person("ann").await;
-        let (send, receive) = tokio::sync::mpsc::channel::<Result<Vec<u8>, std::io::Error>>(1);
-        let body = reqwest::Body::wrap_stream(futures_util::stream::unfold(receive, |mut receive| async move {
-            receive.recv().await.map(|chunk| (chunk, receive))
-        }));
+        let (send, body) = fed();
         let upload = tokio::spawn(ann.post("/v1/files?name=late.bin").body(body).send());
         send.send(Ok(noise(1000))).await.unwrap();
         while app.count("SELECT COUNT(*) FROM blobs").await == 0 {

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use strongroom::db::{KeyClaim, NewBlobRow};
 use strongroom::users::{AccountPatch, Quota, patch_account};
 
-use crate::support::client::{Ask, Client, path};
+use crate::support::client::{Ask, Client, fed, path};
 use crate::support::program::Start;
 use crate::support::{Setup, TestApp, both};
 use crate::upload::noise;
@@ -107,10 +107,7 @@ both! {
 
     async fn while_the_first_is_under_way_a_second_one_waits(app: TestApp) {
         let ann = app.person("ann").await;
-        let (send, receive) = tokio::sync::mpsc::channel::<Result<Vec<u8>, std::io::Error>>(1);
-        let body = reqwest::Body::wrap_stream(futures_util::stream::unfold(receive, |mut receive| async move {
-            receive.recv().await.map(|chunk| (chunk, receive))
-        }));
+        let (send, body) = fed();
         let first = tokio::spawn(upload(&ann, "k-1").body(body).send());
         send.send(Ok(noise(1000))).await.unwrap();
         while app.count("SELECT COUNT(*) FROM blobs").await == 0 {

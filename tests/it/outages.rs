@@ -8,7 +8,7 @@ use strongroom::config::StoreConfig;
 use url::Url;
 
 use crate::sessions::log_in;
-use crate::support::client::{Answer, Ask, content};
+use crate::support::client::{Answer, Ask, content, fed};
 use crate::support::forwarder::Forwarder;
 use crate::support::{PASSWORD, Setup, TestApp, both, email};
 use crate::upload::noise;
@@ -87,11 +87,8 @@ async fn without_its_database_it_says_so_and_goes_on_when_it_is_back() {
 async fn an_upload_whose_database_goes_away_is_not_kept() {
     let (line, app) = with_a_line_to_the_database().await;
     let ann = app.person("ann").await;
-    let (send, receive) = tokio::sync::mpsc::channel::<Result<Vec<u8>, std::io::Error>>(1);
-    let body = futures_util::stream::unfold(receive, |mut receive| async move {
-        receive.recv().await.map(|chunk| (chunk, receive))
-    });
-    let upload = tokio::spawn(ann.post("/v1/files?name=a.bin").body(reqwest::Body::wrap_stream(body)).send());
+    let (send, body) = fed();
+    let upload = tokio::spawn(ann.post("/v1/files?name=a.bin").body(body).send());
     send.send(Ok(noise(MIB))).await.unwrap();
     while app.count("SELECT COUNT(*) FROM blobs").await == 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -169,11 +166,8 @@ async fn a_download_whose_bucket_goes_away_is_cut_and_never_looks_whole() {
 async fn an_upload_whose_bucket_goes_away_is_not_kept() {
     let (line, app) = with_a_line_to_the_bucket().await;
     let ann = app.person("ann").await;
-    let (send, receive) = tokio::sync::mpsc::channel::<Result<Vec<u8>, std::io::Error>>(1);
-    let body = futures_util::stream::unfold(receive, |mut receive| async move {
-        receive.recv().await.map(|chunk| (chunk, receive))
-    });
-    let upload = tokio::spawn(ann.post("/v1/files?name=a.bin").body(reqwest::Body::wrap_stream(body)).send());
+    let (send, body) = fed();
+    let upload = tokio::spawn(ann.post("/v1/files?name=a.bin").body(body).send());
     send.send(Ok(noise(6 * MIB))).await.unwrap();
     // The first part is on its way, or has arrived.
     while app.count("SELECT COUNT(*) FROM blobs WHERE multipart_id IS NOT NULL").await == 0 {

@@ -7,7 +7,7 @@ use strongroom::config::StoreConfig;
 use strongroom::db::NewBlobRow;
 use strongroom::store::{Intent, Key};
 
-use crate::support::client::{Ask, open_multipart_uploads};
+use crate::support::client::{Ask, fed, open_multipart_uploads};
 use crate::support::program::Start;
 use crate::support::{Setup, TestApp, both};
 use crate::upload::noise;
@@ -73,10 +73,7 @@ both! {
 
     async fn a_writer_that_lost_its_lease_publishes_nothing(app: TestApp) {
         let ann = app.person("ann").await;
-        let (send, receive) = tokio::sync::mpsc::channel::<Result<Vec<u8>, std::io::Error>>(1);
-        let body = reqwest::Body::wrap_stream(futures_util::stream::unfold(receive, |mut receive| async move {
-            receive.recv().await.map(|chunk| (chunk, receive))
-        }));
+        let (send, body) = fed();
         let upload = tokio::spawn(ann.post("/v1/files?name=late.bin").body(body).send());
         send.send(Ok(noise(1000))).await.unwrap();
         while app.count("SELECT COUNT(*) FROM blobs").await == 0 {

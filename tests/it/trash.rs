@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use strongroom::db::Db;
 
 use crate::sessions::another_session;
-use crate::support::client::{Ask, Client, content, path};
+use crate::support::client::{Ask, Client, content, fed, path};
 use crate::support::{Setup, TestApp, both};
 use crate::tus::Tus;
 
@@ -169,10 +169,7 @@ both! {
         let put = ann.sign(&file, "put").await;
         let sent = ann.put(put["url"].as_str().unwrap()).header("if-none-match", "*").body("put").answer().await;
         assert_eq!(sent.status, 200);
-        let (send, receive) = tokio::sync::mpsc::channel::<Result<Vec<u8>, std::io::Error>>(1);
-        let body = reqwest::Body::wrap_stream(futures_util::stream::unfold(receive, |mut receive| async move {
-            receive.recv().await.map(|chunk| (chunk, receive))
-        }));
+        let (send, body) = fed();
         let replacing = tokio::spawn(ann.put(&content(&file)).header("if-match", "*").body(body).send());
         send.send(Ok(b"half".to_vec())).await.unwrap();
         while app.count("SELECT COUNT(*) FROM blobs WHERE state = 'pending'").await < 2 {

@@ -8,9 +8,8 @@ use reqwest::{Method, RequestBuilder};
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
 
-use crate::support::client::{Answer, Ask, Client};
+use crate::support::client::{Answer, Ask, Client, fed};
 use crate::support::{Setup, TestApp, both};
 use crate::upload::noise;
 
@@ -113,15 +112,6 @@ pub fn create(client: &Client, size: Option<usize>, metadata: &str) -> RequestBu
 
 fn checksum(algorithm: &str, digest: &[u8]) -> String {
     format!("{algorithm} {}", BASE64_STANDARD.encode(digest))
-}
-
-/// A body that the test feeds; ends when the sender is dropped, breaks with an error.
-pub fn fed() -> (mpsc::Sender<Result<Vec<u8>, std::io::Error>>, reqwest::Body) {
-    let (send, receive) = mpsc::channel(1);
-    let stream = futures_util::stream::unfold(receive, |mut receive: mpsc::Receiver<_>| async move {
-        receive.recv().await.map(|chunk| (chunk, receive))
-    });
-    (send, reqwest::Body::wrap_stream(stream))
 }
 
 both! {

@@ -4,6 +4,7 @@ use reqwest::{Method, RequestBuilder};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use strongroom::config::S3Config;
+use tokio::sync::mpsc;
 
 /// A client of one server; with a token once somebody has signed in.
 #[derive(Debug, Clone)]
@@ -154,6 +155,18 @@ impl Answer {
         assert_eq!(problem["request_id"], self.header("x-request-id"));
         problem
     }
+}
+
+/// What feeds a body.
+pub type Feed = mpsc::Sender<Result<Vec<u8>, std::io::Error>>;
+
+/// A body that the test feeds; ends when the sender is dropped, breaks with an error.
+pub fn fed() -> (Feed, reqwest::Body) {
+    let (send, receive) = mpsc::channel(1);
+    let stream = futures_util::stream::unfold(receive, |mut receive: mpsc::Receiver<_>| async move {
+        receive.recv().await.map(|chunk| (chunk, receive))
+    });
+    (send, reqwest::Body::wrap_stream(stream))
 }
 
 /// The path of a file.
