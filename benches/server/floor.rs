@@ -1,0 +1,190 @@
+//! What the same bytes cost where nothing is done for them but to move them: a web server on the same disk,
+//! and the bucket itself, without a server in between.
+
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::MetadataExt;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::client::{Connection, Request, member};
+use crate::processes;
+use crate::side::{Folder, Side, Slot};
+use crate::strongroom::{Setup, Strongroom};
+
+/// nginx with its WebDAV module. It hashes nothing, knows nobody, and waits for no disk.
+pub struct Nginx {
+    child: Child,
+    address: String,
+    folder: Folder,
+}
+
+impl Nginx {
+    /// `None` if there is no nginx here that can take files in.
+    pub fn find() -> Option<String> {
+        let candidates = ["nginx", "/usr/sbin/nginx", "/usr/local/sbin/nginx"];
+        let with_dav = |program: &&str| {
+            let told = Command::new(program).arg("-V").output();
+            told.is_ok_and(|told| String::from_utf8_lossy(&told.stderr).contains("--with-http_dav_module"))
+        };
+        candidates.into_iter().find(with_dav).map(str::to_owned)
+    }
+
+    pub fn start(program: &str) -> Self {
+        let folder = Folder::fresh("nginx");
+        // nginx cannot be asked for any port that is free.
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("an address").to_string();
+        drop(listener);
+        fs::create_dir(folder.path("files")).expect("a folder");
+        fs::write(folder.path("nginx.conf"), configuration(&folder, &address)).expect("a file");
+        let mut command = Command::new(program);
+        command.arg("-p").arg(folder.path("")).arg("-c").arg(folder.path("nginx.conf"));
+        command.arg("-e").arg(folder.path("log")).stdin(Stdio::null());
+        let child = command.spawn().expect("nginx cannot be started");
+        let nginx = Self { child, address, folder };
+        let begun = Instant::now();
+        while TcpStream::connect(&nginx.address).is_err() {
+            let log = nginx.folder.path("log");
+            assert!(begun.elapsed() < Duration::from_secs(10), "nginx did not start: see {}", log.display());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        nginx
+    }
+}
+
+fn configuration(folder: &Folder, address: &str) -> String {
+    let at = folder.path("");
+    // The workers of root would be somebody else, who may not write here.
+    let user = if fs::metadata(&at).is_ok_and(|folder| folder.uid() == 0) { "user root;" } else { "" };
+    let at = at.display();
+    // The bodies are received on the disk that they stay on, so that they are moved by their name alone.
+    format!(
+        r#"{user}
+daemon off;
+worker_processes auto;
+pid "{at}pid";
+events {{ worker_connections 1024; }}
+http {{
+    access_log off;
+    default_type application/octet-stream;
+    sendfile on;
+    tcp_nopush on;
+    keepalive_requests 1000000;
+    client_max_body_size 0;
+    client_body_temp_path "{at}body";
+    proxy_temp_path "{at}proxy";
+    fastcgi_temp_path "{at}fastcgi";
+    uwsgi_temp_path "{at}uwsgi";
+    scgi_temp_path "{at}scgi";
+    server {{
+        listen {address};
+        root "{at}files";
+        location / {{ dav_methods PUT DELETE; }}
+    }}
+}}
+"#
+    )
+}
+
+impl Side for Nginx {
+    fn name(&self) -> &'static str {
+        "nginx"
+    }
+
+    fn address(&self) -> &str {
+        &self.address
+    }
+
+    fn processes(&self) -> Vec<u32> {
+        processes::family(self.child.id())
+    }
+
+    fn slot(&self, owner: usize, name: &str) -> Slot {
+        Slot { put: Request::new("PUT", format!("/{name}"), 201), owner, file: name.to_owned(), upload: String::new() }
+    }
+
+    fn arrived(&self, _: &mut Slot, _: &str) {}
+
+    fn get(&self, slot: &Slot) -> Request {
+        Request::new("GET", slot.put.target.clone(), 200)
+    }
+
+    fn remove(&self, slots: &[Slot]) {
+        for slot in slots {
+            fs::remove_file(self.folder.path("files").join(&slot.file)).expect("the file is there");
+        }
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        // Killed outright it would leave its workers.
+        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        let _ = self.child.wait();
+    }
+}
+
+/// The bucket, through the signed URLs that Strongroom gives out for it: what a client can do without us.
+pub struct Bucket<'a> {
+    /// Another one than that which is measured.
+    signer: Strongroom<'a>,
+    address: String,
+}
+
+impl<'a> Bucket<'a> {
+    pub fn open(setup: &'a Setup) -> Self {
+        // Each of its uploads is open from its URL to its completion.
+        let signer = Strongroom::start_with(setup, &[("STRONGROOM_OPEN_UPLOADS", "100000")]);
+        let endpoint = setup.settings.get("AWS_ENDPOINT_URL_S3").expect("the address of the bucket");
+        let address = endpoint.trim_start_matches("http://").trim_end_matches('/').to_owned();
+        Self { signer, address }
+    }
+
+    /// The target of a signed URL, and the id of the upload that it belongs to.
+    fn sign(&self, owner: usize, file: &str, operation: &str) -> (String, Option<String>) {
+        let wish = format!(r#"{{"operation":"{operation}","expires_in":86400}}"#);
+        let request = self.signer.wish(owner, format!("/v1/files/{file}/signed-urls"), 201);
+        let signed = Connection::open(self.signer.address()).text(&request, wish.as_bytes());
+        let url = member(&signed, "url").expect("a URL");
+        let target = url.split_once(&self.address).expect("a URL of the bucket").1;
+        (target.to_owned(), member(&signed, "upload_id").map(str::to_owned))
+    }
+}
+
+impl Side for Bucket<'_> {
+    fn name(&self) -> &'static str {
+        "bucket"
+    }
+
+    fn address(&self) -> &str {
+        &self.address
+    }
+
+    fn processes(&self) -> Vec<u32> {
+        Vec::new()
+    }
+
+    /// An empty file, which the bytes are put to.
+    fn slot(&self, owner: usize, name: &str) -> Slot {
+        let mut connection = Connection::open(self.signer.address());
+        let made = connection.text(&self.signer.upload(owner, &format!("put-{name}")), &[]);
+        let file = member(&made, "id").expect("an id").to_owned();
+        let (target, upload) = self.sign(owner, &file, "put");
+        let put = Request::new("PUT", target, 200).with("if-none-match", "*");
+        Slot { put, owner, file, upload: upload.expect("an upload") }
+    }
+
+    fn arrived(&self, slot: &mut Slot, _: &str) {
+        let request = self.signer.request(slot.owner, "POST", format!("/v1/uploads/{}/complete", slot.upload), 200);
+        Connection::open(self.signer.address()).text(&request, &[]);
+    }
+
+    fn get(&self, slot: &Slot) -> Request {
+        Request::new("GET", self.sign(slot.owner, &slot.file, "get").0, 200)
+    }
+
+    fn remove(&self, slots: &[Slot]) {
+        self.signer.remove(slots);
+    }
+}
