@@ -29,6 +29,10 @@ stack-down *ARGS:
 crash *ARGS:
     scripts/crash {{ARGS}}
 
-# Measures
+# Measures it beside nginx and the bucket itself; `just bench --write docs` keeps the figures
 bench *ARGS:
     scripts/bench {{ARGS}}
+
+# Measures single steps of a request
+bench-steps *ARGS:
+    cargo bench --locked --bench micro -- {{ARGS}}

@@ -19,7 +19,8 @@ mod extract;
 mod file_content;
 mod files;
 mod folders;
-mod form;
+#[doc(hidden)] // For the benchmarks.
+pub mod form;
 mod health;
 mod incoming;
 mod jobs;

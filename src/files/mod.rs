@@ -55,6 +55,8 @@ pub use links::{
 pub use list::{Direction, List, Order, Page, Sort, list};
 pub use name::{FileName, FolderPath};
 pub use pending::Body;
+#[doc(hidden)] // For the benchmarks.
+pub use pending::{Meter, metered};
 pub use resumable::{
     Checksum, Cut, NewUpload, PartClaim, Piece, SignedPart, Upload, Wire, append, begin, bucket_for_pages, parts,
     receive_part, sign_parts, terminate, upload_status,

@@ -177,7 +177,7 @@ pub(super) async fn remove_if_forgotten(app: &App, key: &Key) {
 }
 
 /// Counts, hashes and bounds what flows by.
-pub(super) struct Meter {
+pub struct Meter {
     limit: u64,
     size: u64,
     hash: Sha256,
@@ -186,7 +186,7 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    pub(super) fn new(limit: u64, expected: Option<Vec<u8>>) -> Self {
+    pub fn new(limit: u64, expected: Option<Vec<u8>>) -> Self {
         Self { limit, size: 0, hash: Sha256::new(), head: Vec::new(), expected }
     }
 
@@ -215,7 +215,7 @@ impl Meter {
     }
 
     /// What is known now that the stream has ended.
-    pub(super) fn facts(&self, id: Uuid, hint: Option<&str>, ready_at: Timestamp) -> BlobFacts {
+    pub fn facts(&self, id: Uuid, hint: Option<&str>, ready_at: Timestamp) -> BlobFacts {
         BlobFacts {
             id,
             size: self.size as i64,
@@ -229,7 +229,7 @@ impl Meter {
 
 /// The stream, metered. Its digest is checked before it ends, so that the store never finishes
 /// bytes that are not what was announced.
-pub(super) fn metered(stream: ByteStream, meter: Arc<Mutex<Meter>>) -> ByteStream {
+pub fn metered(stream: ByteStream, meter: Arc<Mutex<Meter>>) -> ByteStream {
     Box::pin(stream::unfold(Some(stream), move |stream| {
         let meter = meter.clone();
         async move {
