@@ -187,7 +187,13 @@ both! {
         assert_eq!(outcome.status, 0, "{outcome:?}");
         assert!(outcome.stdout.contains("/v1/jobs/"), "{outcome:?}");
         assert_ne!(run(&["user", "erase", "ann@example.org"]).status, 0, "nobody has this address any more");
-        ann.get("/v1/me").answer().await.problem(401, "unauthorized");
+        // Another process did it, of which the server hears when it asks again.
+        let mut answer = ann.get("/v1/me").answer().await;
+        while answer.status == 200 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            answer = ann.get("/v1/me").answer().await;
+        }
+        answer.problem(401, "unauthorized");
         app.assert_nothing_but(0).await;
         assert_unknown(&app, &ann.id, "ann").await;
     }
@@ -205,8 +211,13 @@ both! {
             let _ = tokio::time::timeout(Duration::from_millis(milliseconds), app.reap()).await;
             app.execute("DELETE FROM duties").await;
         }
-        app.assert_nothing_but(0).await;
+        // What was given up may still be on its way to the database, and take the duty there.
+        while app.count("SELECT COUNT(*) FROM erasures WHERE state = 'running'").await > 0 {
+            app.execute("DELETE FROM duties").await;
+            app.reap().await;
+        }
         assert_eq!(state(&app, &begun).await, "done");
+        app.assert_nothing_but(0).await;
         assert_unknown(&app, &ann.id, "ann").await;
         assert_eq!(register(&app.stranger(), &email("ann"), "Ann", PASSWORD).await.status, 201);
     }
