@@ -45,11 +45,17 @@ pub async fn open(body: ByteStream, boundary: String) -> Result<FormFile> {
                 let digest = digest::announced(field.headers())?;
                 return Ok(FormFile { stream: file_stream(form, field, meter), name, path, content_type, digest });
             }
-            Some("name") if name.is_none() => name = Some(field.text().await.map_err(form_error)?),
-            Some("path") if path.is_none() => path = Some(field.text().await.map_err(form_error)?),
+            Some("name") if name.is_none() => name = Some(text(field, &meter).await?),
+            Some("path") if path.is_none() => path = Some(text(field, &meter).await?),
             other => return Err(unknown_field(other)),
         }
     }
+}
+
+async fn text(field: Field<'static>, meter: &AtomicU64) -> Result<String> {
+    // The chunk with its head may have been a large one, and the parser asks for the next in any case.
+    meter.store(HEAD_BYTES, Ordering::Relaxed);
+    field.text().await.map_err(form_error)
 }
 
 fn file_stream(form: Multipart<'static>, field: Field<'static>, meter: Arc<AtomicU64>) -> ByteStream {
@@ -133,5 +139,26 @@ impl Stream for Measured {
             self.left.store(left.saturating_sub(chunk.len() as u64), Ordering::Relaxed);
         }
         Poll::Ready(next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Clients send as much at once as the line takes.
+    #[tokio::test]
+    async fn fields_may_come_in_one_chunk_with_much_of_the_file() {
+        let bytes = vec![7; 4 * HEAD_BYTES as usize];
+        let head = b"--b\r\ncontent-disposition: form-data; name=\"path\"\r\n\r\nphotos\r\n\
+            --b\r\ncontent-disposition: form-data; name=\"name\"\r\n\r\na.bin\r\n\
+            --b\r\ncontent-disposition: form-data; name=\"file\"; filename=\"x\"\r\n\r\n";
+        let (first, second) = bytes.split_at(bytes.len() / 2);
+        let chunks = [[head.as_slice(), first].concat(), [second, b"\r\n--b--\r\n"].concat()];
+        let body = stream::iter(chunks.map(|chunk| Ok(Bytes::from(chunk))));
+        let form = open(Box::pin(body), "b".into()).await.expect("a form");
+        assert_eq!((form.path.as_deref(), form.name.as_deref()), (Some("photos"), Some("a.bin")));
+        let read: Vec<Bytes> = form.stream.map(|chunk| chunk.expect("bytes")).collect().await;
+        assert_eq!(read.concat(), bytes);
     }
 }
