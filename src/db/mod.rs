@@ -14,6 +14,7 @@ mod events;
 mod files;
 mod folders;
 mod fsck;
+mod group;
 mod idempotency;
 mod link_uses;
 mod links;
@@ -86,6 +87,8 @@ pub struct Db {
     read: Pool,
     write: Pool,
     callers: Arc<Callers>,
+    /// Before the connection of SQLite that writes.
+    queue: Arc<group::Queue>,
 }
 
 #[derive(Debug, Clone)]
@@ -110,14 +113,11 @@ pub(crate) use on;
 macro_rules! transaction {
     ($db:expr, |$tx:ident| $body:block) => {
         match &$db.write {
-            // IMMEDIATE: a transaction that begins as a reader cannot wait for the write lock later.
             $crate::db::Pool::Sqlite(pool) => {
-                let mut $tx = pool.begin_with("BEGIN IMMEDIATE").await?;
+                let mut turn = $db.queue.turn(pool).await?;
+                let $tx = turn.connection()?;
                 let result: $crate::error::Result<_> = async { $body }.await;
-                if result.is_ok() {
-                    $tx.commit().await?;
-                }
-                result
+                turn.end(result).await
             }
             $crate::db::Pool::Postgres(pool) => {
                 let mut $tx = pool.begin().await?;
@@ -225,7 +225,7 @@ impl Db {
     }
 
     fn over(read: Pool, write: Pool) -> Self {
-        Self { read, write, callers: Arc::new(Callers::new(Duration::ZERO)) }
+        Self { read, write, callers: Arc::new(Callers::new(Duration::ZERO)), queue: Arc::default() }
     }
 
     /// The same, remembering callers for so long.
