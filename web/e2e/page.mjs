@@ -6,6 +6,7 @@ import { mkdirSync, openSync, readFileSync, writeFileSync, writeSync } from 'nod
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { launch, register } from './browser.mjs'
+import { accessible } from './looks.mjs'
 import { pdf, png } from './samples.mjs'
 
 const [base, folder] = process.argv.slice(2)
@@ -27,21 +28,6 @@ page.on('request', (request) => {
   if (/^(http|ws)/.test(request.url()) && !request.url().startsWith(base)) elsewhere.push(request.url())
 })
 
-async function accessible(where) {
-  if (!(await page.evaluate(() => 'axe' in window))) await page.evaluate(AXE)
-  // Half-way from one colour to the next no contrast is right.
-  await page.evaluate(() => {
-    const moving = document.getAnimations().filter((animation) => animation instanceof CSSTransition)
-    return Promise.allSettled(moving.map((animation) => animation.finished))
-  })
-  const { violations } = await page.evaluate(() => window.axe.run())
-  const told = violations
-    .filter(({ impact }) => impact === 'serious' || impact === 'critical')
-    .map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(' ')}`)
-  assert.deepEqual(told, [], where)
-}
-const AXE = readFileSync(new URL('../node_modules/axe-core/axe.min.js', import.meta.url), 'utf8')
-
 async function choose(button, files) {
   const [chooser] = await Promise.all([page.waitForEvent('filechooser'), button.click()])
   await chooser.setFiles(files)
@@ -55,13 +41,19 @@ try {
   step('register')
   await page.goto(base)
   await page.getByRole('button', { name: 'Sign in' }).waitFor()
-  await accessible('signing in')
+  await accessible(page, 'signing in')
   await page.getByLabel('E-mail address').fill('nobody@example.org')
   await page.getByLabel('Password').fill('wrong wrong wrong')
   await page.getByRole('button', { name: 'Sign in' }).click()
   await page.getByRole('alert').getByText('password is wrong').waitFor()
   await register(page, `page-${process.pid}@example.org`, 'Paige Turner')
-  await accessible('nothing yet')
+  await page.waitForLoadState('networkidle')
+  const wire = await page.evaluate(() =>
+    ['navigation', 'resource'].flatMap((kind) => performance.getEntriesByType(kind).map((entry) => entry.transferSize)),
+  )
+  const sum = wire.reduce((one, other) => one + other, 0)
+  assert.ok(sum > 0 && sum <= 200_000, `the first load is ${sum} bytes`)
+  await accessible(page, 'nothing yet')
 
   step('a hundred files')
   mkdirSync(folder, { recursive: true })
@@ -81,7 +73,7 @@ try {
   await choose(page.getByRole('button', { name: 'Choose files' }), small)
   await uploads.getByText('100 files uploaded').first().waitFor()
   await page.getByRole('main').getByText('100 files', { exact: true }).waitFor()
-  await accessible('a list of files and uploads')
+  await accessible(page, 'a list of files and uploads')
 
   step('a big one, through a restart and a reload')
   const big = join(folder, 'big.bin')
@@ -102,7 +94,7 @@ try {
   await again.waitFor()
   const kept = Number(/at (\d+)/.exec(await uploads.innerText())[1])
   assert.ok(kept > 20 && kept >= before - 20, `${kept} percent of ${before} were kept`)
-  await accessible('an upload to finish')
+  await accessible(page, 'an upload to finish')
   await upTo(-1)
   await choose(again, big)
   await uploads.getByText('1 file uploaded').first().waitFor({ timeout: 240_000 })
@@ -114,11 +106,11 @@ try {
   await page.keyboard.press('/')
   await page.keyboard.type('NOTE 42')
   await page.getByText('1 file found').waitFor()
-  await accessible('search')
+  await accessible(page, 'search')
   await named('note 42.txt').getByRole('link').click()
   const preview = page.getByRole('dialog')
   await preview.getByText('This is note 42.').waitFor()
-  await accessible('a text')
+  await accessible(page, 'a text')
   await page.keyboard.press('Escape')
   await preview.waitFor({ state: 'detached' })
   await page.waitForURL((url) => !url.searchParams.has('open'))
@@ -127,7 +119,7 @@ try {
   step('look at it')
   await named('leaf.png').getByRole('link').click()
   await page.waitForFunction(() => document.querySelector('.stage img')?.naturalWidth > 0)
-  await accessible('a picture')
+  await accessible(page, 'a picture')
   await page.keyboard.press('ArrowRight')
   await preview.getByRole('img', { name: 'Page 1' }).waitFor()
   await page.waitForFunction(() => {
@@ -145,7 +137,7 @@ try {
   await page.keyboard.press('Shift+ArrowDown')
   await page.keyboard.press('Shift+ArrowDown')
   await page.getByText('3 items chosen').waitFor()
-  await accessible('a choice')
+  await accessible(page, 'a choice')
   await page.keyboard.press('Escape')
   await page.keyboard.press('End')
   await page.keyboard.press('F2')
@@ -157,9 +149,9 @@ try {
   await named('renamed.txt')
     .getByRole('button', { name: /Actions/ })
     .click()
-  await accessible('a menu')
+  await accessible(page, 'a menu')
   await page.getByRole('menuitem', { name: 'Move…' }).click()
-  await accessible('a dialog')
+  await accessible(page, 'a dialog')
   await page.getByLabel('New folder in here (optional)').fill('archive')
   await page.getByRole('button', { name: 'Move here' }).click()
   await page.getByText('Moved to archive.').waitFor()
@@ -181,7 +173,7 @@ try {
   await page.getByText('Nothing in here yet').waitFor()
   await page.getByRole('link', { name: 'Trash' }).click()
   await page.getByText('renamed.txt', { exact: true }).waitFor()
-  await accessible('the trash')
+  await accessible(page, 'the trash')
   await page.getByRole('button', { name: 'Restore renamed.txt' }).click()
   await page.getByText('The trash is empty').waitFor()
   await page.getByRole('button', { name: 'Show' }).click()
@@ -193,10 +185,10 @@ try {
   await page.getByText('More bounds').click()
   await page.getByLabel('Password', { exact: true }).fill('violet tractor')
   await page.getByLabel('Downloads at most').fill('3')
-  await accessible('a new link')
+  await accessible(page, 'a new link')
   await page.getByRole('button', { name: 'Make a link' }).click()
   const url = await page.getByLabel('The URL').inputValue()
-  await accessible('a link')
+  await accessible(page, 'a link')
   const stranger = await (await browser.newContext()).newPage()
   await stranger.goto(url)
   await stranger.getByLabel('Password').fill('violet tractor')
@@ -208,7 +200,7 @@ try {
   assert.match(readFileSync(await got.path(), 'utf8'), /^This is note/)
   await page.goto(`${base}/links`)
   await page.getByRole('link', { name: 'renamed.txt' }).waitFor()
-  await accessible('the links')
+  await accessible(page, 'the links')
   await page.getByRole('button', { name: 'Revoke' }).click()
   await page.getByRole('dialog').getByRole('button', { name: 'Revoke' }).click()
   await page.getByText('revoked', { exact: true }).waitFor()
@@ -217,7 +209,7 @@ try {
   step('account')
   await page.getByRole('link', { name: 'Paige Turner' }).click()
   await page.getByText('this one').waitFor()
-  await accessible('the account')
+  await accessible(page, 'the account')
   await page.getByRole('button', { name: 'New token' }).click()
   await page.getByLabel('What it is for').fill('backup')
   await page.getByRole('button', { name: 'Make it' }).click()
@@ -225,10 +217,10 @@ try {
   await page.keyboard.press('Escape')
   await page.getByLabel('Appearance').selectOption('dark')
   await page.emulateMedia({ colorScheme: 'light' })
-  await accessible('the account in the dark')
+  await accessible(page, 'the account in the dark')
   await page.goto(base)
   await page.getByRole('heading', { name: 'Files' }).waitFor()
-  await accessible('files in the dark')
+  await accessible(page, 'files in the dark')
 
   step('on a phone')
   await page.setViewportSize({ width: 360, height: 640 })
@@ -240,7 +232,7 @@ try {
       .waitFor()
     const width = await page.evaluate(() => document.documentElement.scrollWidth)
     assert.ok(width <= 360, `${place} is ${width} wide`)
-    await accessible(`${place} on a phone`)
+    await accessible(page, `${place} on a phone`)
   }
 
   step('sign out')
