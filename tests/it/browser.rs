@@ -114,6 +114,16 @@ async fn uploads_go_through_the_server_where_the_bucket_lets_no_page_in() {
     assert!(browser().is_none() || bucket.mend() > 0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_reference_of_the_api_asks_nobody_else_on_sqlite_and_disk() {
+    passes("docs.mjs", Setup::SqliteAndDisk).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_reference_of_the_api_asks_nobody_else_on_postgres_and_s3() {
+    passes("docs.mjs", Setup::PostgresAndS3).await;
+}
+
 both! {
     async fn the_page_and_its_files_come_with_a_policy_and_are_cached(app: TestApp) {
         let stranger = app.stranger();

@@ -1,4 +1,5 @@
 // The reference of the API, from the server's own description. Everything it needs comes from here.
+import './no-eval'
 import { createApiReference } from '@scalar/api-reference'
 import '@scalar/api-reference/style.css'
 
