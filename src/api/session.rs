@@ -15,10 +15,11 @@ use super::auth::{FromSession, no_session_cookie, session_cookie};
 use super::extract::{Id, Json};
 use crate::app::App;
 use crate::error::Result;
-use crate::users::{self, Credentials, NewAccount, Origin, Session, SignIn, User};
+use crate::users::{self, Credentials, NewAccount, Origin, RegistrationState, Session, SignIn, User};
 
 pub fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
+        .routes(routes!(registration))
         .routes(routes!(register))
         .routes(routes!(log_in))
         .routes(routes!(log_out))
@@ -67,6 +68,16 @@ struct SessionList {
     /// Always null: the list has one page.
     #[schema(required)]
     next_cursor: Option<String>,
+}
+
+/// Can people register
+///
+/// For pages that ask somebody to sign in. While there is no account at all, it says so: who runs the server is to make
+/// the first one.
+#[utoipa::path(get, path = "/v1/auth/registration", tag = "auth", operation_id = "readRegistration",
+    responses((status = 200, body = RegistrationState)), extensions(("x-problem-codes" = json!([]))))]
+async fn registration(State(app): State<Arc<App>>) -> Result<axum::Json<RegistrationState>> {
+    Ok(axum::Json(users::registration(&app).await?))
 }
 
 /// Register and sign in

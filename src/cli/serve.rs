@@ -112,7 +112,7 @@ async fn greeting(app: &App, listener: &TcpListener) -> Result<String, Failure> 
         config.public_url,
         redacted_url(config.database_url.expose_secret()),
     );
-    if users::list_accounts(app).await?.is_empty() {
+    if !users::registration(app).await?.has_accounts {
         text += "There is no account yet. With the same settings, make the first one:\n  strongroom user add you@example.com --admin\n";
         if config.registration == Registration::Open {
             text += &format!(

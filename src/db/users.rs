@@ -93,6 +93,7 @@ statements! {
     FIND_BY_EMAIL = concat!("SELECT ", columns!(), ", password_hash FROM users WHERE email_key = $1");
     FIND_BY_ID = concat!("SELECT ", columns!(), ", password_hash FROM users WHERE id = $1");
     LIST = concat!("SELECT ", account_columns!(), " FROM users WHERE id > $1 AND email <> '' ORDER BY id LIMIT $2");
+    ANY = "SELECT COUNT(*) FROM (SELECT 1 FROM users WHERE email <> '' LIMIT 1) AS account";
     FIND_ACCOUNT = concat!("SELECT ", account_columns!(), " FROM users WHERE id = $1 AND email <> ''");
     PATCH = concat!("UPDATE users SET
             quota_bytes = CASE WHEN $2 THEN $3 ELSE quota_bytes END,
@@ -170,6 +171,12 @@ impl Db {
     /// At most so many accounts after the one with this id, oldest first.
     pub async fn list_accounts(&self, after: Uuid, limit: i64) -> Result<Vec<AccountRow>> {
         Ok(on!(self.read, |p| sqlx::query_as(LIST).bind(after).bind(limit).fetch_all(p).await)?)
+    }
+
+    /// Whether there is an account at all.
+    pub async fn has_accounts(&self) -> Result<bool> {
+        let some: i64 = on!(self.read, |p| sqlx::query_scalar(ANY).fetch_one(p).await)?;
+        Ok(some > 0)
     }
 
     /// The account with this id, and what it uses.

@@ -2,6 +2,8 @@
 
 use garde::rules::email::parse_email;
 use secrecy::SecretString;
+use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::session::{self, SignIn};
@@ -49,6 +51,25 @@ pub async fn register(app: &App, origin: &Origin, account: NewAccount) -> Result
     throttle::count_registration(app, origin.address).await?;
     let (user, hash) = add(app, account, false).await?;
     session::begin(app, user, origin, &hash, &hash).await
+}
+
+/// What strangers may know before they sign in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(example = json!({"open": true, "has_accounts": true}))]
+pub struct RegistrationState {
+    /// Whether anybody may make an account.
+    pub open: bool,
+    /// False until somebody has made the first account. Nothing is told of how many there are.
+    pub has_accounts: bool,
+}
+
+/// Whether people can register, and whether anybody has an account yet.
+///
+/// # Errors
+/// `Unavailable`.
+pub async fn registration(app: &App) -> Result<RegistrationState> {
+    let open = app.config.registration == Registration::Open;
+    Ok(RegistrationState { open, has_accounts: app.db.has_accounts().await? })
 }
 
 /// Makes an account by order of the operator, whether registration is open or not.

@@ -27,8 +27,8 @@ use crate::unicode::is_misleading;
 
 pub use crate::db::Recall;
 pub use account::{
-    AccountChange, NewAccount, PasswordChange, account_id, create_account, register, set_disabled, set_password,
-    update_me,
+    AccountChange, NewAccount, PasswordChange, RegistrationState, account_id, create_account, register, registration,
+    set_disabled, set_password, update_me,
 };
 pub use erase::{Job, erase_account, erase_me, job};
 pub use password::Passwords;

@@ -32,6 +32,7 @@ enum Door {
 
 /// One row for each operation of the API.
 const DOORS: &[(&str, &str, Door)] = &[
+    ("GET", "/v1/auth/registration", Door::Open),
     ("POST", "/v1/auth/register", Door::Open),
     ("POST", "/v1/auth/login", Door::Open),
     ("POST", "/v1/auth/logout", Door::Session),

@@ -56,6 +56,25 @@ fn complaints(answer: &Answer) -> Vec<(String, String)> {
 }
 
 both! {
+    async fn strangers_are_told_whether_they_may_register_and_that_nobody_has_yet(app: TestApp) {
+        let told = async |app: &TestApp| {
+            let answer = app.stranger().get("/v1/auth/registration").answer().await;
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            answer.json()
+        };
+        assert_eq!(told(&app).await, json!({"open": true, "has_accounts": false}));
+        app.person("ann").await;
+        assert_eq!(told(&app).await, json!({"open": true, "has_accounts": true}));
+        // How many there are, and of what kind, is nobody's business.
+        app.person("bob").await;
+        set_disabled(&app, "ann", true).await;
+        assert_eq!(told(&app).await, json!({"open": true, "has_accounts": true}));
+        let app = app.restart_with(|config| config.registration = strongroom::config::Registration::Closed).await;
+        assert_eq!(told(&app).await, json!({"open": false, "has_accounts": true}));
+        app.execute("DELETE FROM users").await;
+        assert_eq!(told(&app).await, json!({"open": false, "has_accounts": false}));
+    }
+
     async fn whoever_registers_is_signed_in(app: TestApp) {
         let answer = register(&app.stranger(), "Ann.Archer@Example.org ", " Ann Archer ", PASSWORD).await;
         assert_eq!(answer.status, 201, "{}", answer.text());
