@@ -10,7 +10,9 @@ use url::Url;
 use crate::clock::Clock;
 
 /// One thing that was tried.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(example = json!({"name": "store.private", "outcome": "failed", "tried": "read an object without a signature",
+    "came_back": "200: it can be read by anybody", "what_to_do": "make the bucket private"}))]
 pub struct Check {
     /// Stable, and fit for strangers.
     pub name: &'static str,

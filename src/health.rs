@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use tokio::sync::{Mutex, watch};
 use tokio::time::timeout;
 
@@ -19,8 +20,17 @@ const GOOD_FOR: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub struct Health {
     /// What the last probe found; nothing before the first one has ended.
-    found: watch::Sender<Option<Vec<Check>>>,
+    found: watch::Sender<Option<Found>>,
     last: Mutex<Option<SignOfLife>>,
+    /// Held by the probe that is at work.
+    pub probing: Mutex<()>,
+}
+
+/// What a probe found, and when.
+#[derive(Debug, Clone)]
+pub struct Found {
+    pub at: Timestamp,
+    pub checks: Vec<Check>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -30,14 +40,14 @@ struct SignOfLife {
 }
 
 impl Health {
-    /// What the last probe found.
-    pub fn found(&self) -> Vec<Check> {
-        self.found.borrow().clone().unwrap_or_default()
+    /// What the last probe found; `None` before the first one has ended.
+    pub fn found(&self) -> Option<Found> {
+        self.found.borrow().clone()
     }
 
     /// Notes what a probe found, and gives what was found before.
-    pub fn note(&self, checks: Vec<Check>) -> Vec<Check> {
-        self.found.send_replace(Some(checks)).unwrap_or_default()
+    pub fn note(&self, found: Found) -> Vec<Check> {
+        self.found.send_replace(Some(found)).map(|before| before.checks).unwrap_or_default()
     }
 
     /// Waits until a probe has ended.

@@ -1,24 +1,29 @@
-//! For admins: passes of fsck.
+//! For admins: passes of fsck, and what the server finds when it looks at its set-up.
 
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::IntoResponse;
 use http::StatusCode;
-use serde::Deserialize;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::Admin;
 use super::extract::Json;
+use super::health;
 use crate::app::App;
-use crate::error::Result;
+use crate::check::Check;
+use crate::error::{Error, Result};
 use crate::events::{Act, Event};
+use crate::health::Found;
 use crate::jobs::fsck::{self, Options, Pass, Repair};
+use crate::jobs::probe;
 
 pub fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(last_fsck, begin_fsck))
+    OpenApiRouter::new().routes(routes!(last_fsck, begin_fsck)).routes(routes!(last_look, look_again))
 }
 
 /// What a pass shall do besides looking.
@@ -69,4 +74,50 @@ async fn begin_fsck(
     let pass = begun.told().await?;
     tokio::spawn(begun.run_logged());
     Ok((StatusCode::ACCEPTED, axum::Json(pass)))
+}
+
+/// What the server found when it looked at its database and its store.
+#[derive(Debug, Serialize, ToSchema)]
+struct Diagnosis {
+    /// `ok`, or `impaired` if a check failed. Requests are served either way.
+    status: &'static str,
+    /// When it looked.
+    at: Timestamp,
+    /// The quick part of what `strongroom doctor` tries.
+    checks: Vec<Check>,
+}
+
+impl From<Found> for Diagnosis {
+    fn from(Found { at, checks }: Found) -> Self {
+        Self { status: health::status(&checks), at, checks }
+    }
+}
+
+/// Is the set-up sound
+///
+/// What the server that answers found when it last looked: at its start, and later as long as something was wrong. Each
+/// check comes with what was tried, what came back, and what to do about it.
+#[utoipa::path(get, path = "/v1/admin/doctor", tag = "operations", operation_id = "lastDoctor",
+    responses((status = 200, body = Diagnosis)),
+    security(("bearer" = []), ("cookie" = [])),
+    extensions(("x-problem-codes" = json!(["session_required", "admin_required", "not_found"]))))]
+async fn last_look(State(app): State<Arc<App>>, _: Admin) -> Result<axum::Json<Diagnosis>> {
+    Ok(axum::Json(app.health.found().ok_or(Error::NotFound)?.into()))
+}
+
+/// Look at the set-up again
+///
+/// A dozen small requests to the database and the store; what they write is taken away. Answers when that is done.
+#[utoipa::path(post, path = "/v1/admin/doctor", tag = "operations", operation_id = "runDoctor",
+    responses((status = 200, body = Diagnosis)),
+    security(("bearer" = []), ("cookie" = [])),
+    extensions(("x-problem-codes" = json!(["session_required", "admin_required"]))))]
+async fn look_again(State(app): State<Arc<App>>, _: Admin) -> Result<axum::Json<Diagnosis>> {
+    // In a task of its own: it takes away what it wrote even if nobody waits for the answer.
+    let look = tokio::spawn({
+        let app = app.clone();
+        async move { probe::run_once(&app).await }
+    });
+    look.await.map_err(Error::internal)?;
+    Ok(axum::Json(app.health.found().ok_or(Error::NotFound)?.into()))
 }

@@ -52,10 +52,15 @@ async fn alive() -> axum::Json<Health> {
 #[utoipa::path(get, path = "/readyz", tag = "operations", operation_id = "ready", responses((status = 200, body = Readiness)))]
 async fn ready(State(app): State<Arc<App>>) -> Result<axum::Json<Readiness>> {
     app.ready().await?;
-    let found = app.health.found();
-    let status = if found.iter().any(Check::has_failed) { "impaired" } else { "ok" };
+    let found = app.health.found().map(|found| found.checks).unwrap_or_default();
+    let status = status(&found);
     let checks = found.into_iter().map(|check| NamedOutcome { name: check.name, outcome: check.outcome }).collect();
     Ok(axum::Json(Readiness { status, checks }))
+}
+
+/// What the checks come to, in a word.
+pub fn status(checks: &[Check]) -> &'static str {
+    if checks.iter().any(Check::has_failed) { "impaired" } else { "ok" }
 }
 
 /// This description

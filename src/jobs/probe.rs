@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 
 use crate::app::App;
 use crate::check::{Check, Depth, Outcome, Probing};
+use crate::health::Found;
 
 /// What the store has to learn once. A store that was busy leaves it open.
 const LEARNED: [&str; 3] = ["store.conditions", "store.checksums", "store.private"];
@@ -36,12 +37,13 @@ pub fn spawn(app: Arc<App>) -> JoinHandle<()> {
     })
 }
 
-/// Looks once, and tells whether there is no need to look again.
+/// Looks once, and tells whether there is no need to look again. In a process only one looks at a time.
 pub async fn run_once(app: &App) -> bool {
+    let _alone = app.health.probing.lock().await;
     let probing = Probing { depth: Depth::Quick, clock: app.clock.clone(), public_url: app.config.public_url.clone() };
     let (db, store) = tokio::join!(app.db.probe(&probing), app.store.probe(&probing));
     let checks = [db, store].concat();
-    let before = app.health.note(checks.clone());
+    let before = app.health.note(Found { at: app.clock.now(), checks: checks.clone() });
     for check in &checks {
         let known = before.iter().find(|known| known.name == check.name).map(|known| known.outcome);
         if known != Some(check.outcome) {

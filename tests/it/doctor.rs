@@ -422,3 +422,55 @@ fn addresses_that_people_cannot_use_are_told() {
         }
     }
 }
+
+both! {
+    async fn admins_read_what_the_server_found_and_what_to_do_and_let_it_look_again(app: TestApp) {
+        let (ann, bob) = (app.person("ann").await, app.person("bob").await);
+        app.execute("UPDATE users SET is_admin = TRUE WHERE email_key = 'ann@example.org'").await;
+        // This server was started without its first look.
+        ann.get("/v1/admin/doctor").answer().await.problem(404, "not_found");
+        bob.get("/v1/admin/doctor").answer().await.problem(403, "admin_required");
+        bob.post("/v1/admin/doctor").answer().await.problem(403, "admin_required");
+        let before = app.blobs_and_objects().await;
+        let looked = ann.post("/v1/admin/doctor").answer().await;
+        assert_eq!((looked.status, &looked.json()["status"]), (200, &json!("ok")), "{}", looked.text());
+        for name in ["database.reach", "database.write", "store.write"] {
+            assert_eq!(outcome_of(&looked.json(), name), "ok");
+        }
+        for check in looked.json()["checks"].as_array().unwrap() {
+            assert!(!check["tried"].as_str().unwrap().is_empty() && !check["came_back"].as_str().unwrap().is_empty(), "{check}");
+        }
+        if app.setup == Setup::PostgresAndS3 {
+            let s3 = s3_config();
+            let secret = s3.credentials.as_ref().unwrap().secret_access_key.expose_secret().to_owned();
+            assert!(!looked.text().contains(&secret), "{}", looked.text());
+        }
+        assert_eq!(app.blobs_and_objects().await, before, "a look leaves nothing behind");
+        let read = ann.get("/v1/admin/doctor").answer().await.json();
+        assert_eq!((&read["at"], &read["checks"]), (&looked.json()["at"], &looked.json()["checks"]));
+
+        app.advance(std::time::Duration::from_secs(60));
+        let again = ann.post("/v1/admin/doctor").answer().await.json();
+        let time = |told: &Value| told["at"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+        assert!(time(&again) > time(&read), "{again}");
+    }
+}
+
+#[tokio::test]
+async fn a_check_that_fails_while_serving_is_told_to_admins_with_what_to_do() {
+    use std::os::unix::fs::PermissionsExt;
+    let app = TestApp::start(Setup::SqliteAndDisk).await;
+    let ann = app.person("ann").await;
+    app.execute("UPDATE users SET is_admin = TRUE").await;
+    assert_eq!(ann.post("/v1/admin/doctor").answer().await.json()["status"], "ok");
+    let StoreConfig::Disk { root } = &app.app.config.store else { panic!("a disk") };
+    std::fs::set_permissions(root, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let told = ann.post("/v1/admin/doctor").answer().await.json();
+    assert_eq!((&told["status"], outcome_of(&told, "store.folder").as_str()), (&json!("impaired"), "failed"));
+    let checks = told["checks"].as_array().unwrap();
+    let folder = checks.iter().find(|check| check["name"] == "store.folder").unwrap();
+    assert!(folder["what_to_do"].as_str().unwrap().contains("chmod 700"), "{folder}");
+    // It is put right, and the next look sees it.
+    std::fs::set_permissions(root, std::fs::Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(ann.post("/v1/admin/doctor").answer().await.json()["status"], "ok");
+}

@@ -112,6 +112,8 @@ const DOORS: &[(&str, &str, Door)] = &[
     ("GET", "/openapi.json", Door::Open),
     ("GET", "/v1/admin/fsck", Door::Admin),
     ("POST", "/v1/admin/fsck", Door::Admin),
+    ("GET", "/v1/admin/doctor", Door::Admin),
+    ("POST", "/v1/admin/doctor", Door::Admin),
 ];
 
 #[test]
