@@ -19,8 +19,18 @@ use crate::error::Error;
 use crate::files;
 
 /// The addresses that the page itself knows what to do with.
-const SCREENS: &[&str] =
-    &["/", "/files", "/files/{*path}", "/search", "/trash", "/links", "/account", "/admin", "/admin/{screen}"];
+const SCREENS: &[&str] = &[
+    "/",
+    "/files",
+    "/files/{*path}",
+    "/search",
+    "/trash",
+    "/links",
+    "/account",
+    "/trail",
+    "/admin",
+    "/admin/{screen}",
+];
 
 /// What the page may do: run its own scripts, speak with this server, and nothing else. Nobody may frame it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \

@@ -115,6 +115,16 @@ async fn uploads_go_through_the_server_where_the_bucket_lets_no_page_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn people_share_a_file_and_see_who_can_read_it_on_sqlite_and_disk() {
+    passes("sharing.mjs", Setup::SqliteAndDisk).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_share_a_file_and_see_who_can_read_it_on_postgres_and_s3() {
+    passes("sharing.mjs", Setup::PostgresAndS3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_reference_of_the_api_asks_nobody_else_on_sqlite_and_disk() {
     passes("docs.mjs", Setup::SqliteAndDisk).await;
 }
@@ -127,7 +137,7 @@ async fn the_reference_of_the_api_asks_nobody_else_on_postgres_and_s3() {
 both! {
     async fn the_page_and_its_files_come_with_a_policy_and_are_cached(app: TestApp) {
         let stranger = app.stranger();
-        for screen in ["/", "/files/a/b%20c", "/search?q=x", "/trash", "/links", "/account", "/admin/users"] {
+        for screen in ["/", "/files/a/b%20c", "/search?q=x", "/trash", "/links", "/account", "/trail", "/admin/users"] {
             let page = stranger.get(screen).answer().await;
             assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"), "{screen}");
             let policy = page.header("content-security-policy");

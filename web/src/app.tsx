@@ -20,6 +20,7 @@ import { Uploads } from './uploads/panel'
 const Account = lazy(() => import('./screens/account'))
 const Links = lazy(() => import('./screens/links'))
 const Trash = lazy(() => import('./screens/trash'))
+const OwnTrail = lazy(() => import('./screens/trail'))
 const Admin = lazy(() => import('./screens/admin'))
 
 export function App() {
@@ -80,6 +81,8 @@ function Screen() {
       return <Admin tab={at.tab} />
     case 'links':
       return <Links />
+    case 'trail':
+      return <OwnTrail />
     case 'trash':
       return <Trash />
     case 'search':
@@ -109,7 +112,7 @@ function Side() {
             <Icon name={icon} /> <span>{label}</span>
           </a>
         ))}
-        <a class="me" href="/account" aria-current={at === 'account' ? 'page' : undefined}>
+        <a class="me" href="/account" aria-current={at === 'account' || at === 'trail' ? 'page' : undefined}>
           {user && <Avatar id={user.id} name={user.name} size={24} />} <span>{user?.name}</span>
         </a>
       </nav>

@@ -10,7 +10,7 @@ addEventListener('popstate', () => {
 export type Place =
   | { screen: 'files'; path: string }
   | { screen: 'search'; query: string }
-  | { screen: 'trash' | 'links' | 'account' }
+  | { screen: 'trash' | 'links' | 'account' | 'trail' }
   | { screen: 'admin'; tab: string }
 
 export const place = computed<Place>(() => {
@@ -21,6 +21,7 @@ export const place = computed<Place>(() => {
     case 'trash':
     case 'links':
     case 'account':
+    case 'trail':
       return { screen: first }
     case 'admin':
       return { screen: 'admin', tab: rest[0] ?? 'users' }

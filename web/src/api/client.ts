@@ -14,6 +14,8 @@ export type Pass = Schemas['Pass']
 export type TrashedFile = Schemas['TrashedFile']
 export type Link = Schemas['Link']
 export type Readiness = Schemas['Readiness']
+export type Reader = Schemas['Reader']
+export type Event = Schemas['Event']
 
 export const api = createClient<paths>({ baseUrl: location.origin })
 
@@ -57,6 +59,20 @@ export async function ask<T>(request: Promise<Answer<T>>): Promise<T> {
   const problem = Problem.of(answer.response.status, answer.error)
   if (problem.code === 'unauthorized') signedOut.told()
   throw problem
+}
+
+type Page<T> = { items: T[]; next_cursor?: string | null }
+
+/** What a list holds, to its last page. */
+export async function every<T>(page: (cursor: string | undefined) => Promise<Page<T>>): Promise<T[]> {
+  const all: T[] = []
+  let cursor: string | undefined
+  do {
+    const { items, next_cursor } = await page(cursor)
+    all.push(...items)
+    cursor = next_cursor ?? undefined
+  } while (cursor)
+  return all
 }
 
 export function isAbort(error: unknown): boolean {

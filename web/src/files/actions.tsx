@@ -9,7 +9,7 @@ import { refreshUsage } from '../session'
 import { isFile, type Listing, walk } from './listing'
 import { FolderPicker } from './picker'
 import type { Selection } from './selection'
-import { shareFile } from './share'
+import { shareFile, showTrail } from './share'
 
 /** Files in one request; the server's default limit of a batch. */
 const BATCH = 500
@@ -30,6 +30,8 @@ export function actions(listing: Listing, selection: Selection, entry: Entry): M
     if (isFile(entry)) {
       items.push({ label: 'Download', icon: 'download', run: () => download(entry) })
       items.push({ label: 'Share…', icon: 'link', run: () => shareFile(entry) })
+      items.push({ label: 'Who can read it…', icon: 'people', run: () => shareFile(entry, 'access') })
+      items.push({ label: 'Trail…', icon: 'clock', run: () => showTrail(entry) })
       if (listing.wanted.query) {
         items.push({ label: 'Show in its folder', icon: 'home', run: () => navigate(folderUrl(entry.path)) })
       }

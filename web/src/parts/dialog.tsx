@@ -68,10 +68,11 @@ type FormProps = {
   onSubmit: (data: FormData) => Promise<unknown> | unknown
   children?: ComponentChildren
   cancel?: boolean
+  onCancel?: () => void
 }
 
 /** A form whose problems stand where they belong: at the field, or above the button. */
-export function Form({ submit, danger, onSubmit, children, cancel = true }: FormProps) {
+export function Form({ submit, danger, onSubmit, children, cancel = true, onCancel = closeDialog }: FormProps) {
   const [busy, setBusy] = useState(false)
   const [problem, setProblem] = useState<unknown>(null)
   const element = useRef<HTMLFormElement>(null)
@@ -108,7 +109,7 @@ export function Form({ submit, danger, onSubmit, children, cancel = true }: Form
       </div>
       <footer>
         {cancel && (
-          <button type="button" onClick={closeDialog}>
+          <button type="button" onClick={onCancel}>
             Cancel
           </button>
         )}

@@ -6,7 +6,7 @@ import { api, ask, contentUrl, downloadUrl, type File } from '../api/client'
 import { removeEntries, renameEntry } from '../files/actions'
 import type { Listing } from '../files/listing'
 import { Selection } from '../files/selection'
-import { shareFile } from '../files/share'
+import { shareFile, showTrail } from '../files/share'
 import { bytes, exactly } from '../format'
 import { Icon, iconOf } from '../parts/icon'
 import { useLoad } from '../parts/load'
@@ -81,6 +81,9 @@ export function Preview({ id, listing }: { id: string; listing: Listing }) {
           <div class="buttons">
             <button type="button" class="quiet" onClick={() => shareFile(file)}>
               <Icon name="link" size={18} /> <span>Share</span>
+            </button>
+            <button type="button" class="quiet" onClick={() => showTrail(file)}>
+              <Icon name="clock" size={18} /> <span>Trail</span>
             </button>
             <button type="button" class="quiet" onClick={() => renameEntry(listing, file)}>
               <Icon name="pencil" size={18} /> <span>Rename</span>

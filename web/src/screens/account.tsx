@@ -1,13 +1,12 @@
 // One's own account: name, picture, password, sessions, API tokens, how the page looks.
 import { useEffect, useState } from 'preact/hooks'
-import { type ApiToken, api, ask, type Session } from '../api/client'
-import { Made } from '../files/share'
-import { exactly, fromNow } from '../format'
+import { type ApiToken, api, ask } from '../api/client'
+import { exactly } from '../format'
 import { Avatar } from '../parts/avatar'
-import { Choice, closeDialog, confirm, Dialog, Field, Form, showDialog } from '../parts/dialog'
+import { SessionList, TokenList } from '../parts/credentials'
+import { Choice, confirm, Dialog, Field, Form, showDialog } from '../parts/dialog'
 import { Icon } from '../parts/icon'
-import { type Loaded, useLoad } from '../parts/load'
-import { Failed, Loading } from '../parts/states'
+import { Made } from '../parts/made'
 import { complain, say } from '../parts/toast'
 import { avatarRevision, logOut, me } from '../session'
 import { type Theme, theme } from '../theme'
@@ -140,6 +139,9 @@ function Leaving() {
     <section class="card">
       <h2>Everything of yours</h2>
       <div class="buttons">
+        <a class="button" href="/trail">
+          <Icon name="clock" size={18} /> What happened
+        </a>
         <a class="button" href="/v1/me/export" download="strongroom.zip" data-load="">
           <Icon name="download" size={18} /> Download it all
         </a>
@@ -187,39 +189,21 @@ function Password() {
 }
 
 function Sessions() {
-  const sessions = useLoad(async () => (await ask(api.GET('/v1/me/sessions'))).items)
-  const end = (session: Session) =>
-    ask(api.DELETE('/v1/me/sessions/{id}', { params: { path: { id: session.id } } })).then(sessions.reload, complain)
   return (
     <section class="card">
       <h2>Where you are signed in</h2>
-      <Items of={sessions} none="">
-        {(session) => (
-          <li key={session.id}>
-            <div>
-              <strong>{browser(session.user_agent)}</strong> {session.current && <span class="tag">this one</span>}
-              <p class="hint">
-                {session.address} · used {fromNow(session.last_used_at)}
-              </p>
-            </div>
-            {!session.current && (
-              <button type="button" onClick={() => end(session)}>
-                Sign it out
-              </button>
-            )}
-          </li>
-        )}
-      </Items>
+      <SessionList />
     </section>
   )
 }
 
 function Tokens() {
-  const tokens = useLoad(async () => (await ask(api.GET('/v1/me/tokens'))).items)
+  const [turn, setTurn] = useState(0)
+  const changed = () => setTurn((before) => before + 1)
   const make = async (data: FormData) => {
     const expires_in = Number(data.get('expires_in')) || null
     const made = await ask(api.POST('/v1/me/tokens', { body: { name: String(data.get('name')), expires_in } }))
-    tokens.reload()
+    changed()
     showDialog(() => (
       <Dialog title={made.name}>
         <Made url={made.token} label="The token">
@@ -250,28 +234,12 @@ function Tokens() {
   const revoke = (token: ApiToken) =>
     confirm(`Revoke “${token.name}”?`, 'Programs that use it stop working at once.', 'Revoke', async () => {
       await ask(api.DELETE('/v1/me/tokens/{id}', { params: { path: { id: token.id } } }))
-      tokens.reload()
-      closeDialog()
+      changed()
     })
   return (
     <section class="card">
       <h2>API tokens</h2>
-      <Items of={tokens} none="No tokens. Make one for a program that shall reach your files.">
-        {(token) => (
-          <li key={token.id}>
-            <div>
-              <strong>{token.name}</strong> <code>…{token.hint}</code>
-              <p class="hint">
-                {token.last_used_at ? `used ${fromNow(token.last_used_at)}` : 'never used'}
-                {token.expires_at ? ` · until ${exactly(token.expires_at)}` : ' · until it is revoked'}
-              </p>
-            </div>
-            <button type="button" onClick={() => revoke(token)}>
-              Revoke
-            </button>
-          </li>
-        )}
-      </Items>
+      <TokenList key={turn} revoke={revoke} />
       <p>
         <button type="button" onClick={wish}>
           <Icon name="key" size={18} /> New token
@@ -279,28 +247,4 @@ function Tokens() {
       </p>
     </section>
   )
-}
-
-export function Items<T>({
-  of,
-  none,
-  children,
-}: {
-  of: Loaded<T[]>
-  none: string
-  children: (item: T) => preact.JSX.Element
-}) {
-  if (of.error && !of.data) return <Failed error={of.error} retry={of.reload} />
-  if (!of.data) return <Loading />
-  if (of.data.length === 0) return <p class="hint">{none}</p>
-  return <ul class="items">{of.data.map(children)}</ul>
-}
-
-/** "Firefox on Linux", as far as it can be told. */
-function browser(agent: string): string {
-  const name = /(Edg|OPR|Firefox|Chrome|Safari|curl)/.exec(agent)?.[1]
-  const system = /(Android|iPhone|iPad|Windows|Mac OS X|Linux)/.exec(agent)?.[1]
-  const known: Record<string, string> = { Edg: 'Edge', OPR: 'Opera', 'Mac OS X': 'macOS' }
-  if (!name) return agent || 'A program'
-  return system ? `${known[name] ?? name} on ${known[system] ?? system}` : (known[name] ?? name)
 }

@@ -1,24 +1,27 @@
 // The links one has made: what each is bound by, how often it was used, and its end.
 import { useEffect } from 'preact/hooks'
-import { api, ask, type Link } from '../api/client'
-import { LinkList } from '../files/links'
+import { api, ask, every, type Link } from '../api/client'
+import { ChangeLink } from '../files/change-link'
+import { LinkList } from '../files/link-list'
+import { closeDialog, Dialog, showDialog } from '../parts/dialog'
 import { useLoad } from '../parts/load'
 import { Empty, Failed, Loading } from '../parts/states'
 
-async function everyLink(): Promise<Link[]> {
-  const all: Link[] = []
-  let cursor: string | undefined
-  do {
-    const query = { limit: 1000, ...(cursor ? { cursor } : {}) }
-    const page: { items: Link[]; next_cursor: string | null } = await ask(api.GET('/v1/links', { params: { query } }))
-    all.push(...page.items)
-    cursor = page.next_cursor ?? undefined
-  } while (cursor)
-  return all
-}
+const everyLink = () => every((cursor) => ask(api.GET('/v1/links', { params: { query: { limit: 1000, cursor } } })))
 
 export default function Links() {
   const links = useLoad(everyLink)
+  const change = (link: Link) => {
+    const done = () => {
+      closeDialog()
+      links.reload()
+    }
+    showDialog(() => (
+      <Dialog title="Change a link" wide>
+        <ChangeLink link={link} done={done} />
+      </Dialog>
+    ))
+  }
   useEffect(() => {
     document.title = 'Links · Strongroom'
   }, [])
@@ -39,7 +42,7 @@ export default function Links() {
         <div class="scroll">
           <div class="sections wide">
             <section class="card">
-              <LinkList links={links.data} changed={links.reload} showFile />
+              <LinkList links={links.data} changed={links.reload} change={change} showFile />
             </section>
           </div>
         </div>

@@ -1,6 +1,7 @@
 // What was deleted, and can be had back until its time is over.
 import { useEffect, useState } from 'preact/hooks'
 import { api, ask, type TrashedFile } from '../api/client'
+import { showTrail } from '../files/share'
 import { bytes, exactly, fromNow } from '../format'
 import { confirm } from '../parts/dialog'
 import { Icon, iconOf } from '../parts/icon'
@@ -96,6 +97,14 @@ export default function Trash() {
                         <span title={exactly(file.purge_at)}>gone for good {fromNow(file.purge_at)}</span>
                       </p>
                     </div>
+                    <button
+                      type="button"
+                      class="quiet only-icon"
+                      aria-label={`Trail of ${file.name}`}
+                      onClick={() => showTrail(file)}
+                    >
+                      <Icon name="clock" size={18} />
+                    </button>
                     <button type="button" aria-label={`Restore ${file.name}`} onClick={() => restore(file)}>
                       <Icon name="retry" size={18} /> Restore
                     </button>

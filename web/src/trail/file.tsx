@@ -1,0 +1,30 @@
+// The trail of one file.
+import { useMemo } from 'preact/hooks'
+import { api, ask } from '../api/client'
+import { linksTo } from '../files/link-list'
+import { useLoad } from '../parts/load'
+import { Loading } from '../parts/states'
+import { me } from '../session'
+import { type Source, Trail } from './trail'
+
+export default function FileTrail({ id }: { id: string }) {
+  const source = useMemo<Source>(
+    () => (cursor) => ask(api.GET('/v1/files/{id}/events', { params: { path: { id }, query: { limit: 50, cursor } } })),
+    [id],
+  )
+  // Names for the links of the trail; of a file that is gone there are none.
+  const links = useLoad(async () => {
+    return new Map((await linksTo(id)).map((link) => [link.id, link]))
+  }, [id])
+  if (!links.data && !links.error) return <Loading />
+  const around = { me: me.value?.id ?? '', nameOf: () => 'An admin', file: 'this file', links: links.data }
+  return (
+    <>
+      <p class="hint">
+        Downloads count when their bytes are handed out, previews too. What a bucket serves by itself is in the bucket’s
+        own log; that its URL was made is here.
+      </p>
+      <Trail source={source} around={around} />
+    </>
+  )
+}

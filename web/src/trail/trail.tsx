@@ -1,0 +1,104 @@
+// A trail: what was done, the latest first, page by page as it is scrolled through.
+import { useCallback, useEffect, useRef, useState } from 'preact/hooks'
+import { type Event, isAbort, words } from '../api/client'
+import { exactly } from '../format'
+import { Icon, type IconName } from '../parts/icon'
+import { Failed, Loading } from '../parts/states'
+import { type Around, means, sentence } from './sentence'
+
+export type Page = { items: Event[]; next_cursor: string | null }
+export type Source = (cursor: string | undefined) => Promise<Page>
+
+/** The pages of a source that have come so far. */
+function usePages(source: Source) {
+  const [items, setItems] = useState<Event[] | null>(null)
+  const [error, setError] = useState<unknown>(null)
+  const [cursor, setCursor] = useState<string | null | undefined>(undefined)
+  const busy = useRef(false)
+  const more = useCallback(async () => {
+    if (busy.current || cursor === null) return
+    busy.current = true
+    setError(null)
+    try {
+      const page = await source(cursor)
+      setItems((before) => [...(before ?? []), ...page.items])
+      setCursor(page.next_cursor)
+    } catch (problem) {
+      if (!isAbort(problem)) setError(problem)
+    } finally {
+      busy.current = false
+    }
+  }, [source, cursor])
+  useEffect(() => {
+    void more()
+    // The first page alone; the others come when they are wanted.
+  }, [])
+  return { items, error, more, done: cursor === null }
+}
+
+/** Give it a key that changes with the source. */
+export function Trail({ source, around }: { source: Source; around: Around }) {
+  const { items, error, more, done } = usePages(source)
+  const end = useRef<HTMLButtonElement>(null)
+  useEffect(() => {
+    const button = end.current
+    if (!button || error) return
+    const seen = new IntersectionObserver(([entry]) => entry?.isIntersecting && void more(), { rootMargin: '400px' })
+    seen.observe(button)
+    return () => seen.disconnect()
+  }, [more, error, done])
+  if (error && !items) return <Failed error={error} retry={() => void more()} />
+  if (!items) return <Loading />
+  if (items.length === 0) return <p class="hint">Nothing is written down.</p>
+  return (
+    <>
+      <ol class="items trail">
+        {items.map((event) => (
+          <li key={event.id}>
+            <Icon name={icon(event)} size={18} />
+            <div>
+              <p>{sentence(event, around)}</p>
+              <p class="hint">
+                {[
+                  <time key="at" dateTime={event.at}>
+                    {exactly(event.at)}
+                  </time>,
+                  ...means(event, around).map((part) => ` · ${part}`),
+                ]}
+              </p>
+            </div>
+          </li>
+        ))}
+      </ol>
+      {error ? <p role="alert">{words(error)}</p> : null}
+      {done ? (
+        <p class="hint">That is all.</p>
+      ) : (
+        <p>
+          <button ref={end} type="button" onClick={() => void more()}>
+            Show more
+          </button>
+        </p>
+      )}
+    </>
+  )
+}
+
+const ICONS: Partial<Record<Event['kind'], IconName>> = {
+  file_uploaded: 'upload',
+  file_replaced: 'upload',
+  file_changed: 'pencil',
+  file_downloaded: 'download',
+  file_restored: 'retry',
+  sign_in_refused: 'alert',
+  link_refused: 'alert',
+  fsck_begun: 'shield',
+}
+
+function icon({ kind }: Event): IconName {
+  if (ICONS[kind]) return ICONS[kind]
+  if (kind.startsWith('file_')) return 'trash'
+  if (kind.startsWith('link_') || kind === 'url_signed') return 'link'
+  if (kind.startsWith('token_') || kind === 'password_changed') return 'key'
+  return 'person'
+}
