@@ -1,10 +1,12 @@
 //! The web page in a real browser, against the real program. What is done with it is in web/e2e.
 
+use std::fs::Permissions;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use strongroom::config::{AllowedTypes, Config};
+use strongroom::config::{AllowedTypes, Config, StoreConfig};
 
 use crate::support::bucket_proxy::{BucketProxy, Fault, Site};
 use crate::support::client::Ask;
@@ -28,6 +30,9 @@ fn browser() -> Option<PathBuf> {
     None
 }
 
+/// What web/e2e signs in with.
+const PAGE_PASSWORD: &str = "violet tractor under rain";
+
 fn server(app: &TestApp) -> Start {
     Start::default().variable("STRONGROOM_UPLOAD_LEASE", "2s").beside(app)
 }
@@ -38,7 +43,18 @@ async fn passes(script: &str, setup: Setup) {
     passes_on(&app, script, "", server(&app)).await;
 }
 
-/// Runs a script with this word; whenever it says `restart`, kills the server and starts it again at the same address.
+/// Loses the bytes of every file, and lets others of this machine into a store on disk.
+async fn damage(app: &TestApp) {
+    for row in app.app.db.held_blobs("", 1000).await.expect("rows") {
+        app.app.store.delete(&row.key.parse().expect("a key"), None).await.expect("it is gone");
+    }
+    if let StoreConfig::Disk { root } = &app.app.config.store {
+        std::fs::set_permissions(root, Permissions::from_mode(0o777)).expect("the rights are changed");
+    }
+}
+
+/// Runs a script with this word. Whenever it says `restart`, kills the server and starts it again at the same address;
+/// `admin` makes an admin's account on the command line, `damage` damages what is stored.
 async fn passes_on(app: &TestApp, script: &str, word: &str, server: Start) {
     /// A browser takes all cores that there are; several at once would only wait for each other.
     static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
@@ -62,11 +78,21 @@ async fn passes_on(app: &TestApp, script: &str, word: &str, server: Start) {
     let mut told = running.stderr.take().expect("an output");
     let errors = std::thread::spawn(move || std::io::read_to_string(&mut told).unwrap_or_default());
     for line in BufReader::new(running.stdout.take().expect("an output")).lines() {
-        assert_eq!(line.expect("a line"), "restart");
-        program.kill();
-        let address = url.strip_prefix("http://").expect("an address");
-        program = server.clone().variable("STRONGROOM_LISTEN", address).serve(app.folder.path());
-        input.write_all(b"restarted\n").expect("it listens");
+        match line.expect("a line").as_str() {
+            "restart" => {
+                program.kill();
+                let address = url.strip_prefix("http://").expect("an address");
+                program = server.clone().variable("STRONGROOM_LISTEN", address).serve(app.folder.path());
+            }
+            "admin" => {
+                let add = ["user", "add", "boss@example.org", "--name", "Bo Boss", "--admin", "--password-stdin"];
+                let made = Start::with(&add).beside(app).run(app.folder.path(), PAGE_PASSWORD);
+                assert_eq!(made.status, 0, "{}", made.stderr);
+            }
+            "damage" => damage(app).await,
+            other => panic!("{script} says {other}"),
+        }
+        input.write_all(b"done\n").expect("it listens");
     }
     let status = running.wait().expect("an end");
     let errors = errors.join().expect("text");
@@ -122,6 +148,16 @@ async fn people_share_a_file_and_see_who_can_read_it_on_sqlite_and_disk() {
 #[tokio::test(flavor = "multi_thread")]
 async fn people_share_a_file_and_see_who_can_read_it_on_postgres_and_s3() {
     passes("sharing.mjs", Setup::PostgresAndS3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn admins_look_after_the_server_on_the_page_on_sqlite_and_disk() {
+    passes("admin.mjs", Setup::SqliteAndDisk).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn admins_look_after_the_server_on_the_page_on_postgres_and_s3() {
+    passes("admin.mjs", Setup::PostgresAndS3).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

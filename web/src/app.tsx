@@ -78,7 +78,7 @@ function Screen() {
     case 'account':
       return <Account />
     case 'admin':
-      return <Admin tab={at.tab} />
+      return <Admin tab={at.tab} user={at.user} />
     case 'links':
       return <Links />
     case 'trail':

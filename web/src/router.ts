@@ -11,7 +11,7 @@ export type Place =
   | { screen: 'files'; path: string }
   | { screen: 'search'; query: string }
   | { screen: 'trash' | 'links' | 'account' | 'trail' }
-  | { screen: 'admin'; tab: string }
+  | { screen: 'admin'; tab: string; user: string | null }
 
 export const place = computed<Place>(() => {
   const [, first = '', ...rest] = url.value.pathname.split('/')
@@ -24,7 +24,7 @@ export const place = computed<Place>(() => {
     case 'trail':
       return { screen: first }
     case 'admin':
-      return { screen: 'admin', tab: rest[0] ?? 'users' }
+      return { screen: 'admin', tab: rest[0] ?? 'users', user: url.value.searchParams.get('user') }
     default:
       return { screen: 'files', path: rest.map(decode).filter(Boolean).join('/') }
   }

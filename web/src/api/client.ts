@@ -13,7 +13,7 @@ export type ApiToken = Schemas['ApiToken']
 export type Pass = Schemas['Pass']
 export type TrashedFile = Schemas['TrashedFile']
 export type Link = Schemas['Link']
-export type Readiness = Schemas['Readiness']
+export type Diagnosis = Schemas['Diagnosis']
 export type Reader = Schemas['Reader']
 export type Event = Schemas['Event']
 

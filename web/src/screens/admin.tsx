@@ -1,6 +1,6 @@
 // For admins: people and their quotas, whether rows and bytes fit, whether the set-up is sound.
 import { useEffect } from 'preact/hooks'
-import { type Account, api, ask, type Pass } from '../api/client'
+import { type Account, api, ask, every, type Pass } from '../api/client'
 import { bytes, count, exactly, number } from '../format'
 import { Avatar } from '../parts/avatar'
 import { closeDialog, confirm, Dialog, Field, Form, showDialog } from '../parts/dialog'
@@ -9,15 +9,20 @@ import { useLoad } from '../parts/load'
 import { showMenu } from '../parts/menu'
 import { Empty, Failed, Loading } from '../parts/states'
 import { complain, say } from '../parts/toast'
+import { navigate } from '../router'
 import { me } from '../session'
+import { nameOf } from '../trail/names'
+import { Doctor } from './doctor'
+import { Events } from './events'
 
 const TABS = [
   ['users', 'People'],
+  ['events', 'Trail'],
   ['fsck', 'Rows and bytes'],
   ['doctor', 'Set-up'],
 ] as const
 
-export default function Admin({ tab }: { tab: string }) {
+export default function Admin({ tab, user }: { tab: string; user: string | null }) {
   useEffect(() => {
     document.title = 'Admin · Strongroom'
   }, [])
@@ -44,24 +49,24 @@ export default function Admin({ tab }: { tab: string }) {
         </nav>
       </header>
       <div class="scroll">
-        <div class="sections wide">{tab === 'fsck' ? <Fsck /> : tab === 'doctor' ? <Doctor /> : <People />}</div>
+        <div class="sections wide">
+          {tab === 'events' ? (
+            <Events user={user} />
+          ) : tab === 'fsck' ? (
+            <Fsck />
+          ) : tab === 'doctor' ? (
+            <Doctor />
+          ) : (
+            <People />
+          )}
+        </div>
       </div>
     </div>
   )
 }
 
-async function everybody(): Promise<Account[]> {
-  const all: Account[] = []
-  let cursor: string | undefined
-  do {
-    const page: { items: Account[]; next_cursor?: string | null } = await ask(
-      api.GET('/v1/admin/users', { params: { query: { limit: 1000, ...(cursor ? { cursor } : {}) } } }),
-    )
-    all.push(...page.items)
-    cursor = page.next_cursor ?? undefined
-  } while (cursor)
-  return all
-}
+const everybody = () =>
+  every((cursor) => ask(api.GET('/v1/admin/users', { params: { query: { limit: 1000, cursor } } })))
 
 function People() {
   const people = useLoad(everybody)
@@ -71,9 +76,20 @@ function People() {
     await ask(api.PATCH('/v1/admin/users/{id}', { params: { path: { id: account.id } }, body: body as never }))
     people.reload()
   }
+  const erase = (account: Account) =>
+    confirm(
+      `Erase ${account.email}?`,
+      'The account is dead at once, and its files, links, tokens and trail go with it. Nobody can bring them back.',
+      'Erase it',
+      async () => {
+        await ask(api.DELETE('/v1/admin/users/{id}', { params: { path: { id: account.id } } }))
+        people.reload()
+      },
+    )
   const menu = (account: Account, at: Element) =>
     showMenu(`Actions for ${account.name}`, at, [
       { label: 'Quota…', icon: 'shield', run: () => quota(account, change) },
+      { label: 'Trail', icon: 'clock', run: () => navigate(`/admin/events?user=${account.id}`) },
       account.disabled_at
         ? { label: 'Enable', icon: 'check', run: () => change(account, { disabled: false }).catch(complain) }
         : {
@@ -88,6 +104,7 @@ function People() {
                 () => change(account, { disabled: true }),
               ),
           },
+      { label: 'Erase…', icon: 'trash', danger: true, run: () => erase(account) },
     ])
   return (
     <section class="card">
@@ -250,6 +267,7 @@ function Result({ pass }: { pass: Pass }) {
                 {finding.action && <span class="tag">{finding.action}</span>}
                 <p>{finding.detail}</p>
                 <p class="hint">
+                  {finding.owner_id && `Of ${nameOf(finding.owner_id)} · `}
                   <code>{finding.key}</code>
                 </p>
               </div>
@@ -258,35 +276,5 @@ function Result({ pass }: { pass: Pass }) {
         </ul>
       )}
     </>
-  )
-}
-
-function Doctor() {
-  const found = useLoad(() => ask(api.GET('/readyz')))
-  if (found.error && !found.data) return <Failed error={found.error} retry={found.reload} />
-  if (!found.data) return <Loading />
-  return (
-    <section class="card">
-      <h2>Is the set-up sound?</h2>
-      <p class={`verdict ${found.data.status === 'ok' ? 'ok' : 'failed'}`}>
-        <Icon name={found.data.status === 'ok' ? 'check' : 'alert'} size={18} />
-        {found.data.status === 'ok'
-          ? 'Nothing failed.'
-          : 'Something failed. On the server, strongroom doctor tells what to do.'}
-      </p>
-      <ul class="items">
-        {found.data.checks.map((check) => (
-          <li key={check.name}>
-            <code>{check.name}</code>
-            <span class={`tag ${check.outcome === 'failed' ? 'bad' : check.outcome}`}>{check.outcome}</span>
-          </li>
-        ))}
-      </ul>
-      <p>
-        <button type="button" onClick={found.reload}>
-          <Icon name="retry" size={18} /> Ask again
-        </button>
-      </p>
-    </section>
   )
 }

@@ -1,0 +1,37 @@
+// For admins: the trail of everybody.
+import { useMemo, useState } from 'preact/hooks'
+import { api, ask } from '../api/client'
+import { Choice } from '../parts/dialog'
+import { me } from '../session'
+import { nameOf } from '../trail/names'
+import { KINDS, type Kind } from '../trail/sentence'
+import { type Source, Trail } from '../trail/trail'
+
+const PAGE = 100
+
+export function Events({ user }: { user: string | null }) {
+  const [kind, setKind] = useState<Kind | ''>('')
+  const source = useMemo<Source>(() => {
+    const query = { limit: PAGE, ...(user ? { user_id: user } : {}), ...(kind ? { kind } : {}) }
+    return (cursor) => ask(api.GET('/v1/admin/events', { params: { query: { ...query, cursor } } }))
+  }, [user, kind])
+  const kinds = KINDS.map((key): [string, string] => [key, key.replaceAll('_', ' ')])
+  return (
+    <section class="card">
+      <h2>{user ? `What happened with ${nameOf(user)}` : 'What happened'}</h2>
+      {user && (
+        <p>
+          <a href="/admin/events">Show everybody’s trail</a>
+        </p>
+      )}
+      <Choice
+        label="Kind"
+        name="kind"
+        value={kind}
+        options={[['', 'everything'], ...kinds.sort(([, one], [, other]) => one.localeCompare(other))]}
+        onChange={(event) => setKind(event.currentTarget.value as Kind | '')}
+      />
+      <Trail key={`${user} ${kind}`} source={source} around={{ me: me.value?.id ?? '', nameOf }} />
+    </section>
+  )
+}
