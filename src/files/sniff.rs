@@ -42,15 +42,15 @@ fn is_text(head: &[u8]) -> bool {
     valid && !head.iter().any(|byte| *byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r' | 0x0c | 0x1b))
 }
 
-/// Whether a browser may show this type in its place. Nothing that can carry a script is here:
-/// no HTML, no SVG, no XML.
+/// Whether a browser may show this type in its place. Nothing that can carry a script is here: no
+/// HTML, no SVG, no XML; and no PDF, whose scripts a browser's own reader runs, in spite of a
+/// sandboxing policy: they may open dialogs in the name of this server.
 pub fn is_inline(content_type: &str) -> bool {
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     is_picture(essence)
         || matches!(
             essence,
-            "application/pdf"
-                | "text/plain"
+            "text/plain"
                 | "audio/mpeg"
                 | "audio/ogg"
                 | "audio/opus"

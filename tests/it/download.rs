@@ -130,7 +130,7 @@ both! {
         let cases: [(&str, Vec<u8>, &str, &str); 9] = [
             ("a.png", png.clone(), "image/png", "inline"),
             ("a.txt", b"plain words".to_vec(), "text/plain; charset=utf-8", "inline"),
-            ("a.pdf", b"%PDF-1.7\n".to_vec(), "application/pdf", "inline"),
+            ("a.pdf", b"%PDF-1.7\n".to_vec(), "application/pdf", "attachment"),
             ("a.html", b"<!DOCTYPE html><script>alert(1)</script>".to_vec(), "text/html", "attachment"),
             ("b.png", b"<html><script>alert(1)</script>".to_vec(), "text/html", "attachment"),
             ("a.svg", b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>".to_vec(), "image/svg+xml", "attachment"),
