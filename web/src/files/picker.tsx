@@ -33,7 +33,11 @@ export function FolderPicker({ start, onPick }: { start: string; onPick: (path: 
           </li>
         ))}
         {folders.data?.items.length === 0 && <li class="hint">No folders in here.</li>}
-        {!folders.data && <Loading />}
+        {!folders.data && (
+          <li>
+            <Loading />
+          </li>
+        )}
       </ul>
       <div class="field">
         <label for="new-folder">New folder in here (optional)</label>
