@@ -34,7 +34,7 @@ statements! {
         RETURNING owner_id, reserved, reserved_files, reserved_uploads";
     FORGET_UPLOADS = "DELETE FROM resumable_uploads WHERE id IN
         (SELECT id FROM resumable_uploads WHERE owner_id = $1 AND file_id IS NOT NULL LIMIT $2)";
-    FILES = "SELECT id, blob_id FROM files WHERE owner_id = $1 ORDER BY id LIMIT $2";
+    FILES = "SELECT id, blob_id FROM files WHERE owner_id = $1 ORDER BY trashed_at, id LIMIT $2";
     END_UPLOADS = END_FILES_UPLOADS;
     DELETE_FILE = "DELETE FROM files WHERE id = $1 AND blob_id = $2";
     FORGET_KEYS = "DELETE FROM idempotency_keys WHERE owner_id = $1 AND key IN

@@ -252,9 +252,13 @@ impl Db {
         on!(self.write, |p| p.is_closed())
     }
 
-    /// Every statement of this module, for tests that look at them.
+    /// Every statement that this database is asked, for tests that look at them.
     #[doc(hidden)]
-    pub fn statements() -> Vec<String> {
+    pub fn statements(&self) -> Vec<String> {
+        let shape = match &self.read {
+            Pool::Sqlite(_) => list::Shape::Packed,
+            Pool::Postgres(_) => list::Shape::Rows,
+        };
         let constants = [
             avatars::STATEMENTS,
             blobs::STATEMENTS,
@@ -284,7 +288,7 @@ impl Db {
             .concat()
             .into_iter()
             .map(str::to_owned)
-            .chain(list::every_statement(list::Shape::Rows))
+            .chain(list::every_statement(shape))
             .chain(events::every_statement())
             .collect()
     }
@@ -297,10 +301,7 @@ impl Db {
     #[doc(hidden)]
     pub async fn prepare_every_statement(&self) -> Result<usize> {
         use sqlx::{AssertSqlSafe, Executor, SqlSafeStr};
-        let mut statements = Self::statements();
-        if let Pool::Sqlite(_) = &self.write {
-            statements.extend(list::every_statement(list::Shape::Packed));
-        }
+        let statements = self.statements();
         for sql in &statements {
             on!(self.write, |p| p.prepare(AssertSqlSafe(sql.clone()).into_sql_str()).await.map(drop))
                 .map_err(|error| Error::internal(format!("{error}: {sql}")))?;

@@ -1,14 +1,12 @@
 //! Every SQL statement is one that both databases understand.
 
-use strongroom::db::Db;
-
 use crate::support::{Setup, TestApp, both};
 
 /// The reaper looks every minute; it must not walk through everything that is ready.
 #[tokio::test]
 async fn the_reaper_walks_an_index_of_what_is_due_alone() {
     let app = TestApp::start(Setup::SqliteAndDisk).await;
-    for sql in Db::statements().iter().filter(|sql| sql.contains("state <> 'ready'")) {
+    for sql in app.app.db.statements().iter().filter(|sql| sql.contains("state <> 'ready'")) {
         let plan = app.plan(sql).await;
         assert!(plan.contains("blobs_to_reap"), "{sql}: {plan}");
     }

@@ -296,7 +296,7 @@ async fn a_signed_url_of_ours_is_a_door() {
 #[tokio::test]
 async fn the_trail_is_read_by_an_index() {
     let app = TestApp::start(Setup::SqliteAndDisk).await;
-    let statements = strongroom::db::Db::statements();
+    let statements = app.app.db.statements();
     for sql in statements.iter().filter(|sql| sql.contains("FROM events") && !sql.starts_with("DELETE")) {
         let plan = app.plan(sql).await;
         assert!(plan.contains("events_by_") && !plan.contains("TEMP B-TREE"), "{sql}: {plan}");

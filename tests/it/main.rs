@@ -29,6 +29,7 @@ mod names;
 mod openapi;
 mod outages;
 mod ownership;
+mod plans;
 mod power;
 mod quota;
 mod reaper;

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use strongroom::db::Db;
 
 use crate::sessions::another_session;
 use crate::support::client::{Ask, Client, content, fed, path};
@@ -236,18 +235,4 @@ async fn without_a_trash_what_is_deleted_is_gone() {
     trash(&ann, &file).await;
     restore(&ann, &file).answer().await.problem(404, "not_found");
     app.assert_nothing_but(0).await;
-}
-
-/// The list of the trash and the search for what is due walk along an index.
-#[tokio::test]
-async fn the_trash_is_found_by_an_index() {
-    let app = TestApp::start(Setup::SqliteAndDisk).await;
-    for sql in Db::statements()
-        .iter()
-        .filter(|sql| sql.contains("ORDER BY f.trashed_at") || sql.contains("ORDER BY trashed_at"))
-    {
-        let plan = app.plan(sql).await;
-        assert!(plan.contains("files_in_trash") || plan.contains("files_to_purge"), "{sql}: {plan}");
-        assert!(!plan.contains("TEMP B-TREE"), "{sql}: {plan}");
-    }
 }
