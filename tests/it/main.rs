@@ -26,6 +26,7 @@ mod links;
 mod manners;
 mod model;
 mod names;
+mod nodes;
 mod openapi;
 mod outages;
 mod ownership;

@@ -1,0 +1,331 @@
+//! Several servers on one database and one bucket: whichever is asked, it is one service.
+
+use std::os::unix::process::ExitStatusExt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::fsck::assert_clean;
+use crate::links::make;
+use crate::reaper::abandon;
+use crate::sessions::log_in;
+use crate::support::client::{Ask, Client, content};
+use crate::support::program::{Program, Start};
+use crate::support::{PASSWORD, Rows, Setup, TestApp, email};
+use crate::tus::{Tus, tus};
+use crate::upload::noise;
+
+const MIB: usize = 1024 * 1024;
+const NODES: usize = 3;
+/// What is ended on one server has ended on all of them after this.
+const DEATH: Duration = Duration::from_secs(1);
+
+/// Servers on the rows and bytes of an app, which itself only looks on.
+struct Nodes {
+    app: TestApp,
+    programs: Vec<Program>,
+}
+
+impl Nodes {
+    async fn start(settings: &[(&str, &str)]) -> Self {
+        let app = TestApp::start(Setup::PostgresAndS3).await;
+        let mut start = Start::default().variable("STRONGROOM_PART_SIZE", "5MiB").beside(&app);
+        for (name, value) in settings {
+            start = start.variable(name, *value);
+        }
+        let programs = (0..NODES).map(|_| start.clone().serve(app.folder.path())).collect();
+        Self { app, programs }
+    }
+
+    /// The same person on each server.
+    fn each(&self, person: &Client) -> Vec<Client> {
+        let known = |program: &Program| {
+            program.stranger().with_token(person.token.as_deref().expect("a token"), &json!(person.id))
+        };
+        self.programs.iter().map(known).collect()
+    }
+
+    /// Ends all servers in good order, and asserts that none of them found something wrong.
+    fn stop(&mut self) {
+        for program in self.programs.drain(..) {
+            let (_, stderr) = program.stop();
+            assert!(!stderr.contains("ERROR"), "{stderr}");
+        }
+    }
+}
+
+/// Asks each server until it answers like this. What is remembered from before may be as old as [`DEATH`].
+async fn assert_soon(clients: &[Client], path: &str, status: u16) {
+    let since = Instant::now();
+    for client in clients {
+        loop {
+            // An answer that was asked for in time may be an old one; one that was not may not.
+            let late = since.elapsed() > DEATH;
+            let answer = client.get(path).answer().await;
+            if answer.status == status {
+                break;
+            }
+            assert!(!late, "{path} answers {} still: {}", answer.status, answer.text());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_server_takes_all_of_them_have() {
+    let mut nodes = Nodes::start(&[]).await;
+    let ann = nodes.app.person("ann").await;
+    let clients = nodes.each(&ann);
+    let bytes = noise(6 * MIB);
+    for (turn, client) in clients.iter().enumerate() {
+        let file = client.upload(&format!("{turn}.bin"), bytes.clone()).await;
+        for other in &clients {
+            assert!(other.download(&file).await == bytes);
+        }
+    }
+    assert_eq!(clients[2].get("/v1/files").answer().await.json()["items"].as_array().unwrap().len(), NODES);
+
+    // Each piece of one upload goes to the next server.
+    let bytes = noise(13 * MIB);
+    let upload = Tus::create(&clients[0], Some(bytes.len()), "").await;
+    for (turn, piece) in bytes.chunks(MIB).enumerate() {
+        let sent = upload.append(&clients[turn % NODES], turn * MIB, piece.to_vec()).await;
+        assert_eq!(sent.status, 204, "{}", sent.text());
+        assert_eq!(upload.offset(&clients[(turn + 1) % NODES]).await, (turn + 1) * MIB);
+    }
+    assert!(upload.file(&clients[1]).await.bytes == bytes);
+    nodes.stop();
+    nodes.app.assert_nothing_but(NODES + 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_ended_on_one_server_is_dead_on_all() {
+    let mut nodes = Nodes::start(&[]).await;
+    let ann = nodes.app.person("ann").await;
+    let clients = nodes.each(&ann);
+    // Every server has seen each of these alive, and may have kept what it saw.
+    let alive = async |clients: &[Client], path: &str| {
+        for client in clients.iter().chain(clients) {
+            assert_eq!(client.get(path).answer().await.status, 200, "{path}");
+        }
+    };
+
+    let session = log_in(&clients[0], &email("ann"), PASSWORD).await.json();
+    let sessions = nodes.each(&ann.clone().with_token(session["token"].as_str().unwrap(), &json!(ann.id)));
+    alive(&sessions, "/v1/me").await;
+    assert_eq!(sessions[1].post("/v1/auth/logout").answer().await.status, 204);
+    assert_soon(&sessions, "/v1/me", 401).await;
+
+    let made = clients[0].post("/v1/me/tokens").json(&json!({"name": "script"})).answer().await.json();
+    let tokens = nodes.each(&ann.clone().with_token(made["token"].as_str().unwrap(), &json!(ann.id)));
+    alive(&tokens, "/v1/files").await;
+    let revoked = clients[2].delete(&format!("/v1/me/tokens/{}", made["id"].as_str().unwrap())).answer().await;
+    assert_eq!(revoked.status, 204, "{}", revoked.text());
+    assert_soon(&tokens, "/v1/files", 401).await;
+
+    let file = clients[0].upload("shared.txt", "shared").await;
+    let link = make(&clients[0], &file, json!({})).await;
+    let url: url::Url = link["url"].as_str().unwrap().parse().unwrap();
+    let strangers: Vec<Client> = nodes.programs.iter().map(Program::stranger).collect();
+    alive(&strangers, url.path()).await;
+    let revoked = clients[1].delete(&format!("/v1/links/{}", link["id"].as_str().unwrap())).answer().await;
+    assert_eq!(revoked.status, 204, "{}", revoked.text());
+    assert_soon(&strangers, url.path(), 410).await;
+
+    alive(&clients, "/v1/me").await;
+    let disabled = Start::with(&["user", "disable", &email("ann")]).beside(&nodes.app).run(nodes.app.folder.path(), "");
+    assert_eq!(disabled.status, 0, "{}", disabled.stderr);
+    assert_soon(&clients, "/v1/me", 401).await;
+    nodes.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_servers_have_one_reaper() {
+    const LEFT: usize = 60;
+    let app = TestApp::start(Setup::PostgresAndS3).await;
+    let ann = app.person("ann").await;
+    for _ in 0..LEFT {
+        abandon(&app, &ann.id, Duration::ZERO, 10).await;
+    }
+    let start = Start::default().beside(&app).variable("STRONGROOM_REAP_INTERVAL", "1s");
+    let start = start.variable("STRONGROOM_LOG", "debug");
+    let mut nodes = Nodes { programs: (0..NODES).map(|_| start.clone().serve(app.folder.path())).collect(), app };
+    while nodes.app.count("SELECT COUNT(*) FROM blobs").await > 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // Somebody else has the duty and keeps it: all three leave the work to them, pass after pass.
+    nodes
+        .app
+        .execute(
+            "INSERT INTO duties (name, holder, lease_until)
+            VALUES ('reaper', gen_random_uuid(), (SELECT now FROM clock) + 600000000)
+            ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, lease_until = excluded.lease_until",
+        )
+        .await;
+    let idle = |program: &Program| program.stderr().matches("another server is reaping").count();
+    let before: Vec<usize> = nodes.programs.iter().map(idle).collect();
+    for (program, before) in nodes.programs.iter_mut().zip(before) {
+        program.wait_for(|program| idle(program) >= before + 2);
+    }
+    abandon(&nodes.app, &ann.id, Duration::ZERO, 10).await;
+    for program in &mut nodes.programs {
+        let before = idle(program);
+        program.wait_for(|program| idle(program) >= before + 2);
+    }
+    assert_eq!(nodes.app.count("SELECT COUNT(*) FROM blobs").await, 1, "nobody may take it away now");
+
+    let mut told = String::new();
+    for program in nodes.programs.drain(..) {
+        told += &program.stop().1;
+    }
+    // What each pass did, added up, is what there was to do: nothing was done twice.
+    let figure = |what: &str| -> usize {
+        let before = told.split(what).map(|text| text.rsplit([' ', '=']).find(|word| !word.is_empty()));
+        let figures: Vec<usize> = before.flatten().filter_map(|word| word.parse().ok()).collect();
+        figures.iter().sum()
+    };
+    assert_eq!((figure(" abandoned uploads ended"), figure(" blobs removed")), (LEFT, LEFT), "{told}");
+    assert!(!told.contains("the reaper could not") && !told.contains("ERROR"), "{told}");
+    nodes.app.execute("DELETE FROM duties").await;
+    nodes.app.assert_nothing_but(0).await;
+}
+
+/// What a server has acknowledged: a file and its bytes.
+type Kept = (Value, Vec<u8>);
+
+/// Uploads one after another until it is told to stop, here to one server and there to the next when that one is gone.
+async fn keep_uploading(clients: Vec<Client>, number: usize, stop: &AtomicBool) -> (Vec<Kept>, usize) {
+    let (mut kept, mut broken) = (Vec::new(), 0);
+    let mut turn = number;
+    for count in 0.. {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        // Most in one part, some in several.
+        let bytes = noise(if count % 8 == 3 { 6 * MIB } else { 1000 * (number + 1) + count });
+        let client = &clients[turn % clients.len()];
+        let name = format!("{number}-{count}.bin");
+        match client.post("/v1/files").query(&[("name", &name)]).body(bytes.clone()).try_answer().await {
+            Ok(answer) => {
+                assert_eq!(answer.status, 201, "{}", answer.text());
+                kept.push((answer.json(), bytes));
+            }
+            Err(_) => {
+                broken += 1;
+                turn += 1;
+            }
+        }
+    }
+    (kept, broken)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_killed_takes_nothing_along() {
+    let mut nodes = Nodes::start(&[("STRONGROOM_REAP_INTERVAL", "1s")]).await;
+    let ann = nodes.app.person("ann").await;
+    let clients = nodes.each(&ann);
+    // An upload in pieces is half on the way, at the one who will be killed.
+    let whole = noise(11 * MIB);
+    let upload = Tus::create(&clients[0], Some(whole.len()), "pieces.bin").await;
+    assert_eq!(upload.append(&clients[0], 0, whole[..7 * MIB].to_vec()).await.status, 204);
+
+    let stop = AtomicBool::new(false);
+    let uploaders = join_all((0..9).map(|number| keep_uploading(clients.clone(), number, &stop)));
+    let rows = Rows::of(&nodes.app.app.config).await;
+    let kill = async {
+        while rows.count("SELECT COUNT(*) FROM files").await < 30 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        // In the midst of something: one of its uploads has begun and is not done.
+        while rows.count("SELECT COUNT(*) FROM blobs WHERE state = 'pending'").await < 4 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let mut killed = nodes.programs.remove(0);
+        killed.kill();
+        let before = rows.count("SELECT COUNT(*) FROM files").await;
+        while rows.count("SELECT COUNT(*) FROM files").await < before + 30 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        stop.store(true, Ordering::Relaxed);
+        killed.ended().0.signal()
+    };
+    let (uploaded, signal) = tokio::join!(uploaders, kill);
+    assert_eq!(signal, Some(9));
+    assert!(uploaded.iter().map(|(_, broken)| broken).sum::<usize>() > 0, "nobody was at the one who was killed");
+
+    // The upload in pieces goes on elsewhere, when the claim of the dead one is over.
+    let others = &clients[1..];
+    let head = loop {
+        let head = tus(&others[0], Method::HEAD, &upload.path).answer().await;
+        if head.status != 423 {
+            break head;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let offset: usize = head.header("upload-offset").parse().expect("a number");
+    assert_eq!(offset, 7 * MIB, "what was acknowledged is there");
+    assert_eq!(upload.append(&others[1], offset, whole[offset..].to_vec()).await.status, 204);
+    assert!(upload.file(&others[0]).await.bytes == whole);
+
+    let kept: Vec<Kept> = uploaded.into_iter().flat_map(|(kept, _)| kept).collect();
+    for (number, (file, bytes)) in kept.iter().enumerate() {
+        let answer = others[number % 2].get(&content(file)).answer().await;
+        assert!(answer.status == 200 && answer.bytes == *bytes, "{file}: {}", answer.status);
+    }
+    nodes.stop();
+    // Files whose answer was lost may be there, too. What the dead one had begun is the reaper's when its leases are over.
+    nodes.app.execute("UPDATE blobs SET lease_until = 1 WHERE state <> 'ready'").await;
+    nodes.app.execute("UPDATE duties SET lease_until = 1").await;
+    let files = nodes.app.count("SELECT COUNT(*) FROM files").await as usize;
+    assert!((kept.len() + 1..=kept.len() + 1 + 9).contains(&files), "{files} files, {} acknowledged", kept.len());
+    nodes.app.assert_nothing_but(files).await;
+    assert_clean(&nodes.app).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_hold_across_servers() {
+    let nodes = Nodes::start(&[("STRONGROOM_LOGINS_PER_ACCOUNT", "6"), ("STRONGROOM_QUOTA_BYTES", "200kB")]).await;
+    let ann = nodes.app.person("ann").await;
+    let clients = nodes.each(&ann);
+
+    // Fifty at once, of which ten fit.
+    let watched = AtomicBool::new(false);
+    let rows = Rows::of(&nodes.app.app.config).await;
+    let watch = async {
+        while !watched.load(Ordering::Relaxed) {
+            assert_eq!(rows.count("SELECT COUNT(*) FROM users WHERE used_bytes > 200000").await, 0);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let upload = async |number: usize| loop {
+        let request = clients[number % NODES].post("/v1/files").query(&[("name", number.to_string())]);
+        let answer = request.body(noise(20_000)).answer().await;
+        // A slow machine may keep somebody waiting for the account's row until they are told to come again.
+        if answer.status != 503 {
+            break answer;
+        }
+    };
+    let uploads = async {
+        let answers = join_all((0..50).map(&upload)).await;
+        watched.store(true, Ordering::Relaxed);
+        answers
+    };
+    let (answers, ()) = tokio::join!(uploads, watch);
+    let taken = answers.iter().filter(|answer| answer.status == 201).count();
+    for answer in answers.iter().filter(|answer| answer.status != 201) {
+        answer.problem(507, "quota_exceeded");
+    }
+    assert_eq!(taken, 10, "what fits is taken");
+    nodes.app.assert_usage_is_exact().await;
+
+    // Guesses are counted together, wherever they are made.
+    let strangers: Vec<Client> = nodes.programs.iter().map(Program::stranger).collect();
+    let guesses = (0..30).map(|turn| log_in(&strangers[turn % NODES], "ann@example.org", "not her password"));
+    let statuses: Vec<u16> = join_all(guesses).await.iter().map(|answer| answer.status).collect();
+    let tried = statuses.iter().filter(|status| **status == 401).count();
+    let refused = statuses.iter().filter(|status| **status == 429).count();
+    assert_eq!((tried, refused), (6, 24), "{statuses:?}");
+}
