@@ -18,6 +18,8 @@ use crate::faults;
 
 /// Bytes that are read at once.
 const BLOCK: usize = 128 * 1024;
+/// Blocks after which others get their turn.
+const AT_ONCE: u32 = 8;
 /// Blocks of one download that wait to be used again; about what a connection holds unsent.
 const SPARE: usize = 4;
 
@@ -32,13 +34,14 @@ pub(super) async fn open(path: PathBuf, range: Range<u64>) -> Result<ByteStream>
     };
     // The first block comes with the opening: an error is an honest status still.
     let (first, reader) = reader.next().await?;
-    let others = stream::try_unfold((true, reader), |(is_second, reader)| async move {
-        if is_second {
-            // The head of the answer goes out with the first block, whatever becomes of the second.
+    let others = stream::try_unfold((1, reader), |(number, reader)| async move {
+        // The head of the answer goes out with the first block, whatever becomes of the second; and whoever
+        // only reads must not keep everybody else waiting as long as the kernel has bytes in memory.
+        if number % AT_ONCE == 1 {
             tokio::task::yield_now().await;
         }
         let (block, reader) = reader.next().await?;
-        Ok(block.map(|block| (block, (false, reader))))
+        Ok(block.map(|block| (block, (number + 1, reader))))
     });
     Ok(Box::pin(stream::iter(first.map(Ok)).chain(others)))
 }
@@ -165,5 +168,36 @@ mod in_memory {
 
     pub fn read(_: &File, _: &mut [u8], _: u64) -> Option<usize> {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{StreamExt, poll};
+
+    use super::*;
+
+    /// What hashes a file that is in memory would otherwise keep a worker until the end of it.
+    #[tokio::test]
+    async fn whoever_reads_lets_others_in_between() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("file");
+        let size = 5 * BLOCK as u64 * u64::from(AT_ONCE);
+        std::fs::write(&path, vec![7; size as usize]).expect("a file");
+        let mut stream = open(path, 0..size).await.expect("a stream");
+        let (mut read, mut in_a_row) = (0, 0);
+        while read < size {
+            match poll!(stream.next()) {
+                std::task::Poll::Ready(block) => {
+                    read += block.expect("more").expect("bytes").len() as u64;
+                    in_a_row += 1;
+                    assert!(in_a_row <= AT_ONCE, "{in_a_row} blocks at once");
+                }
+                std::task::Poll::Pending => {
+                    in_a_row = 0;
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
     }
 }
