@@ -221,11 +221,12 @@ pub async fn receive_by_grant(grant: Grant, app: &Arc<App>, body: Body) -> Resul
     }
     let blob = app.db.admits_bytes(grant.key.as_str()).await?.ok_or(Error::UploadGone)?;
     let most = body.size.unwrap_or(limit);
-    let mut reservation =
-        Reservation::go_on(&app.db, &app.config.quotas, blob.id, blob.owner_id, blob.reserved as u64, most);
-    reservation.cover(body.size.unwrap_or(0)).await?;
     let app = app.clone();
+    // What is reserved is given back in the same task: a client who hangs up does not come in between.
     detached(async move {
+        let mut reservation =
+            Reservation::go_on(&app.db, &app.config.quotas, blob.id, blob.owner_id, blob.reserved as u64, most);
+        reservation.cover(body.size.unwrap_or(0)).await?;
         let meter = Arc::new(Mutex::new(Meter::new(limit, body.digest)));
         let stream = Purpose::NewContent.gate(&app.config.limits, body.stream, None);
         let added = reservation.added();
