@@ -1,8 +1,8 @@
 //! Callers that were found a moment ago, so that a burst of requests asks the database once.
 //!
 //! What ends a session or a token, or changes an account, forgets them all: on this server it
-//! counts at once. What another process does counts when an entry is too old, half a second later
-//! at most (`session_cache`).
+//! counts as soon as it is answered. What another process does, or somebody who hung up before the
+//! answer, counts when an entry is too old, half a second later at most (`session_cache`).
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

@@ -5,6 +5,9 @@
 //! within a savepoint. Whoever is through with its statements queues up again, and finds there that
 //! the group was committed, or commits it: so a group is as large as the queue is long, and nobody
 //! waits for company.
+//!
+//! A member sees what those before it in the group did. If it ends with an error because of that,
+//! such as `PathTaken`, it is told before the commit: should that fail, the refusal was in vain.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -12,7 +15,9 @@ use std::sync::{Arc, OnceLock};
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Sqlite, SqliteConnection, Transaction};
 use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::time::timeout;
 
+use super::ACQUIRE_TIMEOUT;
 use crate::error::{Error, Result};
 
 /// The queue before the one connection that writes.
@@ -53,9 +58,14 @@ pub(crate) struct Turn<'q> {
 
 impl Queue {
     /// Waits for a turn.
+    ///
+    /// # Errors
+    /// `Unavailable` if it takes longer than [`ACQUIRE_TIMEOUT`], as with any other connection.
     pub async fn turn(&self, pool: &SqlitePool) -> Result<Turn<'_>> {
         let waiting = Waiting::behind(&self.waiting);
-        let mut group = self.group.clone().lock_owned().await;
+        let mut group = timeout(ACQUIRE_TIMEOUT, self.group.clone().lock_owned())
+            .await
+            .map_err(|_| Error::from(sqlx::Error::PoolTimedOut))?;
         drop(waiting);
         let is_first = group.is_none();
         if is_first {
@@ -63,7 +73,7 @@ impl Queue {
             let transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
             *group = Some(Group { transaction, fate: Arc::default(), abandoned: false });
         } else if let Err(error) = in_group(&mut group)?.enter().await {
-            fail(&mut group, &error);
+            fail(&mut group, Failure::of(&error));
             return Err(error);
         }
         Ok(Turn { queue: self, group: Some(group), is_first })
@@ -81,11 +91,6 @@ impl Turn<'_> {
         let mut group = self.group.take().ok_or_else(gone)?;
         let fate = in_group(&mut group)?.fate.clone();
         match &result {
-            // SQLite may have rolled back more than this one's part.
-            Err(error) if is_of_the_database(error) => {
-                fail(&mut group, error);
-                return result;
-            }
             // Dropped, it rolls itself back.
             Err(_) if self.is_first => {
                 *group = None;
@@ -96,7 +101,8 @@ impl Turn<'_> {
             }
             _ => {
                 // In a task of its own: whoever goes away must not leave the others with half of it.
-                let ending = end_in_group(group, self.is_first, result.is_ok(), fate.clone());
+                let failure = result.as_ref().err().map(Failure::of);
+                let ending = end_in_group(group, self.is_first, failure, fate.clone());
                 tokio::spawn(ending).await.map_err(Error::internal)?;
             }
         }
@@ -113,22 +119,25 @@ impl Turn<'_> {
 async fn end_in_group(
     mut group: OwnedMutexGuard<Option<Group>>,
     is_first: bool,
-    is_done: bool,
+    failure: Option<Failure>,
     fate: Arc<OnceLock<Fate>>,
 ) {
-    let ended = match group.as_mut() {
-        Some(group) if !is_done => group.undo().await,
-        Some(group) if !is_first => group.leave().await,
-        _ => Ok(()),
-    };
-    if let Err(error) = ended {
-        fail(&mut group, &error);
-    } else if is_done {
-        let queue = OwnedMutexGuard::mutex(&group).clone();
-        drop(group);
-        let mut group = queue.lock_owned().await;
-        commit(&mut group, &fate).await;
+    let Some(open) = group.as_mut() else { return };
+    if let Some(failure) = failure {
+        // It cannot be undone if SQLite has rolled back everybody's part, as it does when a disk is full.
+        if open.undo().await.is_err() {
+            fail(&mut group, failure);
+        }
+        return;
     }
+    if !is_first && let Err(error) = open.leave().await {
+        fail(&mut group, Failure::of(&error));
+        return;
+    }
+    let queue = OwnedMutexGuard::mutex(&group).clone();
+    drop(group);
+    let mut group = queue.lock_owned().await;
+    commit(&mut group, &fate).await;
 }
 
 impl Drop for Turn<'_> {
@@ -170,11 +179,8 @@ impl Group {
 }
 
 /// Commits the group with this fate, unless that was done.
-async fn commit(group: &mut Option<Group>, fate: &OnceLock<Fate>) {
-    if fate.get().is_some() {
-        return;
-    }
-    let Some(mut open) = group.take() else { return };
+async fn commit(group: &mut Option<Group>, fate: &Arc<OnceLock<Fate>>) {
+    let Some(mut open) = group.take_if(|group| Arc::ptr_eq(&group.fate, fate)) else { return };
     let done = match open.tidy().await {
         Ok(()) => open.transaction.commit().await.map_err(Error::from),
         Err(error) => Err(error),
@@ -183,9 +189,9 @@ async fn commit(group: &mut Option<Group>, fate: &OnceLock<Fate>) {
 }
 
 /// Gives the group up, with all that was in it.
-fn fail(group: &mut Option<Group>, error: &Error) {
+fn fail(group: &mut Option<Group>, failure: Failure) {
     if let Some(group) = group.take() {
-        let _ = group.fate.set(Err(Failure::of(error)));
+        let _ = group.fate.set(Err(failure));
     }
 }
 
@@ -195,10 +201,6 @@ fn in_group(group: &mut Option<Group>) -> Result<&mut Group> {
 
 fn gone() -> Error {
     Error::internal("a transaction was left before its end")
-}
-
-fn is_of_the_database(error: &Error) -> bool {
-    matches!(error, Error::StorageFull | Error::Unavailable { .. } | Error::Internal(_))
 }
 
 impl Failure {
@@ -241,9 +243,9 @@ impl Drop for Waiting<'_> {
 mod tests {
     use std::time::Duration;
 
-    use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
     use tempfile::TempDir;
 
+    use super::super::{Db, Pool};
     use super::*;
 
     struct Database {
@@ -255,13 +257,11 @@ mod tests {
 
     async fn database() -> Database {
         let folder = tempfile::tempdir().expect("a folder");
-        let options = SqliteConnectOptions::new().filename(folder.path().join("db")).create_if_missing(true);
-        let options = options.journal_mode(SqliteJournalMode::Wal);
-        let write =
-            SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await.expect("a database");
+        let url = format!("sqlite:{}/db", folder.path().display());
+        let db = Db::open_sqlite(&url, 2).await.expect("a database");
+        let (Pool::Sqlite(write), Pool::Sqlite(read)) = (db.write, db.read) else { panic!("it is SQLite") };
         sqlx::query("CREATE TABLE numbers (n INTEGER)").execute(&write).await.expect("a table");
-        let read = SqlitePoolOptions::new().connect_with(options.read_only(true)).await.expect("a database");
-        Database { queue: Arc::default(), write, read, _folder: folder }
+        Database { queue: db.queue, write, read, _folder: folder }
     }
 
     async fn add(turn: &mut Turn<'_>, number: i64) {
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_database_that_fails_one_fails_all_of_its_group_and_nobody_after() {
+    async fn what_sqlite_rolls_back_fails_all_of_the_group_and_nobody_after() {
         let database = Arc::new(database().await);
         let mut first = database.queue.turn(&database.write).await.expect("a turn");
         add(&mut first, 1).await;
@@ -323,6 +323,7 @@ mod tests {
         let second = tokio::spawn(async move {
             let mut turn = shared.queue.turn(&shared.write).await.expect("a turn");
             add(&mut turn, 2).await;
+            sqlx::query("ROLLBACK").execute(turn.connection().expect("a connection")).await.expect("a rollback");
             turn.end(Err::<(), _>(Error::StorageFull)).await
         });
         until_waiting(&database, 1).await;
@@ -334,6 +335,14 @@ mod tests {
         add(&mut next, 3).await;
         next.end(Ok(())).await.expect("a commit");
         assert_eq!(numbers(&database).await, [3]);
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_ever() {
+        let database = database().await;
+        let _first = database.queue.turn(&database.write).await.expect("a turn");
+        let second = database.queue.turn(&database.write).await;
+        assert!(matches!(second, Err(Error::Unavailable { .. })), "{second:?}");
     }
 
     #[tokio::test]
