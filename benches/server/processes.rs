@@ -1,7 +1,7 @@
 //! What the kernel counts of processes: their CPU time and the most memory that they had.
 
-use std::fs;
 use std::time::Duration;
+use std::{fs, thread};
 
 /// A CPU clock of clock_gettime(2): the time of all threads of a process, user and system mode, also of
 /// threads that have ended. /proc/PID/stat tells the same, but only to 10 ms.
@@ -61,4 +61,28 @@ pub fn family(pid: u32) -> Vec<u32> {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     let children = children.split_whitespace().filter_map(|child| child.parse().ok());
     std::iter::once(pid).chain(children).collect()
+}
+
+/// Waits until the machine has next to nothing to do, or for so long that it will not come to that.
+pub fn wait_until_idle() {
+    const BUSY: f64 = 0.1;
+    for _ in 0..60 {
+        let before = machine();
+        thread::sleep(Duration::from_millis(250));
+        let now = machine();
+        let (busy, all) = (now.0 - before.0, now.1 - before.1);
+        if (busy as f64) < BUSY * all as f64 {
+            return;
+        }
+    }
+}
+
+/// Ticks that all cores together were busy, and ticks at all (proc_stat(5)).
+fn machine() -> (u64, u64) {
+    let text = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let line = text.lines().next().unwrap_or_default();
+    let ticks: Vec<u64> = line.split_whitespace().skip(1).filter_map(|word| word.parse().ok()).take(8).collect();
+    let all: u64 = ticks.iter().sum();
+    // The fourth and the fifth are those without work, and those that waited for a disk.
+    (all - ticks.iter().skip(3).take(2).sum::<u64>(), all)
 }

@@ -127,8 +127,9 @@ struct Taken {
 }
 
 fn measure<T>(side: &dyn Side, work: impl FnOnce() -> T) -> (Taken, T) {
-    // What one side has left to be written would be written while the next one is measured.
+    // What one side, its store or its database has left to do would be done while the next one is measured.
     let _ = Command::new("sync").status();
+    processes::wait_until_idle();
     let pids = side.processes();
     let counted = !pids.is_empty();
     processes::forget_peak(&pids);

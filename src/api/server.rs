@@ -20,6 +20,8 @@ use crate::error::{Error, Result};
 const OWN_FILES: u64 = 128;
 /// Requests on one HTTP/2 connection that are answered at once.
 const HTTP2_STREAMS: u32 = 32;
+/// Bytes that an HTTP/1.1 connection takes in or hands over at once, and the most that a head may have.
+const HTTP1_BUFFER: usize = 256 * 1024;
 /// Bytes of one answer on HTTP/2 that wait for their client.
 const HTTP2_SEND_BUFFER: usize = 64 * 1024;
 
@@ -98,7 +100,8 @@ fn places(limit: usize) -> usize {
 /// What one connection may ask for. HTTP/2's own numbers allow one client to have hundreds of answers
 /// begun, each with its buffers.
 fn limit_heads(server: &mut Connections<SocketAddr>, time: Duration) {
-    server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(time);
+    let mut http1 = server.http_builder().http1();
+    http1.timer(TokioTimer::new()).header_read_timeout(time).max_buf_size(HTTP1_BUFFER);
     let mut http2 = server.http_builder().http2();
     http2.timer(TokioTimer::new()).keep_alive_interval(Some(time)).max_concurrent_streams(HTTP2_STREAMS);
     http2.max_send_buf_size(HTTP2_SEND_BUFFER);
