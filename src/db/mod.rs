@@ -212,6 +212,13 @@ impl Db {
             .acquire_timeout(ACQUIRE_TIMEOUT)
             // Asking a connection each time whether it is alive would double the round trips.
             .test_before_acquire(false)
+            // The plans that the tests look at, and no others: for an owner of much, PostgreSQL would plan each time anew.
+            .after_connect(|connection, _| {
+                Box::pin(async move {
+                    sqlx::query("SET plan_cache_mode = force_generic_plan").execute(connection).await?;
+                    Ok(())
+                })
+            })
             .before_acquire(|connection, about| {
                 Box::pin(async move {
                     if about.idle_for > TRUSTED_IDLE {
