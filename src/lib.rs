@@ -2,7 +2,6 @@
 
 pub mod api;
 pub mod app;
-pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -14,10 +13,10 @@ pub mod faults;
 pub mod files;
 pub mod health;
 pub mod hex;
+pub mod http;
 pub mod jobs;
 pub mod keys;
 pub mod logs;
 pub mod store;
 pub mod unicode;
 pub mod users;
-pub mod volume;

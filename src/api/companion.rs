@@ -14,10 +14,10 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::auth::SignedIn;
-use super::extract::{Id, IdAndNumber, Json, PartsJson};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::files::{self, Cut, FileName, FolderPath, NewUpload, PartClaim, Wire};
+use crate::http::extract::{Id, IdAndNumber, Json, PartsJson};
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Arc<App>> {

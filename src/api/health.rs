@@ -11,8 +11,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::App;
-use crate::check::{Check, Outcome};
 use crate::error::Result;
+use crate::health::check::{Check, Outcome};
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Arc<App>> {

@@ -1,46 +1,15 @@
 //! The HTTP doors. Handlers translate: a request, one call into `files/` or `users/`, an answer.
 //! Every route and the layers around them are in this file.
 
-mod accounts;
-mod admin;
 mod auth;
-mod avatars;
-mod batch;
-mod body;
-mod capabilities;
 mod companion;
-mod conditions;
-mod connections;
-mod content;
-mod digest;
-mod error;
-mod events;
-mod extract;
-mod file_content;
-mod files;
-mod folders;
-#[doc(hidden)] // For the benchmarks.
-pub mod form;
 mod health;
-mod incoming;
-mod jobs;
-mod link_door;
-mod link_page;
-mod links;
-mod me;
 mod openapi;
-mod origin;
-mod ranges;
-mod requests;
-mod server;
-mod session;
-mod signed;
-mod tokens;
-mod trash;
+mod share;
 mod tus;
 #[cfg(feature = "ui")]
 mod ui;
-mod uploads;
+mod v1;
 
 use std::sync::{Arc, OnceLock};
 
@@ -54,33 +23,16 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::App;
 use crate::error::Error;
-
-pub use server::Server;
+use crate::http::middleware as requests;
 
 /// Every route.
 fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(openapi::Base::openapi())
-        .merge(session::routes())
-        .merge(me::routes())
-        .merge(tokens::routes())
-        .merge(accounts::routes())
-        .merge(avatars::routes())
-        .merge(batch::routes())
-        .merge(files::routes())
-        .merge(file_content::routes())
-        .merge(folders::routes())
-        .merge(trash::routes())
-        .merge(jobs::routes())
-        .merge(events::routes())
-        .merge(signed::routes())
-        .merge(uploads::routes())
-        .merge(capabilities::routes())
-        .merge(links::routes())
-        .merge(link_door::routes())
+        .merge(v1::routes())
+        .merge(share::routes())
         .merge(tus::routes())
         .merge(companion::routes())
         .merge(health::routes())
-        .merge(admin::routes())
 }
 
 /// The description of every route: OpenAPI 3.1 as JSON.
@@ -109,7 +61,7 @@ pub fn router(app: &Arc<App>) -> Router {
 /// Requests that change something and come from another site's page are refused (Sec-Fetch-Site
 /// and Origin). Signed URLs bring their own proof and may be used from anywhere.
 fn cross_site_layer(app: &App) -> CsrfLayer<impl Fn(ProtectionError) -> Response + Clone + use<>> {
-    let layer = CsrfLayer::new().with_insecure_bypass(|_, uri| uri.path().starts_with(signed::SIGNED_PREFIX));
+    let layer = CsrfLayer::new().with_insecure_bypass(|_, uri| uri.path().starts_with(v1::SIGNED_PREFIX));
     let origin = app.config.public_url.origin().ascii_serialization();
     let layer = layer.clone().add_trusted_origin(origin).unwrap_or(layer);
     layer.with_rejection_response(|_| Error::CrossSite.into_response())

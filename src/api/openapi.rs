@@ -11,8 +11,8 @@ use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder};
 
-use super::error::{CODES, Problem};
 use crate::error::FieldError;
+use crate::http::problem::{CODES, Problem};
 
 /// What no handler says by itself.
 #[derive(OpenApi)]

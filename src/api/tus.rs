@@ -15,11 +15,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::SignedIn;
-use super::body::{self, Binary};
-use super::extract::{Id, Idempotency};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::files::{self, Checksum, FileName, FolderPath, IdempotencyKey, NewUpload, Piece, Upload, Wire};
+use crate::http::body::{self, Binary};
+use crate::http::extract::{Id, Idempotency};
 
 const VERSION: &str = "1.0.0";
 const EXTENSIONS: &str = "creation,creation-with-upload,creation-defer-length,expiration,checksum,termination";

@@ -5,10 +5,10 @@ use serde_json::json;
 use url::Url;
 
 use super::{Failure, print};
-use crate::check::{Check, Depth, Outcome, Probing};
 use crate::clock::Clock;
 use crate::config::{Config, StoreConfig, is_this_machine, out_of_reach};
 use crate::db::probe_database;
+use crate::health::check::{Check, Depth, Outcome, Probing};
 use crate::store::{S3Store, Store, probe_disk};
 
 #[derive(Debug, clap::Args)]

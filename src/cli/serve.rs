@@ -9,10 +9,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{Failure, print};
-use crate::api::Server;
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::{Config, Registration, StoreConfig, is_this_machine, redacted_url};
+use crate::http::server::Server;
 use crate::{jobs, users};
 
 /// How long the start waits for what the probe finds, so that the store's quirks are known before

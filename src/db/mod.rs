@@ -4,31 +4,31 @@
 //! of migrations per engine. Every statement is a constant, and a test prepares each of them on
 //! both databases.
 
-mod alone;
 mod avatars;
 mod blobs;
-mod callers;
-mod duties;
-mod erase;
+mod caller_cache;
+mod erasures;
 mod events;
 mod files;
 mod folders;
 mod fsck;
-mod group;
+mod group_commit;
 mod idempotency;
-mod link_uses;
+mod instance_lock;
+mod job_leases;
+mod link_downloads;
 mod links;
 mod list;
-mod parts;
+mod orphans;
 mod probe;
 mod resumable;
 mod sessions;
-mod signed;
-mod strays;
+mod signed_puts;
+mod signed_urls;
 mod throttles;
 mod tokens;
 mod trash;
-mod uploads;
+mod upload_parts;
 mod usage;
 mod users;
 
@@ -47,28 +47,28 @@ use sqlx::{Connection, PgConnection, SqliteConnection};
 use crate::error::{Error, Result};
 use crate::faults;
 
-use callers::Callers;
+use caller_cache::Callers;
 
-pub use alone::lock_for_life;
 pub use blobs::{AdmittedRow, BlobFacts, ContentRow, DoomedRow, KeyedContentRow, NewBlobRow};
-pub use callers::Recall;
-pub use erase::{ErasedRow, ErasureRow};
+pub use caller_cache::Recall;
+pub use erasures::{ErasedRow, ErasureRow};
 pub use events::{EventQuery, EventRow};
 pub use files::{ChangedFileRow, FileRow, NewFileRow, Place};
 pub use fsck::{DanglingRow, FsckPassRow, HeldRow};
 pub use idempotency::{KeyAnswer, KeyClaim, KeyRow};
-pub use link_uses::NewUse;
+pub use instance_lock::lock_for_life;
+pub use link_downloads::NewUse;
 pub use links::LinkRow;
 pub use list::{After, Direction, ListQuery, Sort};
-pub use parts::PartedRow;
+pub use orphans::StrayRow;
 pub use probe::probe_database;
 pub use resumable::{EndedUpload, NewResumableRow, PartRow, Progress, ResumableRow};
 pub use sessions::SessionRow;
-pub use strays::StrayRow;
+pub use signed_puts::{NewUploadRow, UploadRow};
 pub use throttles::Attempt;
 pub use tokens::TokenRow;
 pub use trash::{Purged, TrashedFileRow};
-pub use uploads::{NewUploadRow, UploadRow};
+pub use upload_parts::PartedRow;
 pub use usage::{UNLIMITED, UsageRow};
 pub use users::{AccountPatchRow, AccountRow, CallerRow, PasswordChange, PasswordRow, UserRow};
 
@@ -88,7 +88,7 @@ pub struct Db {
     write: Pool,
     callers: Arc<Callers>,
     /// Before the connection of SQLite that writes.
-    queue: Arc<group::Queue>,
+    queue: Arc<group_commit::Queue>,
 }
 
 #[derive(Debug, Clone)]
@@ -269,25 +269,25 @@ impl Db {
         let constants = [
             avatars::STATEMENTS,
             blobs::STATEMENTS,
-            duties::STATEMENTS,
-            erase::STATEMENTS,
+            job_leases::STATEMENTS,
+            erasures::STATEMENTS,
             events::STATEMENTS,
             files::STATEMENTS,
             folders::STATEMENTS,
             fsck::STATEMENTS,
             idempotency::STATEMENTS,
-            parts::STATEMENTS,
-            link_uses::STATEMENTS,
+            upload_parts::STATEMENTS,
+            link_downloads::STATEMENTS,
             links::STATEMENTS,
             probe::STATEMENTS,
             resumable::STATEMENTS,
             sessions::STATEMENTS,
-            signed::STATEMENTS,
-            strays::STATEMENTS,
+            signed_urls::STATEMENTS,
+            orphans::STATEMENTS,
             throttles::STATEMENTS,
             tokens::STATEMENTS,
             trash::STATEMENTS,
-            uploads::STATEMENTS,
+            signed_puts::STATEMENTS,
             usage::STATEMENTS,
             users::STATEMENTS,
         ];

@@ -11,9 +11,9 @@ use std::time::Instant;
 use sqlx::sqlite::SqliteConnectOptions;
 
 use super::{Db, POSTGRES, Pool, SQLITE, on, statements};
-use crate::check::{Check, Probing};
 use crate::error::Result;
-use crate::volume;
+use crate::health::check::{Check, Probing};
+use crate::health::volume;
 
 statements! {
     APPLIED = "SELECT version FROM _sqlx_migrations WHERE success";

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::gate::Purpose;
-use super::pending::{give_up_on_error, settles, store};
-use super::upload::detached;
+use super::uploads::pending::{give_up_on_error, settles, store};
+use super::uploads::type_filter::Purpose;
+use super::uploads::whole::detached;
 use super::{Body, Content};
 use crate::app::App;
 use crate::error::{Error, Result};

@@ -4,7 +4,6 @@
 //! Whatever gives a [`File`] or a [`Content`] takes who is asking first, so whoever holds one has
 //! been allowed to see it.
 
-mod access;
 mod avatar;
 mod change;
 mod disposition;
@@ -12,18 +11,11 @@ mod download;
 mod events;
 mod export;
 mod folders;
-mod gate;
-mod idempotency;
-mod links;
 mod list;
 mod name;
-mod pending;
-mod reserve;
-mod resumable;
-mod signed;
+mod sharing;
 mod sniff;
 mod trash;
-mod upload;
 mod uploads;
 
 use jiff::Timestamp;
@@ -39,7 +31,6 @@ use crate::hex::hex;
 use crate::store::Key;
 use crate::users::User;
 
-pub use access::{Access, Reader, access};
 pub use avatar::{avatar, remove_avatar, set_avatar};
 pub use change::{Change, change};
 pub use disposition::content_disposition;
@@ -47,27 +38,24 @@ pub use download::read;
 pub use events::events;
 pub use export::export;
 pub use folders::folders;
-pub use idempotency::IdempotencyKey;
-pub use links::{
-    Delivery, Link, LinkBounds, LinkPage, LinkState, Opened, Part, Proof, Visitor, change_link, hand_over_link, link,
-    list_every_link, list_links, make_link, open_link, revoke_link, rotate_link, unlock_link,
-};
 pub use list::{Direction, List, Order, Page, Sort, list};
 pub use name::{FileName, FolderPath};
-pub use pending::Body;
-#[doc(hidden)] // For the benchmarks.
-pub use pending::{Meter, metered};
-pub use resumable::{
-    Checksum, Cut, NewUpload, PartClaim, Piece, SignedPart, Upload, Wire, append, begin, bucket_for_pages, parts,
-    receive_part, sign_parts, terminate, upload_status,
+pub use sharing::{
+    Access, Delivery, Link, LinkBounds, LinkPage, LinkState, Opened, Part, Proof, Reader, Signed, Visitor, Wish,
+    access, change_link, content_by_grant, hand_over_link, link, list_every_link, list_links, make_link, open_link,
+    receive_by_grant, revoke_link, revoke_signed, rotate_link, sign, sign_for_list, unlock_link,
 };
-pub use signed::{Signed, Wish, content_by_grant, receive_by_grant, revoke_signed, sign, sign_for_list};
 pub use sniff::{is_inline, is_picture};
 pub use trash::{
     Removal, TrashPage, TrashedFile, delete, delete_from_trash, empty_trash, list_trash, purge_trash, restore,
 };
-pub use upload::{NewFile, OnConflict, replace, upload};
-pub use uploads::{UploadPage, complete_any, give_up_any, open_uploads};
+pub use uploads::{
+    Body, Checksum, Cut, IdempotencyKey, NewFile, NewUpload, OnConflict, PartClaim, Piece, SignedPart, Upload,
+    UploadPage, Wire, append, begin, bucket_for_pages, complete_any, give_up_any, open_uploads, parts, receive_part,
+    replace, sign_parts, terminate, upload, upload_status,
+};
+#[doc(hidden)] // For the benchmarks.
+pub use uploads::{Meter, metered};
 
 /// A file as its owner sees it.
 #[derive(Debug, Clone)]

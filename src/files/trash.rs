@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::name::place;
-use super::upload::free_name;
+use super::uploads::whole::free_name;
 use super::{Expected, File, FileName, FolderPath};
 use crate::app::App;
 use crate::clock::from_micros;

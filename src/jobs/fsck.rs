@@ -24,17 +24,17 @@
 //! of the reasons why strays wait in quarantine ([`quarantine`]) instead of being removed.
 
 mod hash;
-mod judge;
-mod look;
 mod quarantine;
+mod recheck;
 mod report;
+mod run;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use uuid::Uuid;
 
-use self::look::Look;
+use self::run::Look;
 use super::until_lost;
 use crate::app::App;
 use crate::error::{Error, Result};

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use crate::app::App;
-use crate::check::{Check, Depth, Outcome, Probing};
 use crate::health::Found;
+use crate::health::check::{Check, Depth, Outcome, Probing};
 
 /// What the store has to learn once. A store that was busy leaves it open.
 const LEARNED: [&str; 3] = ["store.conditions", "store.checksums", "store.private"];

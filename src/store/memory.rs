@@ -17,8 +17,8 @@ use super::{
     SignedUrl, Store, StoredPart, UrlSigner,
 };
 
-use crate::check::{Check, Probing};
 use crate::error::{Error, Result};
+use crate::health::check::{Check, Probing};
 
 /// Forgets everything when it is dropped.
 #[derive(Debug)]

@@ -1,19 +1,14 @@
 //! The bytes: the only object-store types, paths and buckets. A store knows keys, not names or
 //! owners; who may do what is decided in `files/`.
 
+mod append;
 mod blocks;
 mod disk;
-mod growing;
 mod key;
 mod listing;
 mod memory;
-mod partial;
-mod presign;
-mod reader;
 mod s3;
-mod signature;
-mod staged;
-mod walk;
+mod url_signer;
 
 use std::ops::Range;
 use std::pin::Pin;
@@ -26,16 +21,16 @@ use jiff::Timestamp;
 use url::Url;
 use uuid::Uuid;
 
-use crate::check::{Check, Probing};
 use crate::error::{Error, Result};
+use crate::health::check::{Check, Probing};
 
+pub use append::{Kept, Ledger, PartLedger, Partial};
 pub use disk::{DiskStore, probe_disk};
 pub use key::Key;
 pub use listing::{ListStream, Listed, Object, OpenUpload, StoredPart};
 pub use memory::MemoryStore;
-pub use partial::{Kept, Ledger, PartLedger, Partial};
 pub use s3::S3Store;
-pub use signature::{Grant, UrlSigner};
+pub use url_signer::{Grant, UrlSigner};
 
 /// S3's least size of a part in bytes, but for the last one, and the most parts that make one object.
 pub const SMALLEST_PART: u64 = 5 * 1024 * 1024;

@@ -1,10 +1,11 @@
 //! Bytes in a bucket of Amazon S3 or of a store that speaks its language.
 
+mod append;
 mod budget;
 mod connect;
 mod download;
 mod list;
-mod pieces;
+pub(super) mod presign;
 mod probe;
 mod quirks;
 mod retry;
@@ -25,19 +26,19 @@ use url::Url;
 use self::budget::{Budget, Reserved};
 use self::connect::Clients;
 use self::list::Lister;
+use self::presign::Presigner;
 use self::retry::{attempts, is_missing, unavailable};
 use self::upload::Upload;
 use super::blocks::{Block, Blocks};
-use super::presign::Presigner;
 use super::{
     ByteStream, Intent, Key, Ledger, ListStream, MAX_PARTS, Object, OpenUpload, Operation, PartLedger, Partial,
     SignRequest, SignedUrl, Store, StoredPart, UrlSigner,
 };
 
-use crate::check::{Check, Probing};
 use crate::config::{S3Config, Uploads};
 use crate::error::{Error, Result};
 use crate::faults;
+use crate::health::check::{Check, Probing};
 
 /// How long a sign of life may take.
 const PING: Duration = Duration::from_secs(5);

@@ -7,8 +7,8 @@ use secrecy::SecretString;
 use strongroom::config::StoreConfig;
 use tempfile::TempDir;
 
+use crate::cli::person;
 use crate::sessions::log_in;
-use crate::start::person;
 use crate::support::client::{Answer, Ask, Client, content};
 use crate::support::mount::{Mounted, new_image, or_skip};
 use crate::support::program::Start;

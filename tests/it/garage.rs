@@ -10,10 +10,10 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use strongroom::check::{Depth, Outcome, Probing};
 use strongroom::clock::Clock;
 use strongroom::config::{Config, S3Config, S3Credentials, StoreConfig};
 use strongroom::error::Error;
+use strongroom::health::check::{Depth, Outcome, Probing};
 use strongroom::store::{Key, Operation, Store};
 use tempfile::TempDir;
 

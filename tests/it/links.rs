@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::start::person;
+use crate::cli::person;
 use crate::support::client::{Answer, Ask, Client, content, path};
 use crate::support::program::Start;
 use crate::support::{Setup, TestApp, both, email};

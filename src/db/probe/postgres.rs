@@ -2,8 +2,8 @@
 
 use sqlx::PgPool;
 
-use crate::check::{Check, Probing};
 use crate::clock::from_micros;
+use crate::health::check::{Check, Probing};
 
 const SETTINGS: &str = "SELECT name, setting FROM pg_settings WHERE name IN ('fsync', 'full_page_writes', \
     'synchronous_commit', 'server_encoding', 'max_connections', 'superuser_reserved_connections')";

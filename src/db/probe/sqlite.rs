@@ -5,8 +5,8 @@ use std::path::Path;
 
 use sqlx::sqlite::SqlitePool;
 
-use crate::check::{Check, Depth, Probing};
-use crate::volume;
+use crate::health::check::{Check, Depth, Probing};
+use crate::health::volume;
 
 pub(super) async fn checks(pool: &SqlitePool, probing: &Probing) -> Vec<Check> {
     let file = pool.connect_options().get_filename().to_owned();

@@ -6,9 +6,9 @@ use futures_util::TryStreamExt;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
-use super::judge::{self, about, parsed, still_ready};
-use super::look::Look;
+use super::recheck::{self, about, parsed, still_ready};
 use super::report::{Finding, Kind};
+use super::run::Look;
 use crate::db::HeldRow;
 use crate::error::{Error, Result};
 
@@ -42,7 +42,7 @@ impl Look<'_> {
         match again {
             Ok(true) => Ok(None),
             Ok(false) => Ok(Some(about(&row, Kind::HashMismatch, "other bytes than were stored".into()))),
-            Err(Error::NotFound) => judge::ready(self.app, &row.key).await,
+            Err(Error::NotFound) => recheck::ready(self.app, &row.key).await,
             Err(error) => {
                 // One object that cannot be read is a finding; a store that cannot is none.
                 self.app.store.ping().await?;

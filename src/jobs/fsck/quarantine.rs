@@ -2,9 +2,9 @@
 //! restored from yesterday does not know what came today, and whoever notices within the day loses
 //! nothing. Whatever is known again, or gone, leaves the quarantine with the next pass of any kind.
 
-use super::look::Look;
 use super::report::{Action, Kind, Report};
-use super::{Repair, judge};
+use super::run::Look;
+use super::{Repair, recheck};
 use crate::app::App;
 use crate::db::StrayRow;
 use crate::error::Result;
@@ -58,14 +58,14 @@ impl Stray {
     async fn remove(&self, app: &App) -> Result<bool> {
         match &self.what {
             What::Object(object) => {
-                let unknown = judge::unknown_object(app, object).await?.is_some();
+                let unknown = recheck::unknown_object(app, object).await?.is_some();
                 if unknown {
                     app.store.delete(&object.key, None).await?;
                 }
                 Ok(unknown)
             }
             What::Upload(upload) => {
-                let unknown = judge::unknown_upload(app, upload).await?.is_some();
+                let unknown = recheck::unknown_upload(app, upload).await?.is_some();
                 if unknown {
                     app.store.abort(&upload.key, upload.id.as_deref()).await?;
                 }

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::no_follow;
-use crate::check::{Check, Depth};
+use crate::health::check::{Check, Depth};
+use crate::health::volume;
 use crate::store::Key;
-use crate::volume;
 
 /// No disk is that fast, nor is a disk's memory that survives a power cut.
 const TOO_FAST: Duration = Duration::from_micros(20);

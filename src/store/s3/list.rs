@@ -14,10 +14,10 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::connect;
+use super::presign::QUERY;
 use super::retry::{attempts, is_missing, unavailable};
 use crate::config::S3Config;
 use crate::error::{Error, Result};
-use crate::store::presign::QUERY;
 use crate::store::{Key, ListStream, Listed, Object, OpenUpload, StoredPart};
 
 type Parameter = (&'static str, String);

@@ -1,10 +1,10 @@
 //! Tries what the store needs of a bucket, with objects of its own that it takes away again, and
 //! learns in what the bucket differs from S3.
 
-mod ask;
 mod bucket;
 mod bytes;
-mod doors;
+mod client;
+mod public_access;
 
 use jiff::Timestamp;
 use object_store::ObjectStoreExt;
@@ -12,11 +12,11 @@ use object_store::path::Path;
 use reqwest::Method;
 use serde::Deserialize;
 
-use self::ask::{Answer, Asker};
+use self::client::{Answer, Asker};
 use super::list::ObjectEntry;
 use super::retry::attempts;
 use super::{S3Store, gone};
-use crate::check::{Check, Depth, Probing};
+use crate::health::check::{Check, Depth, Probing};
 use crate::store::Key;
 
 /// Names that no key looks like: whatever becomes of the process, nobody takes them for blobs.

@@ -95,7 +95,7 @@ impl TestApp {
             let app = app.clone();
             async move {
                 let shutdown = async { drop(stopped.await) };
-                let server = strongroom::api::Server::new(app, listener).await.expect("a server");
+                let server = strongroom::http::server::Server::new(app, listener).await.expect("a server");
                 server.run(shutdown).await.expect("the server runs");
             }
         });

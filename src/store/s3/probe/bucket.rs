@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde::Deserialize;
 
 use super::{ABORTED, BODY, PARTS, Probe};
-use crate::check::Check;
+use crate::health::check::Check;
 use crate::store::s3::list::UploadEntry;
 
 const MIB: usize = 1024 * 1024;
@@ -39,13 +39,13 @@ impl Probe<'_> {
         let clients = &self.store.clients;
         let id = match clients.writer().create_multipart(&path).await {
             Ok(id) => id,
-            Err(error) => return Check::failed(name, tried, super::ask::told(error), what_to_do),
+            Err(error) => return Check::failed(name, tried, super::client::told(error), what_to_do),
         };
         let before = self.count_uploads(&path).await;
         let aborted = clients.reader.abort_multipart(&path, &id).await;
         let after = self.count_uploads(&path).await;
         match (before, aborted, after) {
-            (_, Err(error), _) => Check::failed(name, tried, super::ask::told(error), what_to_do),
+            (_, Err(error), _) => Check::failed(name, tried, super::client::told(error), what_to_do),
             (Err(why), ..) | (_, _, Err(why)) => Check::warning(name, tried, why, what_to_do),
             (Ok(1), _, Ok(0)) => Check::ok(name, tried, "it was there, and is gone"),
             (Ok(before), _, Ok(after)) => {
@@ -113,7 +113,7 @@ impl Probe<'_> {
     async fn put_together(&self, parts: Vec<Bytes>) -> Result<Option<u64>, String> {
         let (path, clients) = (self.path(PARTS), &self.store.clients);
         let writer = clients.writer();
-        let id = writer.create_multipart(&path).await.map_err(super::ask::told)?;
+        let id = writer.create_multipart(&path).await.map_err(super::client::told)?;
         let sending = async {
             let mut sent: Vec<PartId> = Vec::new();
             for (index, part) in parts.into_iter().enumerate() {
@@ -125,7 +125,7 @@ impl Probe<'_> {
             if let Err(error) = clients.reader.abort_multipart(&path, &id).await {
                 tracing::warn!(%error, %path, "a probe's multipart upload stays open");
             }
-            return Err(super::ask::told(error));
+            return Err(super::client::told(error));
         }
         clients.size(&path).await.map_err(|error| error.cause())
     }

@@ -4,7 +4,7 @@ use object_store::path::Path;
 use reqwest::Method;
 
 use super::{BODY, CHECKED, PLAIN, Probe};
-use crate::check::{Check, Depth};
+use crate::health::check::{Check, Depth};
 
 /// Of [`BODY`], in base64, and what is not.
 const CRC64NVME: &str = "NBPlLsPMgCw=";
@@ -141,7 +141,7 @@ impl Probe<'_> {
     }
 
     /// Puts the body with the encryption that is set, and these headers.
-    async fn put(&self, path: &Path, headers: super::ask::Headers<'_>) -> Result<super::Answer, String> {
+    async fn put(&self, path: &Path, headers: super::client::Headers<'_>) -> Result<super::Answer, String> {
         let encryption = self.store.clients.encryption.iter().map(|(name, value)| (*name, value.as_str()));
         let headers: Vec<_> = headers.iter().copied().chain(encryption).collect();
         self.asker.signed(Method::PUT, path, &[], &headers, BODY).await

@@ -1,0 +1,240 @@
+//! Share links, for their visitors: a page for a person with a browser, the bytes for a program.
+
+mod page;
+mod unlock;
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::FromRequestParts;
+use axum::response::{IntoResponse, Response};
+use axum_extra::extract::CookieJar;
+use futures_util::TryStreamExt;
+use headers::authorization::Basic;
+use headers::{Authorization, ContentLength, ContentRange, HeaderMapExt};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::api::auth::bearer;
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::events;
+use crate::files::{self, Delivery, Opened, Part, Visitor};
+use crate::http::body::Binary;
+use crate::http::content::{self, Presentation};
+use crate::http::extract::{Name, Query};
+use crate::users::Origin;
+
+pub fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(get, head)).routes(routes!(get_named, head_named)).merge(unlock::routes())
+}
+
+/// The URL of the link with this token.
+pub fn url(app: &App, token: &str) -> String {
+    app.config.url(&format!("/l/{token}"))
+}
+
+/// Programs that fetch what is linked in a chat to show what it is; they get the page, as a person would.
+const PREVIEWS: &[&str] = &[
+    "bot",
+    "crawler",
+    "spider",
+    "preview",
+    "facebookexternalhit",
+    "whatsapp",
+    "slack",
+    "telegram",
+    "discord",
+    "skype",
+    "embedly",
+    "mastodon",
+    "iframely",
+];
+const COOKIE: &str = "strongroom-link";
+
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct DoorParams {
+    /// `1`: the bytes as a download, for a browser too.
+    download: Option<u8>,
+    /// `1`: the bytes, shown in the browser if the link and the type allow it.
+    open: Option<u8>,
+}
+
+/// A request for what a link shares.
+struct Visit {
+    app: Arc<App>,
+    token: String,
+    origin: Origin,
+    params: DoorParams,
+    method: Method,
+    headers: HeaderMap,
+}
+
+impl FromRequestParts<Arc<App>> for Visit {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self> {
+        let Name(token) = Name::from_request_parts(parts, app).await?;
+        let origin = Origin::from_request_parts(parts, app).await?;
+        let Query(params) = Query::from_request_parts(parts, app).await?;
+        let (method, headers) = (parts.method.clone(), parts.headers.clone());
+        Ok(Self { app: app.clone(), token, origin, params, method, headers })
+    }
+}
+
+impl Visit {
+    async fn answer(self) -> Response {
+        let Self { app, token, origin, params, method, headers } = self;
+        let as_page = wants_page(&params, &headers);
+        let answer = async {
+            events::through("link");
+            let opened = files::open_link(&visitor(&origin, &headers), &app, &token).await?;
+            match as_page {
+                true => opened.check_uses(&app).map(|()| page::about(&url(&app, &token), &opened)),
+                false => bytes(&app, &opened, &params, &method, &headers).await,
+            }
+        };
+        answered(answer.await, as_page.then(|| url(&app, &token)))
+    }
+}
+
+/// Use a share link
+///
+/// The bytes, with ranges and conditions, as those of a file; for a browser that navigates, and for programs that
+/// make previews, a page about it. A password is given as that of HTTP Basic (any user name), or is proven by what
+/// `unlock` gave, as a cookie or as a bearer token. A use counts when the last byte is given out.
+#[utoipa::path(get, path = "/l/{token}", tag = "links", operation_id = "useLink", params(("token" = String, Path), DoorParams),
+    responses((status = 200, content_type = "application/octet-stream", body = Binary), (status = 206), (status = 304),
+        (status = 302, description = "The bytes are at `Location`, for 30 seconds")),
+    extensions(("x-problem-codes" = json!(["password_required", "network_refused", "not_found", "link_expired", "link_revoked", "link_used_up", "too_many_attempts", "precondition_failed", "range_not_satisfiable", "invalid"]))))]
+async fn get(visit: Visit) -> Response {
+    visit.answer().await
+}
+
+/// Read the headers of a share link
+///
+/// What a GET would answer to a program, without the bytes. It costs no use.
+#[utoipa::path(head, path = "/l/{token}", tag = "links", operation_id = "headLink", params(("token" = String, Path), DoorParams),
+    responses((status = 200), (status = 304)),
+    extensions(("x-problem-codes" = json!(["password_required", "network_refused", "not_found", "link_expired", "link_revoked", "link_used_up", "too_many_attempts", "precondition_failed", "invalid"]))))]
+async fn head(visit: Visit) -> Response {
+    visit.answer().await
+}
+
+/// Use a share link under a name
+///
+/// The name is for programs that take the last part of a URL for one; it can be anything.
+#[utoipa::path(get, path = "/l/{token}/{name}", tag = "links", operation_id = "useNamedLink",
+    params(("token" = String, Path), ("name" = String, Path), DoorParams),
+    responses((status = 200, content_type = "application/octet-stream", body = Binary), (status = 206), (status = 304)),
+    extensions(("x-problem-codes" = json!(["password_required", "network_refused", "not_found", "link_expired", "link_revoked", "link_used_up", "too_many_attempts", "precondition_failed", "range_not_satisfiable", "invalid"]))))]
+async fn get_named(visit: Visit) -> Response {
+    visit.answer().await
+}
+
+/// Read the headers of a share link under a name
+#[utoipa::path(head, path = "/l/{token}/{name}", tag = "links", operation_id = "headNamedLink",
+    params(("token" = String, Path), ("name" = String, Path), DoorParams), responses((status = 200), (status = 304)),
+    extensions(("x-problem-codes" = json!(["password_required", "network_refused", "not_found", "link_expired", "link_revoked", "link_used_up", "too_many_attempts", "precondition_failed", "invalid"]))))]
+async fn head_named(visit: Visit) -> Response {
+    visit.answer().await
+}
+
+fn visitor(origin: &Origin, headers: &HeaderMap) -> Visitor {
+    let basic = headers.typed_get::<Authorization<Basic>>();
+    let cookie = || CookieJar::from_headers(headers).get(COOKIE).map(|cookie| cookie.value().to_owned());
+    Visitor {
+        address: origin.address,
+        user_agent: origin.user_agent.clone(),
+        password: basic.map(|basic| basic.password().to_owned().into()),
+        proof: bearer(headers).or_else(cookie),
+    }
+}
+
+/// Whether a person looks at it, or a program that makes a preview for one.
+fn wants_page(params: &DoorParams, headers: &HeaderMap) -> bool {
+    if params.download.unwrap_or(0) > 0 || params.open.unwrap_or(0) > 0 {
+        return false;
+    }
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_lowercase();
+    let (mode, user_agent) = (text("sec-fetch-mode"), text("user-agent"));
+    let navigates = text("accept").contains("text/html") && (mode.is_empty() || mode == "navigate");
+    let previews = PREVIEWS.iter().any(|name| user_agent.contains(name));
+    let ahead = ["purpose", "sec-purpose", "x-purpose", "x-moz"].iter().any(|name| {
+        let purpose = text(name);
+        purpose.contains("prefetch") || purpose.contains("preview")
+    });
+    navigates || previews || ahead
+}
+
+/// A problem is a page for whoever wants pages. Nothing that a link answers is to be found by search
+/// engines, nor its URL to be told to other sites.
+fn answered(answer: Result<Response>, page: Option<String>) -> Response {
+    let mut response = match (answer, page) {
+        (Ok(response), _) => response,
+        (Err(error), Some(url)) => page::problem(&url, &error),
+        (Err(error), None) => error.into_response(),
+    };
+    for (name, value) in [("x-robots-tag", "noindex, nofollow"), ("referrer-policy", "same-origin")] {
+        response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    response
+}
+
+async fn bytes(
+    app: &Arc<App>,
+    opened: &Opened,
+    params: &DoorParams,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Response> {
+    // A delivery that goes on has its use already.
+    if !(*method == Method::GET && headers.contains_key(header::RANGE)) {
+        opened.check_uses(app)?;
+    }
+    let inline = opened.is_inline() && params.download.unwrap_or(0) == 0;
+    if *method == Method::GET
+        && let Some(signed) = files::hand_over_link(app, opened, inline).await?
+    {
+        let headers = [(header::LOCATION, signed.url), (header::CACHE_CONTROL, "no-store".into())];
+        return Ok((StatusCode::FOUND, headers, Body::empty()).into_response());
+    }
+    let presentation = Presentation {
+        disposition: files::content_disposition(opened.name(), inline),
+        content_type: None,
+        cache_control: "private, no-cache".into(),
+        // Of what it gives out the delivery itself tells.
+        event: None,
+    };
+    let response = content::respond(app, method, headers, &opened.file.content, presentation).await?;
+    if *method == Method::HEAD {
+        return Ok(response);
+    }
+    if !response.status().is_success() {
+        // Nothing is given out, so nothing goes on either.
+        return opened.check_uses(app).map(|()| response);
+    }
+    let delivery = Delivery::begin(app, opened, part(&response)?).await?;
+    Ok(response.map(|body| {
+        // What went wrong is in the log already.
+        let bytes = body.into_data_stream().map_err(Error::internal);
+        Body::from_stream(delivery.watch(Box::pin(bytes)))
+    }))
+}
+
+/// What an answer gives out, as its own headers tell. Several ranges count as the whole.
+fn part(response: &Response) -> Result<Part> {
+    let length = response.headers().typed_get::<ContentLength>();
+    let ContentLength(length) = length.ok_or_else(|| Error::internal("an answer without a length"))?;
+    let range = response.headers().typed_get::<ContentRange>();
+    let (bounds, size) = range.map_or((None, None), |range| (range.bytes_range(), range.bytes_len()));
+    Ok(match (bounds, size) {
+        (Some((first, last)), Some(size)) => Part { length, resumes: first > 0, ends: last + 1 == size },
+        _ => Part { length, resumes: false, ends: true },
+    })
+}

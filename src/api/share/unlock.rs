@@ -1,0 +1,97 @@
+//! The password of a share link, which a visitor proves once for a while.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use url::form_urlencoded;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{COOKIE, answered, url, visitor};
+use crate::api::auth::is_https;
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::events;
+use crate::files::{self, Proof, Visitor};
+use crate::http::extract::{Name, is_json, read_whole};
+use crate::users::Origin;
+
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(unlock))
+}
+
+/// The password of a link.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"password": "violet tractor under rain"}))]
+struct Unlocking {
+    #[schema(value_type = String)]
+    password: SecretString,
+}
+
+/// A proof that the password was known.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"key": "AAZF...", "expires_at": "2026-11-22T10:30:00Z"}))]
+struct Unlocked {
+    /// To be sent as `Authorization: Bearer`; a browser gets it as a cookie. Null if the link has no password.
+    #[schema(required)]
+    key: Option<String>,
+    #[schema(required)]
+    expires_at: Option<jiff::Timestamp>,
+}
+
+/// Prove the password of a share link
+///
+/// For a while the password need not be given again. JSON is answered with the proof, a form as a browser sends it with a
+/// redirect to the page; both with a cookie for this link alone.
+#[utoipa::path(post, path = "/l/{token}/unlock", tag = "links", operation_id = "unlockLink", params(("token" = String, Path)),
+    request_body(content((Unlocking = "application/json"), (Unlocking = "application/x-www-form-urlencoded"))),
+    responses((status = 200, body = Unlocked), (status = 303, description = "Back to the page")),
+    extensions(("x-problem-codes" = json!(["password_required", "cross_site", "network_refused", "not_found", "link_expired", "link_revoked", "too_many_attempts"]))))]
+async fn unlock(State(app): State<Arc<App>>, Name(token): Name, origin: Origin, request: Request) -> Response {
+    let (is_form, headers) = (!is_json(request.headers()), request.headers().clone());
+    let answer = async {
+        events::through("link");
+        let password = password(&app, is_form, request).await?;
+        let visitor = Visitor { password: Some(password), proof: None, ..visitor(&origin, &headers) };
+        let proof = files::unlock_link(&visitor, &app, &token).await?;
+        unlocked(&app, &token, is_form, proof)
+    };
+    answered(answer.await, is_form.then(|| url(&app, &token)))
+}
+
+async fn password(app: &App, is_form: bool, request: Request) -> Result<SecretString> {
+    let reading =
+        tokio::time::timeout(app.config.uploads.stall_timeout, read_whole(request, app, app.config.limits.json_body));
+    let bytes = reading.await.map_err(|_| Error::BodyStalled)??;
+    if is_form {
+        let given = form_urlencoded::parse(&bytes).find(|(name, _)| name == "password");
+        return given.map(|(_, value)| value.into_owned().into()).ok_or(Error::LinkLocked);
+    }
+    let read: Unlocking = serde_json::from_slice(&bytes)
+        .map_err(|_| Error::Malformed("the body is no JSON object with the member `password`".into()))?;
+    Ok(read.password)
+}
+
+fn unlocked(app: &App, token: &str, is_form: bool, proof: Option<Proof>) -> Result<Response> {
+    let mut headers = HeaderMap::new();
+    if let Some(proof) = &proof {
+        let (path, seconds) = (app.config.public_url.path(), app.config.links.unlock.as_secs());
+        let secure = if is_https(&app.config) { "; Secure" } else { "" };
+        let attributes = format!("Path={path}l/{token}; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
+        let cookie = format!("{COOKIE}={}; {attributes}", proof.text);
+        headers.insert(header::SET_COOKIE, HeaderValue::try_from(cookie).map_err(Error::internal)?);
+    }
+    if is_form {
+        let location = HeaderValue::try_from(url(app, token)).map_err(Error::internal)?;
+        headers.insert(header::LOCATION, location);
+        return Ok((StatusCode::SEE_OTHER, headers).into_response());
+    }
+    let (key, expires_at) = proof.map(|proof| (proof.text, proof.expires_at)).unzip();
+    Ok((headers, axum::Json(Unlocked { key, expires_at })).into_response())
+}

@@ -1,0 +1,66 @@
+//! The folders that files are in.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::api::auth::SignedIn;
+use crate::app::App;
+use crate::error::Result;
+use crate::files::{self, FolderPath};
+use crate::http::extract::Query;
+
+/// The routes of this file.
+pub fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(list))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct FolderParams {
+    /// The folder to look into; the top if absent.
+    #[param(example = "2026")]
+    path: Option<String>,
+}
+
+/// A folder: what the paths of some files have in common.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"name": "november", "path": "2026/november"}))]
+struct Folder {
+    name: String,
+    /// Its own path, as `path` of a file in it.
+    path: String,
+}
+
+/// The folders in a folder.
+#[derive(Debug, Serialize, ToSchema)]
+struct FolderList {
+    items: Vec<Folder>,
+    /// Always null: the list has one page.
+    #[schema(required)]
+    next_cursor: Option<String>,
+}
+
+/// List the folders in a folder
+///
+/// By name, at most 10,000. A folder is there as long as a file is in it, or further down.
+#[utoipa::path(get, path = "/v1/folders", tag = "files", operation_id = "listFolders", params(FolderParams),
+    responses((status = 200, body = FolderList)),
+    security(("bearer" = []), ("cookie" = [])),
+    extensions(("x-problem-codes" = json!(["invalid"]))))]
+async fn list(
+    State(app): State<Arc<App>>,
+    SignedIn(caller): SignedIn,
+    Query(params): Query<FolderParams>,
+) -> Result<axum::Json<FolderList>> {
+    let inside = FolderPath::new(&params.path.unwrap_or_default(), "/path")?;
+    let names = files::folders(&caller.user, &app, &inside).await?;
+    let base = inside.as_str();
+    let path = |name: &str| if base.is_empty() { name.to_owned() } else { format!("{base}/{name}") };
+    let items = names.into_iter().map(|name| Folder { path: path(&name), name }).collect();
+    Ok(axum::Json(FolderList { items, next_cursor: None }))
+}

@@ -1,0 +1,49 @@
+//! The REST API, version 1: one file per noun.
+
+mod admin_users;
+mod auth;
+mod avatars;
+mod batch;
+mod capabilities;
+mod events;
+mod file_content;
+mod files;
+mod folders;
+mod jobs;
+mod links;
+mod me;
+mod operations;
+mod signed_urls;
+mod tokens;
+mod trash;
+mod uploads;
+
+use std::sync::Arc;
+
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::app::App;
+
+pub use signed_urls::SIGNED_PREFIX;
+
+/// Every route of this version.
+pub fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .merge(auth::routes())
+        .merge(me::routes())
+        .merge(tokens::routes())
+        .merge(admin_users::routes())
+        .merge(avatars::routes())
+        .merge(batch::routes())
+        .merge(files::routes())
+        .merge(file_content::routes())
+        .merge(folders::routes())
+        .merge(trash::routes())
+        .merge(jobs::routes())
+        .merge(events::routes())
+        .merge(signed_urls::routes())
+        .merge(uploads::routes())
+        .merge(capabilities::routes())
+        .merge(links::routes())
+        .merge(operations::routes())
+}

@@ -1,0 +1,102 @@
+//! API tokens: listing, making and revoking one's own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::IntoResponse;
+use http::{StatusCode, header};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::api::auth::FromSession;
+use crate::app::App;
+use crate::error::Result;
+use crate::http::extract::{Id, Json};
+use crate::users::{self, ApiToken, NewToken};
+
+pub fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(revoke))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "nightly backup", "expires_in": 7776000}))]
+struct ApiTokenWish {
+    /// 1 to 100 characters, none of them control characters.
+    name: String,
+    /// Seconds until the token dies, at most ten years; absent or null: it lives until it is revoked.
+    #[schema(minimum = 1, maximum = 315360000)]
+    expires_in: Option<u64>,
+}
+
+/// An API token, with the secret that is shown this once.
+#[derive(Serialize, ToSchema)]
+struct ApiTokenWithSecret {
+    /// What to send as `Authorization: Bearer`. It is not shown again.
+    #[schema(example = "srk_0123456789ABCDEFGHIJabcdefghij4WptOr")]
+    token: String,
+    #[serde(flatten)]
+    details: ApiToken,
+}
+
+/// An account's live API tokens.
+#[derive(Serialize, ToSchema)]
+struct ApiTokenList {
+    items: Vec<ApiToken>,
+    /// Always null: the list has one page.
+    #[schema(required)]
+    next_cursor: Option<String>,
+}
+
+/// List your API tokens
+///
+/// Those that are alive, newest first, without their secrets.
+#[utoipa::path(
+    get, path = "/v1/me/tokens", tag = "me", operation_id = "listTokens",
+    responses((status = 200, description = "All live tokens", body = ApiTokenList)),
+    security(("bearer" = []), ("cookie" = [])),
+    extensions(("x-problem-codes" = json!(["session_required"])))
+)]
+async fn list(State(app): State<Arc<App>>, FromSession(caller): FromSession) -> Result<impl IntoResponse> {
+    let items = users::tokens(&app, &caller).await?;
+    Ok(axum::Json(ApiTokenList { items, next_cursor: None }))
+}
+
+/// Make an API token
+///
+/// For programs that act as you. They may do everything with your files, but not manage your account.
+#[utoipa::path(
+    post, path = "/v1/me/tokens", tag = "me", operation_id = "createToken",
+    request_body = ApiTokenWish,
+    responses((status = 201, description = "The token was made", body = ApiTokenWithSecret)),
+    security(("bearer" = []), ("cookie" = [])),
+    extensions(("x-problem-codes" = json!(["session_required", "too_large", "unsupported_media_type", "invalid"])))
+)]
+async fn create(
+    State(app): State<Arc<App>>,
+    FromSession(caller): FromSession,
+    Json(body): Json<ApiTokenWish>,
+) -> Result<impl IntoResponse> {
+    let wish = NewToken { name: body.name, expires_in: body.expires_in.map(Duration::from_secs) };
+    let (details, secret) = users::create_token(&app, &caller, wish).await?;
+    let body = ApiTokenWithSecret { token: secret.reveal().to_owned(), details };
+    Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], axum::Json(body)))
+}
+
+/// Revoke one of your API tokens
+///
+/// It is useless at once.
+#[utoipa::path(
+    delete, path = "/v1/me/tokens/{id}", tag = "me", operation_id = "revokeToken",
+    params(("id" = uuid::Uuid, Path, description = "The token")),
+    responses((status = 204, description = "The token is dead")),
+    security(("bearer" = []), ("cookie" = [])),
+    extensions(("x-problem-codes" = json!(["session_required", "not_found"])))
+)]
+async fn revoke(State(app): State<Arc<App>>, FromSession(caller): FromSession, Id(id): Id) -> Result<StatusCode> {
+    users::revoke_token(&app, &caller, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

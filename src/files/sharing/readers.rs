@@ -1,0 +1,88 @@
+//! Who can read a file now, and what would end it.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::clock::from_micros;
+use crate::error::Result;
+use crate::files::{Link, LinkState, find, list_every_link};
+use crate::users::User;
+
+/// Everybody who can read a file.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"items": [
+    {"kind": "owner", "user_id": "019ab0c1-55aa-7b10-8f5e-2f0c9a3b7d21", "email": "rosalind@example.org", "sessions": 1,
+        "tokens": 0, "ended_by": "PATCH /v1/admin/users/{id}"},
+    {"kind": "signed_urls", "until": "2026-11-22T09:45:00Z", "revocable": true,
+        "ended_by": "POST /v1/files/019ab0c2-7a2e-7c55-b1de-0f5a8b7e4d11/signed-urls/revoke"}
+], "next_cursor": null}))]
+pub struct Access {
+    pub items: Vec<Reader>,
+    /// Always null: the list has one page.
+    #[schema(required)]
+    pub next_cursor: Option<String>,
+}
+
+/// Somebody who can read a file, or something that lets anybody.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Reader {
+    /// Whoever the file belongs to, by password or by what that was given for.
+    Owner {
+        user_id: Uuid,
+        email: String,
+        /// Sign-ins that are alive; each is ended by `DELETE /v1/me/sessions/{id}`.
+        sessions: usize,
+        /// API tokens that are alive; each is ended by `DELETE /v1/me/tokens/{id}`.
+        tokens: usize,
+        ended_by: &'static str,
+    },
+    Link {
+        link: Box<Link>,
+        ended_by: String,
+    },
+    /// Signed URLs that may be about. They are not counted one by one.
+    SignedUrls {
+        /// None lives longer.
+        until: Timestamp,
+        /// Whether one call ends them; if the bucket signed them, time alone does.
+        revocable: bool,
+        ended_by: Option<String>,
+    },
+}
+
+/// Who can read a file of this user now.
+///
+/// # Errors
+/// `NotFound`.
+pub async fn access(user: &User, app: &App, id: Uuid) -> Result<Access> {
+    let file = find(user, app, id).await?;
+    let now = app.clock.now().as_microsecond();
+    let mut items = vec![Reader::Owner {
+        user_id: user.id,
+        email: user.email.clone(),
+        sessions: app.db.list_sessions(user.id, now).await?.len(),
+        tokens: app.db.list_tokens(user.id, now).await?.len(),
+        ended_by: "PATCH /v1/admin/users/{id}",
+    }];
+    let live = list_every_link(user, app, id).await?.into_iter().filter(|link| link.state == LinkState::Active);
+    items.extend(live.map(|link| {
+        let ended_by = format!("DELETE /v1/links/{}", link.id);
+        Reader::Link { link: Box::new(link), ended_by }
+    }));
+    let mut until = file.signed.until;
+    if let Some(lists) = app.db.list_signing(user.id).await?
+        && lists.lists_signed_at > file.signed.revoked_at
+    {
+        until = until.max(lists.lists_signed_until);
+    }
+    if until > now {
+        let revocable = app.url_signer().is_some();
+        let ended_by = revocable.then(|| format!("POST /v1/files/{id}/signed-urls/revoke"));
+        items.push(Reader::SignedUrls { until: from_micros(until), revocable, ended_by });
+    }
+    Ok(Access { items, next_cursor: None })
+}

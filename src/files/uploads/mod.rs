@@ -1,0 +1,75 @@
+//! Uploads of every kind by their id alone, whichever wire they began on.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+pub(super) mod direct;
+pub(super) mod idempotency;
+pub(super) mod pending;
+pub(super) mod reserve;
+pub(super) mod resumable;
+pub(super) mod type_filter;
+pub(super) mod whole;
+
+use super::File;
+use super::sharing::signed_urls as signed;
+use crate::app::App;
+use crate::cursor;
+use crate::error::{Error, Result};
+use crate::users::User;
+
+pub use direct::{Cut, PartClaim, SignedPart, bucket_for_pages, parts, receive_part, sign_parts};
+pub use idempotency::IdempotencyKey;
+pub use pending::Body;
+#[doc(hidden)] // For the benchmarks.
+pub use pending::{Meter, metered};
+pub use resumable::{Checksum, NewUpload, Piece, Upload, Wire, append, begin, terminate, upload_status};
+pub use whole::{NewFile, OnConflict, replace, upload};
+
+/// Some uploads under way, and where to go on.
+#[derive(Debug)]
+pub struct UploadPage {
+    pub uploads: Vec<Upload>,
+    pub next_cursor: Option<String>,
+}
+
+/// One page of the uploads of this user that wait for bytes, in the order in which they began.
+///
+/// # Errors
+/// `BadCursor`; `Invalid` if the limit is out of bounds.
+pub async fn open_uploads(user: &User, app: &App, limit: Option<u32>, cursor: Option<&str>) -> Result<UploadPage> {
+    let limit = app.config.limits.on_page(limit)?;
+    let now = app.clock.now().as_microsecond();
+    let after = cursor.map_or(Ok(Uuid::nil()), cursor::decode_id)?;
+    let rows = app.db.open_resumables(user.id, now, after, limit as i64 + 1).await?;
+    let (rows, next_cursor) = cursor::page(rows, limit, |last| cursor::encode_id(last.id));
+    Ok(UploadPage { uploads: rows.iter().map(Upload::from).collect(), next_cursor })
+}
+
+/// Makes what has arrived the file: the parts of a direct upload, the bytes that came through a
+/// signed URL. One whose bytes come in order became a file with the last of them.
+///
+/// # Errors
+/// `NotFound`; `UploadGone`; `UploadIncomplete`; what [`resumable::complete`] and
+/// [`signed::complete_upload`] fail with.
+pub async fn complete_any(user: &User, app: &Arc<App>, id: Uuid, claims: Vec<PartClaim>) -> Result<File> {
+    match upload_status(user, app, id).await {
+        Err(Error::NotFound) => signed::complete_upload(user, app, id).await,
+        Ok(Upload { file_id: Some(file), .. }) => crate::files::find(user, app, file).await,
+        Ok(Upload { is_direct: true, .. }) => direct::complete(user, app, id, claims).await,
+        Ok(_) => Err(Error::UploadIncomplete),
+        Err(error) => Err(error),
+    }
+}
+
+/// Ends an upload, and gives back what it held. A file that it became is none of its business.
+///
+/// # Errors
+/// `NotFound`; `UploadGone` if it is a file by now, or over.
+pub async fn give_up_any(user: &User, app: &App, id: Uuid) -> Result<()> {
+    match resumable::terminate(user, app, id).await {
+        Err(Error::NotFound) => signed::give_up_upload(user, app, id).await,
+        outcome => outcome,
+    }
+}

@@ -1,0 +1,77 @@
+//! Around every request: its id, its line in the log, and the body of a problem.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderName, HeaderValue, StatusCode, Version, header};
+use http_body::Body as _;
+use tracing::Instrument;
+
+use super::problem::Problem;
+use super::{body, client_address};
+use crate::app::App;
+use crate::events::Scene;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Gives the request an id, logs its outcome, and completes a problem with what only the request
+/// knows. The log holds the route, never the path or the query: these may carry signatures.
+pub async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let id = app.clock.new_id().to_string();
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
+    let route = request.extensions().get::<MatchedPath>().map_or("-".to_owned(), |route| route.as_str().to_owned());
+    let is_http2 = request.version() == Version::HTTP_2;
+    let begun = Instant::now();
+    let span = tracing::info_span!("request", id, %method, route);
+
+    let scene = Scene::new("api", client_address::address(&app, request.headers(), request.extensions()));
+    let response = scene.play(next.run(request).instrument(span.clone())).await;
+    let mut response = complete_problem(response, &app, &path, &id);
+    if is_http2 && !response.body().is_end_stream() {
+        response = response.map(|whole| body::patient(whole, app.config.uploads.stall_timeout));
+    }
+    span.in_scope(|| {
+        let milliseconds = begun.elapsed().as_millis() as u64;
+        tracing::info!(status = response.status().as_u16(), milliseconds, "answered");
+    });
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // What is said to one person is kept by no cache, unless the handler knows better.
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("private, no-store"));
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        headers.insert(REQUEST_ID, value);
+    }
+    response
+}
+
+fn complete_problem(mut response: Response, app: &App, path: &str, id: &str) -> Response {
+    // 405 comes from the router itself, with `Allow` and without a body.
+    let problem = response.extensions_mut().remove::<Problem>().or_else(|| match response.status() {
+        StatusCode::METHOD_NOT_ALLOWED => Some(Problem::new("method_not_allowed", "this method has no meaning here")),
+        _ => None,
+    });
+    let Some(problem) = problem else { return response };
+    let (content_type, body) = problem.complete(&app.config.url("/errors/"), path, id);
+    let headers = response.headers_mut();
+    headers.remove(header::CONTENT_LENGTH);
+    headers.insert(header::CONTENT_TYPE, content_type);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    *response.body_mut() = Body::from(body);
+    response
+}
+
+/// The answer when a handler panicked: this request fails, everybody else's goes on.
+pub fn panicked(cause: Box<dyn std::any::Any + Send>) -> Response {
+    let message = cause
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| cause.downcast_ref::<&str>().copied())
+        .unwrap_or("unknown");
+    tracing::error!(message, "a handler panicked");
+    Problem::new("internal", "something went wrong on our side").into_response()
+}

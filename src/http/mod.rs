@@ -1,0 +1,16 @@
+//! HTTP plumbing that knows no resource: bodies, conditions, ranges, forms, problems, connections.
+
+pub mod body;
+pub mod client_address;
+pub mod conditions;
+pub mod connections;
+pub mod content;
+pub mod digest;
+pub mod extract;
+#[doc(hidden)] // For the benchmarks.
+pub mod form;
+pub mod incoming;
+pub mod middleware;
+pub mod problem;
+mod ranges;
+pub mod server;

@@ -1,0 +1,282 @@
+//! The one table from what can go wrong to an HTTP answer (RFC 9457 problem details).
+
+use std::time::Duration;
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::error::{Error, FieldError, chain};
+
+/// Every code that this API answers with, its status and its title. `code` is the stable contract.
+pub const CODES: &[(&str, u16, &str)] = &[
+    ("malformed", 400, "The request cannot be read"),
+    ("bad_cursor", 400, "The cursor is not from this list"),
+    ("body_incomplete", 400, "The request body broke off"),
+    ("unauthorized", 401, "Sign in first"),
+    ("bad_credentials", 401, "E-mail address or password wrong"),
+    ("password_required", 401, "A password is required"),
+    ("cross_site", 403, "Request from another site"),
+    ("session_required", 403, "A session is required"),
+    ("admin_required", 403, "Only for admins"),
+    ("registration_closed", 403, "Registration is closed"),
+    ("bad_signature", 403, "The signature is not valid"),
+    ("url_expired", 403, "The signed URL has expired"),
+    ("network_refused", 403, "Not from this network"),
+    ("not_found", 404, "Not found"),
+    ("method_not_allowed", 405, "Method not allowed"),
+    ("body_stalled", 408, "The request body stalled"),
+    ("email_taken", 409, "E-mail address in use"),
+    ("path_taken", 409, "Path in use"),
+    ("last_admin", 409, "The last admin"),
+    ("fsck_running", 409, "A pass of fsck is running"),
+    ("upload_incomplete", 409, "Bytes of the upload are missing"),
+    ("not_revocable", 409, "Cannot be revoked"),
+    ("idempotency_in_progress", 409, "The first request is under way"),
+    ("offset_mismatch", 409, "Not the end of the upload"),
+    ("upload_gone", 410, "The upload is over"),
+    ("link_expired", 410, "The link has expired"),
+    ("link_revoked", 410, "The link was revoked"),
+    ("link_used_up", 410, "The link is used up"),
+    ("precondition_failed", 412, "Precondition failed"),
+    ("version_refused", 412, "Version of the protocol not spoken"),
+    ("too_large", 413, "Too large"),
+    ("unsupported_media_type", 415, "Type not accepted"),
+    ("range_not_satisfiable", 416, "Range not satisfiable"),
+    ("invalid", 422, "Some values are not acceptable"),
+    ("digest_mismatch", 422, "Digest mismatch"),
+    ("file_missing", 422, "No file in the form"),
+    ("too_many_files", 422, "More than one file in the form"),
+    ("idempotency_mismatch", 422, "The key belongs to another request"),
+    ("upload_busy", 423, "The upload is being written"),
+    ("precondition_required", 428, "If-Match required"),
+    ("too_many_attempts", 429, "Too many attempts"),
+    ("too_many_uploads", 429, "Too many uploads at once"),
+    ("checksum_mismatch", 460, "Checksum mismatch"),
+    ("internal", 500, "Internal error"),
+    ("unavailable", 503, "Temporarily unavailable"),
+    ("storage_full", 507, "No space left"),
+    ("quota_exceeded", 507, "Quota exceeded"),
+];
+
+/// When a caller may try again after the database or the store was away, or too much was under way.
+const RETRY_WHEN_AWAY: Duration = Duration::from_secs(5);
+
+fn code(error: &Error) -> &'static str {
+    match error {
+        Error::Malformed(_) => "malformed",
+        Error::BadCursor => "bad_cursor",
+        Error::BodyBroken(_) => "body_incomplete",
+        Error::Unauthorized => "unauthorized",
+        Error::BadCredentials => "bad_credentials",
+        Error::CrossSite => "cross_site",
+        Error::SessionRequired => "session_required",
+        Error::AdminRequired => "admin_required",
+        Error::RegistrationClosed => "registration_closed",
+        Error::LinkLocked => "password_required",
+        Error::NetworkRefused => "network_refused",
+        Error::LinkExpired => "link_expired",
+        Error::LinkRevoked => "link_revoked",
+        Error::LinkUsedUp => "link_used_up",
+        Error::NotRevocable => "not_revocable",
+        Error::BadSignature => "bad_signature",
+        Error::UrlExpired => "url_expired",
+        Error::NotFound => "not_found",
+        Error::BodyStalled => "body_stalled",
+        Error::EmailTaken => "email_taken",
+        Error::PathTaken => "path_taken",
+        Error::LastAdmin => "last_admin",
+        Error::FsckRunning => "fsck_running",
+        Error::UploadIncomplete | Error::PartsMissing(_) => "upload_incomplete",
+        Error::UploadGone => "upload_gone",
+        Error::UploadBusy => "upload_busy",
+        Error::OffsetMismatch { .. } => "offset_mismatch",
+        Error::ChecksumMismatch => "checksum_mismatch",
+        Error::VersionRefused => "version_refused",
+        Error::PreconditionFailed => "precondition_failed",
+        Error::TooLarge { .. } => "too_large",
+        Error::TypeRefused => "unsupported_media_type",
+        Error::RangeNotSatisfiable { .. } => "range_not_satisfiable",
+        Error::Invalid(_) => "invalid",
+        Error::DigestMismatch => "digest_mismatch",
+        Error::FileMissing => "file_missing",
+        Error::TooManyFiles => "too_many_files",
+        Error::PreconditionRequired => "precondition_required",
+        Error::Throttled { .. } => "too_many_attempts",
+        Error::Internal(_) => "internal",
+        Error::Unavailable { .. } => "unavailable",
+        Error::StorageFull => "storage_full",
+        Error::QuotaExceeded { .. } => "quota_exceeded",
+        Error::TooManyUploads { .. } => "too_many_uploads",
+        Error::IdempotencyMismatch => "idempotency_mismatch",
+        Error::IdempotencyInProgress => "idempotency_in_progress",
+    }
+}
+
+/// An error as people and programs read it (RFC 9457).
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(example = json!({
+    "type": "http://127.0.0.1:3000/errors/not_found", "title": "Not found", "status": 404, "code": "not_found",
+    "detail": "there is no such thing here", "instance": "/v1/files/019ab0c2-7a2e-7c55-b1de-0f5a8b7e4d11",
+    "request_id": "019ab0c2-7b11-7d02-9c0e-5d3a7c1f2e90"
+}))]
+pub struct Problem {
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub title: &'static str,
+    /// The HTTP status, once more.
+    pub status: u16,
+    /// The stable name of this kind of problem.
+    pub code: &'static str,
+    /// A sentence about this very problem.
+    pub detail: String,
+    /// The path of the request.
+    pub instance: String,
+    /// Quote this when you ask the operator.
+    pub request_id: String,
+    /// What was wrong with each value, when the code is `invalid`, or with each part, when it is `upload_incomplete`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldError>,
+    #[serde(flatten)]
+    pub shortage: Shortage,
+}
+
+/// What there is too little of. Its members are there when the code is `quota_exceeded`.
+#[derive(Debug, Default, Clone, Serialize, ToSchema)]
+pub struct Shortage {
+    /// `bytes` or `files`: what the numbers count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource: Option<&'static str>,
+    /// In use, with what is reserved for uploads under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub used: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quota: Option<u64>,
+    /// What this request needs at least.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub needed: Option<u64>,
+}
+
+impl Problem {
+    /// The problem with this code. `type`, `instance` and `request_id` are filled in by
+    /// [`complete`](Self::complete), which knows the request.
+    pub fn new(code: &str, detail: impl Into<String>) -> Self {
+        let &(code, status, title) =
+            CODES.iter().find(|(known, ..)| *known == code).unwrap_or(&("internal", 500, "Internal error"));
+        Self {
+            kind: String::new(),
+            title,
+            status,
+            code,
+            detail: detail.into(),
+            instance: String::new(),
+            request_id: String::new(),
+            errors: Vec::new(),
+            shortage: Shortage::default(),
+        }
+    }
+
+    /// Puts in what only the request knows, and makes the body.
+    pub fn complete(mut self, base: &str, instance: &str, request_id: &str) -> (HeaderValue, String) {
+        self.kind = format!("{base}{}", self.code);
+        self.instance = instance.to_owned();
+        self.request_id = request_id.to_owned();
+        let body = serde_json::to_string(&self).unwrap_or_default();
+        (HeaderValue::from_static("application/problem+json"), body)
+    }
+}
+
+impl From<&Error> for Problem {
+    fn from(error: &Error) -> Self {
+        let mut problem = Problem::new(code(error), error.to_string());
+        match *error {
+            Error::Invalid(ref errors) | Error::PartsMissing(ref errors) => problem.errors.clone_from(errors),
+            Error::QuotaExceeded { resource, used, quota, needed } => {
+                problem.shortage =
+                    Shortage { resource: Some(resource), used: Some(used), quota: Some(quota), needed: Some(needed) };
+            }
+            _ => {}
+        }
+        problem
+    }
+}
+
+impl IntoResponse for Problem {
+    /// The body is written by the middleware `requests`, which finds the problem in the extensions.
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        log(&self);
+        let mut response = Problem::from(&self).into_response();
+        if let Some((name, value)) = header_of(&self) {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+}
+
+/// The header that belongs to a status.
+fn header_of(error: &Error) -> Option<(HeaderName, HeaderValue)> {
+    // Rounded up: who comes back on time is not sent away again.
+    let seconds = |time: Duration| HeaderValue::from(time.as_secs() + u64::from(time.subsec_nanos() > 0));
+    Some(match error {
+        Error::Unauthorized | Error::BadCredentials => {
+            (header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"strongroom\""))
+        }
+        Error::LinkLocked => {
+            (header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"link\", charset=\"UTF-8\""))
+        }
+        Error::RangeNotSatisfiable { size } => {
+            (header::CONTENT_RANGE, HeaderValue::from_str(&format!("bytes */{size}")).ok()?)
+        }
+        Error::Throttled { retry_after } => (header::RETRY_AFTER, seconds(*retry_after)),
+        Error::Unavailable { .. } | Error::TooManyUploads { .. } | Error::IdempotencyInProgress | Error::UploadBusy => {
+            (header::RETRY_AFTER, seconds(RETRY_WHEN_AWAY))
+        }
+        // The rest of the body is not read, so the connection cannot be used again.
+        Error::TooLarge { .. } | Error::QuotaExceeded { .. } | Error::BodyStalled | Error::BodyBroken(_) => {
+            (header::CONNECTION, HeaderValue::from_static("close"))
+        }
+        _ => return None,
+    })
+}
+
+/// What is our fault is logged here, once, with its cause; the caller sees neither.
+pub fn log(error: &Error) {
+    match error {
+        Error::Internal(cause) => tracing::error!(cause = %chain(cause.as_ref()), "request failed"),
+        Error::Unavailable { what, source } => {
+            tracing::warn!(what, cause = %chain(source.as_ref()), "temporarily unavailable");
+        }
+        Error::StorageFull => tracing::error!("no space left"),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_of_an_error_stands_in_the_table() {
+        let source = include_str!("problem.rs");
+        let start = source.find("fn code(").expect("the match");
+        let arms = &source[start..source[start..].find("\n}").map_or(source.len(), |end| start + end)];
+        let codes: Vec<&str> = arms.split('"').skip(1).step_by(2).collect();
+        assert!(codes.len() > 25, "{codes:?}");
+        for code in codes {
+            assert!(CODES.iter().any(|(known, ..)| *known == code), "{code}");
+        }
+        for (code, status, _) in CODES {
+            assert!(StatusCode::from_u16(*status).is_ok(), "{code}");
+        }
+    }
+}
