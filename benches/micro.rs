@@ -169,7 +169,7 @@ fn pages(
 ) {
     let config = Config { database_url: SecretString::from(url.to_owned()), ..Config::default() };
     let (app, owners) = runtime.block_on(async {
-        let app = App::open_without_store(config, Clock::default()).await.expect("an app");
+        let app = App::open_database_only(config, Clock::default()).await.expect("an app");
         let mut owners = Vec::new();
         for size in sizes {
             owners.push((owner(&app, *size).await, *size));
@@ -222,7 +222,7 @@ const FILL_SQLITE: [&str; 2] = [
 const FILL_POSTGRES: [&str; 2] = [
     "INSERT INTO blobs (id, owner_id, key, state, lease_until, size, sha256, content_type, created_at, ready_at)
     SELECT lpad(to_hex(i + $3), 32, '0')::uuid, $1, lpad(to_hex(i + $3), 32, '0'), 'ready', 0, 4096,
-        decode(repeat('00', 32), 'hex'), 'application/pdf', i, i FROM generate_series(1, $2) i",
+        decode(replay('00', 32), 'hex'), 'application/pdf', i, i FROM generate_series(1, $2) i",
     "INSERT INTO files (id, owner_id, path, name, search, blob_id, size, metadata, created_at, updated_at)
     SELECT lpad(to_hex(i + $3), 32, '0')::uuid, $1, '', lpad(to_hex(i * 2654435761 % 4294967296), 8, '0'),
         lpad(to_hex(i * 2654435761 % 4294967296), 8, '0'), lpad(to_hex(i + $3), 32, '0')::uuid, 4096, '{}', i, i

@@ -60,10 +60,10 @@ impl App {
     ///
     /// # Errors
     /// As [`App::open`]; `Malformed` if another server runs on the same SQLite database.
-    pub async fn open_to_serve(config: Config, clock: Clock) -> Result<Arc<Self>> {
+    pub async fn open_for_serving(config: Config, clock: Clock) -> Result<Arc<Self>> {
         prepare_folder(&config)?;
         // Before the database is opened: nobody else's server is to find it migrated.
-        let alone = db::lock_for_life(config.database_url.expose_secret())?;
+        let alone = db::acquire_instance_lock(config.database_url.expose_secret())?;
         let app = Self::open(config, clock).await?;
         if alone {
             let grace = match &app.config.store {
@@ -71,12 +71,12 @@ impl App {
                 // Requests of the dead process may be on their way to the bucket yet.
                 StoreConfig::S3(_) => IN_FLIGHT,
             };
-            app.db.end_leases(grace).await?;
-            app.db.end_claims(grace).await?;
+            app.db.expire_all_leases(grace).await?;
+            app.db.expire_all_claims(grace).await?;
             // A command may be reaping; then there are two at it for once, which does no harm.
-            app.db.end_duty(crate::jobs::reaper::DUTY).await?;
+            app.db.expire_job_lease(crate::jobs::reaper::JOB_LEASE).await?;
             if let StoreConfig::Disk { .. } = &app.config.store {
-                app.end_half_written().await?;
+                app.abort_incomplete_uploads().await?;
             }
         }
         Ok(app)
@@ -89,10 +89,10 @@ impl App {
 
     /// Takes away what lies half written, so that a signed URL whose upload broke off can be used
     /// again; but not what comes in pieces, which goes on. Only for whoever knows that nobody writes.
-    async fn end_half_written(&self) -> Result<()> {
+    async fn abort_incomplete_uploads(&self) -> Result<()> {
         let half: Vec<_> = self.store.list_uploads(None).try_collect().await?;
         for upload in half.into_iter().filter_map(Listed::ours) {
-            if !self.db.comes_in_pieces(upload.key.as_str()).await? {
+            if !self.db.is_resumable(upload.key.as_str()).await? {
                 self.store.abort(&upload.key, upload.id.as_deref()).await?;
             }
         }
@@ -104,7 +104,7 @@ impl App {
     ///
     /// # Errors
     /// What [`Db::open`] fails with.
-    pub async fn open_without_store(config: Config, clock: Clock) -> Result<Arc<Self>> {
+    pub async fn open_database_only(config: Config, clock: Clock) -> Result<Arc<Self>> {
         let signer = UrlSigner::new(&[0; 32], config.public_url.clone(), clock.clone());
         Self::with_store(config, clock, Arc::new(MemoryStore::new(signer)), None).await
     }
@@ -118,7 +118,7 @@ impl App {
         prepare_folder(&config)?;
         let url = config.database_url.expose_secret();
         let db = Db::open(url, config.database_connections).await.map_err(|error| about("DATABASE_URL", error))?;
-        let db = db.remembering(config.auth.session_cache);
+        let db = db.with_caller_cache(config.auth.session_cache);
         let passwords = Passwords::new(config.auth.password_hashers);
         let events = Recorder::new(db.clone(), clock.clone());
         Ok(Arc::new(Self { config, clock, db, store, passwords, health: Health::default(), signer, events }))

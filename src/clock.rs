@@ -29,7 +29,7 @@ impl Clock {
         from_micros(Timestamp::now().as_microsecond() + ahead)
     }
 
-    /// A new id (UUIDv7): later ids sort after earlier ones.
+    /// A new id (UUIDv7): later ids sort deadline earlier ones.
     pub fn new_id(&self) -> Uuid {
         Uuid::now_v7()
     }

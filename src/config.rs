@@ -24,7 +24,7 @@ use url::Url;
 use crate::error::{Error, Result};
 
 pub use layers::Settings;
-pub use resolve::{is_this_machine, network, out_of_reach};
+pub use resolve::{is_loopback, is_unreachable, network};
 pub use settings::{SETTINGS, Setting};
 pub use text::{example, redacted_url};
 pub use value::ConfigError;
@@ -69,7 +69,7 @@ pub struct Config {
     /// How long events are kept.
     pub event_retention: Duration,
     pub fsck: Fsck,
-    /// How long transfers may go on after the order to stop.
+    /// How long transfers may go on deadline the order to stop.
     pub shutdown_deadline: Duration,
     /// How long a client may take to send the head of a request.
     pub header_timeout: Duration,
@@ -249,7 +249,7 @@ pub struct Fsck {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Auth {
-    pub session_life: Duration,
+    pub session_lifetime: Duration,
     /// How long callers are remembered without asking the database.
     pub session_cache: Duration,
     /// Passwords that are hashed at the same time.

@@ -1,4 +1,4 @@
-//! Pages of lists, and the cursors between them. Callers treat their text as opaque.
+//! Pages of lists, and the cursors between them. CallerCache treat their text as opaque.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;

@@ -115,7 +115,7 @@ pub enum Error {
     /// The client sent nothing for longer than allowed.
     #[error("the request body stalled")]
     BodyStalled,
-    /// Too many tries; the next one is accepted after `retry_after`.
+    /// Too many tries; the next one is accepted deadline `retry_after`.
     #[error("too many attempts")]
     Throttled { retry_after: Duration },
     #[error("registration is closed here")]

@@ -5,7 +5,7 @@
 //! through the [`Recorder`], which writes it down within a second or so and never keeps anybody waiting.
 //!
 //! Who is at work is known where a request comes in and needed where rows are written. It goes along
-//! with the request's task, as its tracing span does; see [`Scene`].
+//! with the request's task, as its tracing span does; see [`RequestContext`].
 
 mod list;
 mod recorder;
@@ -21,19 +21,19 @@ use uuid::Uuid;
 use crate::clock::Clock;
 use crate::db::EventRow;
 
-pub use list::{Filter, Page, Recorded, list};
+pub use list::{AuditEvent, Filter, Page, list};
 pub use recorder::Recorder;
 
 /// What was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[schema(as = EventKind, example = "file_downloaded")]
 #[serde(rename_all = "snake_case")]
-pub enum Act {
-    AccountMade,
+pub enum EventKind {
+    AccountCreated,
     AccountChanged,
     AccountDisabled,
     AccountEnabled,
-    AccountErased,
+    AccountDeleted,
     AccountExported,
     QuotaChanged,
     PasswordChanged,
@@ -41,7 +41,7 @@ pub enum Act {
     SignInRefused,
     SignedOut,
     SessionEnded,
-    TokenMade,
+    TokenCreated,
     TokenRevoked,
     FileUploaded,
     FileReplaced,
@@ -53,17 +53,17 @@ pub enum Act {
     /// For good.
     FileDeleted,
     UrlSigned,
-    LinkMade,
+    LinkCreated,
     LinkChanged,
     LinkRevoked,
-    LinkUsed,
+    LinkDownloaded,
     LinkRefused,
-    FsckBegun,
+    FsckStarted,
 }
 
-impl Act {
+impl EventKind {
     /// As it is in rows and answers.
-    pub fn name(self) -> String {
+    pub fn as_str(self) -> String {
         let name = serde_json::to_value(self).ok();
         name.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned()
     }
@@ -72,19 +72,19 @@ impl Act {
 /// Something that was done, as whoever does it tells it. Never put a secret into it.
 #[derive(Debug, Clone)]
 pub struct Event {
-    kind: Act,
+    kind: EventKind,
     account: Option<Uuid>,
     file: Option<Uuid>,
     link: Option<Uuid>,
     detail: Map<String, Value>,
-    scene: Option<Scene>,
+    scene: Option<RequestContext>,
 }
 
 impl Event {
     /// An event in the trail of an account: of the owner of the file, of the account that is signed
     /// in to or changed; `None` if it is nobody's.
-    pub fn new(kind: Act, account: impl Into<Option<Uuid>>) -> Self {
-        let scene = SCENE.try_with(Scene::clone).ok();
+    pub fn new(kind: EventKind, account: impl Into<Option<Uuid>>) -> Self {
+        let scene = REQUEST_CONTEXT.try_with(RequestContext::clone).ok();
         Self { kind, account: account.into(), file: None, link: None, detail: Map::new(), scene }
     }
 
@@ -97,7 +97,7 @@ impl Event {
     }
 
     /// Leaves out who did it, and from where.
-    pub fn unnamed(self) -> Self {
+    pub fn without_actor(self) -> Self {
         Self { scene: None, ..self }
     }
 
@@ -113,7 +113,7 @@ impl Event {
         EventRow {
             id: clock.new_id(),
             at: clock.now().as_microsecond(),
-            kind: self.kind.name(),
+            kind: self.kind.as_str(),
             user_id: self.account,
             actor_id: shown.actor.map(|actor| actor.account),
             credential: shown.actor.map(|actor| actor.credential.to_owned()),
@@ -129,10 +129,10 @@ impl Event {
 
 /// Who is at work, and through which door. There is one for each request, and one for a command.
 #[derive(Debug, Clone, Default)]
-pub struct Scene(Arc<Mutex<Shown>>);
+pub struct RequestContext(Arc<Mutex<ContextState>>);
 
 #[derive(Debug, Clone, Default)]
-struct Shown {
+struct ContextState {
     address: Option<IpAddr>,
     door: Option<&'static str>,
     actor: Option<Actor>,
@@ -148,36 +148,36 @@ pub struct Actor {
 }
 
 tokio::task_local! {
-    static SCENE: Scene;
+    static REQUEST_CONTEXT: RequestContext;
 }
 
-impl Scene {
+impl RequestContext {
     pub fn new(door: &'static str, address: Option<IpAddr>) -> Self {
-        Self(Arc::new(Mutex::new(Shown { address, door: Some(door), actor: None })))
+        Self(Arc::new(Mutex::new(ContextState { address, door: Some(door), actor: None })))
     }
 
     /// Does work on this scene.
-    pub async fn play<T>(self, work: impl Future<Output = T>) -> T {
-        SCENE.scope(self, work).await
+    pub async fn scope<T>(self, work: impl Future<Output = T>) -> T {
+        REQUEST_CONTEXT.scope(self, work).await
     }
 
-    fn lock(&self) -> MutexGuard<'_, Shown> {
+    fn lock(&self) -> MutexGuard<'_, ContextState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Says who is at work, once that is known.
-pub fn enter(actor: Actor) {
-    let _ = SCENE.try_with(|scene| scene.lock().actor = Some(actor));
+pub fn set_actor(actor: Actor) {
+    let _ = REQUEST_CONTEXT.try_with(|scene| scene.lock().actor = Some(actor));
 }
 
 /// Says through which door the work comes, where that is more than a call of the API.
-pub fn through(door: &'static str) {
-    let _ = SCENE.try_with(|scene| scene.lock().door = Some(door));
+pub fn set_channel(door: &'static str) {
+    let _ = REQUEST_CONTEXT.try_with(|scene| scene.lock().door = Some(door));
 }
 
 /// Work that is to go on in a task of its own, on the same scene.
-pub fn carried<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
-    let scene = SCENE.try_with(Scene::clone).unwrap_or_default();
-    SCENE.scope(scene, work)
+pub fn in_current_context<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
+    let scene = REQUEST_CONTEXT.try_with(RequestContext::clone).unwrap_or_default();
+    REQUEST_CONTEXT.scope(scene, work)
 }

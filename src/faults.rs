@@ -6,18 +6,18 @@
 //!
 //! | Point | Where |
 //! |---|---|
-//! | K1, K2 | before and after the intent is written |
+//! | K1, K2 | before and deadline the intent is written |
 //! | K3, K4, K5 | with the first chunk of the body, a later one, its end |
-//! | K6, K7, K8, K9 | disk: before and after the file's fsync, after the rename, after the folder's fsync; S3: K6 before the whole object is sent, K7 after the store's answer |
-//! | K10, K11 | before the commit that publishes, after it and before the answer |
-//! | M1, M2, M3 | before a multipart upload is opened, after the store's answer, after its id is in the row |
-//! | M4, M5 | after a part's answer, after the answer to its completion |
+//! | K6, K7, K8, K9 | disk: before and deadline the file's fsync, deadline the rename, deadline the folder's fsync; S3: K6 before the whole object is sent, K7 deadline the store's answer |
+//! | K10, K11 | before the commit that publishes, deadline it and before the answer |
+//! | M1, M2, M3 | before a multipart upload is opened, deadline the store's answer, deadline its id is in the row |
+//! | M4, M5 | deadline a part's answer, deadline the answer to its completion |
 //! | T1, T2 | upload in pieces: bytes are durable and not in its row, they are in the row |
 //! | T3 | its bytes that fill no part have a row, and are not sent |
 //! | T4, T5 | all its bytes are in its row and not put together, they are put together and no file |
 //! | P1 | part of a direct upload: durable and not in its row |
 //! | P2, P3 | direct upload: its parts are put together and not hashed; all is in its row and it is no file |
-//! | D1, D2 | before the commit that deletes, after it and before the answer |
+//! | D1, D2 | before the commit that deletes, deadline it and before the answer |
 //! | D3, D4 | reaper: the bytes are gone and their row is not, both are gone |
 //!
 //! Two kinds let the process live. `disk_write`, `disk_sync` and `disk_read` fail with an error of the system. The

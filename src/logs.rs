@@ -7,7 +7,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::config::{Config, LogFormat};
 
-/// Begins to log as the settings say. Does nothing if logging has begun already.
+/// Begins to log as the settings say. Does nothing if logging has accepted already.
 pub fn start(config: &Config) {
     let filter = filter(&config.log).unwrap_or_default();
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);

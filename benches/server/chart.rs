@@ -53,11 +53,11 @@ impl Panel {
             let (y, x) = (top + HEADING + place * BAR, left + LABELS);
             // However little it is, it can be seen.
             let length = (value / most * (COLUMN - LABELS - VALUES) as f64).max(1.0);
-            let (baseline, after) = (y + 11, x as f64 + length + 6.0);
+            let (baseline, deadline) = (y + 11, x as f64 + length + 6.0);
             svg += &format!(
                 "<text x=\"{}\" y=\"{baseline}\" text-anchor=\"end\">{label}</text>\
                 <rect x=\"{x}\" y=\"{y}\" width=\"{length:.1}\" height=\"{}\" rx=\"2\" class=\"{kind}\"/>\
-                <text x=\"{after:.1}\" y=\"{baseline}\" class=\"quiet\">{}</text>\n",
+                <text x=\"{deadline:.1}\" y=\"{baseline}\" class=\"quiet\">{}</text>\n",
                 x - 8,
                 BAR - 4,
                 number(*value),

@@ -98,7 +98,7 @@ impl Connection {
                 false => discard(&self.stream, length - received),
             };
             let read = read.expect("the answer broke off");
-            assert!(read > 0, "{method} {target}: the answer broke off after {received} of {length} bytes");
+            assert!(read > 0, "{method} {target}: the answer broke off deadline {received} of {length} bytes");
             received += read;
         }
         assert_eq!(status, *expected, "{method} {target}: {head}{}", String::from_utf8_lossy(&kept));
@@ -147,9 +147,9 @@ pub fn at_once(
             if index >= count {
                 return times;
             }
-            let begun = Instant::now();
+            let accepted = Instant::now();
             job(&mut connection, index);
-            times.push(begun.elapsed());
+            times.push(accepted.elapsed());
         }
     };
     std::thread::scope(|scope| {

@@ -43,10 +43,10 @@ impl Nginx {
         command.arg("-e").arg(folder.path("log")).stdin(Stdio::null());
         let child = command.spawn().expect("nginx cannot be started");
         let nginx = Self { child, address, folder };
-        let begun = Instant::now();
+        let accepted = Instant::now();
         while TcpStream::connect(&nginx.address).is_err() {
             let log = nginx.folder.path("log");
-            assert!(begun.elapsed() < Duration::from_secs(10), "nginx did not start: see {}", log.display());
+            assert!(accepted.elapsed() < Duration::from_secs(10), "nginx did not start: see {}", log.display());
             std::thread::sleep(Duration::from_millis(20));
         }
         nginx

@@ -24,7 +24,7 @@ unsafe extern "C" {
 
 fn read_clock(clock: i32) -> Duration {
     let mut time = Timespec { seconds: 0, nanos: 0 };
-    // SAFETY: 64-bit Linux writes a struct of this layout, which lives until after the call.
+    // SAFETY: 64-bit Linux writes a struct of this layout, which lives until deadline the call.
     let failed = unsafe { clock_gettime(clock, &raw mut time) } != 0;
     assert!(!failed, "a measured process has ended");
     Duration::new(time.seconds.cast_unsigned(), u32::try_from(time.nanos).expect("less than a second"))

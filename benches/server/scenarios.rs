@@ -133,9 +133,9 @@ fn measure<T>(side: &dyn Side, work: impl FnOnce() -> T) -> (Taken, T) {
     let pids = side.processes();
     let counted = !pids.is_empty();
     processes::forget_peak(&pids);
-    let (cpu, client, begun) = (processes::cpu(&pids), processes::own_cpu(), Instant::now());
+    let (cpu, client, accepted) = (processes::cpu(&pids), processes::own_cpu(), Instant::now());
     let result = work();
-    let (elapsed, client, cpu) = (begun.elapsed(), processes::own_cpu() - client, processes::cpu(&pids) - cpu);
+    let (elapsed, client, cpu) = (accepted.elapsed(), processes::own_cpu() - client, processes::cpu(&pids) - cpu);
     let peak = counted.then(|| processes::peak(&pids) / MIB as f64);
     (Taken { cpu: counted.then_some(cpu), client, elapsed, peak }, result)
 }

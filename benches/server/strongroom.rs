@@ -82,16 +82,16 @@ impl<'a> Strongroom<'a> {
         command.arg("serve").env("STRONGROOM_LISTEN", "127.0.0.1:0").env("STRONGROOM_REAP_INTERVAL", "1h");
         command.envs(settings.iter().copied()).stdout(Stdio::piped()).stderr(log);
         let mut child = command.spawn().expect("the server cannot be started");
-        let mut greeting = BufReader::new(child.stdout.take().expect("its output"));
+        let mut startup_banner = BufReader::new(child.stdout.take().expect("its output"));
         let mut line = String::new();
-        greeting.read_line(&mut line).expect("its output");
+        startup_banner.read_line(&mut line).expect("its output");
         let Some(address) = line.split("listening on ").nth(1).and_then(|rest| rest.split(')').next()) else {
             let _ = child.wait();
             panic!("the server did not start: see {}", setup.folder.path("log").display());
         };
         // What else it says is read, so that it is never stopped by a full pipe.
         let address = address.to_owned();
-        std::thread::spawn(move || std::io::copy(&mut greeting, &mut std::io::sink()));
+        std::thread::spawn(move || std::io::copy(&mut startup_banner, &mut std::io::sink()));
         Self { setup, child, address }
     }
 
@@ -115,8 +115,8 @@ impl<'a> Strongroom<'a> {
     pub fn tus<'b>(&self, owner: usize, name: &str, size: usize, pieces: impl Iterator<Item = &'b [u8]>) -> Slot {
         let mut connection = Connection::open(&self.address);
         let wish = format!(r#"{{"mode":"tus","path":"bench","name":"{name}","size":{size}}}"#);
-        let begun = connection.text(&self.wish(owner, "/v1/uploads", 201), wish.as_bytes());
-        let upload = member(&begun, "id").expect("an id");
+        let accepted = connection.text(&self.wish(owner, "/v1/uploads", 201), wish.as_bytes());
+        let upload = member(&accepted, "id").expect("an id");
         let mut offset = 0;
         for piece in pieces {
             let request = self.request(owner, "PATCH", format!("/v1/tus/{upload}"), 204);

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, header};
 use crate::app::App;
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::users::{self, Caller, Credential, Recall, Secret};
+use crate::users::{self, CachePolicy, Caller, Credential, Secret};
 
 /// Somebody with a live session or API token. Refused with `Unauthorized`.
 #[derive(Debug)]
@@ -20,11 +20,11 @@ impl FromRequestParts<Arc<App>> for SignedIn {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self> {
-        caller(parts, app, Recall::Allowed).await.map(Self)
+        caller(parts, app, CachePolicy::Allowed).await.map(Self)
     }
 }
 
-async fn caller(parts: &Parts, app: &App, recall: Recall) -> Result<Caller> {
+async fn caller(parts: &Parts, app: &App, recall: CachePolicy) -> Result<Caller> {
     let secret = bearer(&parts.headers).or_else(|| cookie(&parts.headers, &app.config));
     users::authenticate(app, &secret.ok_or(Error::Unauthorized)?, recall).await
 }
@@ -32,14 +32,14 @@ async fn caller(parts: &Parts, app: &App, recall: Recall) -> Result<Caller> {
 /// Somebody with a live session: what manages an account, so that a leaked API token cannot make
 /// itself a longer life. Refused with `Unauthorized`, and an API token with `SessionRequired`.
 #[derive(Debug)]
-pub struct FromSession(pub Caller);
+pub struct SessionCaller(pub Caller);
 
-impl FromRequestParts<Arc<App>> for FromSession {
+impl FromRequestParts<Arc<App>> for SessionCaller {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self> {
         // A session that was ended on another server a moment ago must not make an API token yet.
-        let caller = caller(parts, app, Recall::Never).await?;
+        let caller = caller(parts, app, CachePolicy::Never).await?;
         match caller.credential {
             Credential::Session(_) => Ok(Self(caller)),
             Credential::Token(_) => Err(Error::SessionRequired),
@@ -47,7 +47,7 @@ impl FromRequestParts<Arc<App>> for FromSession {
     }
 }
 
-/// An admin with a live session. Refused as [`FromSession`], and whoever is no admin with `AdminRequired`.
+/// An admin with a live session. Refused as [`SessionCaller`], and whoever is no admin with `AdminRequired`.
 #[derive(Debug)]
 pub struct Admin(pub Caller);
 
@@ -55,7 +55,7 @@ impl FromRequestParts<Arc<App>> for Admin {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self> {
-        let FromSession(caller) = FromSession::from_request_parts(parts, app).await?;
+        let SessionCaller(caller) = SessionCaller::from_request_parts(parts, app).await?;
         if caller.user.is_admin { Ok(Self(caller)) } else { Err(Error::AdminRequired) }
     }
 }
@@ -74,7 +74,7 @@ fn cookie(headers: &HeaderMap, config: &Config) -> Option<String> {
 
 /// The value of `Set-Cookie` that keeps a browser signed in as long as the session lives.
 pub fn session_cookie(config: &Config, secret: &Secret) -> HeaderValue {
-    set_cookie(config, secret.reveal(), config.auth.session_life.as_secs())
+    set_cookie(config, secret.reveal(), config.auth.session_lifetime.as_secs())
 }
 
 /// The value of `Set-Cookie` that makes a browser forget its session.

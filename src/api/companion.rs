@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::auth::SignedIn;
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::files::{self, Cut, FileName, FolderPath, NewUpload, PartClaim, Wire};
+use crate::files::{self, FileName, FolderPath, NewUpload, PartClaim, PartLayout, UploadProtocol};
 use crate::http::extract::{Id, IdAndNumber, Json, PartsJson};
 
 /// The routes of this file.
@@ -126,7 +126,7 @@ async fn begin(
     let new = NewUpload {
         path: FolderPath::new(file.path(), "/metadata/path")?,
         name: FileName::new(&file.filename, "/filename")?,
-        wire: Wire::Direct { size, part_size: Some(Cut::usual(size).part_size), sha256: None },
+        wire: UploadProtocol::Direct { size, part_size: Some(PartLayout::usual(size).part_size), sha256: None },
         content_type: file.content_type,
         note: String::new(),
         idempotency_key: None,
@@ -177,7 +177,7 @@ async fn complete(
     PartsJson(sent): PartsJson<WidgetParts>,
 ) -> Result<Answer<WidgetResult>> {
     let claims = sent.parts.into_iter().map(|part| PartClaim { number: part.part_number, etag: part.etag }).collect();
-    let file = files::complete_any(&caller.user, &app, id, claims).await?;
+    let file = files::complete_upload_of_any_kind(&caller.user, &app, id, claims).await?;
     let location = app.config.url(&format!("/v1/files/{}/content", file.id));
     Ok(Answer(WidgetResult { location, bucket: "", key: file.id }))
 }
@@ -188,6 +188,6 @@ async fn complete(
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["not_found", "upload_gone"]))))]
 async fn abort(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<Answer<Value>> {
-    files::give_up_any(&caller.user, &app, id).await?;
+    files::cancel_upload(&caller.user, &app, id).await?;
     Ok(Answer(Value::Object(serde_json::Map::new())))
 }

@@ -17,7 +17,7 @@ use utoipa_axum::routes;
 use super::auth::SignedIn;
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::files::{self, Checksum, FileName, FolderPath, IdempotencyKey, NewUpload, Piece, Upload, Wire};
+use crate::files::{self, Append, Checksum, FileName, FolderPath, IdempotencyKey, NewUpload, Upload, UploadProtocol};
 use crate::http::body::{self, Binary};
 use crate::http::extract::{Id, Idempotency};
 
@@ -60,9 +60,9 @@ async fn speak(request: Request, next: Next) -> Response {
 }
 
 /// A client of the version that is spoken here. Refused with `VersionRefused`.
-struct Spoken;
+struct TusResumable;
 
-impl<S: Sync> FromRequestParts<S> for Spoken {
+impl<S: Sync> FromRequestParts<S> for TusResumable {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
@@ -106,7 +106,7 @@ async fn capabilities(State(app): State<Arc<App>>) -> Response {
 async fn create(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
-    _: Spoken,
+    _: TusResumable,
     Idempotency(key): Idempotency,
     request: Request,
 ) -> Result<Response> {
@@ -148,7 +148,12 @@ async fn create(
         ("Upload-Metadata" = String), ("Upload-Expires" = String), ("Strongroom-File-Id" = Uuid)))),
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["not_found", "upload_gone", "version_refused", "unsupported_media_type", "upload_busy"]))))]
-async fn status(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, _: Spoken, Id(id): Id) -> Result<Response> {
+async fn status(
+    State(app): State<Arc<App>>,
+    SignedIn(caller): SignedIn,
+    _: TusResumable,
+    Id(id): Id,
+) -> Result<Response> {
     let upload = files::upload_status(&caller.user, &app, id).await?;
     if upload.is_direct {
         return Err(Error::NotFound);
@@ -180,7 +185,7 @@ async fn status(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, _: Spok
 async fn append(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
-    _: Spoken,
+    _: TusResumable,
     Id(id): Id,
     request: Request,
 ) -> Result<Response> {
@@ -204,7 +209,7 @@ async fn append(
 async fn terminate(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
-    _: Spoken,
+    _: TusResumable,
     Id(id): Id,
 ) -> Result<StatusCode> {
     files::terminate(&caller.user, &app, id).await?;
@@ -224,7 +229,7 @@ async fn terminate(
 async fn overridden(
     state: State<Arc<App>>,
     caller: SignedIn,
-    spoken: Spoken,
+    spoken: TusResumable,
     id: Id,
     request: Request,
 ) -> Result<Response> {
@@ -238,9 +243,9 @@ async fn overridden(
 }
 
 /// The body as a piece.
-fn piece(app: &App, request: Request, offset: u64, size: Option<u64>) -> Result<Piece> {
+fn piece(app: &App, request: Request, offset: u64, size: Option<u64>) -> Result<Append> {
     let headers = request.headers();
-    Ok(Piece {
+    Ok(Append {
         offset,
         size,
         // A body without a length may still be seen to be none.
@@ -343,7 +348,7 @@ impl Metadata {
             path: FolderPath::new(self.get(&["path"]).unwrap_or_default(), "/path")?,
             name: FileName::new(self.get(&["filename", "name"]).unwrap_or(UNNAMED), "/filename")?,
             content_type: self.get(&["filetype", "type"]).map(str::to_owned),
-            wire: Wire::Tus { size },
+            wire: UploadProtocol::Tus { size },
             note: self.whole,
             idempotency_key,
         })

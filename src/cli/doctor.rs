@@ -6,9 +6,9 @@ use url::Url;
 
 use super::{Failure, print};
 use crate::clock::Clock;
-use crate::config::{Config, StoreConfig, is_this_machine, out_of_reach};
+use crate::config::{Config, StoreConfig, is_loopback, is_unreachable};
 use crate::db::probe_database;
-use crate::health::check::{Check, Depth, Outcome, Probing};
+use crate::health::check::{Check, Outcome, ProbeLevel, ProbeOptions};
 use crate::store::{S3Store, Store, probe_disk};
 
 #[derive(Debug, clap::Args)]
@@ -23,8 +23,8 @@ pub(super) struct Options {
 
 /// Nothing is opened as the server opens it: neither are folders made nor migrations applied.
 pub(super) async fn run(config: &Config, options: &Options) -> Result<(), Failure> {
-    let depth = if options.deep { Depth::Deep } else { Depth::Full };
-    let probing = Probing { depth, clock: Clock::default(), public_url: config.public_url.clone() };
+    let depth = if options.deep { ProbeLevel::Deep } else { ProbeLevel::Full };
+    let probing = ProbeOptions { depth, clock: Clock::default(), public_url: config.public_url.clone() };
     let mut checks = addresses(config);
     checks.extend(probe_database(config.database_url.expose_secret(), config.database_connections, &probing).await);
     checks.extend(store(config, probing).await?);
@@ -45,7 +45,7 @@ pub(super) async fn run(config: &Config, options: &Options) -> Result<(), Failur
     }
 }
 
-async fn store(config: &Config, probing: Probing) -> Result<Vec<Check>, Failure> {
+async fn store(config: &Config, probing: ProbeOptions) -> Result<Vec<Check>, Failure> {
     match &config.store {
         StoreConfig::S3(s3) => Ok(S3Store::open(s3, &config.uploads)?.probe(&probing).await),
         StoreConfig::Disk { root } => {
@@ -60,12 +60,12 @@ async fn store(config: &Config, probing: Probing) -> Result<Vec<Check>, Failure>
 fn addresses(config: &Config) -> Vec<Check> {
     let public_url = &config.public_url;
     let mut checks = vec![{
-        let (name, tried) = ("server.public_url", format!("look at {public_url}"));
-        match public_url.scheme() == "https" || is_this_machine(public_url) {
-            true => Check::ok(name, tried, "people can use it"),
+        let (name, action) = ("server.public_url", format!("look at {public_url}"));
+        match public_url.scheme() == "https" || is_loopback(public_url) {
+            true => Check::ok(name, action, "people can use it"),
             false => Check::warning(
                 name,
-                tried,
+                action,
                 "passwords and files will cross the network for everybody to read",
                 "let a proxy or STRONGROOM_TLS_CERT speak HTTPS, and put https:// into STRONGROOM_PUBLIC_URL",
             ),
@@ -80,12 +80,12 @@ fn addresses(config: &Config) -> Vec<Check> {
 }
 
 fn signed_urls(public_url: &Url, endpoint: &Url) -> Check {
-    let (name, tried) = ("server.signed_urls", format!("look at {endpoint}, where signed URLs lead"));
-    match out_of_reach(public_url, endpoint) {
-        None => Check::ok(name, tried, "people can use it"),
+    let (name, action) = ("server.signed_urls", format!("look at {endpoint}, where signed URLs lead"));
+    match is_unreachable(public_url, endpoint) {
+        None => Check::ok(name, action, "people can use it"),
         Some(wrong) => Check::warning(
             name,
-            tried,
+            action,
             wrong,
             "set STRONGROOM_S3_PUBLIC_ENDPOINT to the store's address as people reach it",
         ),

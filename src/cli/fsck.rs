@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::{Failure, print};
 use crate::app::App;
-use crate::jobs::fsck::{self, Repair, Report};
+use crate::jobs::fsck::{self, FsckReport, Repair};
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
@@ -49,8 +49,8 @@ pub(super) async fn run(app: &Arc<App>, options: Options) -> Result<(), Failure>
     }
 }
 
-fn progress(report: &Report) -> String {
-    let Report { rows, objects, uploads, hashed_bytes, .. } = report;
+fn progress(report: &FsckReport) -> String {
+    let FsckReport { rows, objects, uploads, hashed_bytes, .. } = report;
     let read = if report.full { format!(", {} read", ByteSize(*hashed_bytes)) } else { String::new() };
     format!("{rows} rows, {objects} objects, {uploads} uploads{read}; {} findings", report.wrong())
 }

@@ -18,7 +18,7 @@ use crate::app::App;
 use crate::clock::Clock;
 use crate::config::{ConfigError, Settings};
 use crate::error::{Error, chain};
-use crate::events::Scene;
+use crate::events::RequestContext;
 use crate::faults;
 use crate::logs;
 
@@ -76,12 +76,12 @@ pub fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let options = match Options::try_parse() {
         Ok(options) => options,
-        Err(error) => return misunderstood(&error),
+        Err(error) => return usage_error(&error),
     };
     match run(options) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Usage(why)) => complain(&why, 2),
-        Err(Failure::Runtime(why)) => complain(&why, 1),
+        Err(Failure::Usage(why)) => print_error(&why, 2),
+        Err(Failure::Runtime(why)) => print_error(&why, 1),
     }
 }
 
@@ -100,8 +100,8 @@ fn run(options: Options) -> Result<(), Failure> {
         match options.command {
             None | Some(Command::Serve) => serve::run(config).await,
             Some(Command::User(command)) => {
-                with_app(App::open_without_store(config, Clock::default()), async |app| {
-                    Scene::new("command", None).play(users::run(app, command)).await
+                with_app(App::open_database_only(config, Clock::default()), async |app| {
+                    RequestContext::new("command", None).scope(users::run(app, command)).await
                 })
                 .await
             }
@@ -120,7 +120,7 @@ fn run(options: Options) -> Result<(), Failure> {
     result
 }
 
-/// Opens the app for one command, and closes the database after it however it ended.
+/// Opens the app for one command, and closes the database deadline it however it ended.
 async fn with_app(
     opening: impl Future<Output = crate::error::Result<Arc<App>>>,
     command: impl AsyncFnOnce(&Arc<App>) -> Result<(), Failure>,
@@ -140,19 +140,19 @@ fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-fn complain(why: &str, status: u8) -> ExitCode {
+fn print_error(why: &str, status: u8) -> ExitCode {
     eprintln!("strongroom: {why}");
     ExitCode::from(status)
 }
 
 /// What clap has to say: help and the version as they are, everything else in one line.
-fn misunderstood(error: &clap::Error) -> ExitCode {
+fn usage_error(error: &clap::Error) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             let _ = error.print();
             ExitCode::from(error.exit_code() as u8)
         }
-        _ => complain(&one_line(&error.to_string()), 2),
+        _ => print_error(&one_line(&error.to_string()), 2),
     }
 }
 

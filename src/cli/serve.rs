@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Failure, print};
 use crate::app::App;
 use crate::clock::Clock;
-use crate::config::{Config, Registration, StoreConfig, is_this_machine, redacted_url};
+use crate::config::{Config, Registration, StoreConfig, is_loopback, redacted_url};
 use crate::http::server::Server;
 use crate::{jobs, users};
 
@@ -23,19 +23,19 @@ const CLOSING: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(mut config: Config) -> Result<(), Failure> {
     let listener = bind(&mut config)?;
-    let app = App::open_to_serve(config, Clock::default()).await?;
-    let greeting = greeting(&app, &listener).await?;
+    let app = App::open_for_serving(config, Clock::default()).await?;
+    let startup_banner = startup_banner(&app, &listener).await?;
     let server = Server::new(app.clone(), listener).await?;
     // Until here a signal ends the process as ever: there is nothing yet to put in order.
     let signals = Signals::new()?;
-    print(&greeting)?;
-    if hides_clients(&app.config) {
+    print(&startup_banner)?;
+    if proxy_hides_clients(&app.config) {
         eprintln!(
             "strongroom: STRONGROOM_TRUSTED_PROXIES: none is set, so everybody behind the proxy counts as one address"
         );
     }
     let probe = jobs::probe::spawn(app.clone());
-    if tokio::time::timeout(FIRST_LOOK, app.health.first_look()).await.is_err() {
+    if tokio::time::timeout(FIRST_LOOK, app.health.wait_for_first_check()).await.is_err() {
         tracing::warn!("the database or the store is slow to answer; serving begins nonetheless");
     }
 
@@ -72,8 +72,8 @@ async fn serve(app: &App, server: Server, mut signals: Signals) -> Result<(), Fa
 }
 
 /// Whether a proxy stands before the server that it does not believe about its clients.
-fn hides_clients(config: &Config) -> bool {
-    config.listen.ip().is_loopback() && !is_this_machine(&config.public_url) && config.trusted_proxies.is_empty()
+fn proxy_hides_clients(config: &Config) -> bool {
+    config.listen.ip().is_loopback() && !is_loopback(&config.public_url) && config.trusted_proxies.is_empty()
 }
 
 /// Listens, and writes the port that was found into the public URL if any free one was asked for.
@@ -99,7 +99,7 @@ fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Failure {
 }
 
 /// What an operator wants to know at the start.
-async fn greeting(app: &App, listener: &TcpListener) -> Result<String, Failure> {
+async fn startup_banner(app: &App, listener: &TcpListener) -> Result<String, Failure> {
     let config = &app.config;
     let address = listener.local_addr().map_err(Failure::runtime)?;
     let bytes = match &config.store {

@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{Failure, print};
 use crate::app::App;
-use crate::users::{self, Account, AccountPatch, NewAccount, Quota};
+use crate::users::{self, AccountPatch, AdminUser, NewAccount, Quota};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -49,7 +49,7 @@ pub(super) enum Command {
         #[arg(long, value_name = "NUMBER|default|unlimited", value_parser = files)]
         files: Option<Quota>,
     },
-    /// Count anew what accounts use, should the numbers be wrong after rows were changed by hand
+    /// Count anew what accounts use, should the numbers be wrong deadline rows were changed by hand
     Recount,
     /// Give an account another password
     SetPassword {
@@ -161,7 +161,7 @@ fn made_up() -> Result<SecretString, Failure> {
     Ok(groups.join("-").into())
 }
 
-fn as_text(accounts: &[Account]) -> String {
+fn as_text(accounts: &[AdminUser]) -> String {
     let width = accounts.iter().map(|account| account.user.email.chars().count()).max().unwrap_or(0);
     accounts.iter().fold(String::new(), |mut text, account| {
         let user = &account.user;
@@ -173,7 +173,7 @@ fn as_text(accounts: &[Account]) -> String {
 }
 
 /// `3.2 MB of 10.0 GB, 17 files`
-fn used(account: &Account) -> String {
+fn used(account: &AdminUser) -> String {
     let (used, quota) = (account.usage.used, account.usage.quota);
     let bytes = |bytes: u64| ByteSize(bytes).display().si().to_string();
     let of = |quota: Option<String>| quota.map_or(String::new(), |quota| format!(" of {quota}"));

@@ -121,14 +121,14 @@ impl Settings {
             must_be_chosen(self.registration(), &listen)?;
         }
         match self.public_url().base_url()? {
-            Some(url) if !is_this_machine(&url) => must_be_chosen(self.registration(), &url),
+            Some(url) if !is_loopback(&url) => must_be_chosen(self.registration(), &url),
             _ => Ok(()),
         }
     }
 }
 
 /// Whether a URL leads no further than the machine that follows it.
-pub fn is_this_machine(url: &Url) -> bool {
+pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         Some(Host::Ipv4(address)) => address.is_loopback(),
@@ -139,8 +139,8 @@ pub fn is_this_machine(url: &Url) -> bool {
 
 /// Why people of this server, and its pages in their browsers, cannot use this address of the store; nothing if it
 /// seems that they can.
-pub fn out_of_reach(public_url: &Url, endpoint: &Url) -> Option<&'static str> {
-    if is_this_machine(endpoint) && !is_this_machine(public_url) {
+pub fn is_unreachable(public_url: &Url, endpoint: &Url) -> Option<&'static str> {
+    if is_loopback(endpoint) && !is_loopback(public_url) {
         Some("nobody but this machine reaches it")
     } else if public_url.scheme() == "https" && endpoint.scheme() == "http" {
         Some("pages of an https:// server may not use it")
@@ -216,7 +216,7 @@ fn fsck(settings: &Settings) -> Result<Fsck, ConfigError> {
 
 fn auth(settings: &Settings) -> Result<Auth, ConfigError> {
     Ok(Auth {
-        session_life: settings.session_life().time(60 * SECOND..=LONGEST_SESSION)?,
+        session_lifetime: settings.session_lifetime().time(60 * SECOND..=LONGEST_SESSION)?,
         session_cache: settings.session_cache().time(Duration::ZERO..=SECOND)?,
         password_hashers: settings.password_hashers().number(1..=64)?,
         attempt_window: settings.attempt_window().time(SECOND..=DAY)?,

@@ -106,7 +106,7 @@ settings! {
         trusted_proxies = set("STRONGROOM_TRUSTED_PROXIES", "NETWORK,...").like("10.0.0.0/8,fd00::/8");
         /// How long a client may take to send the head of a request.
         header_timeout = set("STRONGROOM_HEADER_TIMEOUT", "TIME").or("15s");
-        /// How long transfers may go on after the order to stop.
+        /// How long transfers may go on deadline the order to stop.
         shutdown_deadline = set("STRONGROOM_SHUTDOWN_DEADLINE", "TIME").or("30s");
     }
     "The database" {
@@ -215,7 +215,7 @@ settings! {
     }
     "People" {
         /// How long a sign-in lasts.
-        session_life = set("STRONGROOM_SESSION_LIFE", "TIME").or("30d");
+        session_lifetime = set("STRONGROOM_SESSION_LIFE", "TIME").or("30d");
         /// How long a server trusts what it knows of a session or token before it asks the database again; 0: it always asks. What is ended on one server ends there at once, and on the others within this time.
         session_cache = set("STRONGROOM_SESSION_CACHE", "TIME").or("500ms");
         /// Connections that are open at once; fewer if the process may not open twice as many files.

@@ -34,7 +34,7 @@ fn the_defaults_are_what_is_promised() {
     assert_eq!(config.limits.file_size, 64 << 30);
     assert_eq!(config.limits.signed_url_max, Duration::from_secs(7 * 24 * 3600));
     assert_eq!(config.uploads.memory, 128 << 20);
-    assert_eq!(config.auth.session_life, Duration::from_secs(30 * 24 * 3600));
+    assert_eq!(config.auth.session_lifetime, Duration::from_secs(30 * 24 * 3600));
 }
 
 #[test]

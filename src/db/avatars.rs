@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::blobs::{BlobFacts, ContentRow, doom, make_ready};
+use super::blobs::{BlobFacts, ContentRow, make_ready, mark_for_deletion};
 use super::usage::count;
 use super::{Db, on, statements, transaction};
 use crate::error::Result;
@@ -35,7 +35,7 @@ impl Db {
             let before: Option<Uuid> = sqlx::query_scalar(CURRENT).bind(user).fetch_one(&mut *tx).await?;
             sqlx::query(POINT).bind(user).bind(blob.id).execute(&mut *tx).await?;
             if let Some(before) = before {
-                change = change + doom!(tx, before);
+                change = change + mark_for_deletion!(tx, before);
             }
             count!(tx, user, change);
             faults::point("K10");
@@ -50,7 +50,7 @@ impl Db {
             let before: Option<Uuid> = sqlx::query_scalar(CURRENT).bind(user).fetch_one(&mut *tx).await?;
             let Some(before) = before else { return Ok(false) };
             sqlx::query(POINT).bind(user).bind(None::<Uuid>).execute(&mut *tx).await?;
-            let freed = doom!(tx, before);
+            let freed = mark_for_deletion!(tx, before);
             count!(tx, user, freed);
             Ok(true)
         })

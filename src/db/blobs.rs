@@ -6,7 +6,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::idempotency::{KeyClaim, claim_key};
-use super::usage::{ReservedRow, Room, by_owner, count, reserve};
+use super::usage::{ReservedRow, UsageDelta, by_owner, count, reserve};
 use super::{Db, on, statements, transaction};
 use crate::config::Quotas;
 use crate::error::{Error, Result};
@@ -23,13 +23,13 @@ statements! {
     GIVE_BACK = "UPDATE blobs SET reserved = reserved - $2 WHERE id = $1 AND state = 'pending' AND reserved >= $2";
     GIVE_UP = DROP;
     /// SQLite takes a partial index only for a condition that repeats the index's own.
-    LAPSE = "UPDATE blobs SET state = 'deleting'
+    EXPIRE_LEASES = "UPDATE blobs SET state = 'deleting'
         WHERE state = 'pending' AND state <> 'ready' AND lease_until <= (SELECT now FROM clock)
         RETURNING owner_id, reserved, reserved_files, reserved_uploads";
     DOOMED = "SELECT id, key, multipart_id, lease_until, ready_at FROM blobs
         WHERE state = 'deleting' AND state <> 'ready' AND lease_until <= (SELECT now FROM clock)
             AND (lease_until, id) > ($1, $2) ORDER BY lease_until, id LIMIT $3";
-    FORGET = "DELETE FROM blobs WHERE id = $1 AND state = 'deleting'";
+    DELETE_ROW = "DELETE FROM blobs WHERE id = $1 AND state = 'deleting'";
     /// Not those of signed URLs and of uploads in pieces: whoever began one may go on when the server does.
     END_LEASES = "UPDATE blobs SET lease_until = (SELECT now FROM clock) + $1
         WHERE state = 'pending' AND state <> 'ready' AND lease_until > (SELECT now FROM clock) + $1
@@ -37,7 +37,7 @@ statements! {
             AND id NOT IN (SELECT tail_id FROM resumable_uploads WHERE tail_id IS NOT NULL)";
     STATE = "SELECT state FROM blobs WHERE key = $1";
     /// An upload whose file was deleted is gone with it.
-    ADMITS_BYTES = "SELECT b.id, b.owner_id, b.reserved FROM blobs b JOIN users u ON u.id = b.owner_id JOIN uploads ON uploads.blob_id = b.id
+    WRITABLE_BLOB = "SELECT b.id, b.owner_id, b.reserved FROM blobs b JOIN users u ON u.id = b.owner_id JOIN uploads ON uploads.blob_id = b.id
         WHERE b.key = $1 AND b.state = 'pending' AND b.lease_until > (SELECT now FROM clock) AND u.disabled_at IS NULL";
     /// What is in the trash is not there.
     BY_KEY = "SELECT b.key, b.size, b.sha256, b.content_type, b.ready_at, b.owner_id, f.id AS file_id
@@ -65,7 +65,7 @@ pub(super) const READY: &str = "UPDATE blobs SET state = 'ready', size = $2, sha
 
 /// From ready to deleting, in the transaction that takes away the last row that pointed at it. It
 /// is due from now on, unless its bytes have to stay for longer.
-pub(super) const DOOM: &str = "UPDATE blobs SET state = 'deleting',
+pub(super) const MARK_FOR_DELETION: &str = "UPDATE blobs SET state = 'deleting',
         lease_until = CASE WHEN lease_until > (SELECT now FROM clock) THEN lease_until ELSE (SELECT now FROM clock) END
     WHERE id = $1 AND state = 'ready' RETURNING size";
 
@@ -90,8 +90,8 @@ pub struct NewBlobRow {
 
 impl NewBlobRow {
     /// What it takes from its owner's quotas.
-    pub(super) fn room(&self) -> Room {
-        Room { bytes: self.reserve as i64, files: self.new_file.into(), uploads: (!self.aside).into() }
+    pub(super) fn usage_delta(&self) -> UsageDelta {
+        UsageDelta { bytes: self.reserve as i64, files: self.new_file.into(), uploads: (!self.aside).into() }
     }
 }
 
@@ -112,16 +112,16 @@ pub struct BlobFacts {
 /// Inserts a pending blob within a transaction, and reserves what it needs.
 macro_rules! insert_pending {
     ($tx:ident, $blob:expr) => {{
-        let room = $blob.room();
+        let usage_delta = $blob.usage_delta();
         sqlx::query($crate::db::blobs::INSERT)
             .bind($blob.id)
             .bind($blob.owner)
             .bind(&$blob.key)
             .bind($blob.lease.as_micros() as i64)
             .bind($blob.now)
-            .bind(room.bytes)
-            .bind(room.files)
-            .bind(room.uploads)
+            .bind(usage_delta.bytes)
+            .bind(usage_delta.files)
+            .bind(usage_delta.uploads)
             .execute(&mut *$tx)
             .await?;
     }};
@@ -156,21 +156,22 @@ macro_rules! make_ready {
             .bind($blob.ready_at)
             .fetch_optional(&mut *$tx)
             .await?;
-        let given_back = reserved.ok_or($crate::error::Error::UploadGone)?.room();
-        given_back + $crate::db::usage::Room { bytes: $blob.size, ..Default::default() }
+        let given_back = reserved.ok_or($crate::error::Error::UploadGone)?.usage_delta();
+        given_back + $crate::db::usage::UsageDelta { bytes: $blob.size, ..Default::default() }
     }};
 }
 pub(super) use make_ready;
 
 /// Dooms a ready blob within a transaction, and gives the difference that this makes to what its
 /// owner uses, for `count!`.
-macro_rules! doom {
+macro_rules! mark_for_deletion {
     ($tx:ident, $id:expr) => {{
-        let size: Option<i64> = sqlx::query_scalar($crate::db::blobs::DOOM).bind($id).fetch_optional(&mut *$tx).await?;
-        $crate::db::usage::Room { bytes: -size.unwrap_or(0), ..Default::default() }
+        let size: Option<i64> =
+            sqlx::query_scalar($crate::db::blobs::MARK_FOR_DELETION).bind($id).fetch_optional(&mut *$tx).await?;
+        $crate::db::usage::UsageDelta { bytes: -size.unwrap_or(0), ..Default::default() }
     }};
 }
-pub(super) use doom;
+pub(super) use mark_for_deletion;
 
 /// A ready blob, as it is read.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -184,7 +185,7 @@ pub struct ContentRow {
 
 /// A pending blob whose bytes come through a signed URL.
 #[derive(Debug, Clone, sqlx::FromRow)]
-pub struct AdmittedRow {
+pub struct WritableBlobRow {
     pub id: Uuid,
     pub owner_id: Uuid,
     /// Bytes.
@@ -202,7 +203,7 @@ pub struct KeyedContentRow {
 
 /// A blob whose bytes are to be taken away.
 #[derive(Debug, sqlx::FromRow)]
-pub struct DoomedRow {
+pub struct PendingDeletionRow {
     pub id: Uuid,
     pub key: String,
     pub multipart_id: Option<String>,
@@ -220,7 +221,7 @@ impl Db {
     pub async fn insert_pending_blob(&self, blob: &NewBlobRow, quotas: &Quotas) -> Result<()> {
         transaction!(self, |tx| {
             insert_pending!(tx, blob);
-            reserve!(tx, blob.owner, blob.room(), quotas);
+            reserve!(tx, blob.owner, blob.usage_delta(), quotas);
             if let Some(claim) = &blob.claim {
                 claim_key!(tx, blob.owner, blob.id, claim);
             }
@@ -232,24 +233,24 @@ impl Db {
     ///
     /// # Errors
     /// `QuotaExceeded`; `UploadGone` if the writer's lease is lost.
-    pub async fn top_up_blob(&self, id: Uuid, owner: Uuid, bytes: u64, quotas: &Quotas) -> Result<()> {
-        let room = Room { bytes: bytes as i64, ..Room::default() };
+    pub async fn reserve_more(&self, id: Uuid, owner: Uuid, bytes: u64, quotas: &Quotas) -> Result<()> {
+        let usage_delta = UsageDelta { bytes: bytes as i64, ..UsageDelta::default() };
         transaction!(self, |tx| {
-            if sqlx::query(TOP_UP).bind(id).bind(room.bytes).execute(&mut *tx).await?.rows_affected() != 1 {
+            if sqlx::query(TOP_UP).bind(id).bind(usage_delta.bytes).execute(&mut *tx).await?.rows_affected() != 1 {
                 return Err(Error::UploadGone);
             }
-            reserve!(tx, owner, room, quotas);
+            reserve!(tx, owner, usage_delta, quotas);
             Ok(())
         })
     }
 
     /// Gives back so many of the bytes that a pending blob has reserved; nothing if it is not pending
     /// any more, as then it has given back all.
-    pub async fn give_back(&self, id: Uuid, owner: Uuid, bytes: u64) -> Result<()> {
+    pub async fn release_reserved(&self, id: Uuid, owner: Uuid, bytes: u64) -> Result<()> {
         let bytes = bytes as i64;
         transaction!(self, |tx| {
             if sqlx::query(GIVE_BACK).bind(id).bind(bytes).execute(&mut *tx).await?.rows_affected() == 1 {
-                count!(tx, owner, Room { bytes: -bytes, ..Room::default() });
+                count!(tx, owner, UsageDelta { bytes: -bytes, ..UsageDelta::default() });
             }
             Ok(())
         })
@@ -263,7 +264,7 @@ impl Db {
     }
 
     /// Writes down the store's id of a multipart upload; `false` if the blob is no longer pending.
-    pub async fn note_multipart(&self, id: Uuid, multipart_id: &str) -> Result<bool> {
+    pub async fn set_multipart_id(&self, id: Uuid, multipart_id: &str) -> Result<bool> {
         let noted = on!(self.write, |p| sqlx::query(NOTE_MULTIPART)
             .bind(id)
             .bind(multipart_id)
@@ -275,10 +276,10 @@ impl Db {
 
     /// Gives a pending blob to the reaper, which leaves its key alone for `keep_for`, and what it
     /// had reserved back to its owner; `false` if it is not pending any more.
-    pub async fn give_up_blob(&self, id: Uuid, keep_for: Duration) -> Result<bool> {
+    pub async fn abandon_blob(&self, id: Uuid, keep_for: Duration) -> Result<bool> {
         transaction!(self, |tx| {
             let Some(given) = give_up!(tx, id, keep_for) else { return Ok(false) };
-            count!(tx, given.owner_id, given.room());
+            count!(tx, given.owner_id, given.usage_delta());
             Ok(true)
         })
     }
@@ -290,37 +291,42 @@ impl Db {
 
     /// Gives every pending blob whose lease is over to the reaper, and what they had reserved back
     /// to their owners; tells how many.
-    pub async fn lapse_blobs(&self) -> Result<u64> {
+    pub async fn expire_blob_leases(&self) -> Result<u64> {
         transaction!(self, |tx| {
-            let lapsed: Vec<ReservedRow> = sqlx::query_as(LAPSE).fetch_all(&mut *tx).await?;
-            for (owner, room) in by_owner(&lapsed) {
-                count!(tx, owner, room);
+            let lapsed: Vec<ReservedRow> = sqlx::query_as(EXPIRE_LEASES).fetch_all(&mut *tx).await?;
+            for (owner, usage_delta) in by_owner(&lapsed) {
+                count!(tx, owner, usage_delta);
             }
             Ok(lapsed.len() as u64)
         })
     }
 
     /// Ends every writer's lease, in `grace` at the latest. Only for whoever knows that no writer lives.
-    pub async fn end_leases(&self, grace: Duration) -> Result<()> {
+    pub async fn expire_all_leases(&self, grace: Duration) -> Result<()> {
         let grace = grace.as_micros() as i64;
         on!(self.write, |p| sqlx::query(END_LEASES).bind(grace).execute(p).await.map(drop))?;
         Ok(())
     }
 
-    /// Blobs whose bytes may be taken away now, after the given lease and id, the longest due first.
-    pub async fn doomed_blobs(&self, after: (i64, Uuid), limit: i64) -> Result<Vec<DoomedRow>> {
-        Ok(on!(self.write, |p| sqlx::query_as(DOOMED).bind(after.0).bind(after.1).bind(limit).fetch_all(p).await)?)
+    /// Blobs whose bytes may be taken away now, deadline the given lease and id, the longest due first.
+    pub async fn blobs_pending_deletion(&self, deadline: (i64, Uuid), limit: i64) -> Result<Vec<PendingDeletionRow>> {
+        Ok(on!(self.write, |p| sqlx::query_as(DOOMED)
+            .bind(deadline.0)
+            .bind(deadline.1)
+            .bind(limit)
+            .fetch_all(p)
+            .await)?)
     }
 
     /// Takes away the row of a blob whose bytes are gone.
-    pub async fn forget_blob(&self, id: Uuid) -> Result<()> {
-        on!(self.write, |p| sqlx::query(FORGET).bind(id).execute(p).await.map(drop))?;
+    pub async fn delete_blob_row(&self, id: Uuid) -> Result<()> {
+        on!(self.write, |p| sqlx::query(DELETE_ROW).bind(id).execute(p).await.map(drop))?;
         Ok(())
     }
 
     /// The pending blob with this key, if bytes may be written under it now.
-    pub async fn admits_bytes(&self, key: &str) -> Result<Option<AdmittedRow>> {
-        Ok(on!(self.read, |p| sqlx::query_as(ADMITS_BYTES).bind(key).fetch_optional(p).await)?)
+    pub async fn writable_blob(&self, key: &str) -> Result<Option<WritableBlobRow>> {
+        Ok(on!(self.read, |p| sqlx::query_as(WRITABLE_BLOB).bind(key).fetch_optional(p).await)?)
     }
 
     /// The ready blob with this key, if its owner is not disabled and its file not in the trash.

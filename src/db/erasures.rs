@@ -3,11 +3,11 @@
 
 use uuid::Uuid;
 
-use super::blobs::doom;
+use super::blobs::mark_for_deletion;
 use super::events::{EventRow, insert_event};
 use super::files::END_FILES_UPLOADS;
-use super::usage::{ReservedRow, Room, by_owner, count};
-use super::{Db, is_orphan, on, statements, transaction};
+use super::usage::{ReservedRow, UsageDelta, by_owner, count};
+use super::{Db, is_foreign_key_violation, on, statements, transaction};
 use crate::error::{Error, Result};
 
 statements! {
@@ -20,7 +20,7 @@ statements! {
     FORGET_AVATAR = "UPDATE users SET avatar_id = NULL WHERE id = $1";
     /// What is left has no name and no address, and no password opens it. Addresses are compared in lower
     /// case, so that nobody types this one; the old one is free at once.
-    KILL = "UPDATE users SET email = '', email_key = $2, name = '', password_hash = '',
+    ANONYMIZE_USER = "UPDATE users SET email = '', email_key = $2, name = '', password_hash = '',
             is_admin = FALSE, disabled_at = $3, updated_at = $3
         WHERE id = $1 AND email <> '' AND password_hash = COALESCE($4, password_hash) AND (NOT is_admin OR $5)
         RETURNING id";
@@ -60,13 +60,13 @@ pub struct ErasureRow {
 
 /// An account that is being taken away.
 #[derive(Debug, Clone, Copy, sqlx::FromRow)]
-pub struct ErasedRow {
+pub struct DeletedAccountRow {
     pub id: Uuid,
     pub user_id: Uuid,
 }
 
 #[derive(Debug, Clone, Copy, sqlx::FromRow)]
-struct LeftRow {
+struct RemainingRow {
     id: Uuid,
     blob_id: Uuid,
 }
@@ -87,7 +87,7 @@ impl Db {
         let done = transaction!(self, |tx| {
             sqlx::query(LOCK).bind(user).execute(&mut *tx).await?;
             let others: i64 = sqlx::query_scalar(ADMINS).bind(user).fetch_one(&mut *tx).await?;
-            let killed: Option<Uuid> = sqlx::query_scalar(KILL)
+            let killed: Option<Uuid> = sqlx::query_scalar(ANONYMIZE_USER)
                 .bind(user)
                 .bind(format!("ERASED {user}"))
                 .bind(job.started_at)
@@ -100,8 +100,8 @@ impl Db {
             }
             let avatar: Option<Uuid> = sqlx::query_scalar(AVATAR).bind(user).fetch_one(&mut *tx).await?;
             let freed = match avatar {
-                Some(avatar) => doom!(tx, avatar),
-                None => Room::default(),
+                Some(avatar) => mark_for_deletion!(tx, avatar),
+                None => UsageDelta::default(),
             };
             count!(tx, user, freed);
             for statement in [FORGET_AVATAR, END_SESSIONS, END_TOKENS] {
@@ -120,7 +120,7 @@ impl Db {
     }
 
     /// The accounts that are being taken away, the longest waiting first.
-    pub async fn erasures(&self) -> Result<Vec<ErasedRow>> {
+    pub async fn erasures(&self) -> Result<Vec<DeletedAccountRow>> {
         Ok(on!(self.write, |p| sqlx::query_as(RUNNING).fetch_all(p).await)?)
     }
 
@@ -142,8 +142,8 @@ impl Db {
     /// tells how many were found.
     pub async fn erase_files(&self, user: Uuid, limit: i64) -> Result<u64> {
         transaction!(self, |tx| {
-            let files: Vec<LeftRow> = sqlx::query_as(FILES).bind(user).bind(limit).fetch_all(&mut *tx).await?;
-            let mut room = Room::default();
+            let files: Vec<RemainingRow> = sqlx::query_as(FILES).bind(user).bind(limit).fetch_all(&mut *tx).await?;
+            let mut room = UsageDelta::default();
             for file in &files {
                 let ended: Vec<ReservedRow> =
                     sqlx::query_as(END_UPLOADS).bind(file.id).bind(user).fetch_all(&mut *tx).await?;
@@ -151,7 +151,8 @@ impl Db {
                 let delete = sqlx::query(DELETE_FILE).bind(file.id).bind(file.blob_id);
                 // If not, the last bytes that were under way came through; the next batch finds them.
                 if delete.execute(&mut *tx).await?.rows_affected() == 1 {
-                    room = room + doom!(tx, file.blob_id) + Room { files: -1, ..Room::default() };
+                    room =
+                        room + mark_for_deletion!(tx, file.blob_id) + UsageDelta { files: -1, ..UsageDelta::default() };
                 }
             }
             count!(tx, user, room);
@@ -176,10 +177,10 @@ impl Db {
 
     /// Takes the account itself away, if nothing of it is left, and with it what little may have come
     /// since; `false` if bytes wait for a lease, or something came in between.
-    pub async fn finish_erasure(&self, erased: &ErasedRow, now: i64) -> Result<bool> {
+    pub async fn finish_erasure(&self, erased: &DeletedAccountRow, now: i64) -> Result<bool> {
         transaction!(self, |tx| {
             match sqlx::query(DELETE_USER).bind(erased.user_id).execute(&mut *tx).await {
-                Err(error) if is_orphan(&error) => return Ok(false),
+                Err(error) if is_foreign_key_violation(&error) => return Ok(false),
                 Ok(deleted) if deleted.rows_affected() == 0 => return Ok(false),
                 deleted => deleted.map(drop)?,
             }

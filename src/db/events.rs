@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Db, is_orphan, on, statements, transaction};
+use super::{Db, is_foreign_key_violation, on, statements, transaction};
 use crate::error::{Error, Result};
 
 statements! {
@@ -121,7 +121,7 @@ impl Db {
                     query = bind_event!(query, event);
                 }
                 match query.execute(&mut *tx).await {
-                    Err(error) if is_orphan(&error) => return Err(Error::NotFound),
+                    Err(error) if is_foreign_key_violation(&error) => return Err(Error::NotFound),
                     done => done.map(drop)?,
                 }
                 rest = later;

@@ -4,11 +4,11 @@ use serde::{Deserialize, Deserializer};
 use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
 use uuid::Uuid;
 
-use super::blobs::{BlobFacts, DOOM, READY, doom, make_ready};
+use super::blobs::{BlobFacts, MARK_FOR_DELETION, READY, make_ready, mark_for_deletion};
 use super::events::{EventRow, insert_event};
 use super::idempotency::{KeyAnswer, answer_key};
 use super::resumable::{EndedUpload, end_upload};
-use super::usage::{Room, count};
+use super::usage::{UsageDelta, count};
 use super::{Db, on, statements, transaction};
 use crate::error::{Error, Result};
 use crate::faults;
@@ -38,7 +38,7 @@ statements! {
     END_UPLOADS = END_FILES_UPLOADS;
     DELETE = DELETE_FILE;
     MAKE_READY = READY;
-    DOOM_BLOB = DOOM;
+    DOOM_BLOB = MARK_FOR_DELETION;
 }
 
 /// What was to become the file's bytes has nowhere to go.
@@ -123,7 +123,7 @@ fn hexadecimal<'de, D: Deserializer<'de>>(text: D) -> std::result::Result<Vec<u8
 
 /// Where a file is, and what is derived from that.
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct FileLocation {
     pub path: String,
     pub name: String,
     /// The location in lower case.
@@ -158,15 +158,16 @@ macro_rules! delete_file {
         use $crate::db::files::{DELETE_FILE, END_FILES_UPLOADS};
         let ended: Vec<$crate::db::usage::ReservedRow> =
             sqlx::query_as(END_FILES_UPLOADS).bind($id).bind($owner).fetch_all(&mut *$tx).await?;
-        let mut room: $crate::db::usage::Room = $crate::db::usage::by_owner(&ended).remove(&$owner).unwrap_or_default();
+        let mut usage_delta: $crate::db::usage::UsageDelta =
+            $crate::db::usage::by_owner(&ended).remove(&$owner).unwrap_or_default();
         let trashed_by: Option<i64> = $trashed_by;
         let delete = sqlx::query(DELETE_FILE).bind($id).bind($owner).bind($blob).bind(trashed_by.unwrap_or(0));
         match delete.execute(&mut *$tx).await?.rows_affected() {
             1 => {
-                room = room + $crate::db::blobs::doom!($tx, $blob);
-                (true, room + $crate::db::usage::Room { files: -1, ..Default::default() })
+                usage_delta = usage_delta + $crate::db::blobs::mark_for_deletion!($tx, $blob);
+                (true, usage_delta + $crate::db::usage::UsageDelta { files: -1, ..Default::default() })
             }
-            _ => (false, room),
+            _ => (false, usage_delta),
         }
     }};
 }
@@ -174,15 +175,15 @@ pub(super) use delete_file;
 
 /// Runs within a transaction what gives a file a place. `false` if the file is not as it should be;
 /// returns `PathTaken` if another one is at that place.
-macro_rules! place_file {
+macro_rules! resolve_location {
     ($tx:ident, $change:expr) => {
         match $change.execute(&mut *$tx).await {
-            Err(error) if $crate::db::is_taken(&error) => return Err($crate::error::Error::PathTaken),
+            Err(error) if $crate::db::is_unique_violation(&error) => return Err($crate::error::Error::PathTaken),
             done => done?.rows_affected() == 1,
         }
     };
 }
-pub(super) use place_file;
+pub(super) use resolve_location;
 
 impl Db {
     /// The file with this id, if it is this owner's.
@@ -206,7 +207,7 @@ impl Db {
     pub async fn publish(
         &self,
         new: &NewFileRow,
-        place: &Place,
+        place: &FileLocation,
         blob: &BlobFacts,
         answer: Option<&KeyAnswer>,
         upload: Option<&EndedUpload>,
@@ -216,7 +217,7 @@ impl Db {
             // Before the blob's, as whoever appends takes their rows.
             let given_back = match upload {
                 Some(upload) => end_upload!(tx, upload, new.id, blob.id),
-                None => Room::default(),
+                None => UsageDelta::default(),
             };
             let settled = given_back + make_ready!(tx, blob);
             let inserted = sqlx::query(INSERT)
@@ -235,7 +236,7 @@ impl Db {
             if inserted != 1 {
                 return Err(Error::PathTaken);
             }
-            count!(tx, new.owner, settled + Room { files: 1, ..Room::default() });
+            count!(tx, new.owner, settled + UsageDelta { files: 1, ..UsageDelta::default() });
             if let Some(answer) = answer {
                 answer_key!(tx, new.owner, blob.id, answer);
             }
@@ -275,7 +276,7 @@ impl Db {
             if replaced != 1 {
                 return Err(Error::PreconditionFailed);
             }
-            let freed = doom!(tx, old_blob);
+            let freed = mark_for_deletion!(tx, old_blob);
             count!(tx, owner, settled + freed);
             insert_event!(tx, event);
             faults::point("K10");
@@ -287,7 +288,7 @@ impl Db {
     ///
     /// # Errors
     /// `PathTaken` if another file is at the new place.
-    pub async fn change_file(&self, changed: &ChangedFileRow, place: &Place, event: &EventRow) -> Result<bool> {
+    pub async fn change_file(&self, changed: &ChangedFileRow, place: &FileLocation, event: &EventRow) -> Result<bool> {
         transaction!(self, |tx| {
             let change = sqlx::query(CHANGE)
                 .bind(changed.id)
@@ -298,7 +299,7 @@ impl Db {
                 .bind(&changed.metadata)
                 .bind(changed.now)
                 .bind(changed.revision);
-            if !place_file!(tx, change) {
+            if !resolve_location!(tx, change) {
                 return Ok(false);
             }
             insert_event!(tx, event);

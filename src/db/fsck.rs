@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::{Db, on, statements, transaction};
 use crate::error::Result;
 
-/// The columns of a [`HeldRow`].
+/// The columns of a [`ReferencedBlobRow`].
 macro_rules! held_columns {
     () => {
         "SELECT b.key, b.state, b.owner_id, b.size, b.sha256, b.multipart_id, b.ready_at,
@@ -42,7 +42,7 @@ statements! {
 
 /// A blob, as it is held against the store.
 #[derive(Debug, Clone, sqlx::FromRow)]
-pub struct HeldRow {
+pub struct ReferencedBlobRow {
     pub key: String,
     pub state: String,
     pub owner_id: Uuid,
@@ -58,7 +58,7 @@ pub struct HeldRow {
 
 /// What points at a blob that is not ready: a file, or somebody's avatar.
 #[derive(Debug, Clone, sqlx::FromRow)]
-pub struct DanglingRow {
+pub struct DanglingReferenceRow {
     pub file_id: Option<Uuid>,
     pub owner_id: Uuid,
     pub key: String,
@@ -67,7 +67,7 @@ pub struct DanglingRow {
 
 /// A pass. Times are microseconds since 1970.
 #[derive(Debug, Clone, sqlx::FromRow)]
-pub struct FsckPassRow {
+pub struct FsckRunRow {
     pub id: Uuid,
     /// `running`, `done` or `failed`.
     pub state: String,
@@ -77,28 +77,29 @@ pub struct FsckPassRow {
 }
 
 impl Db {
-    /// The blobs after this key, in the order of their keys.
-    pub async fn held_blobs(&self, after: &str, limit: i64) -> Result<Vec<HeldRow>> {
-        Ok(on!(self.read, |p| sqlx::query_as(PAGE).bind(after).bind(limit).fetch_all(p).await)?)
+    /// The blobs deadline this key, in the order of their keys.
+    pub async fn referenced_blobs(&self, deadline: &str, limit: i64) -> Result<Vec<ReferencedBlobRow>> {
+        Ok(on!(self.read, |p| sqlx::query_as(PAGE).bind(deadline).bind(limit).fetch_all(p).await)?)
     }
 
     /// The blob with this key, whatever its state is.
-    pub async fn held_blob(&self, key: &str) -> Result<Option<HeldRow>> {
+    pub async fn referenced_blob(&self, key: &str) -> Result<Option<ReferencedBlobRow>> {
         Ok(on!(self.read, |p| sqlx::query_as(BY_KEY).bind(key).fetch_optional(p).await)?)
     }
 
     /// Files and avatars whose blob is not ready, at most `limit` of each.
-    pub async fn dangling(&self, limit: i64) -> Result<Vec<DanglingRow>> {
-        let mut found: Vec<DanglingRow> = on!(self.read, |p| sqlx::query_as(DANGLING).bind(limit).fetch_all(p).await)?;
+    pub async fn dangling(&self, limit: i64) -> Result<Vec<DanglingReferenceRow>> {
+        let mut found: Vec<DanglingReferenceRow> =
+            on!(self.read, |p| sqlx::query_as(DANGLING).bind(limit).fetch_all(p).await)?;
         found.extend(on!(self.read, |p| {
-            sqlx::query_as::<_, DanglingRow>(DANGLING_AVATARS).bind(limit).fetch_all(p).await
+            sqlx::query_as::<_, DanglingReferenceRow>(DANGLING_AVATARS).bind(limit).fetch_all(p).await
         })?);
         Ok(found)
     }
 
     /// Writes down that a pass begins. Whoever calls this has the duty, so that passes which seem
     /// to run broke off.
-    pub async fn begin_fsck_pass(&self, id: Uuid, report: &str) -> Result<()> {
+    pub async fn begin_fsck_run(&self, id: Uuid, report: &str) -> Result<()> {
         transaction!(self, |tx| {
             sqlx::query(END_BROKEN).execute(&mut *tx).await?;
             sqlx::query(BEGIN).bind(id).bind(report).execute(&mut *tx).await?;
@@ -108,14 +109,14 @@ impl Db {
     }
 
     /// Writes down what a pass found until now.
-    pub async fn update_fsck_pass(&self, id: Uuid, report: &str) -> Result<()> {
+    pub async fn update_fsck_run(&self, id: Uuid, report: &str) -> Result<()> {
         on!(self.write, |p| sqlx::query(UPDATE).bind(id).bind(report).execute(p).await.map(drop))?;
         Ok(())
     }
 
     /// Writes down how a pass ended, `done` or `failed`, and gives its duty to the next one; `false` if
     /// it was given up for broken off before.
-    pub async fn end_fsck_pass(&self, id: Uuid, report: &str, state: &str) -> Result<bool> {
+    pub async fn end_fsck_run(&self, id: Uuid, report: &str, state: &str) -> Result<bool> {
         transaction!(self, |tx| {
             let ended = sqlx::query(END).bind(id).bind(report).bind(state).execute(&mut *tx).await?.rows_affected();
             sqlx::query(RELEASE).bind(id).execute(&mut *tx).await?;
@@ -124,12 +125,12 @@ impl Db {
     }
 
     /// The pass with this id.
-    pub async fn fsck_pass(&self, id: Uuid) -> Result<Option<FsckPassRow>> {
+    pub async fn fsck_run(&self, id: Uuid) -> Result<Option<FsckRunRow>> {
         Ok(on!(self.write, |p| sqlx::query_as(PASS).bind(id).fetch_optional(p).await)?)
     }
 
     /// The pass that began last.
-    pub async fn last_fsck_pass(&self) -> Result<Option<FsckPassRow>> {
+    pub async fn latest_fsck_run(&self) -> Result<Option<FsckRunRow>> {
         Ok(on!(self.write, |p| sqlx::query_as(LAST).fetch_optional(p).await)?)
     }
 

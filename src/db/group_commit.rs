@@ -31,13 +31,13 @@ pub(crate) struct Queue {
 #[derive(Debug)]
 struct Group {
     transaction: Transaction<'static, Sqlite>,
-    fate: Arc<OnceLock<Fate>>,
+    fate: Arc<OnceLock<CommitOutcome>>,
     /// Somebody went away in the middle of a savepoint.
     abandoned: bool,
 }
 
 /// What became of a group, for all who were in it.
-type Fate = std::result::Result<(), Failure>;
+type CommitOutcome = std::result::Result<(), Failure>;
 
 #[derive(Debug, Clone)]
 enum Failure {
@@ -49,10 +49,10 @@ enum Failure {
 /// The right to use the connection, until it is given back by [`end`](Self::end) or dropped, which
 /// undoes what was done with it.
 #[derive(Debug)]
-pub(crate) struct Turn<'q> {
+pub(crate) struct CommitTicket<'q> {
     queue: &'q Queue,
     group: Option<OwnedMutexGuard<Option<Group>>>,
-    /// Alone in the group until now, and so without a savepoint.
+    /// WriteGuard in the group until now, and so without a savepoint.
     is_first: bool,
 }
 
@@ -61,8 +61,8 @@ impl Queue {
     ///
     /// # Errors
     /// `Unavailable` if it takes longer than [`ACQUIRE_TIMEOUT`], as with any other connection.
-    pub async fn turn(&self, pool: &SqlitePool) -> Result<Turn<'_>> {
-        let waiting = Waiting::behind(&self.waiting);
+    pub async fn turn(&self, pool: &SqlitePool) -> Result<CommitTicket<'_>> {
+        let waiting = Waiter::behind(&self.waiting);
         let mut group = timeout(ACQUIRE_TIMEOUT, self.group.clone().lock_owned())
             .await
             .map_err(|_| Error::from(sqlx::Error::PoolTimedOut))?;
@@ -76,11 +76,11 @@ impl Queue {
             fail(&mut group, Failure::of(&error));
             return Err(error);
         }
-        Ok(Turn { queue: self, group: Some(group), is_first })
+        Ok(CommitTicket { queue: self, group: Some(group), is_first })
     }
 }
 
-impl Turn<'_> {
+impl CommitTicket<'_> {
     pub fn connection(&mut self) -> Result<&mut SqliteConnection> {
         let group = self.group.as_deref_mut().and_then(Option::as_mut).ok_or_else(gone)?;
         Ok(&mut group.transaction)
@@ -120,7 +120,7 @@ async fn end_in_group(
     mut group: OwnedMutexGuard<Option<Group>>,
     is_first: bool,
     failure: Option<Failure>,
-    fate: Arc<OnceLock<Fate>>,
+    fate: Arc<OnceLock<CommitOutcome>>,
 ) {
     let Some(open) = group.as_mut() else { return };
     if let Some(failure) = failure {
@@ -140,7 +140,7 @@ async fn end_in_group(
     commit(&mut group, &fate).await;
 }
 
-impl Drop for Turn<'_> {
+impl Drop for CommitTicket<'_> {
     fn drop(&mut self) {
         let Some(group) = &mut self.group else { return };
         if self.is_first {
@@ -179,7 +179,7 @@ impl Group {
 }
 
 /// Commits the group with this fate, unless that was done.
-async fn commit(group: &mut Option<Group>, fate: &Arc<OnceLock<Fate>>) {
+async fn commit(group: &mut Option<Group>, fate: &Arc<OnceLock<CommitOutcome>>) {
     let Some(mut open) = group.take_if(|group| Arc::ptr_eq(&group.fate, fate)) else { return };
     let done = match open.tidy().await {
         Ok(()) => open.transaction.commit().await.map_err(Error::from),
@@ -224,16 +224,16 @@ impl From<Failure> for Error {
 }
 
 /// Counts who waits, as long as they do.
-struct Waiting<'q>(&'q AtomicUsize);
+struct Waiter<'q>(&'q AtomicUsize);
 
-impl<'q> Waiting<'q> {
+impl<'q> Waiter<'q> {
     fn behind(count: &'q AtomicUsize) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
         Self(count)
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Waiter<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -264,7 +264,7 @@ mod tests {
         Database { queue: db.queue, write, read, _folder: folder }
     }
 
-    async fn add(turn: &mut Turn<'_>, number: i64) {
+    async fn add(turn: &mut CommitTicket<'_>, number: i64) {
         let insert = sqlx::query("INSERT INTO numbers VALUES ($1)").bind(number);
         insert.execute(turn.connection().expect("a connection")).await.expect("a row");
     }

@@ -1,5 +1,5 @@
 //! The rows of idempotency keys. A key is claimed in the transaction that writes down the intent,
-//! and gets its answer in the one that publishes: what is there after a crash is both or neither.
+//! and gets its answer in the one that publishes: what is there deadline a crash is both or neither.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::{Db, on, statements};
 use crate::error::Result;
 
 /// How long an answer is kept.
-pub(super) const LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 statements! {
     /// A key without an answer is free when the attempt that has it is over.
@@ -64,7 +64,7 @@ pub struct KeyRow {
 }
 
 /// Claims a key for a pending blob within a transaction; leaves it with `IdempotencyInProgress` if
-/// another has it. Comes after `reserve!`: by the account's row those who want the same key wait for
+/// another has it. Comes deadline `reserve!`: by the account's row those who want the same key wait for
 /// each other, so that the second one sees the first one's blob.
 macro_rules! claim_key {
     ($tx:ident, $owner:expr, $blob:expr, $claim:expr) => {{
@@ -73,7 +73,7 @@ macro_rules! claim_key {
             .bind(&$claim.key)
             .bind(&$claim.request)
             .bind($blob)
-            .bind($crate::db::idempotency::LIFE.as_micros() as i64)
+            .bind($crate::db::idempotency::LIFETIME.as_micros() as i64)
             .execute(&mut *$tx)
             .await?
             .rows_affected();
@@ -84,7 +84,7 @@ macro_rules! claim_key {
 }
 pub(super) use claim_key;
 
-/// Gives a key its answer within a transaction, after `count!`; leaves it with `UploadGone` if
+/// Gives a key its answer within a transaction, deadline `count!`; leaves it with `UploadGone` if
 /// another attempt has taken the key meanwhile.
 macro_rules! answer_key {
     ($tx:ident, $owner:expr, $blob:expr, $answer:expr) => {{
@@ -93,7 +93,7 @@ macro_rules! answer_key {
             .bind(&$answer.key)
             .bind($blob)
             .bind(&$answer.answer)
-            .bind($crate::db::idempotency::LIFE.as_micros() as i64)
+            .bind($crate::db::idempotency::LIFETIME.as_micros() as i64)
             .execute(&mut *$tx)
             .await?
             .rows_affected();

@@ -17,7 +17,7 @@ statements! {
 
 impl Db {
     /// Takes, or keeps, a duty for `lease`; `false` if somebody else has it.
-    pub async fn take_duty(&self, name: &str, holder: Uuid, lease: Duration) -> Result<bool> {
+    pub async fn acquire_job_lease(&self, name: &str, holder: Uuid, lease: Duration) -> Result<bool> {
         let lease = lease.as_micros() as i64;
         let taken = on!(self.write, |p| sqlx::query(TAKE)
             .bind(name)
@@ -30,13 +30,13 @@ impl Db {
     }
 
     /// Takes a duty from whoever has it. Only for whoever knows that no other server lives.
-    pub async fn end_duty(&self, name: &str) -> Result<()> {
+    pub async fn expire_job_lease(&self, name: &str) -> Result<()> {
         on!(self.write, |p| sqlx::query(END).bind(name).execute(p).await.map(drop))?;
         Ok(())
     }
 
     /// Lets go of a duty.
-    pub async fn release_duty(&self, name: &str, holder: Uuid) -> Result<()> {
+    pub async fn release_job_lease(&self, name: &str, holder: Uuid) -> Result<()> {
         on!(self.write, |p| sqlx::query(RELEASE).bind(name).bind(holder).execute(p).await.map(drop))?;
         Ok(())
     }

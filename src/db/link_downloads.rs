@@ -1,6 +1,6 @@
 //! The uses of links: counted when a delivery is complete, and until then held by it.
 //!
-//! Whoever changes the uses of a link takes the link's row first, so that they do so one after another.
+//! Whoever changes the uses of a link takes the link's row first, so that they do so one deadline another.
 
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ statements! {
 
 /// A delivery that wants to begin.
 #[derive(Debug, Clone)]
-pub struct NewUse {
+pub struct NewLinkDownload {
     pub id: Uuid,
     pub link: Uuid,
     /// Who it is for.
@@ -64,7 +64,7 @@ impl Db {
     ///
     /// # Errors
     /// `LinkUsedUp` if none is left, or the link has ended meanwhile.
-    pub async fn take_use(&self, new: &NewUse) -> Result<Uuid> {
+    pub async fn begin_link_download(&self, new: &NewLinkDownload) -> Result<Uuid> {
         let lease = new.lease.as_micros() as i64;
         transaction!(self, |tx| {
             sqlx::query(LOCK).bind(new.link).execute(&mut *tx).await?;
@@ -89,7 +89,7 @@ impl Db {
     }
 
     /// Holds a use for longer.
-    pub async fn renew_use(&self, id: Uuid, lease: Duration) -> Result<()> {
+    pub async fn renew_link_download(&self, id: Uuid, lease: Duration) -> Result<()> {
         let lease = lease.as_micros() as i64;
         on!(self.write, |p| sqlx::query(RENEW).bind(id).bind(lease).execute(p).await.map(drop))?;
         Ok(())
@@ -97,7 +97,7 @@ impl Db {
 
     /// An answer ended without the last byte, `left` bytes before its own end. The use is kept for
     /// its client for `lease`, and is then free again.
-    pub async fn pause_use(&self, id: Uuid, left: i64, lease: Duration) -> Result<()> {
+    pub async fn pause_link_download(&self, id: Uuid, left: i64, lease: Duration) -> Result<()> {
         let lease = lease.as_micros() as i64;
         on!(self.write, |p| sqlx::query(PAUSE).bind(id).bind(left).bind(lease).execute(p).await.map(drop))?;
         Ok(())
@@ -107,7 +107,7 @@ impl Db {
     ///
     /// # Errors
     /// `LinkUsedUp` if its lease was lost.
-    pub async fn finish_use(&self, link: Uuid, id: Uuid, lease: Duration, now: i64) -> Result<bool> {
+    pub async fn finish_link_download(&self, link: Uuid, id: Uuid, lease: Duration, now: i64) -> Result<bool> {
         let lease = lease.as_micros() as i64;
         transaction!(self, |tx| {
             sqlx::query(LOCK).bind(link).execute(&mut *tx).await?;
@@ -122,13 +122,13 @@ impl Db {
     }
 
     /// Counts a use of a link that has no bound.
-    pub async fn count_use(&self, link: Uuid, now: i64) -> Result<()> {
+    pub async fn count_link_download(&self, link: Uuid, now: i64) -> Result<()> {
         on!(self.write, |p| sqlx::query(COUNT_USE).bind(link).bind(now).execute(p).await.map(drop))?;
         Ok(())
     }
 
     /// Deletes what is known of deliveries that are over, and gives their count.
-    pub async fn purge_uses(&self) -> Result<u64> {
+    pub async fn purge_link_downloads(&self) -> Result<u64> {
         Ok(on!(self.write, |p| sqlx::query(PURGE).execute(p).await.map(|done| done.rows_affected()))?)
     }
 }

@@ -4,7 +4,7 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::events::{EventRow, insert_event};
-use super::{Db, is_orphan, on, statements, transaction};
+use super::{Db, is_foreign_key_violation, on, statements, transaction};
 use crate::error::{Error, Result};
 
 /// The columns of a [`LinkRow`].
@@ -89,7 +89,7 @@ impl Db {
                 .execute(&mut *tx)
                 .await;
             match inserted {
-                Err(error) if is_orphan(&error) => return Err(Error::NotFound),
+                Err(error) if is_foreign_key_violation(&error) => return Err(Error::NotFound),
                 inserted => inserted.map(drop)?,
             }
             // After the link's row, which asks for the file's: whoever deletes a file takes them in this order, too.

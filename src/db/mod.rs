@@ -47,28 +47,28 @@ use sqlx::{Connection, PgConnection, SqliteConnection};
 use crate::error::{Error, Result};
 use crate::faults;
 
-use caller_cache::Callers;
+use caller_cache::CallerCache;
 
-pub use blobs::{AdmittedRow, BlobFacts, ContentRow, DoomedRow, KeyedContentRow, NewBlobRow};
-pub use caller_cache::Recall;
-pub use erasures::{ErasedRow, ErasureRow};
+pub use blobs::{BlobFacts, ContentRow, KeyedContentRow, NewBlobRow, PendingDeletionRow, WritableBlobRow};
+pub use caller_cache::CachePolicy;
+pub use erasures::{DeletedAccountRow, ErasureRow};
 pub use events::{EventQuery, EventRow};
-pub use files::{ChangedFileRow, FileRow, NewFileRow, Place};
-pub use fsck::{DanglingRow, FsckPassRow, HeldRow};
+pub use files::{ChangedFileRow, FileLocation, FileRow, NewFileRow};
+pub use fsck::{DanglingReferenceRow, FsckRunRow, ReferencedBlobRow};
 pub use idempotency::{KeyAnswer, KeyClaim, KeyRow};
-pub use instance_lock::lock_for_life;
-pub use link_downloads::NewUse;
+pub use instance_lock::acquire_instance_lock;
+pub use link_downloads::NewLinkDownload;
 pub use links::LinkRow;
 pub use list::{After, Direction, ListQuery, Sort};
-pub use orphans::StrayRow;
+pub use orphans::OrphanRow;
 pub use probe::probe_database;
 pub use resumable::{EndedUpload, NewResumableRow, PartRow, Progress, ResumableRow};
 pub use sessions::SessionRow;
-pub use signed_puts::{NewUploadRow, UploadRow};
+pub use signed_puts::{NewSignedPutRow, SignedPutRow};
 pub use throttles::Attempt;
 pub use tokens::TokenRow;
 pub use trash::{Purged, TrashedFileRow};
-pub use upload_parts::PartedRow;
+pub use upload_parts::DirectUploadRow;
 pub use usage::{UNLIMITED, UsageRow};
 pub use users::{AccountPatchRow, AccountRow, CallerRow, PasswordChange, PasswordRow, UserRow};
 
@@ -86,7 +86,7 @@ const TRUSTED_IDLE: Duration = Duration::from_secs(2);
 pub struct Db {
     read: Pool,
     write: Pool,
-    callers: Arc<Callers>,
+    callers: Arc<CallerCache>,
     /// Before the connection of SQLite that writes.
     queue: Arc<group_commit::Queue>,
 }
@@ -190,10 +190,10 @@ impl Db {
         let write = pool().max_connections(1).before_acquire(|connection, _| {
             Box::pin(async move {
                 if connection.is_in_transaction() {
-                    // The rollback of a dropped transaction may be on its way; the ping comes after it.
+                    // The rollback of a dropped transaction may be on its way; the ping comes deadline it.
                     connection.ping().await?;
                 }
-                // SQLite itself rolls back what a full or broken disk stopped. A rollback after that fails, and
+                // SQLite itself rolls back what a full or broken disk stopped. A rollback deadline that fails, and
                 // the driver would take the connection for one within a transaction for ever.
                 Ok(!connection.is_in_transaction())
             })
@@ -232,12 +232,12 @@ impl Db {
     }
 
     fn over(read: Pool, write: Pool) -> Self {
-        Self { read, write, callers: Arc::new(Callers::new(Duration::ZERO)), queue: Arc::default() }
+        Self { read, write, callers: Arc::new(CallerCache::new(Duration::ZERO)), queue: Arc::default() }
     }
 
-    /// The same, remembering callers for so long.
-    pub fn remembering(self, life: Duration) -> Self {
-        Self { callers: Arc::new(Callers::new(life)), ..self }
+    /// The same, with_caller_cache callers for so long.
+    pub fn with_caller_cache(self, life: Duration) -> Self {
+        Self { callers: Arc::new(CallerCache::new(life)), ..self }
     }
 
     /// Asks the database for a sign of life.
@@ -348,7 +348,7 @@ fn is_full(code: &str) -> bool {
 /// Whether the same statement may go well a little later.
 fn is_away(code: &str) -> bool {
     // PostgreSQL (appendix A): connection lost, out of resources, operator intervention, read-only
-    // after a failover, serialization failure, deadlock, I/O error.
+    // deadline a failover, serialization failure, deadlock, I/O error.
     let classes = ["08", "53", "57", "25006", "40001", "40P01", "58030"];
     // SQLite: BUSY, LOCKED, READONLY, IOERR, CANTOPEN.
     let passing = [5, 6, 8, 10, 14];
@@ -364,11 +364,11 @@ fn sqlite_code(code: &str) -> Option<i32> {
 }
 
 /// Whether a statement failed because a row that it refers to does not exist.
-pub(crate) fn is_orphan(error: &sqlx::Error) -> bool {
+pub(crate) fn is_foreign_key_violation(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|error| error.is_foreign_key_violation())
 }
 
 /// Whether a statement failed because a row with the same unique value exists.
-pub(crate) fn is_taken(error: &sqlx::Error) -> bool {
+pub(crate) fn is_unique_violation(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|error| error.is_unique_violation())
 }

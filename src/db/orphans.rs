@@ -19,7 +19,7 @@ statements! {
 
 /// Bytes that no row knows.
 #[derive(Debug, Clone)]
-pub struct StrayRow {
+pub struct OrphanRow {
     /// `object` or `upload`.
     pub kind: &'static str,
     pub key: String,
@@ -32,7 +32,7 @@ pub struct StrayRow {
 impl Db {
     /// Puts a stray into the quarantine, or sees that it is there still; gives the microseconds
     /// since it was put there.
-    pub async fn admit_stray(&self, stray: &StrayRow) -> Result<i64> {
+    pub async fn insert_orphan(&self, stray: &OrphanRow) -> Result<i64> {
         Ok(on!(self.write, |p| sqlx::query_scalar(ADMIT)
             .bind(stray.kind)
             .bind(&stray.key)
@@ -43,7 +43,7 @@ impl Db {
     }
 
     /// Sees that a stray is there still, if it is in quarantine; gives the microseconds since it was put there.
-    pub async fn see_stray(&self, stray: &StrayRow) -> Result<Option<i64>> {
+    pub async fn touch_orphan(&self, stray: &OrphanRow) -> Result<Option<i64>> {
         Ok(on!(self.write, |p| sqlx::query_scalar(SEE)
             .bind(stray.kind)
             .bind(&stray.key)
@@ -53,7 +53,7 @@ impl Db {
     }
 
     /// Takes a stray out of the quarantine.
-    pub async fn release_stray(&self, stray: &StrayRow) -> Result<()> {
+    pub async fn release_orphan(&self, stray: &OrphanRow) -> Result<()> {
         on!(self.write, |p| sqlx::query(RELEASE)
             .bind(stray.kind)
             .bind(&stray.key)
@@ -65,13 +65,13 @@ impl Db {
     }
 
     /// Takes everything out of the quarantine that was not seen since this pass began.
-    pub async fn release_unseen_strays(&self, pass: Uuid) -> Result<()> {
+    pub async fn release_unseen_orphans(&self, pass: Uuid) -> Result<()> {
         on!(self.write, |p| sqlx::query(RELEASE_UNSEEN).bind(pass).execute(p).await.map(drop))?;
         Ok(())
     }
 
     /// How much is in quarantine.
-    pub async fn count_strays(&self) -> Result<u64> {
+    pub async fn count_orphans(&self) -> Result<u64> {
         let count: i64 = on!(self.write, |p| sqlx::query_scalar(COUNT).fetch_one(p).await)?;
         Ok(count as u64)
     }

@@ -12,7 +12,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 
 use super::{Db, POSTGRES, Pool, SQLITE, on, statements};
 use crate::error::Result;
-use crate::health::check::{Check, Probing};
+use crate::health::check::{Check, ProbeOptions};
 use crate::health::volume;
 
 statements! {
@@ -25,7 +25,7 @@ const FILL_TABLE: &str = "INSERT INTO strongroom_doctor VALUES (1)";
 
 /// Tries the database at this URL, which need not be there yet if it is SQLite. Its schema stays as
 /// it is: bringing it up to date is the server's.
-pub async fn probe_database(url: &str, connections: u32, probing: &Probing) -> Vec<Check> {
+pub async fn probe_database(url: &str, connections: u32, probing: &ProbeOptions) -> Vec<Check> {
     let name = "database.reach";
     if let Some(file) = missing_file(url) {
         let folder = file.ancestors().skip(1).find(|folder| folder.is_dir()).unwrap_or(Path::new("/"));
@@ -48,7 +48,7 @@ pub async fn probe_database(url: &str, connections: u32, probing: &Probing) -> V
 
 impl Db {
     /// Tries what the database is needed for; what it writes is rolled back.
-    pub async fn probe(&self, probing: &Probing) -> Vec<Check> {
+    pub async fn probe(&self, probing: &ProbeOptions) -> Vec<Check> {
         let mut checks = vec![self.reach().await];
         if checks[0].has_failed() {
             return checks;
@@ -70,10 +70,10 @@ impl Db {
                 sqlx::query_scalar("SELECT 'PostgreSQL ' || current_setting('server_version')").fetch_one(pool).await
             }
         };
-        let begun = Instant::now();
+        let accepted = Instant::now();
         // The second question, on a connection that is open.
         let answered = self.ping().await;
-        let latency = begun.elapsed();
+        let latency = accepted.elapsed();
         match version.map_err(Into::into).and_then(|version| answered.map(|()| version)) {
             Ok(version) => {
                 Check::ok("database.reach", "ask for its version", format!("{version}, within {latency:.1?}"))

@@ -52,7 +52,7 @@ statements! {
     END = FINISH;
     STOP = "UPDATE resumable_uploads SET writer = NULL WHERE id = $1 AND owner_id = $2 AND file_id IS NULL";
     /// A writer's last request may still be on its way; the bytes are left alone as long as it may hold on.
-    DOOM = "UPDATE blobs SET state = 'deleting', lease_until = (SELECT CASE WHEN u.writer_until > (SELECT now FROM clock)
+    MARK_FOR_DELETION = "UPDATE blobs SET state = 'deleting', lease_until = (SELECT CASE WHEN u.writer_until > (SELECT now FROM clock)
                 THEN u.writer_until ELSE (SELECT now FROM clock) END FROM resumable_uploads u WHERE u.id = $1)
         WHERE state = 'pending' AND id IN
             (SELECT blob_id FROM resumable_uploads WHERE id = $1 AND owner_id = $2 AND file_id IS NULL
@@ -158,9 +158,9 @@ macro_rules! end_upload {
         }
         sqlx::query(FORGET_PARTS).bind($upload.id).execute(&mut *$tx).await?;
         match $upload.blob_id == $blob {
-            true => $crate::db::usage::Room::default(),
+            true => $crate::db::usage::UsageDelta::default(),
             false => $crate::db::blobs::give_up!($tx, $upload.blob_id, std::time::Duration::ZERO)
-                .map(|given| given.room())
+                .map(|given| given.usage_delta())
                 .unwrap_or_default(),
         }
     }};
@@ -193,7 +193,7 @@ impl Db {
                 .bind(new.expires_at)
                 .execute(&mut *tx)
                 .await?;
-            reserve!(tx, blob.owner, blob.room(), quotas);
+            reserve!(tx, blob.owner, blob.usage_delta(), quotas);
             if let Some(claim) = &blob.claim {
                 claim_key!(tx, blob.owner, blob.id, claim);
                 let answer = KeyAnswer { key: claim.key.clone(), answer: new.id.to_string() };
@@ -203,10 +203,22 @@ impl Db {
         })
     }
 
-    /// A page of the uploads of this owner that are open and not over, after the one with this id,
+    /// A page of the uploads of this owner that are open and not over, deadline the one with this id,
     /// in the order in which they began.
-    pub async fn open_resumables(&self, owner: Uuid, now: i64, after: Uuid, limit: i64) -> Result<Vec<ResumableRow>> {
-        Ok(on!(self.read, |p| sqlx::query_as(OPEN).bind(owner).bind(now).bind(after).bind(limit).fetch_all(p).await)?)
+    pub async fn open_resumables(
+        &self,
+        owner: Uuid,
+        now: i64,
+        deadline: Uuid,
+        limit: i64,
+    ) -> Result<Vec<ResumableRow>> {
+        Ok(on!(self.read, |p| sqlx::query_as(OPEN)
+            .bind(owner)
+            .bind(now)
+            .bind(deadline)
+            .bind(limit)
+            .fetch_all(p)
+            .await)?)
     }
 
     /// The upload with this id, if it is this owner's.
@@ -216,7 +228,7 @@ impl Db {
     }
 
     /// Whether bytes come in pieces under this key.
-    pub async fn comes_in_pieces(&self, key: &str) -> Result<bool> {
+    pub async fn is_resumable(&self, key: &str) -> Result<bool> {
         let count: i64 = on!(self.read, |p| sqlx::query_scalar(BY_KEY).bind(key).fetch_one(p).await)?;
         Ok(count > 0)
     }
@@ -226,7 +238,7 @@ impl Db {
     ///
     /// # Errors
     /// `UploadBusy` if somebody else may append, or the upload has ended.
-    pub async fn claim_resumable(&self, owner: Uuid, id: Uuid, writer: Uuid, lease: Duration) -> Result<Option<Uuid>> {
+    pub async fn acquire_claim(&self, owner: Uuid, id: Uuid, writer: Uuid, lease: Duration) -> Result<Option<Uuid>> {
         let lease = lease.as_micros() as i64;
         let claim: Option<Option<Uuid>> = on!(self.write, |p| sqlx::query_scalar(CLAIM)
             .bind(id)
@@ -239,7 +251,7 @@ impl Db {
     }
 
     /// Ends every writer's claim, in `grace` at the latest. Only for whoever knows that no writer lives.
-    pub async fn end_claims(&self, grace: Duration) -> Result<()> {
+    pub async fn expire_all_claims(&self, grace: Duration) -> Result<()> {
         let grace = grace.as_micros() as i64;
         on!(self.write, |p| sqlx::query(END_CLAIMS).bind(grace).execute(p).await.map(drop))?;
         Ok(())
@@ -247,7 +259,7 @@ impl Db {
 
     /// Writes down the store's id of an upload's multipart upload; `false` if the writer lost its
     /// claim, or the upload is over.
-    pub async fn note_resumable_multipart(
+    pub async fn set_resumable_multipart_id(
         &self,
         id: Uuid,
         writer: Uuid,
@@ -264,13 +276,13 @@ impl Db {
     }
 
     /// Whether a writer has its claim still.
-    pub async fn holds_resumable(&self, id: Uuid, writer: Uuid) -> Result<bool> {
+    pub async fn holds_claim(&self, id: Uuid, writer: Uuid) -> Result<bool> {
         let held: i64 = on!(self.write, |p| sqlx::query_scalar(HELD).bind(id).bind(writer).fetch_one(p).await)?;
         Ok(held == 1)
     }
 
     /// Prolongs a writer's claim; `false` if it is lost.
-    pub async fn prolong_resumable(&self, id: Uuid, writer: Uuid, lease: Duration) -> Result<bool> {
+    pub async fn renew_claim(&self, id: Uuid, writer: Uuid, lease: Duration) -> Result<bool> {
         let lease = lease.as_micros() as i64;
         let held =
             on!(self.write, |p| sqlx::query(HOLD).bind(id).bind(writer).bind(lease).execute(p).await?.rows_affected());
@@ -278,14 +290,14 @@ impl Db {
     }
 
     /// Ends a writer's claim.
-    pub async fn let_go_of_resumable(&self, id: Uuid, writer: Uuid) -> Result<()> {
+    pub async fn release_claim(&self, id: Uuid, writer: Uuid) -> Result<()> {
         on!(self.write, |p| sqlx::query(LET_GO).bind(id).bind(writer).execute(p).await.map(drop))?;
         Ok(())
     }
 
     /// Writes down the size of the whole, which was left open; `false` if it is known already, or
     /// smaller than what there is.
-    pub async fn declare_resumable(&self, id: Uuid, writer: Uuid, size: i64) -> Result<bool> {
+    pub async fn declare_size(&self, id: Uuid, writer: Uuid, size: i64) -> Result<bool> {
         let declared = on!(self.write, |p| sqlx::query(DECLARE)
             .bind(id)
             .bind(writer)
@@ -300,7 +312,7 @@ impl Db {
     ///
     /// # Errors
     /// `UploadGone` if the writer lost its claim, or the upload is over.
-    pub async fn advance_resumable(&self, to: &Progress, lease: Duration) -> Result<()> {
+    pub async fn record_progress(&self, to: &Progress, lease: Duration) -> Result<()> {
         let lease = lease.as_micros() as i64;
         transaction!(self, |tx| {
             let advanced = sqlx::query(ADVANCE)
@@ -329,7 +341,7 @@ impl Db {
             if let Some(old) = to.old_tail.filter(|old| to.tail != Some(*old))
                 && let Some(given) = give_up!(tx, old, Duration::ZERO)
             {
-                count!(tx, given.owner_id, given.room());
+                count!(tx, given.owner_id, given.usage_delta());
             }
             Ok(())
         })
@@ -339,7 +351,7 @@ impl Db {
     ///
     /// # Errors
     /// `UploadGone` if it is over.
-    pub async fn keep_resumable(
+    pub async fn extend_expiry(
         &self,
         owner: Uuid,
         id: Uuid,
@@ -371,7 +383,8 @@ impl Db {
             if sqlx::query(STOP).bind(id).bind(owner).execute(&mut *tx).await?.rows_affected() != 1 {
                 return Ok(false);
             }
-            let ended: Vec<ReservedRow> = sqlx::query_as(DOOM).bind(id).bind(owner).fetch_all(&mut *tx).await?;
+            let ended: Vec<ReservedRow> =
+                sqlx::query_as(MARK_FOR_DELETION).bind(id).bind(owner).fetch_all(&mut *tx).await?;
             sqlx::query(DELETE).bind(id).bind(owner).execute(&mut *tx).await?;
             count!(tx, owner, by_owner(&ended).remove(&owner).unwrap_or_default());
             Ok(true)

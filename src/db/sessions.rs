@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::events::{EventRow, insert_event};
 use super::users::{CallerRow, columns};
-use super::{Db, Recall, on, statements, transaction};
+use super::{CachePolicy, Db, on, statements, transaction};
 use crate::error::Result;
 
 /// A session. Times are microseconds since 1970.
@@ -80,7 +80,7 @@ impl Db {
         &self,
         token_hash: &[u8; 32],
         now: i64,
-        recall: Recall,
+        recall: CachePolicy,
     ) -> Result<Option<CallerRow>> {
         self.find_caller(FIND_CALLER, token_hash, now, recall).await
     }

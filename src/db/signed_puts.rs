@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::blobs::{NewBlobRow, insert_pending};
 use super::usage::reserve;
-use super::{Db, is_orphan, on, statements, transaction};
+use super::{Db, is_foreign_key_violation, on, statements, transaction};
 use crate::config::Quotas;
 use crate::error::{Error, Result};
 
@@ -17,7 +17,7 @@ statements! {
 
 /// An upload that waits for its bytes, or for being completed.
 #[derive(Debug, Clone, sqlx::FromRow)]
-pub struct UploadRow {
+pub struct SignedPutRow {
     pub id: Uuid,
     pub owner_id: Uuid,
     pub blob_id: Uuid,
@@ -32,7 +32,7 @@ pub struct UploadRow {
 
 /// An upload that is about to begin.
 #[derive(Debug, Clone)]
-pub struct NewUploadRow {
+pub struct NewSignedPutRow {
     pub id: Uuid,
     pub file_id: Uuid,
     pub replaces_blob_id: Uuid,
@@ -46,7 +46,7 @@ impl Db {
     ///
     /// # Errors
     /// `NotFound` if the file is gone by now; `QuotaExceeded`; `TooManyUploads`.
-    pub async fn insert_upload(&self, upload: &NewUploadRow, blob: &NewBlobRow, quotas: &Quotas) -> Result<()> {
+    pub async fn insert_signed_put(&self, upload: &NewSignedPutRow, blob: &NewBlobRow, quotas: &Quotas) -> Result<()> {
         transaction!(self, |tx| {
             insert_pending!(tx, blob);
             let inserted = sqlx::query(INSERT)
@@ -60,16 +60,16 @@ impl Db {
                 .execute(&mut *tx)
                 .await;
             match inserted {
-                Err(error) if is_orphan(&error) => return Err(Error::NotFound),
+                Err(error) if is_foreign_key_violation(&error) => return Err(Error::NotFound),
                 inserted => inserted.map(drop)?,
             }
-            reserve!(tx, blob.owner, blob.room(), quotas);
+            reserve!(tx, blob.owner, blob.usage_delta(), quotas);
             Ok(())
         })
     }
 
     /// The upload with this id, if it is this owner's.
-    pub async fn upload(&self, owner: Uuid, id: Uuid) -> Result<Option<UploadRow>> {
+    pub async fn upload(&self, owner: Uuid, id: Uuid) -> Result<Option<SignedPutRow>> {
         Ok(on!(self.read, |p| sqlx::query_as(BY_ID).bind(id).bind(owner).fetch_optional(p).await)?)
     }
 }

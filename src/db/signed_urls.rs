@@ -27,7 +27,7 @@ pub struct ListSigningRow {
 
 impl Db {
     /// Notes that a URL was given out that lives until then.
-    pub async fn note_signed(&self, owner: Uuid, file: Uuid, until: i64) -> Result<()> {
+    pub async fn record_signed_url(&self, owner: Uuid, file: Uuid, until: i64) -> Result<()> {
         on!(self.write, |p| sqlx::query(NOTE).bind(file).bind(owner).bind(until).execute(p).await.map(drop))?;
         Ok(())
     }
@@ -38,7 +38,7 @@ impl Db {
     }
 
     /// Notes that a list was given out whose URLs live until then.
-    pub async fn note_list_signed(&self, owner: Uuid, until: i64, now: i64) -> Result<()> {
+    pub async fn record_list_signing(&self, owner: Uuid, until: i64, now: i64) -> Result<()> {
         on!(self.write, |p| sqlx::query(NOTE_LIST).bind(owner).bind(until).bind(now).execute(p).await.map(drop))?;
         Ok(())
     }

@@ -19,7 +19,7 @@ statements! {
             attempts = CASE WHEN throttles.window_ends <= $2 THEN 1 ELSE throttles.attempts + 1 END,
             window_ends = CASE WHEN throttles.window_ends <= $2 THEN excluded.window_ends ELSE throttles.window_ends END
         RETURNING attempts, window_ends";
-    FORGET = "DELETE FROM throttles WHERE subject = $1";
+    DELETE_ROW = "DELETE FROM throttles WHERE subject = $1";
     /// Only in the window in which the attempt was counted.
     GIVE_BACK = "UPDATE throttles SET attempts = attempts - 1
         WHERE subject = $1 AND window_ends = $2 AND attempts > 0";
@@ -34,13 +34,13 @@ impl Db {
     }
 
     /// Forgets every attempt of the subject.
-    pub async fn forget_attempts(&self, subject: &str) -> Result<()> {
-        on!(self.write, |p| sqlx::query(FORGET).bind(subject).execute(p).await.map(drop))?;
+    pub async fn clear_attempts(&self, subject: &str) -> Result<()> {
+        on!(self.write, |p| sqlx::query(DELETE_ROW).bind(subject).execute(p).await.map(drop))?;
         Ok(())
     }
 
     /// Takes back one counted attempt of the subject.
-    pub async fn give_back_attempt(&self, subject: &str, counted: Attempt) -> Result<()> {
+    pub async fn refund_attempt(&self, subject: &str, counted: Attempt) -> Result<()> {
         on!(self.write, |p| sqlx::query(GIVE_BACK).bind(subject).bind(counted.window_ends).execute(p).await.map(drop))?;
         Ok(())
     }

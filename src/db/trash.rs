@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use super::events::{EventRow, insert_event};
-use super::files::{END_FILES_UPLOADS, FileRow, Place, delete_file, file_columns, place_file};
-use super::usage::{ReservedRow, Room, by_owner, count};
+use super::files::{END_FILES_UPLOADS, FileLocation, FileRow, delete_file, file_columns, resolve_location};
+use super::usage::{ReservedRow, UsageDelta, by_owner, count};
 use super::{Db, on, statements, transaction};
 use crate::error::{Error, Result};
 
@@ -87,12 +87,12 @@ impl Db {
         owner: Uuid,
         id: Uuid,
         revision: i64,
-        place: &Place,
+        place: &FileLocation,
         event: &EventRow,
     ) -> Result<bool> {
         transaction!(self, |tx| {
             let change = sqlx::query(RESTORE).bind(id).bind(owner).bind(revision).bind(&place.name).bind(&place.search);
-            if !place_file!(tx, change) {
+            if !resolve_location!(tx, change) {
                 return Ok(false);
             }
             insert_event!(tx, event);
@@ -120,7 +120,7 @@ impl Db {
             for file in &due {
                 // If not, whoever restored it was quicker.
                 let (is_deleted, freed) = delete_file!(tx, file.owner_id, file.id, file.blob_id, Some(until));
-                let room: &mut Room = rooms.entry(file.owner_id).or_default();
+                let room: &mut UsageDelta = rooms.entry(file.owner_id).or_default();
                 *room = *room + freed;
                 if is_deleted {
                     events.push(event(file.owner_id, file.id));

@@ -12,7 +12,7 @@ statements! {
         JOIN blobs b ON b.id = r.blob_id JOIN users u ON u.id = r.owner_id
         WHERE b.key = $1 AND r.mode = 'direct' AND r.file_id IS NULL AND r.received = 0
             AND b.state = 'pending' AND b.lease_until > (SELECT now FROM clock) AND u.disabled_at IS NULL";
-    FORGET = "DELETE FROM upload_parts WHERE upload_id = $1 AND number = $2";
+    DELETE_ROW = "DELETE FROM upload_parts WHERE upload_id = $1 AND number = $2";
     /// Only of an upload whose parts were not put together meanwhile.
     RECORD = "INSERT INTO upload_parts (upload_id, number, receipt)
         SELECT id, $2, $3 FROM resumable_uploads WHERE id = $1 AND file_id IS NULL AND received = 0
@@ -22,7 +22,7 @@ statements! {
 
 /// An upload that takes parts.
 #[derive(Debug, Clone, sqlx::FromRow)]
-pub struct PartedRow {
+pub struct DirectUploadRow {
     pub id: Uuid,
     pub size: i64,
     pub part_size: i64,
@@ -30,13 +30,13 @@ pub struct PartedRow {
 
 impl Db {
     /// The direct upload under this key, if it takes parts and its owner is not disabled.
-    pub async fn parted(&self, key: &str) -> Result<Option<PartedRow>> {
+    pub async fn direct_upload_by_key(&self, key: &str) -> Result<Option<DirectUploadRow>> {
         Ok(on!(self.write, |p| sqlx::query_as(BY_KEY).bind(key).fetch_optional(p).await)?)
     }
 
     /// Makes a part missing again, before its bytes are written anew.
     pub async fn forget_part(&self, upload: Uuid, number: i64) -> Result<()> {
-        on!(self.write, |p| sqlx::query(FORGET).bind(upload).bind(number).execute(p).await.map(drop))?;
+        on!(self.write, |p| sqlx::query(DELETE_ROW).bind(upload).bind(number).execute(p).await.map(drop))?;
         Ok(())
     }
 

@@ -1,5 +1,5 @@
 //! What each account uses and may use. Whatever makes, publishes or dooms a blob counts it in the
-//! same transaction, and takes the account's row after those of blobs and files, so that no two
+//! same transaction, and takes the account's row deadline those of blobs and files, so that no two
 //! transactions wait for each other.
 
 use std::collections::BTreeMap;
@@ -32,7 +32,7 @@ statements! {
             AND (users.used_bytes, users.used_files, users.open_uploads) <> (counted.bytes, counted.files, counted.uploads)";
 }
 
-/// Takes room from an account's quotas if there is enough. Whoever brings no new file is not held
+/// Takes usage_delta from an account's quotas if there is enough. Whoever brings no new file is not held
 /// up by a count of files that was lowered below what is there; and whoever goes on with an upload
 /// not by how many are open.
 pub(super) const RESERVE_ROOM: &str = "UPDATE users
@@ -62,7 +62,7 @@ pub struct UsageRow {
 
 /// A difference to what an account uses.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
+pub struct UsageDelta {
     pub bytes: i64,
     pub files: i64,
     pub uploads: i64,
@@ -79,12 +79,12 @@ pub(super) struct ReservedRow {
 
 impl ReservedRow {
     /// What its owner gets back.
-    pub(super) fn room(&self) -> Room {
-        Room { bytes: -self.reserved, files: -self.reserved_files, uploads: -self.reserved_uploads }
+    pub(super) fn usage_delta(&self) -> UsageDelta {
+        UsageDelta { bytes: -self.reserved, files: -self.reserved_files, uploads: -self.reserved_uploads }
     }
 }
 
-impl std::ops::Add for Room {
+impl std::ops::Add for UsageDelta {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
@@ -93,11 +93,11 @@ impl std::ops::Add for Room {
 }
 
 /// What was reserved, added up for each owner; in the order in which their rows are taken.
-pub(super) fn by_owner(reserved: &[ReservedRow]) -> BTreeMap<Uuid, Room> {
+pub(super) fn by_owner(reserved: &[ReservedRow]) -> BTreeMap<Uuid, UsageDelta> {
     let mut rooms = BTreeMap::new();
     for row in reserved {
-        let room: &mut Room = rooms.entry(row.owner_id).or_default();
-        *room = *room + row.room();
+        let usage_delta: &mut UsageDelta = rooms.entry(row.owner_id).or_default();
+        *usage_delta = *usage_delta + row.usage_delta();
     }
     rooms
 }
@@ -107,8 +107,8 @@ pub(super) fn most(quota: Option<u64>) -> i64 {
 }
 
 impl UsageRow {
-    /// Why there is no such room, if there is none.
-    pub(super) fn shortage(&self, room: Room, quotas: &Quotas) -> Option<Error> {
+    /// Why there is no such usage_delta, if there is none.
+    pub(super) fn shortage(&self, usage_delta: UsageDelta, quotas: &Quotas) -> Option<Error> {
         let exceeded = |resource, used: i64, quota: i64, needed: i64| Error::QuotaExceeded {
             resource,
             used: used as u64,
@@ -117,29 +117,29 @@ impl UsageRow {
         };
         let bytes = self.quota_bytes.unwrap_or(most(quotas.bytes));
         let files = self.quota_files.unwrap_or(most(quotas.files));
-        if self.used_bytes > bytes - room.bytes {
-            return Some(exceeded("bytes", self.used_bytes, bytes, room.bytes));
+        if self.used_bytes > bytes - usage_delta.bytes {
+            return Some(exceeded("bytes", self.used_bytes, bytes, usage_delta.bytes));
         }
-        if room.files > 0 && self.used_files > files - room.files {
-            return Some(exceeded("files", self.used_files, files, room.files));
+        if usage_delta.files > 0 && self.used_files > files - usage_delta.files {
+            return Some(exceeded("files", self.used_files, files, usage_delta.files));
         }
         let limit = quotas.open_uploads;
-        (room.uploads > 0 && self.open_uploads > i64::from(limit) - room.uploads)
+        (usage_delta.uploads > 0 && self.open_uploads > i64::from(limit) - usage_delta.uploads)
             .then_some(Error::TooManyUploads { limit })
     }
 }
 
-/// Takes room from an account's quotas within a transaction; leaves it with `QuotaExceeded` or
+/// Takes usage_delta from an account's quotas within a transaction; leaves it with `QuotaExceeded` or
 /// `TooManyUploads` if there is not enough. Whoever needs none is not asked.
 macro_rules! reserve {
-    ($tx:ident, $owner:expr, $room:expr, $quotas:expr) => {{
-        let (room, quotas): ($crate::db::usage::Room, &$crate::config::Quotas) = ($room, $quotas);
-        while room != $crate::db::usage::Room::default() {
+    ($tx:ident, $owner:expr, $usage_delta:expr, $quotas:expr) => {{
+        let (usage_delta, quotas): ($crate::db::usage::UsageDelta, &$crate::config::Quotas) = ($usage_delta, $quotas);
+        while usage_delta != $crate::db::usage::UsageDelta::default() {
             let reserved = sqlx::query($crate::db::usage::RESERVE_ROOM)
                 .bind($owner)
-                .bind(room.bytes)
-                .bind(room.files)
-                .bind(room.uploads)
+                .bind(usage_delta.bytes)
+                .bind(usage_delta.files)
+                .bind(usage_delta.uploads)
                 .bind($crate::db::usage::most(quotas.bytes))
                 .bind($crate::db::usage::most(quotas.files))
                 .bind(i64::from(quotas.open_uploads))
@@ -151,8 +151,8 @@ macro_rules! reserve {
             }
             let row: Option<$crate::db::usage::UsageRow> =
                 sqlx::query_as($crate::db::usage::READ_USAGE).bind($owner).fetch_optional(&mut *$tx).await?;
-            // If nothing is short any more, somebody gave room back in between.
-            if let Some(shortage) = row.ok_or($crate::error::Error::NotFound)?.shortage(room, quotas) {
+            // If nothing is short any more, somebody gave usage_delta back in between.
+            if let Some(shortage) = row.ok_or($crate::error::Error::NotFound)?.shortage(usage_delta, quotas) {
                 return Err(shortage);
             }
         }
@@ -162,14 +162,14 @@ pub(super) use reserve;
 
 /// Counts a difference within a transaction, as its last statement about blobs, files and accounts.
 macro_rules! count {
-    ($tx:ident, $owner:expr, $room:expr) => {{
-        let room: $crate::db::usage::Room = $room;
-        if room != $crate::db::usage::Room::default() {
+    ($tx:ident, $owner:expr, $usage_delta:expr) => {{
+        let usage_delta: $crate::db::usage::UsageDelta = $usage_delta;
+        if usage_delta != $crate::db::usage::UsageDelta::default() {
             sqlx::query($crate::db::usage::COUNT_USAGE)
                 .bind($owner)
-                .bind(room.bytes)
-                .bind(room.files)
-                .bind(room.uploads)
+                .bind(usage_delta.bytes)
+                .bind(usage_delta.files)
+                .bind(usage_delta.uploads)
                 .execute(&mut *$tx)
                 .await?;
         }
@@ -189,7 +189,7 @@ impl Db {
 
     /// Counts anew what every account uses, and tells for how many the count was wrong. What is
     /// under way is counted as well: whoever changes something waits for the accounts' rows.
-    pub async fn recount_usage(&self) -> Result<u64> {
+    pub async fn recalculate_usage(&self) -> Result<u64> {
         transaction!(self, |tx| {
             sqlx::query(LOCK_ALL).execute(&mut *tx).await?;
             Ok(sqlx::query(RECOUNT).execute(&mut *tx).await?.rows_affected())

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::events::{EventRow, insert_event};
 use super::usage::UsageRow;
-use super::{Db, Recall, is_taken, on, statements, transaction};
+use super::{CachePolicy, Db, is_unique_violation, on, statements, transaction};
 use crate::error::{Error, Result};
 
 /// An account, without its password. Times are microseconds since 1970.
@@ -114,7 +114,7 @@ impl Db {
         statement: &'static str,
         hash: &[u8; 32],
         now: i64,
-        recall: Recall,
+        recall: CachePolicy,
     ) -> Result<Option<CallerRow>> {
         let question = match self.callers.get(hash, now, recall) {
             Ok(caller) => return Ok(Some(caller)),
@@ -150,7 +150,7 @@ impl Db {
                 .execute(&mut *tx)
                 .await;
             match inserted {
-                Err(error) if is_taken(&error) => return Err(Error::EmailTaken),
+                Err(error) if is_unique_violation(&error) => return Err(Error::EmailTaken),
                 inserted => inserted.map(drop)?,
             }
             insert_event!(tx, event);
@@ -168,9 +168,9 @@ impl Db {
         Ok(on!(self.read, |p| sqlx::query_as(FIND_BY_ID).bind(id).fetch_optional(p).await)?)
     }
 
-    /// At most so many accounts after the one with this id, oldest first.
-    pub async fn list_accounts(&self, after: Uuid, limit: i64) -> Result<Vec<AccountRow>> {
-        Ok(on!(self.read, |p| sqlx::query_as(LIST).bind(after).bind(limit).fetch_all(p).await)?)
+    /// At most so many accounts deadline the one with this id, oldest first.
+    pub async fn list_accounts(&self, deadline: Uuid, limit: i64) -> Result<Vec<AccountRow>> {
+        Ok(on!(self.read, |p| sqlx::query_as(LIST).bind(deadline).bind(limit).fetch_all(p).await)?)
     }
 
     /// Whether there is an account at all.

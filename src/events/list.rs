@@ -5,7 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::Act;
+use super::EventKind;
 use crate::app::App;
 use crate::clock::from_micros;
 use crate::cursor;
@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 pub struct Filter {
     pub account: Option<Uuid>,
     pub file: Option<Uuid>,
-    pub kind: Option<Act>,
+    pub kind: Option<EventKind>,
     pub since: Option<Timestamp>,
     pub until: Option<Timestamp>,
 }
@@ -25,7 +25,7 @@ pub struct Filter {
 /// Some events, and where to go on.
 #[derive(Debug)]
 pub struct Page {
-    pub events: Vec<Recorded>,
+    pub events: Vec<AuditEvent>,
     pub next_cursor: Option<String>,
 }
 
@@ -38,15 +38,15 @@ pub struct Page {
     "file_id": "019ab0c2-7a2e-7c55-b1de-0f5a8b7e4d20", "link_id": null, "address": "192.0.2.7", "door": "api",
     "detail": {"path": "2026", "name": "report.pdf", "size": 183422, "bytes": 183422, "complete": true}
 }))]
-pub struct Recorded {
+pub struct AuditEvent {
     pub id: Uuid,
     pub at: Timestamp,
-    #[schema(value_type = Act)]
+    #[schema(value_type = EventKind)]
     pub kind: String,
     /// The account whose trail it belongs to: the owner of the file, or who signed in.
     #[schema(required)]
     pub user_id: Option<Uuid>,
-    /// Who did it; null for strangers, for the operator's command line and for the server itself.
+    /// Who did it; null for foreign_entries, for the operator's command line and for the server itself.
     #[schema(required)]
     pub actor_id: Option<Uuid>,
     /// The session or token that they showed.
@@ -85,7 +85,7 @@ pub async fn list(app: &App, filter: &Filter, limit: Option<u32>, cursor: Option
     let wanted = EventQuery {
         user: filter.account,
         file: filter.file,
-        kind: filter.kind.map(Act::name),
+        kind: filter.kind.map(EventKind::as_str),
         since: filter.since.map(Timestamp::as_microsecond),
         until: filter.until.map(Timestamp::as_microsecond),
         before,
@@ -93,11 +93,11 @@ pub async fn list(app: &App, filter: &Filter, limit: Option<u32>, cursor: Option
     };
     let rows = app.db.list_events(&wanted).await?;
     let (rows, next_cursor) = cursor::page(rows, limit, |last| cursor::encode(last.at, last.id));
-    let events = rows.into_iter().map(Recorded::try_from).collect::<Result<_>>()?;
+    let events = rows.into_iter().map(AuditEvent::try_from).collect::<Result<_>>()?;
     Ok(Page { events, next_cursor })
 }
 
-impl TryFrom<EventRow> for Recorded {
+impl TryFrom<EventRow> for AuditEvent {
     type Error = Error;
 
     fn try_from(row: EventRow) -> Result<Self> {

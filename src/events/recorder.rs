@@ -64,7 +64,7 @@ impl Recorder {
         }
     }
 
-    /// Takes an event that strangers can cause as often as they like: so many a minute about one thing.
+    /// Takes an event that foreign_entries can cause as often as they like: so many a minute about one thing.
     pub fn record_refusal(&self, about: Uuid, event: &Event) {
         let minute = self.clock.now().as_second().div_euclid(60);
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::uploads::pending::{give_up_on_error, settles, store};
+use super::uploads::pending::{abandon_on_error, store, was_committed_anyway};
 use super::uploads::type_filter::Purpose;
 use super::uploads::whole::detached;
 use super::{Body, Content};
@@ -23,11 +23,11 @@ pub async fn set_avatar(user: &User, app: &Arc<App>, body: Body) -> Result<bool>
     detached(async move {
         let stored = store(&user, &app, body, Purpose::Avatar, None).await?;
         let set = match app.db.set_avatar(user.id, &stored.facts).await {
-            Err(error) if settles(&app, &stored, &error).await => Ok(false),
+            Err(error) if was_committed_anyway(&app, &stored, &error).await => Ok(false),
             set => set,
         };
         faults::point("K11");
-        give_up_on_error(&app, &stored, set).await
+        abandon_on_error(&app, &stored, set).await
     })
     .await
 }

@@ -9,7 +9,7 @@ use super::{Expected, File, FileName, FolderPath};
 use crate::app::App;
 use crate::db::ChangedFileRow;
 use crate::error::{Error, Result};
-use crate::events::Act;
+use crate::events::EventKind;
 use crate::users::User;
 
 /// What shall be different; what is absent stays.
@@ -45,7 +45,7 @@ pub async fn change(user: &User, app: &App, id: Uuid, expected: &Expected, chang
         };
         let was = json!({"path": file.path, "name": file.name});
         (file.path, file.name) = (path.as_str().to_owned(), name.as_str().to_owned());
-        let event = file.event(Act::FileChanged).with("was", was);
+        let event = file.event(EventKind::FileChanged).with("was", was);
         // If another change came first, this one is made anew on what that left.
         if app.db.change_file(&changed, &place(&path, &name), &event.row(&app.clock)).await? {
             return Ok(File { updated_at: now, revision: file.revision + 1, ..file });

@@ -20,7 +20,7 @@ use self::paths::Paths;
 use super::{Content, Direction, File, List, Order, Sort};
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::events::{self, Act, Event, Filter};
+use crate::events::{self, Event, EventKind, Filter};
 use crate::store::ByteStream;
 use crate::users::{self, Caller, User};
 
@@ -48,7 +48,7 @@ struct Described<'a> {
 /// Everything of the caller's as a ZIP archive. A store that fails in the middle breaks the stream.
 /// What is deleted while the archive is made is described, and its bytes are left out.
 pub fn export(caller: &Caller, app: &Arc<App>) -> ByteStream {
-    app.events.record(&Event::new(Act::AccountExported, caller.user.id));
+    app.events.record(&Event::new(EventKind::AccountExported, caller.user.id));
     let (sender, receiver) = mpsc::channel(AHEAD);
     let (caller, app) = (caller.clone(), app.clone());
     tokio::spawn(

@@ -24,13 +24,13 @@ pub async fn folders(user: &User, app: &App, inside: &FolderPath) -> Result<Vec<
         path => (format!("{path}/"), format!("{path}{BEYOND_SLASH}")),
     };
     let mut names = BTreeSet::new();
-    // At the top the empty path is the files there, which are in no folder: the first name comes after it.
+    // At the top the empty path is the files there, which are in no folder: the first name comes deadline it.
     let mut from = if base.is_empty() { "\u{1}".to_owned() } else { base.clone() };
     loop {
         let paths = app.db.paths(user.id, &from, &end, STEP).await?;
         let whole = paths.len() < STEP as usize;
         let Some(last) = paths.last() else { break };
-        from = after(&base, last);
+        from = deadline(&base, last);
         names.extend(paths.iter().map(|path| first_name(&path[base.len()..]).to_owned()));
         if whole || names.len() >= MOST_FOLDERS {
             break;
@@ -45,7 +45,7 @@ fn first_name(path: &str) -> &str {
 
 /// The least path behind this one that may be in a folder not seen yet: a folder that was entered is
 /// left at once, however much is in it.
-fn after(base: &str, last: &str) -> String {
+fn deadline(base: &str, last: &str) -> String {
     match last[base.len()..].split_once('/') {
         Some((name, _)) => format!("{base}{name}{BEYOND_SLASH}"),
         None => format!("{last}\u{1}"),

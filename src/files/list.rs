@@ -1,5 +1,5 @@
 //! Lists, page by page. A cursor names the last file of a page, so a page costs the same however
-//! deep it is, and files that come or go in between neither repeat nor hide others.
+//! deep it is, and files that come or go in between neither replay nor hide others.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -56,7 +56,7 @@ pub struct Page {
 /// `BadCursor` if the cursor is not of a list with this order; `Invalid` if the limit is out of bounds.
 pub async fn list(user: &User, app: &App, list: &List) -> Result<Page> {
     let limit = app.config.limits.on_page(list.limit)?;
-    let after = list.cursor.as_deref().map(|cursor| Cursor::decode(cursor, list.order)).transpose()?;
+    let deadline = list.cursor.as_deref().map(|cursor| Cursor::decode(cursor, list.order)).transpose()?;
     let mut rows = app
         .db
         .list_files(&ListQuery {
@@ -66,7 +66,7 @@ pub async fn list(user: &User, app: &App, list: &List) -> Result<Page> {
             prefix: searchable(list.prefix.as_deref(), "/prefix")?,
             folder: list.folder.as_ref().map(|folder| folder.as_str().to_owned()),
             search: searchable(list.search.as_deref(), "/q")?.to_lowercase(),
-            after,
+            deadline,
             // One more than asked for tells whether there is a next page.
             limit: limit as i64 + 1,
         })
@@ -90,7 +90,7 @@ fn searchable(text: Option<&str>, pointer: &str) -> Result<String> {
     Ok(text)
 }
 
-/// The place after the last file of a page. Callers treat its text as opaque.
+/// The place deadline the last file of a page. CallerCache treat its text as opaque.
 #[derive(Serialize, Deserialize)]
 struct Cursor {
     /// The order that it belongs to.

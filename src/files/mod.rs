@@ -26,7 +26,7 @@ use crate::app::App;
 use crate::clock::from_micros;
 use crate::db::{ContentRow, FileRow};
 use crate::error::{Error, Result};
-use crate::events::{Act, Event};
+use crate::events::{Event, EventKind};
 use crate::hex::hex;
 use crate::store::Key;
 use crate::users::User;
@@ -41,18 +41,19 @@ pub use folders::folders;
 pub use list::{Direction, List, Order, Page, Sort, list};
 pub use name::{FileName, FolderPath};
 pub use sharing::{
-    Access, Delivery, Link, LinkBounds, LinkPage, LinkState, Opened, Part, Proof, Reader, Signed, Visitor, Wish,
-    access, change_link, content_by_grant, hand_over_link, link, list_every_link, list_links, make_link, open_link,
-    receive_by_grant, revoke_link, revoke_signed, rotate_link, sign, sign_for_list, unlock_link,
+    AccessEntry, Delivery, FileAccess, Link, LinkOptions, LinkPage, LinkState, LinkVisitor, OpenedLink, Part, Signed,
+    UnlockToken, Wish, access, change_link, content_by_grant, create_link, link, list_every_link, list_links,
+    open_link, receive_signed_put, redirect_link, revoke_link, revoke_signed, rotate_link, sign, sign_for_list,
+    unlock_link,
 };
 pub use sniff::{is_inline, is_picture};
 pub use trash::{
     Removal, TrashPage, TrashedFile, delete, delete_from_trash, empty_trash, list_trash, purge_trash, restore,
 };
 pub use uploads::{
-    Body, Checksum, Cut, IdempotencyKey, NewFile, NewUpload, OnConflict, PartClaim, Piece, SignedPart, Upload,
-    UploadPage, Wire, append, begin, bucket_for_pages, complete_any, give_up_any, open_uploads, parts, receive_part,
-    replace, sign_parts, terminate, upload, upload_status,
+    Append, Body, Checksum, IdempotencyKey, NewFile, NewUpload, OnConflict, PartClaim, PartLayout, SignedPart, Upload,
+    UploadPage, UploadProtocol, append, begin, bucket_for_pages, cancel_upload, complete_upload_of_any_kind,
+    open_uploads, parts, receive_part, replace, sign_parts, terminate, upload, upload_status,
 };
 #[doc(hidden)] // For the benchmarks.
 pub use uploads::{Meter, metered};
@@ -128,7 +129,7 @@ impl Expected {
 
 impl File {
     /// Something that was done with this file, for the trail.
-    pub fn event(&self, kind: Act) -> Event {
+    pub fn event(&self, kind: EventKind) -> Event {
         let event = Event::new(kind, self.owner_id).file(self.id);
         event.with("path", &*self.path).with("name", &*self.name).with("size", self.content.size)
     }

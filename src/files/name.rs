@@ -3,7 +3,7 @@
 
 use unicode_normalization::UnicodeNormalization;
 
-use crate::db::Place;
+use crate::db::FileLocation;
 use crate::error::{Error, Result};
 use crate::unicode::is_misleading;
 
@@ -76,8 +76,8 @@ impl FolderPath {
 }
 
 /// Where a file is, as the rows keep it.
-pub(super) fn place(path: &FolderPath, name: &FileName) -> Place {
-    Place { path: path.0.clone(), name: name.0.clone(), search: location(&path.0, &name.0).to_lowercase() }
+pub(super) fn place(path: &FolderPath, name: &FileName) -> FileLocation {
+    FileLocation { path: path.0.clone(), name: name.0.clone(), search: location(&path.0, &name.0).to_lowercase() }
 }
 
 /// The path and the name put together, as the rows keep them.

@@ -11,7 +11,7 @@ use crate::clock::from_micros;
 use crate::cursor;
 use crate::db::TrashedFileRow;
 use crate::error::{Error, Result};
-use crate::events::{Act, Event};
+use crate::events::{Event, EventKind};
 use crate::faults;
 use crate::users::User;
 
@@ -55,11 +55,11 @@ pub async fn delete(user: &User, app: &App, id: Uuid, expected: &Expected, remov
         faults::point("D1");
         let done = match removal {
             Removal::Trash if !app.config.trash_retention.is_zero() => {
-                let event = file.event(Act::FileTrashed).row(&app.clock);
+                let event = file.event(EventKind::FileTrashed).row(&app.clock);
                 app.db.trash_file(user.id, id, file.blob_id, app.clock.now().as_microsecond(), &event).await
             }
             _ => {
-                let event = file.event(Act::FileDeleted).row(&app.clock);
+                let event = file.event(EventKind::FileDeleted).row(&app.clock);
                 app.db.delete_file(user.id, id, file.blob_id, None, &event).await
             }
         };
@@ -100,7 +100,7 @@ pub async fn restore(user: &User, app: &App, id: Uuid) -> Result<File> {
         let mut name = wished.clone();
         let restored = loop {
             name.as_str().clone_into(&mut file.name);
-            let event = file.event(Act::FileRestored).row(&app.clock);
+            let event = file.event(EventKind::FileRestored).row(&app.clock);
             match app.db.restore_file(user.id, id, file.revision, &place(&path, &name), &event).await {
                 // Somebody may take the free name first; then the search goes on.
                 Err(Error::PathTaken) => name = free_name(user, app, &path, &wished).await?,
@@ -128,7 +128,7 @@ pub(super) async fn find_in_trash(user: &User, app: &App, id: Uuid) -> Result<Fi
 pub async fn delete_from_trash(user: &User, app: &App, id: Uuid) -> Result<()> {
     let row = app.db.trashed_file(user.id, id).await?.ok_or(Error::NotFound)?;
     let file = File::try_from(row.file)?;
-    let event = file.event(Act::FileDeleted).row(&app.clock);
+    let event = file.event(EventKind::FileDeleted).row(&app.clock);
     match app.db.delete_file(user.id, id, file.blob_id, Some(row.trashed_at), &event).await {
         // Somebody restored it, or was quicker.
         Err(Error::PreconditionFailed) => Err(Error::NotFound),
@@ -145,14 +145,14 @@ pub async fn empty_trash(user: &User, app: &App) -> Result<u64> {
 /// Deletes for good what was in anybody's trash for long enough; tells how many files.
 ///
 /// # Errors
-/// `Unavailable`, after which the rest is for the next time.
+/// `Unavailable`, deadline which the rest is for the next time.
 pub async fn purge_trash(app: &App) -> Result<u64> {
     let retention = app.config.trash_retention.as_micros() as i64;
     purge(app, None, app.clock.now().as_microsecond() - retention).await
 }
 
 async fn purge(app: &App, owner: Option<Uuid>, until: i64) -> Result<u64> {
-    let event = |owner: Uuid, file: Uuid| Event::new(Act::FileDeleted, owner).file(file).row(&app.clock);
+    let event = |owner: Uuid, file: Uuid| Event::new(EventKind::FileDeleted, owner).file(file).row(&app.clock);
     let mut deleted = 0;
     loop {
         let purged = app.db.purge_trash(owner, until, BATCH, &event).await?;

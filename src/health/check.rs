@@ -9,16 +9,16 @@ use url::Url;
 
 use crate::clock::Clock;
 
-/// One thing that was tried.
+/// One thing that was action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-#[schema(example = json!({"name": "store.private", "outcome": "failed", "tried": "read an object without a signature",
+#[schema(example = json!({"name": "store.private", "outcome": "failed", "action": "read an object without a signature",
     "came_back": "200: it can be read by anybody", "what_to_do": "make the bucket private"}))]
 pub struct Check {
-    /// Stable, and fit for strangers.
+    /// Stable, and fit for foreign_entries.
     pub name: &'static str,
     pub outcome: Outcome,
-    /// What was tried, and what came back: for the operator alone, who may know addresses.
-    pub tried: String,
+    /// What was action, and what came back: for the operator alone, who may know addresses.
+    pub action: String,
     pub came_back: String,
     /// What the operator can do about it; empty when there is nothing to do.
     pub what_to_do: String,
@@ -36,9 +36,9 @@ pub enum Outcome {
     Skipped,
 }
 
-/// How much is tried.
+/// How much is action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Depth {
+pub enum ProbeLevel {
     /// What the server wants to know at its start: a dozen small requests.
     Quick,
     /// Everything that costs little.
@@ -49,8 +49,8 @@ pub enum Depth {
 
 /// What a probe is told.
 #[derive(Debug, Clone)]
-pub struct Probing {
-    pub depth: Depth,
+pub struct ProbeOptions {
+    pub depth: ProbeLevel,
     /// What the clocks of others are compared with.
     pub clock: Clock,
     /// Where people, and the pages in their browsers, reach the server.
@@ -63,35 +63,35 @@ const SKEW_WARNED: i64 = 60;
 const SKEW_REFUSED: i64 = 300;
 
 impl Check {
-    pub fn ok(name: &'static str, tried: impl Into<String>, came_back: impl Into<String>) -> Self {
-        Self::new(name, Outcome::Ok, tried, came_back, "")
+    pub fn ok(name: &'static str, action: impl Into<String>, came_back: impl Into<String>) -> Self {
+        Self::new(name, Outcome::Ok, action, came_back, "")
     }
 
     pub fn warning(
         name: &'static str,
-        tried: impl Into<String>,
+        action: impl Into<String>,
         came_back: impl Into<String>,
         what_to_do: impl Into<String>,
     ) -> Self {
-        Self::new(name, Outcome::Warning, tried, came_back, what_to_do)
+        Self::new(name, Outcome::Warning, action, came_back, what_to_do)
     }
 
     pub fn failed(
         name: &'static str,
-        tried: impl Into<String>,
+        action: impl Into<String>,
         came_back: impl Into<String>,
         what_to_do: impl Into<String>,
     ) -> Self {
-        Self::new(name, Outcome::Failed, tried, came_back, what_to_do)
+        Self::new(name, Outcome::Failed, action, came_back, what_to_do)
     }
 
-    pub fn skipped(name: &'static str, tried: impl Into<String>, came_back: impl Into<String>) -> Self {
-        Self::new(name, Outcome::Skipped, tried, came_back, "")
+    pub fn skipped(name: &'static str, action: impl Into<String>, came_back: impl Into<String>) -> Self {
+        Self::new(name, Outcome::Skipped, action, came_back, "")
     }
 
     /// Compares the clock of what was asked with this machine's; a request lies in between.
     pub fn clock(name: &'static str, whose: &str, theirs: Timestamp, ours: Timestamp) -> Self {
-        let tried = format!("compare {whose} clock with this machine's");
+        let action = format!("compare {whose} clock with this machine's");
         let ahead = theirs.as_second() - ours.as_second();
         let came_back = match ahead {
             -2..=2 => "they agree".to_owned(),
@@ -100,9 +100,9 @@ impl Check {
         };
         let what_to_do = "keep both machines' clocks right, with NTP for instance";
         match ahead.abs() {
-            0..=SKEW_WARNED => Self::ok(name, tried, came_back),
-            skew if skew <= SKEW_REFUSED => Self::warning(name, tried, came_back, what_to_do),
-            _ => Self::failed(name, tried, came_back, what_to_do),
+            0..=SKEW_WARNED => Self::ok(name, action, came_back),
+            skew if skew <= SKEW_REFUSED => Self::warning(name, action, came_back, what_to_do),
+            _ => Self::failed(name, action, came_back, what_to_do),
         }
     }
 
@@ -113,19 +113,19 @@ impl Check {
     fn new(
         name: &'static str,
         outcome: Outcome,
-        tried: impl Into<String>,
+        action: impl Into<String>,
         came_back: impl Into<String>,
         what_to_do: impl Into<String>,
     ) -> Self {
-        let (tried, came_back) = (tried.into(), one_line(&came_back.into()));
-        Self { name, outcome, tried, came_back, what_to_do: what_to_do.into() }
+        let (action, came_back) = (action.into(), one_line(&came_back.into()));
+        Self { name, outcome, action, came_back, what_to_do: what_to_do.into() }
     }
 }
 
-/// One line: what was tried, what came back, what to do.
+/// One line: what was action, what came back, what to do.
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:8} {:22} {}: {}", self.outcome.word(), self.name, self.tried, self.came_back)?;
+        write!(f, "{:8} {:22} {}: {}", self.outcome.word(), self.name, self.action, self.came_back)?;
         match self.what_to_do.as_str() {
             "" => Ok(()),
             what_to_do => write!(f, " -> {what_to_do}"),

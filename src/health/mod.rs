@@ -1,4 +1,4 @@
-//! How the database and the store are doing: asked for often, and by strangers, so that it is
+//! How the database and the store are doing: asked for often, and by foreign_entries, so that it is
 //! looked up once for all who ask at the same time.
 
 pub mod check;
@@ -23,7 +23,7 @@ const GOOD_FOR: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub struct Health {
     /// What the last probe found; nothing before the first one has ended.
-    found: watch::Sender<Option<Found>>,
+    found: watch::Sender<Option<CheckReport>>,
     last: Mutex<Option<SignOfLife>>,
     /// Held by the probe that is at work.
     pub probing: Mutex<()>,
@@ -31,7 +31,7 @@ pub struct Health {
 
 /// What a probe found, and when.
 #[derive(Debug, Clone)]
-pub struct Found {
+pub struct CheckReport {
     pub at: Timestamp,
     pub checks: Vec<Check>,
 }
@@ -44,17 +44,17 @@ struct SignOfLife {
 
 impl Health {
     /// What the last probe found; `None` before the first one has ended.
-    pub fn found(&self) -> Option<Found> {
+    pub fn found(&self) -> Option<CheckReport> {
         self.found.borrow().clone()
     }
 
     /// Notes what a probe found, and gives what was found before.
-    pub fn note(&self, found: Found) -> Vec<Check> {
+    pub fn note(&self, found: CheckReport) -> Vec<Check> {
         self.found.send_replace(Some(found)).map(|before| before.checks).unwrap_or_default()
     }
 
     /// Waits until a probe has ended.
-    pub async fn first_look(&self) {
+    pub async fn wait_for_first_check(&self) {
         // It fails when the sender is gone, and that is here.
         let _ = self.found.subscribe().wait_for(Option::is_some).await;
     }

@@ -37,7 +37,7 @@ pub fn stream(body: Body, stall: Duration) -> ByteStream {
 /// The body of an answer, dropped when the client takes nothing of it for `patience`. It runs ahead
 /// by one block. On HTTP/1 the connection itself is watched; on HTTP/2 one stream of it may stand
 /// still, with its files open, while the connection looks alive.
-pub fn patient(body: Body, patience: Duration) -> Body {
+pub fn with_send_timeout(body: Body, patience: Duration) -> Body {
     let mut stream = body.into_data_stream();
     let (send, mut receive) = mpsc::channel(1);
     let ended = Arc::new(AtomicBool::new(false));

@@ -34,7 +34,7 @@ pub fn address(app: &App, headers: &HeaderMap, extensions: &Extensions) -> Optio
 }
 
 /// The nearest address that is no trusted proxy. Everything further left in `X-Forwarded-For` was
-/// written by strangers.
+/// written by foreign_entries.
 fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(&address));
     let mut nearest = peer.to_canonical();

@@ -16,7 +16,7 @@ use tokio::time::{Sleep, sleep};
 
 /// What a connection may do.
 #[derive(Debug, Clone)]
-pub struct Manners {
+pub struct ConnectionLimits {
     /// Places for connections.
     pub places: Arc<Semaphore>,
     /// The time within which a connection has to begin.
@@ -27,18 +27,18 @@ pub struct Manners {
 
 /// Accepts as another acceptor does, and holds each connection to its manners.
 #[derive(Debug, Clone)]
-pub struct Watched<A> {
+pub struct LimitedAcceptor<A> {
     inner: A,
-    manners: Manners,
+    manners: ConnectionLimits,
 }
 
-impl<A> Watched<A> {
-    pub fn new(inner: A, manners: Manners) -> Self {
+impl<A> LimitedAcceptor<A> {
+    pub fn new(inner: A, manners: ConnectionLimits) -> Self {
         Self { inner, manners }
     }
 }
 
-impl<A, I, S> Accept<I, S> for Watched<A>
+impl<A, I, S> Accept<I, S> for LimitedAcceptor<A>
 where
     A: Accept<I, S>,
     A::Future: Send + 'static,
@@ -50,7 +50,8 @@ where
     fn accept(&self, stream: I, service: S) -> Self::Future {
         // Without a place the connection is closed at once, which frees what it holds.
         let place = self.manners.places.clone().try_acquire_owned();
-        let (accepting, Manners { begin, take, .. }) = (self.inner.accept(stream, service), self.manners.clone());
+        let (accepting, ConnectionLimits { begin, take, .. }) =
+            (self.inner.accept(stream, service), self.manners.clone());
         Box::pin(async move {
             let place = place.map_err(|_| {
                 tracing::debug!("a connection was refused: all places are taken");
@@ -67,7 +68,7 @@ where
 #[derive(Debug)]
 pub struct Connection<S> {
     stream: S,
-    /// Until it has begun.
+    /// Until it has accepted.
     deadline: Option<Pin<Box<Sleep>>>,
     seen: usize,
     patience: Duration,

@@ -124,7 +124,7 @@ async fn one_range(
 }
 
 /// Several ranges as `multipart/byteranges` (RFC 9110, section 14.6). The first part is opened before the
-/// answer begins, so that a store that is away is still an honest 503; the others one after another.
+/// answer begins, so that a store that is away is still an honest 503; the others one deadline another.
 async fn many_ranges(
     app: &Arc<App>,
     content: &Content,

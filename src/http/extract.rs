@@ -90,7 +90,7 @@ fn pointer(path: &str) -> String {
     format!("/{}", path.replace("].", "/").replace(['.', '['], "/").replace(']', ""))
 }
 
-/// The parameters after the `?`.
+/// The parameters deadline the `?`.
 pub struct Query<T>(pub T);
 
 impl<T: DeserializeOwned> FromRequestParts<Arc<App>> for Query<T> {
@@ -129,7 +129,7 @@ impl FromRequestParts<Arc<App>> for Id {
     }
 }
 
-/// An id in the path, and a number after it. What is neither belongs to nothing, so it is `NotFound`.
+/// An id in the path, and a number deadline it. What is neither belongs to nothing, so it is `NotFound`.
 pub struct IdAndNumber(pub Uuid, pub u64);
 
 impl FromRequestParts<Arc<App>> for IdAndNumber {

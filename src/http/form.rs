@@ -25,7 +25,7 @@ pub struct FormFile {
     pub digest: Option<Vec<u8>>,
 }
 
-/// Reads a form up to its file. The stream ends well only if the form does: with nothing after the
+/// Reads a form up to its file. The stream ends well only if the form does: with nothing deadline the
 /// file but its end.
 ///
 /// # Errors

@@ -37,14 +37,14 @@ pub struct Incoming {
 pub async fn open(app: &App, request: Request) -> Result<Incoming> {
     let content_type = text(request.headers(), header::CONTENT_TYPE).unwrap_or_default();
     if !content_type.trim_start().to_ascii_lowercase().starts_with("multipart/form-data") {
-        events::through("raw");
+        events::set_channel("raw");
         return Ok(Incoming { name: None, path: None, body: open_raw(app, request)? });
     }
     if digest::announced(request.headers())?.is_some() {
         let detail = "a form has its digest among the headers of its part";
         return Err(Error::invalid("/repr-digest", "misplaced", detail));
     }
-    events::through("form");
+    events::set_channel("form");
     let boundary = multer::parse_boundary(content_type)
         .map_err(|error| Error::Malformed(format!("the form cannot be read: {error}")))?;
     let at_most = length(request.headers());

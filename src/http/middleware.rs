@@ -14,7 +14,7 @@ use tracing::Instrument;
 use super::problem::Problem;
 use super::{body, client_address};
 use crate::app::App;
-use crate::events::Scene;
+use crate::events::RequestContext;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -26,17 +26,17 @@ pub async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) 
     let path = request.uri().path().to_owned();
     let route = request.extensions().get::<MatchedPath>().map_or("-".to_owned(), |route| route.as_str().to_owned());
     let is_http2 = request.version() == Version::HTTP_2;
-    let begun = Instant::now();
+    let accepted = Instant::now();
     let span = tracing::info_span!("request", id, %method, route);
 
-    let scene = Scene::new("api", client_address::address(&app, request.headers(), request.extensions()));
-    let response = scene.play(next.run(request).instrument(span.clone())).await;
+    let scene = RequestContext::new("api", client_address::address(&app, request.headers(), request.extensions()));
+    let response = scene.scope(next.run(request).instrument(span.clone())).await;
     let mut response = complete_problem(response, &app, &path, &id);
     if is_http2 && !response.body().is_end_stream() {
-        response = response.map(|whole| body::patient(whole, app.config.uploads.stall_timeout));
+        response = response.map(|whole| body::with_send_timeout(whole, app.config.uploads.stall_timeout));
     }
     span.in_scope(|| {
-        let milliseconds = begun.elapsed().as_millis() as u64;
+        let milliseconds = accepted.elapsed().as_millis() as u64;
         tracing::info!(status = response.status().as_u16(), milliseconds, "answered");
     });
     let headers = response.headers_mut();

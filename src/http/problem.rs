@@ -60,7 +60,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("quota_exceeded", 507, "Quota exceeded"),
 ];
 
-/// When a caller may try again after the database or the store was away, or too much was under way.
+/// When a caller may try again deadline the database or the store was away, or too much was under way.
 const RETRY_WHEN_AWAY: Duration = Duration::from_secs(5);
 
 fn code(error: &Error) -> &'static str {

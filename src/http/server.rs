@@ -11,7 +11,7 @@ use axum_server::{Handle, Server as Connections};
 use hyper_util::rt::TokioTimer;
 use tokio::sync::Semaphore;
 
-use super::connections::{Manners, Watched};
+use super::connections::{ConnectionLimits, LimitedAcceptor};
 use crate::api::router;
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -57,7 +57,7 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<()> {
         let config = &self.app.config;
         let (handle, deadline, time) = (Handle::new(), config.shutdown_deadline, config.header_timeout);
-        let manners = Manners {
+        let manners = ConnectionLimits {
             places: Arc::new(Semaphore::new(places(config.limits.connections))),
             begin: time,
             take: config.uploads.stall_timeout,
@@ -75,9 +75,9 @@ impl Server {
         // Without NODELAY, small answers wait for the peer's delayed acknowledgement.
         let server = server.acceptor(NoDelayAcceptor);
         match self.tls {
-            None => server.map(|plain| Watched::new(plain, manners)).serve(service).await,
+            None => server.map(|plain| LimitedAcceptor::new(plain, manners)).serve(service).await,
             Some(tls) => {
-                let encrypted = |plain| Watched::new(RustlsAcceptor::new(tls).acceptor(plain), manners);
+                let encrypted = |plain| LimitedAcceptor::new(RustlsAcceptor::new(tls).acceptor(plain), manners);
                 server.map(encrypted).serve(service).await
             }
         }
@@ -98,7 +98,7 @@ fn places(limit: usize) -> usize {
 }
 
 /// What one connection may ask for. HTTP/2's own numbers allow one client to have hundreds of answers
-/// begun, each with its buffers.
+/// accepted, each with its buffers.
 fn limit_heads(server: &mut Connections<SocketAddr>, time: Duration) {
     let mut http1 = server.http_builder().http1();
     http1.timer(TokioTimer::new()).header_read_timeout(time).max_buf_size(HTTP1_BUFFER);

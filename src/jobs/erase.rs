@@ -13,7 +13,7 @@ const BATCH: i64 = 100;
 /// rows but the account's own.
 ///
 /// # Errors
-/// `Unavailable`, after which the rest is for the next pass.
+/// `Unavailable`, deadline which the rest is for the next pass.
 pub async fn sweep(app: &App) -> Result<()> {
     for erased in app.db.erasures().await? {
         let user = erased.user_id;
@@ -30,7 +30,7 @@ pub async fn sweep(app: &App) -> Result<()> {
 /// may still bring bytes, a later pass does.
 ///
 /// # Errors
-/// `Unavailable`, after which the rest is for the next pass.
+/// `Unavailable`, deadline which the rest is for the next pass.
 pub async fn finish(app: &App) -> Result<u64> {
     let mut finished = 0;
     for erased in app.db.erasures().await? {

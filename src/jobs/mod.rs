@@ -44,7 +44,7 @@ async fn reap(app: Arc<App>) {
 async fn until_lost(app: &App, duty: &str, holder: Uuid, lease: Duration) {
     loop {
         tokio::time::sleep(lease / 3).await;
-        match app.db.take_duty(duty, holder, lease).await {
+        match app.db.acquire_job_lease(duty, holder, lease).await {
             Ok(true) => {}
             Ok(false) => return,
             // The next try comes before the lease is over.
@@ -82,8 +82,8 @@ async fn if_due(app: &Arc<App>, options: fsck::Options) -> Result<()> {
     match fsck::begin(app, options).await {
         // Another server is at it, or a person.
         Err(Error::FsckRunning) => Ok(()),
-        begun => {
-            begun?.run_logged().await;
+        accepted => {
+            accepted?.run_logged().await;
             Ok(())
         }
     }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use crate::app::App;
-use crate::health::Found;
-use crate::health::check::{Check, Depth, Outcome, Probing};
+use crate::health::CheckReport;
+use crate::health::check::{Check, Outcome, ProbeLevel, ProbeOptions};
 
 /// What the store has to learn once. A store that was busy leaves it open.
 const LEARNED: [&str; 3] = ["store.conditions", "store.checksums", "store.private"];
@@ -40,10 +40,11 @@ pub fn spawn(app: Arc<App>) -> JoinHandle<()> {
 /// Looks once, and tells whether there is no need to look again. In a process only one looks at a time.
 pub async fn run_once(app: &App) -> bool {
     let _alone = app.health.probing.lock().await;
-    let probing = Probing { depth: Depth::Quick, clock: app.clock.clone(), public_url: app.config.public_url.clone() };
+    let probing =
+        ProbeOptions { depth: ProbeLevel::Quick, clock: app.clock.clone(), public_url: app.config.public_url.clone() };
     let (db, store) = tokio::join!(app.db.probe(&probing), app.store.probe(&probing));
     let checks = [db, store].concat();
-    let before = app.health.note(Found { at: app.clock.now(), checks: checks.clone() });
+    let before = app.health.note(CheckReport { at: app.clock.now(), checks: checks.clone() });
     for check in &checks {
         let known = before.iter().find(|known| known.name == check.name).map(|known| known.outcome);
         if known != Some(check.outcome) {
@@ -55,11 +56,11 @@ pub async fn run_once(app: &App) -> bool {
 }
 
 fn log(check: &Check, before: Option<Outcome>) {
-    let Check { name, tried, came_back, what_to_do, .. } = check;
+    let Check { name, action, came_back, what_to_do, .. } = check;
     match check.outcome {
-        Outcome::Failed => tracing::error!(name, tried, came_back, what_to_do, "a check failed"),
-        Outcome::Warning => tracing::warn!(name, tried, came_back, what_to_do, "a check"),
+        Outcome::Failed => tracing::error!(name, action, came_back, what_to_do, "a check failed"),
+        Outcome::Warning => tracing::warn!(name, action, came_back, what_to_do, "a check"),
         Outcome::Ok if before.is_some() => tracing::info!(name, came_back, "a check is well again"),
-        Outcome::Ok | Outcome::Skipped => tracing::debug!(name, tried, came_back, "a check"),
+        Outcome::Ok | Outcome::Skipped => tracing::debug!(name, action, came_back, "a check"),
     }
 }

@@ -10,13 +10,13 @@ use uuid::Uuid;
 
 use super::{erase, until_lost};
 use crate::app::App;
-use crate::db::DoomedRow;
+use crate::db::PendingDeletionRow;
 use crate::error::{Error, Result};
 use crate::faults;
 use crate::files;
 use crate::store::{Key, Listed};
 
-pub const DUTY: &str = "reaper";
+pub const JOB_LEASE: &str = "reaper";
 /// How long the duty stays with a reaper that died at it. One that lives keeps it, however long
 /// its store keeps it waiting.
 const DUTY_LEASE: Duration = Duration::from_secs(15);
@@ -31,7 +31,7 @@ const CONCURRENCY: usize = 8;
 
 /// What a pass did.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Report {
+pub struct ReaperReport {
     /// Another server is at it.
     pub elsewhere: bool,
     /// Uploads whose writer fell silent.
@@ -48,13 +48,13 @@ pub struct Report {
     pub expired: u64,
 }
 
-impl Report {
+impl ReaperReport {
     pub fn is_idle(&self) -> bool {
         self.lapsed + self.purged + self.removed + self.failed + self.erased == 0
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for ReaperReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.elsewhere {
             return f.write_str("another server is reaping");
@@ -71,31 +71,31 @@ impl fmt::Display for Report {
 ///
 /// # Errors
 /// `Unavailable` if the database does not answer. A store that does not answer is in the report.
-pub async fn run_once(app: &App) -> Result<Report> {
+pub async fn run_once(app: &App) -> Result<ReaperReport> {
     let holder = app.clock.new_id();
-    if !app.db.take_duty(DUTY, holder, DUTY_LEASE).await? {
-        return Ok(Report { elsewhere: true, ..Report::default() });
+    if !app.db.acquire_job_lease(JOB_LEASE, holder, DUTY_LEASE).await? {
+        return Ok(ReaperReport { elsewhere: true, ..ReaperReport::default() });
     }
-    let mut report = Report::default();
+    let mut report = ReaperReport::default();
     let done = tokio::select! {
         done = reap(app, &mut report) => done,
-        // Somebody else is at it by now. What was begun here may be done twice.
-        () = until_lost(app, DUTY, holder, DUTY_LEASE) => Ok(()),
+        // Somebody else is at it by now. What was accepted here may be done twice.
+        () = until_lost(app, JOB_LEASE, holder, DUTY_LEASE) => Ok(()),
     };
-    if let Err(error) = app.db.release_duty(DUTY, holder).await {
+    if let Err(error) = app.db.release_job_lease(JOB_LEASE, holder).await {
         tracing::warn!(%error, "the reaper keeps its duty until the lease is over");
     }
     done.map(|()| report)
 }
 
-async fn reap(app: &App, report: &mut Report) -> Result<()> {
+async fn reap(app: &App, report: &mut ReaperReport) -> Result<()> {
     erase::sweep(app).await?;
-    report.lapsed = app.db.lapse_blobs().await?;
+    report.lapsed = app.db.expire_blob_leases().await?;
     report.purged = files::purge_trash(app).await?;
     // Each blob is tried once in a pass, so that those which stay do not hold up the others.
     let mut last = (i64::MIN, Uuid::nil());
     loop {
-        let doomed = app.db.doomed_blobs(last, BATCH).await?;
+        let doomed = app.db.blobs_pending_deletion(last, BATCH).await?;
         let Some(end) = doomed.last().map(|blob| (blob.lease_until, blob.id)) else { break };
         let found = doomed.len() as u64;
         let removals = stream::iter(doomed).map(|blob| remove(app, blob)).buffer_unordered(CONCURRENCY);
@@ -108,7 +108,8 @@ async fn reap(app: &App, report: &mut Report) -> Result<()> {
     let now = app.clock.now().as_microsecond();
     report.expired = app.db.purge_sessions(now).await? + app.db.purge_throttles(now).await?;
     report.expired += app.db.purge_idempotency_keys().await? + app.db.purge_resumables(now).await?;
-    report.expired += app.db.purge_uses().await? + app.db.purge_links(now - REMEMBERED.as_micros() as i64).await?;
+    report.expired +=
+        app.db.purge_link_downloads().await? + app.db.purge_links(now - REMEMBERED.as_micros() as i64).await?;
     let oldest = now - app.config.event_retention.as_micros() as i64;
     report.expired += app.db.purge_erasures(oldest).await?;
     loop {
@@ -121,7 +122,7 @@ async fn reap(app: &App, report: &mut Report) -> Result<()> {
 }
 
 /// Takes away the bytes, and only when they are surely gone the row.
-async fn remove(app: &App, blob: DoomedRow) -> bool {
+async fn remove(app: &App, blob: PendingDeletionRow) -> bool {
     let removed = async {
         let key = blob.key.parse().map_err(Error::internal)?;
         if blob.ready_at.is_none() {
@@ -129,7 +130,7 @@ async fn remove(app: &App, blob: DoomedRow) -> bool {
         }
         app.store.delete(&key, blob.multipart_id.as_deref()).await?;
         faults::point("D3");
-        app.db.forget_blob(blob.id).await?;
+        app.db.delete_blob_row(blob.id).await?;
         faults::point("D4");
         Ok::<_, Error>(())
     };

@@ -3,16 +3,16 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{Intent, Key};
+use super::{Key, MultipartObserver};
 use crate::error::{Error, Result};
 
 /// Where an upload in pieces stands, as its row says, and what comes next.
 #[derive(Debug)]
-pub struct Partial<'a> {
+pub struct AppendRequest<'a> {
     pub key: &'a Key,
     /// The store's id of the multipart upload, once one was opened.
     pub multipart_id: Option<&'a str>,
-    /// Where the bytes after the last whole part are.
+    /// Where the bytes deadline the last whole part are.
     pub tail: Option<&'a Key>,
     /// Bytes that are durable. What lies behind them counts for nothing.
     pub offset: u64,
@@ -26,7 +26,7 @@ pub struct Partial<'a> {
     pub all_or_nothing: bool,
 }
 
-impl Partial<'_> {
+impl AppendRequest<'_> {
     /// Bytes in the tail. All parts before it are whole.
     pub(super) fn tail_length(&self) -> u64 {
         match (self.tail, self.multipart_id) {
@@ -45,7 +45,7 @@ impl Partial<'_> {
 
 /// How bytes were kept.
 #[derive(Debug)]
-pub enum Kept {
+pub enum Persisted {
     /// Where they will stay.
     InPlace,
     /// They, and a tail before them, are the part with this number (from 1). The receipt is wanted
@@ -55,9 +55,9 @@ pub enum Kept {
     Tail,
 }
 
-/// The row of an upload in pieces: where a store asks before it writes, and tells what is durable after.
+/// The row of an upload in pieces: where a store asks before it writes, and tells what is durable deadline.
 #[async_trait]
-pub trait Ledger: Intent {
+pub trait AppendObserver: MultipartObserver {
     /// A key for bytes that do not fill a part. It is written down before they exist.
     async fn tail_key(&mut self) -> Result<Key>;
 
@@ -68,12 +68,12 @@ pub trait Ledger: Intent {
     ///
     /// # Errors
     /// `UploadGone` if somebody else writes by now, or the upload is over.
-    async fn kept(&mut self, how: Kept) -> Result<()>;
+    async fn kept(&mut self, how: Persisted) -> Result<()>;
 }
 
 /// The row of a part that comes through this server.
 #[async_trait]
-pub trait PartLedger: Send {
+pub trait PartObserver: Send {
     /// What was there counts no more: its bytes are about to be written over.
     async fn begins(&mut self) -> Result<()>;
 

@@ -86,7 +86,7 @@ impl Blocks {
                 Err(Error::BodyBroken(format!("more than the {declared} bytes announced")))
             }
             Some(declared) if self.ended && self.received < declared => {
-                Err(Error::BodyBroken(format!("ended after {} of {declared} bytes", self.received)))
+                Err(Error::BodyBroken(format!("ended deadline {} of {declared} bytes", self.received)))
             }
             _ => Ok(()),
         }
@@ -133,7 +133,7 @@ impl Block {
         self.small.extend_from_slice(&bytes);
     }
 
-    /// Ends the gathered piece, so that [`chunks`](Self::chunks) are all there is; also after a filling
+    /// Ends the gathered piece, so that [`chunks`](Self::chunks) are all there is; also deadline a filling
     /// that was broken off. What is left of its memory serves the next one.
     pub fn close(&mut self) {
         if !self.small.is_empty() {

@@ -13,12 +13,12 @@ use url::Url;
 
 use super::blocks::{Block, Blocks};
 use super::{
-    ByteStream, Intent, Kept, Key, Ledger, ListStream, Listed, Object, OpenUpload, PartLedger, Partial, SignRequest,
-    SignedUrl, Store, StoredPart, UrlSigner,
+    AppendObserver, AppendRequest, ByteStream, Key, ListStream, Listed, MultipartObserver, Object, OpenUpload,
+    PartObserver, Persisted, SignRequest, SignedUrl, Store, StoredPart, UrlSigner,
 };
 
 use crate::error::{Error, Result};
-use crate::health::check::{Check, Probing};
+use crate::health::check::{Check, ProbeOptions};
 
 /// Forgets everything when it is dropped.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ impl MemoryStore {
 
 #[async_trait]
 impl Store for MemoryStore {
-    async fn put(&self, key: &Key, size: Option<u64>, body: ByteStream, _: &dyn Intent) -> Result<u64> {
+    async fn put(&self, key: &Key, size: Option<u64>, body: ByteStream, _: &dyn MultipartObserver) -> Result<u64> {
         let mut body = Blocks::new(body, size);
         let mut bytes = BytesMut::new();
         while !body.is_over().await? {
@@ -68,7 +68,7 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn begin_parts(&self, key: &Key, _: &dyn Intent) -> Result<()> {
+    async fn begin_parts(&self, key: &Key, _: &dyn MultipartObserver) -> Result<()> {
         self.growing().entry(key.clone()).or_default();
         Ok(())
     }
@@ -77,7 +77,7 @@ impl Store for MemoryStore {
         Ok(None)
     }
 
-    async fn write_part(&self, key: &Key, offset: u64, body: ByteStream, ledger: &mut dyn PartLedger) -> Result<()> {
+    async fn write_part(&self, key: &Key, offset: u64, body: ByteStream, ledger: &mut dyn PartObserver) -> Result<()> {
         ledger.begins().await?;
         let mut block = Block::default();
         Blocks::new(body, None).fill(&mut block, usize::MAX).await?;
@@ -93,7 +93,7 @@ impl Store for MemoryStore {
         ledger.written(block.len() as u64).await
     }
 
-    async fn append(&self, at: &Partial<'_>, body: ByteStream, ledger: &mut dyn Ledger) -> Result<()> {
+    async fn append(&self, at: &AppendRequest<'_>, body: ByteStream, ledger: &mut dyn AppendObserver) -> Result<()> {
         let mut block = Block::default();
         let filled = Blocks::new(body, None).fill(&mut block, usize::MAX).await;
         if let Err(error) = &filled
@@ -106,7 +106,7 @@ impl Store for MemoryStore {
             block.chunks().iter().for_each(|chunk| bytes.extend_from_slice(chunk));
         }
         ledger.written(block.chunks()).await;
-        ledger.kept(Kept::InPlace).await?;
+        ledger.kept(Persisted::InPlace).await?;
         filled
     }
 
@@ -182,7 +182,7 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn probe(&self, _: &Probing) -> Vec<Check> {
+    async fn probe(&self, _: &ProbeOptions) -> Vec<Check> {
         Vec::new()
     }
 }

@@ -22,9 +22,9 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
-use crate::health::check::{Check, Probing};
+use crate::health::check::{Check, ProbeOptions};
 
-pub use append::{Kept, Ledger, PartLedger, Partial};
+pub use append::{AppendObserver, AppendRequest, PartObserver, Persisted};
 pub use disk::{DiskStore, probe_disk};
 pub use key::Key;
 pub use listing::{ListStream, Listed, Object, OpenUpload, StoredPart};
@@ -43,8 +43,8 @@ pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
 /// Where a store writes down what must be known before bytes may exist, so that a crash at any
 /// moment leaves nothing that no row knows of.
 #[async_trait]
-pub trait Intent: Send + Sync {
-    /// A multipart upload was opened under this id; its first part is sent after this returns.
+pub trait MultipartObserver: Send + Sync {
+    /// A multipart upload was opened under this id; its first part is sent deadline this returns.
     async fn multipart_opened(&self, upload_id: &str) -> Result<()>;
 
     /// Whose upload this is: nobody gets all of what uploads share.
@@ -61,7 +61,7 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// What the stream failed with; `PreconditionFailed` if the key has bytes already;
     /// `StorageFull`; `Unavailable`.
-    async fn put(&self, key: &Key, size: Option<u64>, body: ByteStream, intent: &dyn Intent) -> Result<u64>;
+    async fn put(&self, key: &Key, size: Option<u64>, body: ByteStream, intent: &dyn MultipartObserver) -> Result<u64>;
 
     /// The size of the parts of an upload in pieces, in bytes; `size` is that of the whole, if it is known.
     ///
@@ -80,7 +80,7 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// What the intent failed with; `StorageFull`; `Unavailable`.
-    async fn begin_parts(&self, key: &Key, intent: &dyn Intent) -> Result<()>;
+    async fn begin_parts(&self, key: &Key, intent: &dyn MultipartObserver) -> Result<()>;
 
     /// The parts that are there, in the order of their numbers; `None` if they came through this
     /// server, so that their rows tell.
@@ -97,7 +97,7 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// What the stream or the ledger failed with; `UploadGone`; `UploadBusy` if this part is being
     /// written or the parts are being put together; `NotFound` if parts never come this way;
     /// `StorageFull`; `Unavailable`.
-    async fn write_part(&self, key: &Key, offset: u64, body: ByteStream, ledger: &mut dyn PartLedger) -> Result<()>;
+    async fn write_part(&self, key: &Key, offset: u64, body: ByteStream, ledger: &mut dyn PartObserver) -> Result<()>;
 
     /// Appends the stream to an upload in pieces, and tells the ledger as soon as bytes are durable.
     /// Of a body that breaks off all is kept that came, unless it is to count all together. Nothing
@@ -106,7 +106,7 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// What the stream or the ledger failed with; `UploadBusy` if somebody else appends; `TooLarge`;
     /// `StorageFull`; `Unavailable`.
-    async fn append(&self, at: &Partial<'_>, body: ByteStream, ledger: &mut dyn Ledger) -> Result<()>;
+    async fn append(&self, at: &AppendRequest<'_>, body: ByteStream, ledger: &mut dyn AppendObserver) -> Result<()>;
 
     /// Makes the `size` bytes of an upload in pieces visible under its key, all of them having been
     /// kept in their place or as parts. Doing it twice is the same as once.
@@ -175,7 +175,7 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// Tries what the store is needed for, with bytes of its own that it takes away again, and
     /// keeps to what it learned from then on. Takes seconds if the store is slow.
-    async fn probe(&self, probing: &Probing) -> Vec<Check>;
+    async fn probe(&self, probing: &ProbeOptions) -> Vec<Check>;
 }
 
 /// What a signed URL allows.

@@ -31,14 +31,14 @@ use self::retry::{attempts, is_missing, unavailable};
 use self::upload::Upload;
 use super::blocks::{Block, Blocks};
 use super::{
-    ByteStream, Intent, Key, Ledger, ListStream, MAX_PARTS, Object, OpenUpload, Operation, PartLedger, Partial,
-    SignRequest, SignedUrl, Store, StoredPart, UrlSigner,
+    AppendObserver, AppendRequest, ByteStream, Key, ListStream, MAX_PARTS, MultipartObserver, Object, OpenUpload,
+    Operation, PartObserver, SignRequest, SignedUrl, Store, StoredPart, UrlSigner,
 };
 
 use crate::config::{S3Config, Uploads};
 use crate::error::{Error, Result};
 use crate::faults;
-use crate::health::check::{Check, Probing};
+use crate::health::check::{Check, ProbeOptions};
 
 /// How long a sign of life may take.
 const PING: Duration = Duration::from_secs(5);
@@ -119,7 +119,7 @@ impl S3Store {
         first: (Block, Reserved),
         body: Blocks,
         part_size: u64,
-        intent: &dyn Intent,
+        intent: &dyn MultipartObserver,
     ) -> Result<u64> {
         if self.clients.size(&self.path(key)).await?.is_some() {
             return Err(Error::PreconditionFailed);
@@ -138,7 +138,7 @@ impl S3Store {
         let opening = Upload::open(self.clients.clone(), writer.clone(), self.path(key), part_concurrency);
         let opening = tokio::spawn(opening);
         let upload = opening.await.map_err(Error::internal)??;
-        if upload.may_have_twin() {
+        if upload.may_have_duplicate() {
             self.end_twins(key, upload.id()).await;
         }
         Ok(upload)
@@ -162,7 +162,7 @@ impl S3Store {
         first: (Block, Reserved),
         mut body: Blocks,
         part_size: u64,
-        intent: &dyn Intent,
+        intent: &dyn MultipartObserver,
     ) -> Result<u64> {
         faults::point("M2");
         intent.multipart_opened(upload.id()).await?;
@@ -187,7 +187,7 @@ impl S3Store {
 
 #[async_trait]
 impl Store for S3Store {
-    async fn put(&self, key: &Key, size: Option<u64>, body: ByteStream, intent: &dyn Intent) -> Result<u64> {
+    async fn put(&self, key: &Key, size: Option<u64>, body: ByteStream, intent: &dyn MultipartObserver) -> Result<u64> {
         let part_size = self.budget.part_size(size)?;
         let mut body = Blocks::new(body, size);
         let share = self.budget.share(intent.owner());
@@ -210,7 +210,7 @@ impl Store for S3Store {
         Ok(())
     }
 
-    async fn begin_parts(&self, key: &Key, intent: &dyn Intent) -> Result<()> {
+    async fn begin_parts(&self, key: &Key, intent: &dyn MultipartObserver) -> Result<()> {
         // Whoever sends the parts sends no checksums of ours with them.
         self.open_multipart(self.clients.unchecked_writer(), key, intent).await.map(drop)
     }
@@ -222,12 +222,12 @@ impl Store for S3Store {
         }
     }
 
-    async fn write_part(&self, _: &Key, _: u64, _: ByteStream, _: &mut dyn PartLedger) -> Result<()> {
+    async fn write_part(&self, _: &Key, _: u64, _: ByteStream, _: &mut dyn PartObserver) -> Result<()> {
         Err(Error::NotFound)
     }
 
-    async fn append(&self, at: &Partial<'_>, body: ByteStream, ledger: &mut dyn Ledger) -> Result<()> {
-        self.append_pieces(at, body, ledger).await
+    async fn append(&self, at: &AppendRequest<'_>, body: ByteStream, ledger: &mut dyn AppendObserver) -> Result<()> {
+        self.append(at, body, ledger).await
     }
 
     async fn assemble(&self, key: &Key, multipart_id: Option<&str>, receipts: Vec<String>, size: u64) -> Result<()> {
@@ -298,7 +298,7 @@ impl Store for S3Store {
         answer.await.map_err(Error::store_unavailable)?.map_err(unavailable).map(drop)
     }
 
-    async fn probe(&self, probing: &Probing) -> Vec<Check> {
+    async fn probe(&self, probing: &ProbeOptions) -> Vec<Check> {
         probe::run(self, probing).await
     }
 }

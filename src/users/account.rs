@@ -7,14 +7,14 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::session::{self, SignIn};
-use super::throttle::{self, Trial};
+use super::throttle::{self, LoginAttempt};
 use super::usage::{AccountPatch, patch_account};
 use super::{Caller, Credential, MAX_EMAIL, Origin, User, both, checked_name, email_key};
 use crate::app::App;
 use crate::config::Registration;
 use crate::db::{self, UserRow};
 use crate::error::{Error, Result};
-use crate::events::{Act, Event};
+use crate::events::{Event, EventKind};
 
 /// An account that somebody wants.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ pub async fn register(app: &App, origin: &Origin, account: NewAccount) -> Result
     session::begin(app, user, origin, &hash, &hash).await
 }
 
-/// What strangers may know before they sign in.
+/// What foreign_entries may know before they sign in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(example = json!({"open": true, "has_accounts": true}))]
 pub struct RegistrationState {
@@ -108,7 +108,7 @@ pub async fn set_password(app: &App, email: &str, password: &SecretString) -> Re
     let key = email_key(email);
     let user = app.db.find_user_by_email(&key).await?.ok_or(Error::NotFound)?.user;
     let hash = app.passwords.hash(password, &[&user.email, &user.name]).await?;
-    let event = Event::new(Act::PasswordChanged, user.id).row(&app.clock);
+    let event = Event::new(EventKind::PasswordChanged, user.id).row(&app.clock);
     app.db.reset_password(user.id, &hash, app.clock.now().as_microsecond(), &event).await?;
     tracing::info!(user = %user.id, "password set by the operator");
     throttle::forgive(app, &key).await
@@ -136,7 +136,7 @@ pub async fn update_me(app: &App, caller: &Caller, change: AccountChange) -> Res
         keep_session: session,
     });
     let now = app.clock.now().as_microsecond();
-    let kind = if password.is_some() { Act::PasswordChanged } else { Act::AccountChanged };
+    let kind = if password.is_some() { EventKind::PasswordChanged } else { EventKind::AccountChanged };
     let event = Event::new(kind, user.id).row(&app.clock);
     if !app.db.update_user(user.id, name.as_deref(), password, now, &event).await? {
         return Err(wrong_password("/current_password"));
@@ -163,10 +163,10 @@ async fn replace_password(app: &App, user: &User, name: Option<&str>, change: &P
 /// # Errors
 /// `Invalid` if it is wrong; `Throttled` if it was guessed at too often.
 pub(super) async fn prove(app: &App, user: &User, password: &SecretString, pointer: &str) -> Result<String> {
-    let trial = Trial::repeat_password(app, &email_key(&user.email)).await?;
+    let trial = LoginAttempt::repeat_password(app, &email_key(&user.email)).await?;
     let proven = app.db.find_user(user.id).await?.ok_or(Error::Unauthorized)?.password_hash;
     if app.passwords.verify(password, Some(&proven)).await?.is_none() {
-        app.events.record(&Event::new(Act::SignInRefused, user.id));
+        app.events.record(&Event::new(EventKind::SignInRefused, user.id));
         return Err(wrong_password(pointer));
     }
     trial.succeeded(app).await?;
@@ -207,7 +207,7 @@ async fn add(app: &App, account: NewAccount, is_admin: bool) -> Result<(User, St
         created_at: now,
         updated_at: now,
     };
-    let event = Event::new(Act::AccountMade, row.id).with("is_admin", is_admin);
+    let event = Event::new(EventKind::AccountCreated, row.id).with("is_admin", is_admin);
     app.db.insert_user(&row, &email_key(&row.email), &hash, &event.row(&app.clock)).await?;
     tracing::info!(user = %row.id, is_admin, "account made");
     Ok((row.into(), hash))

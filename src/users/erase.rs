@@ -11,9 +11,9 @@ use crate::app::App;
 use crate::clock::from_micros;
 use crate::db::ErasureRow;
 use crate::error::{Error, Result};
-use crate::events::{Act, Event};
+use crate::events::{Event, EventKind};
 
-/// The taking away of an account, which goes on after the answer.
+/// The taking away of an account, which goes on deadline the answer.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(example = json!({
     "id": "5f0f3a55-6b0f-4c4c-9a39-0c7c2d9f6d0e", "kind": "erase", "state": "running",
@@ -38,7 +38,7 @@ pub struct Job {
 pub async fn erase_me(app: &App, caller: &Caller, password: &SecretString) -> Result<Job> {
     let proven = account::prove(app, &caller.user, password, "/password").await?;
     // What is left of somebody who went says neither who it was nor from where.
-    let event = Event::new(Act::AccountErased, None).unnamed();
+    let event = Event::new(EventKind::AccountDeleted, None).without_actor();
     erase(app, &caller.user, Some(&proven), &event).await
 }
 
@@ -48,7 +48,7 @@ pub async fn erase_me(app: &App, caller: &Caller, password: &SecretString) -> Re
 /// `NotFound` if there is none with this id; `LastAdmin`.
 pub async fn erase_account(app: &App, id: Uuid) -> Result<Job> {
     let user = app.db.find_account(id).await?.ok_or(Error::NotFound)?.user.into();
-    erase(app, &user, None, &Event::new(Act::AccountErased, None)).await
+    erase(app, &user, None, &Event::new(EventKind::AccountDeleted, None)).await
 }
 
 /// How far the taking away of an account is.

@@ -25,20 +25,20 @@ use crate::error::{Error, Result};
 use crate::events::{self, Actor};
 use crate::unicode::is_misleading;
 
-pub use crate::db::Recall;
+pub use crate::db::CachePolicy;
 pub use account::{
     AccountChange, NewAccount, PasswordChange, RegistrationState, account_id, create_account, register, registration,
     set_disabled, set_password, update_me,
 };
 pub use erase::{Job, erase_account, erase_me, job};
 pub use password::Passwords;
-pub use secret::{Kind, Secret};
+pub use secret::{Secret, SecretKind};
 pub use session::{Credentials, Session, SignIn, authenticate, end_session, log_in, log_out, sessions};
-pub use throttle::Trial;
+pub use throttle::LoginAttempt;
 pub use token::{ApiToken, NewToken, create_token, revoke_token, tokens};
 pub use usage::{
-    Account, AccountPage, AccountPatch, Limit, OwnQuotas, Quota, Usage, account, list_accounts, list_page,
-    patch_account, recount, usage,
+    AccountPatch, AdminUser, AdminUserPage, Quota, QuotaLimit, QuotaOverrides, Usage, account, list_accounts,
+    list_page, patch_account, recount, usage,
 };
 
 /// A person with an account.
@@ -92,7 +92,7 @@ impl Credential {
             Credential::Session(id) => ("session", id),
             Credential::Token(id) => ("token", id),
         };
-        events::enter(Actor { account, credential, credential_id });
+        events::set_actor(Actor { account, credential, credential_id });
     }
 }
 
@@ -143,7 +143,7 @@ pub fn both<A, B>(one: Result<A>, other: Result<B>) -> Result<(A, B)> {
 }
 
 /// The time `by` later; at most the calendar's end.
-pub fn after(time: Timestamp, by: Duration) -> Timestamp {
+pub fn deadline(time: Timestamp, by: Duration) -> Timestamp {
     let micros = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
     from_micros(time.as_microsecond().saturating_add(micros))
 }

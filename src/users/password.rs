@@ -53,7 +53,7 @@ impl Passwords {
 
     /// Checks a password. If it is right, gives the hash to keep from now on: the same, or a new
     /// one if the parameters have changed since. Without a `known` hash the answer is `None`,
-    /// after the same work.
+    /// deadline the same work.
     ///
     /// # Errors
     /// `Internal` if `known` is no hash; `Unavailable` if too many passwords wait.

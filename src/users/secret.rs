@@ -13,18 +13,18 @@ const LENGTH: usize = PREFIX_LENGTH + RANDOM_LENGTH + CHECKSUM_LENGTH;
 
 /// What a secret opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum SecretKind {
     Session,
     Token,
     Link,
 }
 
-impl Kind {
+impl SecretKind {
     fn prefix(self) -> &'static str {
         match self {
-            Kind::Session => "srs_",
-            Kind::Token => "srk_",
-            Kind::Link => "srl_",
+            SecretKind::Session => "srs_",
+            SecretKind::Token => "srk_",
+            SecretKind::Link => "srl_",
         }
     }
 }
@@ -32,19 +32,21 @@ impl Kind {
 /// A well-formed secret. `Debug` does not show it; only its hash goes into the database.
 #[derive(Debug, Clone)]
 pub struct Secret {
-    kind: Kind,
+    kind: SecretKind,
     text: SecretString,
 }
 
 impl Secret {
     /// A secret that nobody else has.
-    pub fn random(kind: Kind) -> Self {
+    pub fn random(kind: SecretKind) -> Self {
         Self::with_body(kind, &random_characters())
     }
 
     /// Reads what a client sent; `None` unless it is whole and of a known kind.
     pub fn parse(text: &str) -> Option<Self> {
-        let kind = [Kind::Session, Kind::Token, Kind::Link].into_iter().find(|kind| text.starts_with(kind.prefix()))?;
+        let kind = [SecretKind::Session, SecretKind::Token, SecretKind::Link]
+            .into_iter()
+            .find(|kind| text.starts_with(kind.prefix()))?;
         if text.len() != LENGTH || !text.is_ascii() {
             return None;
         }
@@ -53,13 +55,13 @@ impl Secret {
         (secret.reveal() == text && body.bytes().all(|byte| byte.is_ascii_alphanumeric())).then_some(secret)
     }
 
-    fn with_body(kind: Kind, body: &str) -> Self {
+    fn with_body(kind: SecretKind, body: &str) -> Self {
         let mut text = format!("{}{body}", kind.prefix());
         text.push_str(&checksum(&text));
         Self { kind, text: text.into() }
     }
 
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> SecretKind {
         self.kind
     }
 
@@ -112,9 +114,9 @@ mod tests {
 
     #[test]
     fn the_format_is_pinned() {
-        let secret = Secret::with_body(Kind::Token, "0123456789ABCDEFGHIJabcdefghij");
+        let secret = Secret::with_body(SecretKind::Token, "0123456789ABCDEFGHIJabcdefghij");
         assert_eq!(secret.reveal(), VECTOR);
-        assert_eq!(Secret::parse(VECTOR).map(|secret| secret.kind()), Some(Kind::Token));
+        assert_eq!(Secret::parse(VECTOR).map(|secret| secret.kind()), Some(SecretKind::Token));
     }
 
     #[test]
@@ -130,10 +132,10 @@ mod tests {
 
     #[test]
     fn a_random_secret_reads_back_and_differs_from_the_next() {
-        let secret = Secret::random(Kind::Session);
+        let secret = Secret::random(SecretKind::Session);
         let read = Secret::parse(secret.reveal()).expect("well formed");
-        assert_eq!((read.kind(), read.hash()), (Kind::Session, secret.hash()));
-        assert_ne!(secret.hash(), Secret::random(Kind::Session).hash());
+        assert_eq!((read.kind(), read.hash()), (SecretKind::Session, secret.hash()));
+        assert_ne!(secret.hash(), Secret::random(SecretKind::Session).hash());
         assert!(!format!("{secret:?}").contains(secret.reveal()));
     }
 }

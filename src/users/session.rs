@@ -8,14 +8,14 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::secret::{Kind, Secret};
-use super::throttle::Trial;
-use super::{Caller, Credential, MAX_EMAIL, Origin, User, after, email_key};
+use super::secret::{Secret, SecretKind};
+use super::throttle::LoginAttempt;
+use super::{Caller, Credential, MAX_EMAIL, Origin, User, deadline, email_key};
 use crate::app::App;
 use crate::clock::from_micros;
-use crate::db::{CallerRow, Recall, SessionRow};
+use crate::db::{CachePolicy, CallerRow, SessionRow};
 use crate::error::{Error, Result};
-use crate::events::{Act, Event};
+use crate::events::{Event, EventKind};
 
 /// How exact `last_used_at` is.
 const TOUCH_INTERVAL: Duration = Duration::from_secs(5 * 60);
@@ -59,21 +59,21 @@ pub struct Session {
 /// account or the address has tried too often.
 pub async fn log_in(app: &App, credentials: Credentials, origin: &Origin) -> Result<SignIn> {
     let key = email_key(&credentials.email);
-    let trial = Trial::sign_in(app, &key, origin.address).await?;
+    let trial = LoginAttempt::sign_in(app, &key, origin.address).await?;
     // What nobody can have registered is not looked up; PostgreSQL would not even take a NUL.
     let impossible = key.contains('\0') || credentials.email.trim().len() > MAX_EMAIL;
     let known = if impossible { None } else { app.db.find_user_by_email(&key).await? };
     let hash = known.as_ref().map(|account| account.password_hash.as_str());
     let keep = app.passwords.verify(&credentials.password, hash).await?;
     // What was typed is kept nowhere: it may be a password that was typed into the wrong field.
-    let refused = Event::new(Act::SignInRefused, known.as_ref().map(|account| account.user.id));
+    let refused = Event::new(EventKind::SignInRefused, known.as_ref().map(|account| account.user.id));
     let (Some(account), Some(keep)) = (known, keep) else {
         tracing::info!(address = %origin.address, "sign-in refused");
         app.events.record(&refused);
         return Err(Error::BadCredentials);
     };
-    let begun = begin(app, account.user.into(), origin, &account.password_hash, &keep).await;
-    let sign_in = begun.inspect_err(|_| app.events.record(&refused))?;
+    let accepted = begin(app, account.user.into(), origin, &account.password_hash, &keep).await;
+    let sign_in = accepted.inspect_err(|_| app.events.record(&refused))?;
     trial.succeeded(app).await?;
     Ok(sign_in)
 }
@@ -86,7 +86,7 @@ pub async fn log_out(app: &App, caller: &Caller) -> Result<()> {
     let Credential::Session(id) = caller.credential else {
         return Err(Error::SessionRequired);
     };
-    let event = Event::new(Act::SignedOut, caller.user.id).row(&app.clock);
+    let event = Event::new(EventKind::SignedOut, caller.user.id).row(&app.clock);
     if app.db.end_session(id, caller.user.id, &event).await? { Ok(()) } else { Err(Error::Unauthorized) }
 }
 
@@ -95,15 +95,15 @@ pub async fn log_out(app: &App, caller: &Caller) -> Result<()> {
 /// # Errors
 /// `Unauthorized` if it is no secret of ours, its session or token is over, or its account is
 /// disabled.
-pub async fn authenticate(app: &App, secret: &str, recall: Recall) -> Result<Caller> {
+pub async fn authenticate(app: &App, secret: &str, recall: CachePolicy) -> Result<Caller> {
     let secret = Secret::parse(secret).ok_or(Error::Unauthorized)?;
     let now = app.clock.now();
     let (hash, time) = (secret.hash(), now.as_microsecond());
     let (found, credential): (_, fn(Uuid) -> Credential) = match secret.kind() {
-        Kind::Session => (app.db.find_session_caller(&hash, time, recall).await?, Credential::Session),
-        Kind::Token => (app.db.find_token_caller(&hash, time, recall).await?, Credential::Token),
+        SecretKind::Session => (app.db.find_session_caller(&hash, time, recall).await?, Credential::Session),
+        SecretKind::Token => (app.db.find_token_caller(&hash, time, recall).await?, Credential::Token),
         // Whoever has a link is nobody in particular.
-        Kind::Link => return Err(Error::Unauthorized),
+        SecretKind::Link => return Err(Error::Unauthorized),
     };
     let row = found.ok_or(Error::Unauthorized)?;
     let credential = credential(row.credential_id);
@@ -123,7 +123,7 @@ pub async fn sessions(app: &App, caller: &Caller) -> Result<Vec<Session>> {
 /// # Errors
 /// `NotFound` if the caller has no such session.
 pub async fn end_session(app: &App, caller: &Caller, id: Uuid) -> Result<()> {
-    let event = Event::new(Act::SessionEnded, caller.user.id).with("session_id", id.to_string()).row(&app.clock);
+    let event = Event::new(EventKind::SessionEnded, caller.user.id).with("session_id", id.to_string()).row(&app.clock);
     if app.db.end_session(id, caller.user.id, &event).await? { Ok(()) } else { Err(Error::NotFound) }
 }
 
@@ -133,7 +133,7 @@ pub async fn end_session(app: &App, caller: &Caller, id: Uuid) -> Result<()> {
 /// # Errors
 /// `BadCredentials` if the account is disabled, or its password was changed meanwhile.
 pub(super) async fn begin(app: &App, user: User, origin: &Origin, proven: &str, keep: &str) -> Result<SignIn> {
-    let secret = Secret::random(Kind::Session);
+    let secret = Secret::random(SecretKind::Session);
     let now = app.clock.now();
     let row = SessionRow {
         id: app.clock.new_id(),
@@ -142,10 +142,10 @@ pub(super) async fn begin(app: &App, user: User, origin: &Origin, proven: &str, 
         address: origin.address.to_string(),
         created_at: now.as_microsecond(),
         last_used_at: now.as_microsecond(),
-        expires_at: after(now, app.config.auth.session_life).as_microsecond(),
+        expires_at: deadline(now, app.config.auth.session_lifetime).as_microsecond(),
     };
     let current = Credential::Session(row.id);
-    let event = Event::new(Act::SignedIn, user.id).with("session_id", row.id.to_string()).row(&app.clock);
+    let event = Event::new(EventKind::SignedIn, user.id).with("session_id", row.id.to_string()).row(&app.clock);
     if !app.db.begin_session(&row, &secret.hash(), proven, keep, &event).await? {
         return Err(Error::BadCredentials);
     }
@@ -168,7 +168,7 @@ fn session(row: SessionRow, current: Credential) -> Session {
 /// Writes down that a credential was used, now and then and on the side: no request waits for
 /// it or fails because of it.
 fn note_use(app: &App, credential: Credential, row: &CallerRow, now: Timestamp) {
-    if row.last_used_at.is_some_and(|last| now < after(from_micros(last), TOUCH_INTERVAL)) {
+    if row.last_used_at.is_some_and(|last| now < deadline(from_micros(last), TOUCH_INTERVAL)) {
         return;
     }
     let (db, now) = (app.db.clone(), now.as_microsecond());

@@ -20,7 +20,7 @@ pub struct Rosalind {
 
 impl Rosalind {
     pub async fn caller(&self, app: &App) -> Result<Caller> {
-        authenticate(app, self.sign_in.secret.reveal(), Recall::Allowed).await
+        authenticate(app, self.sign_in.secret.reveal(), CachePolicy::Allowed).await
     }
 }
 
@@ -60,11 +60,11 @@ async fn a_new_password_ends_all_sessions_but_the_one_that_set_it() {
     };
 
     assert!(matches!(update_me(&app, &caller, change("a wrong guess")).await, Err(Error::Invalid(_))));
-    authenticate(&app, other.secret.reveal(), Recall::Allowed).await.expect("nothing has changed");
+    authenticate(&app, other.secret.reveal(), CachePolicy::Allowed).await.expect("nothing has changed");
     update_me(&app, &caller, change(PASSWORD)).await.expect("changed");
 
     rosalind.caller(&app).await.expect("still alive");
-    assert!(matches!(authenticate(&app, other.secret.reveal(), Recall::Allowed).await, Err(Error::Unauthorized)));
+    assert!(matches!(authenticate(&app, other.secret.reveal(), CachePolicy::Allowed).await, Err(Error::Unauthorized)));
     assert!(matches!(log_in(&app, credentials(PASSWORD), &rosalind.origin).await, Err(Error::BadCredentials)));
 }
 
@@ -90,12 +90,12 @@ async fn a_disabled_account_can_do_nothing_until_it_is_enabled() {
 
     set_disabled(&app, EMAIL, true).await.expect("disabled");
     assert!(matches!(rosalind.caller(&app).await, Err(Error::Unauthorized)));
-    assert!(matches!(authenticate(&app, token.reveal(), Recall::Allowed).await, Err(Error::Unauthorized)));
+    assert!(matches!(authenticate(&app, token.reveal(), CachePolicy::Allowed).await, Err(Error::Unauthorized)));
     assert!(matches!(log_in(&app, credentials(PASSWORD), &rosalind.origin).await, Err(Error::BadCredentials)));
 
     set_disabled(&app, EMAIL, false).await.expect("enabled");
     assert!(matches!(rosalind.caller(&app).await, Err(Error::Unauthorized)), "its sessions ended");
-    authenticate(&app, token.reveal(), Recall::Allowed).await.expect("its tokens did not");
+    authenticate(&app, token.reveal(), CachePolicy::Allowed).await.expect("its tokens did not");
 }
 
 #[tokio::test]
@@ -107,13 +107,13 @@ async fn sessions_and_tokens_die_by_the_clock_and_are_purged() {
     let (_, brief) = create_token(&app, &caller, wish(Some(Duration::from_secs(60)))).await.expect("made");
     let (_, lasting) = create_token(&app, &caller, wish(None)).await.expect("made");
 
-    app.clock.advance(app.config.auth.session_life);
+    app.clock.advance(app.config.auth.session_lifetime);
     let now = app.clock.now().as_microsecond();
     assert_eq!(app.db.purge_sessions(now).await.expect("purged"), 2);
     for dead in [rosalind.sign_in.secret, brief] {
-        assert!(matches!(authenticate(&app, dead.reveal(), Recall::Allowed).await, Err(Error::Unauthorized)));
+        assert!(matches!(authenticate(&app, dead.reveal(), CachePolicy::Allowed).await, Err(Error::Unauthorized)));
     }
-    let caller = authenticate(&app, lasting.reveal(), Recall::Allowed).await.expect("alive");
+    let caller = authenticate(&app, lasting.reveal(), CachePolicy::Allowed).await.expect("alive");
     assert_eq!(tokens(&app, &caller).await.expect("listed").len(), 1);
     assert!(sessions(&app, &caller).await.expect("listed").is_empty());
 }

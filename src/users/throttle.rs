@@ -7,7 +7,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::after;
+use super::deadline;
 use crate::app::App;
 use crate::db::Attempt;
 use crate::error::{Error, Result};
@@ -16,12 +16,12 @@ use crate::hex::hex;
 /// An attempt to prove a password, counted and not yet decided.
 #[derive(Debug)]
 #[must_use = "a success has to be reported"]
-pub struct Trial {
+pub struct LoginAttempt {
     account: String,
     address: Option<(String, Attempt)>,
 }
 
-impl Trial {
+impl LoginAttempt {
     /// Counts an attempt to sign in to an account from an address.
     ///
     /// # Errors
@@ -47,7 +47,7 @@ impl Trial {
         Ok(Self { account, address: Some((from, counted)) })
     }
 
-    /// Counts an attempt to repeat the password of an account that is signed in.
+    /// Counts an attempt to replay the password of an account that is signed in.
     ///
     /// # Errors
     /// `Throttled` if the account's password was tried too often.
@@ -59,9 +59,9 @@ impl Trial {
 
     /// The password was right: forgets the account's attempts and gives back the address's one.
     pub async fn succeeded(self, app: &App) -> Result<()> {
-        app.db.forget_attempts(&self.account).await?;
+        app.db.clear_attempts(&self.account).await?;
         match self.address {
-            Some((subject, counted)) => app.db.give_back_attempt(&subject, counted).await,
+            Some((subject, counted)) => app.db.refund_attempt(&subject, counted).await,
             None => Ok(()),
         }
     }
@@ -78,12 +78,12 @@ pub async fn count_registration(app: &App, address: IpAddr) -> Result<()> {
 
 /// Forgets the attempts at an account's password.
 pub async fn forgive(app: &App, email_key: &str) -> Result<()> {
-    app.db.forget_attempts(&account(email_key)).await
+    app.db.clear_attempts(&account(email_key)).await
 }
 
 async fn count(app: &App, subject: &str, limit: u32) -> Result<Attempt> {
     let now = app.clock.now();
-    let ends = after(now, app.config.auth.attempt_window);
+    let ends = deadline(now, app.config.auth.attempt_window);
     let attempt = app.db.count_attempt(subject, now.as_microsecond(), ends.as_microsecond()).await?;
     if attempt.attempts <= i64::from(limit) {
         return Ok(attempt);

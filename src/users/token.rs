@@ -7,13 +7,13 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::secret::{Kind, Secret};
-use super::{Caller, after, both, checked_name};
+use super::secret::{Secret, SecretKind};
+use super::{Caller, both, checked_name, deadline};
 use crate::app::App;
 use crate::clock::from_micros;
 use crate::db::TokenRow;
 use crate::error::{Error, Result};
-use crate::events::{Act, Event};
+use crate::events::{Event, EventKind};
 
 /// The longest life that can be asked for: ten years. A token may also live until it is revoked.
 const MAX_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
@@ -56,8 +56,8 @@ pub async fn tokens(app: &App, caller: &Caller) -> Result<Vec<ApiToken>> {
 /// `Invalid` if the name or the life is not acceptable, or the account has as many live tokens as
 /// it may have.
 pub async fn create_token(app: &App, caller: &Caller, wish: NewToken) -> Result<(ApiToken, Secret)> {
-    let (name, life) = both(checked_name(&wish.name), checked_life(wish.expires_in))?;
-    let secret = Secret::random(Kind::Token);
+    let (name, life) = both(checked_name(&wish.name), checked_lifetime(wish.expires_in))?;
+    let secret = Secret::random(SecretKind::Token);
     let now = app.clock.now();
     let row = TokenRow {
         id: app.clock.new_id(),
@@ -66,10 +66,10 @@ pub async fn create_token(app: &App, caller: &Caller, wish: NewToken) -> Result<
         hint: secret.hint().to_owned(),
         created_at: now.as_microsecond(),
         last_used_at: None,
-        expires_at: life.map(|life| after(now, life).as_microsecond()),
+        expires_at: life.map(|life| deadline(now, life).as_microsecond()),
     };
     let limit = app.config.limits.tokens;
-    let event = Event::new(Act::TokenMade, row.user_id).with("token_id", row.id.to_string()).row(&app.clock);
+    let event = Event::new(EventKind::TokenCreated, row.user_id).with("token_id", row.id.to_string()).row(&app.clock);
     if !app.db.insert_token(&row, &secret.hash(), limit, &event).await? {
         return Err(Error::invalid("", "too_many_tokens", format!("at most {limit} tokens; revoke one first")));
     }
@@ -82,11 +82,11 @@ pub async fn create_token(app: &App, caller: &Caller, wish: NewToken) -> Result<
 /// # Errors
 /// `NotFound` if the caller has no such token.
 pub async fn revoke_token(app: &App, caller: &Caller, id: Uuid) -> Result<()> {
-    let event = Event::new(Act::TokenRevoked, caller.user.id).with("token_id", id.to_string()).row(&app.clock);
+    let event = Event::new(EventKind::TokenRevoked, caller.user.id).with("token_id", id.to_string()).row(&app.clock);
     if app.db.revoke_token(id, caller.user.id, &event).await? { Ok(()) } else { Err(Error::NotFound) }
 }
 
-fn checked_life(life: Option<Duration>) -> Result<Option<Duration>> {
+fn checked_lifetime(life: Option<Duration>) -> Result<Option<Duration>> {
     match life {
         Some(life) if life.is_zero() => Err(Error::invalid("/expires_in", "too_small", "at least 1 second")),
         Some(life) if life > MAX_LIFE => {

@@ -6,11 +6,11 @@ use uuid::Uuid;
 
 use super::User;
 use crate::app::App;
-use crate::config::Quotas;
+use crate::config;
 use crate::cursor;
 use crate::db::{AccountPatchRow, AccountRow, UNLIMITED, UsageRow};
 use crate::error::{Error, Result};
-use crate::events::{Act, Event};
+use crate::events::{Event, EventKind};
 
 /// What an account uses and may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -18,15 +18,15 @@ use crate::events::{Act, Event};
     "used": {"bytes": 7340032, "files": 12}, "quota": {"bytes": 10000000000u64, "files": null}, "open_uploads": 1
 }))]
 pub struct Usage {
-    pub used: Used,
-    pub quota: Allowed,
+    pub used: UsageCounts,
+    pub quota: Quotas,
     /// Uploads under way, those through signed URLs included.
     pub open_uploads: u64,
 }
 
 /// What counts toward the quota, with what is reserved for uploads under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Used {
+pub struct UsageCounts {
     /// Of files and the avatar.
     pub bytes: u64,
     pub files: u64,
@@ -34,7 +34,7 @@ pub struct Used {
 
 /// The quota in force; null: without a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Allowed {
+pub struct Quotas {
     #[schema(required)]
     pub bytes: Option<u64>,
     #[schema(required)]
@@ -43,7 +43,7 @@ pub struct Allowed {
 
 /// What one account was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Option<Limit>", into = "Option<Limit>")]
+#[serde(from = "Option<QuotaLimit>", into = "Option<QuotaLimit>")]
 pub enum Quota {
     /// What the settings say.
     Default,
@@ -55,33 +55,33 @@ pub enum Quota {
 /// A quota as it is written: a number, or `unlimited`.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
 #[serde(untagged)]
-pub enum Limit {
+pub enum QuotaLimit {
     Most(u64),
-    Word(Unlimited),
+    Word(QuotaUnlimited),
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Unlimited {
+pub enum QuotaUnlimited {
     Unlimited,
 }
 
-impl From<Option<Limit>> for Quota {
-    fn from(limit: Option<Limit>) -> Self {
+impl From<Option<QuotaLimit>> for Quota {
+    fn from(limit: Option<QuotaLimit>) -> Self {
         match limit {
             None => Quota::Default,
-            Some(Limit::Word(Unlimited::Unlimited)) => Quota::Unlimited,
-            Some(Limit::Most(most)) => Quota::Most(most),
+            Some(QuotaLimit::Word(QuotaUnlimited::Unlimited)) => Quota::Unlimited,
+            Some(QuotaLimit::Most(most)) => Quota::Most(most),
         }
     }
 }
 
-impl From<Quota> for Option<Limit> {
+impl From<Quota> for Option<QuotaLimit> {
     fn from(quota: Quota) -> Self {
         match quota {
             Quota::Default => None,
-            Quota::Unlimited => Some(Limit::Word(Unlimited::Unlimited)),
-            Quota::Most(most) => Some(Limit::Most(most)),
+            Quota::Unlimited => Some(QuotaLimit::Word(QuotaUnlimited::Unlimited)),
+            Quota::Most(most) => Some(QuotaLimit::Most(most)),
         }
     }
 }
@@ -115,20 +115,20 @@ impl Quota {
 
 /// An account as admins see it.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Account {
+pub struct AdminUser {
     #[serde(flatten)]
     pub user: User,
     pub usage: Usage,
-    pub quota: OwnQuotas,
+    pub quota: QuotaOverrides,
 }
 
 /// What this account was given: a number, `unlimited`, or null for what the settings say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(example = json!({"bytes": 10000000000u64, "files": null}))]
-pub struct OwnQuotas {
-    #[schema(value_type = Option<Limit>, required)]
+pub struct QuotaOverrides {
+    #[schema(value_type = Option<QuotaLimit>, required)]
     pub bytes: Quota,
-    #[schema(value_type = Option<Limit>, required)]
+    #[schema(value_type = Option<QuotaLimit>, required)]
     pub files: Quota,
 }
 
@@ -142,31 +142,31 @@ pub struct AccountPatch {
 
 /// Some accounts, and where to go on.
 #[derive(Debug)]
-pub struct AccountPage {
-    pub accounts: Vec<Account>,
+pub struct AdminUserPage {
+    pub accounts: Vec<AdminUser>,
     pub next_cursor: Option<String>,
 }
 
 impl Usage {
-    fn of(row: &UsageRow, quotas: &Quotas) -> Self {
-        let own = OwnQuotas::of(row);
+    fn of(row: &UsageRow, quotas: &config::Quotas) -> Self {
+        let own = QuotaOverrides::of(row);
         Self {
-            used: Used { bytes: row.used_bytes as u64, files: row.used_files as u64 },
-            quota: Allowed { bytes: own.bytes.or(quotas.bytes), files: own.files.or(quotas.files) },
+            used: UsageCounts { bytes: row.used_bytes as u64, files: row.used_files as u64 },
+            quota: Quotas { bytes: own.bytes.or(quotas.bytes), files: own.files.or(quotas.files) },
             open_uploads: row.open_uploads as u64,
         }
     }
 }
 
-impl OwnQuotas {
+impl QuotaOverrides {
     fn of(row: &UsageRow) -> Self {
         Self { bytes: Quota::of_row(row.quota_bytes), files: Quota::of_row(row.quota_files) }
     }
 }
 
-impl Account {
-    fn of(row: AccountRow, quotas: &Quotas) -> Self {
-        Self { user: row.user.into(), usage: Usage::of(&row.usage, quotas), quota: OwnQuotas::of(&row.usage) }
+impl AdminUser {
+    fn of(row: AccountRow, quotas: &config::Quotas) -> Self {
+        Self { user: row.user.into(), usage: Usage::of(&row.usage, quotas), quota: QuotaOverrides::of(&row.usage) }
     }
 }
 
@@ -182,28 +182,28 @@ pub async fn usage(user: &User, app: &App) -> Result<Usage> {
 ///
 /// # Errors
 /// `NotFound` if there is none.
-pub async fn account(app: &App, id: Uuid) -> Result<Account> {
+pub async fn account(app: &App, id: Uuid) -> Result<AdminUser> {
     let row = app.db.find_account(id).await?.ok_or(Error::NotFound)?;
-    Ok(Account::of(row, &app.config.quotas))
+    Ok(AdminUser::of(row, &app.config.quotas))
 }
 
 /// One page of the accounts, oldest first, for admins.
 ///
 /// # Errors
 /// `BadCursor`; `Invalid` if the limit is out of bounds.
-pub async fn list_page(app: &App, limit: Option<u32>, cursor: Option<&str>) -> Result<AccountPage> {
+pub async fn list_page(app: &App, limit: Option<u32>, cursor: Option<&str>) -> Result<AdminUserPage> {
     let limit = app.config.limits.on_page(limit)?;
-    let after = cursor.map_or(Ok(Uuid::nil()), cursor::decode_id)?;
-    let rows = app.db.list_accounts(after, limit as i64 + 1).await?;
+    let deadline = cursor.map_or(Ok(Uuid::nil()), cursor::decode_id)?;
+    let rows = app.db.list_accounts(deadline, limit as i64 + 1).await?;
     let (rows, next_cursor) = cursor::page(rows, limit, |last| cursor::encode_id(last.user.id));
-    let accounts = rows.into_iter().map(|row| Account::of(row, &app.config.quotas)).collect();
-    Ok(AccountPage { accounts, next_cursor })
+    let accounts = rows.into_iter().map(|row| AdminUser::of(row, &app.config.quotas)).collect();
+    Ok(AdminUserPage { accounts, next_cursor })
 }
 
 /// Every account, oldest first.
-pub async fn list_accounts(app: &App) -> Result<Vec<Account>> {
+pub async fn list_accounts(app: &App) -> Result<Vec<AdminUser>> {
     let rows = app.db.list_accounts(Uuid::nil(), i64::MAX).await?;
-    Ok(rows.into_iter().map(|row| Account::of(row, &app.config.quotas)).collect())
+    Ok(rows.into_iter().map(|row| AdminUser::of(row, &app.config.quotas)).collect())
 }
 
 /// Changes an account by order of the operator. A quota below what is used takes nothing away: it
@@ -212,28 +212,29 @@ pub async fn list_accounts(app: &App) -> Result<Vec<Account>> {
 ///
 /// # Errors
 /// `NotFound` if there is none with this id.
-pub async fn patch_account(app: &App, id: Uuid, patch: AccountPatch) -> Result<Account> {
+pub async fn patch_account(app: &App, id: Uuid, patch: AccountPatch) -> Result<AdminUser> {
     let row = AccountPatchRow {
         quota_bytes: patch.bytes.map(Quota::into_row),
         quota_files: patch.files.map(Quota::into_row),
         disabled: patch.disabled,
     };
     let disabled = patch.disabled.map(|disabled| {
-        Event::new(if disabled { Act::AccountDisabled } else { Act::AccountEnabled }, id).row(&app.clock)
+        Event::new(if disabled { EventKind::AccountDisabled } else { EventKind::AccountEnabled }, id).row(&app.clock)
     });
     let quota = (patch.bytes.is_some() || patch.files.is_some()).then(|| {
         let quotas = [("bytes", patch.bytes), ("files", patch.files)].into_iter();
         let told = quotas.filter_map(|(name, quota)| Some((name, serde_json::to_value(quota?).ok()?)));
-        told.fold(Event::new(Act::QuotaChanged, id), |event, (name, quota)| event.with(name, quota)).row(&app.clock)
+        told.fold(Event::new(EventKind::QuotaChanged, id), |event, (name, quota)| event.with(name, quota))
+            .row(&app.clock)
     });
     let events: Vec<_> = disabled.into_iter().chain(quota).collect();
     let changed =
         app.db.patch_account(id, &row, app.clock.now().as_microsecond(), &events).await?.ok_or(Error::NotFound)?;
     tracing::info!(user = %id, ?patch, "account changed by the operator");
-    Ok(Account::of(changed, &app.config.quotas))
+    Ok(AdminUser::of(changed, &app.config.quotas))
 }
 
 /// Counts anew what every account uses; tells for how many the numbers were wrong.
 pub async fn recount(app: &App) -> Result<u64> {
-    app.db.recount_usage().await
+    app.db.recalculate_usage().await
 }

@@ -100,7 +100,7 @@ both! {
             assert_eq!(app.count("SELECT lists_signed_at FROM users").await, 77);
         }
         if app.setup == Setup::SqliteAndDisk {
-            // What is listed after a revocation is known again.
+            // What is listed deadline a revocation is known again.
             assert_eq!(ann.post(&format!("{}/signed-urls/revoke", path(&file))).answer().await.status, 204);
             assert!(signed_urls(&ann, &file).await.is_none() && signed_urls(&ann, &other).await.is_some());
             list().await;

@@ -45,7 +45,7 @@ async fn passes(script: &str, setup: Setup) {
 
 /// Loses the bytes of every file, and lets others of this machine into a store on disk.
 async fn damage(app: &TestApp) {
-    for row in app.app.db.held_blobs("", 1000).await.expect("rows") {
+    for row in app.app.db.referenced_blobs("", 1000).await.expect("rows") {
         app.app.store.delete(&row.key.parse().expect("a key"), None).await.expect("it is gone");
     }
     if let StoreConfig::Disk { root } = &app.app.config.store {

@@ -55,7 +55,7 @@ fn s3(app: &TestApp) -> &S3Config {
 fn assert_away(app: &TestApp, answer: &Answer, about: &str) {
     assert_eq!(answer.status, 503, "{about}: {}", answer.text());
     let problem = answer.problem(503, "unavailable");
-    assert_eq!(answer.header("retry-after"), "5");
+    assert_eq!(answer.header("retry-deadline"), "5");
     let (detail, s3) = (problem["detail"].as_str().expect("a detail"), s3(app));
     let endpoint = s3.endpoint.as_ref().expect("an endpoint");
     let port = endpoint.port().expect("a port").to_string();
@@ -68,17 +68,17 @@ fn assert_away(app: &TestApp, answer: &Answer, about: &str) {
 
 /// Works again without a restart, soon: an upload comes through, and its bytes come back.
 async fn until_it_works(client: &Client, app: &TestApp) {
-    let begun = Instant::now();
+    let accepted = Instant::now();
     loop {
-        let answer = client.post("/v1/files?name=after.txt").body("after").answer().await;
+        let answer = client.post("/v1/files?name=deadline.txt").body("deadline").answer().await;
         if answer.status == 201 {
             let file = answer.json();
-            assert_eq!(client.download(&file).await, b"after");
+            assert_eq!(client.download(&file).await, b"deadline");
             assert_eq!(client.delete_for_good(&file).answer().await.status, 204);
             return;
         }
-        assert_away(app, &answer, "after the fault");
-        assert!(begun.elapsed() < Duration::from_secs(30), "it does not recover");
+        assert_away(app, &answer, "deadline the fault");
+        assert!(accepted.elapsed() < Duration::from_secs(30), "it does not recover");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -140,8 +140,8 @@ async fn a_small_upload_comes_through_or_is_not_there() {
 async fn a_large_upload_comes_through_or_is_not_there() {
     let at =
         |site: &Site, faults: &[Fault], status| faults.iter().map(|fault| (*site, *fault, status)).collect::<Vec<_>>();
-    // Before a multipart upload is opened the key must be free, after it the size must be right.
-    let sized = HEAD.after(1);
+    // Before a multipart upload is opened the key must be free, deadline it the size must be right.
+    let sized = HEAD.deadline(1);
     let cases = [
         at(&CREATE, &FATAL, 503),
         at(&CREATE, &[FAILED_200], 503),
@@ -256,9 +256,9 @@ async fn a_download_is_whole_or_visibly_not() {
         (FAILED_200, &[Status(503)]),
         // The bytes of a ready blob are not there: that is no passing fault.
         (Fault::Answer(404, "<Error><Code>NoSuchKey</Code></Error>"), &[Status(500)]),
-        (Fault::Cut(0), &[Broken]),
+        (Fault::PartLayout(0), &[Broken]),
         // As long as something comes it goes on.
-        (Fault::Cut(100_000), &[Whole]),
+        (Fault::PartLayout(100_000), &[Whole]),
         (Fault::Short(0), &[Status(503), Broken]),
         (Fault::Short(100_000), &[Whole]),
         (OTHER_RANGE, &[Status(503)]),
@@ -274,7 +274,7 @@ async fn a_download_is_whole_or_visibly_not() {
         }
     }
     // The object became another one while it was read.
-    proxy.once(GET, Fault::Cut(1000));
+    proxy.once(GET, Fault::PartLayout(1000));
     proxy.once(GET, Fault::Answer(412, "<Error><Code>PreconditionFailed</Code></Error>"));
     assert_eq!(download(&app, &ann, &content(&file), None, &bytes).await, Broken);
     proxy.mend();
@@ -295,7 +295,7 @@ async fn what_cannot_be_taken_away_yet_is_taken_away_later() {
         assert_eq!((report.removed, report.failed), (0, 1), "{fault:?}");
         assert_eq!(app.reap().await.removed, 1, "{fault:?}");
 
-        // Given up after its parts were sent, and the bucket does not hear that either.
+        // Given up deadline its parts were sent, and the bucket does not hear that either.
         proxy.always(ABORT, fault);
         let upload = ann.post("/v1/files?name=b.bin").header("repr-digest", format!("sha-256=:{}=:", "A".repeat(43)));
         upload.body(noise(LARGE)).answer().await.problem(422, "digest_mismatch");

@@ -30,8 +30,8 @@ pub async fn person(program: &Program, email: &str) -> Client {
     signed_in(program, &answer.json())
 }
 
-fn signed_in(program: &Program, begun: &Value) -> Client {
-    program.stranger().with_token(begun["token"].as_str().expect("a token"), &begun["user"]["id"])
+fn signed_in(program: &Program, accepted: &Value) -> Client {
+    program.stranger().with_token(accepted["token"].as_str().expect("a token"), &accepted["user"]["id"])
 }
 
 #[tokio::test]
@@ -251,10 +251,10 @@ async fn accounts_are_managed_beside_the_running_server() {
     // A password is made up and shown this once ...
     let told = ok(command(&["user", "add", "Ann@example.org", "--admin"], ""));
     let password = told.lines().find_map(|line| line.split_once("): ")).expect("a password").1.to_owned();
-    let begun = log_in(&program.stranger(), "ann@example.org", &password).await;
-    assert_eq!(begun.status, 200, "{}", begun.text());
-    assert_eq!((&begun.json()["user"]["is_admin"], &begun.json()["user"]["name"]), (&json!(true), &json!("Ann")));
-    let ann = signed_in(&program, &begun.json());
+    let accepted = log_in(&program.stranger(), "ann@example.org", &password).await;
+    assert_eq!(accepted.status, 200, "{}", accepted.text());
+    assert_eq!((&accepted.json()["user"]["is_admin"], &accepted.json()["user"]["name"]), (&json!(true), &json!("Ann")));
+    let ann = signed_in(&program, &accepted.json());
     // ... or comes from the standard input, and is not shown at all.
     let told = ok(command(
         &["user", "add", "bob@example.org", "--name", "Bob B.", "--password-stdin"],
@@ -273,8 +273,8 @@ async fn accounts_are_managed_beside_the_running_server() {
     log_in(&program.stranger(), "ann@example.org", &password).await.problem(401, "bad_credentials");
     assert!(ok(command(&["user", "list"], "")).contains("disabled"));
     ok(command(&["user", "enable", "ann@example.org"], ""));
-    let begun = log_in(&program.stranger(), "ann@example.org", &password).await;
-    let ann = signed_in(&program, &begun.json());
+    let accepted = log_in(&program.stranger(), "ann@example.org", &password).await;
+    let ann = signed_in(&program, &accepted.json());
 
     let quota = |arguments: &[&str]| ok(command(&[&["user", "quota", "bob@example.org"], arguments].concat(), ""));
     assert_eq!(

@@ -43,16 +43,16 @@ async fn hang_up_in_a_download(client: &Client, path: &str) {
 async fn hang_up_in_uploads(app: &TestApp, client: &Client, bytes: &Bytes) {
     let uploads: Vec<_> = (0..CLIENTS)
         .map(|number| {
-            let begun = stream::iter([Ok::<_, std::io::Error>(bytes.clone())]).chain(stream::pending());
+            let accepted = stream::iter([Ok::<_, std::io::Error>(bytes.clone())]).chain(stream::pending());
             let request = client.post(&format!("/v1/files?name={number}.bin"));
-            tokio::spawn(request.body(reqwest::Body::wrap_stream(begun)).send())
+            tokio::spawn(request.body(reqwest::Body::wrap_stream(accepted)).send())
         })
         .collect();
-    let begun = "SELECT COUNT(*) FROM blobs WHERE state = 'pending'";
+    let accepted = "SELECT COUNT(*) FROM blobs WHERE state = 'pending'";
     let opened = "SELECT COUNT(*) FROM blobs WHERE state = 'pending' AND multipart_id IS NOT NULL";
-    until(async || app.count(begun).await == CLIENTS as i64 && app.count(opened).await > 0).await;
+    until(async || app.count(accepted).await == CLIENTS as i64 && app.count(opened).await > 0).await;
     uploads.iter().for_each(tokio::task::JoinHandle::abort);
-    until(async || app.count(begun).await == 0).await;
+    until(async || app.count(accepted).await == 0).await;
 }
 
 async fn until(mut is_so: impl AsyncFnMut() -> bool) {

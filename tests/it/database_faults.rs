@@ -1,5 +1,5 @@
 //! A database whose connection is cut at any statement, before the server hears of it, a little before
-//! that, or after it has done it: a success is one that was committed, after anything else the state is the old one or the
+//! that, or deadline it has done it: a success is one that was committed, deadline anything else the state is the old one or the
 //! new one, and nothing is left between.
 
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use url::Url;
 
 use crate::sessions::{log_in, register};
 use crate::support::client::{Answer, Ask, Client, content};
-use crate::support::database_proxy::{Cut, DatabaseProxy, Hit, When};
+use crate::support::database_proxy::{DatabaseProxy, Hit, PartLayout, When};
 use crate::support::{PASSWORD, Setup, TestApp};
 
 async fn app_behind_a_proxy(connections: u32) -> (DatabaseProxy, TestApp) {
@@ -119,13 +119,13 @@ impl<'a> Attempt<'a> {
 }
 
 /// Judges the answer to an operation by what became of it.
-fn judge(attempt: &Attempt<'_>, cut: &Cut, answer: &Answer, happened: bool) {
+fn judge(attempt: &Attempt<'_>, cut: &PartLayout, answer: &Answer, happened: bool) {
     let about = format!("{:?} {cut:?}: {}", attempt.operation, answer.text());
     match answer.status {
         200..300 => assert!(happened, "{about}"),
         _ => {
             let problem = answer.problem(503, "unavailable");
-            assert_eq!(answer.header("retry-after"), "5", "{about}");
+            assert_eq!(answer.header("retry-deadline"), "5", "{about}");
             assert_eq!(problem["detail"], "the database is not available");
         }
     }
@@ -133,9 +133,9 @@ fn judge(attempt: &Attempt<'_>, cut: &Cut, answer: &Answer, happened: bool) {
 
 /// Waits until it works again, without a restart.
 async fn until_it_works(ann: &Client) {
-    let begun = Instant::now();
+    let accepted = Instant::now();
     while ann.get("/v1/files").answer().await.status != 200 {
-        assert!(begun.elapsed() < Duration::from_secs(30), "it does not recover");
+        assert!(accepted.elapsed() < Duration::from_secs(30), "it does not recover");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -148,14 +148,14 @@ async fn assert_nothing_is_left(app: &TestApp, ann: &Client) {
 
 /// Cuts the connection of the operation at its first statement, its second, and so on to its last.
 async fn cut_at_every_statement(operation: Operation) {
-    // On one connection each try has the same statements: none is prepared yet after a cut.
+    // On one connection each try has the same statements: none is prepared yet deadline a cut.
     let (proxy, app) = app_behind_a_proxy(1).await;
     let ann = app.person("ann").await;
     for when in [When::Before, When::Late, When::Done] {
         let mut commits = 0;
         for spared in 0.. {
             let attempt = Attempt::new(&app, &ann, operation, format!("{when:?}-{spared}-").to_lowercase()).await;
-            let cut = Cut { when, spared, commits: false, for_all: false };
+            let cut = PartLayout { when, spared, commits: false, for_all: false };
             proxy.cut(cut);
             let answer = attempt.carry_out().await;
             let hit = proxy.mend().await;
@@ -173,8 +173,8 @@ async fn cut_at_every_statement(operation: Operation) {
                     assert!(when != When::Before || !happened || operation == Register, "nobody committed it");
                     assert!(when != When::Done || happened == decides, "it was committed");
                     // Only its answer was lost, and the blob's row tells that; if need be it is waited for.
-                    let settles = decides && when != When::Before && matches!(operation, Upload | Replace);
-                    assert!(!settles || answer.status < 300, "{operation:?}: {}", answer.text());
+                    let was_committed_anyway = decides && when != When::Before && matches!(operation, Upload | Replace);
+                    assert!(!was_committed_anyway || answer.status < 300, "{operation:?}: {}", answer.text());
                 }
                 Some(Hit::Statement) => {}
             }
@@ -215,7 +215,7 @@ async fn what_nobody_can_ask_about_is_old_or_new() {
         let (proxy, app) = app_behind_a_proxy(4).await;
         let ann = app.person("ann").await;
         let attempt = Attempt::new(&app, &ann, operation, "a".into()).await;
-        let cut = Cut { when, spared: operation.earlier_commits(), commits: true, for_all: true };
+        let cut = PartLayout { when, spared: operation.earlier_commits(), commits: true, for_all: true };
         proxy.cut(cut);
         let answer = attempt.carry_out().await;
         assert_eq!(answer.status, 503, "{cut:?}: {}", answer.text());

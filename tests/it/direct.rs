@@ -27,10 +27,10 @@ struct Direct {
 
 impl Direct {
     async fn begin(client: &Client, size: usize) -> Self {
-        Self::begun(&wish(client, size, json!({})).answer().await)
+        Self::accepted(&wish(client, size, json!({})).answer().await)
     }
 
-    fn begun(answer: &Answer) -> Self {
+    fn accepted(answer: &Answer) -> Self {
         assert_eq!(answer.status, 201, "{}", answer.text());
         let id = answer.json()["id"].as_str().expect("an id").to_owned();
         assert!(answer.header("location").ends_with(&format!("/v1/uploads/{id}")));
@@ -187,11 +187,11 @@ both! {
         let ann = app.person("ann").await;
         let bytes = noise(PART + 1);
         let other = digits(&noise(5));
-        let upload = Direct::begun(&wish(&ann, bytes.len(), json!({"sha256": other})).answer().await);
+        let upload = Direct::accepted(&wish(&ann, bytes.len(), json!({"sha256": other})).answer().await);
         upload.send_all(&ann, &bytes).await;
         upload.complete(&ann).await.problem(422, "digest_mismatch");
         upload_is_over(&ann, &upload).await;
-        let upload = Direct::begun(&wish(&ann, bytes.len(), json!({"sha256": digits(&bytes).to_uppercase()})).answer().await);
+        let upload = Direct::accepted(&wish(&ann, bytes.len(), json!({"sha256": digits(&bytes).to_uppercase()})).answer().await);
         upload.send_all(&ann, &bytes).await;
         assert_eq!(upload.complete(&ann).await.status, 200);
         app.assert_tidy(1).await;
@@ -207,8 +207,8 @@ both! {
         assert_eq!((&problem["needed"], &problem["used"]), (&json!(2 * PART), &json!(2 * PART)));
         assert_eq!(ann.delete(&upload.path()).answer().await.status, 204);
         assert_eq!(used(&ann).await, (0, 0));
-        let begun = join_all((0..20).map(|_| wish(&ann, PART, json!({})).answer())).await;
-        assert_eq!(begun.iter().filter(|answer| answer.status == 201).count(), 3);
+        let accepted = join_all((0..20).map(|_| wish(&ann, PART, json!({})).answer())).await;
+        assert_eq!(accepted.iter().filter(|answer| answer.status == 201).count(), 3);
         app.assert_usage_is_exact().await;
     }
 
@@ -301,7 +301,7 @@ both! {
             let slow = ann.put(&url).header("content-digest", wrong).body(body);
             let slow = tokio::spawn(async move { slow.answer().await });
             send.send(Ok(vec![7; MIB])).await.unwrap();
-            // It has begun when what was there counts no more.
+            // It has accepted when what was there counts no more.
             while upload.state(&ann).await["received"] != 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
@@ -345,8 +345,8 @@ both! {
 
     async fn nothing_at_all_is_a_file_at_once(app: TestApp) {
         let ann = app.person("ann").await;
-        let begun = wish(&ann, 0, json!({})).answer().await.json();
-        let file = format!("/v1/files/{}/content", begun["file_id"].as_str().unwrap());
+        let accepted = wish(&ann, 0, json!({})).answer().await.json();
+        let file = format!("/v1/files/{}/content", accepted["file_id"].as_str().unwrap());
         assert_eq!(ann.get(&file).answer().await.bytes, b"");
         wish(&ann, 0, json!({"sha256": digits(b"x")})).answer().await.problem(422, "digest_mismatch");
         assert_eq!(wish(&ann, 0, json!({"sha256": digits(b""), "name": "b"})).answer().await.status, 201);
@@ -358,8 +358,8 @@ both! {
         let direct = Direct::begin(&ann, PART).await;
         let tus = Tus::create(&ann, Some(10), "by tus.txt").await;
         assert_eq!(tus.append(&ann, 0, "12345").await.status, 204);
-        let begun = ann.post("/v1/uploads").json(&json!({"name": "later.txt", "mode": "tus"})).answer().await.json();
-        let later = Tus { path: begun["tus_url"].as_str().unwrap().parse::<url::Url>().unwrap().path().to_owned() };
+        let accepted = ann.post("/v1/uploads").json(&json!({"name": "later.txt", "mode": "tus"})).answer().await.json();
+        let later = Tus { path: accepted["tus_url"].as_str().unwrap().parse::<url::Url>().unwrap().path().to_owned() };
 
         let page = ann.get("/v1/uploads?limit=2").answer().await.json();
         let rest = ann.get(&format!("/v1/uploads?cursor={}", page["next_cursor"].as_str().unwrap())).answer().await.json();
@@ -420,11 +420,11 @@ both! {
         let mut ids: Vec<_> = answers
             .iter()
             .filter(|answer| answer.status != 409)
-            .map(|answer| Direct::begun(answer).id)
+            .map(|answer| Direct::accepted(answer).id)
             .collect();
         ids.dedup();
         assert_eq!(ids.len(), 1, "{answers:?}");
-        let upload = Direct::begun(&begin(PART + 1).answer().await);
+        let upload = Direct::accepted(&begin(PART + 1).answer().await);
         assert_eq!(upload.id, ids[0]);
         begin(PART).answer().await.problem(422, "idempotency_mismatch");
         assert_eq!(app.count("SELECT COUNT(*) FROM resumable_uploads").await, 1);
@@ -454,9 +454,9 @@ both! {
             let problem = begin(wrong).answer().await.problem(422, "invalid");
             assert_eq!(problem["errors"][0]["pointer"], "/metadata/size");
         }
-        let begun = begin(json!({"size": bytes.len(), "path": "widget", "caption": null})).answer().await.json();
-        assert_eq!(begun["key"], begun["uploadId"]);
-        let base = format!("/v1/companion/s3/multipart/{}", begun["uploadId"].as_str().unwrap());
+        let accepted = begin(json!({"size": bytes.len(), "path": "widget", "caption": null})).answer().await.json();
+        assert_eq!(accepted["key"], accepted["uploadId"]);
+        let base = format!("/v1/companion/s3/multipart/{}", accepted["uploadId"].as_str().unwrap());
         let mut sent = Vec::new();
         for (index, part) in bytes.chunks(PART).enumerate() {
             let signed = ann.get(&format!("{base}/{}?key=x", index + 1)).answer().await.json();
@@ -470,8 +470,8 @@ both! {
         let content: url::Url = done["location"].as_str().unwrap().parse().unwrap();
         assert!(ann.get(content.path()).answer().await.bytes == bytes);
 
-        let begun = begin(json!({"size": "10"})).answer().await.json();
-        let base = format!("/v1/companion/s3/multipart/{}", begun["uploadId"].as_str().unwrap());
+        let accepted = begin(json!({"size": "10"})).answer().await.json();
+        let base = format!("/v1/companion/s3/multipart/{}", accepted["uploadId"].as_str().unwrap());
         ann.get(&format!("{base}/x")).answer().await.problem(404, "not_found");
         assert_eq!(ann.delete(&base).answer().await.status, 200);
         app.assert_tidy(1).await;
@@ -493,9 +493,9 @@ fn known(person: &Client, program: &Program) -> Client {
 /// Begins, sends what is missing and completes, until the server ends or there is a file.
 async fn get_through(client: &Client, bytes: &[u8]) -> Option<Value> {
     let begin = wish(client, bytes.len(), json!({})).header("idempotency-key", "through");
-    let begun = begin.try_answer().await.ok()?;
-    let upload = Direct::begun(&begun);
-    if begun.json()["file_id"].is_null() {
+    let accepted = begin.try_answer().await.ok()?;
+    let upload = Direct::accepted(&accepted);
+    if accepted.json()["file_id"].is_null() {
         let signed = client.post(&format!("{}/parts", upload.path())).json(&json!({})).try_answer().await.ok()?;
         for part in signed.json()["parts"].as_array().map_or(&[][..], Vec::as_slice) {
             let start = (part["number"].as_u64().unwrap() as usize - 1) * PART;

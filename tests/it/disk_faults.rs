@@ -17,7 +17,7 @@ use crate::upload::noise;
 
 const MIB: usize = 1024 * 1024;
 
-/// A filesystem of 12 MiB, and the folder that it is mounted in. To be made before the app is, so that it ends after it.
+/// A filesystem of 12 MiB, and the folder that it is mounted in. To be made before the app is, so that it ends deadline it.
 fn small_disk(test: &str) -> Option<(Mounted, TempDir)> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let disk = or_skip(test, Mounted::in_memory(&folder.path().join("disk"), "12m"))?;
@@ -46,7 +46,7 @@ fn assert_told(answer: &Answer, status: u16, code: &str) {
     for inside in ["/", "os error", "rows.db", "SQL", "disk", "sqlite"] {
         assert!(!detail.contains(inside), "{problem}");
     }
-    assert_eq!(answer.header("retry-after"), if status == 503 { "5" } else { "" });
+    assert_eq!(answer.header("retry-deadline"), if status == 503 { "5" } else { "" });
 }
 
 async fn files(client: &Client) -> usize {
@@ -196,11 +196,11 @@ async fn a_download_that_the_disk_cannot_go_on_with_is_cut() {
     let ann = person(&program, "ann@example.org").await;
     let bytes = noise(3 * MIB);
     let file = ann.upload("a.bin", bytes.clone()).await;
-    // Before the answer has begun it can still be an honest one.
+    // Before the answer has accepted it can still be an honest one.
     assert_told(&ann.get(&content(&file)).answer().await, 503, "unavailable");
-    let begun = ann.get(&content(&file)).send().await.expect("an answer");
-    assert_eq!(begun.status(), 200);
-    begun.bytes().await.expect_err("bytes are missing, and the client can see that");
+    let accepted = ann.get(&content(&file)).send().await.expect("an answer");
+    assert_eq!(accepted.status(), 200);
+    accepted.bytes().await.expect_err("bytes are missing, and the client can see that");
     assert!(ann.download(&file).await == bytes);
     program.stop();
     assert_nothing_but(&app, 1).await;

@@ -261,8 +261,8 @@ async fn until_known(program: &Program, name: &str, outcome: &str) {
 /// Registers and signs in.
 async fn person(program: &Program) -> crate::support::Client {
     let request = json!({"email": "ann@example.org", "name": "Ann", "password": PASSWORD});
-    let begun = program.stranger().post("/v1/auth/register").json(&request).answer().await.json();
-    program.stranger().with_token(begun["token"].as_str().expect("a token"), &begun["user"]["id"])
+    let accepted = program.stranger().post("/v1/auth/register").json(&request).answer().await.json();
+    program.stranger().with_token(accepted["token"].as_str().expect("a token"), &accepted["user"]["id"])
 }
 
 /// Some stores know neither the condition nor the checksum.

@@ -15,10 +15,10 @@ async fn erase(client: &Client) -> Answer {
     client.delete("/v1/me").json(&json!({"password": PASSWORD})).answer().await
 }
 
-async fn state(app: &TestApp, begun: &Answer) -> String {
-    assert_eq!(begun.status, 202, "{}", begun.text());
-    let id = begun.json()["job"]["id"].as_str().unwrap().to_owned();
-    assert_eq!(begun.header("location"), app.url(&format!("/v1/jobs/{id}")));
+async fn state(app: &TestApp, accepted: &Answer) -> String {
+    assert_eq!(accepted.status, 202, "{}", accepted.text());
+    let id = accepted.json()["job"]["id"].as_str().unwrap().to_owned();
+    assert_eq!(accepted.header("location"), app.url(&format!("/v1/jobs/{id}")));
     let job = app.stranger().get(&format!("/v1/jobs/{id}")).answer().await;
     assert_eq!(job.status, 200, "{}", job.text());
     job.json()["job"]["state"].as_str().unwrap().to_owned()
@@ -70,19 +70,19 @@ both! {
         let of_bob = bob.upload("bob.txt", "bob").await;
         furnish(&app, &ann).await;
         be_found_by_fsck(&app).await;
-        let begun = erase(&ann).await;
-        assert_eq!(state(&app, &begun).await, "running");
-        assert!(begun.header("set-cookie").contains("Max-Age=0"));
+        let accepted = erase(&ann).await;
+        assert_eq!(state(&app, &accepted).await, "running");
+        assert!(accepted.header("set-cookie").contains("Max-Age=0"));
         app.reap().await;
-        assert_eq!(state(&app, &begun).await, "done");
+        assert_eq!(state(&app, &accepted).await, "done");
         assert_unknown(&app, &ann.id, "ann").await;
         app.assert_nothing_but(1).await;
         assert_eq!(bob.download(&of_bob).await, b"bob");
-        assert_eq!(app.count("SELECT COUNT(*) FROM events WHERE kind = 'account_erased' AND user_id IS NULL AND actor_id IS NULL").await, 1);
+        assert_eq!(app.count("SELECT COUNT(*) FROM events WHERE kind = 'account_deleted' AND user_id IS NULL AND actor_id IS NULL").await, 1);
 
         app.advance(Duration::from_secs(91 * 24 * 3600));
         app.reap().await;
-        let job = format!("/v1/jobs/{}", begun.json()["job"]["id"].as_str().unwrap());
+        let job = format!("/v1/jobs/{}", accepted.json()["job"]["id"].as_str().unwrap());
         app.stranger().get(&job).answer().await.problem(404, "not_found");
     }
 
@@ -127,14 +127,14 @@ both! {
         while app.count("SELECT COUNT(*) FROM blobs").await == 0 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        let begun = erase(&ann).await;
+        let accepted = erase(&ann).await;
         app.reap().await;
         drop(send);
         assert_eq!(upload.await.unwrap().unwrap().status(), 410);
-        assert_eq!(state(&app, &begun).await, "running", "a writer may still hold its lease");
+        assert_eq!(state(&app, &accepted).await, "running", "a writer may still hold its lease");
         app.execute("UPDATE blobs SET lease_until = 1 WHERE state <> 'ready'").await;
         app.assert_nothing_but(0).await;
-        assert_eq!(state(&app, &begun).await, "done");
+        assert_eq!(state(&app, &accepted).await, "done");
         assert_unknown(&app, &ann.id, "ann").await;
     }
 
@@ -164,17 +164,17 @@ both! {
         let of = |person: &Client| format!("/v1/admin/users/{}", person.id);
         assert_eq!(ann.patch(&of(&bob)).json(&json!({"quota": {"files": 7}})).answer().await.status, 200);
         ann.delete(&of(&ann)).answer().await.problem(422, "invalid");
-        let begun = boss.delete(&of(&ann)).answer().await;
-        assert_eq!(state(&app, &begun).await, "running");
+        let accepted = boss.delete(&of(&ann)).answer().await;
+        assert_eq!(state(&app, &accepted).await, "running");
         boss.get(&of(&ann)).answer().await.problem(404, "not_found");
         boss.patch(&of(&ann)).json(&json!({"disabled": false})).answer().await.problem(404, "not_found");
         boss.delete(&of(&ann)).answer().await.problem(404, "not_found");
         app.reap().await;
-        assert_eq!(state(&app, &begun).await, "done");
+        assert_eq!(state(&app, &accepted).await, "done");
         assert_unknown(&app, &ann.id, "ann").await;
         let changed = boss.get("/v1/admin/events?kind=quota_changed").answer().await.json();
         assert_eq!((&changed["items"][0]["user_id"], &changed["items"][0]["actor_id"]), (&json!(bob.id), &Value::Null));
-        let erased = boss.get("/v1/admin/events?kind=account_erased").answer().await.json();
+        let erased = boss.get("/v1/admin/events?kind=account_deleted").answer().await.json();
         assert_eq!(erased["items"][0]["actor_id"], json!(boss.id));
     }
 
@@ -202,10 +202,10 @@ both! {
         let ann = app.person("ann").await;
         furnish(&app, &ann).await;
         for number in 0..120 {
-            app.app.events.record(&strongroom::events::Event::new(strongroom::events::Act::LinkUsed, ann.id.parse::<uuid::Uuid>().unwrap()).with("n", number));
+            app.app.events.record(&strongroom::events::Event::new(strongroom::events::EventKind::LinkDownloaded, ann.id.parse::<uuid::Uuid>().unwrap()).with("n", number));
         }
         app.app.events.flush().await;
-        let begun = erase(&ann).await;
+        let accepted = erase(&ann).await;
         // Each try is given up a little later than the one before, wherever it is by then.
         for milliseconds in 1..40 {
             let _ = tokio::time::timeout(Duration::from_millis(milliseconds), app.reap()).await;
@@ -216,7 +216,7 @@ both! {
             app.execute("DELETE FROM duties").await;
             app.reap().await;
         }
-        assert_eq!(state(&app, &begun).await, "done");
+        assert_eq!(state(&app, &accepted).await, "done");
         app.assert_nothing_but(0).await;
         assert_unknown(&app, &ann.id, "ann").await;
         assert_eq!(register(&app.stranger(), &email("ann"), "Ann", PASSWORD).await.status, 201);

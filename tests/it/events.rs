@@ -47,8 +47,8 @@ both! {
         let raw = ann.upload("raw.txt", "raw").await;
         let part = reqwest::multipart::Part::bytes(b"form".to_vec()).file_name("form.txt");
         let form = ann.post("/v1/files").multipart(reqwest::multipart::Form::new().part("file", part)).answer().await.json();
-        let begun = ann.post("/v1/uploads").json(&json!({"name": "direct.txt", "size": 6, "mode": "direct"})).answer().await.json();
-        let direct = format!("/v1/uploads/{}", begun["id"].as_str().unwrap());
+        let accepted = ann.post("/v1/uploads").json(&json!({"name": "direct.txt", "size": 6, "mode": "direct"})).answer().await.json();
+        let direct = format!("/v1/uploads/{}", accepted["id"].as_str().unwrap());
         let parts = ann.post(&format!("{direct}/parts")).json(&json!({})).answer().await.json();
         let sent = ann.put(parts["parts"][0]["url"].as_str().unwrap()).body("direct").answer().await;
         assert_eq!(sent.status, 200, "{}", sent.text());
@@ -120,8 +120,8 @@ both! {
         // Reads and refusals are written together.
         told.sort_unstable();
         assert_eq!(told, [
-            ("file_downloaded", "link"), ("link_changed", "api"), ("link_made", "api"), ("link_refused", "link"),
-            ("link_refused", "link"), ("link_refused", "link"), ("link_revoked", "api"), ("link_used", "link"),
+            ("file_downloaded", "link"), ("link_changed", "api"), ("link_created", "api"), ("link_refused", "link"),
+            ("link_refused", "link"), ("link_refused", "link"), ("link_revoked", "api"), ("link_downloaded", "link"),
         ]);
         let why: Vec<_> = events.iter().filter_map(|event| event["detail"]["why"].as_str()).collect();
         assert_eq!(why, ["password", "used_up", "revoked"]);
@@ -186,7 +186,7 @@ both! {
         let mut found = kinds(&events);
         found.sort();
         let mut expected = [
-            "account_made", "signed_in", "sign_in_refused", "signed_in", "signed_out", "token_made", "file_uploaded",
+            "account_created", "signed_in", "sign_in_refused", "signed_in", "signed_out", "token_created", "file_uploaded",
             "token_revoked", "password_changed",
         ];
         expected.sort();
@@ -216,9 +216,9 @@ both! {
         let find = async |query: &str| kinds(&trail(&app, &boss, &format!("/v1/admin/events?{query}")).await).join(" ");
         assert_eq!(find(&format!("file_id={}", file["id"].as_str().unwrap())).await, "file_uploaded");
         assert_eq!(find(&format!("user_id={}&since={middle}", bob.id)).await, "file_uploaded account_disabled quota_changed");
-        assert_eq!(find(&format!("user_id={}&until={middle}", bob.id)).await, "account_made signed_in");
+        assert_eq!(find(&format!("user_id={}&until={middle}", bob.id)).await, "account_created signed_in");
         assert_eq!(find(&format!("kind=file_uploaded&until={middle}")).await, "file_uploaded");
-        assert_eq!(find("kind=fsck_begun").await, "fsck_begun");
+        assert_eq!(find("kind=fsck_started").await, "fsck_started");
         let changed = &trail(&app, &boss, "/v1/admin/events?kind=quota_changed").await[0];
         assert_eq!((changed["actor_id"].as_str(), &changed["detail"]), (Some(&*boss.id), &json!({"bytes": 1000})));
         boss.get("/v1/admin/events?kind=mischief").answer().await.problem(422, "invalid");
@@ -253,17 +253,17 @@ both! {
     }
 
     async fn many_events_at_once_are_all_written_and_none_of_an_account_that_is_gone(app: TestApp) {
-        use strongroom::events::{Act, Event};
+        use strongroom::events::{EventKind, Event};
         let ann = app.person("ann").await;
         let account: uuid::Uuid = ann.id.parse().unwrap();
         for number in 0..100 {
-            app.app.events.record(&Event::new(Act::LinkUsed, account).with("number", number));
+            app.app.events.record(&Event::new(EventKind::LinkDownloaded, account).with("number", number));
             if number % 10 == 0 {
-                app.app.events.record(&Event::new(Act::LinkUsed, uuid::Uuid::now_v7()));
+                app.app.events.record(&Event::new(EventKind::LinkDownloaded, uuid::Uuid::now_v7()));
             }
         }
         app.app.events.flush().await;
-        assert_eq!(app.count("SELECT COUNT(*) FROM events WHERE kind = 'link_used'").await, 100);
+        assert_eq!(app.count("SELECT COUNT(*) FROM events WHERE kind = 'link_downloaded'").await, 100);
     }
 
     async fn no_event_holds_a_secret(app: TestApp) {

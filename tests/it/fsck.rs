@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use strongroom::config::{Config, StoreConfig};
 use strongroom::db::NewBlobRow;
 use strongroom::error::Error;
-use strongroom::jobs::fsck::{self, Kind, Options, Pass, Repair};
+use strongroom::jobs::fsck::{self, FsckFindingKind, FsckRun, Options, Repair};
 use strongroom::store::Key;
 use uuid::Uuid;
 
@@ -27,7 +27,7 @@ const LOOK: Options = Options { full: false, rate: u64::MAX, repair: Repair::Not
 const FULL: Options = Options { full: true, ..LOOK };
 const REPAIR: Options = Options { repair: Repair::Everything, ..LOOK };
 
-async fn pass(app: &TestApp, options: Options) -> Pass {
+async fn pass(app: &TestApp, options: Options) -> FsckRun {
     fsck::begin(&app.app, options).await.expect("a pass").run(|_| {}).await.expect("a whole pass")
 }
 
@@ -43,7 +43,7 @@ fn command(app: &TestApp, arguments: &[&str]) -> Outcome {
 }
 
 /// What was found, by kind and name.
-fn found(pass: &Pass) -> Vec<(Kind, String)> {
+fn found(pass: &FsckRun) -> Vec<(FsckFindingKind, String)> {
     let mut found: Vec<_> = pass.report.findings.iter().map(|finding| (finding.kind, finding.key.clone())).collect();
     found.sort();
     let counts: u64 = pass.report.counts.values().sum();
@@ -60,7 +60,7 @@ async fn upload_many(client: &Client, count: usize) -> Vec<Value> {
 /// The key of a file's bytes.
 async fn key(app: &TestApp, file: &Value) -> Key {
     let id: Uuid = file["id"].as_str().unwrap().parse().unwrap();
-    let rows = app.app.db.held_blobs("", 100_000).await.unwrap();
+    let rows = app.app.db.referenced_blobs("", 100_000).await.unwrap();
     rows.iter().find(|row| row.file_id == Some(id)).expect("a row").key.parse().unwrap()
 }
 
@@ -185,19 +185,19 @@ both! {
             StoreConfig::S3(s3) => format!("{}/README", s3.prefix),
         };
         let mut expected = vec![
-            (Kind::Missing, missing.to_string()),
-            (Kind::SizeMismatch, shorter.to_string()),
-            (Kind::DanglingFile, dangling.to_string()),
-            (Kind::Stale, pending.to_string()),
-            (Kind::UnknownObject, unknown.to_string()),
-            (Kind::UnknownUpload, half.to_string()),
-            (Kind::UnknownUpload, again.to_string()),
-            (Kind::Foreign, name),
+            (FsckFindingKind::Missing, missing.to_string()),
+            (FsckFindingKind::SizeMismatch, shorter.to_string()),
+            (FsckFindingKind::DanglingFile, dangling.to_string()),
+            (FsckFindingKind::Stale, pending.to_string()),
+            (FsckFindingKind::UnknownObject, unknown.to_string()),
+            (FsckFindingKind::UnknownUpload, half.to_string()),
+            (FsckFindingKind::UnknownUpload, again.to_string()),
+            (FsckFindingKind::Foreign, name),
         ];
         expected.sort();
         let looked = pass(&app, LOOK).await;
         assert_eq!(found(&looked), expected, "the bytes were not read");
-        expected.push((Kind::HashMismatch, other.to_string()));
+        expected.push((FsckFindingKind::HashMismatch, other.to_string()));
         expected.sort();
         // Nothing was changed by looking.
         assert_eq!(found(&pass(&app, FULL).await), expected);
@@ -256,14 +256,14 @@ both! {
         half_write(&app, &newcomer).await;
         let removed = pass(&app, background).await.report;
         assert_eq!((removed.quarantined, removed.removed), (0, 2));
-        assert_eq!(removed.findings.iter().filter(|finding| finding.action == Some(fsck::Action::Removed)).count(), 2);
+        assert_eq!(removed.findings.iter().filter(|finding| finding.action == Some(fsck::FsckAction::Removed)).count(), 2);
         assert_eq!(app.app.store.size(&unknown).await.unwrap(), None);
         assert!(!is_half_written(&app, &half).await);
         assert!(is_half_written(&app, &newcomer).await, "it was not in quarantine");
         abort_all(&app).await;
 
         let left = pass(&app, LOOK).await;
-        assert!(left.clean && left.report.count(Kind::Foreign) == 1, "{left}");
+        assert!(left.clean && left.report.count(FsckFindingKind::Foreign) == 1, "{left}");
         for file in &files {
             assert_eq!(ann.download(file).await.len() as u64, file["size"].as_u64().unwrap());
         }
@@ -370,21 +370,21 @@ both! {
         upload_many(&ann, 3).await;
         let unknown = Key::random();
         write(&app, unknown.as_str(), "whose?").await;
-        let begun = begin(json!({"full": true})).await;
-        assert_eq!((begun.status, &begun.json()["full"]), (202, &json!(true)), "{}", begun.text());
+        let accepted = begin(json!({"full": true})).await;
+        assert_eq!((accepted.status, &accepted.json()["full"]), (202, &json!(true)), "{}", accepted.text());
         let ended = last_of(&ann).await;
-        assert_eq!((&ended["id"], &ended["state"]), (&begun.json()["id"], &json!("done")));
+        assert_eq!((&ended["id"], &ended["state"]), (&accepted.json()["id"], &json!("done")));
         assert_eq!((&ended["rows"], &ended["counts"]), (&json!(3), &json!({"unknown_object": 1})), "{ended}");
         assert_eq!((&ended["findings"][0]["key"], &ended["clean"]), (&json!(unknown.as_str()), &json!(false)));
 
         // One at a time, on whichever server.
-        let begun = fsck::begin(&app.app, LOOK).await.unwrap();
+        let accepted = fsck::begin(&app.app, LOOK).await.unwrap();
         begin(json!({})).await.problem(409, "fsck_running");
         let outcome = command(&app, &[]);
         assert_eq!((outcome.status, outcome.stderr.as_str()), (1, "strongroom: a pass of fsck is running\n"));
         assert_eq!(ann.get("/v1/admin/fsck").answer().await.json()["state"], "running");
         // Its server goes away.
-        drop(begun);
+        drop(accepted);
         app.execute("UPDATE duties SET lease_until = 1").await;
         let told = ann.get("/v1/admin/fsck").answer().await.json();
         assert_eq!((&told["state"], &told["clean"]), (&json!("failed"), &json!(false)));
@@ -444,7 +444,7 @@ async fn many_pages_are_walked_without_losing_the_place() {
         FROM numbers",
     )
     .await;
-    let rows = app.app.db.held_blobs("", ROWS as i64 + 1).await.unwrap();
+    let rows = app.app.db.referenced_blobs("", ROWS as i64 + 1).await.unwrap();
     let keys: Vec<_> = rows.into_iter().map(|row| row.key).collect();
     assert!(keys.len() == ROWS && keys.is_sorted());
     let missing = [0, 1, 998, 999, 1000, 1001, 1999, 2000, 2998, 2999];
@@ -458,13 +458,13 @@ async fn many_pages_are_walked_without_losing_the_place() {
     }
     let report = pass(&app, LOOK).await.report;
     assert_eq!((report.rows, report.objects), (3000, 3240));
-    assert_eq!(report.counts, [(Kind::Missing, 10), (Kind::UnknownObject, 250)].into());
+    assert_eq!(report.counts, [(FsckFindingKind::Missing, 10), (FsckFindingKind::UnknownObject, 250)].into());
     // Many of one kind do not hide the few of another.
     let named = |kind| -> BTreeSet<_> {
         report.findings.iter().filter(|finding| finding.kind == kind).map(|finding| finding.key.clone()).collect()
     };
-    assert_eq!(named(Kind::Missing), missing.map(|number| keys[number].clone()).into());
-    let strays = named(Kind::UnknownObject);
+    assert_eq!(named(FsckFindingKind::Missing), missing.map(|number| keys[number].clone()).into());
+    let strays = named(FsckFindingKind::UnknownObject);
     assert!(strays.len() == 200 && strays.is_subset(&unknown));
 }
 

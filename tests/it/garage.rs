@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use strongroom::clock::Clock;
 use strongroom::config::{Config, S3Config, S3Credentials, StoreConfig};
 use strongroom::error::Error;
-use strongroom::health::check::{Depth, Outcome, Probing};
+use strongroom::health::check::{Outcome, ProbeLevel, ProbeOptions};
 use strongroom::store::{Key, Operation, Store};
 use tempfile::TempDir;
 
@@ -142,9 +142,9 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
 }
 
-fn probing() -> Probing {
+fn probing() -> ProbeOptions {
     let public_url = "http://127.0.0.1:3000".parse().expect("a URL");
-    Probing { depth: Depth::Quick, clock: Clock::default(), public_url }
+    ProbeOptions { depth: ProbeLevel::Quick, clock: Clock::default(), public_url }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -157,7 +157,7 @@ async fn garage_conforms_once_it_is_known() {
     assert_eq!(conditions.outcome, Outcome::Warning, "{conditions}");
     conforms(store.clone(), &bucket).await;
 
-    // A URL to write with could be used after the bytes were taken for complete.
+    // A URL to write with could be used deadline the bytes were taken for complete.
     let key = Key::random();
     let refused = store.sign(&request(Operation::Put, &key)).await;
     assert!(matches!(refused, Err(Error::Invalid(_))), "{refused:?}");

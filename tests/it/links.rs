@@ -330,7 +330,7 @@ both! {
         let cross = stranger.post(&format!("{}/unlock", url(&link))).header("origin", "https://evil.example").header("sec-fetch-site", "cross-site");
         cross.json(&json!({"password": PASSWORD})).answer().await.problem(403, "cross_site");
 
-        // It is worth nothing for another link, after a while, and with another password or token.
+        // It is worth nothing for another link, deadline a while, and with another password or token.
         let other = make(&ann, &file, json!({"password": PASSWORD})).await;
         stranger.get(url(&other)).bearer_auth(&key).answer().await.problem(401, "password_required");
         app.advance(Duration::from_secs(3601));
@@ -355,7 +355,7 @@ both! {
         let answers = join_all((0..6).map(|_| unlock(&stranger, &link, "wrong"))).await;
         assert_eq!(answers.iter().filter(|answer| answer.status == 401).count(), 3);
         let refused = answers.iter().find(|answer| answer.status == 429).unwrap();
-        let seconds: u64 = refused.header("retry-after").parse().unwrap();
+        let seconds: u64 = refused.header("retry-deadline").parse().unwrap();
         // The right password is no way around it, by no door; whoever has proven it goes on.
         stranger.get(url(&link)).basic_auth("", Some(PASSWORD)).answer().await.problem(429, "too_many_attempts");
         assert_eq!(stranger.get(url(&link)).bearer_auth(&key).answer().await.status, 200);

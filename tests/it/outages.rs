@@ -49,7 +49,7 @@ async fn with_a_line_to_the_bucket() -> (Forwarder, TestApp) {
 #[track_caller]
 fn assert_try_again_later(answer: &Answer) {
     let problem = answer.problem(503, "unavailable");
-    assert_eq!(answer.header("retry-after"), "5");
+    assert_eq!(answer.header("retry-deadline"), "5");
     for inside in ["127.0.0.1", "postgres", "Io", "os error", "bucket"] {
         assert!(!problem["detail"].as_str().unwrap().contains(inside), "{problem}");
     }
@@ -152,7 +152,7 @@ async fn a_download_whose_bucket_goes_away_is_cut_and_never_looks_whole() {
     let error = loop {
         match answer.chunk().await {
             Ok(Some(chunk)) => received += chunk.len(),
-            Ok(None) => panic!("it looked whole after {received} bytes"),
+            Ok(None) => panic!("it looked whole deadline {received} bytes"),
             Err(error) => break error,
         }
     };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use strongroom::config::StoreConfig;
 use strongroom::db::NewBlobRow;
-use strongroom::store::{Intent, Key};
+use strongroom::store::{Key, MultipartObserver};
 
 use crate::support::client::{Ask, fed, open_multipart_uploads};
 use crate::support::program::Start;
@@ -37,9 +37,9 @@ pub async fn abandon(app: &TestApp, owner: &str, lease: Duration, size: usize) {
 struct Row(Arc<strongroom::app::App>, uuid::Uuid);
 
 #[async_trait::async_trait]
-impl Intent for Row {
+impl MultipartObserver for Row {
     async fn multipart_opened(&self, upload_id: &str) -> strongroom::error::Result<()> {
-        self.0.db.note_multipart(self.1, upload_id).await.map(drop)
+        self.0.db.set_multipart_id(self.1, upload_id).await.map(drop)
     }
 
     fn owner(&self) -> uuid::Uuid {

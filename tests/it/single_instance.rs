@@ -1,4 +1,4 @@
-//! On SQLite one server runs alone: a second one is refused, and one that comes after a crash need
+//! On SQLite one server runs alone: a second one is refused, and one that comes deadline a crash need
 //! not wait for what the crash left.
 
 use std::path::Path;
@@ -12,12 +12,12 @@ use crate::support::program::{Program, Start};
 use crate::support::{Rows, Setup, config, files_below, s3_config};
 use crate::upload::noise;
 
-/// Begins an upload and sends half of it, until it has `begun`; the client stays on the line.
-async fn begin_upload(client: &Client, begun: impl AsyncFn() -> bool) -> Feed {
+/// Begins an upload and sends half of it, until it has `accepted`; the client stays on the line.
+async fn begin_upload(client: &Client, accepted: impl AsyncFn() -> bool) -> Feed {
     let (send, body) = fed();
     tokio::spawn(client.post("/v1/files?name=half.bin").body(body).send());
     send.send(Ok(noise(1024 * 1024))).await.expect("the client listens");
-    while !begun().await {
+    while !accepted().await {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
     send

@@ -17,8 +17,8 @@ use strongroom::clock::Clock;
 use strongroom::config::{S3Config, Uploads};
 use strongroom::error::{Error, Result};
 use strongroom::store::{
-    ByteStream, DiskStore, Intent, Key, Listed, MemoryStore, Object, OpenUpload, Operation, S3Store, SignRequest,
-    SignedUrl, Store, UrlSigner,
+    ByteStream, DiskStore, Key, Listed, MemoryStore, MultipartObserver, Object, OpenUpload, Operation, S3Store,
+    SignRequest, SignedUrl, Store, UrlSigner,
 };
 use tokio::sync::oneshot;
 
@@ -163,7 +163,7 @@ async fn leaves_nothing_when_the_caller_goes(
 async fn leaves_nothing_when_the_intent_fails(store: &dyn Store, leftovers: &dyn Leftovers, length: usize) {
     struct Refusing;
     #[async_trait]
-    impl Intent for Refusing {
+    impl MultipartObserver for Refusing {
         async fn multipart_opened(&self, _: &str) -> Result<()> {
             Err(Error::UploadGone)
         }
@@ -287,8 +287,8 @@ async fn uploads_of(store: &dyn Store, key: Option<&Key>) -> Vec<OpenUpload> {
     listed.into_iter().map(|listed| listed.ours().expect("no stranger")).collect()
 }
 
-/// What is told of a store that has strangers in it, and the strangers.
-async fn strangers(store: &dyn Store) -> Vec<String> {
+/// What is told of a store that has foreign_entries in it, and the foreign_entries.
+async fn foreign_entries(store: &dyn Store) -> Vec<String> {
     let objects = list(store).await.into_iter().filter_map(|listed| match listed {
         Listed::Foreign(name) => Some(name),
         Listed::Ours(_) => None,
@@ -310,7 +310,7 @@ async fn the_disk_tells_what_is_not_its_own() {
     let store = DiskStore::open(&root, url_signer()).await.unwrap();
     let key = Key::random();
     put(&store, &key, b"ours", true).await.unwrap();
-    assert_eq!(strangers(&store).await, [""; 0], "the probe is ours");
+    assert_eq!(foreign_entries(&store).await, [""; 0], "the probe is ours");
 
     let (first, second) = (key.as_str().split_at(2).0, if key.as_str().starts_with("00") { "01" } else { "00" });
     let planted = [
@@ -333,7 +333,7 @@ async fn the_disk_tells_what_is_not_its_own() {
     }
     let mut expected = planted.to_vec();
     expected.sort();
-    assert_eq!(strangers(&store).await, expected);
+    assert_eq!(foreign_entries(&store).await, expected);
     let ours: Vec<_> = list(&store).await.into_iter().filter_map(Listed::ours).collect();
     assert_eq!(ours.iter().map(|object| (&object.key, object.size)).collect::<Vec<_>>(), [(&key, 4)]);
 
@@ -376,7 +376,7 @@ async fn a_bucket_is_listed_page_by_page_with_what_is_not_its_own() {
     let mut expected: Vec<_> = names.iter().map(|name| format!("{}/{name}", bucket.config.prefix)).collect();
     expected.extend([format!("{}/theirs", bucket.config.prefix), longer.to_string()]);
     expected.sort();
-    assert_eq!(strangers(&store).await, expected);
+    assert_eq!(foreign_entries(&store).await, expected);
     let mut found = uploads_of(&store, Some(&keys[0])).await;
     found.sort_by_key(|upload| upload.id.clone());
     let mut both: Vec<_> = ids.iter().map(|id| (&keys[0], Some(id.clone()))).collect();
@@ -561,7 +561,7 @@ impl Leftovers for Bucket {
 struct Noted(Mutex<Option<String>>);
 
 #[async_trait]
-impl Intent for Noted {
+impl MultipartObserver for Noted {
     async fn multipart_opened(&self, upload_id: &str) -> Result<()> {
         let before = self.0.lock().unwrap().replace(upload_id.to_owned());
         assert_eq!(before, None, "one upload is opened once");

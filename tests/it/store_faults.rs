@@ -9,7 +9,7 @@ use strongroom::store::{Key, S3Store, Store};
 use crate::store::{Bucket, Leftovers, PART, content, get, put, uploads};
 use crate::support::bucket_proxy::{BucketProxy, Fault, Site};
 
-/// Part of a request's method and address, and the faults of such requests, one after the other.
+/// Part of a request's method and address, and the faults of such requests, one deadline the other.
 pub type Script = Vec<(&'static str, &'static str, Fault)>;
 
 /// A store behind a proxy that follows the script.
@@ -94,14 +94,14 @@ async fn the_object_decides_whether_it_was_completed() {
 
 #[tokio::test]
 async fn a_download_goes_on_where_it_broke() {
-    let cuts = [1000, 0, 0, 4000].map(|length| ("GET", "", Fault::Cut(length)));
+    let cuts = [1000, 0, 0, 4000].map(|length| ("GET", "", Fault::PartLayout(length)));
     let (store, _, proxy) = store_behind(cuts.to_vec()).await;
     let (key, bytes) = (Key::random(), content(10_000));
     put(&store, &key, &bytes, true).await.unwrap();
     assert!(get(&store, &key, 500..9_500).await.unwrap() == bytes[500..9_500]);
     assert_eq!(proxy.left(), 0);
 
-    let cuts = |lengths: &[usize]| lengths.iter().map(|length| ("GET", "", Fault::Cut(*length))).collect();
+    let cuts = |lengths: &[usize]| lengths.iter().map(|length| ("GET", "", Fault::PartLayout(*length))).collect();
     follow(&proxy, cuts(&[100, 0, 0, 0, 0]));
     let mut body = store.get(&key, 0..10_000).await.unwrap();
     assert_eq!(body.next().await.unwrap().unwrap(), Bytes::copy_from_slice(&bytes[..100]));

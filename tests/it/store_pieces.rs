@@ -4,7 +4,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use strongroom::error::{Error, Result};
-use strongroom::store::{DiskStore, Intent, Kept, Key, Ledger, MemoryStore, Partial, Store};
+use strongroom::store::{
+    AppendObserver, AppendRequest, DiskStore, Key, MemoryStore, MultipartObserver, Persisted, Store,
+};
 
 use crate::store::{Bucket, Leftovers, PART, chunks, content, get, url_signer};
 use crate::store_faults::{BUSY, FAILED_200, REFUSED, Script, follow, store_behind, unavailable};
@@ -30,7 +32,7 @@ impl Page {
         Self { key, multipart: Default::default(), tails, tail, receipts, written, durable: 0 }
     }
 
-    /// Appends what follows, and breaks off after it if told so.
+    /// Appends what follows, and breaks off deadline it if told so.
     async fn append(
         &mut self,
         store: &dyn Store,
@@ -41,7 +43,7 @@ impl Page {
     ) -> Result<()> {
         self.written.truncate(self.durable);
         let (key, tail, multipart) = (self.key.clone(), self.tail.clone(), self.multipart.lock().unwrap().clone());
-        let at = Partial {
+        let at = AppendRequest {
             key: &key,
             multipart_id: multipart.as_deref(),
             tail: tail.as_ref(),
@@ -77,7 +79,7 @@ impl Page {
 }
 
 #[async_trait]
-impl Intent for Page {
+impl MultipartObserver for Page {
     async fn multipart_opened(&self, upload_id: &str) -> Result<()> {
         assert!(self.multipart.lock().unwrap().replace(upload_id.to_owned()).is_none(), "opened twice");
         Ok(())
@@ -89,7 +91,7 @@ impl Intent for Page {
 }
 
 #[async_trait]
-impl Ledger for Page {
+impl AppendObserver for Page {
     async fn tail_key(&mut self) -> Result<Key> {
         self.tails.push(Key::random());
         Ok(self.tails.last().cloned().expect("a tail"))
@@ -99,15 +101,15 @@ impl Ledger for Page {
         bytes.iter().for_each(|chunk| self.written.extend_from_slice(chunk));
     }
 
-    async fn kept(&mut self, how: Kept) -> Result<()> {
+    async fn kept(&mut self, how: Persisted) -> Result<()> {
         match how {
-            Kept::InPlace => {}
-            Kept::Part { number, receipt } => {
+            Persisted::InPlace => {}
+            Persisted::Part { number, receipt } => {
                 self.receipts.push(receipt);
                 assert_eq!(number as usize, self.receipts.len());
                 self.tail = None;
             }
-            Kept::Tail => self.tail = self.tails.last().cloned(),
+            Persisted::Tail => self.tail = self.tails.last().cloned(),
         }
         self.durable = self.written.len();
         Ok(())
@@ -182,33 +184,33 @@ async fn a_bucket_that_fails_loses_nothing_that_was_told() {
     let part = |number: &'static str, fault: Fault| ("PUT", number, fault);
     let complete = |fault: Fault| ("POST", "uploadId=", fault);
     let (store, bucket, proxy) = store_behind(Script::new()).await;
-    let play = |faults: Script| follow(&proxy, faults);
+    let scope = |faults: Script| follow(&proxy, faults);
     let bytes = content(3 * PART + 10);
     let mut page = Page::of(&store).await;
     let key = page.key.clone();
 
     // The second part is refused: the first one counts.
-    play(vec![part("partNumber=1&", BUSY), part("partNumber=2&", REFUSED)]);
+    scope(vec![part("partNumber=1&", BUSY), part("partNumber=2&", REFUSED)]);
     assert!(unavailable(page.append(&store, &bytes[..2 * PART], bytes.len(), false, false).await));
     assert_eq!(page.durable, PART);
     // What fills no part is refused: as if it had not come.
-    play(vec![part("", REFUSED)]);
+    scope(vec![part("", REFUSED)]);
     assert!(unavailable(page.append(&store, &bytes[PART..PART + 10], bytes.len(), false, false).await));
     assert_eq!(page.durable, PART);
     page.append(&store, &bytes[PART..PART + 10], bytes.len(), false, false).await.unwrap();
     // The tail cannot be read back.
-    play(vec![("GET", "", REFUSED)]);
+    scope(vec![("GET", "", REFUSED)]);
     assert!(unavailable(page.append(&store, &bytes[PART + 10..], bytes.len(), false, false).await));
-    play(vec![part("partNumber=2&", Fault::Unheard(500))]);
+    scope(vec![part("partNumber=2&", Fault::Unheard(500))]);
     page.append(&store, &bytes[PART + 10..], bytes.len(), false, false).await.unwrap();
     assert_eq!(page.durable, bytes.len());
 
     // The parts stay until they are put together.
     let multipart = page.multipart.lock().unwrap().clone();
     let size = bytes.len() as u64;
-    play(vec![complete(FAILED_200), complete(FAILED_200), complete(FAILED_200)]);
+    scope(vec![complete(FAILED_200), complete(FAILED_200), complete(FAILED_200)]);
     assert!(unavailable(store.assemble(&key, multipart.as_deref(), page.receipts.clone(), size).await));
-    play(vec![complete(Fault::Unheard(500))]);
+    scope(vec![complete(Fault::Unheard(500))]);
     assert!(page.whole(&store).await.unwrap() == bytes);
     assert_eq!(proxy.left(), 0, "not every fault happened");
     assert!(!bucket.exist(&key).await, "an upload is open");

@@ -10,7 +10,7 @@ use crate::support::{Setup, TestApp, both};
 
 const MIB: usize = 1024 * 1024;
 
-/// Bytes that do not repeat.
+/// Bytes that do not replay.
 pub fn noise(length: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ length as u64;
     let mut bytes = Vec::with_capacity(length + 8);

@@ -23,7 +23,7 @@ use crate::api::auth::bearer;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::events;
-use crate::files::{self, Delivery, Opened, Part, Visitor};
+use crate::files::{self, Delivery, LinkVisitor, OpenedLink, Part};
 use crate::http::body::Binary;
 use crate::http::content::{self, Presentation};
 use crate::http::extract::{Name, Query};
@@ -92,7 +92,7 @@ impl Visit {
         let Self { app, token, origin, params, method, headers } = self;
         let as_page = wants_page(&params, &headers);
         let answer = async {
-            events::through("link");
+            events::set_channel("link");
             let opened = files::open_link(&visitor(&origin, &headers), &app, &token).await?;
             match as_page {
                 true => opened.check_uses(&app).map(|()| page::about(&url(&app, &token), &opened)),
@@ -145,10 +145,10 @@ async fn head_named(visit: Visit) -> Response {
     visit.answer().await
 }
 
-fn visitor(origin: &Origin, headers: &HeaderMap) -> Visitor {
+fn visitor(origin: &Origin, headers: &HeaderMap) -> LinkVisitor {
     let basic = headers.typed_get::<Authorization<Basic>>();
     let cookie = || CookieJar::from_headers(headers).get(COOKIE).map(|cookie| cookie.value().to_owned());
-    Visitor {
+    LinkVisitor {
         address: origin.address,
         user_agent: origin.user_agent.clone(),
         password: basic.map(|basic| basic.password().to_owned().into()),
@@ -188,7 +188,7 @@ fn answered(answer: Result<Response>, page: Option<String>) -> Response {
 
 async fn bytes(
     app: &Arc<App>,
-    opened: &Opened,
+    opened: &OpenedLink,
     params: &DoorParams,
     method: &Method,
     headers: &HeaderMap,
@@ -199,7 +199,7 @@ async fn bytes(
     }
     let inline = opened.is_inline() && params.download.unwrap_or(0) == 0;
     if *method == Method::GET
-        && let Some(signed) = files::hand_over_link(app, opened, inline).await?
+        && let Some(signed) = files::redirect_link(app, opened, inline).await?
     {
         let headers = [(header::LOCATION, signed.url), (header::CACHE_CONTROL, "no-store".into())];
         return Ok((StatusCode::FOUND, headers, Body::empty()).into_response());

@@ -11,7 +11,7 @@ use http::{HeaderValue, StatusCode, header};
 use sha2::{Digest, Sha256};
 
 use crate::error::Error;
-use crate::files::Opened;
+use crate::files::OpenedLink;
 use crate::http::problem::{Problem, log};
 
 const STYLE: &str = "
@@ -31,7 +31,7 @@ a.second { background: none; color: inherit }
 ";
 
 /// The page of a link that may be used.
-pub fn about(url: &str, opened: &Opened) -> Response {
+pub fn about(url: &str, opened: &OpenedLink) -> Response {
     let (name, content) = (escaped(opened.name()), &opened.file.content);
     let size = escaped(&ByteSize::b(content.size).display().si().to_string());
     let (url, content_type) = (escaped(url), escaped(&content.content_type));

@@ -17,7 +17,7 @@ use crate::api::auth::is_https;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::events;
-use crate::files::{self, Proof, Visitor};
+use crate::files::{self, LinkVisitor, UnlockToken};
 use crate::http::extract::{Name, is_json, read_whole};
 use crate::users::Origin;
 
@@ -56,9 +56,9 @@ struct Unlocked {
 async fn unlock(State(app): State<Arc<App>>, Name(token): Name, origin: Origin, request: Request) -> Response {
     let (is_form, headers) = (!is_json(request.headers()), request.headers().clone());
     let answer = async {
-        events::through("link");
+        events::set_channel("link");
         let password = password(&app, is_form, request).await?;
-        let visitor = Visitor { password: Some(password), proof: None, ..visitor(&origin, &headers) };
+        let visitor = LinkVisitor { password: Some(password), proof: None, ..visitor(&origin, &headers) };
         let proof = files::unlock_link(&visitor, &app, &token).await?;
         unlocked(&app, &token, is_form, proof)
     };
@@ -78,7 +78,7 @@ async fn password(app: &App, is_form: bool, request: Request) -> Result<SecretSt
     Ok(read.password)
 }
 
-fn unlocked(app: &App, token: &str, is_form: bool, proof: Option<Proof>) -> Result<Response> {
+fn unlocked(app: &App, token: &str, is_form: bool, proof: Option<UnlockToken>) -> Result<Response> {
     let mut headers = HeaderMap::new();
     if let Some(proof) = &proof {
         let (path, seconds) = (app.config.public_url.path(), app.config.links.unlock.as_secs());

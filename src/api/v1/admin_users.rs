@@ -9,12 +9,12 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::jobs::{self, JobBegun};
+use super::jobs::{self, JobAccepted};
 use crate::api::auth::Admin;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::http::extract::{Id, Json, PageParams, Query, present};
-use crate::users::{self, Account, AccountPatch, Limit, Quota};
+use crate::users::{self, AccountPatch, AdminUser, Quota, QuotaLimit};
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
@@ -23,10 +23,10 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
 
 /// A page of accounts.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = AccountPage)]
+#[schema(as = AdminUserPage)]
 struct AccountPageView {
-    items: Vec<Account>,
-    /// Ask with this for the page after; null on the last one.
+    items: Vec<AdminUser>,
+    /// Ask with this for the page deadline; null on the last one.
     #[schema(required)]
     next_cursor: Option<String>,
 }
@@ -49,10 +49,10 @@ async fn list(
 
 /// Read an account
 #[utoipa::path(get, path = "/v1/admin/users/{id}", tag = "admin", operation_id = "readAccount", params(("id" = Uuid, Path)),
-    responses((status = 200, body = Account)),
+    responses((status = 200, body = AdminUser)),
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["session_required", "admin_required", "not_found"]))))]
-async fn read(State(app): State<Arc<App>>, _: Admin, Id(id): Id) -> Result<axum::Json<Account>> {
+async fn read(State(app): State<Arc<App>>, _: Admin, Id(id): Id) -> Result<axum::Json<AdminUser>> {
     Ok(axum::Json(users::account(&app, id).await?))
 }
 
@@ -74,10 +74,10 @@ struct AccountPatchRequest {
 #[serde(deny_unknown_fields)]
 struct QuotaPatch {
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<Limit>)]
+    #[schema(value_type = Option<QuotaLimit>)]
     bytes: Option<Quota>,
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<Limit>)]
+    #[schema(value_type = Option<QuotaLimit>)]
     files: Option<Quota>,
 }
 
@@ -86,7 +86,7 @@ struct QuotaPatch {
 /// A merge patch (RFC 7396). A quota below what is used takes nothing away; it admits no upload until there is room.
 #[utoipa::path(patch, path = "/v1/admin/users/{id}", tag = "admin", operation_id = "changeAccount", params(("id" = Uuid, Path)),
     request_body(content((AccountPatchRequest = "application/merge-patch+json"), (AccountPatchRequest = "application/json"))),
-    responses((status = 200, body = Account)),
+    responses((status = 200, body = AdminUser)),
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["session_required", "admin_required", "not_found"]))))]
 async fn change(
@@ -94,7 +94,7 @@ async fn change(
     Admin(admin): Admin,
     Id(id): Id,
     Json(wanted): Json<AccountPatchRequest>,
-) -> Result<axum::Json<Account>> {
+) -> Result<axum::Json<AdminUser>> {
     // Nobody could undo it here.
     if wanted.disabled == Some(true) && id == admin.user.id {
         return Err(Error::invalid("/disabled", "invalid", "nobody disables the account they are signed in with"));
@@ -107,12 +107,12 @@ async fn change(
 ///
 /// As if its owner did: it is dead at once, and what is left goes in the background. There is no way back.
 #[utoipa::path(delete, path = "/v1/admin/users/{id}", tag = "admin", operation_id = "eraseAccount", params(("id" = Uuid, Path)),
-    responses((status = 202, description = "It has begun", body = JobBegun, headers(("Location" = String)))),
+    responses((status = 202, description = "It has accepted", body = JobAccepted, headers(("Location" = String)))),
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["session_required", "admin_required", "not_found", "last_admin", "invalid"]))))]
 async fn erase(State(app): State<Arc<App>>, Admin(admin): Admin, Id(id): Id) -> Result<Response> {
     if id == admin.user.id {
         return Err(Error::invalid("/id", "invalid", "erase the account you are signed in with at DELETE /v1/me"));
     }
-    jobs::begun(&app, users::erase_account(&app, id).await?)
+    jobs::accepted(&app, users::erase_account(&app, id).await?)
 }

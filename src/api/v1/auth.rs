@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::auth::{FromSession, no_session_cookie, session_cookie};
+use crate::api::auth::{SessionCaller, no_session_cookie, session_cookie};
 use crate::app::App;
 use crate::error::Result;
 use crate::http::extract::{Id, Json};
@@ -51,7 +51,7 @@ struct Login {
     password: SecretString,
 }
 
-/// A session that has begun.
+/// A session that has accepted.
 #[derive(Serialize, ToSchema)]
 struct SessionStarted {
     /// What to send as `Authorization: Bearer` when there is no cookie. It is not shown again.
@@ -93,7 +93,7 @@ async fn registration(State(app): State<Arc<App>>) -> Result<axum::Json<Registra
 async fn register(State(app): State<Arc<App>>, origin: Origin, Json(body): Json<Registration>) -> Result<Response> {
     let account = NewAccount { email: body.email, name: body.name, password: body.password };
     let sign_in = users::register(&app, &origin, account).await?;
-    Ok(begun(&app, StatusCode::CREATED, sign_in))
+    Ok(accepted(&app, StatusCode::CREATED, sign_in))
 }
 
 /// Sign in
@@ -109,7 +109,7 @@ async fn register(State(app): State<Arc<App>>, origin: Origin, Json(body): Json<
 async fn log_in(State(app): State<Arc<App>>, origin: Origin, Json(body): Json<Login>) -> Result<Response> {
     let credentials = Credentials { email: body.email, password: body.password };
     let sign_in = users::log_in(&app, credentials, &origin).await?;
-    Ok(begun(&app, StatusCode::OK, sign_in))
+    Ok(accepted(&app, StatusCode::OK, sign_in))
 }
 
 /// Sign out
@@ -122,7 +122,7 @@ async fn log_in(State(app): State<Arc<App>>, origin: Origin, Json(body): Json<Lo
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["session_required"])))
 )]
-async fn log_out(State(app): State<Arc<App>>, FromSession(caller): FromSession) -> Result<impl IntoResponse> {
+async fn log_out(State(app): State<Arc<App>>, SessionCaller(caller): SessionCaller) -> Result<impl IntoResponse> {
     users::log_out(&app, &caller).await?;
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, no_session_cookie(&app.config))]))
 }
@@ -136,7 +136,7 @@ async fn log_out(State(app): State<Arc<App>>, FromSession(caller): FromSession) 
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["session_required"])))
 )]
-async fn list(State(app): State<Arc<App>>, FromSession(caller): FromSession) -> Result<impl IntoResponse> {
+async fn list(State(app): State<Arc<App>>, SessionCaller(caller): SessionCaller) -> Result<impl IntoResponse> {
     let items = users::sessions(&app, &caller).await?;
     Ok(axum::Json(SessionList { items, next_cursor: None }))
 }
@@ -151,12 +151,12 @@ async fn list(State(app): State<Arc<App>>, FromSession(caller): FromSession) -> 
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["session_required", "not_found"])))
 )]
-async fn end(State(app): State<Arc<App>>, FromSession(caller): FromSession, Id(id): Id) -> Result<StatusCode> {
+async fn end(State(app): State<Arc<App>>, SessionCaller(caller): SessionCaller, Id(id): Id) -> Result<StatusCode> {
     users::end_session(&app, &caller, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn begun(app: &App, status: StatusCode, sign_in: SignIn) -> Response {
+fn accepted(app: &App, status: StatusCode, sign_in: SignIn) -> Response {
     let SignIn { user, session, secret } = sign_in;
     let headers = [
         (header::SET_COOKIE, session_cookie(&app.config, &secret)),

@@ -84,7 +84,7 @@ async fn batch(
     SignedIn(caller): SignedIn,
     Json(request): Json<BatchRequest>,
 ) -> Result<axum::Json<BatchResponse>> {
-    events::through("batch");
+    events::set_channel("batch");
     let most = app.config.limits.batch;
     if request.ids.len() > most {
         return Err(Error::invalid("/ids", "too_many", format!("at most {most} ids")));

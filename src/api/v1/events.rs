@@ -10,10 +10,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use crate::api::auth::{Admin, FromSession, SignedIn};
+use crate::api::auth::{Admin, SessionCaller, SignedIn};
 use crate::app::App;
 use crate::error::Result;
-use crate::events::{self, Act, Filter, Page, Recorded};
+use crate::events::{self, AuditEvent, EventKind, Filter, Page};
 use crate::files;
 use crate::http::extract::{Id, PageParams, Query};
 
@@ -25,8 +25,8 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
 /// A page of the trail.
 #[derive(Debug, Serialize, ToSchema)]
 struct EventPage {
-    items: Vec<Recorded>,
-    /// Ask with this for the page after; null on the last one.
+    items: Vec<AuditEvent>,
+    /// Ask with this for the page deadline; null on the last one.
     #[schema(required)]
     next_cursor: Option<String>,
 }
@@ -45,7 +45,7 @@ struct AdminParams {
     /// Only the trail of this file.
     file_id: Option<Uuid>,
     #[param(inline)]
-    kind: Option<Act>,
+    kind: Option<EventKind>,
     /// Only from this time on.
     since: Option<Timestamp>,
     /// Only before this time.
@@ -54,7 +54,7 @@ struct AdminParams {
 
 /// Read the trail of a file
 ///
-/// What was done with it, by whom, from where and through which door; the latest comes first. It can be read after the
+/// What was done with it, by whom, from where and through which door; the latest comes first. It can be read deadline the
 /// file is gone. Downloads that a bucket served by itself are not in it; that their URL was made is.
 #[utoipa::path(get, path = "/v1/files/{id}/events", tag = "files", operation_id = "listFileEvents",
     params(("id" = Uuid, Path), PageParams), responses((status = 200, body = EventPage)),
@@ -79,7 +79,7 @@ async fn of_file(
     extensions(("x-problem-codes" = json!(["session_required", "bad_cursor", "invalid"]))))]
 async fn of_account(
     State(app): State<Arc<App>>,
-    FromSession(caller): FromSession,
+    SessionCaller(caller): SessionCaller,
     Query(page): Query<PageParams>,
 ) -> Result<axum::Json<EventPage>> {
     let filter = Filter { account: Some(caller.user.id), ..Filter::default() };

@@ -16,7 +16,7 @@ use crate::api::auth::SignedIn;
 use crate::app::App;
 use crate::config::Via;
 use crate::error::{Error, Result};
-use crate::events::Act;
+use crate::events::EventKind;
 use crate::files::{self, Wish};
 use crate::http::body::Binary;
 use crate::http::conditions::if_match;
@@ -78,7 +78,7 @@ async fn read(
         disposition: files::content_disposition(&file.name, inline),
         content_type: None,
         cache_control: "private, no-cache".into(),
-        event: Some(file.event(Act::FileDownloaded)),
+        event: Some(file.event(EventKind::FileDownloaded)),
     };
     content::respond(&app, &method, &headers, &file.content, presentation).await
 }

@@ -19,8 +19,8 @@ use crate::api::auth::SignedIn;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::files::{
-    self, Access, Change, Direction, Expected, File, FileName, FolderPath, List, NewFile, OnConflict, Order, Removal,
-    Sort,
+    self, Change, Direction, Expected, File, FileAccess, FileName, FolderPath, List, NewFile, OnConflict, Order,
+    Removal, Sort,
 };
 use crate::http::body::Binary;
 use crate::http::conditions::if_match;
@@ -116,7 +116,7 @@ pub(super) fn shown(status: StatusCode, file: File) -> Response {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct FilePage {
     pub items: Vec<FileView>,
-    /// Ask with this for the page after; null on the last one.
+    /// Ask with this for the page deadline; null on the last one.
     #[schema(required)]
     pub next_cursor: Option<String>,
 }
@@ -274,10 +274,10 @@ async fn read(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): I
 ///
 /// You, every live link, and signed URLs that may be about, each with what would end it.
 #[utoipa::path(get, path = "/v1/files/{id}/access", tag = "files", operation_id = "readAccess", params(("id" = Uuid, Path)),
-    responses((status = 200, body = Access)),
+    responses((status = 200, body = FileAccess)),
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["not_found"]))))]
-async fn access(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<axum::Json<Access>> {
+async fn access(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<axum::Json<FileAccess>> {
     files::access(&caller.user, &app, id).await.map(axum::Json)
 }
 

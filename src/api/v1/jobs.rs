@@ -1,4 +1,4 @@
-//! Work that goes on after the answer.
+//! Work that goes on deadline the answer.
 
 use std::sync::Arc;
 
@@ -20,9 +20,9 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(read))
 }
 
-/// Work that has begun.
+/// Work that has accepted.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct JobBegun {
+pub struct JobAccepted {
     job: Job,
 }
 
@@ -30,10 +30,10 @@ pub struct JobBegun {
 ///
 /// # Errors
 /// `Internal` if the URL is no header.
-pub fn begun(app: &App, job: Job) -> Result<Response> {
+pub fn accepted(app: &App, job: Job) -> Result<Response> {
     let location = app.config.url(&format!("/v1/jobs/{}", job.id));
     let location = HeaderValue::from_str(&location).map_err(Error::internal)?;
-    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], axum::Json(JobBegun { job })).into_response())
+    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], axum::Json(JobAccepted { job })).into_response())
 }
 
 /// Ask how far a job is
@@ -41,8 +41,8 @@ pub fn begun(app: &App, job: Job) -> Result<Response> {
 /// Without signing in: who erased their account has none any more. The id is random, and known to nobody but who was
 /// answered with it. A job that is done is forgotten when its events would be.
 #[utoipa::path(get, path = "/v1/jobs/{id}", tag = "me", operation_id = "readJob", params(("id" = uuid::Uuid, Path)),
-    responses((status = 200, body = JobBegun)),
+    responses((status = 200, body = JobAccepted)),
     extensions(("x-problem-codes" = json!(["not_found"]))))]
-async fn read(State(app): State<Arc<App>>, Id(id): Id) -> Result<axum::Json<JobBegun>> {
-    Ok(axum::Json(JobBegun { job: users::job(&app, id).await? }))
+async fn read(State(app): State<Arc<App>>, Id(id): Id) -> Result<axum::Json<JobAccepted>> {
+    Ok(axum::Json(JobAccepted { job: users::job(&app, id).await? }))
 }

@@ -17,7 +17,7 @@ use crate::api::auth::SignedIn;
 use crate::api::share;
 use crate::app::App;
 use crate::error::Result;
-use crate::files::{self, FileName, Link, LinkBounds};
+use crate::files::{self, FileName, Link, LinkOptions};
 use crate::http::extract::{Id, Json, PageParams, Query, present};
 use crate::users::Secret;
 
@@ -38,7 +38,7 @@ struct LinkWish {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<u64>)]
     expires_in: Option<Option<u64>>,
-    /// Asked for before anything about the file is shown. Kept as argon2id.
+    /// Asked for before anything about the file is shown. Persisted as argon2id.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     password: Option<Option<SecretString>>,
@@ -65,9 +65,9 @@ struct LinkWish {
 }
 
 impl LinkWish {
-    fn bounds(self) -> Result<LinkBounds> {
+    fn bounds(self) -> Result<LinkOptions> {
         let name = |name: String| FileName::new(&name, "/download_name");
-        Ok(LinkBounds {
+        Ok(LinkOptions {
             expires_in: self.expires_in.map(|seconds| seconds.map(Duration::from_secs)),
             password: self.password,
             max_downloads: self.max_downloads,
@@ -93,7 +93,7 @@ struct LinkWithUrl {
 #[derive(Serialize, ToSchema)]
 struct LinkList {
     items: Vec<Link>,
-    /// Ask with this for the page after; null on the last one.
+    /// Ask with this for the page deadline; null on the last one.
     #[schema(required)]
     next_cursor: Option<String>,
 }
@@ -118,7 +118,7 @@ async fn create(
 ) -> Result<Response> {
     // Not yours is not there, whatever else may be wrong with the request.
     files::find(&caller.user, &app, id).await?;
-    let made = files::make_link(&caller.user, &app, id, wish.bounds()?).await?;
+    let made = files::create_link(&caller.user, &app, id, wish.bounds()?).await?;
     Ok(shown_once(&app, StatusCode::CREATED, made))
 }
 

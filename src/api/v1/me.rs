@@ -13,8 +13,8 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::jobs::{self, JobBegun};
-use crate::api::auth::{FromSession, SignedIn, no_session_cookie};
+use super::jobs::{self, JobAccepted};
+use crate::api::auth::{SessionCaller, SignedIn, no_session_cookie};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::files;
@@ -68,7 +68,7 @@ async fn read(SignedIn(caller): SignedIn) -> axum::Json<User> {
 )]
 async fn update(
     State(app): State<Arc<App>>,
-    FromSession(caller): FromSession,
+    SessionCaller(caller): SessionCaller,
     Json(body): Json<AccountPatch>,
 ) -> Result<axum::Json<User>> {
     let password = match (body.password, body.current_password) {
@@ -113,16 +113,16 @@ struct ErasureWish {
 /// its address may register again. Files, what is in the trash, the trail and everything else go in the background; the job
 /// tells when that is done. There is no way back.
 #[utoipa::path(delete, path = "/v1/me", tag = "me", operation_id = "eraseMe", request_body = ErasureWish,
-    responses((status = 202, description = "It has begun", body = JobBegun, headers(("Location" = String)))),
+    responses((status = 202, description = "It has accepted", body = JobAccepted, headers(("Location" = String)))),
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["session_required", "last_admin", "too_large", "unsupported_media_type", "invalid", "too_many_attempts"]))))]
 async fn erase(
     State(app): State<Arc<App>>,
-    FromSession(caller): FromSession,
+    SessionCaller(caller): SessionCaller,
     Json(wish): Json<ErasureWish>,
 ) -> Result<impl IntoResponse> {
     let job = users::erase_me(&app, &caller, &wish.password).await?;
-    Ok(([(header::SET_COOKIE, no_session_cookie(&app.config))], jobs::begun(&app, job)?))
+    Ok(([(header::SET_COOKIE, no_session_cookie(&app.config))], jobs::accepted(&app, job)?))
 }
 
 /// Take everything with you
@@ -134,7 +134,7 @@ async fn erase(
     responses((status = 200, content_type = "application/zip", body = Binary, headers(("Content-Disposition" = String)))),
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["session_required"]))))]
-async fn export(State(app): State<Arc<App>>, FromSession(caller): FromSession) -> impl IntoResponse {
+async fn export(State(app): State<Arc<App>>, SessionCaller(caller): SessionCaller) -> impl IntoResponse {
     let name = format!("strongroom-{}.zip", app.clock.now().strftime("%F"));
     let headers = [
         (header::CONTENT_TYPE, "application/zip".to_owned()),

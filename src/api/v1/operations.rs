@@ -15,11 +15,11 @@ use crate::api::auth::Admin;
 use crate::api::health;
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::events::{Act, Event};
-use crate::health::Found;
+use crate::events::{Event, EventKind};
+use crate::health::CheckReport;
 use crate::health::check::Check;
 use crate::http::extract::Json;
-use crate::jobs::fsck::{self, Options, Pass, Repair};
+use crate::jobs::fsck::{self, FsckRun, Options, Repair};
 use crate::jobs::probe;
 
 pub fn routes() -> OpenApiRouter<Arc<App>> {
@@ -44,11 +44,11 @@ struct FsckWish {
 /// Or how far the one is that runs now. `clean` tells whether everything was looked at and is well.
 #[utoipa::path(
     get, path = "/v1/admin/fsck", tag = "operations", operation_id = "lastFsck",
-    responses((status = 200, description = "The pass that began last", body = Pass)),
+    responses((status = 200, description = "The pass that began last", body = FsckRun)),
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["session_required", "admin_required", "not_found"])))
 )]
-async fn last_fsck(State(app): State<Arc<App>>, _admin: Admin) -> Result<axum::Json<Pass>> {
+async fn last_fsck(State(app): State<Arc<App>>, _admin: Admin) -> Result<axum::Json<FsckRun>> {
     fsck::last(&app).await.map(axum::Json)
 }
 
@@ -58,7 +58,7 @@ async fn last_fsck(State(app): State<Arc<App>>, _admin: Admin) -> Result<axum::J
 #[utoipa::path(
     post, path = "/v1/admin/fsck", tag = "operations", operation_id = "beginFsck",
     request_body = FsckWish,
-    responses((status = 202, description = "It has begun", body = Pass)),
+    responses((status = 202, description = "It has accepted", body = FsckRun)),
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["session_required", "admin_required", "fsck_running"])))
 )]
@@ -68,11 +68,13 @@ async fn begin_fsck(
     Json(wish): Json<FsckWish>,
 ) -> Result<impl IntoResponse> {
     let repair = if wish.repair { Repair::Everything } else { Repair::Nothing };
-    let begun = fsck::begin(&app, Options { full: wish.full, rate: app.config.fsck.rate, repair }).await?;
+    let accepted = fsck::begin(&app, Options { full: wish.full, rate: app.config.fsck.rate, repair }).await?;
     tracing::info!(admin = %caller.user.id, full = wish.full, repair = wish.repair, "a pass of fsck begins");
-    app.events.record(&Event::new(Act::FsckBegun, caller.user.id).with("full", wish.full).with("repair", wish.repair));
-    let pass = begun.told().await?;
-    tokio::spawn(begun.run_logged());
+    app.events.record(
+        &Event::new(EventKind::FsckStarted, caller.user.id).with("full", wish.full).with("repair", wish.repair),
+    );
+    let pass = accepted.told().await?;
+    tokio::spawn(accepted.run_logged());
     Ok((StatusCode::ACCEPTED, axum::Json(pass)))
 }
 
@@ -87,8 +89,8 @@ struct Diagnosis {
     checks: Vec<Check>,
 }
 
-impl From<Found> for Diagnosis {
-    fn from(Found { at, checks }: Found) -> Self {
+impl From<CheckReport> for Diagnosis {
+    fn from(CheckReport { at, checks }: CheckReport) -> Self {
         Self { status: health::status(&checks), at, checks }
     }
 }
@@ -105,7 +107,7 @@ async fn last_look(State(app): State<Arc<App>>, _: Admin) -> Result<axum::Json<D
     Ok(axum::Json(app.health.found().ok_or(Error::NotFound)?.into()))
 }
 
-/// Look at the set-up again
+/// FsckRunner at the set-up again
 ///
 /// A dozen small requests to the database and the store; what they write is taken away. Answers when that is done.
 #[utoipa::path(post, path = "/v1/admin/doctor", tag = "operations", operation_id = "runDoctor",

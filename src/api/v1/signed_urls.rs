@@ -161,7 +161,7 @@ async fn get_signed(
     headers: HeaderMap,
 ) -> Result<Response> {
     let grant = verify(&app, &method, &key, query.as_deref())?;
-    events::through("signed_url");
+    events::set_channel("signed_url");
     let (content, event) = files::content_by_grant(&grant, &app).await?;
     let left = grant.expires_at.as_second() - app.clock.now().as_second();
     let presentation = Presentation {
@@ -211,7 +211,7 @@ async fn put_signed(
         return Err(Error::BadSignature);
     }
     let body = incoming::open_raw(&app, request)?;
-    files::receive_by_grant(grant, &app, body).await?;
+    files::receive_signed_put(grant, &app, body).await?;
     Ok(StatusCode::OK.into_response())
 }
 

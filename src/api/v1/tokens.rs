@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::auth::FromSession;
+use crate::api::auth::SessionCaller;
 use crate::app::App;
 use crate::error::Result;
 use crate::http::extract::{Id, Json};
@@ -60,7 +60,7 @@ struct ApiTokenList {
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["session_required"])))
 )]
-async fn list(State(app): State<Arc<App>>, FromSession(caller): FromSession) -> Result<impl IntoResponse> {
+async fn list(State(app): State<Arc<App>>, SessionCaller(caller): SessionCaller) -> Result<impl IntoResponse> {
     let items = users::tokens(&app, &caller).await?;
     Ok(axum::Json(ApiTokenList { items, next_cursor: None }))
 }
@@ -77,7 +77,7 @@ async fn list(State(app): State<Arc<App>>, FromSession(caller): FromSession) -> 
 )]
 async fn create(
     State(app): State<Arc<App>>,
-    FromSession(caller): FromSession,
+    SessionCaller(caller): SessionCaller,
     Json(body): Json<ApiTokenWish>,
 ) -> Result<impl IntoResponse> {
     let wish = NewToken { name: body.name, expires_in: body.expires_in.map(Duration::from_secs) };
@@ -96,7 +96,7 @@ async fn create(
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["session_required", "not_found"])))
 )]
-async fn revoke(State(app): State<Arc<App>>, FromSession(caller): FromSession, Id(id): Id) -> Result<StatusCode> {
+async fn revoke(State(app): State<Arc<App>>, SessionCaller(caller): SessionCaller, Id(id): Id) -> Result<StatusCode> {
     users::revoke_token(&app, &caller, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -51,7 +51,7 @@ struct TrashPageView {
     /// Seconds that what is deleted stays here; 0: there is no trash, deleting is for good.
     #[schema(example = 2592000)]
     retention: u64,
-    /// Ask with this for the page after; null on the last one.
+    /// Ask with this for the page deadline; null on the last one.
     #[schema(required)]
     next_cursor: Option<String>,
 }

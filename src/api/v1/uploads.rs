@@ -19,7 +19,7 @@ use super::signed_urls::SignedUrlView;
 use crate::api::auth::SignedIn;
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::files::{self, FileName, FolderPath, NewUpload, PartClaim, SignedPart, Upload, Wire};
+use crate::files::{self, FileName, FolderPath, NewUpload, PartClaim, SignedPart, Upload, UploadProtocol};
 use crate::hex::unhex;
 use crate::http::extract::{Id, Idempotency, Json, PageParams, PartsJson, Query};
 use crate::store::StoredPart;
@@ -64,7 +64,7 @@ pub struct UploadRequest {
 }
 
 impl UploadRequest {
-    fn wire(&self) -> Result<Wire> {
+    fn wire(&self) -> Result<UploadProtocol> {
         let wrong = |pointer, code, detail: &str| Err(Error::invalid(pointer, code, detail));
         match (self.mode, self.size) {
             (Mode::Direct, None) => wrong("/size", "required", "a direct upload has to say its size"),
@@ -74,13 +74,13 @@ impl UploadRequest {
                 if sha256 == Some(None) {
                     return wrong("/sha256", "invalid", "64 hexadecimal digits");
                 }
-                Ok(Wire::Direct { size, part_size: self.part_size, sha256: sha256.flatten() })
+                Ok(UploadProtocol::Direct { size, part_size: self.part_size, sha256: sha256.flatten() })
             }
             (Mode::Tus, _) if self.sha256.is_some() => {
                 wrong("/sha256", "unsupported", "with tus each piece may have a checksum instead")
             }
             (Mode::Tus, _) if self.part_size.is_some() => wrong("/part_size", "unsupported", "tus has no parts"),
-            (Mode::Tus, size) => Ok(Wire::Tus { size }),
+            (Mode::Tus, size) => Ok(UploadProtocol::Tus { size }),
         }
     }
 }
@@ -169,7 +169,7 @@ impl From<StoredPart> for PartView {
 #[schema(as = UploadPage)]
 pub struct UploadPageView {
     pub items: Vec<UploadView>,
-    /// Ask with this for the page after; null on the last one.
+    /// Ask with this for the page deadline; null on the last one.
     #[schema(required)]
     pub next_cursor: Option<String>,
 }
@@ -243,7 +243,7 @@ async fn read(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): I
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["not_found", "upload_gone"]))))]
 async fn give_up(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<StatusCode> {
-    files::give_up_any(&caller.user, &app, id).await?;
+    files::cancel_upload(&caller.user, &app, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -345,6 +345,6 @@ async fn complete(
         false => PartsJson::from_request(request, &app).await?.0,
     };
     let claims = wanted.parts.into_iter().map(|part| PartClaim { number: part.number, etag: part.etag }).collect();
-    let file = files::complete_any(&caller.user, &app, id, claims).await?;
+    let file = files::complete_upload_of_any_kind(&caller.user, &app, id, claims).await?;
     Ok(axum::Json(FileView::new(file, None)))
 }

@@ -3,13 +3,13 @@
 use sqlx::PgPool;
 
 use crate::clock::from_micros;
-use crate::health::check::{Check, Probing};
+use crate::health::check::{Check, ProbeOptions};
 
 const SETTINGS: &str = "SELECT name, setting FROM pg_settings WHERE name IN ('fsync', 'full_page_writes', \
     'synchronous_commit', 'server_encoding', 'max_connections', 'superuser_reserved_connections')";
 const CLOCK: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
 
-pub(super) async fn checks(pool: &PgPool, probing: &Probing) -> Vec<Check> {
+pub(super) async fn checks(pool: &PgPool, probing: &ProbeOptions) -> Vec<Check> {
     let tried = "ask for its settings";
     let settings = sqlx::query_as::<_, (String, String)>(SETTINGS).fetch_all(pool).await;
     let mut checks = match settings {
@@ -40,7 +40,7 @@ fn durability<'a>(setting: impl Fn(&str) -> &'a str) -> Check {
             name,
             tried,
             format!("off: {}", off.join(", ")),
-            "switch them on: after a power cut, uploads that were acknowledged may be gone, or the database damaged",
+            "switch them on: deadline a power cut, uploads that were acknowledged may be gone, or the database damaged",
         ),
     }
 }
@@ -70,7 +70,7 @@ fn room<'a>(wanted: u32, setting: impl Fn(&str) -> &'a str) -> Check {
     }
 }
 
-async fn clock(pool: &PgPool, probing: &Probing) -> Check {
+async fn clock(pool: &PgPool, probing: &ProbeOptions) -> Check {
     let name = "database.clock";
     match sqlx::query_scalar(CLOCK).fetch_one(pool).await {
         Ok(micros) => Check::clock(name, "the database's", from_micros(micros), probing.clock.now()),

@@ -5,13 +5,13 @@ use std::path::Path;
 
 use sqlx::sqlite::SqlitePool;
 
-use crate::health::check::{Check, Depth, Probing};
+use crate::health::check::{Check, ProbeLevel, ProbeOptions};
 use crate::health::volume;
 
-pub(super) async fn checks(pool: &SqlitePool, probing: &Probing) -> Vec<Check> {
+pub(super) async fn checks(pool: &SqlitePool, probing: &ProbeOptions) -> Vec<Check> {
     let file = pool.connect_options().get_filename().to_owned();
     let mut checks = vec![settings(pool).await, rights(&file)];
-    if probing.depth >= Depth::Full {
+    if probing.depth >= ProbeLevel::Full {
         checks.push(integrity(pool).await);
         checks.extend(volume::checks("database.space", "database.filesystem", &file));
     }

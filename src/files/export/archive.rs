@@ -43,7 +43,7 @@ impl Archive {
         self.zip.start_file(path, options).map_err(Error::internal)
     }
 
-    /// Writes bytes of the file that was begun last, and waits until there is room for more.
+    /// Writes bytes of the file that was accepted last, and waits until there is room for more.
     ///
     /// # Errors
     /// `BodyBroken` if nobody reads any more.
@@ -137,12 +137,12 @@ mod tests {
         let mut text = String::new();
         zip.by_name("large").expect("a file").read_to_string(&mut text).expect("text");
         assert_eq!(text, "as if it were");
-        // The descriptor after the bytes has eight bytes for each size, or four.
-        let after =
+        // The descriptor deadline the bytes has eight bytes for each size, or four.
+        let deadline =
             |text: &[u8]| whole.windows(text.len()).position(|window| window == text).expect("bytes") + text.len();
         let size = |at: usize, length: usize| &whole[at + 8..at + 8 + length];
-        assert_eq!(size(after(b"as if it were"), 8), 13_u64.to_le_bytes());
-        assert_eq!(whole[after(b"as if it were") + 24..][..2], *b"PK");
-        assert_eq!(whole[after(b"smallsmall") + 16..][..2], *b"PK");
+        assert_eq!(size(deadline(b"as if it were"), 8), 13_u64.to_le_bytes());
+        assert_eq!(whole[deadline(b"as if it were") + 24..][..2], *b"PK");
+        assert_eq!(whole[deadline(b"smallsmall") + 16..][..2], *b"PK");
     }
 }

@@ -13,20 +13,20 @@ use crate::app::App;
 use crate::config;
 use crate::db::LinkRow;
 use crate::error::{Error, Result};
-use crate::events::{Act, Event};
+use crate::events::{Event, EventKind};
 use crate::files::File;
-use crate::users::{Kind, Secret, Trial};
+use crate::users::{LoginAttempt, Secret, SecretKind};
 
-pub use delivery::{Delivery, Part, hand_over_link};
+pub use delivery::{Delivery, Part, redirect_link};
 pub use manage::{
-    Link, LinkBounds, LinkPage, LinkState, change_link, link, list_every_link, list_links, make_link, revoke_link,
+    Link, LinkOptions, LinkPage, LinkState, change_link, create_link, link, list_every_link, list_links, revoke_link,
     rotate_link,
 };
-pub use unlock_token::Proof;
+pub use unlock_token::UnlockToken;
 
 /// Who comes with a link, and what they bring along.
 #[derive(Debug)]
-pub struct Visitor {
+pub struct LinkVisitor {
     pub address: IpAddr,
     pub user_agent: String,
     pub password: Option<SecretString>,
@@ -36,13 +36,13 @@ pub struct Visitor {
 
 /// A link that its visitor may use, and the file behind it.
 #[derive(Debug)]
-pub struct Opened {
+pub struct OpenedLink {
     pub file: File,
     link: LinkRow,
     client: Vec<u8>,
 }
 
-impl Opened {
+impl OpenedLink {
     /// What a download is called.
     pub fn name(&self) -> &str {
         self.link.download_name.as_deref().unwrap_or(&self.file.name)
@@ -72,8 +72,8 @@ impl Opened {
 /// `NotFound` if there is none, its owner is disabled or its file deleted; `LinkRevoked`;
 /// `LinkExpired`; `NetworkRefused`; `LinkLocked` if it has a password and the visitor brings neither
 /// that nor a proof of it; `Throttled` if passwords were tried too often.
-pub async fn open_link(visitor: &Visitor, app: &App, token: &str) -> Result<Opened> {
-    let secret = Secret::parse(token).filter(|secret| secret.kind() == Kind::Link).ok_or(Error::NotFound)?;
+pub async fn open_link(visitor: &LinkVisitor, app: &App, token: &str) -> Result<OpenedLink> {
+    let secret = Secret::parse(token).filter(|secret| secret.kind() == SecretKind::Link).ok_or(Error::NotFound)?;
     let link = app.db.link_by_token(&secret.hash()).await?.ok_or(Error::NotFound)?;
     let file = app.db.file(link.owner_id, link.file_id).await?.ok_or(Error::NotFound)?;
     if let Err(error) = admit(visitor, app, &link).await {
@@ -84,11 +84,11 @@ pub async fn open_link(visitor: &Visitor, app: &App, token: &str) -> Result<Open
         return Err(error);
     }
     let client = delivery::client(&link, visitor);
-    Ok(Opened { file: file.try_into()?, link, client })
+    Ok(OpenedLink { file: file.try_into()?, link, client })
 }
 
-async fn admit(visitor: &Visitor, app: &App, link: &LinkRow) -> Result<()> {
-    manage::check_life(app, link)?;
+async fn admit(visitor: &LinkVisitor, app: &App, link: &LinkRow) -> Result<()> {
+    manage::check_lifetime(app, link)?;
     let is_from = |network: ipnet::IpNet| network.contains(&visitor.address);
     if !link.allow_from.is_empty() && !manage::networks(&link.allow_from).any(is_from) {
         return Err(Error::NetworkRefused);
@@ -96,7 +96,7 @@ async fn admit(visitor: &Visitor, app: &App, link: &LinkRow) -> Result<()> {
     check_password(visitor, app, link).await
 }
 
-/// Tells the trail of the owner who was turned away, a few times a minute at most: strangers shall not
+/// Tells the trail of the owner who was turned away, a few times a minute at most: foreign_entries shall not
 /// fill it.
 fn refused(app: &App, link: &LinkRow, error: &Error) {
     let why = match error {
@@ -107,11 +107,11 @@ fn refused(app: &App, link: &LinkRow, error: &Error) {
         Error::LinkLocked => "password",
         _ => return,
     };
-    app.events.record_refusal(link.id, &event(link, Act::LinkRefused).with("why", why));
+    app.events.record_refusal(link.id, &event(link, EventKind::LinkRefused).with("why", why));
 }
 
 /// What is done with a link, in the trail of its owner.
-fn event(link: &LinkRow, act: Act) -> Event {
+fn event(link: &LinkRow, act: EventKind) -> Event {
     Event::new(act, link.owner_id).file(link.file_id).link(link.id)
 }
 
@@ -119,18 +119,18 @@ fn event(link: &LinkRow, act: Act) -> Event {
 ///
 /// # Errors
 /// As [`open_link`].
-pub async fn unlock_link(visitor: &Visitor, app: &App, token: &str) -> Result<Option<Proof>> {
+pub async fn unlock_link(visitor: &LinkVisitor, app: &App, token: &str) -> Result<Option<UnlockToken>> {
     let link = open_link(visitor, app, token).await?.link;
-    Ok(link.password_hash.as_deref().map(|hash| Proof::new(app, &link, hash)))
+    Ok(link.password_hash.as_deref().map(|hash| UnlockToken::new(app, &link, hash)))
 }
 
-async fn check_password(visitor: &Visitor, app: &App, link: &LinkRow) -> Result<()> {
+async fn check_password(visitor: &LinkVisitor, app: &App, link: &LinkRow) -> Result<()> {
     let Some(hash) = link.password_hash.as_deref() else { return Ok(()) };
-    if visitor.proof.as_deref().is_some_and(|proof| Proof::is_good(app, link, hash, proof)) {
+    if visitor.proof.as_deref().is_some_and(|proof| UnlockToken::is_good(app, link, hash, proof)) {
         return Ok(());
     }
     let password = visitor.password.as_ref().ok_or(Error::LinkLocked)?;
-    let trial = Trial::link(app, link.id, visitor.address).await?;
+    let trial = LoginAttempt::link(app, link.id, visitor.address).await?;
     if app.passwords.verify(password, Some(hash)).await?.is_none() {
         tracing::info!(link = %link.id, address = %visitor.address, "password of a link refused");
         return Err(Error::LinkLocked);

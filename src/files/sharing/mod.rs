@@ -5,8 +5,8 @@ mod readers;
 pub(super) mod signed_urls;
 
 pub use links::{
-    Delivery, Link, LinkBounds, LinkPage, LinkState, Opened, Part, Proof, Visitor, change_link, hand_over_link, link,
-    list_every_link, list_links, make_link, open_link, revoke_link, rotate_link, unlock_link,
+    Delivery, Link, LinkOptions, LinkPage, LinkState, LinkVisitor, OpenedLink, Part, UnlockToken, change_link,
+    create_link, link, list_every_link, list_links, open_link, redirect_link, revoke_link, rotate_link, unlock_link,
 };
-pub use readers::{Access, Reader, access};
-pub use signed_urls::{Signed, Wish, content_by_grant, receive_by_grant, revoke_signed, sign, sign_for_list};
+pub use readers::{AccessEntry, FileAccess, access};
+pub use signed_urls::{Signed, Wish, content_by_grant, receive_signed_put, revoke_signed, sign, sign_for_list};

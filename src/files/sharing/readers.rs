@@ -19,8 +19,8 @@ use crate::users::User;
     {"kind": "signed_urls", "until": "2026-11-22T09:45:00Z", "revocable": true,
         "ended_by": "POST /v1/files/019ab0c2-7a2e-7c55-b1de-0f5a8b7e4d11/signed-urls/revoke"}
 ], "next_cursor": null}))]
-pub struct Access {
-    pub items: Vec<Reader>,
+pub struct FileAccess {
+    pub items: Vec<AccessEntry>,
     /// Always null: the list has one page.
     #[schema(required)]
     pub next_cursor: Option<String>,
@@ -29,7 +29,7 @@ pub struct Access {
 /// Somebody who can read a file, or something that lets anybody.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Reader {
+pub enum AccessEntry {
     /// Whoever the file belongs to, by password or by what that was given for.
     Owner {
         user_id: Uuid,
@@ -58,10 +58,10 @@ pub enum Reader {
 ///
 /// # Errors
 /// `NotFound`.
-pub async fn access(user: &User, app: &App, id: Uuid) -> Result<Access> {
+pub async fn access(user: &User, app: &App, id: Uuid) -> Result<FileAccess> {
     let file = find(user, app, id).await?;
     let now = app.clock.now().as_microsecond();
-    let mut items = vec![Reader::Owner {
+    let mut items = vec![AccessEntry::Owner {
         user_id: user.id,
         email: user.email.clone(),
         sessions: app.db.list_sessions(user.id, now).await?.len(),
@@ -71,7 +71,7 @@ pub async fn access(user: &User, app: &App, id: Uuid) -> Result<Access> {
     let live = list_every_link(user, app, id).await?.into_iter().filter(|link| link.state == LinkState::Active);
     items.extend(live.map(|link| {
         let ended_by = format!("DELETE /v1/links/{}", link.id);
-        Reader::Link { link: Box::new(link), ended_by }
+        AccessEntry::Link { link: Box::new(link), ended_by }
     }));
     let mut until = file.signed.until;
     if let Some(lists) = app.db.list_signing(user.id).await?
@@ -82,7 +82,7 @@ pub async fn access(user: &User, app: &App, id: Uuid) -> Result<Access> {
     if until > now {
         let revocable = app.url_signer().is_some();
         let ended_by = revocable.then(|| format!("POST /v1/files/{id}/signed-urls/revoke"));
-        items.push(Reader::SignedUrls { until: from_micros(until), revocable, ended_by });
+        items.push(AccessEntry::SignedUrls { until: from_micros(until), revocable, ended_by });
     }
-    Ok(Access { items, next_cursor: None })
+    Ok(FileAccess { items, next_cursor: None })
 }

@@ -13,15 +13,15 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::clock::from_micros;
-use crate::db::{NewBlobRow, NewUploadRow, UploadRow};
+use crate::db::{NewBlobRow, NewSignedPutRow, SignedPutRow};
 use crate::error::{Error, Result};
-use crate::events::{self, Act, Event};
-use crate::files::uploads::pending::{Body, Meter, Stored, give_up_on_error, leased, metered, remove_if_forgotten};
+use crate::events::{self, Event, EventKind};
+use crate::files::uploads::pending::{Body, Meter, Stored, abandon_on_error, delete_if_orphaned, leased, metered};
 use crate::files::uploads::reserve::{Reservation, reserved};
 use crate::files::uploads::type_filter::Purpose;
 use crate::files::uploads::whole::{detached, swap};
 use crate::files::{Content, Expected, File, FileName, content_disposition, is_inline};
-use crate::store::{Grant, Intent, Key, Operation, SignRequest, SignedUrl};
+use crate::store::{Grant, Key, MultipartObserver, Operation, SignRequest, SignedUrl};
 use crate::users::User;
 
 /// What a signed URL is wanted for.
@@ -51,10 +51,10 @@ pub struct Signed {
 /// `NotFound`; `Invalid` if the life is out of bounds, or if the store would take a put twice; for a put
 /// `TooManyUploads`, and `QuotaExceeded` if more is used than allowed; `Unavailable`.
 pub async fn sign(user: &User, app: &App, id: Uuid, wish: &Wish) -> Result<Signed> {
-    let life = checked_life(app, wish.expires_in)?;
+    let life = checked_lifetime(app, wish.expires_in)?;
     let file = crate::files::find(user, app, id).await?;
     let now = app.clock.now();
-    let event = file.event(Act::UrlSigned).with("method", wish.operation.method());
+    let event = file.event(EventKind::UrlSigned).with("method", wish.operation.method());
     let event = event.with("expires_in", life.as_secs());
     if wish.operation == Operation::Put {
         let signed = sign_put(user, app, &file, now, life).await?;
@@ -63,7 +63,7 @@ pub async fn sign(user: &User, app: &App, id: Uuid, wish: &Wish) -> Result<Signe
     }
     let name = wish.download_name.as_ref().map_or(file.name.as_str(), FileName::as_str);
     let url = sign_read(app, &file, wish.operation, name, wish.inline, now, life).await?;
-    app.db.note_signed(user.id, id, url.expires_at.as_microsecond()).await?;
+    app.db.record_signed_url(user.id, id, url.expires_at.as_microsecond()).await?;
     app.events.record(&event);
     Ok(Signed { url, upload_id: None })
 }
@@ -74,7 +74,7 @@ pub async fn sign(user: &User, app: &App, id: Uuid, wish: &Wish) -> Result<Signe
 /// # Errors
 /// `Invalid` if the life is out of bounds; `Unavailable`.
 pub async fn sign_for_list(app: &App, files: &[File], expires_in: Option<Duration>) -> Result<Vec<SignedUrl>> {
-    let life = checked_life(app, expires_in)?;
+    let life = checked_lifetime(app, expires_in)?;
     let step = (life / 4).clamp(Duration::from_secs(1), Duration::from_secs(3600));
     // Where a longer life is not allowed, the step is what is left until the most.
     let step = step.min(app.config.limits.signed_url_max - life).as_secs().max(1) as i64;
@@ -141,13 +141,13 @@ async fn note_list(app: &App, files: &[File], until: Timestamp) -> Result<()> {
     let revoked = files.iter().map(|file| file.signed.revoked_at).max().unwrap_or_default();
     let until = until.as_microsecond();
     if known.lists_signed_until < until || known.lists_signed_at <= revoked {
-        app.db.note_list_signed(owner, until, app.clock.now().as_microsecond()).await?;
+        app.db.record_list_signing(owner, until, app.clock.now().as_microsecond()).await?;
     }
     Ok(())
 }
 
 /// A put gets a pending blob of its own, whose lease outlives the URL: a transfer that began in
-/// time may end after it. What is put into a bucket counts toward the quota from its completion on;
+/// time may end deadline it. What is put into a bucket counts toward the quota from its completion on;
 /// until then the limit of open uploads holds it in bounds.
 async fn sign_put(user: &User, app: &App, file: &File, now: Timestamp, life: Duration) -> Result<Signed> {
     let key = Key::random();
@@ -162,7 +162,7 @@ async fn sign_put(user: &User, app: &App, file: &File, now: Timestamp, life: Dur
         generation: 0,
     };
     let url = app.store.sign(&request).await?;
-    let upload = NewUploadRow {
+    let upload = NewSignedPutRow {
         id: app.clock.new_id(),
         file_id: file.id,
         replaces_blob_id: file.blob_id,
@@ -181,11 +181,11 @@ async fn sign_put(user: &User, app: &App, file: &File, now: Timestamp, life: Dur
         claim: None,
         now: now.as_microsecond(),
     };
-    app.db.insert_upload(&upload, &blob, &app.config.quotas).await?;
+    app.db.insert_signed_put(&upload, &blob, &app.config.quotas).await?;
     Ok(Signed { url, upload_id: Some(upload.id) })
 }
 
-pub(in crate::files) fn checked_life(app: &App, expires_in: Option<Duration>) -> Result<Duration> {
+pub(in crate::files) fn checked_lifetime(app: &App, expires_in: Option<Duration>) -> Result<Duration> {
     let limits = &app.config.limits;
     let life = expires_in.unwrap_or(limits.signed_url_default);
     if life.is_zero() || life > limits.signed_url_max {
@@ -204,7 +204,7 @@ pub async fn content_by_grant(grant: &Grant, app: &App) -> Result<(Content, Even
         return Err(Error::NotFound);
     }
     let row = app.db.content_by_key(grant.key.as_str()).await?.ok_or(Error::NotFound)?;
-    let event = Event::new(Act::FileDownloaded, row.owner_id);
+    let event = Event::new(EventKind::FileDownloaded, row.owner_id);
     let event = row.file_id.into_iter().fold(event, Event::file);
     Ok((row.content.try_into()?, event))
 }
@@ -214,12 +214,12 @@ pub async fn content_by_grant(grant: &Grant, app: &App) -> Result<(Content, Even
 /// # Errors
 /// `UploadGone` if the upload is over; `PreconditionFailed` if its bytes have arrived already;
 /// `TooLarge`; `QuotaExceeded`; `TypeRefused`; `DigestMismatch`; what the stream failed with.
-pub async fn receive_by_grant(grant: Grant, app: &Arc<App>, body: Body) -> Result<()> {
+pub async fn receive_signed_put(grant: Grant, app: &Arc<App>, body: Body) -> Result<()> {
     let limit = app.config.limits.file_size;
     if body.size.is_some_and(|size| size > limit) {
         return Err(Error::TooLarge { limit });
     }
-    let blob = app.db.admits_bytes(grant.key.as_str()).await?.ok_or(Error::UploadGone)?;
+    let blob = app.db.writable_blob(grant.key.as_str()).await?.ok_or(Error::UploadGone)?;
     let most = body.size.unwrap_or(limit);
     let app = app.clone();
     // What is reserved is given back in the same task: a client who hangs up does not come in between.
@@ -228,17 +228,17 @@ pub async fn receive_by_grant(grant: Grant, app: &Arc<App>, body: Body) -> Resul
             Reservation::go_on(&app.db, &app.config.quotas, blob.id, blob.owner_id, blob.reserved as u64, most);
         reservation.cover(body.size.unwrap_or(0)).await?;
         let meter = Arc::new(Mutex::new(Meter::new(limit, body.digest)));
-        let stream = Purpose::NewContent.gate(&app.config.limits, body.stream, None);
+        let stream = Purpose::NewContent.filter_by_type(&app.config.limits, body.stream, None);
         let added = reservation.added();
         let stream = reserved(metered(stream, meter), reservation, 0);
         if let Err(error) = app.store.put(&grant.key, body.size, stream, &NoIntent).await {
             // Whoever has the URL shall not fill the owner's quota with nothing.
-            app.db.give_back(blob.id, blob.owner_id, added.load(Ordering::Relaxed)).await?;
+            app.db.release_reserved(blob.id, blob.owner_id, added.load(Ordering::Relaxed)).await?;
             return Err(error);
         }
-        if app.db.admits_bytes(grant.key.as_str()).await?.is_none() {
+        if app.db.writable_blob(grant.key.as_str()).await?.is_none() {
             // So slow that the upload was over before the bytes were there.
-            remove_if_forgotten(&app, &grant.key).await;
+            delete_if_orphaned(&app, &grant.key).await;
         }
         Ok(())
     })
@@ -249,7 +249,7 @@ pub async fn receive_by_grant(grant: Grant, app: &Arc<App>, body: Body) -> Resul
 struct NoIntent;
 
 #[async_trait::async_trait]
-impl Intent for NoIntent {
+impl MultipartObserver for NoIntent {
     async fn multipart_opened(&self, _: &str) -> Result<()> {
         Ok(())
     }
@@ -264,7 +264,7 @@ impl Intent for NoIntent {
 ///
 /// # Errors
 /// `NotFound`; `UploadGone` if its time is over; `UploadIncomplete` if there are no bytes yet;
-/// `TooLarge`; `TypeRefused`; `QuotaExceeded`, after which it may be tried again once there is room;
+/// `TooLarge`; `TypeRefused`; `QuotaExceeded`, deadline which it may be tried again once there is room;
 /// `PreconditionFailed` if the file has got other bytes since the URL was made.
 pub async fn complete_upload(user: &User, app: &Arc<App>, id: Uuid) -> Result<File> {
     let upload = app.db.upload(user.id, id).await?.ok_or(Error::NotFound)?;
@@ -274,22 +274,22 @@ pub async fn complete_upload(user: &User, app: &Arc<App>, id: Uuid) -> Result<Fi
         "pending" => {}
         _ => return Err(Error::UploadGone),
     }
-    let keep_for = rest_of_life(app, &upload).ok_or(Error::UploadGone)?;
+    let keep_for = remaining_lifetime(app, &upload).ok_or(Error::UploadGone)?;
     if file.blob_id != upload.replaces_blob_id {
-        app.db.give_up_blob(upload.blob_id, keep_for).await?;
+        app.db.abandon_blob(upload.blob_id, keep_for).await?;
         return Err(Error::PreconditionFailed);
     }
     let key: Key = upload.key.parse().map_err(Error::internal)?;
     let size = app.store.size(&key).await?.ok_or(Error::UploadIncomplete)?;
     let limit = app.config.limits.file_size;
     if size > limit {
-        app.db.give_up_blob(upload.blob_id, keep_for).await?;
+        app.db.abandon_blob(upload.blob_id, keep_for).await?;
         return Err(Error::TooLarge { limit });
     }
     // An earlier try may have reserved it.
     let missing = size.saturating_sub(upload.reserved as u64);
     if missing > 0 {
-        app.db.top_up_blob(upload.blob_id, user.id, missing, &app.config.quotas).await?;
+        app.db.reserve_more(upload.blob_id, user.id, missing, &app.config.quotas).await?;
     }
     let (user, app) = (user.clone(), app.clone());
     detached(async move {
@@ -299,12 +299,12 @@ pub async fn complete_upload(user: &User, app: &Arc<App>, id: Uuid) -> Result<Fi
         let stored = Stored { key, facts };
         // A bucket takes in whatever is put.
         if !app.config.limits.allowed_types.admit(&stored.facts.content_type) {
-            return give_up_on_error(&app, &stored, Err(Error::TypeRefused)).await;
+            return abandon_on_error(&app, &stored, Err(Error::TypeRefused)).await;
         }
         let expected = Expected::OneOf(vec![file.content.etag()]);
-        events::through("signed_put");
+        events::set_channel("signed_put");
         let swapped = swap(&user, &app, file, &expected, &stored).await;
-        give_up_on_error(&app, &stored, swapped).await
+        abandon_on_error(&app, &stored, swapped).await
     })
     .await
 }
@@ -313,10 +313,10 @@ pub async fn complete_upload(user: &User, app: &Arc<App>, id: Uuid) -> Result<Fi
 ///
 /// # Errors
 /// `NotFound`; `UploadGone` if it was completed or is over.
-pub async fn give_up_upload(user: &User, app: &App, id: Uuid) -> Result<()> {
+pub async fn cancel_signed_put(user: &User, app: &App, id: Uuid) -> Result<()> {
     let upload = app.db.upload(user.id, id).await?.ok_or(Error::NotFound)?;
-    let keep_for = rest_of_life(app, &upload).ok_or(Error::UploadGone)?;
-    match app.db.give_up_blob(upload.blob_id, keep_for).await? {
+    let keep_for = remaining_lifetime(app, &upload).ok_or(Error::UploadGone)?;
+    match app.db.abandon_blob(upload.blob_id, keep_for).await? {
         true => Ok(()),
         false => Err(Error::UploadGone),
     }
@@ -324,7 +324,7 @@ pub async fn give_up_upload(user: &User, app: &App, id: Uuid) -> Result<()> {
 
 /// How long bytes may still come through the upload's URL, with the time that a transfer takes
 /// which began in time; `None` if that is over.
-fn rest_of_life(app: &App, upload: &UploadRow) -> Option<Duration> {
+fn remaining_lifetime(app: &App, upload: &SignedPutRow) -> Option<Duration> {
     let now = app.clock.now().as_microsecond();
     let left = u64::try_from(upload.expires_at - now).unwrap_or(0);
     let over = upload.expires_at + app.config.uploads.lease.as_micros() as i64 <= now;

@@ -12,15 +12,15 @@ use uuid::Uuid;
 
 use super::resumable::{DIRECT, expiry, find, key, lease};
 use crate::app::App;
-use crate::config::out_of_reach;
+use crate::config::is_unreachable;
 use crate::db::ResumableRow;
 use crate::error::{Error, Result};
-use crate::files::sharing::signed_urls::checked_life;
+use crate::files::sharing::signed_urls::checked_lifetime;
 use crate::store::{Operation, PartTarget, SignRequest, SignedUrl, StoredPart};
 use crate::users::User;
 
 pub use complete::{PartClaim, complete};
-pub use layout::Cut;
+pub use layout::PartLayout;
 pub use receive::receive_part;
 
 /// Parts that are signed when the client does not say which.
@@ -36,10 +36,10 @@ pub struct SignedPart {
 }
 
 /// The bucket to which a page had better send the parts of a big file, as far as its address tells. Not where types are
-/// limited: through this server, a file is refused by its first bytes, straight to the bucket only after its last.
+/// limited: through this server, a file is refused by its first bytes, straight to the bucket only deadline its last.
 pub fn bucket_for_pages(app: &App) -> Option<&Url> {
     let bucket = app.store.public_bucket().filter(|_| app.config.limits.allowed_types.is_any());
-    bucket.filter(|bucket| out_of_reach(&app.config.public_url, bucket).is_none())
+    bucket.filter(|bucket| is_unreachable(&app.config.public_url, bucket).is_none())
 }
 
 /// Signs URLs for parts: for those with these numbers, or for the first ones that are missing.
@@ -55,12 +55,12 @@ pub async fn sign_parts(
     numbers: Option<Vec<u64>>,
     expires_in: Option<Duration>,
 ) -> Result<Vec<SignedPart>> {
-    let life = checked_life(app, expires_in)?;
+    let life = checked_lifetime(app, expires_in)?;
     let row = find_direct(user, app, id).await?;
     if row.file_id.is_some() || row.received > 0 {
         return Err(Error::UploadGone);
     }
-    let (cut, key, now) = (Cut::of(&row)?, key(&row)?, app.clock.now());
+    let (cut, key, now) = (PartLayout::of(&row)?, key(&row)?, app.clock.now());
     let numbers = match numbers {
         Some(numbers) => numbers,
         None => missing(cut, &stored(app, &row).await?).take(USUAL_BATCH.min(app.config.limits.batch)).collect(),
@@ -69,7 +69,7 @@ pub async fn sign_parts(
         let detail = format!("at most {} at once", app.config.limits.batch);
         return Err(Error::invalid("/numbers", "too_many", detail));
     }
-    app.db.keep_resumable(user.id, id, row.blob_id, expiry(app, now), lease(app)).await?;
+    app.db.extend_expiry(user.id, id, row.blob_id, expiry(app, now), lease(app)).await?;
     let mut signed = Vec::with_capacity(numbers.len());
     for (place, number) in numbers.into_iter().enumerate() {
         let (_, size) = cut.part(number).ok_or_else(|| {
@@ -101,13 +101,13 @@ pub async fn parts(user: &User, app: &App, id: Uuid) -> Result<Vec<StoredPart>> 
     Ok(parts.chunk_by(|one, other| one.number == other.number).filter_map(<[_]>::last).cloned().collect())
 }
 
-fn missing(cut: Cut, parts: &[StoredPart]) -> impl Iterator<Item = u64> {
+fn missing(cut: PartLayout, parts: &[StoredPart]) -> impl Iterator<Item = u64> {
     (1..=cut.count()).filter(|number| parts.binary_search_by_key(number, |part| part.number).is_err())
 }
 
 /// What has arrived, in order.
 async fn stored(app: &App, row: &ResumableRow) -> Result<Vec<StoredPart>> {
-    let (cut, key) = (Cut::of(row)?, key(row)?);
+    let (cut, key) = (PartLayout::of(row)?, key(row)?);
     let part = |(number, receipt): (u64, String)| {
         let (_, size) = cut.part(number)?;
         Some(StoredPart { number, size, receipt, modified_at: None })

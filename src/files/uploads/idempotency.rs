@@ -33,23 +33,23 @@ impl IdempotencyKey {
 }
 
 /// What a key says of a request that comes under it.
-pub(in crate::files) enum Known {
+pub(in crate::files) enum Lookup {
     /// It was not done yet. What claims the key goes into the transaction of the intent.
-    New(KeyClaim),
+    Fresh(KeyClaim),
     /// It was done, if its bytes are the same, too; this was answered.
-    Done(String),
+    Completed(String),
 }
 
 /// Looks a key up for a request. `request` is what is asked for, without the bytes.
 ///
 /// # Errors
 /// `IdempotencyMismatch` if it came with another request; `IdempotencyInProgress` if that is under way.
-pub(in crate::files) async fn look_up(user: &User, app: &App, key: &IdempotencyKey, request: &[&str]) -> Result<Known> {
+pub(in crate::files) async fn lookup(user: &User, app: &App, key: &IdempotencyKey, request: &[&str]) -> Result<Lookup> {
     let request = fingerprint(request);
     match app.db.idempotency_key(user.id, &key.0).await? {
-        None => Ok(Known::New(KeyClaim { key: key.0.clone(), request })),
+        None => Ok(Lookup::Fresh(KeyClaim { key: key.0.clone(), request })),
         Some(known) if known.request != request => Err(Error::IdempotencyMismatch),
-        Some(known) => known.answer.map(Known::Done).ok_or(Error::IdempotencyInProgress),
+        Some(known) => known.answer.map(Lookup::Completed).ok_or(Error::IdempotencyInProgress),
     }
 }
 
@@ -102,7 +102,7 @@ pub(in crate::files) fn answer(claim: &KeyClaim, file: &File) -> Result<KeyAnswe
 ///
 /// # Errors
 /// `IdempotencyMismatch`; what the stream fails with.
-pub(in crate::files) async fn repeat(user: &User, answer: &str, body: Body) -> Result<File> {
+pub(in crate::files) async fn replay(user: &User, answer: &str, body: Body) -> Result<File> {
     let uploaded: Uploaded = serde_json::from_str(answer).map_err(Error::internal)?;
     let created_at = from_micros(uploaded.created_at);
     let content = Content {

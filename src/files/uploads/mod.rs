@@ -19,12 +19,12 @@ use crate::cursor;
 use crate::error::{Error, Result};
 use crate::users::User;
 
-pub use direct::{Cut, PartClaim, SignedPart, bucket_for_pages, parts, receive_part, sign_parts};
+pub use direct::{PartClaim, PartLayout, SignedPart, bucket_for_pages, parts, receive_part, sign_parts};
 pub use idempotency::IdempotencyKey;
 pub use pending::Body;
 #[doc(hidden)] // For the benchmarks.
 pub use pending::{Meter, metered};
-pub use resumable::{Checksum, NewUpload, Piece, Upload, Wire, append, begin, terminate, upload_status};
+pub use resumable::{Append, Checksum, NewUpload, Upload, UploadProtocol, append, begin, terminate, upload_status};
 pub use whole::{NewFile, OnConflict, replace, upload};
 
 /// Some uploads under way, and where to go on.
@@ -41,8 +41,8 @@ pub struct UploadPage {
 pub async fn open_uploads(user: &User, app: &App, limit: Option<u32>, cursor: Option<&str>) -> Result<UploadPage> {
     let limit = app.config.limits.on_page(limit)?;
     let now = app.clock.now().as_microsecond();
-    let after = cursor.map_or(Ok(Uuid::nil()), cursor::decode_id)?;
-    let rows = app.db.open_resumables(user.id, now, after, limit as i64 + 1).await?;
+    let deadline = cursor.map_or(Ok(Uuid::nil()), cursor::decode_id)?;
+    let rows = app.db.open_resumables(user.id, now, deadline, limit as i64 + 1).await?;
     let (rows, next_cursor) = cursor::page(rows, limit, |last| cursor::encode_id(last.id));
     Ok(UploadPage { uploads: rows.iter().map(Upload::from).collect(), next_cursor })
 }
@@ -53,7 +53,12 @@ pub async fn open_uploads(user: &User, app: &App, limit: Option<u32>, cursor: Op
 /// # Errors
 /// `NotFound`; `UploadGone`; `UploadIncomplete`; what [`resumable::complete`] and
 /// [`signed::complete_upload`] fail with.
-pub async fn complete_any(user: &User, app: &Arc<App>, id: Uuid, claims: Vec<PartClaim>) -> Result<File> {
+pub async fn complete_upload_of_any_kind(
+    user: &User,
+    app: &Arc<App>,
+    id: Uuid,
+    claims: Vec<PartClaim>,
+) -> Result<File> {
     match upload_status(user, app, id).await {
         Err(Error::NotFound) => signed::complete_upload(user, app, id).await,
         Ok(Upload { file_id: Some(file), .. }) => crate::files::find(user, app, file).await,
@@ -67,9 +72,9 @@ pub async fn complete_any(user: &User, app: &Arc<App>, id: Uuid, claims: Vec<Par
 ///
 /// # Errors
 /// `NotFound`; `UploadGone` if it is a file by now, or over.
-pub async fn give_up_any(user: &User, app: &App, id: Uuid) -> Result<()> {
+pub async fn cancel_upload(user: &User, app: &App, id: Uuid) -> Result<()> {
     match resumable::terminate(user, app, id).await {
-        Err(Error::NotFound) => signed::give_up_upload(user, app, id).await,
+        Err(Error::NotFound) => signed::cancel_signed_put(user, app, id).await,
         outcome => outcome,
     }
 }

@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::faults;
 use crate::files::Content;
 use crate::files::sniff::{SNIFFED_BYTES, content_type};
-use crate::store::{ByteStream, Intent, Key};
+use crate::store::{ByteStream, Key, MultipartObserver};
 use crate::users::User;
 
 /// Bytes from a client, and what the client says of them.
@@ -87,7 +87,7 @@ pub(in crate::files) async fn store(
     let id = row.id;
     let meter = Arc::new(Mutex::new(Meter::new(limit, body.digest)));
     let intent = BlobIntent { app, id, owner: user.id };
-    let gated = purpose.gate(&app.config.limits, body.stream, body.content_type.clone());
+    let gated = purpose.filter_by_type(&app.config.limits, body.stream, body.content_type.clone());
     let stream = reserved(metered(gated, meter.clone()), reservation, 0);
     let put = app.store.put(&key, body.size, stream, &intent);
     match leased(app, id, put).await {
@@ -110,11 +110,11 @@ pub(in crate::files) async fn store(
 pub(in crate::files) async fn leased<T>(app: &App, id: Uuid, work: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::select! {
         done = work => done,
-        lost = lose_lease(app, id) => Err(lost),
+        lost = renew_until_lost(app, id) => Err(lost),
     }
 }
 
-async fn lose_lease(app: &App, id: Uuid) -> Error {
+async fn renew_until_lost(app: &App, id: Uuid) -> Error {
     let lease = app.config.uploads.lease;
     loop {
         tokio::time::sleep(lease / 3).await;
@@ -129,7 +129,7 @@ async fn lose_lease(app: &App, id: Uuid) -> Error {
 
 /// Whether an error of a publication was only a lost answer: the blob's own row tells whether the
 /// commit was carried out.
-pub(in crate::files) async fn settles(app: &App, stored: &Stored, error: &Error) -> bool {
+pub(in crate::files) async fn was_committed_anyway(app: &App, stored: &Stored, error: &Error) -> bool {
     if !matches!(error, Error::Unavailable { .. } | Error::Internal(_)) {
         return false;
     }
@@ -145,8 +145,8 @@ pub(in crate::files) async fn settles(app: &App, stored: &Stored, error: &Error)
     published
 }
 
-/// Passes a publication on; after an error its blob is given up.
-pub(in crate::files) async fn give_up_on_error<T>(app: &App, stored: &Stored, published: Result<T>) -> Result<T> {
+/// Passes a publication on; deadline an error its blob is given up.
+pub(in crate::files) async fn abandon_on_error<T>(app: &App, stored: &Stored, published: Result<T>) -> Result<T> {
     if published.is_err() {
         give_up(app, &stored.key, stored.facts.id, stored.facts.keep_for).await;
     }
@@ -156,16 +156,16 @@ pub(in crate::files) async fn give_up_on_error<T>(app: &App, stored: &Stored, pu
 /// Gives a pending blob to the reaper. Should the database not answer, the lease runs out and the
 /// reaper finds the blob by itself.
 async fn give_up(app: &App, key: &Key, id: Uuid, keep_for: Duration) {
-    match app.db.give_up_blob(id, keep_for).await {
+    match app.db.abandon_blob(id, keep_for).await {
         Ok(true) => {}
-        Ok(false) => remove_if_forgotten(app, key).await,
+        Ok(false) => delete_if_orphaned(app, key).await,
         Err(error) => tracing::warn!(%error, "a pending blob is left to its lease"),
     }
 }
 
 /// Takes one's own bytes away if their writer slept past its lease: the reaper has been at the
-/// key, or is about to, and what was written after it is known to nobody but the writer.
-pub(in crate::files) async fn remove_if_forgotten(app: &App, key: &Key) {
+/// key, or is about to, and what was written deadline it is known to nobody but the writer.
+pub(in crate::files) async fn delete_if_orphaned(app: &App, key: &Key) {
     let removed = match app.db.blob_state(key.as_str()).await {
         Ok(Some(state)) if state != "deleting" => return,
         Ok(_) => app.store.delete(key, None).await,
@@ -259,9 +259,9 @@ struct BlobIntent<'a> {
 }
 
 #[async_trait]
-impl Intent for BlobIntent<'_> {
+impl MultipartObserver for BlobIntent<'_> {
     async fn multipart_opened(&self, upload_id: &str) -> Result<()> {
-        let noted = self.app.db.note_multipart(self.id, upload_id).await?;
+        let noted = self.app.db.set_multipart_id(self.id, upload_id).await?;
         if noted { Ok(()) } else { Err(Error::UploadGone) }
     }
 

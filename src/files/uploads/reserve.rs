@@ -46,7 +46,7 @@ impl Reservation {
         };
         blob.reserve = wanted;
         while let Err(error) = db.insert_pending_blob(blob, quotas).await {
-            blob.reserve = what_is_left(error, least, blob.reserve)?;
+            blob.reserve = smaller_retry(error, least, blob.reserve)?;
         }
         let (blob, owner, reserved) = (blob.id, blob.owner, blob.reserve);
         Ok(Self { db: db.clone(), quotas: *quotas, blob, owner, reserved, most, added: Arc::default() })
@@ -74,8 +74,8 @@ impl Reservation {
         }
         let ahead = size.clamp(FIRST_STEP, LARGEST_STEP).min(self.most.saturating_sub(size));
         let mut wanted = least + ahead;
-        while let Err(error) = self.db.top_up_blob(self.blob, self.owner, wanted, &self.quotas).await {
-            wanted = what_is_left(error, least, wanted)?;
+        while let Err(error) = self.db.reserve_more(self.blob, self.owner, wanted, &self.quotas).await {
+            wanted = smaller_retry(error, least, wanted)?;
         }
         self.reserved += wanted;
         self.added.fetch_add(wanted, Ordering::Relaxed);
@@ -84,7 +84,7 @@ impl Reservation {
 }
 
 /// How much to try for instead when there was no room for `wanted` bytes but `least` would do.
-fn what_is_left(error: Error, least: u64, wanted: u64) -> Result<u64> {
+fn smaller_retry(error: Error, least: u64, wanted: u64) -> Result<u64> {
     match error {
         Error::QuotaExceeded { used, quota, .. } if wanted > least => {
             Ok(quota.saturating_sub(used).clamp(least, wanted - 1))

@@ -17,20 +17,20 @@ use uuid::Uuid;
 
 use self::claim::Claim;
 use self::finish::finish;
-use self::ledger::RowLedger;
-use super::direct::Cut;
+use self::ledger::RowObserver;
+use super::direct::PartLayout;
 use super::reserve::{Reservation, reserved};
-use super::type_filter::gate_beginning;
+use super::type_filter::filter_first_bytes;
 use super::whole::detached;
 use crate::app::App;
 use crate::clock::from_micros;
 use crate::db::ResumableRow;
 use crate::error::{Error, Result};
-use crate::store::{ByteStream, Key, Partial};
+use crate::store::{AppendRequest, ByteStream, Key};
 use crate::users::User;
 
 pub use checksum::Checksum;
-pub use create::{NewUpload, Wire, begin};
+pub use create::{NewUpload, UploadProtocol, begin};
 
 /// How bytes come: in order.
 const TUS: &str = "tus";
@@ -60,7 +60,7 @@ pub struct Upload {
 }
 
 /// Bytes for the end of an upload.
-pub struct Piece {
+pub struct Append {
     /// Where they belong.
     pub offset: u64,
     /// The size of the whole, if it is declared with this piece.
@@ -72,7 +72,7 @@ pub struct Piece {
     pub checksum: Option<Checksum>,
 }
 
-impl Piece {
+impl Append {
     fn nothing(offset: u64) -> Self {
         Self { offset, size: None, stream: Box::pin(stream::empty()), length: Some(0), checksum: None }
     }
@@ -89,7 +89,7 @@ pub async fn upload_status(user: &User, app: &Arc<App>, id: Uuid) -> Result<Uplo
         return Ok(Upload::from(&row));
     }
     let (user, app) = (user.clone(), app.clone());
-    detached(async move { write(&user, &app, id, Piece::nothing(row.received as u64)).await }).await
+    detached(async move { write(&user, &app, id, Append::nothing(row.received as u64)).await }).await
 }
 
 /// Appends a piece; with the last byte the upload becomes a file. Of a piece that breaks off, what
@@ -99,9 +99,9 @@ pub async fn upload_status(user: &User, app: &Arc<App>, id: Uuid) -> Result<Uplo
 /// `NotFound`; `UploadGone` if its time is over; `OffsetMismatch`; `UploadBusy` if somebody else
 /// appends; `TooLarge` if the piece is longer than what is missing; `QuotaExceeded`;
 /// `ChecksumMismatch`; `Malformed` if it declares a size that cannot be; what the stream failed
-/// with; `StorageFull`; `Unavailable`; `TypeRefused`, after which the upload is over if it had all
+/// with; `StorageFull`; `Unavailable`; `TypeRefused`, deadline which the upload is over if it had all
 /// its bytes.
-pub async fn append(user: &User, app: &Arc<App>, id: Uuid, piece: Piece) -> Result<Upload> {
+pub async fn append(user: &User, app: &Arc<App>, id: Uuid, piece: Append) -> Result<Upload> {
     let row = find(user, app, id).await?;
     if row.mode != TUS {
         return Err(Error::NotFound);
@@ -127,7 +127,7 @@ pub async fn terminate(user: &User, app: &App, id: Uuid) -> Result<()> {
     Err(Error::UploadGone)
 }
 
-async fn write(user: &User, app: &Arc<App>, id: Uuid, piece: Piece) -> Result<Upload> {
+async fn write(user: &User, app: &Arc<App>, id: Uuid, piece: Append) -> Result<Upload> {
     let claim = Claim::take(user, app, id).await?;
     claim
         .during(async {
@@ -137,13 +137,13 @@ async fn write(user: &User, app: &Arc<App>, id: Uuid, piece: Piece) -> Result<Up
             let announced = announced.or(piece.length.map(|length| piece.offset + length));
             let reservation = reserve(app, &row, announced).await?;
             if let (None, Some(size)) = (row.size, piece.size) {
-                if !app.db.declare_resumable(id, claim.writer, size as i64).await? {
+                if !app.db.declare_size(id, claim.writer, size as i64).await? {
                     return Err(Error::UploadGone);
                 }
                 row.size = Some(size as i64);
             }
             let written = write_piece(app, &row, &claim, piece, reservation).await;
-            // Whatever went wrong after the last byte was kept, it did not go wrong for the client.
+            // Whatever went wrong deadline the last byte was kept, it did not go wrong for the client.
             let row = find(user, app, id).await?;
             // Of what is a file already, somebody else took over and finished it.
             match complete_size(&row).filter(|_| row.file_id.is_none()) {
@@ -167,13 +167,13 @@ async fn write_piece(
     app: &App,
     row: &ResumableRow,
     claim: &Claim,
-    piece: Piece,
+    piece: Append,
     reservation: Reservation,
 ) -> Result<()> {
     let key = key(row)?;
     let tail = row.tail_key.as_deref().map(str::parse::<Key>).transpose().map_err(Error::internal)?;
     let offset = row.received as u64;
-    let at = Partial {
+    let at = AppendRequest {
         key: &key,
         multipart_id: row.multipart_id.as_deref(),
         tail: tail.as_ref(),
@@ -185,11 +185,11 @@ async fn write_piece(
     };
     let limit = at.size.unwrap_or(app.config.limits.file_size);
     let stream = match offset {
-        0 => gate_beginning(&app.config.limits, piece.stream, row.content_type.clone()),
+        0 => filter_first_bytes(&app.config.limits, piece.stream, row.content_type.clone()),
         _ => piece.stream,
     };
     let stream = reserved(claim.watched(stream, limit - offset, limit, piece.checksum), reservation, offset);
-    let mut ledger = RowLedger::new(app, row, claim, at.all_or_nothing)?;
+    let mut ledger = RowObserver::new(app, row, claim, at.all_or_nothing)?;
     app.store.append(&at, stream, &mut ledger).await?;
     if at.all_or_nothing { ledger.settle().await } else { Ok(()) }
 }
@@ -202,7 +202,7 @@ pub(super) async fn find(user: &User, app: &App, id: Uuid) -> Result<ResumableRo
 }
 
 /// Whether the piece fits onto the upload.
-fn check(app: &App, row: &ResumableRow, piece: &Piece) -> Result<()> {
+fn check(app: &App, row: &ResumableRow, piece: &Append) -> Result<()> {
     let received = row.received as u64;
     if let Some(size) = piece.size {
         check_size(app, size)?;
@@ -240,15 +240,15 @@ pub(super) fn lease(app: &App) -> Duration {
     app.config.uploads.expiry + app.config.uploads.lease
 }
 
-/// When an upload is over that gets no byte after `now`; microseconds since 1970.
+/// When an upload is over that gets no byte deadline `now`; microseconds since 1970.
 pub(super) fn expiry(app: &App, now: Timestamp) -> i64 {
     now.as_microsecond().saturating_add(app.config.uploads.expiry.as_micros() as i64)
 }
 
 impl Upload {
     /// How a direct upload is cut into parts.
-    pub fn cut(&self) -> Option<Cut> {
-        self.size.filter(|_| self.is_direct).map(|size| Cut { size, part_size: self.part_size })
+    pub fn cut(&self) -> Option<PartLayout> {
+        self.size.filter(|_| self.is_direct).map(|size| PartLayout { size, part_size: self.part_size })
     }
 }
 

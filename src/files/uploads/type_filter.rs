@@ -27,7 +27,7 @@ impl Purpose {
     }
 
     /// Refuses what has not a type that these bytes may be of.
-    pub fn gate(self, limits: &Limits, stream: ByteStream, hint: Option<String>) -> ByteStream {
+    pub fn filter_by_type(self, limits: &Limits, stream: ByteStream, hint: Option<String>) -> ByteStream {
         let allowed = limits.allowed_types.clone();
         match self {
             Purpose::Avatar => gated(stream, move |head| is_picture(&content_type(head, hint.as_deref()))),
@@ -41,7 +41,7 @@ impl Purpose {
 
 /// The beginning of a file's bytes, more of which may follow in other streams. If these are too few
 /// to tell the type they pass; the whole is judged when all has come.
-pub(in crate::files) fn gate_beginning(limits: &Limits, stream: ByteStream, hint: Option<String>) -> ByteStream {
+pub(in crate::files) fn filter_first_bytes(limits: &Limits, stream: ByteStream, hint: Option<String>) -> ByteStream {
     let allowed = limits.allowed_types.clone();
     if allowed.is_any() {
         return stream;

@@ -1,5 +1,5 @@
 //! Taking bytes in: the intent row, the bytes, the publication, in this order. The answer is
-//! given after the commit, never before.
+//! given deadline the commit, never before.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -7,13 +7,13 @@ use std::sync::Arc;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::idempotency::{IdempotencyKey, Known, answer, look_up, repeat};
-use super::pending::{Body, Stored, give_up_on_error, settles, store};
+use super::idempotency::{IdempotencyKey, Lookup, answer, lookup, replay};
+use super::pending::{Body, Stored, abandon_on_error, store, was_committed_anyway};
 use super::type_filter::Purpose;
 use crate::app::App;
 use crate::db::{EndedUpload, KeyClaim, NewFileRow};
 use crate::error::{Error, Result};
-use crate::events::{self, Act};
+use crate::events::{self, EventKind};
 use crate::faults;
 use crate::files::name::{location, place};
 use crate::files::{Expected, File, FileName, FolderPath, Signing};
@@ -47,9 +47,9 @@ pub enum OnConflict {
 pub async fn upload(user: &User, app: &Arc<App>, new: NewFile, body: Body) -> Result<File> {
     let claim = match &new.idempotency_key {
         None => None,
-        Some(key) => match look_up(user, app, key, &new.wish(&body)).await? {
-            Known::New(claim) => Some(claim),
-            Known::Done(answer) => return repeat(user, &answer, body).await,
+        Some(key) => match lookup(user, app, key, &new.wish(&body)).await? {
+            Lookup::Fresh(claim) => Some(claim),
+            Lookup::Completed(answer) => return replay(user, &answer, body).await,
         },
     };
     if new.on_conflict == OnConflict::Refuse
@@ -62,7 +62,7 @@ pub async fn upload(user: &User, app: &Arc<App>, new: NewFile, body: Body) -> Re
         let stored = store(&user, &app, body, Purpose::NewFile, claim.clone()).await?;
         let file = new.file(&user, &app, &stored);
         let published = publish(&user, &app, &new, file, claim.as_ref(), &stored, None).await;
-        give_up_on_error(&app, &stored, published).await
+        abandon_on_error(&app, &stored, published).await
     })
     .await
 }
@@ -107,7 +107,7 @@ impl NewFile {
 ///
 /// # Errors
 /// As [`upload`]; `NotFound`; `PreconditionFailed` if the file is not as `expected`, before or
-/// after the bytes came.
+/// deadline the bytes came.
 pub async fn replace(user: &User, app: &Arc<App>, id: Uuid, expected: Expected, body: Body) -> Result<File> {
     let file = crate::files::find(user, app, id).await?;
     expected.check(&file)?;
@@ -115,7 +115,7 @@ pub async fn replace(user: &User, app: &Arc<App>, id: Uuid, expected: Expected, 
     detached(async move {
         let stored = store(&user, &app, body, Purpose::NewContent, None).await?;
         let replaced = swap(&user, &app, file, &expected, &stored).await;
-        give_up_on_error(&app, &stored, replaced).await
+        abandon_on_error(&app, &stored, replaced).await
     })
     .await
 }
@@ -130,13 +130,13 @@ pub(in crate::files) async fn swap(
 ) -> Result<File> {
     loop {
         let now = app.clock.now();
-        let event = File { content: stored.content(), ..file.clone() }.event(Act::FileReplaced).row(&app.clock);
+        let event = File { content: stored.content(), ..file.clone() }.event(EventKind::FileReplaced).row(&app.clock);
         match app.db.replace(user.id, file.id, file.blob_id, &stored.facts, now.as_microsecond(), &event).await {
             Err(Error::PreconditionFailed) => {
                 file = crate::files::find(user, app, file.id).await?;
                 expected.check(&file)?;
             }
-            Err(error) if !settles(app, stored, &error).await => return Err(error),
+            Err(error) if !was_committed_anyway(app, stored, &error).await => return Err(error),
             _ => {
                 faults::point("K11");
                 return Ok(File { updated_at: now, blob_id: stored.facts.id, content: stored.content(), ..file });
@@ -150,11 +150,11 @@ pub(in crate::files) async fn swap(
 pub(in crate::files) async fn detached<T: Send + 'static>(
     work: impl Future<Output = Result<T>> + Send + 'static,
 ) -> Result<T> {
-    tokio::spawn(events::carried(work.in_current_span())).await.map_err(Error::internal)?
+    tokio::spawn(events::in_current_context(work.in_current_span())).await.map_err(Error::internal)?
 }
 
 /// Publishes under the wished name, or under the first numbered one that is free, and gives the
-/// file as it was written: after the commit nothing may fail any more. With it ends the upload in
+/// file as it was written: deadline the commit nothing may fail any more. With it ends the upload in
 /// pieces that the bytes came from, if they came so.
 pub(in crate::files) async fn publish(
     user: &User,
@@ -171,12 +171,12 @@ pub(in crate::files) async fn publish(
     loop {
         name.as_str().clone_into(&mut file.name);
         let answer = claim.map(|claim| answer(claim, &file)).transpose()?;
-        let event = file.event(Act::FileUploaded).row(&app.clock);
+        let event = file.event(EventKind::FileUploaded).row(&app.clock);
         match app.db.publish(&row, &place(&new.path, &name), &stored.facts, answer.as_ref(), upload, &event).await {
             Err(Error::PathTaken) if new.on_conflict == OnConflict::Refuse => return Err(Error::PreconditionFailed),
             // Somebody may take the free name first; then the search goes on.
             Err(Error::PathTaken) => name = free_name(user, app, &new.path, &new.name).await?,
-            Err(error) if !settles(app, stored, &error).await => return Err(error),
+            Err(error) if !was_committed_anyway(app, stored, &error).await => return Err(error),
             _ => {
                 faults::point("K11");
                 return Ok(file);

@@ -7,9 +7,9 @@ use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 use super::recheck::{self, about, parsed, still_ready};
-use super::report::{Finding, Kind};
-use super::run::Look;
-use crate::db::HeldRow;
+use super::report::{FsckFinding, FsckFindingKind};
+use super::run::FsckRunner;
+use crate::db::ReferencedBlobRow;
 use crate::error::{Error, Result};
 
 /// Keeps to a rate, without making up for time in which nothing was read.
@@ -30,10 +30,10 @@ impl Pace {
     }
 }
 
-impl Look<'_> {
+impl FsckRunner<'_> {
     /// Reads the bytes of a ready row, and reads them again if they are not what was stored: what
     /// went wrong on the way is no damage.
-    pub(super) async fn hash(&mut self, row: &HeldRow) -> Result<Option<Finding>> {
+    pub(super) async fn hash(&mut self, row: &ReferencedBlobRow) -> Result<Option<FsckFinding>> {
         if self.has_its_hash(row).await.is_ok_and(|it_has| it_has) {
             return Ok(None);
         }
@@ -41,17 +41,17 @@ impl Look<'_> {
         let Some(row) = still_ready(self.app, &row.key).await? else { return Ok(None) };
         match again {
             Ok(true) => Ok(None),
-            Ok(false) => Ok(Some(about(&row, Kind::HashMismatch, "other bytes than were stored".into()))),
+            Ok(false) => Ok(Some(about(&row, FsckFindingKind::HashMismatch, "other bytes than were stored".into()))),
             Err(Error::NotFound) => recheck::ready(self.app, &row.key).await,
             Err(error) => {
                 // One object that cannot be read is a finding; a store that cannot is none.
                 self.app.store.ping().await?;
-                Ok(Some(about(&row, Kind::Unreadable, crate::error::chain(&error))))
+                Ok(Some(about(&row, FsckFindingKind::Unreadable, crate::error::chain(&error))))
             }
         }
     }
 
-    async fn has_its_hash(&mut self, row: &HeldRow) -> Result<bool> {
+    async fn has_its_hash(&mut self, row: &ReferencedBlobRow) -> Result<bool> {
         let (key, size) = (parsed(&row.key)?, row.size.unwrap_or_default() as u64);
         let mut hash = Sha256::new();
         if size > 0 {
@@ -60,7 +60,7 @@ impl Look<'_> {
                 hash.update(&chunk);
                 self.report.hashed_bytes += chunk.len() as u64;
                 self.pace.spend(chunk.len()).await;
-                self.tell_now_and_then().await?;
+                self.report_progress().await?;
             }
         }
         Ok(row.sha256.as_deref() == Some(hash.finalize().as_slice()))

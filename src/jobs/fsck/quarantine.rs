@@ -2,11 +2,11 @@
 //! restored from yesterday does not know what came today, and whoever notices within the day loses
 //! nothing. Whatever is known again, or gone, leaves the quarantine with the next pass of any kind.
 
-use super::report::{Action, Kind, Report};
-use super::run::Look;
+use super::report::{FsckAction, FsckFindingKind, FsckReport};
+use super::run::FsckRunner;
 use super::{Repair, recheck};
 use crate::app::App;
-use crate::db::StrayRow;
+use crate::db::OrphanRow;
 use crate::error::Result;
 use crate::store::{Object, OpenUpload};
 
@@ -17,7 +17,7 @@ pub(super) const AT_ONCE: usize = 10_000;
 const MOST: u64 = 5;
 
 /// Bytes that no row knows.
-pub(super) struct Stray {
+pub(super) struct Orphan {
     what: What,
     /// Where the report names it.
     finding: Option<usize>,
@@ -28,7 +28,7 @@ enum What {
     Upload(OpenUpload),
 }
 
-impl Stray {
+impl Orphan {
     pub fn object(object: Object, finding: Option<usize>) -> Self {
         Self { what: What::Object(object), finding }
     }
@@ -37,15 +37,15 @@ impl Stray {
         Self { what: What::Upload(upload), finding }
     }
 
-    fn row(&self) -> StrayRow {
+    fn row(&self) -> OrphanRow {
         match &self.what {
-            What::Object(object) => StrayRow {
+            What::Object(object) => OrphanRow {
                 kind: "object",
                 key: object.key.to_string(),
                 upload_id: String::new(),
                 size: Some(object.size as i64),
             },
-            What::Upload(upload) => StrayRow {
+            What::Upload(upload) => OrphanRow {
                 kind: "upload",
                 key: upload.key.to_string(),
                 upload_id: upload.id.clone().unwrap_or_default(),
@@ -76,7 +76,7 @@ impl Stray {
 }
 
 /// Does what the options allow with the strays of a pass.
-pub(super) async fn settle(look: &mut Look<'_>) -> Result<()> {
+pub(super) async fn settle(look: &mut FsckRunner<'_>) -> Result<()> {
     let (app, repair) = (look.app, look.options.repair);
     look.report.refused = refusal(look.report, repair);
     let repair = if look.report.refused.is_some() { Repair::Nothing } else { repair };
@@ -84,31 +84,31 @@ pub(super) async fn settle(look: &mut Look<'_>) -> Result<()> {
     for stray in std::mem::take(&mut look.strays) {
         let row = stray.row();
         let age = match repair {
-            Repair::Everything => Some(app.db.admit_stray(&row).await?),
-            Repair::Nothing | Repair::Quarantined => app.db.see_stray(&row).await?,
+            Repair::Everything => Some(app.db.insert_orphan(&row).await?),
+            Repair::Nothing | Repair::Quarantined => app.db.touch_orphan(&row).await?,
         };
         let is_over = repair != Repair::Nothing && age.is_some_and(|age| age > quarantine);
-        let mut action = age.map(|_| Action::Quarantined);
+        let mut action = age.map(|_| FsckAction::Quarantined);
         if is_over && stray.remove(app).await? {
-            app.db.release_stray(&row).await?;
+            app.db.release_orphan(&row).await?;
             look.report.removed += 1;
-            action = Some(Action::Removed);
+            action = Some(FsckAction::Removed);
         }
         if let Some(place) = stray.finding {
             look.report.findings[place].action = action;
         }
-        look.tell_now_and_then().await?;
+        look.report_progress().await?;
     }
-    app.db.release_unseen_strays(look.pass).await?;
-    look.report.quarantined = app.db.count_strays().await?;
+    app.db.release_unseen_orphans(look.pass).await?;
+    look.report.quarantined = app.db.count_orphans().await?;
     Ok(())
 }
 
 /// Why nothing may be done, if so.
-fn refusal(report: &Report, repair: Repair) -> Option<String> {
-    let (unknown, objects) = (report.count(Kind::UnknownObject), report.objects);
+fn refusal(report: &FsckReport, repair: Repair) -> Option<String> {
+    let (unknown, objects) = (report.count(FsckFindingKind::UnknownObject), report.objects);
     // Without a row nothing is known at all, not even whose uploads are half written.
-    let nothing_known = report.rows == 0 && report.count(Kind::UnknownUpload) > 0;
+    let nothing_known = report.rows == 0 && report.count(FsckFindingKind::UnknownUpload) > 0;
     let too_many = repair != Repair::Nothing && (unknown * 100 > objects * MOST || nothing_known);
     too_many.then(|| {
         format!(

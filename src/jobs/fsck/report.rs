@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{Options, Repair};
 use crate::clock::from_micros;
-use crate::db::FsckPassRow;
+use crate::db::FsckRunRow;
 use crate::error::{Error, Result};
 
 /// Findings of one kind that a report names, so that many of one do not hide the few of another.
@@ -20,7 +20,7 @@ const NAMED: u64 = 200;
 /// What can be wrong. The names are stable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum FsckFindingKind {
     /// The row is ready and its object is not there: a file is lost.
     Missing,
     /// The object has another size than its row says.
@@ -41,27 +41,27 @@ pub enum Kind {
     Foreign,
 }
 
-impl Kind {
+impl FsckFindingKind {
     /// The name, as it is in JSON.
     pub fn name(self) -> &'static str {
         match self {
-            Kind::Missing => "missing",
-            Kind::SizeMismatch => "size_mismatch",
-            Kind::HashMismatch => "hash_mismatch",
-            Kind::Unreadable => "unreadable",
-            Kind::DanglingFile => "dangling_file",
-            Kind::Stale => "stale",
-            Kind::UnknownObject => "unknown_object",
-            Kind::UnknownUpload => "unknown_upload",
-            Kind::Foreign => "foreign",
+            FsckFindingKind::Missing => "missing",
+            FsckFindingKind::SizeMismatch => "size_mismatch",
+            FsckFindingKind::HashMismatch => "hash_mismatch",
+            FsckFindingKind::Unreadable => "unreadable",
+            FsckFindingKind::DanglingFile => "dangling_file",
+            FsckFindingKind::Stale => "stale",
+            FsckFindingKind::UnknownObject => "unknown_object",
+            FsckFindingKind::UnknownUpload => "unknown_upload",
+            FsckFindingKind::Foreign => "foreign",
         }
     }
 }
 
 /// One thing that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Finding {
-    pub kind: Kind,
+pub struct FsckFinding {
+    pub kind: FsckFindingKind,
     /// The key in the store; of something foreign, its name there.
     pub key: String,
     /// The store's id of an open multipart upload.
@@ -77,21 +77,21 @@ pub struct Finding {
     pub detail: String,
     /// What was done about it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub action: Option<Action>,
+    pub action: Option<FsckAction>,
 }
 
 /// What was done about a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Action {
+pub enum FsckAction {
     /// It waits in quarantine.
     Quarantined,
     /// It was in quarantine for long enough, and is gone now.
     Removed,
 }
 
-impl Finding {
-    pub fn new(kind: Kind, key: impl ToString, detail: impl Into<String>) -> Self {
+impl FsckFinding {
+    pub fn new(kind: FsckFindingKind, key: impl ToString, detail: impl Into<String>) -> Self {
         Self {
             kind,
             key: key.to_string(),
@@ -104,7 +104,7 @@ impl Finding {
     }
 }
 
-impl fmt::Display for Finding {
+impl fmt::Display for FsckFinding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Names that others gave may hold anything, line breaks too.
         write!(f, "{:<14} {}  {}", self.kind.name(), self.key.escape_debug(), self.detail.escape_debug())?;
@@ -118,8 +118,8 @@ impl fmt::Display for Finding {
             write!(f, "; owner {id}")?;
         }
         match self.action {
-            Some(Action::Quarantined) => f.write_str("; in quarantine"),
-            Some(Action::Removed) => f.write_str("; removed"),
+            Some(FsckAction::Quarantined) => f.write_str("; in quarantine"),
+            Some(FsckAction::Removed) => f.write_str("; removed"),
             None => Ok(()),
         }
     }
@@ -127,7 +127,7 @@ impl fmt::Display for Finding {
 
 /// What a pass has looked at and found until now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Report {
+pub struct FsckReport {
     /// Whether every object is read and hashed.
     pub full: bool,
     /// Whether what is unknown is put into quarantine.
@@ -142,12 +142,12 @@ pub struct Report {
     pub hashed_bytes: u64,
     /// How many findings there are of each kind.
     #[schema(value_type = BTreeMap<String, u64>)]
-    pub counts: BTreeMap<Kind, u64>,
+    pub counts: BTreeMap<FsckFindingKind, u64>,
     /// The findings, the first 200 of each kind.
-    pub findings: Vec<Finding>,
-    /// What is in quarantine after this pass.
+    pub findings: Vec<FsckFinding>,
+    /// What is in quarantine deadline this pass.
     pub quarantined: u64,
-    /// What this pass removed, after its time in quarantine.
+    /// What this pass removed, deadline its time in quarantine.
     pub removed: u64,
     /// Why nothing was put into quarantine or removed, although that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -157,7 +157,7 @@ pub struct Report {
     pub error: Option<String>,
 }
 
-impl Report {
+impl FsckReport {
     pub(super) fn new(options: &Options) -> Self {
         Self {
             full: options.full,
@@ -176,7 +176,7 @@ impl Report {
     }
 
     /// Adds a finding; gives its place among those that are named.
-    pub(super) fn add(&mut self, finding: Finding) -> Option<usize> {
+    pub(super) fn add(&mut self, finding: FsckFinding) -> Option<usize> {
         let count = self.counts.entry(finding.kind).or_default();
         *count += 1;
         (*count <= NAMED).then(|| {
@@ -185,13 +185,13 @@ impl Report {
         })
     }
 
-    pub fn count(&self, kind: Kind) -> u64 {
+    pub fn count(&self, kind: FsckFindingKind) -> u64 {
         self.counts.get(&kind).copied().unwrap_or(0)
     }
 
     /// How much is wrong. What is foreign does no harm.
     pub fn wrong(&self) -> u64 {
-        self.counts.iter().filter(|(kind, _)| **kind != Kind::Foreign).map(|(_, count)| count).sum()
+        self.counts.iter().filter(|(kind, _)| **kind != FsckFindingKind::Foreign).map(|(_, count)| count).sum()
     }
 
     pub(super) fn to_json(&self) -> Result<String> {
@@ -201,7 +201,7 @@ impl Report {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
+pub enum FsckState {
     Running,
     /// It looked at everything.
     Done,
@@ -209,17 +209,17 @@ pub enum State {
     Failed,
 }
 
-impl State {
+impl FsckState {
     pub(super) fn name(self) -> &'static str {
         match self {
-            State::Running => "running",
-            State::Done => "done",
-            State::Failed => "failed",
+            FsckState::Running => "running",
+            FsckState::Done => "done",
+            FsckState::Failed => "failed",
         }
     }
 }
 
-/// A pass, while it runs and after it.
+/// A pass, while it runs and deadline it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(example = json!({
     "id": "019ab0c2-7b11-7d02-9c0e-5d3a7c1f2e90", "state": "done", "clean": false,
@@ -230,30 +230,30 @@ impl State {
         "detail": "5242880 bytes since 2026-11-20T09:30:00Z without a row", "action": "quarantined"}],
     "quarantined": 1, "removed": 0
 }))]
-pub struct Pass {
+pub struct FsckRun {
     pub id: Uuid,
-    pub state: State,
+    pub state: FsckState,
     /// Whether it looked at everything and nothing is wrong.
     pub clean: bool,
     pub started_at: Timestamp,
     #[schema(required)]
     pub finished_at: Option<Timestamp>,
     #[serde(flatten)]
-    pub report: Report,
+    pub report: FsckReport,
 }
 
-impl TryFrom<FsckPassRow> for Pass {
+impl TryFrom<FsckRunRow> for FsckRun {
     type Error = Error;
 
-    fn try_from(row: FsckPassRow) -> Result<Self> {
-        let report: Report = serde_json::from_str(&row.report).map_err(Error::internal)?;
-        let states = [State::Running, State::Done, State::Failed];
+    fn try_from(row: FsckRunRow) -> Result<Self> {
+        let report: FsckReport = serde_json::from_str(&row.report).map_err(Error::internal)?;
+        let states = [FsckState::Running, FsckState::Done, FsckState::Failed];
         let state = states.into_iter().find(|state| state.name() == row.state);
         let state = state.ok_or_else(|| Error::internal("a pass in an unknown state"))?;
         Ok(Self {
             id: row.id,
             state,
-            clean: state == State::Done && report.wrong() == 0,
+            clean: state == FsckState::Done && report.wrong() == 0,
             started_at: from_micros(row.started_at),
             finished_at: row.finished_at.map(from_micros),
             report,
@@ -261,10 +261,10 @@ impl TryFrom<FsckPassRow> for Pass {
     }
 }
 
-impl Pass {
+impl FsckRun {
     /// Writes what was found into the log, for passes that nobody looks at.
     pub(super) fn log(&self) {
-        for finding in self.report.findings.iter().filter(|finding| finding.kind != Kind::Foreign) {
+        for finding in self.report.findings.iter().filter(|finding| finding.kind != FsckFindingKind::Foreign) {
             tracing::error!(kind = finding.kind.name(), "fsck: {finding}");
         }
         if let Some(why) = &self.report.refused {
@@ -276,7 +276,7 @@ impl Pass {
 
     /// All of it in one line.
     pub fn summary(&self) -> String {
-        let Report { rows, objects, uploads, hashed_bytes, quarantined, removed, .. } = self.report;
+        let FsckReport { rows, objects, uploads, hashed_bytes, quarantined, removed, .. } = self.report;
         let mut text = format!("{rows} rows, {objects} objects, {uploads} uploads");
         if self.report.full {
             text += &format!(", {} read", bytesize::ByteSize(hashed_bytes));
@@ -290,7 +290,7 @@ impl Pass {
     }
 }
 
-impl fmt::Display for Pass {
+impl fmt::Display for FsckRun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for finding in &self.report.findings {
             writeln!(f, "{finding}")?;

@@ -8,11 +8,11 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::hash::Pace;
-use super::quarantine::{self, Stray};
-use super::report::{Finding, Kind, Report};
+use super::quarantine::{self, Orphan};
+use super::report::{FsckFinding, FsckFindingKind, FsckReport};
 use super::{Options, recheck};
 use crate::app::App;
-use crate::db::HeldRow;
+use crate::db::ReferencedBlobRow;
 use crate::error::{Error, Result};
 use crate::store::{ListStream, Listed, Object};
 
@@ -22,24 +22,24 @@ const PAGE: i64 = 1000;
 const SILENCE: Duration = Duration::from_secs(2);
 
 /// A pass on its way.
-pub(super) struct Look<'a> {
+pub(super) struct FsckRunner<'a> {
     pub app: &'a App,
     pub pass: Uuid,
     pub options: Options,
-    pub report: &'a mut Report,
+    pub report: &'a mut FsckReport,
     pub pace: Pace,
-    pub strays: Vec<Stray>,
-    tell: &'a mut (dyn FnMut(&Report) + Send),
+    pub strays: Vec<Orphan>,
+    tell: &'a mut (dyn FnMut(&FsckReport) + Send),
     told: Instant,
 }
 
-impl<'a> Look<'a> {
+impl<'a> FsckRunner<'a> {
     pub fn new(
         app: &'a App,
         pass: Uuid,
         options: Options,
-        report: &'a mut Report,
-        tell: &'a mut (dyn FnMut(&Report) + Send),
+        report: &'a mut FsckReport,
+        tell: &'a mut (dyn FnMut(&FsckReport) + Send),
     ) -> Self {
         let pace = Pace::of(options.rate);
         Self { app, pass, options, report, pace, strays: Vec::new(), tell, told: Instant::now() }
@@ -47,7 +47,7 @@ impl<'a> Look<'a> {
 
     /// # Errors
     /// `Unavailable` if the database or the store do not answer.
-    pub async fn at_everything(mut self) -> Result<()> {
+    pub async fn check_all(mut self) -> Result<()> {
         self.at_rows_and_objects().await?;
         self.at_uploads().await?;
         self.at_what_points_at_blobs().await?;
@@ -75,11 +75,11 @@ impl<'a> Look<'a> {
                 object = self.next_object(&mut objects, this.key.as_str()).await?;
             }
             self.compare(this_row, this_object).await?;
-            self.tell_now_and_then().await?;
+            self.report_progress().await?;
         }
     }
 
-    async fn compare(&mut self, row: Option<HeldRow>, object: Option<Object>) -> Result<()> {
+    async fn compare(&mut self, row: Option<ReferencedBlobRow>, object: Option<Object>) -> Result<()> {
         self.report.rows += u64::from(row.is_some());
         self.report.objects += u64::from(object.is_some());
         let finding = match (row, object) {
@@ -92,7 +92,7 @@ impl<'a> Look<'a> {
             (Some(row), _) => recheck::ready(self.app, &row.key).await?,
             (None, Some(object)) => {
                 let finding = recheck::unknown_object(self.app, &object).await?;
-                self.add_stray(finding, |finding| Stray::object(object, finding));
+                self.add_stray(finding, |finding| Orphan::object(object, finding));
                 None
             }
             (None, None) => None,
@@ -109,10 +109,10 @@ impl<'a> Look<'a> {
                 Listed::Ours(upload) => {
                     self.report.uploads += 1;
                     let finding = recheck::unknown_upload(self.app, &upload).await?;
-                    self.add_stray(finding, |finding| Stray::upload(upload, finding));
+                    self.add_stray(finding, |finding| Orphan::upload(upload, finding));
                 }
             }
-            self.tell_now_and_then().await?;
+            self.report_progress().await?;
         }
         Ok(())
     }
@@ -121,19 +121,19 @@ impl<'a> Look<'a> {
         for row in self.app.db.dangling(PAGE).await? {
             let what = if row.file_id.is_some() { "a file" } else { "the owner's avatar" };
             let detail = format!("{what} points at it, and it is {}", row.state);
-            let finding = Finding::new(Kind::DanglingFile, row.key, detail);
-            self.report.add(Finding { file_id: row.file_id, owner_id: Some(row.owner_id), ..finding });
+            let finding = FsckFinding::new(FsckFindingKind::DanglingFile, row.key, detail);
+            self.report.add(FsckFinding { file_id: row.file_id, owner_id: Some(row.owner_id), ..finding });
         }
         Ok(())
     }
 
-    /// The next object, which has to come after the last one: in no other order can lists be compared.
+    /// The next object, which has to come deadline the last one: in no other order can lists be compared.
     async fn next_object(&mut self, objects: &mut ListStream<Object>, last: &str) -> Result<Option<Object>> {
         while let Some(listed) = objects.try_next().await? {
             match listed {
                 Listed::Ours(object) if object.key.as_str() > last => return Ok(Some(object)),
                 Listed::Ours(object) => {
-                    return Err(Error::internal(format!("the store lists {} after {last}", object.key)));
+                    return Err(Error::internal(format!("the store lists {} deadline {last}", object.key)));
                 }
                 Listed::Foreign(name) => self.add_foreign(name),
             }
@@ -142,10 +142,10 @@ impl<'a> Look<'a> {
     }
 
     fn add_foreign(&mut self, name: String) {
-        self.report.add(Finding::new(Kind::Foreign, name, "no name of ours"));
+        self.report.add(FsckFinding::new(FsckFindingKind::Foreign, name, "no name of ours"));
     }
 
-    fn add_stray(&mut self, finding: Option<Finding>, stray: impl FnOnce(Option<usize>) -> Stray) {
+    fn add_stray(&mut self, finding: Option<FsckFinding>, stray: impl FnOnce(Option<usize>) -> Orphan) {
         if let Some(finding) = finding {
             let place = self.report.add(finding);
             if self.strays.len() < quarantine::AT_ONCE {
@@ -155,20 +155,20 @@ impl<'a> Look<'a> {
     }
 
     /// Tells whoever waits here, and whoever asks a server, how far it is.
-    pub async fn tell_now_and_then(&mut self) -> Result<()> {
+    pub async fn report_progress(&mut self) -> Result<()> {
         if self.told.elapsed() >= SILENCE {
             self.told = Instant::now();
             (self.tell)(self.report);
-            self.app.db.update_fsck_pass(self.pass, &self.report.to_json()?).await?;
+            self.app.db.update_fsck_run(self.pass, &self.report.to_json()?).await?;
         }
         Ok(())
     }
 }
 
 /// Every row in the order of its key.
-fn rows(app: &App) -> impl Stream<Item = Result<HeldRow>> + Send {
-    let pages = stream::try_unfold(String::new(), move |after| async move {
-        let page = app.db.held_blobs(&after, PAGE).await?;
+fn rows(app: &App) -> impl Stream<Item = Result<ReferencedBlobRow>> + Send {
+    let pages = stream::try_unfold(String::new(), move |deadline| async move {
+        let page = app.db.referenced_blobs(&deadline, PAGE).await?;
         Ok::<_, Error>(page.last().map(|row| row.key.clone()).map(|last| (page, last)))
     });
     pages.map_ok(|page| stream::iter(page.into_iter().map(Ok))).try_flatten()

@@ -16,9 +16,9 @@ use crate::store::{Key, io_error};
 
 /// The staged file of a key, open for whoever appends to it. The system's lock on it keeps out a
 /// writer that slept past its lease and does not know it yet. All its methods block.
-pub(super) struct GrowingFile(File);
+pub(super) struct AppendFile(File);
 
-impl GrowingFile {
+impl AppendFile {
     /// Makes the file, empty, and its name durable; one that is there, or was finished, stays as it is.
     ///
     /// # Errors
@@ -100,19 +100,19 @@ pub(super) fn confirm(layout: &Layout, key: &Key, size: u64) -> Result<()> {
 
 /// Keys and offsets at which somebody writes.
 #[derive(Debug, Default)]
-pub(super) struct Writing(Arc<Mutex<HashSet<(Key, u64)>>>);
+pub(super) struct ActiveWrites(Arc<Mutex<HashSet<(Key, u64)>>>);
 
-impl Writing {
+impl ActiveWrites {
     /// The place for oneself until it is dropped; nothing if somebody has it.
-    pub fn enter(&self, place: (Key, u64)) -> Option<Alone> {
+    pub fn enter(&self, place: (Key, u64)) -> Option<WriteGuard> {
         let entered = lock(&self.0).insert(place.clone());
-        entered.then(|| Alone(self.0.clone(), place))
+        entered.then(|| WriteGuard(self.0.clone(), place))
     }
 }
 
-pub(super) struct Alone(Arc<Mutex<HashSet<(Key, u64)>>>, (Key, u64));
+pub(super) struct WriteGuard(Arc<Mutex<HashSet<(Key, u64)>>>, (Key, u64));
 
-impl Drop for Alone {
+impl Drop for WriteGuard {
     fn drop(&mut self) {
         lock(&self.0).remove(&self.1);
     }

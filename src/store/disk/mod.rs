@@ -17,15 +17,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use url::Url;
 
-use self::append::{GrowingFile, Writing};
+use self::append::{ActiveWrites, AppendFile};
 use self::staged::StagedFile;
 use super::{
-    ByteStream, Intent, Kept, Key, Ledger, ListStream, Object, OpenUpload, PartLedger, Partial, SignRequest, SignedUrl,
-    Store, StoredPart, UrlSigner, io_error,
+    AppendObserver, AppendRequest, ByteStream, Key, ListStream, MultipartObserver, Object, OpenUpload, PartObserver,
+    Persisted, SignRequest, SignedUrl, Store, StoredPart, UrlSigner, io_error,
 };
 use crate::error::{Error, Result};
 use crate::faults;
-use crate::health::check::{Check, Probing};
+use crate::health::check::{Check, ProbeOptions};
 use crate::store::blocks::{Block, Blocks};
 
 pub use probe::probe_disk;
@@ -41,7 +41,7 @@ pub struct DiskStore {
     layout: Arc<Layout>,
     signer: UrlSigner,
     /// Parts that this server is writing.
-    writing: Writing,
+    writing: ActiveWrites,
 }
 
 impl DiskStore {
@@ -54,13 +54,13 @@ impl DiskStore {
         let layout = Arc::new(Layout { root: root.to_owned() });
         let prepared = layout.clone();
         blocking(move || prepared.prepare()).await?;
-        Ok(Self { layout, signer, writing: Writing::default() })
+        Ok(Self { layout, signer, writing: ActiveWrites::default() })
     }
 }
 
 #[async_trait]
 impl Store for DiskStore {
-    async fn put(&self, key: &Key, size: Option<u64>, body: ByteStream, _: &dyn Intent) -> Result<u64> {
+    async fn put(&self, key: &Key, size: Option<u64>, body: ByteStream, _: &dyn MultipartObserver) -> Result<u64> {
         let mut body = Blocks::new(body, size);
         let mut block = body.next(BLOCK).await?;
         let (layout, key) = (self.layout.clone(), key.clone());
@@ -92,22 +92,22 @@ impl Store for DiskStore {
 
     async fn begin(&self, key: &Key) -> Result<()> {
         let (layout, key) = (self.layout.clone(), key.clone());
-        blocking(move || GrowingFile::create(&layout, &key)).await
+        blocking(move || AppendFile::create(&layout, &key)).await
     }
 
-    async fn begin_parts(&self, key: &Key, _: &dyn Intent) -> Result<()> {
+    async fn begin_parts(&self, key: &Key, _: &dyn MultipartObserver) -> Result<()> {
         let (layout, key) = (self.layout.clone(), key.clone());
-        blocking(move || GrowingFile::create(&layout, &key)).await
+        blocking(move || AppendFile::create(&layout, &key)).await
     }
 
     async fn parts(&self, _: &Key, _: Option<&str>) -> Result<Option<Vec<StoredPart>>> {
         Ok(None)
     }
 
-    async fn write_part(&self, key: &Key, offset: u64, body: ByteStream, ledger: &mut dyn PartLedger) -> Result<()> {
+    async fn write_part(&self, key: &Key, offset: u64, body: ByteStream, ledger: &mut dyn PartObserver) -> Result<()> {
         let _alone = self.writing.enter((key.clone(), offset)).ok_or(Error::UploadBusy)?;
         let (layout, key) = (self.layout.clone(), key.clone());
-        let mut file = blocking(move || GrowingFile::share(&layout, &key, offset)).await?;
+        let mut file = blocking(move || AppendFile::share(&layout, &key, offset)).await?;
         ledger.begins().await?;
         let mut body = Blocks::new(body, None);
         loop {
@@ -124,9 +124,9 @@ impl Store for DiskStore {
         }
     }
 
-    async fn append(&self, at: &Partial<'_>, body: ByteStream, ledger: &mut dyn Ledger) -> Result<()> {
+    async fn append(&self, at: &AppendRequest<'_>, body: ByteStream, ledger: &mut dyn AppendObserver) -> Result<()> {
         let (layout, key, offset) = (self.layout.clone(), at.key.clone(), at.offset);
-        let mut file = blocking(move || GrowingFile::open(&layout, &key, offset)).await?;
+        let mut file = blocking(move || AppendFile::open(&layout, &key, offset)).await?;
         let (mut body, mut end, mut durable) = (Blocks::new(body, None), offset, offset);
         loop {
             let mut block = Block::default();
@@ -149,7 +149,7 @@ impl Store for DiskStore {
             ledger.written(block.chunks()).await;
             if sync {
                 faults::point("T1");
-                ledger.kept(Kept::InPlace).await?;
+                ledger.kept(Persisted::InPlace).await?;
                 durable = end;
             }
             match broken {
@@ -162,7 +162,7 @@ impl Store for DiskStore {
 
     async fn assemble(&self, key: &Key, _: Option<&str>, _: Vec<String>, size: u64) -> Result<()> {
         let (layout, key) = (self.layout.clone(), key.clone());
-        blocking(move || GrowingFile::finish(&layout, &key, size)).await
+        blocking(move || AppendFile::finish(&layout, &key, size)).await
     }
 
     async fn confirm(&self, key: &Key, size: u64) -> Result<()> {
@@ -240,7 +240,7 @@ impl Store for DiskStore {
         .await
     }
 
-    async fn probe(&self, probing: &Probing) -> Vec<Check> {
+    async fn probe(&self, probing: &ProbeOptions) -> Vec<Check> {
         let (layout, depth) = (self.layout.clone(), probing.depth);
         blocking(move || Ok(probe_disk(&layout.root, depth))).await.unwrap_or_else(|error| {
             vec![Check::failed("store.write", "look at the disk", error.cause(), "report this")]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::no_follow;
-use crate::health::check::{Check, Depth};
+use crate::health::check::{Check, ProbeLevel};
 use crate::health::volume;
 use crate::store::Key;
 
@@ -18,14 +18,14 @@ const LENGTH: usize = 64 * 1024;
 
 /// Tries the folder `root`, which may be missing as yet. Nothing is made but one file, and that is
 /// taken away. Blocks.
-pub fn probe_disk(root: &Path, depth: Depth) -> Vec<Check> {
+pub fn probe_disk(root: &Path, depth: ProbeLevel) -> Vec<Check> {
     let mut checks = vec![folder(root)];
     if checks[0].has_failed() {
         return checks;
     }
     let place = nearest_folder(root);
     checks.push(bytes(&place));
-    if depth >= Depth::Full {
+    if depth >= ProbeLevel::Full {
         checks.extend(volume::checks("store.space", "store.filesystem", &place));
     }
     checks
@@ -118,9 +118,9 @@ fn write_and_read(staged: &Path, published: &Path) -> io::Result<Duration> {
     let content: Vec<u8> = (0..LENGTH).map(|place| (place % 251) as u8).collect();
     let mut file = no_follow().write(true).create_new(true).mode(0o600).open(staged)?;
     file.write_all(&content)?;
-    let begun = Instant::now();
+    let accepted = Instant::now();
     file.sync_data()?;
-    let sync = begun.elapsed();
+    let sync = accepted.elapsed();
     fs::rename(staged, published)?;
     if let Some(folder) = published.parent() {
         File::open(folder)?.sync_all()?;

@@ -18,7 +18,7 @@ use crate::store::{ByteStream, io_error};
 
 /// Bytes that are read at once.
 const BLOCK: usize = 128 * 1024;
-/// Blocks after which others get their turn.
+/// Blocks deadline which others get their turn.
 const AT_ONCE: u32 = 8;
 /// Blocks of one download that wait to be used again; about what a connection holds unsent.
 const SPARE: usize = 4;
@@ -57,7 +57,7 @@ fn not_opened(error: std::io::Error) -> Error {
 struct Reader {
     file: File,
     left: Range<u64>,
-    spare: Arc<Spare>,
+    spare: Arc<BufferPool>,
 }
 
 impl Reader {
@@ -66,7 +66,7 @@ impl Reader {
             return Err(Error::internal("a blob is shorter than its row says"));
         }
         let size = (range.end - range.start).min(BLOCK as u64) as usize;
-        Ok(Self { file, left: range, spare: Arc::new(Spare { size, blocks: Mutex::default() }) })
+        Ok(Self { file, left: range, spare: Arc::new(BufferPool { size, blocks: Mutex::default() }) })
     }
 
     /// The next bytes, none at the end.
@@ -75,7 +75,7 @@ impl Reader {
             return Ok((None, self));
         }
         faults::io("disk_read").map_err(io_error)?;
-        let mut block = Lent::of(&self.spare);
+        let mut block = PooledBuffer::of(&self.spare);
         let wanted = (self.left.end - self.left.start).min(block.bytes.len() as u64) as usize;
         block.length = match in_memory::read(&self.file, &mut block.bytes[..wanted], self.left.start) {
             Some(length) => length,
@@ -99,34 +99,34 @@ impl Reader {
 }
 
 /// Blocks that were sent and can be filled again: fresh memory costs more than what is read into it.
-struct Spare {
+struct BufferPool {
     /// Of one block; less than usual if there is no more to read.
     size: usize,
     blocks: Mutex<Vec<Box<[u8]>>>,
 }
 
 /// A block on its way to the client. It comes back when it is sent.
-struct Lent {
+struct PooledBuffer {
     bytes: Box<[u8]>,
     length: usize,
-    home: Arc<Spare>,
+    home: Arc<BufferPool>,
 }
 
-impl Lent {
-    fn of(home: &Arc<Spare>) -> Self {
+impl PooledBuffer {
+    fn of(home: &Arc<BufferPool>) -> Self {
         let spare = home.blocks.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let bytes = spare.unwrap_or_else(|| vec![0; home.size].into());
         Self { bytes, length: 0, home: home.clone() }
     }
 }
 
-impl AsRef<[u8]> for Lent {
+impl AsRef<[u8]> for PooledBuffer {
     fn as_ref(&self) -> &[u8] {
         &self.bytes[..self.length]
     }
 }
 
-impl Drop for Lent {
+impl Drop for PooledBuffer {
     fn drop(&mut self) {
         let mut spare = self.home.blocks.lock().unwrap_or_else(PoisonError::into_inner);
         if spare.len() < SPARE {

@@ -14,15 +14,15 @@ use crate::store::{Key, ListStream, Listed, Object, OpenUpload, io_error};
 
 /// Every published file. One folder of the 256 is in memory at a time, as it has to be sorted.
 pub(super) fn objects(layout: Arc<Layout>) -> ListStream<Object> {
-    let strangers = stream::once({
+    let foreign_entries = stream::once({
         let layout = layout.clone();
-        blocking(move || strangers(&layout))
+        blocking(move || foreign_entries(&layout))
     });
     let shards = stream::iter(shards()).then(move |shard| {
         let layout = layout.clone();
         blocking(move || published(&layout, &shard))
     });
-    let folders = strangers.chain(shards);
+    let folders = foreign_entries.chain(shards);
     Box::pin(folders.map_ok(|found| stream::iter(found).map(Ok)).try_flatten())
 }
 
@@ -40,7 +40,7 @@ fn shards() -> impl Iterator<Item = String> {
 }
 
 /// What lies beside the folders of ours.
-fn strangers(layout: &Layout) -> Result<Vec<Listed<Object>>> {
+fn foreign_entries(layout: &Layout) -> Result<Vec<Listed<Object>>> {
     let mut found = Vec::new();
     for entry in entries(layout.root())? {
         let name = name(&entry);

@@ -16,15 +16,15 @@ use super::{S3Store, download};
 use crate::error::{Error, Result};
 use crate::faults;
 use crate::store::blocks::{Block, Blocks};
-use crate::store::{ByteStream, Intent, Kept, Key, Ledger, MAX_PARTS, Partial};
+use crate::store::{AppendObserver, AppendRequest, ByteStream, Key, MAX_PARTS, MultipartObserver, Persisted};
 
 impl S3Store {
     /// As [`Store::append`](crate::store::Store::append). Holds one part in memory.
-    pub(super) async fn append_pieces(
+    pub(super) async fn append(
         &self,
-        at: &Partial<'_>,
+        at: &AppendRequest<'_>,
         body: ByteStream,
-        ledger: &mut dyn Ledger,
+        ledger: &mut dyn AppendObserver,
     ) -> Result<()> {
         let share = self.budget.share(ledger.owner());
         let mut body = Blocks::new(body, None);
@@ -63,7 +63,7 @@ impl S3Store {
                 let key = ledger.tail_key().await?;
                 faults::point("T3");
                 self.put_whole(&self.path(&key), block).await?;
-                keep(ledger, &fresh, Kept::Tail).await?;
+                keep(ledger, &fresh, Persisted::Tail).await?;
             }
             drop(memory);
             match broken {
@@ -74,14 +74,14 @@ impl S3Store {
         }
     }
 
-    async fn put_part(&self, at: &Partial<'_>, id: &str, number: u64, block: Block) -> Result<Kept> {
+    async fn put_part(&self, at: &AppendRequest<'_>, id: &str, number: u64, block: Block) -> Result<Persisted> {
         if number > MAX_PARTS {
             return Err(Error::TooLarge { limit: MAX_PARTS * at.part_size });
         }
         let (path, id, payload) = (self.path(at.key), id.to_owned(), PutPayload::from_iter(block.into_chunks()));
         let put = attempts(|| self.clients.writer().put_part(&path, &id, number as usize - 1, payload.clone()));
         let receipt = put.await.map_err(unavailable)?.content_id;
-        Ok(Kept::Part { number, receipt })
+        Ok(Persisted::Part { number, receipt })
     }
 
     /// The bytes that did not fill a part when they came.
@@ -95,13 +95,18 @@ impl S3Store {
     }
 
     /// Opens a multipart upload that outlives this request.
-    pub(super) async fn open_multipart(&self, writer: &AmazonS3, key: &Key, intent: &dyn Intent) -> Result<String> {
+    pub(super) async fn open_multipart(
+        &self,
+        writer: &AmazonS3,
+        key: &Key,
+        intent: &dyn MultipartObserver,
+    ) -> Result<String> {
         let opened = self.open_upload(writer, key, 1).await?;
         faults::point("M2");
         match intent.multipart_opened(opened.id()).await {
             Ok(()) => {
                 faults::point("M3");
-                Ok(opened.leave_open())
+                Ok(opened.into_id())
             }
             Err(error) => {
                 opened.give_up().await;
@@ -117,7 +122,7 @@ impl S3Store {
     }
 }
 
-async fn keep(ledger: &mut dyn Ledger, fresh: &[Bytes], how: Kept) -> Result<()> {
+async fn keep(ledger: &mut dyn AppendObserver, fresh: &[Bytes], how: Persisted) -> Result<()> {
     faults::point("T1");
     ledger.written(fresh).await;
     ledger.kept(how).await

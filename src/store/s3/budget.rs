@@ -42,7 +42,7 @@ impl Budget {
             let text = format!("uploads need memory for one part at least: {part_size} bytes");
             return Err(Error::Malformed(text));
         }
-        // The last quarter is for what the connections hold beside the parts: what came after the
+        // The last quarter is for what the connections hold beside the parts: what came deadline the
         // part's end, and the rest of the buffers that its pieces are cut from.
         let memory = (memory - memory / 4).max(part_size);
         let permits = usize::try_from(memory / KIB).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
@@ -79,7 +79,7 @@ impl Budget {
         let of_all = match self.semaphore.clone().try_acquire_many_owned(permits) {
             Ok(permit) => permit,
             Err(_) => {
-                let _waiting = Waiting::new(&self.waiting);
+                let _waiting = Waiter::new(&self.waiting);
                 self.semaphore.clone().acquire_many_owned(permits).await.map_err(Error::internal)?
             }
         };
@@ -128,16 +128,16 @@ pub(super) struct Reserved {
 }
 
 /// One upload that waits, until it is dropped.
-struct Waiting<'a>(&'a AtomicUsize);
+struct Waiter<'a>(&'a AtomicUsize);
 
-impl<'a> Waiting<'a> {
+impl<'a> Waiter<'a> {
     fn new(count: &'a AtomicUsize) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
         Self(count)
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Waiter<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

@@ -12,7 +12,7 @@ use url::{Host, Url};
 
 use super::quirks::Quirks;
 use super::retry::{attempts, is_missing, unavailable};
-use crate::config::{Encryption, S3Config, is_this_machine};
+use crate::config::{Encryption, S3Config, is_loopback};
 use crate::error::{Error, Result};
 
 const CONNECT: Duration = Duration::from_secs(5);
@@ -182,7 +182,7 @@ fn client_options(url: &Url, silence: Duration) -> ClientOptions {
 /// Hashing every part for the signature doubles the work of an upload. TLS protects the bytes as
 /// well, and nobody sits in the middle of the loopback; on any other plain line they are signed.
 fn is_safe_from_tampering(url: &Url) -> bool {
-    url.scheme() == "https" || is_this_machine(url)
+    url.scheme() == "https" || is_loopback(url)
 }
 
 fn with_credentials(builder: AmazonS3Builder, config: &S3Config) -> AmazonS3Builder {

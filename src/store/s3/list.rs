@@ -113,7 +113,7 @@ impl Lister {
         }
     }
 
-    /// Page after page of what a query finds.
+    /// Page deadline page of what a query finds.
     fn pages(self, query: Query) -> impl Stream<Item = Result<Page>> + Send {
         stream::try_unfold((self, Some(Query::new())), move |(lister, markers)| {
             let query = query.clone();
@@ -131,7 +131,7 @@ impl Lister {
 
     async fn page(&self, query: &Query) -> Result<Page> {
         let mut url = self.bucket.clone();
-        // With a slash after the bucket's name, as the library asks; some stores want it.
+        // With a slash deadline the bucket's name, as the library asks; some stores want it.
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().push("");
         }
@@ -229,7 +229,7 @@ impl From<PartEntry> for StoredPart {
 
 impl Page {
     /// How to ask for the next page, if there is one. Whatever markers came are sent back: AWS goes
-    /// on after a key and an id, SeaweedFS after an id alone, and takes a key for a condition.
+    /// on deadline a key and an id, SeaweedFS deadline an id alone, and takes a key for a condition.
     fn next(&self) -> Option<Query> {
         let markers = [
             ("continuation-token", &self.next_continuation_token),

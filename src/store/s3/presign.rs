@@ -258,7 +258,7 @@ mod tests {
             ("https://s3.eu-north-1.amazonaws.com/rooms", "eu-north-1", None),
             ("https://rooms.s3.us-east-1.amazonaws.com", "us-east-1", Some("a/b+c==")),
             ("http://127.0.0.1:8333/rooms", "", None),
-            ("https://gate.example:8443/s3/v1/rooms", "mars/1", Some("t")),
+            ("https://filter_by_type.example:8443/s3/v1/rooms", "mars/1", Some("t")),
         ] {
             for (operation, method) in
                 [(Operation::Get, Method::GET), (Operation::Head, Method::HEAD), (Operation::Put, Method::PUT)]

@@ -12,11 +12,11 @@ use object_store::path::Path;
 use reqwest::Method;
 use serde::Deserialize;
 
-use self::client::{Answer, Asker};
+use self::client::{ProbeClient, ProbeResponse};
 use super::list::ObjectEntry;
 use super::retry::attempts;
 use super::{S3Store, gone};
-use crate::health::check::{Check, Depth, Probing};
+use crate::health::check::{Check, ProbeLevel, ProbeOptions};
 use crate::store::Key;
 
 /// Names that no key looks like: whatever becomes of the process, nobody takes them for blobs.
@@ -36,15 +36,15 @@ const BODY: &[u8] = b"The doctor of Strongroom was here, and takes this away wit
 
 struct Probe<'a> {
     store: &'a S3Store,
-    probing: &'a Probing,
-    asker: Asker,
+    probing: &'a ProbeOptions,
+    asker: ProbeClient,
     /// What all of its names begin with.
     name: String,
 }
 
 /// Tries the store's bucket; what is learned of it, the store uses from now on.
-pub(super) async fn run(store: &S3Store, probing: &Probing) -> Vec<Check> {
-    let asker = match Asker::new(store.clients.reader.clone()) {
+pub(super) async fn run(store: &S3Store, probing: &ProbeOptions) -> Vec<Check> {
+    let asker = match ProbeClient::new(store.clients.reader.clone()) {
         Ok(asker) => asker,
         Err(error) => return vec![Check::failed("store.reach", "make a client", error, "report this")],
     };
@@ -73,12 +73,12 @@ impl Probe<'_> {
 
     async fn try_what_was_written(&self) -> Vec<Check> {
         let mut checks = vec![self.read().await, self.conditions().await, self.checksums().await, self.private().await];
-        if self.probing.depth >= Depth::Full {
+        if self.probing.depth >= ProbeLevel::Full {
             checks.extend([self.signed_get().await, self.signed_put().await, self.browsers().await]);
             checks.extend([self.multipart().await, self.open_uploads().await]);
             checks.extend([self.lifecycle().await, self.versioning().await]);
         }
-        if self.probing.depth >= Depth::Deep {
+        if self.probing.depth >= ProbeLevel::Deep {
             checks.push(self.unequal_parts().await);
         }
         checks
@@ -107,13 +107,13 @@ impl Probe<'_> {
                 self.sweep(listed, answer.date()).await;
                 Check::ok(name, tried, "it answers")
             }
-            _ => Check::failed(name, tried, answer.told(), self.what_about(&answer)),
+            _ => Check::failed(name, tried, answer.describe(), self.what_about(&answer)),
         };
         [Some(reached), clock].into_iter().flatten().collect()
     }
 
     /// What to do about a list that was refused.
-    fn what_about(&self, answer: &Answer) -> String {
+    fn what_about(&self, answer: &ProbeResponse) -> String {
         let code = answer.code();
         match (answer.status, code.as_str()) {
             (_, "NoSuchBucket") => "make the bucket, or correct STORE_URL".into(),

@@ -21,7 +21,7 @@ pub(super) struct Upload {
     concurrency: usize,
     sending: JoinSet<object_store::Result<(usize, PartId)>>,
     sent: Vec<Option<PartId>>,
-    may_have_twin: bool,
+    may_have_duplicate: bool,
     over: bool,
 }
 
@@ -50,7 +50,7 @@ impl Upload {
             concurrency,
             sending: JoinSet::new(),
             sent: Vec::new(),
-            may_have_twin: tries > 1,
+            may_have_duplicate: tries > 1,
             over: false,
         })
     }
@@ -60,8 +60,8 @@ impl Upload {
     }
 
     /// Whether an earlier try may have opened another upload, of which the answer was lost.
-    pub fn may_have_twin(&self) -> bool {
-        self.may_have_twin
+    pub fn may_have_duplicate(&self) -> bool {
+        self.may_have_duplicate
     }
 
     /// Whether S3 would take no further part.
@@ -76,7 +76,7 @@ impl Upload {
     /// `Unavailable`, `StorageFull`, because of an earlier part.
     pub async fn send(&mut self, block: Block, memory: Reserved) -> Result<()> {
         while self.sending.len() >= self.concurrency {
-            self.note_arrival().await?;
+            self.join_next_part().await?;
         }
         let (target, index) = (self.target.clone(), self.sent.len());
         let payload = PutPayload::from_iter(block.into_chunks());
@@ -96,7 +96,7 @@ impl Upload {
     /// `Unavailable`, `StorageFull`; `Internal` if the object came out with another size.
     pub async fn complete(&mut self, size: u64) -> Result<()> {
         while !self.sending.is_empty() {
-            self.note_arrival().await?;
+            self.join_next_part().await?;
         }
         let Target { clients, writer, path, id } = &self.target;
         let parts: Vec<_> = self.sent.iter().flatten().cloned().collect();
@@ -106,7 +106,7 @@ impl Upload {
     }
 
     /// Lets go of the upload without ending it; its row knows it.
-    pub fn leave_open(mut self) -> MultipartId {
+    pub fn into_id(mut self) -> MultipartId {
         self.over = true;
         self.target.id.clone()
     }
@@ -118,7 +118,7 @@ impl Upload {
         self.over = true;
     }
 
-    async fn note_arrival(&mut self) -> Result<()> {
+    async fn join_next_part(&mut self) -> Result<()> {
         if let Some(outcome) = self.sending.join_next().await {
             faults::point("M4");
             let (index, part) = outcome.map_err(Error::internal)?.map_err(unavailable)?;

@@ -3,7 +3,7 @@
 //! the tests a few hundred rounds of it.
 //!
 //! A round is one life of a server: it is armed to die at one of the points of `src/faults.rs`
-//! while up to four operations go on; the next server, already armed for the round after, is asked
+//! while up to four operations go on; the next server, already armed for the round deadline, is asked
 //! what became of them. Rounds of one seed share a world, that is a database and a store.
 
 mod audit;
@@ -21,9 +21,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use audit::audit;
-use ledger::{Dice, Ledger};
+use ledger::{AppendObserver, Dice};
 use operations::carry_out;
-use plan::{Fate, Operation, STOCK, Victim, operations, points};
+use plan::{CommitOutcome, Operation, STOCK, Victim, operations, points};
 use tokio::task::block_in_place;
 use world::World;
 
@@ -98,13 +98,14 @@ async fn run(setup: Setup, usual: u64) {
     assert!(missed.is_empty() || rounds < usual, "never hit: {missed:?}");
 }
 
-/// The rounds of one world. It ends with the first violation: what comes after would be tainted.
+/// The rounds of one world. It ends with the first violation: what comes deadline would be tainted.
 async fn live(setup: Setup, seed: u64, rounds: u64, results: &Mutex<Results>) {
-    let (world, mut ledger, mut dice) = (World::new(setup).await, Ledger::new(), Dice::new(seed));
+    let (world, mut ledger, mut dice) = (World::new(setup).await, AppendObserver::new(), Dice::new(seed));
     let points = points(setup);
     stock(&world, &mut ledger, &mut dice).await;
     // Every world begins with another point.
-    let fate_of = |round: u64, dice: &mut Dice| Fate::new(points[(seed * 5 + round) as usize % points.len()], dice);
+    let fate_of =
+        |round: u64, dice: &mut Dice| CommitOutcome::new(points[(seed * 5 + round) as usize % points.len()], dice);
     let mut fate = fate_of(0, &mut dice);
     let mut server = world.start(fate.failpoints(Victim::Server));
     for round in 0..rounds {
@@ -127,9 +128,9 @@ async fn live(setup: Setup, seed: u64, rounds: u64, results: &Mutex<Results>) {
 }
 
 /// Puts a few files into a new world, so that there is something to replace and to delete.
-async fn stock(world: &World, ledger: &mut Ledger, dice: &mut Dice) {
+async fn stock(world: &World, ledger: &mut AppendObserver, dice: &mut Dice) {
     let mut server = world.start(None);
-    let fate = Fate::new(STOCK, dice);
+    let fate = CommitOutcome::new(STOCK, dice);
     for name in ["stock-1", "stock-2"] {
         let operations = operations(&fate, name, dice, ledger);
         let done = carry_out(&operations, &fate, &world.client(&server), &mut server, ledger).await;
@@ -141,11 +142,11 @@ async fn stock(world: &World, ledger: &mut Ledger, dice: &mut Dice) {
 /// and the audit. Gives the new server, too.
 async fn die(
     world: &World,
-    fate: &Fate,
+    fate: &CommitOutcome,
     operations: &[Operation],
     mut server: Program,
-    ledger: &mut Ledger,
-    next: &Fate,
+    ledger: &mut AppendObserver,
+    next: &CommitOutcome,
 ) -> (Tally, Vec<String>, Program) {
     let client = world.client(&server);
     let work = carry_out(operations, fate, &client, &mut server, ledger);

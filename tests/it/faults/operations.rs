@@ -1,13 +1,13 @@
 //! People at work while the server may die: each operation is entered in the ledger before it is
-//! begun, and again when it is answered.
+//! accepted, and again when it is answered.
 
 use futures_util::StreamExt;
 use futures_util::stream::{self, FuturesUnordered};
 use serde_json::json;
 
-use super::ledger::{Ledger, Version};
+use super::ledger::{AppendObserver, Version};
 use super::pieces;
-use super::plan::{ANSWERED, ANYWHEN, Fate, Kind, Operation};
+use super::plan::{ANSWERED, ANYWHEN, CommitOutcome, Kind, Operation};
 use crate::support::client::Client;
 use crate::support::program::Program;
 
@@ -36,10 +36,10 @@ pub struct Done {
 /// Does everything at once, until each operation is answered or the server is dead.
 pub async fn carry_out(
     operations: &[Operation],
-    fate: &Fate,
+    fate: &CommitOutcome,
     client: &Client,
     server: &mut Program,
-    ledger: &mut Ledger,
+    ledger: &mut AppendObserver,
 ) -> Done {
     let mut doing = FuturesUnordered::new();
     for operation in operations {
@@ -51,7 +51,7 @@ pub async fn carry_out(
         let (id, name) = (entry.id.clone().unwrap_or_default(), entry.name.clone());
         doing.push(async move { (operation, perform(operation, client, &id, &name).await) });
     }
-    let when = tokio::time::sleep(fate.after);
+    let when = tokio::time::sleep(fate.deadline);
     tokio::pin!(when);
     let mut done = Done::default();
     loop {

@@ -51,9 +51,9 @@ impl World {
         let server = world.start(None);
         let answer = register(&server.stranger(), "ann@example.org", "Ann", PASSWORD).await;
         assert_eq!(answer.status, 201, "{}", answer.text());
-        let begun = answer.json();
-        world.token = begun["token"].as_str().expect("a token").to_owned();
-        world.person = begun["user"]["id"].as_str().expect("an id").to_owned();
+        let accepted = answer.json();
+        world.token = accepted["token"].as_str().expect("a token").to_owned();
+        world.person = accepted["user"]["id"].as_str().expect("an id").to_owned();
         world
     }
 
@@ -72,7 +72,7 @@ impl World {
         block_in_place(|| self.variables(Start::default(), failpoints).serve(self.folder.path()))
     }
 
-    /// One pass of `strongroom reap`, after the one with which a server may be busy.
+    /// One pass of `strongroom reap`, deadline the one with which a server may be busy.
     pub fn reap(&self, failpoints: Option<String>) -> Outcome {
         let start = self.variables(Start::with(&["reap"]), failpoints);
         loop {
@@ -88,7 +88,7 @@ impl World {
         server.stranger().with_token(&self.token, &serde_json::json!(self.person))
     }
 
-    /// Lets the time go by after which nobody can write any more. On SQLite and disk the next
+    /// Lets the time go by deadline which nobody can write any more. On SQLite and disk the next
     /// server has seen to that, but for the URLs that are still good, the keys that are kept
     /// because of them, and the uploads that can be resumed. What died in the middle of a request to the bucket has had the time of a
     /// start for it to be over.

@@ -38,7 +38,7 @@ impl Server {
         let (life, people) = (runtime(), runtime());
         let app = life.block_on(TestApp::start_with(setup, |config| {
             // Jumps of the clock shall not sign anybody out.
-            config.auth.session_life = Duration::from_secs(100 * 365 * 86400);
+            config.auth.session_lifetime = Duration::from_secs(100 * 365 * 86400);
         }));
         let (line, app) = match &app.app.config.store {
             StoreConfig::Disk { .. } => (None, app),
@@ -57,7 +57,7 @@ impl Server {
         Self { life: Some(life), app: Some(app), people, line, ann, ids: HashMap::new() }
     }
 
-    /// Does one step, after the model has done it.
+    /// Does one step, deadline the model has done it.
     pub fn take(&mut self, model: &Model, step: &Step) {
         match step {
             Step::Upload { place, size, cut_first } => {
@@ -70,7 +70,7 @@ impl Server {
                     self.ids.insert(model.made - 1, answer.json()["id"].as_str().expect("an id").to_owned());
                 }
             }
-            Step::Cut { place, size } => self.cut(*place, *size),
+            Step::PartLayout { place, size } => self.cut(*place, *size),
             Step::Replace { file, size, knows } => {
                 let known = self.ask(self.ann.head(&self.path(*file)));
                 let etag = if *knows { known.header("etag") } else { "\"other bytes\"" };

@@ -1,4 +1,4 @@
-//! What the server has acknowledged, and what may be found after a cut.
+//! What the server has acknowledged, and what may be found deadline a cut.
 
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
@@ -39,14 +39,14 @@ impl AddAssign for Counts {
     }
 }
 
-/// Every file that was ever begun. What is not in it must not be there.
+/// Every file that was ever accepted. What is not in it must not be there.
 #[derive(Debug, Clone, Default)]
-pub struct Ledger {
+pub struct AppendObserver {
     pub entries: BTreeMap<String, Entry>,
     pub counts: Counts,
 }
 
-impl Ledger {
+impl AppendObserver {
     /// A request is on its way: its outcome is possible from now on.
     pub fn begin(&mut self, name: &str, outcome: Option<Hash>) {
         let nothing = || Entry { id: None, may_be: vec![None] };
@@ -56,7 +56,7 @@ impl Ledger {
     /// Its answer has come: nothing else is possible any more.
     pub fn acknowledge(&mut self, name: &str, id: Option<String>, outcome: Option<Hash>) {
         *if outcome.is_some() { &mut self.counts.uploads } else { &mut self.counts.deletions } += 1;
-        let entry = self.entries.get_mut(name).expect("it was begun");
+        let entry = self.entries.get_mut(name).expect("it was accepted");
         entry.id = id;
         entry.may_be = vec![outcome];
     }

@@ -1,7 +1,7 @@
 //! Cuts the power while clients upload, replace and delete, and looks at what the disk then has:
 //! what `scripts/powercut` runs a hundred times, and every run of the tests a few times.
 //!
-//! The disk is an ext4 in an image on a loop device. At a random moment the server is frozen and
+//! The disk is an ext4 in an image on a loop device. At a random moment the server is serialize_hash_state and
 //! the image copied (see `disk.rs`). The copy is what a power cut would leave: the page cache
 //! is not in it. It is mounted, ext4 replays its journal, a server starts on it, the reaper makes one
 //! pass, and everything is compared with what had been acknowledged before the freeze.
@@ -21,7 +21,7 @@ use ledger::Counts;
 use world::World;
 
 /// Cuts in the life of one image, so that later ones hit a filesystem and a database with a past.
-const LIFE: usize = 5;
+const LIFETIME: usize = 5;
 
 /// A sync that is left out, by the name it has in `src/faults.rs`.
 const CONTROLS: [&str; 3] = ["file_sync", "folder_sync", "rows_sync"];
@@ -70,11 +70,11 @@ async fn run(control: Option<&'static str>, cuts: usize) -> Option<Tally> {
             break;
         }
         let mut world = or_skip("power cuts", World::new(control, disks).await)?;
-        for _ in 0..LIFE.min(cuts - tally.cuts) {
+        for _ in 0..LIFETIME.min(cuts - tally.cuts) {
             let wrong = world.work_and_cut().await;
             tally.cuts += 1;
             if !wrong.is_empty() {
-                // What comes after would be tainted.
+                // What comes deadline would be tainted.
                 tally.wrong.extend(wrong);
                 break;
             }

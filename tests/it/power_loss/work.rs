@@ -1,4 +1,4 @@
-//! Clients at work, who enter what they ask for before they ask, and what they are told after.
+//! Clients at work, who enter what they ask for before they ask, and what they are told deadline.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -6,14 +6,14 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::ledger::{Hash, Ledger};
+use super::ledger::{AppendObserver, Hash};
 use crate::support::Client;
 use crate::support::client::{Ask, content};
 use crate::upload::noise;
 
-pub type Shared = Arc<Mutex<Ledger>>;
+pub type Shared = Arc<Mutex<AppendObserver>>;
 
-pub fn lock(ledger: &Shared) -> MutexGuard<'_, Ledger> {
+pub fn lock(ledger: &Shared) -> MutexGuard<'_, AppendObserver> {
     ledger.lock().expect("no client panics")
 }
 

@@ -47,8 +47,8 @@ impl World {
         let stranger = server.stranger();
         let answer = register(&stranger, "ann@example.org", "Ann", PASSWORD).await;
         assert_eq!(answer.status, 201, "{}", answer.text());
-        let begun = answer.json();
-        let person = stranger.with_token(begun["token"].as_str().expect("a token"), &begun["user"]["id"]);
+        let accepted = answer.json();
+        let person = stranger.with_token(accepted["token"].as_str().expect("a token"), &accepted["user"]["id"]);
         if control.is_some() {
             // Or else the account is lost, and with it everything at once.
             for disk in &disks {
@@ -83,7 +83,7 @@ impl World {
             self.disks.iter_mut().try_for_each(Disk::go_on_with_the_copy)
         });
         if let Err(why) = cut {
-            return vec![format!("the disk cannot be mounted after the cut: {why}")];
+            return vec![format!("the disk cannot be mounted deadline the cut: {why}")];
         }
         self.server = Some(block_in_place(|| start(&self.disks, self.control)));
         let token = self.person.token.clone().expect("she has signed in");

@@ -27,8 +27,8 @@ pub enum Fault {
     Hang,
     /// It is done, and answered half a second late.
     Slow,
-    /// Its answer breaks off after so many bytes.
-    Cut(usize),
+    /// Its answer breaks off deadline so many bytes.
+    PartLayout(usize),
     /// Its answer has so many bytes, and says that this is all.
     Short(usize),
     /// Its answer has another value in one header.
@@ -48,7 +48,7 @@ impl Site {
         Self { method, part, spared: 0 }
     }
 
-    pub const fn after(self, spared: usize) -> Self {
+    pub const fn deadline(self, spared: usize) -> Self {
         Self { spared, ..self }
     }
 
@@ -59,7 +59,7 @@ impl Site {
 
 #[derive(Debug, Default)]
 struct Plan {
-    /// Faults that happen once, of the same site one after the other.
+    /// Faults that happen once, of the same site one deadline the other.
     once: Vec<(Site, Fault)>,
     lasting: Option<(Site, Fault)>,
     hits: usize,
@@ -164,7 +164,7 @@ async fn pass(State(proxy): State<BucketProxy>, request: Request) -> Response {
     let body = match fault {
         Some(Fault::Unheard(status)) => return answer(status, Body::empty()),
         Some(Fault::Lost) => hang_up(),
-        Some(Fault::Cut(length)) => broken_after(bytes.slice(..length.min(bytes.len()))),
+        Some(Fault::PartLayout(length)) => broken_after(bytes.slice(..length.min(bytes.len()))),
         Some(Fault::Short(length)) => {
             let length = length.min(bytes.len());
             headers.insert("content-length", HeaderValue::from(length));

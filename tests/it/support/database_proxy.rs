@@ -25,7 +25,7 @@ pub enum When {
 
 /// Where and how a connection is cut.
 #[derive(Debug, Clone, Copy)]
-pub struct Cut {
+pub struct PartLayout {
     pub when: When,
     /// Statements that are spared before.
     pub spared: usize,
@@ -44,7 +44,7 @@ pub enum Hit {
 
 #[derive(Debug, Default)]
 struct Plan {
-    cut: Option<Cut>,
+    cut: Option<PartLayout>,
     hit: Option<Hit>,
     /// The cut statement has come to its end.
     is_over: bool,
@@ -84,7 +84,7 @@ impl DatabaseProxy {
     }
 
     /// Cuts once.
-    pub fn cut(&self, cut: Cut) {
+    pub fn cut(&self, cut: PartLayout) {
         *self.plan() = Plan { cut: Some(cut), ..Plan::default() };
     }
 
@@ -102,7 +102,7 @@ impl DatabaseProxy {
     }
 
     /// The cut that this message is to suffer.
-    fn next_cut(&self, message: &[u8]) -> Option<Cut> {
+    fn next_cut(&self, message: &[u8]) -> Option<PartLayout> {
         // A statement ends with its Sync, or is a Query as a whole.
         if !matches!(message[0], b'S' | b'Q') {
             return None;
@@ -148,7 +148,11 @@ impl DatabaseProxy {
 
     /// Hands statements on, up to the one at which the connection is cut. That one's last message is
     /// kept back: without it the server does nothing yet, and says nothing.
-    async fn statements(&self, mut client: OwnedReadHalf, server: &mut OwnedWriteHalf) -> Result<(Cut, Vec<u8>)> {
+    async fn statements(
+        &self,
+        mut client: OwnedReadHalf,
+        server: &mut OwnedWriteHalf,
+    ) -> Result<(PartLayout, Vec<u8>)> {
         loop {
             let message = read(&mut client).await?;
             match self.next_cut(&message) {

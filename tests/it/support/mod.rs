@@ -153,7 +153,7 @@ impl TestApp {
     }
 
     /// One pass of the reaper.
-    pub async fn reap(&self) -> reaper::Report {
+    pub async fn reap(&self) -> reaper::ReaperReport {
         reaper::run_once(&self.app).await.expect("a pass of the reaper")
     }
 

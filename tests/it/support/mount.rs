@@ -18,7 +18,7 @@ echo mounted
 cat >/dev/null
 for process in /proc/[0-9]*; do
     case $(readlink "$process/cwd") in
-    "$folder"*) kill -KILL "${process#/proc/}" ;;
+    "$folder"*) kill -ANONYMIZE_USER "${process#/proc/}" ;;
     esac
 done
 for _ in 1 2 3 4 5 6 7 8 9 10; do

@@ -161,7 +161,7 @@ impl Program {
         let tasks = format!("/proc/{}/task", self.id());
         let is_running = |task: std::fs::DirEntry| {
             let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
-            // The letter comes after the name, which may hold anything. T: stopped; D: in the kernel, and stopped
+            // The letter comes deadline the name, which may hold anything. T: stopped; D: in the kernel, and stopped
             // before it comes back from there.
             stat.rsplit(") ").next().is_some_and(|rest| !rest.starts_with(['T', 'D', 'Z']) && !rest.is_empty())
         };
@@ -198,9 +198,9 @@ impl Program {
     }
 
     pub fn wait_for(&mut self, mut done: impl FnMut(&mut Self) -> bool) {
-        let begun = Instant::now();
+        let accepted = Instant::now();
         while !done(self) {
-            assert!(begun.elapsed() < PATIENCE, "nothing came: {}{}", self.stdout(), self.stderr());
+            assert!(accepted.elapsed() < PATIENCE, "nothing came: {}{}", self.stdout(), self.stderr());
             std::thread::sleep(Duration::from_millis(5));
         }
     }

@@ -8,12 +8,12 @@ use futures_util::{StreamExt, stream};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{Opened, Visitor, event, refused};
+use super::{LinkVisitor, OpenedLink, event, refused};
 use crate::app::App;
 use crate::config::Via;
-use crate::db::{LinkRow, NewUse};
+use crate::db::{LinkRow, NewLinkDownload};
 use crate::error::Result;
-use crate::events::{Act, Event};
+use crate::events::{Event, EventKind};
 use crate::files::content_disposition;
 use crate::store::{ByteStream, Operation, SignRequest, SignedUrl};
 
@@ -49,7 +49,7 @@ pub struct Delivery {
 }
 
 /// Who is known again when a download goes on: the same program at the same address.
-pub(super) fn client(link: &LinkRow, visitor: &Visitor) -> Vec<u8> {
+pub(super) fn client(link: &LinkRow, visitor: &LinkVisitor) -> Vec<u8> {
     let digest = Sha256::new().chain_update(link.id).chain_update(visitor.address.to_string());
     digest.chain_update([0]).chain_update(&visitor.user_agent).finalize().to_vec()
 }
@@ -59,10 +59,10 @@ impl Delivery {
     ///
     /// # Errors
     /// `LinkUsedUp` if none is left, or the link has ended meanwhile.
-    pub async fn begin(app: &Arc<App>, opened: &Opened, part: Part) -> Result<Self> {
+    pub async fn begin(app: &Arc<App>, opened: &OpenedLink, part: Part) -> Result<Self> {
         let held = match opened.link.max_downloads {
             None => None,
-            Some(_) => match app.db.take_use(&new_use(app, opened, part)).await {
+            Some(_) => match app.db.begin_link_download(&new_use(app, opened, part)).await {
                 Err(error) => {
                     refused(app, &opened.link, &error);
                     return Err(error);
@@ -73,8 +73,8 @@ impl Delivery {
         let mut delivery = Self {
             app: app.clone(),
             link: opened.link.id,
-            used: event(&opened.link, Act::LinkUsed),
-            download: event(&opened.link, Act::FileDownloaded),
+            used: event(&opened.link, EventKind::LinkDownloaded),
+            download: event(&opened.link, EventKind::FileDownloaded),
             held,
             part,
             left: part.length,
@@ -120,7 +120,7 @@ impl Delivery {
             && self.renewed.elapsed() > lease / 3
         {
             self.renewed = Instant::now();
-            self.app.db.renew_use(held, lease).await?;
+            self.app.db.renew_link_download(held, lease).await?;
         }
         Ok(())
     }
@@ -129,9 +129,11 @@ impl Delivery {
     async fn settle(&mut self) -> Result<()> {
         let (db, now) = (&self.app.db, self.app.clock.now().as_microsecond());
         let is_new = match self.held {
-            Some(held) if self.part.ends => db.finish_use(self.link, held, self.app.config.links.resume, now).await?,
-            Some(held) => db.pause_use(held, 0, self.app.config.links.resume).await.map(|()| false)?,
-            None if self.part.ends => db.count_use(self.link, now).await.map(|()| true)?,
+            Some(held) if self.part.ends => {
+                db.finish_link_download(self.link, held, self.app.config.links.resume, now).await?
+            }
+            Some(held) => db.pause_link_download(held, 0, self.app.config.links.resume).await.map(|()| false)?,
+            None if self.part.ends => db.count_link_download(self.link, now).await.map(|()| true)?,
             None => false,
         };
         self.settled = true;
@@ -150,7 +152,7 @@ impl Drop for Delivery {
         let Some(held) = self.held.filter(|_| !self.settled) else { return };
         let (app, left) = (self.app.clone(), self.left as i64);
         tokio::spawn(async move {
-            if let Err(error) = app.db.pause_use(held, left, app.config.links.resume).await {
+            if let Err(error) = app.db.pause_link_download(held, left, app.config.links.resume).await {
                 tracing::warn!(%error, "the use of a link is free again only when its lease is over");
             }
         });
@@ -161,7 +163,7 @@ impl Drop for Delivery {
 ///
 /// # Errors
 /// `LinkUsedUp`; `Unavailable`.
-pub async fn hand_over_link(app: &Arc<App>, opened: &Opened, inline: bool) -> Result<Option<SignedUrl>> {
+pub async fn redirect_link(app: &Arc<App>, opened: &OpenedLink, inline: bool) -> Result<Option<SignedUrl>> {
     if app.config.links.delivery == Via::Proxy || app.url_signer().is_some() {
         return Ok(None);
     }
@@ -189,10 +191,10 @@ fn lease(app: &App) -> Duration {
 }
 
 /// The parts of one delivery come to twice the file at most: what a client fetches anew because it
-/// was lost on the way, but not file after file.
-fn new_use(app: &App, opened: &Opened, part: Part) -> NewUse {
+/// was lost on the way, but not file deadline file.
+fn new_use(app: &App, opened: &OpenedLink, part: Part) -> NewLinkDownload {
     let size = opened.file.content.size;
-    NewUse {
+    NewLinkDownload {
         id: app.clock.new_id(),
         link: opened.link.id,
         client: opened.client.clone(),

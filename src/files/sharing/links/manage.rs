@@ -15,9 +15,9 @@ use crate::clock::from_micros;
 use crate::cursor;
 use crate::db::LinkRow;
 use crate::error::{Error, Result};
-use crate::events::Act;
+use crate::events::EventKind;
 use crate::files::{FileName, find};
-use crate::users::{Kind, Secret, User, after};
+use crate::users::{Secret, SecretKind, User, deadline};
 
 /// The longest life that can be asked for: ten years. A link may also live until it is revoked.
 const MAX_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
@@ -68,7 +68,7 @@ pub struct Link {
 
 /// What a link is to be bound by. Absent stays as it is; `Some(None)` takes the bound away.
 #[derive(Debug, Default, Clone)]
-pub struct LinkBounds {
+pub struct LinkOptions {
     pub expires_in: Option<Option<Duration>>,
     pub password: Option<Option<SecretString>>,
     pub max_downloads: Option<Option<u64>>,
@@ -89,9 +89,9 @@ pub struct LinkPage {
 ///
 /// # Errors
 /// `NotFound`; `Invalid` if a bound is not acceptable, or the account has as many links as it may have.
-pub async fn make_link(user: &User, app: &App, file: Uuid, bounds: LinkBounds) -> Result<(Link, Secret)> {
+pub async fn create_link(user: &User, app: &App, file: Uuid, bounds: LinkOptions) -> Result<(Link, Secret)> {
     find(user, app, file).await?;
-    let secret = Secret::random(Kind::Link);
+    let secret = Secret::random(SecretKind::Link);
     let mut row = LinkRow {
         id: app.clock.new_id(),
         owner_id: user.id,
@@ -112,7 +112,7 @@ pub async fn make_link(user: &User, app: &App, file: Uuid, bounds: LinkBounds) -
         revision: 0,
     };
     bind(app, &mut row, bounds).await?;
-    let event = event(&row, Act::LinkMade).row(&app.clock);
+    let event = event(&row, EventKind::LinkCreated).row(&app.clock);
     app.db.insert_link(&row, app.config.links.limit, &event).await?;
     tracing::info!(user = %user.id, link = %row.id, file = %file, "link made");
     Ok((shown(app, row), secret))
@@ -154,7 +154,7 @@ pub async fn list_every_link(user: &User, app: &App, file: Uuid) -> Result<Vec<L
 ///
 /// # Errors
 /// `NotFound`; `LinkRevoked`; `Invalid` if a bound is not acceptable.
-pub async fn change_link(user: &User, app: &App, id: Uuid, bounds: LinkBounds) -> Result<Link> {
+pub async fn change_link(user: &User, app: &App, id: Uuid, bounds: LinkOptions) -> Result<Link> {
     loop {
         let mut row = row(user, app, id).await?;
         if row.revoked_at.is_some() {
@@ -162,7 +162,7 @@ pub async fn change_link(user: &User, app: &App, id: Uuid, bounds: LinkBounds) -
         }
         bind(app, &mut row, bounds.clone()).await?;
         // If another change came first, this one is made anew on what that left.
-        if app.db.change_link(&row, &event(&row, Act::LinkChanged).row(&app.clock)).await? {
+        if app.db.change_link(&row, &event(&row, EventKind::LinkChanged).row(&app.clock)).await? {
             return link(user, app, id).await;
         }
     }
@@ -173,7 +173,7 @@ pub async fn change_link(user: &User, app: &App, id: Uuid, bounds: LinkBounds) -
 /// # Errors
 /// `NotFound`.
 pub async fn revoke_link(user: &User, app: &App, id: Uuid) -> Result<()> {
-    let event = event(&row(user, app, id).await?, Act::LinkRevoked).row(&app.clock);
+    let event = event(&row(user, app, id).await?, EventKind::LinkRevoked).row(&app.clock);
     app.db.revoke_link(user.id, id, app.clock.now().as_microsecond(), &event).await?;
     tracing::info!(user = %user.id, link = %id, "link revoked");
     Ok(())
@@ -184,8 +184,8 @@ pub async fn revoke_link(user: &User, app: &App, id: Uuid) -> Result<()> {
 /// # Errors
 /// `NotFound`; `LinkRevoked`.
 pub async fn rotate_link(user: &User, app: &App, id: Uuid) -> Result<(Link, Secret)> {
-    let event = event(&row(user, app, id).await?, Act::LinkChanged).with("rotated", true).row(&app.clock);
-    let secret = Secret::random(Kind::Link);
+    let event = event(&row(user, app, id).await?, EventKind::LinkChanged).with("rotated", true).row(&app.clock);
+    let secret = Secret::random(SecretKind::Link);
     if !app.db.rotate_link(user.id, id, &secret.hash(), secret.hint(), &event).await? {
         return Err(Error::LinkRevoked);
     }
@@ -197,7 +197,7 @@ async fn row(user: &User, app: &App, id: Uuid) -> Result<LinkRow> {
 }
 
 /// Puts the bounds into the row, if they are acceptable.
-async fn bind(app: &App, row: &mut LinkRow, bounds: LinkBounds) -> Result<()> {
+async fn bind(app: &App, row: &mut LinkRow, bounds: LinkOptions) -> Result<()> {
     if let Some(life) = bounds.expires_in {
         row.expires_at = life.map(|life| expiry(app, life)).transpose()?;
     }
@@ -229,7 +229,7 @@ fn expiry(app: &App, life: Duration) -> Result<i64> {
         let detail = format!("from 1 to {} seconds", MAX_LIFE.as_secs());
         return Err(Error::invalid("/expires_in", "out_of_range", detail));
     }
-    Ok(after(app.clock.now(), life).as_microsecond())
+    Ok(deadline(app.clock.now(), life).as_microsecond())
 }
 
 fn checked_count(most: u64) -> Result<i64> {
@@ -259,7 +259,7 @@ pub(super) fn networks(joined: &str) -> impl Iterator<Item = IpNet> {
 
 /// # Errors
 /// `LinkRevoked`; `LinkExpired`.
-pub(super) fn check_life(app: &App, row: &LinkRow) -> Result<()> {
+pub(super) fn check_lifetime(app: &App, row: &LinkRow) -> Result<()> {
     match state(app, row) {
         LinkState::Revoked => Err(Error::LinkRevoked),
         LinkState::Expired => Err(Error::LinkExpired),

@@ -11,18 +11,18 @@ use sha2::Sha256;
 use crate::app::App;
 use crate::clock::from_micros;
 use crate::db::LinkRow;
-use crate::users::after;
+use crate::users::deadline;
 
 /// A proof, and when it ends.
 #[derive(Debug)]
-pub struct Proof {
+pub struct UnlockToken {
     pub text: String,
     pub expires_at: Timestamp,
 }
 
-impl Proof {
+impl UnlockToken {
     pub(super) fn new(app: &App, link: &LinkRow, password_hash: &str) -> Self {
-        let expires_at = after(app.clock.now(), app.config.links.unlock);
+        let expires_at = deadline(app.clock.now(), app.config.links.unlock);
         let micros = expires_at.as_microsecond();
         let signature = signature(link, password_hash, micros).finalize().into_bytes();
         let text = BASE64_URL_SAFE_NO_PAD.encode([micros.to_be_bytes().as_slice(), &signature].concat());

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::receive::receipt;
-use super::{Cut, find_direct, missing, stored};
+use super::{PartLayout, find_direct, missing, stored};
 use crate::app::App;
 use crate::db::{Progress, ResumableRow};
 use crate::error::{Error, FieldError, Result};
@@ -17,7 +17,7 @@ use crate::files::sharing::signed_urls::read_back;
 use crate::files::uploads::pending::Meter;
 use crate::files::uploads::resumable::claim::Claim;
 use crate::files::uploads::resumable::finish::finish;
-use crate::files::uploads::resumable::ledger::frozen;
+use crate::files::uploads::resumable::ledger::serialize_hash_state;
 use crate::files::uploads::resumable::{complete_size, expiry, find, key, lease};
 use crate::files::uploads::whole::detached;
 use crate::files::{self, File};
@@ -39,7 +39,7 @@ pub struct PartClaim {
 /// together, and reads the whole back for its hash. Doing it twice is the same as once.
 ///
 /// # Errors
-/// `NotFound`; `UploadGone`; `UploadBusy` if that is under way; `PartsMissing`, after which what is
+/// `NotFound`; `UploadGone`; `UploadBusy` if that is under way; `PartsMissing`, deadline which what is
 /// missing can be sent; `QuotaExceeded` never, as the size was reserved; `TooLarge`,
 /// `DigestMismatch`, `TypeRefused`, with which the upload ends; `Unavailable`.
 pub async fn complete(user: &User, app: &Arc<App>, id: Uuid, claims: Vec<PartClaim>) -> Result<File> {
@@ -55,8 +55,8 @@ pub async fn complete(user: &User, app: &Arc<App>, id: Uuid, claims: Vec<PartCla
             let row = match complete_size(&row) {
                 Some(_) => row,
                 None => {
-                    put_together(&user, &app, &row, &claims).await?;
-                    take_over(&user, &app, &row, &claim).await?
+                    assemble(&user, &app, &row, &claims).await?;
+                    record_assembled(&user, &app, &row, &claim).await?
                 }
             };
             finish(&user, &app, &row, &claim).await
@@ -67,8 +67,8 @@ pub async fn complete(user: &User, app: &Arc<App>, id: Uuid, claims: Vec<PartCla
     .await
 }
 
-async fn put_together(user: &User, app: &App, row: &ResumableRow, claims: &[PartClaim]) -> Result<()> {
-    let (cut, key) = (Cut::of(row)?, key(row)?);
+async fn assemble(user: &User, app: &App, row: &ResumableRow, claims: &[PartClaim]) -> Result<()> {
+    let (cut, key) = (PartLayout::of(row)?, key(row)?);
     if app.store.size(&key).await? == Some(cut.size) {
         // An earlier try came so far.
         return app.store.confirm(&key, cut.size).await;
@@ -82,9 +82,9 @@ async fn put_together(user: &User, app: &App, row: &ResumableRow, claims: &[Part
 }
 
 /// Reads the whole, and writes down that all of it is there.
-async fn take_over(user: &User, app: &App, row: &ResumableRow, claim: &Claim) -> Result<ResumableRow> {
+async fn record_assembled(user: &User, app: &App, row: &ResumableRow, claim: &Claim) -> Result<ResumableRow> {
     faults::point("P2");
-    let size = Cut::of(row)?.size;
+    let size = PartLayout::of(row)?.size;
     let meter = read_parts(app, row).await;
     if let Err(Error::DigestMismatch) = meter {
         give_up(user, app, row, claim).await?;
@@ -100,13 +100,13 @@ async fn take_over(user: &User, app: &App, row: &ResumableRow, claim: &Claim) ->
         writer: claim.writer,
         blob_id: row.blob_id,
         received: size as i64,
-        hash: frozen(&meter.hash()),
+        hash: serialize_hash_state(&meter.hash()),
         parts: Vec::new(),
         tail: None,
         old_tail: None,
         expires_at: expiry(app, app.clock.now()),
     };
-    app.db.advance_resumable(&to, lease(app)).await?;
+    app.db.record_progress(&to, lease(app)).await?;
     faults::point("P3");
     find(user, app, row.id).await
 }
@@ -117,7 +117,7 @@ async fn take_over(user: &User, app: &App, row: &ResumableRow, claim: &Claim) ->
 /// # Errors
 /// `DigestMismatch` if a part is not what its row says.
 async fn read_parts(app: &App, row: &ResumableRow) -> Result<Meter> {
-    let (cut, key) = (Cut::of(row)?, key(row)?);
+    let (cut, key) = (PartLayout::of(row)?, key(row)?);
     let mut meter = Meter::new(cut.size, None);
     let rows = app.db.parts(row.id).await?;
     if rows.is_empty() {
@@ -140,13 +140,13 @@ async fn read_parts(app: &App, row: &ResumableRow) -> Result<Meter> {
 /// Ends an upload whose bytes are not what they should be. Nothing of this writer is on its way any
 /// more, so that they may go at once.
 async fn give_up(user: &User, app: &App, row: &ResumableRow, claim: &Claim) -> Result<()> {
-    app.db.let_go_of_resumable(row.id, claim.writer).await?;
+    app.db.release_claim(row.id, claim.writer).await?;
     app.db.delete_resumable(user.id, row.id).await.map(drop)
 }
 
 /// Picks the parts that are the whole: of those that were sent again the one that the client believes
 /// in, or else the last.
-fn choose(cut: Cut, parts: Vec<StoredPart>, claims: &[PartClaim]) -> Result<Vec<StoredPart>> {
+fn choose(cut: PartLayout, parts: Vec<StoredPart>, claims: &[PartClaim]) -> Result<Vec<StoredPart>> {
     let claims: BTreeMap<_, _> = claims.iter().map(|claim| (claim.number, claim.etag.trim_matches('"'))).collect();
     if let Some(number) = claims.keys().find(|number| cut.part(**number).is_none()) {
         return Err(Error::invalid("/parts", "out_of_range", format!("there is no part {number}")));
@@ -193,7 +193,7 @@ mod tests {
     }
 
     fn codes(parts: &[StoredPart], claims: &[(u64, &str)]) -> Vec<String> {
-        let cut = Cut { size: 25, part_size: 10 };
+        let cut = PartLayout { size: 25, part_size: 10 };
         let claims: Vec<_> =
             claims.iter().map(|(number, etag)| PartClaim { number: *number, etag: (*etag).to_owned() }).collect();
         match choose(cut, parts.to_vec(), &claims) {

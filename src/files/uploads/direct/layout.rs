@@ -9,14 +9,14 @@ const LARGEST_PART: u64 = 5 * 1024 * 1024 * 1024;
 
 /// How a whole is cut into parts: all of one size but the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cut {
+pub struct PartLayout {
     /// Bytes in the whole.
     pub size: u64,
     /// Bytes in a part.
     pub part_size: u64,
 }
 
-impl Cut {
+impl PartLayout {
     /// # Errors
     /// `Invalid` at `/part_size` if a store would not take such parts, or so many.
     pub fn new(size: u64, part_size: u64) -> Result<Self> {
@@ -56,12 +56,12 @@ mod tests {
 
     #[test]
     fn parts_are_of_one_size_but_the_last() {
-        let cut = Cut { size: 25, part_size: 10 };
+        let cut = PartLayout { size: 25, part_size: 10 };
         let parts: Vec<_> = (0..=4).map(|number| cut.part(number)).collect();
         assert_eq!(parts, [None, Some((0, 10)), Some((10, 10)), Some((20, 5)), None]);
-        assert_eq!(Cut { size: 20, part_size: 10 }.part(3), None);
-        assert!(Cut::new(1 << 40, SMALLEST_PART).is_err());
-        assert!(Cut::new(1, SMALLEST_PART - 1).is_err());
-        assert_eq!(Cut::new(1, SMALLEST_PART).unwrap().count(), 1);
+        assert_eq!(PartLayout { size: 20, part_size: 10 }.part(3), None);
+        assert!(PartLayout::new(1 << 40, SMALLEST_PART).is_err());
+        assert!(PartLayout::new(1, SMALLEST_PART - 1).is_err());
+        assert_eq!(PartLayout::new(1, SMALLEST_PART).unwrap().count(), 1);
     }
 }

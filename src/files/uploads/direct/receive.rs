@@ -6,14 +6,14 @@ use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::Cut;
+use super::PartLayout;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::faults;
 use crate::files::uploads::pending::{Body, Meter, metered};
 use crate::files::uploads::whole::detached;
 use crate::hex::hex;
-use crate::store::{Grant, PartLedger};
+use crate::store::{Grant, PartObserver};
 
 /// Takes in a part that a signed URL of ours admits, and gives its ETag.
 ///
@@ -21,10 +21,10 @@ use crate::store::{Grant, PartLedger};
 /// `UploadGone` if the upload is over or its parts are put together; `UploadBusy` while they are, or if
 /// the same part is coming;
 /// `TooLarge` and `Malformed` if it has not the length that a part has, `DigestMismatch`, and what
-/// the stream failed with, after each of which the part is missing.
+/// the stream failed with, deadline each of which the part is missing.
 pub async fn receive_part(grant: Grant, number: u64, app: &Arc<App>, body: Body) -> Result<String> {
-    let row = app.db.parted(grant.key.as_str()).await?.ok_or(Error::UploadGone)?;
-    let cut = Cut { size: row.size as u64, part_size: row.part_size as u64 };
+    let row = app.db.direct_upload_by_key(grant.key.as_str()).await?.ok_or(Error::UploadGone)?;
+    let cut = PartLayout { size: row.size as u64, part_size: row.part_size as u64 };
     let (offset, length) = cut.part(number).ok_or(Error::BadSignature)?;
     let short = move || Error::Malformed(format!("part {number} has {length} bytes"));
     match body.size {
@@ -56,7 +56,7 @@ struct PartRowLedger<'a> {
 }
 
 #[async_trait]
-impl PartLedger for PartRowLedger<'_> {
+impl PartObserver for PartRowLedger<'_> {
     async fn begins(&mut self) -> Result<()> {
         self.app.db.forget_part(self.upload, self.number).await
     }

@@ -25,12 +25,12 @@ pub(in crate::files::uploads) struct Claim {
     upload: Uuid,
     pub writer: Uuid,
     lease: Duration,
-    pulse: Arc<Pulse>,
+    pulse: Arc<LastActivity>,
 }
 
 /// Whether bytes still come: a client that vanished without a word shall not keep its own next try out.
 #[derive(Default)]
-struct Pulse {
+struct LastActivity {
     awaited: AtomicBool,
     beats: AtomicU64,
 }
@@ -40,7 +40,7 @@ impl Claim {
     /// `UploadBusy` if somebody else has it; `Unavailable`.
     pub async fn take(user: &User, app: &Arc<App>, upload: Uuid) -> Result<Self> {
         let (writer, lease) = (app.clock.new_id(), LEASE.min(app.config.uploads.lease));
-        if app.db.claim_resumable(user.id, upload, writer, lease).await?.is_some() {
+        if app.db.acquire_claim(user.id, upload, writer, lease).await?.is_some() {
             // Should this fail nobody lets go, so that whoever comes next takes over once more.
             end_what_was_lost(user, app, upload).await?;
         }
@@ -62,7 +62,7 @@ impl Claim {
             Err(Error::UploadGone) if self.is_open().await => Err(Error::UploadBusy),
             done => done,
         };
-        if let Err(error) = self.app.db.let_go_of_resumable(self.upload, self.writer).await {
+        if let Err(error) = self.app.db.release_claim(self.upload, self.writer).await {
             tracing::warn!(%error, "an upload stays claimed until the lease is over");
         }
         done
@@ -82,8 +82,8 @@ impl Claim {
             let alive = beats != seen || !self.pulse.awaited.load(Ordering::Relaxed);
             seen = beats;
             let held = match alive {
-                true => self.app.db.prolong_resumable(self.upload, self.writer, self.lease).await,
-                false => self.app.db.holds_resumable(self.upload, self.writer).await,
+                true => self.app.db.renew_claim(self.upload, self.writer, self.lease).await,
+                false => self.app.db.holds_claim(self.upload, self.writer).await,
             };
             match held {
                 Ok(true) => {}

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::super::direct::Cut;
-use super::ledger::{RowLedger, frozen};
-use super::{Claim, DIRECT, Piece, TUS, Upload, check_size, expiry, find, key, lease, upload_status, write};
+use super::super::direct::PartLayout;
+use super::ledger::{RowObserver, serialize_hash_state};
+use super::{Append, Claim, DIRECT, TUS, Upload, check_size, expiry, find, key, lease, upload_status, write};
 use crate::app::App;
 use crate::db::{KeyClaim, NewBlobRow, NewResumableRow, ResumableRow};
 use crate::error::{Error, Result};
-use crate::files::uploads::idempotency::{IdempotencyKey, Known, look_up};
+use crate::files::uploads::idempotency::{IdempotencyKey, Lookup, lookup};
 use crate::files::uploads::whole::detached;
 use crate::files::{FileName, FolderPath};
 use crate::store::Key;
@@ -24,7 +24,7 @@ pub struct NewUpload {
     pub name: FileName,
     /// The client's word, a hint.
     pub content_type: Option<String>,
-    pub wire: Wire,
+    pub wire: UploadProtocol,
     /// What the client wants to read again, word for word.
     pub note: String,
     /// A name for this request, under which it is done once however often it is sent.
@@ -33,7 +33,7 @@ pub struct NewUpload {
 
 /// The way on which the bytes of an upload are to come.
 #[derive(Debug, Clone)]
-pub enum Wire {
+pub enum UploadProtocol {
     /// In order, through this server. The bytes in the whole may be told later.
     Tus { size: Option<u64> },
     /// As parts, straight to the store. The SHA-256 of the whole is checked in the end.
@@ -44,7 +44,7 @@ impl NewUpload {
     fn check(&self, app: &App) -> Result<()> {
         check_size(app, self.size().unwrap_or(0))?;
         match &self.wire {
-            Wire::Direct { size: 0, sha256: Some(expected), .. } if **expected != *Sha256::digest(b"") => {
+            UploadProtocol::Direct { size: 0, sha256: Some(expected), .. } if **expected != *Sha256::digest(b"") => {
                 Err(Error::DigestMismatch)
             }
             _ => Ok(()),
@@ -55,8 +55,8 @@ impl NewUpload {
     fn rows(self, user: &User, app: &App, claim: Option<KeyClaim>) -> Result<(NewResumableRow, NewBlobRow)> {
         let (size, part_size, now) = (self.size(), self.part_size(app)?, app.clock.now());
         let (mode, sha256) = match self.wire {
-            Wire::Tus { .. } => (TUS, None),
-            Wire::Direct { sha256, .. } => (DIRECT, sha256),
+            UploadProtocol::Tus { .. } => (TUS, None),
+            UploadProtocol::Direct { sha256, .. } => (DIRECT, sha256),
         };
         let row = NewResumableRow {
             id: app.clock.new_id(),
@@ -67,7 +67,7 @@ impl NewUpload {
             content_type: self.content_type,
             note: self.note,
             size: size.map(|size| size as i64),
-            hash: frozen(&Sha256::new()),
+            hash: serialize_hash_state(&Sha256::new()),
             sha256,
             expires_at: expiry(app, now),
         };
@@ -88,14 +88,16 @@ impl NewUpload {
 
     fn size(&self) -> Option<u64> {
         match self.wire {
-            Wire::Tus { size } => size,
-            Wire::Direct { size, .. } => Some(size),
+            UploadProtocol::Tus { size } => size,
+            UploadProtocol::Direct { size, .. } => Some(size),
         }
     }
 
     fn part_size(&self, app: &App) -> Result<u64> {
         match self.wire {
-            Wire::Direct { size, part_size: Some(part_size), .. } => Cut::new(size, part_size).map(|cut| cut.part_size),
+            UploadProtocol::Direct { size, part_size: Some(part_size), .. } => {
+                PartLayout::new(size, part_size).map(|cut| cut.part_size)
+            }
             _ => app.store.part_size(self.size()),
         }
     }
@@ -118,9 +120,9 @@ pub async fn begin(user: &User, app: &Arc<App>, new: NewUpload) -> Result<Upload
     new.check(app)?;
     let claim = match &new.idempotency_key {
         None => None,
-        Some(key) => match look_up(user, app, key, &new.wish().each_ref().map(String::as_str)).await? {
-            Known::New(claim) => Some(claim),
-            Known::Done(id) => return begin_again(user, app, id.parse().map_err(Error::internal)?).await,
+        Some(key) => match lookup(user, app, key, &new.wish().each_ref().map(String::as_str)).await? {
+            Lookup::Fresh(claim) => Some(claim),
+            Lookup::Completed(id) => return begin_again(user, app, id.parse().map_err(Error::internal)?).await,
         },
     };
     let (row, blob) = new.rows(user, app, claim)?;
@@ -128,14 +130,14 @@ pub async fn begin(user: &User, app: &Arc<App>, new: NewUpload) -> Result<Upload
     detached(async move {
         app.db.insert_resumable(&row, &blob, &app.config.quotas).await?;
         if let Err(error) = open_first(&user, &app, &row, &blob).await {
-            // Under a key it can be begun again.
+            // Under a key it can be accepted again.
             if blob.claim.is_none() {
                 app.db.delete_resumable(user.id, row.id).await?;
             }
             return Err(error);
         }
         if row.size == Some(0) {
-            return write(&user, &app, row.id, Piece::nothing(0)).await;
+            return write(&user, &app, row.id, Append::nothing(0)).await;
         }
         Ok(Upload::from(&find(&user, &app, row.id).await?))
     })
@@ -177,7 +179,7 @@ async fn open(user: &User, app: &Arc<App>, id: Uuid) -> Result<()> {
             if row.mode != DIRECT || row.size == Some(0) {
                 return app.store.begin(&key(&row)?).await;
             }
-            let intent = RowLedger::new(app, &row, &claim, false)?;
+            let intent = RowObserver::new(app, &row, &claim, false)?;
             app.store.begin_parts(&key(&row)?, &intent).await
         })
         .await

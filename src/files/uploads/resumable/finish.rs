@@ -3,7 +3,7 @@
 use futures_util::TryStreamExt;
 use sha2::Digest;
 
-use super::ledger::thawed;
+use super::ledger::restore_hash_state;
 use super::{Claim, DIRECT, Upload, complete_size};
 use crate::app::App;
 use crate::db::{BlobFacts, EndedUpload, ResumableRow};
@@ -48,14 +48,14 @@ pub(in crate::files::uploads) async fn finish(
     let facts = BlobFacts {
         id: blob_id,
         size: size as i64,
-        sha256: thawed(&row.hash)?.finalize().to_vec(),
+        sha256: restore_hash_state(&row.hash)?.finalize().to_vec(),
         content_type: content_type(&head, row.content_type.as_deref()),
         keep_for: std::time::Duration::ZERO,
         ready_at: app.clock.now().as_microsecond(),
     };
     if !app.config.limits.allowed_types.admit(&facts.content_type) {
         // Nothing of this writer is on its way any more, so the bytes may go at once.
-        app.db.let_go_of_resumable(row.id, claim.writer).await?;
+        app.db.release_claim(row.id, claim.writer).await?;
         app.db.delete_resumable(user.id, row.id).await?;
         return Err(Error::TypeRefused);
     }
@@ -67,7 +67,7 @@ pub(in crate::files::uploads) async fn finish(
         idempotency_key: None,
     };
     let file = new.file(user, app, &stored);
-    events::through(if row.mode == DIRECT { "direct" } else { "tus" });
+    events::set_channel(if row.mode == DIRECT { "direct" } else { "tus" });
     let ended = EndedUpload { id: row.id, writer: claim.writer, blob_id: row.blob_id };
     let file = publish(user, app, &new, file, None, &stored, Some(&ended)).await?;
     Ok(Upload { file_id: Some(file.id), ..Upload::from(row) })

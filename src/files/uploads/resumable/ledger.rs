@@ -11,10 +11,10 @@ use crate::app::App;
 use crate::db::{NewBlobRow, PartRow, Progress, ResumableRow};
 use crate::error::{Error, Result};
 use crate::faults;
-use crate::store::{Intent, Kept, Key, Ledger};
+use crate::store::{AppendObserver, Key, MultipartObserver, Persisted};
 
 /// What has come since the row was read, and what of it the row knows.
-pub(in crate::files::uploads) struct RowLedger<'a> {
+pub(in crate::files::uploads) struct RowObserver<'a> {
     app: &'a App,
     row: &'a ResumableRow,
     writer: Uuid,
@@ -31,14 +31,14 @@ pub(in crate::files::uploads) struct RowLedger<'a> {
     at_once: bool,
 }
 
-impl<'a> RowLedger<'a> {
+impl<'a> RowObserver<'a> {
     pub fn new(app: &'a App, row: &'a ResumableRow, claim: &Claim, at_once: bool) -> Result<Self> {
         Ok(Self {
             app,
             row,
             writer: claim.writer,
             received: row.received as u64,
-            hash: thawed(&row.hash)?,
+            hash: restore_hash_state(&row.hash)?,
             parts: Vec::new(),
             tail: row.tail_id,
             tail_in_row: row.tail_id,
@@ -58,13 +58,13 @@ impl<'a> RowLedger<'a> {
             writer: self.writer,
             blob_id: self.row.blob_id,
             received: self.received as i64,
-            hash: frozen(&self.hash),
+            hash: serialize_hash_state(&self.hash),
             parts: std::mem::take(&mut self.parts),
             tail: self.tail,
             old_tail: self.tail_in_row,
             expires_at: super::expiry(self.app, now),
         };
-        self.app.db.advance_resumable(&to, super::lease(self.app)).await?;
+        self.app.db.record_progress(&to, super::lease(self.app)).await?;
         faults::point("T2");
         self.tail_in_row = self.tail;
         Ok(())
@@ -72,9 +72,10 @@ impl<'a> RowLedger<'a> {
 }
 
 #[async_trait]
-impl Intent for RowLedger<'_> {
+impl MultipartObserver for RowObserver<'_> {
     async fn multipart_opened(&self, upload_id: &str) -> Result<()> {
-        let noted = self.app.db.note_resumable_multipart(self.row.id, self.writer, self.row.blob_id, upload_id).await?;
+        let noted =
+            self.app.db.set_resumable_multipart_id(self.row.id, self.writer, self.row.blob_id, upload_id).await?;
         if noted { Ok(()) } else { Err(Error::UploadGone) }
     }
 
@@ -84,7 +85,7 @@ impl Intent for RowLedger<'_> {
 }
 
 #[async_trait]
-impl Ledger for RowLedger<'_> {
+impl AppendObserver for RowObserver<'_> {
     async fn tail_key(&mut self) -> Result<Key> {
         let key = Key::random();
         let blob = NewBlobRow {
@@ -113,21 +114,21 @@ impl Ledger for RowLedger<'_> {
         }
     }
 
-    async fn kept(&mut self, how: Kept) -> Result<()> {
+    async fn kept(&mut self, how: Persisted) -> Result<()> {
         match how {
-            Kept::InPlace => {}
-            Kept::Part { number, receipt } => {
+            Persisted::InPlace => {}
+            Persisted::Part { number, receipt } => {
                 self.parts.push(PartRow { number: number as i64, receipt });
                 self.tail = None;
             }
-            Kept::Tail => self.tail = self.next_tail.take(),
+            Persisted::Tail => self.tail = self.next_tail.take(),
         }
         if self.at_once { Ok(()) } else { self.settle().await }
     }
 }
 
 /// The state of a hash as the row keeps it.
-pub(in crate::files::uploads) fn frozen(hash: &Sha256) -> Vec<u8> {
+pub(in crate::files::uploads) fn serialize_hash_state(hash: &Sha256) -> Vec<u8> {
     hash.serialize().to_vec()
 }
 
@@ -135,7 +136,7 @@ pub(in crate::files::uploads) fn frozen(hash: &Sha256) -> Vec<u8> {
 ///
 /// # Errors
 /// `Internal` if the row's bytes are no such state.
-pub(in crate::files::uploads) fn thawed(state: &[u8]) -> Result<Sha256> {
+pub(in crate::files::uploads) fn restore_hash_state(state: &[u8]) -> Result<Sha256> {
     let state = SerializedState::<Sha256>::try_from(state).map_err(Error::internal)?;
     Sha256::deserialize(&state).map_err(Error::internal)
 }
@@ -150,10 +151,10 @@ mod tests {
             let bytes = [7; 1000];
             let mut first = Sha256::new();
             first.update(&bytes[..cut]);
-            let mut second = thawed(&frozen(&first)).unwrap();
+            let mut second = restore_hash_state(&serialize_hash_state(&first)).unwrap();
             second.update(&bytes[cut..]);
             assert_eq!(second.finalize(), Sha256::digest(bytes), "{cut}");
         }
-        assert!(thawed(b"no state").is_err());
+        assert!(restore_hash_state(b"no state").is_err());
     }
 }

@@ -18,7 +18,7 @@ impl Probe<'_> {
     pub(super) async fn multipart(&self) -> Check {
         let name = "store.multipart";
         let tried = "put an object together from parts";
-        match self.put_together(vec![Bytes::from_static(BODY)]).await {
+        match self.assemble(vec![Bytes::from_static(BODY)]).await {
             Ok(size) if size == Some(BODY.len() as u64) => Check::ok(name, tried, "it has the right size"),
             Ok(size) => {
                 Check::failed(name, tried, format!("it came out with the size {size:?}"), "do not use this store")
@@ -39,17 +39,17 @@ impl Probe<'_> {
         let clients = &self.store.clients;
         let id = match clients.writer().create_multipart(&path).await {
             Ok(id) => id,
-            Err(error) => return Check::failed(name, tried, super::client::told(error), what_to_do),
+            Err(error) => return Check::failed(name, tried, super::client::describe(error), what_to_do),
         };
         let before = self.count_uploads(&path).await;
         let aborted = clients.reader.abort_multipart(&path, &id).await;
-        let after = self.count_uploads(&path).await;
-        match (before, aborted, after) {
-            (_, Err(error), _) => Check::failed(name, tried, super::client::told(error), what_to_do),
+        let deadline = self.count_uploads(&path).await;
+        match (before, aborted, deadline) {
+            (_, Err(error), _) => Check::failed(name, tried, super::client::describe(error), what_to_do),
             (Err(why), ..) | (_, _, Err(why)) => Check::warning(name, tried, why, what_to_do),
             (Ok(1), _, Ok(0)) => Check::ok(name, tried, "it was there, and is gone"),
-            (Ok(before), _, Ok(after)) => {
-                let came_back = format!("the list had {before} of them before, and {after} after");
+            (Ok(before), _, Ok(deadline)) => {
+                let came_back = format!("the list had {before} of them before, and {deadline} deadline");
                 Check::warning(name, tried, came_back, "see to open multipart uploads yourself now and then")
             }
         }
@@ -58,7 +58,7 @@ impl Probe<'_> {
     pub(super) async fn lifecycle(&self) -> Check {
         let name = "store.lifecycle";
         let tried = "look for a rule that aborts multipart uploads nobody finished";
-        let what_to_do = "add one (AbortIncompleteMultipartUpload after 7 days): the reaper ends what rows know of, \
+        let what_to_do = "add one (AbortIncompleteMultipartUpload deadline 7 days): the reaper ends what rows know of, \
                           such a rule also what they do not";
         match self.asker.signed(Method::GET, &Path::default(), &[("lifecycle", "")], &[], b"").await {
             Ok(answer) if answer.is_success() => {
@@ -70,7 +70,7 @@ impl Probe<'_> {
             Ok(answer) if answer.code() == "NoSuchLifecycleConfiguration" => {
                 Check::warning(name, tried, "there is none", what_to_do)
             }
-            Ok(answer) => Check::warning(name, tried, format!("it does not tell: {}", answer.told()), what_to_do),
+            Ok(answer) => Check::warning(name, tried, format!("it does not tell: {}", answer.describe()), what_to_do),
             Err(why) => Check::skipped(name, tried, why),
         }
     }
@@ -90,7 +90,7 @@ impl Probe<'_> {
                     ),
                 }
             }
-            Ok(answer) => Check::skipped(name, tried, format!("it does not tell: {}", answer.told())),
+            Ok(answer) => Check::skipped(name, tried, format!("it does not tell: {}", answer.describe())),
             Err(why) => Check::skipped(name, tried, why),
         }
     }
@@ -100,7 +100,7 @@ impl Probe<'_> {
         let name = "store.unequal_parts";
         let tried = "put an object together from parts of 5 MiB, 6 MiB and 1 byte";
         let parts = [5 * MIB, 6 * MIB, 1].map(|length| Bytes::from(vec![0x5a; length]));
-        match self.put_together(parts.into()).await {
+        match self.assemble(parts.into()).await {
             Ok(Some(size)) if size == 11 * MIB as u64 + 1 => Check::ok(name, tried, "it has the right size"),
             Ok(size) => {
                 Check::failed(name, tried, format!("it came out with the size {size:?}"), "do not use this store")
@@ -110,10 +110,10 @@ impl Probe<'_> {
     }
 
     /// Gives the object's size. What fails is aborted.
-    async fn put_together(&self, parts: Vec<Bytes>) -> Result<Option<u64>, String> {
+    async fn assemble(&self, parts: Vec<Bytes>) -> Result<Option<u64>, String> {
         let (path, clients) = (self.path(PARTS), &self.store.clients);
         let writer = clients.writer();
-        let id = writer.create_multipart(&path).await.map_err(super::client::told)?;
+        let id = writer.create_multipart(&path).await.map_err(super::client::describe)?;
         let sending = async {
             let mut sent: Vec<PartId> = Vec::new();
             for (index, part) in parts.into_iter().enumerate() {
@@ -125,7 +125,7 @@ impl Probe<'_> {
             if let Err(error) = clients.reader.abort_multipart(&path, &id).await {
                 tracing::warn!(%error, %path, "a probe's multipart upload stays open");
             }
-            return Err(super::client::told(error));
+            return Err(super::client::describe(error));
         }
         clients.size(&path).await.map_err(|error| error.cause())
     }
@@ -135,7 +135,7 @@ impl Probe<'_> {
         let answer = self.asker.signed(Method::GET, &Path::default(), &query, &[], b"").await?;
         match answer.xml::<Uploads>() {
             Some(uploads) if answer.is_success() => Ok(uploads.upload.len()),
-            _ => Err(answer.told()),
+            _ => Err(answer.describe()),
         }
     }
 }

@@ -4,7 +4,7 @@ use object_store::path::Path;
 use reqwest::Method;
 
 use super::{BODY, CHECKED, PLAIN, Probe};
-use crate::health::check::{Check, Depth};
+use crate::health::check::{Check, ProbeLevel};
 
 /// Of [`BODY`], in base64, and what is not.
 const CRC64NVME: &str = "NBPlLsPMgCw=";
@@ -31,7 +31,7 @@ impl Probe<'_> {
                     507 => "make room in the store",
                     _ => "see the store's own log; with encryption set, also STRONGROOM_S3_ENCRYPTION",
                 };
-                Check::failed(name, tried, answer.told(), what_to_do)
+                Check::failed(name, tried, answer.describe(), what_to_do)
             }
             Err(why) => Check::failed(name, tried, why, "see the store's own log"),
         }
@@ -47,7 +47,9 @@ impl Probe<'_> {
             Ok(answer) if answer.is_success() => {
                 return Check::failed(name, tried, "other bytes than were written", "do not use this store");
             }
-            Ok(answer) => return Check::failed(name, tried, answer.told(), "give the key the right to read objects"),
+            Ok(answer) => {
+                return Check::failed(name, tried, answer.describe(), "give the key the right to read objects");
+            }
             Err(why) => return Check::failed(name, tried, why, "see the store's own log"),
         }
         match ask(Method::GET, &[("range", "bytes=4-9")]).await {
@@ -85,10 +87,10 @@ impl Probe<'_> {
                 (false, Check::warning(name, tried, "the condition was ignored", what_to_do))
             }
             Ok(answer) if answer.is_unknown() => {
-                (false, Check::warning(name, tried, format!("not understood: {}", answer.told()), what_to_do))
+                (false, Check::warning(name, tried, format!("not understood: {}", answer.describe()), what_to_do))
             }
             // Nothing was learned.
-            Ok(answer) => return Check::skipped(name, tried, answer.told()),
+            Ok(answer) => return Check::skipped(name, tried, answer.describe()),
             Err(why) => return Check::skipped(name, tried, why),
         };
         self.store.clients.quirks.learn_conditions(honoured);
@@ -114,7 +116,7 @@ impl Probe<'_> {
             }
         };
         self.store.clients.quirks.learn_checksums(true);
-        if self.probing.depth >= Depth::Full {
+        if self.probing.depth >= ProbeLevel::Full {
             check.came_back += match self.checksum("x-amz-checksum-sha256", SHA256, WRONG_SHA256).await {
                 Ok(Taken::Verified) => "; SHA-256 is verified, too",
                 Ok(Taken::Ignored) => "; SHA-256 is ignored",
@@ -134,14 +136,14 @@ impl Probe<'_> {
         let right = self.put(&path, &[(header, right)]).await?;
         match (wrong.is_unknown(), right.is_success(), right.is_unknown()) {
             (true, true, _) => Ok(Taken::Verified),
-            (true, false, true) => Ok(Taken::Refused(right.told())),
+            (true, false, true) => Ok(Taken::Refused(right.describe())),
             // A store that is busy or in trouble says nothing about checksums.
-            _ => Err(format!("{}, then {}", wrong.told(), right.status)),
+            _ => Err(format!("{}, then {}", wrong.describe(), right.status)),
         }
     }
 
     /// Puts the body with the encryption that is set, and these headers.
-    async fn put(&self, path: &Path, headers: super::client::Headers<'_>) -> Result<super::Answer, String> {
+    async fn put(&self, path: &Path, headers: super::client::Headers<'_>) -> Result<super::ProbeResponse, String> {
         let encryption = self.store.clients.encryption.iter().map(|(name, value)| (*name, value.as_str()));
         let headers: Vec<_> = headers.iter().copied().chain(encryption).collect();
         self.asker.signed(Method::PUT, path, &[], &headers, BODY).await

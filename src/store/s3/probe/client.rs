@@ -23,25 +23,25 @@ const LONGEST: usize = 1024 * 1024;
 
 pub(super) type Headers<'a> = &'a [(&'static str, &'a str)];
 
-pub(super) struct Asker {
+pub(super) struct ProbeClient {
     signer: AmazonS3,
     http: reqwest::Client,
 }
 
 /// An answer, read to its end.
-pub(super) struct Answer {
+pub(super) struct ProbeResponse {
     pub status: u16,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
 }
 
-impl Asker {
+impl ProbeClient {
     /// # Errors
     /// Why there can be no client.
     pub fn new(signer: AmazonS3) -> Result<Self, String> {
         let http = reqwest::Client::builder().redirect(redirect::Policy::none()).timeout(PATIENCE);
         let http = http.user_agent(concat!("strongroom/", env!("CARGO_PKG_VERSION"))).build();
-        Ok(Self { signer, http: http.map_err(told)? })
+        Ok(Self { signer, http: http.map_err(describe)? })
     }
 
     /// Sends a request as the server does, signed with its credentials.
@@ -55,14 +55,14 @@ impl Asker {
         query: &[(&str, &str)],
         headers: Headers<'_>,
         body: &'static [u8],
-    ) -> Result<Answer, String> {
+    ) -> Result<ProbeResponse, String> {
         let mut options = SignedUrlOptions::new().with_query(query.iter().copied());
         for (name, value) in headers {
-            let value = HeaderValue::from_str(value).map_err(told)?;
+            let value = HeaderValue::from_str(value).map_err(describe)?;
             options = options.with_signed_header(HeaderName::from_static(name), value);
         }
         let url = self.signer.signed_url_opts(method.clone(), path, AT_ONCE, &options).await;
-        self.plain(method, url.map_err(told)?.as_str(), headers, body).await
+        self.plain(method, url.map_err(describe)?.as_str(), headers, body).await
     }
 
     /// Sends a request as anybody can.
@@ -75,27 +75,27 @@ impl Asker {
         url: &str,
         headers: Headers<'_>,
         body: &'static [u8],
-    ) -> Result<Answer, String> {
-        let url: Url = url.parse().map_err(told)?;
+    ) -> Result<ProbeResponse, String> {
+        let url: Url = url.parse().map_err(describe)?;
         let mut request = self.http.request(method, url).body(body);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        // The URL may have a signature in it, and what is told may be logged.
-        let mut answer = request.send().await.map_err(|error| told(error.without_url()))?;
+        // The URL may have a signature in it, and what is describe may be logged.
+        let mut answer = request.send().await.map_err(|error| describe(error.without_url()))?;
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         let mut body = BytesMut::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|error| told(error.without_url()))? {
+        while let Some(chunk) = answer.chunk().await.map_err(|error| describe(error.without_url()))? {
             body.extend_from_slice(&chunk);
             if body.len() > LONGEST {
                 return Err(format!("{status}, and more than {LONGEST} bytes"));
             }
         }
-        Ok(Answer { status, headers, body: body.into() })
+        Ok(ProbeResponse { status, headers, body: body.into() })
     }
 }
 
-impl Answer {
+impl ProbeResponse {
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
@@ -135,12 +135,12 @@ impl Answer {
 
     /// The region that the store wants to be asked in.
     pub fn region(&self) -> Option<String> {
-        let told = [self.header("x-amz-bucket-region").to_owned(), self.refusal().region];
-        told.into_iter().find(|region| !region.is_empty())
+        let describe = [self.header("x-amz-bucket-region").to_owned(), self.refusal().region];
+        describe.into_iter().find(|region| !region.is_empty())
     }
 
     /// The status, and what the store says to it.
-    pub fn told(&self) -> String {
+    pub fn describe(&self) -> String {
         let Refusal { code, message, .. } = self.refusal();
         match (code.as_str(), self.is_success()) {
             ("", true) => format!("{}, but not what S3 answers", self.status),
@@ -164,6 +164,6 @@ struct Refusal {
 }
 
 /// An error with its causes.
-pub(super) fn told(error: impl std::error::Error) -> String {
+pub(super) fn describe(error: impl std::error::Error) -> String {
     chain(&error)
 }

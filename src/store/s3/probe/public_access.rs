@@ -5,17 +5,17 @@ use object_store::path::Path;
 use reqwest::Method;
 use url::Url;
 
-use super::client::Answer;
+use super::client::ProbeResponse;
 use super::{BODY, PLAIN, Probe, SIGNED};
 use crate::health::check::Check;
 use crate::store::{Key, Operation, SignRequest, SignedUrl};
 
 const DISPOSITION: &str = "attachment; filename=\"doctor.txt\"";
 /// The life of the signed URLs that are tried.
-const LIFE: std::time::Duration = std::time::Duration::from_secs(60);
+const LIFETIME: std::time::Duration = std::time::Duration::from_secs(60);
 
 impl Probe<'_> {
-    /// Whether strangers are kept out, at both endpoints.
+    /// Whether foreign_entries are kept out, at both endpoints.
     pub(super) async fn private(&self) -> Check {
         let name = "store.private";
         let tried = "get the object and list the bucket without a signature";
@@ -63,7 +63,7 @@ impl Probe<'_> {
                     "downloads by signed URLs will be named by their keys: serve them through this server",
                 ),
             },
-            Ok(answer) => Check::failed(name, tried, answer.told(), what_to_do),
+            Ok(answer) => Check::failed(name, tried, answer.describe(), what_to_do),
             Err(why) => Check::failed(name, tried, why, what_to_do),
         }
     }
@@ -87,9 +87,9 @@ impl Probe<'_> {
                 Check::ok(name, tried, format!("it was put once, and refused with {} then", second.status))
             }
             (Ok(first), Ok(second)) if first.is_success() => {
-                Check::failed(name, tried, format!("the second time: {}", second.told()), what_to_do)
+                Check::failed(name, tried, format!("the second time: {}", second.describe()), what_to_do)
             }
-            (Ok(answer), _) => Check::failed(name, tried, answer.told(), what_to_do),
+            (Ok(answer), _) => Check::failed(name, tried, answer.describe(), what_to_do),
             (Err(why), _) => Check::failed(name, tried, why, what_to_do),
         }
     }
@@ -139,13 +139,13 @@ impl Probe<'_> {
 
     async fn sign(&self, operation: Operation, object: &str) -> Result<SignedUrl, String> {
         let credentials = self.store.clients.reader.credentials();
-        let credential = credentials.get_credential().await.map_err(super::client::told)?;
+        let credential = credentials.get_credential().await.map_err(super::client::describe)?;
         let request = SignRequest {
             operation,
             // Of no account: the path is given beside it.
             key: &Key::random(),
             now: self.probing.clock.now(),
-            expires_in: LIFE,
+            expires_in: LIFETIME,
             disposition: (operation == Operation::Get).then_some(DISPOSITION),
             content_type: None,
             part: None,
@@ -161,6 +161,6 @@ fn at(bucket: &Url, path: &Path) -> String {
 }
 
 /// A page of welcome is no leak.
-fn is_of_the_bucket(answer: &Answer) -> bool {
+fn is_of_the_bucket(answer: &ProbeResponse) -> bool {
     answer.body == BODY || answer.xml::<super::Listed>().is_some()
 }
