@@ -18,5 +18,6 @@ pub mod jobs;
 pub mod keys;
 pub mod logs;
 pub mod store;
+pub mod suggest;
 pub mod unicode;
 pub mod users;
