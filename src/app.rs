@@ -59,7 +59,7 @@ impl App {
     /// that it does, what the process before had under way is over.
     ///
     /// # Errors
-    /// As [`App::open`]; `Malformed` if another server runs on the same SQLite database.
+    /// As [`App::open`]; [`Error::Setup`] if another server runs on the same SQLite database.
     pub async fn open_for_serving(config: Config, clock: Clock) -> Result<Arc<Self>> {
         prepare_folder(&config)?;
         // Before the database is opened: nobody else's server is to find it migrated.
@@ -131,7 +131,7 @@ fn prepare_folder(config: &Config) -> Result<()> {
         return Ok(());
     }
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data_dir);
-    made.map_err(|error| Error::Malformed(format!("STRONGROOM_DATA_DIR: {}: {error}", config.data_dir.display())))
+    made.map_err(|error| Error::Setup(format!("STRONGROOM_DATA_DIR: {}: {error}", config.data_dir.display())))
 }
 
 /// Names the setting that something could not be opened with. The text of the cause is kept: at
@@ -139,7 +139,7 @@ fn prepare_folder(config: &Config) -> Result<()> {
 fn about(setting: &str, error: Error) -> Error {
     let why = error.cause();
     match why.starts_with(setting) {
-        true => Error::Malformed(why),
-        false => Error::Malformed(format!("{setting}: {why}")),
+        true => Error::Setup(why),
+        false => Error::Setup(format!("{setting}: {why}")),
     }
 }

@@ -276,7 +276,7 @@ impl Limits {
     pub fn on_page(&self, wanted: Option<u32>) -> Result<usize> {
         let limit = wanted.unwrap_or(USUAL_PAGE.min(self.page));
         if !(1..=self.page).contains(&limit) {
-            return Err(Error::invalid("/limit", "out_of_range", format!("from 1 to {}", self.page)));
+            return Err(Error::invalid_parameter("limit", "out_of_range", format!("from 1 to {}", self.page)));
         }
         Ok(limit as usize)
     }

@@ -1,194 +1,338 @@
-//! What can go wrong, in the domain's words. No HTTP here: `api/error.rs` holds the one table
-//! from these kinds to a status and a stable code.
+//! Errors of the domain. This module knows neither statuses nor headers: one table, in
+//! [`crate::http::problem`], assigns each variant a status and a stable code.
 
 use std::time::Duration;
 
-/// The result of everything the domain does.
+use serde::Serialize;
+
+/// The result of every operation of the domain.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// One kind for each answer a caller may need to tell apart.
+/// One variant for each outcome that a caller may need to distinguish.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Nobody is signed in, or the session or token is dead.
-    #[error("sign in first")]
+    /// There is no credential, or its session or token has expired or was revoked.
+    #[error("authentication required")]
     Unauthorized,
-    /// The e-mail and password do not belong together, or the account is disabled.
-    #[error("the e-mail address or the password is wrong")]
+    /// The email address and the password do not match, or the account is disabled.
+    #[error("the email address or the password is incorrect")]
     BadCredentials,
-    /// The request came with a cookie from another site's page.
-    #[error("this request came from another site")]
+    /// The request has a cookie and comes from the page of another site.
+    #[error("the request comes from another site")]
     CrossSite,
-    /// Sessions and tokens are managed from a session, never by an API token.
-    #[error("an API token cannot do this; sign in with e-mail and password")]
+    /// Sessions and tokens are managed with a session, never with an API token.
+    #[error("API tokens are not accepted here; sign in with email address and password")]
     SessionRequired,
-    /// The caller is signed in, but is no admin.
-    #[error("only an admin may do this")]
+    /// The caller is signed in, but is not an admin.
+    #[error("admin access required")]
     AdminRequired,
-    /// A link shows nothing before its password, and this is not the one.
-    #[error("this link wants its password")]
+    /// The link has a password, and the request has none or a wrong one.
+    #[error("this link requires a password")]
     LinkLocked,
-    /// The link is not for the network that the request came from.
-    #[error("this link cannot be used from here")]
+    /// The options of the link exclude the network of the client.
+    #[error("this link is not available from your network")]
     NetworkRefused,
+    /// The lifetime of the link is over.
     #[error("this link has expired")]
     LinkExpired,
+    /// The owner revoked the link.
     #[error("this link was revoked")]
     LinkRevoked,
-    #[error("this link has been used as often as it may be")]
+    /// The link has no downloads left.
+    #[error("this link has reached its download limit")]
     LinkUsedUp,
-    /// URLs that the bucket has signed cannot be taken back.
+    /// URLs that the bucket has signed are valid until they expire.
     #[error(
-        "the bucket signed these URLs and will honour them until they expire; \
-        with STRONGROOM_SIGNED_URLS=ours new ones are this server's own and can be revoked"
+        "the bucket signed these URLs and accepts them until they expire; \
+        with STRONGROOM_SIGNED_URLS=server new URLs can be revoked"
     )]
     NotRevocable,
-    /// A signed URL was altered, or is used with another method than it was made for.
+    /// A signed URL was altered, or is used with another method than it was signed for.
     #[error("the signature does not match this request")]
     BadSignature,
-    /// A signed URL is past its time.
+    /// The lifetime of a signed URL is over.
     #[error("this URL has expired")]
     UrlExpired,
-    /// Not there, or not the caller's: the two are never told apart.
-    #[error("there is no such thing here")]
+    /// It does not exist, or belongs to another user: the two are indistinguishable.
+    #[error("not found")]
     NotFound,
-    /// An upload that was finished, given up or is past its time.
-    #[error("this upload is over")]
+    /// The upload was completed or canceled, or has expired.
+    #[error("this upload no longer exists (completed, canceled or expired)")]
     UploadGone,
-    /// An upload cannot be completed as long as its bytes are missing.
-    #[error("the bytes of this upload have not arrived")]
+    /// An upload cannot be completed before all its content has arrived.
+    #[error("the upload is incomplete")]
     UploadIncomplete,
-    /// An upload cannot be completed as long as these of its parts are missing or not what they
-    /// should be; they can still be sent.
-    #[error("parts of this upload are missing or not complete")]
+    /// A direct upload cannot be completed before these parts are sent, or sent again.
+    #[error("parts of the upload are missing or incomplete")]
     PartsMissing(Vec<FieldError>),
-    /// Somebody else appends to this upload at the moment.
+    /// Another request appends to this upload or completes it.
     #[error("another request is writing to this upload")]
     UploadBusy,
-    /// Bytes were to be appended elsewhere than at the end of what there is, `offset` bytes.
-    #[error("this upload goes on at byte {offset}")]
-    OffsetMismatch { offset: u64 },
-    /// Some of the bytes of an upload do not have the checksum that came with them.
-    #[error("the bytes received do not have the checksum that came with them")]
+    /// An append must start at the end of the received content, `offset` bytes.
+    #[error("wrong offset: the upload continues at byte {offset}")]
+    OffsetMismatch {
+        /// Received bytes.
+        offset: u64,
+    },
+    /// The bytes of an append do not match the checksum of its request.
+    #[error("the checksum of the received bytes does not match")]
     ChecksumMismatch,
-    /// The protocol is spoken here, but not in this version.
-    #[error("this version of the protocol is not spoken here")]
-    VersionRefused,
-    #[error("an account with this e-mail address exists")]
+    /// The body of a part of a direct upload has another length than the part.
+    #[error("part {number} must have {size} bytes")]
+    PartSizeMismatch {
+        /// The number of the part, from 1.
+        number: u64,
+        /// The size of the part in bytes.
+        size: u64,
+    },
+    /// The client uses another version of tus, or names none.
+    #[error("unsupported tus version")]
+    UnsupportedProtocolVersion,
+    /// The email address of a registration or of a new account is in use.
+    #[error("an account with this email address exists")]
     EmailTaken,
+    /// The path and name of a new, renamed or restored file are in use.
     #[error("a file with this path and name exists")]
     PathTaken,
-    /// Somebody has to be left who can manage the others.
-    #[error("this is the last admin; make another one first")]
+    /// There must always be a user who can manage the others.
+    #[error("cannot delete the last admin; create another admin first")]
     LastAdmin,
-    /// One pass of fsck at a time, on all servers together.
-    #[error("a pass of fsck is running")]
+    /// One run of fsck at a time, on all servers together.
+    #[error("fsck is already running")]
     FsckRunning,
-    #[error("the file is not in the state the request asked for")]
+    /// The content has changed since the caller read it, or exists where it must not.
+    #[error("precondition failed: the file has another content than the request expects")]
     PreconditionFailed,
-    #[error("send If-Match with the ETag of the bytes to replace")]
+    /// Replacing content requires the ETag of what is replaced.
+    #[error("send If-Match with the ETag of the content to replace")]
     PreconditionRequired,
-    /// More bytes than a limit allows. The limit is in bytes.
+    /// More bytes than a limit allows.
     #[error("larger than the limit of {limit} bytes")]
-    TooLarge { limit: u64 },
-    #[error("this type of content is not accepted here")]
+    TooLarge {
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The content type of the request, or the detected type of the content, is not allowed.
+    #[error("this content type is not allowed")]
     TypeRefused,
-    /// No byte of the asked range is in a content of `size` bytes.
-    #[error("the range is malformed or outside of the content's {size} bytes")]
-    RangeNotSatisfiable { size: u64 },
-    /// The request cannot be read at all.
+    /// The range is malformed, or outside of the content.
+    #[error("the range is malformed or outside of the content ({size} bytes)")]
+    RangeNotSatisfiable {
+        /// The size of the content in bytes.
+        size: u64,
+    },
+    /// The request is not readable.
     #[error("{0}")]
     Malformed(String),
+    /// The cursor is not one that this list returned.
     #[error("the cursor does not belong to this list")]
     BadCursor,
-    /// The request can be read, but some of its values are wrong.
-    #[error("some values are not acceptable")]
+    /// The request is readable, but some of its values are not valid.
+    #[error("some values are not valid")]
     Invalid(Vec<FieldError>),
-    #[error("the bytes received do not have the digest that was announced")]
+    /// The query string has parameters that the route does not know.
+    #[error("unknown query parameter")]
+    UnknownParameter(Vec<FieldError>),
+    /// The received content does not match the digest of the request.
+    #[error("the received bytes do not match the digest of the request")]
     DigestMismatch,
+    /// A form without a file.
     #[error("the form has no part named `file`")]
     FileMissing,
+    /// A form with several files.
     #[error("the form has more than one part named `file`")]
     TooManyFiles,
-    /// The *client's* stream broke: no blame on the store or the disk.
-    #[error("the request body broke off: {0}")]
+    /// The stream of the *client* ended early; neither the store nor the disk is to blame.
+    #[error("the request body ended early: {0}")]
     BodyBroken(String),
     /// The client sent nothing for longer than allowed.
     #[error("the request body stalled")]
     BodyStalled,
-    /// Too many tries; the next one is accepted deadline `retry_after`.
+    /// Too many attempts; the next one is accepted after `retry_after`.
     #[error("too many attempts")]
-    Throttled { retry_after: Duration },
-    #[error("registration is closed here")]
+    Throttled {
+        /// The time until the next attempt is accepted.
+        retry_after: Duration,
+    },
+    /// Only the operator creates accounts.
+    #[error("registration is closed")]
     RegistrationClosed,
-    /// The database or the store does not answer; the cause is for the log alone.
+    /// The database or the store does not respond. The cause is only logged.
     #[error("the {what} is not available")]
     Unavailable {
+        /// `database`, `store` or another component.
         what: &'static str,
+        /// What failed.
         #[source]
         source: Cause,
     },
-    /// The disk or the bucket has no space left.
-    #[error("there is no space left")]
+    /// The disk or the bucket is full.
+    #[error("no space left")]
     StorageFull,
-    /// The account's quota has no room for it. Used, allowed and needed are bytes or a count of
-    /// files, as `resource` says.
-    #[error("{needed} more {resource} do not fit: {used} of {quota} are used")]
-    QuotaExceeded { resource: &'static str, used: u64, quota: u64, needed: u64 },
-    /// The account has as many uploads under way as one may have.
-    #[error("{limit} uploads are under way already; finish one first, or wait until it is over")]
-    TooManyUploads { limit: u32 },
-    /// The key came with another request before.
+    /// The request does not fit into the quota of the account. The numbers are bytes or files, as
+    /// `resource` says.
+    #[error("quota exceeded: {needed} more {resource} requested, {used} of {quota} used")]
+    QuotaExceeded {
+        /// `bytes` or `files`.
+        resource: &'static str,
+        /// In use, including what is reserved for open uploads.
+        used: u64,
+        /// The quota.
+        quota: u64,
+        /// What the request needs at least.
+        needed: u64,
+    },
+    /// The account has as many open uploads as it may have.
+    #[error("too many open uploads (limit {limit})")]
+    TooManyUploads {
+        /// Open uploads of one account.
+        limit: u32,
+    },
+    /// The account has as many active API tokens as it may have.
+    #[error("too many API tokens (limit {limit}); revoke one first")]
+    TooManyTokens {
+        /// Active API tokens of one account.
+        limit: u32,
+    },
+    /// The account has as many links as it may have.
+    #[error("too many links (limit {limit}, including those revoked in the last 30 days)")]
+    TooManyLinks {
+        /// Links of one account.
+        limit: u32,
+    },
+    /// The idempotency key was used by a different request.
     #[error("this idempotency key belongs to another request")]
     IdempotencyMismatch,
-    /// The request that has the key is still under way.
-    #[error("the request with this idempotency key is still under way")]
+    /// The first request with this idempotency key has not finished.
+    #[error("the first request with this idempotency key is still running")]
     IdempotencyInProgress,
-    /// Anything else: logged once, hidden from the caller.
-    #[error("something went wrong on our side")]
+    /// A configuration or an environment that the program cannot run with. It is found at the start
+    /// or by a command, and only an operator may read the text: see [`Error::cause`].
+    #[error("internal server error")]
+    Setup(String),
+    /// Everything else: logged once, hidden from the caller.
+    #[error("internal server error")]
     Internal(#[source] Cause),
 }
 
 /// The cause of an error, for the log.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
-/// One wrong value: where it is (an RFC 6901 JSON pointer), a stable code, and a sentence.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+/// One value that is not valid.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FieldError {
-    /// JSON pointer to the value in the body, or `/name` of a query parameter.
-    #[schema(example = "/expires_in")]
-    pub pointer: String,
-    #[schema(example = "too_large")]
-    pub code: String,
-    #[schema(example = "at most 604800 seconds")]
+    /// Where the value is.
+    #[serde(flatten)]
+    pub location: Location,
+    /// The stable name of the fault.
+    pub code: &'static str,
+    /// A sentence about this value.
     pub detail: String,
 }
 
-impl Error {
-    /// One wrong value.
-    pub fn invalid(pointer: impl Into<String>, code: &str, detail: impl Into<String>) -> Self {
-        Error::Invalid(vec![FieldError { pointer: pointer.into(), code: code.into(), detail: detail.into() }])
+/// The place of a value in a request; serialized as one member with the name of the variant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Location {
+    /// A JSON pointer (RFC 6901) into the body, or `/name` of a form field.
+    Pointer(String),
+    /// The name of a query parameter.
+    Parameter(String),
+    /// The name of a header, in lower case.
+    Header(String),
+}
+
+impl Location {
+    /// The pointer without its leading slash, or the name.
+    pub fn name(&self) -> &str {
+        match self {
+            Location::Pointer(pointer) => pointer.trim_start_matches('/'),
+            Location::Parameter(name) | Location::Header(name) => name,
+        }
+    }
+}
+
+impl FieldError {
+    /// A value of the body, at a JSON pointer.
+    pub fn at(pointer: impl Into<String>, code: &'static str, detail: impl Into<String>) -> Self {
+        Self { location: Location::Pointer(pointer.into()), code, detail: detail.into() }
     }
 
-    /// Something that should not have happened; the cause is logged, not shown.
+    /// The value of a query parameter.
+    pub fn parameter(name: impl Into<String>, code: &'static str, detail: impl Into<String>) -> Self {
+        Self { location: Location::Parameter(name.into()), code, detail: detail.into() }
+    }
+
+    /// The value of a header.
+    pub fn header(name: impl Into<String>, code: &'static str, detail: impl Into<String>) -> Self {
+        Self { location: Location::Header(name.into()), code, detail: detail.into() }
+    }
+}
+
+impl Error {
+    /// One value of the body is not valid.
+    pub fn invalid(pointer: impl Into<String>, code: &'static str, detail: impl Into<String>) -> Self {
+        Error::Invalid(vec![FieldError::at(pointer, code, detail)])
+    }
+
+    /// The value of one query parameter is not valid.
+    pub fn invalid_parameter(name: impl Into<String>, code: &'static str, detail: impl Into<String>) -> Self {
+        Error::Invalid(vec![FieldError::parameter(name, code, detail)])
+    }
+
+    /// The value of one header is not valid.
+    pub fn invalid_header(name: impl Into<String>, code: &'static str, detail: impl Into<String>) -> Self {
+        Error::Invalid(vec![FieldError::header(name, code, detail)])
+    }
+
+    /// An unexpected error; the cause is logged, and not shown.
     pub fn internal(cause: impl Into<Cause>) -> Self {
         Error::Internal(cause.into())
     }
 
-    /// What is wrong in the words of its cause: for operators alone.
+    /// The store did not respond, or not as expected.
+    pub fn store_unavailable(cause: impl Into<Cause>) -> Self {
+        Error::Unavailable { what: "store", source: cause.into() }
+    }
+
+    /// The error in the words of its cause. Only for operators: it may name paths and hosts.
     pub fn cause(&self) -> String {
         match self {
+            Error::Setup(why) => why.clone(),
             Error::Internal(cause) | Error::Unavailable { source: cause, .. } => cause.to_string(),
             error => error.to_string(),
         }
-    }
-
-    /// The store did not answer, or not as it should.
-    pub fn store_unavailable(cause: impl Into<Cause>) -> Self {
-        Error::Unavailable { what: "store", source: cause.into() }
     }
 }
 
 /// An error with its causes, for the log and for operators.
 pub fn chain(error: &dyn std::error::Error) -> String {
     std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_wrong_value_has_exactly_one_location() {
+        for (error, expected) in [
+            (FieldError::at("/name", "required", "x"), json!({"pointer": "/name", "code": "required", "detail": "x"})),
+            (FieldError::parameter("limit", "a", "x"), json!({"parameter": "limit", "code": "a", "detail": "x"})),
+            (FieldError::header("if-match", "a", "x"), json!({"header": "if-match", "code": "a", "detail": "x"})),
+        ] {
+            assert_eq!(serde_json::to_value(error).expect("JSON"), expected);
+        }
+    }
+
+    #[test]
+    fn only_the_operator_reads_what_is_wrong_with_the_configuration() {
+        let error = Error::Setup("DATABASE_URL: /srv/secret-place".into());
+        assert_eq!(
+            (error.to_string(), error.cause()),
+            ("internal server error".into(), "DATABASE_URL: /srv/secret-place".into())
+        );
+    }
 }

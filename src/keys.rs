@@ -17,13 +17,13 @@ const LENGTH: usize = 32;
 /// The configured secret, or the one in the data folder, which is made if there is none.
 ///
 /// # Errors
-/// `Malformed` if the file cannot be read or written, or has another length.
+/// [`Error::Setup`] if the file cannot be read or written, or has another length.
 pub fn secret(config: &Config) -> Result<[u8; LENGTH]> {
     if let Some(secret) = &config.secret_key {
         return Ok(Sha256::digest(secret.expose_secret()).into());
     }
     let path = config.data_dir.join("secret.key");
-    let unusable = |why: String| Error::Malformed(format!("STRONGROOM_DATA_DIR: {}: {why}", path.display()));
+    let unusable = |why: String| Error::Setup(format!("STRONGROOM_DATA_DIR: {}: {why}", path.display()));
     if !path.exists() {
         make(&path).map_err(|error| unusable(error.to_string()))?;
     }

@@ -11,8 +11,7 @@ use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder};
 
-use crate::error::FieldError;
-use crate::http::problem::{CODES, Problem};
+use crate::http::problem::{CODES, FieldErrorSchema, Problem};
 
 /// What no handler says by itself.
 #[derive(OpenApi)]
@@ -23,7 +22,7 @@ use crate::http::problem::{CODES, Problem};
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
         contact()
     ),
-    components(schemas(Problem, FieldError)),
+    components(schemas(Problem, FieldErrorSchema)),
     tags(
         (name = "auth", description = "Register, sign in, sign out"),
         (name = "me", description = "Your account, sessions and API tokens"),

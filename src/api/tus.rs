@@ -59,7 +59,7 @@ async fn speak(request: Request, next: Next) -> Response {
     response
 }
 
-/// A client of the version that is spoken here. Refused with `VersionRefused`.
+/// A client of the version that is spoken here. Refused with `UnsupportedProtocolVersion`.
 struct TusResumable;
 
 impl<S: Sync> FromRequestParts<S> for TusResumable {
@@ -67,7 +67,7 @@ impl<S: Sync> FromRequestParts<S> for TusResumable {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
         let version = parts.headers.get(TUS_RESUMABLE);
-        version.filter(|version| *version == VERSION).map(|_| Self).ok_or(Error::VersionRefused)
+        version.filter(|version| *version == VERSION).map(|_| Self).ok_or(Error::UnsupportedProtocolVersion)
     }
 }
 
@@ -100,7 +100,7 @@ async fn capabilities(State(app): State<Arc<App>>) -> Response {
     responses((status = 201, headers(("Location" = String, description = "The URL of the upload"),
         ("Upload-Offset" = u64), ("Upload-Expires" = String), ("Strongroom-File-Id" = Uuid, description = "Once the file is there")))),
     security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["malformed", "body_incomplete", "body_stalled", "version_refused", "too_large",
+    extensions(("x-problem-codes" = json!(["malformed", "body_incomplete", "body_stalled", "unsupported_protocol_version", "too_large",
         "unsupported_media_type", "invalid", "too_many_uploads", "checksum_mismatch", "quota_exceeded",
         "idempotency_mismatch", "idempotency_in_progress", "upload_gone", "upload_busy", "offset_mismatch"]))))]
 async fn create(
@@ -147,7 +147,7 @@ async fn create(
     responses((status = 200, headers(("Upload-Offset" = u64), ("Upload-Length" = u64), ("Upload-Defer-Length" = u64),
         ("Upload-Metadata" = String), ("Upload-Expires" = String), ("Strongroom-File-Id" = Uuid)))),
     security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["not_found", "upload_gone", "version_refused", "unsupported_media_type", "upload_busy"]))))]
+    extensions(("x-problem-codes" = json!(["not_found", "upload_gone", "unsupported_protocol_version", "unsupported_media_type", "upload_busy"]))))]
 async fn status(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
@@ -181,7 +181,7 @@ async fn status(
     responses((status = 204, headers(("Upload-Offset" = u64), ("Upload-Expires" = String), ("Strongroom-File-Id" = Uuid)))),
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["malformed", "body_incomplete", "body_stalled", "not_found", "offset_mismatch", "upload_gone",
-        "version_refused", "too_large", "unsupported_media_type", "upload_busy", "checksum_mismatch", "quota_exceeded"]))))]
+        "unsupported_protocol_version", "too_large", "unsupported_media_type", "upload_busy", "checksum_mismatch", "quota_exceeded"]))))]
 async fn append(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
@@ -205,7 +205,7 @@ async fn append(
 #[utoipa::path(delete, path = "/v1/tus/{id}", tag = "uploads", operation_id = "tusTerminate",
     params(("id" = Uuid, Path), ("Tus-Resumable" = String, Header)), responses((status = 204)),
     security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["not_found", "upload_gone", "version_refused"]))))]
+    extensions(("x-problem-codes" = json!(["not_found", "upload_gone", "unsupported_protocol_version"]))))]
 async fn terminate(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
@@ -225,7 +225,7 @@ async fn terminate(
     responses((status = 204), (status = 200)),
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["malformed", "body_incomplete", "body_stalled", "not_found", "offset_mismatch", "upload_gone",
-        "version_refused", "too_large", "unsupported_media_type", "upload_busy", "checksum_mismatch", "quota_exceeded"]))))]
+        "unsupported_protocol_version", "too_large", "unsupported_media_type", "upload_busy", "checksum_mismatch", "quota_exceeded"]))))]
 async fn overridden(
     state: State<Arc<App>>,
     caller: SignedIn,

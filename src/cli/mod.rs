@@ -181,12 +181,11 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match &error {
             Error::Invalid(fields) => {
-                let fields: Vec<_> = fields
-                    .iter()
-                    .map(|field| format!("{}: {}", field.pointer.trim_start_matches('/'), field.detail))
-                    .collect();
+                let fields: Vec<_> =
+                    fields.iter().map(|field| format!("{}: {}", field.location.name(), field.detail)).collect();
                 Failure::Usage(fields.join("; "))
             }
+            Error::Setup(why) => Failure::Runtime(why.replace(['\n', '\r'], " ")),
             Error::Internal(cause) => Failure::runtime(&**cause),
             _ => Failure::runtime(error),
         }

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 /// knows that nothing of the process before is still on its way to this machine's disks.
 ///
 /// # Errors
-/// `Malformed` if another server has the lock, with its process id, or if there can be no lock.
+/// [`Error::Setup`] if another server has the lock, with its process id, or if there can be no lock.
 pub fn acquire_instance_lock(url: &str) -> Result<bool> {
     if !url.starts_with("sqlite:") {
         return Ok(false);
@@ -27,7 +27,7 @@ pub fn acquire_instance_lock(url: &str) -> Result<bool> {
     // It has to be there: where a link leads to can be told only then.
     super::create_private_file(database)?;
     let path = lock_of(database);
-    let unusable = |error: std::io::Error| Error::Malformed(format!("DATABASE_URL: {}: {error}", path.display()));
+    let unusable = |error: std::io::Error| Error::Setup(format!("DATABASE_URL: {}: {error}", path.display()));
     // Not emptied here: it holds the id of whoever has the lock.
     let opened = OpenOptions::new()
         .read(true)
@@ -68,5 +68,5 @@ fn taken(database: &Path, file: &mut File) -> Error {
         id => format!(" (process {id})"),
     };
     let database = database.display();
-    Error::Malformed(format!("DATABASE_URL: another server{holder} runs on {database}; on SQLite one runs alone"))
+    Error::Setup(format!("DATABASE_URL: another server{holder} runs on {database}; on SQLite one runs alone"))
 }

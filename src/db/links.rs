@@ -96,8 +96,7 @@ impl Db {
             sqlx::query(LOCK_OWNER).bind(link.owner_id).execute(&mut *tx).await?;
             let links: i64 = sqlx::query_scalar(COUNT).bind(link.owner_id).fetch_one(&mut *tx).await?;
             if links > i64::from(limit) {
-                let detail = format!("at most {limit} links, revoked ones included");
-                return Err(Error::invalid("", "too_many_links", detail));
+                return Err(Error::TooManyLinks { limit });
             }
             insert_event!(tx, event);
             Ok(())

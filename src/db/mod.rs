@@ -145,7 +145,7 @@ impl Db {
     /// Opens the database and brings its schema up to date.
     ///
     /// # Errors
-    /// `Malformed` if the URL is neither `sqlite:` nor `postgres:`; `Unavailable` if the database
+    /// [`Error::Setup`] if the URL is neither `sqlite:` nor `postgres:`; `Unavailable` if the database
     /// cannot be reached; `Internal` if a migration fails.
     pub async fn open(url: &str, connections: u32) -> Result<Self> {
         let db = Self::connect(url, connections).await?;
@@ -164,7 +164,7 @@ impl Db {
         } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
             Self::open_postgres(url, connections).await
         } else {
-            Err(Error::Malformed("DATABASE_URL begins with sqlite: or postgres:".into()))
+            Err(Error::Setup("DATABASE_URL begins with sqlite: or postgres:".into()))
         }
     }
 
@@ -320,7 +320,7 @@ impl Db {
 /// Makes an empty database that only its owner can read; SQLite gives its other files the same rights.
 fn create_private_file(path: &Path) -> Result<()> {
     let made = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
-    made.map(drop).map_err(|error| Error::Malformed(format!("DATABASE_URL: {}: {error}", path.display())))
+    made.map(drop).map_err(|error| Error::Setup(format!("DATABASE_URL: {}: {error}", path.display())))
 }
 
 impl From<sqlx::Error> for Error {

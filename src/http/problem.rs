@@ -13,6 +13,7 @@ use crate::error::{Error, FieldError, chain};
 pub const CODES: &[(&str, u16, &str)] = &[
     ("malformed", 400, "The request cannot be read"),
     ("bad_cursor", 400, "The cursor is not from this list"),
+    ("part_size_mismatch", 400, "Part size mismatch"),
     ("body_incomplete", 400, "The request body broke off"),
     ("unauthorized", 401, "Sign in first"),
     ("bad_credentials", 401, "E-mail address or password wrong"),
@@ -32,6 +33,8 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("last_admin", 409, "The last admin"),
     ("fsck_running", 409, "A pass of fsck is running"),
     ("upload_incomplete", 409, "Bytes of the upload are missing"),
+    ("too_many_tokens", 409, "Too many API tokens"),
+    ("too_many_links", 409, "Too many links"),
     ("not_revocable", 409, "Cannot be revoked"),
     ("idempotency_in_progress", 409, "The first request is under way"),
     ("offset_mismatch", 409, "Not the end of the upload"),
@@ -40,11 +43,12 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("link_revoked", 410, "The link was revoked"),
     ("link_used_up", 410, "The link is used up"),
     ("precondition_failed", 412, "Precondition failed"),
-    ("version_refused", 412, "Version of the protocol not spoken"),
+    ("unsupported_protocol_version", 412, "Unsupported protocol version"),
     ("too_large", 413, "Too large"),
     ("unsupported_media_type", 415, "Type not accepted"),
     ("range_not_satisfiable", 416, "Range not satisfiable"),
     ("invalid", 422, "Some values are not acceptable"),
+    ("unknown_parameter", 422, "Unknown query parameter"),
     ("digest_mismatch", 422, "Digest mismatch"),
     ("file_missing", 422, "No file in the form"),
     ("too_many_files", 422, "More than one file in the form"),
@@ -93,22 +97,26 @@ fn code(error: &Error) -> &'static str {
         Error::UploadBusy => "upload_busy",
         Error::OffsetMismatch { .. } => "offset_mismatch",
         Error::ChecksumMismatch => "checksum_mismatch",
-        Error::VersionRefused => "version_refused",
+        Error::PartSizeMismatch { .. } => "part_size_mismatch",
+        Error::UnsupportedProtocolVersion => "unsupported_protocol_version",
         Error::PreconditionFailed => "precondition_failed",
         Error::TooLarge { .. } => "too_large",
         Error::TypeRefused => "unsupported_media_type",
         Error::RangeNotSatisfiable { .. } => "range_not_satisfiable",
         Error::Invalid(_) => "invalid",
+        Error::UnknownParameter(_) => "unknown_parameter",
         Error::DigestMismatch => "digest_mismatch",
         Error::FileMissing => "file_missing",
         Error::TooManyFiles => "too_many_files",
         Error::PreconditionRequired => "precondition_required",
         Error::Throttled { .. } => "too_many_attempts",
-        Error::Internal(_) => "internal",
+        Error::Internal(_) | Error::Setup(_) => "internal",
         Error::Unavailable { .. } => "unavailable",
         Error::StorageFull => "storage_full",
         Error::QuotaExceeded { .. } => "quota_exceeded",
         Error::TooManyUploads { .. } => "too_many_uploads",
+        Error::TooManyTokens { .. } => "too_many_tokens",
+        Error::TooManyLinks { .. } => "too_many_links",
         Error::IdempotencyMismatch => "idempotency_mismatch",
         Error::IdempotencyInProgress => "idempotency_in_progress",
     }
@@ -137,9 +145,27 @@ pub struct Problem {
     pub request_id: String,
     /// What was wrong with each value, when the code is `invalid`, or with each part, when it is `upload_incomplete`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<FieldErrorSchema>)]
     pub errors: Vec<FieldError>,
     #[serde(flatten)]
     pub shortage: Shortage,
+}
+
+/// The schema of a [`FieldError`]: exactly one of `pointer`, `parameter` and `header` says where the value is.
+#[derive(Debug, ToSchema)]
+#[schema(as = FieldError)]
+pub struct FieldErrorSchema {
+    /// A JSON pointer to a value of the body, or `/name` of a form field.
+    #[schema(example = "/expires_in")]
+    pub pointer: Option<String>,
+    /// The name of a query parameter.
+    pub parameter: Option<String>,
+    /// The name of a header.
+    pub header: Option<String>,
+    #[schema(example = "out_of_range")]
+    pub code: String,
+    #[schema(example = "from 1 to 604800 seconds")]
+    pub detail: String,
 }
 
 /// What there is too little of. Its members are there when the code is `quota_exceeded`.
@@ -191,7 +217,9 @@ impl From<&Error> for Problem {
     fn from(error: &Error) -> Self {
         let mut problem = Problem::new(code(error), error.to_string());
         match *error {
-            Error::Invalid(ref errors) | Error::PartsMissing(ref errors) => problem.errors.clone_from(errors),
+            Error::Invalid(ref errors) | Error::UnknownParameter(ref errors) | Error::PartsMissing(ref errors) => {
+                problem.errors.clone_from(errors)
+            }
             Error::QuotaExceeded { resource, used, quota, needed } => {
                 problem.shortage =
                     Shortage { resource: Some(resource), used: Some(used), quota: Some(quota), needed: Some(needed) };
@@ -253,6 +281,7 @@ fn header_of(error: &Error) -> Option<(HeaderName, HeaderValue)> {
 pub fn log(error: &Error) {
     match error {
         Error::Internal(cause) => tracing::error!(cause = %chain(cause.as_ref()), "request failed"),
+        Error::Setup(cause) => tracing::error!(cause, "request failed"),
         Error::Unavailable { what, source } => {
             tracing::warn!(what, cause = %chain(source.as_ref()), "temporarily unavailable");
         }
@@ -264,6 +293,13 @@ pub fn log(error: &Error) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_wrong_with_the_configuration_is_not_shown_to_clients() {
+        let problem = Problem::from(&Error::Setup("STORE_URL: /srv/secret-place".into()));
+        assert_eq!((problem.status, problem.code), (500, "internal"));
+        assert!(!serde_json::to_string(&problem).expect("JSON").contains("secret-place"));
+    }
 
     #[test]
     fn every_code_of_an_error_stands_in_the_table() {

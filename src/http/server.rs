@@ -36,7 +36,7 @@ impl Server {
     /// Gets ready to serve on a socket that listens already.
     ///
     /// # Errors
-    /// `Malformed` if the certificate or its key cannot be used.
+    /// [`Error::Setup`] if the certificate or its key cannot be used.
     pub async fn new(app: Arc<App>, listener: TcpListener) -> Result<Self> {
         listener.set_nonblocking(true).map_err(Error::internal)?;
         let tls = match &app.config.tls {
@@ -44,7 +44,7 @@ impl Server {
             Some(tls) => Some(
                 RustlsConfig::from_pem_file(&tls.certificate, &tls.key)
                     .await
-                    .map_err(|error| Error::Malformed(format!("STRONGROOM_TLS_CERT, STRONGROOM_TLS_KEY: {error}")))?,
+                    .map_err(|error| Error::Setup(format!("STRONGROOM_TLS_CERT, STRONGROOM_TLS_KEY: {error}")))?,
             ),
         };
         Ok(Self { app, listener, tls })

@@ -58,10 +58,10 @@ impl S3Store {
     /// Gets ready; nothing is sent yet.
     ///
     /// # Errors
-    /// `Malformed` if the settings contradict each other: an endpoint that cannot carry the
+    /// [`Error::Setup`] if the settings contradict each other: an endpoint that cannot carry the
     /// bucket's name, parts below S3's minimum of 5 MiB, or less memory than one part needs.
     pub fn open(config: &S3Config, uploads: &Uploads) -> Result<Self> {
-        Path::parse(&config.prefix).map_err(|error| Error::Malformed(format!("the prefix: {error}")))?;
+        Path::parse(&config.prefix).map_err(|error| Error::Setup(format!("the prefix: {error}")))?;
         let reached_by_people = config.public_endpoint.as_ref().or(config.endpoint.as_ref());
         let bucket = connect::bucket_url(config, reached_by_people)?;
         let clients = Clients::connect(config)?;

@@ -182,7 +182,7 @@ mod tests {
         ] {
             let refused = passwords.hash(&password.into(), &["rosalind.quimby@example.org", "Rosalind Quimby"]).await;
             let Err(Error::Invalid(errors)) = refused else { panic!("{password} was accepted") };
-            assert_eq!((errors[0].pointer.as_str(), errors[0].code.as_str()), ("/password", code), "{password}");
+            assert_eq!((errors[0].location.name(), errors[0].code), ("password", code), "{password}");
         }
     }
 }

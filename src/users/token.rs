@@ -71,7 +71,7 @@ pub async fn create_token(app: &App, caller: &Caller, wish: NewToken) -> Result<
     let limit = app.config.limits.tokens;
     let event = Event::new(EventKind::TokenCreated, row.user_id).with("token_id", row.id.to_string()).row(&app.clock);
     if !app.db.insert_token(&row, &secret.hash(), limit, &event).await? {
-        return Err(Error::invalid("", "too_many_tokens", format!("at most {limit} tokens; revoke one first")));
+        return Err(Error::TooManyTokens { limit });
     }
     tracing::info!(user = %row.user_id, token = %row.id, "API token made");
     Ok((row.into(), secret))
@@ -88,9 +88,9 @@ pub async fn revoke_token(app: &App, caller: &Caller, id: Uuid) -> Result<()> {
 
 fn checked_lifetime(life: Option<Duration>) -> Result<Option<Duration>> {
     match life {
-        Some(life) if life.is_zero() => Err(Error::invalid("/expires_in", "too_small", "at least 1 second")),
-        Some(life) if life > MAX_LIFE => {
-            Err(Error::invalid("/expires_in", "too_large", format!("at most {} seconds", MAX_LIFE.as_secs())))
+        Some(life) if life.is_zero() || life > MAX_LIFE => {
+            let detail = format!("from 1 to {} seconds", MAX_LIFE.as_secs());
+            Err(Error::invalid("/expires_in", "out_of_range", detail))
         }
         life => Ok(life),
     }

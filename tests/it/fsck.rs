@@ -381,7 +381,7 @@ both! {
         let accepted = fsck::begin(&app.app, LOOK).await.unwrap();
         begin(json!({})).await.problem(409, "fsck_running");
         let outcome = command(&app, &[]);
-        assert_eq!((outcome.status, outcome.stderr.as_str()), (1, "strongroom: a pass of fsck is running\n"));
+        assert_eq!((outcome.status, outcome.stderr.as_str()), (1, "strongroom: fsck is already running\n"));
         assert_eq!(ann.get("/v1/admin/fsck").answer().await.json()["state"], "running");
         // Its server goes away.
         drop(accepted);

@@ -414,7 +414,7 @@ async fn the_disk_is_private_and_follows_no_link() {
 
     std::fs::remove_dir(root.join("tmp")).unwrap();
     symlink(folder.path(), root.join("tmp")).unwrap();
-    assert!(matches!(DiskStore::open(&root, url_signer()).await, Err(Error::Malformed(_))));
+    assert!(matches!(DiskStore::open(&root, url_signer()).await, Err(Error::Setup(_))));
 }
 
 #[tokio::test]

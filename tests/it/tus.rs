@@ -333,11 +333,11 @@ both! {
             request.headers_mut().remove(name);
             RequestBuilder::from_parts(client, request)
         };
-        without("tus-resumable").answer().await.problem(412, "version_refused");
+        without("tus-resumable").answer().await.problem(412, "unsupported_protocol_version");
         without("content-type").answer().await.problem(415, "unsupported_media_type");
         without("upload-offset").answer().await.problem(400, "malformed");
         for (name, value, status, code) in [
-            ("tus-resumable", "0.2.2", 412, "version_refused"),
+            ("tus-resumable", "0.2.2", 412, "unsupported_protocol_version"),
             ("content-type", "application/octet-stream", 415, "unsupported_media_type"),
             ("upload-offset", "-5", 400, "malformed"),
             ("upload-offset", "18446744073709551615", 400, "malformed"),

@@ -127,7 +127,7 @@ both! {
     async fn an_upload_without_a_name_is_refused(app: TestApp) {
         let ann = app.person("ann").await;
         let problem = ann.post("/v1/files").body("x").answer().await.problem(422, "invalid");
-        assert_eq!(problem["errors"][0]["pointer"], "/name");
+        assert_eq!(problem["errors"][0]["parameter"], "name");
         app.assert_nothing_but(0).await;
     }
 

@@ -246,7 +246,10 @@ async fn upload(
         Some(_) => return Err(Error::invalid("/if-none-match", "invalid", "only `*` has a meaning here")),
     };
     let incoming = incoming::open(&app, request).await?;
-    let name = params.name.or(incoming.name).ok_or_else(|| Error::invalid("/name", "missing", "say ?name="))?;
+    let name = params
+        .name
+        .or(incoming.name)
+        .ok_or_else(|| Error::invalid_parameter("name", "required", "the query parameter `name` is required"))?;
     let path = params.path.or(incoming.path).unwrap_or_default();
     let (path, name) = (FolderPath::new(&path, "/path")?, FileName::new(&name, "/name")?);
     let new = NewFile { path, name, on_conflict, idempotency_key };

@@ -109,7 +109,7 @@ fn shown_once(app: &App, status: StatusCode, (link, secret): (Link, Secret)) -> 
 #[utoipa::path(post, path = "/v1/files/{id}/links", tag = "links", operation_id = "createLink", params(("id" = Uuid, Path)),
     request_body = LinkWish, responses((status = 201, body = LinkWithUrl)),
     security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["not_found", "too_large", "unsupported_media_type", "invalid"]))))]
+    extensions(("x-problem-codes" = json!(["not_found", "too_large", "unsupported_media_type", "invalid", "too_many_links"]))))]
 async fn create(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,

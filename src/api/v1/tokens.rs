@@ -73,7 +73,7 @@ async fn list(State(app): State<Arc<App>>, SessionCaller(caller): SessionCaller)
     request_body = ApiTokenWish,
     responses((status = 201, description = "The token was made", body = ApiTokenWithSecret)),
     security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["session_required", "too_large", "unsupported_media_type", "invalid"])))
+    extensions(("x-problem-codes" = json!(["session_required", "too_large", "unsupported_media_type", "invalid", "too_many_tokens"])))
 )]
 async fn create(
     State(app): State<Arc<App>>,

@@ -65,7 +65,7 @@ pub struct UploadRequest {
 
 impl UploadRequest {
     fn wire(&self) -> Result<UploadProtocol> {
-        let wrong = |pointer, code, detail: &str| Err(Error::invalid(pointer, code, detail));
+        let wrong = |pointer, code: &'static str, detail: &str| Err(Error::invalid(pointer, code, detail));
         match (self.mode, self.size) {
             (Mode::Direct, None) => wrong("/size", "required", "a direct upload has to say its size"),
             (_, Some(size)) if i64::try_from(size).is_err() => wrong("/size", "out_of_range", "too large"),

@@ -48,7 +48,7 @@ impl DiskStore {
     /// Opens the store in the folder `root`, which is made if it is missing.
     ///
     /// # Errors
-    /// `Malformed` if `root` or a folder in it is a symbolic link, is no folder, or lies on another
+    /// [`Error::Setup`] if `root` or a folder in it is a symbolic link, is no folder, or lies on another
     /// filesystem; `StorageFull`; `Internal` if the folder cannot be used.
     pub async fn open(root: &Path, signer: UrlSigner) -> Result<Self> {
         let layout = Arc::new(Layout { root: root.to_owned() });
@@ -291,7 +291,7 @@ impl Layout {
         for folder in [tmp.clone(), blobs.clone()].into_iter().chain(shards) {
             if private_folder(&folder)? != device {
                 let text = format!("{} is on another filesystem than the store", folder.display());
-                return Err(Error::Malformed(text));
+                return Err(Error::Setup(text));
             }
         }
         no_follow().write(true).create(true).truncate(false).mode(0o600).open(self.probe()).map_err(io_error)?;
@@ -310,7 +310,7 @@ fn private_folder(path: &Path) -> Result<u64> {
     }
     let metadata = fs::symlink_metadata(path).map_err(io_error)?;
     if !metadata.is_dir() {
-        return Err(Error::Malformed(format!("{} must be a folder, and no symbolic link", path.display())));
+        return Err(Error::Setup(format!("{} must be a folder, and no symbolic link", path.display())));
     }
     Ok(metadata.dev())
 }

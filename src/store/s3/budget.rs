@@ -33,14 +33,14 @@ pub(super) struct Budget {
 
 impl Budget {
     /// # Errors
-    /// `Malformed` if one part does not fit, or is smaller than S3 takes.
+    /// [`Error::Setup`] if one part does not fit, or is smaller than S3 takes.
     pub fn new(memory: u64, part_size: u64, patience: Duration) -> Result<Self> {
         if part_size < SMALLEST_PART {
-            return Err(Error::Malformed(format!("parts must have at least {SMALLEST_PART} bytes")));
+            return Err(Error::Setup(format!("parts must have at least {SMALLEST_PART} bytes")));
         }
         if memory < part_size {
             let text = format!("uploads need memory for one part at least: {part_size} bytes");
-            return Err(Error::Malformed(text));
+            return Err(Error::Setup(text));
         }
         // The last quarter is for what the connections hold beside the parts: what came deadline the
         // part's end, and the rest of the buffers that its pieces are cut from.
@@ -164,8 +164,8 @@ mod tests {
 
     #[test]
     fn one_part_must_fit() {
-        assert!(matches!(Budget::new(8 * MIB - 1, 8 * MIB, PATIENCE), Err(Error::Malformed(_))));
-        assert!(matches!(Budget::new(8 * MIB, 5 * MIB - 1, PATIENCE), Err(Error::Malformed(_))));
+        assert!(matches!(Budget::new(8 * MIB - 1, 8 * MIB, PATIENCE), Err(Error::Setup(_))));
+        assert!(matches!(Budget::new(8 * MIB, 5 * MIB - 1, PATIENCE), Err(Error::Setup(_))));
     }
 
     #[tokio::test]

@@ -57,17 +57,17 @@ pub(super) struct Clients {
 
 impl Clients {
     /// # Errors
-    /// `Malformed` if the settings make no client.
+    /// [`Error::Setup`] if the settings make no client.
     pub fn connect(config: &S3Config) -> Result<Self> {
-        let unchecked = encrypted(builder(config, WRITE)?, config).build().map_err(malformed)?;
+        let unchecked = encrypted(builder(config, WRITE)?, config).build().map_err(setup)?;
         let credentials = unchecked.credentials();
         let checked = encrypted(builder(config, WRITE)?, config).with_credentials(credentials.clone());
         // Without the encryption's headers: they are for new objects, and stores refuse them on
         // requests like the one to abort an upload.
         let reader = builder(config, READ)?.with_credentials(credentials.clone());
         Ok(Self {
-            reader: reader.build().map_err(malformed)?,
-            checked: checked.with_checksum_algorithm(Checksum::CRC64NVME).build().map_err(malformed)?,
+            reader: reader.build().map_err(setup)?,
+            checked: checked.with_checksum_algorithm(Checksum::CRC64NVME).build().map_err(setup)?,
             unchecked,
             encryption: Arc::new(encryption_headers(config)),
             quirks: Arc::default(),
@@ -106,19 +106,19 @@ impl Clients {
 /// A client for requests that are put together by hand, with the manners of the others.
 ///
 /// # Errors
-/// `Malformed` if the settings make no client.
+/// [`Error::Setup`] if the settings make no client.
 pub(super) fn plain_client(bucket: &Url) -> Result<HttpClient> {
-    ReqwestConnector::default().connect(&client_options(bucket, READ)).map_err(malformed)
+    ReqwestConnector::default().connect(&client_options(bucket, READ)).map_err(setup)
 }
 
 /// The URL of the bucket at `endpoint`, or at AWS.
 ///
 /// # Errors
-/// `Malformed` if the bucket's name cannot be put before the host.
+/// [`Error::Setup`] if the bucket's name cannot be put before the host.
 pub(super) fn bucket_url(config: &S3Config, endpoint: Option<&Url>) -> Result<Url> {
     let mut url = match endpoint {
         Some(endpoint) => endpoint.clone(),
-        None => format!("https://s3.{}.amazonaws.com", config.region).parse().map_err(malformed)?,
+        None => format!("https://s3.{}.amazonaws.com", config.region).parse().map_err(setup)?,
     };
     let named = match (config.path_style, url.host()) {
         (true, _) => {
@@ -133,7 +133,7 @@ pub(super) fn bucket_url(config: &S3Config, endpoint: Option<&Url>) -> Result<Ur
     };
     match named {
         true => Ok(url),
-        false => Err(Error::Malformed(format!("{url} cannot have a bucket before its host: use path style"))),
+        false => Err(Error::Setup(format!("{url} cannot have a bucket before its host: use path style"))),
     }
 }
 
@@ -226,6 +226,6 @@ fn encryption(config: &S3Config) -> Option<(&'static str, Option<&str>)> {
     }
 }
 
-fn malformed(error: impl std::fmt::Display) -> Error {
-    Error::Malformed(error.to_string())
+fn setup(error: impl std::fmt::Display) -> Error {
+    Error::Setup(error.to_string())
 }

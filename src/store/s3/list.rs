@@ -37,7 +37,7 @@ pub(super) struct Lister {
 
 impl Lister {
     /// # Errors
-    /// `Malformed` if the settings make no client.
+    /// [`Error::Setup`] if the settings make no client.
     pub fn connect(config: &S3Config, credentials: AwsCredentialProvider) -> Result<Self> {
         let bucket = connect::bucket_url(config, config.endpoint.as_ref())?;
         let prefix = match config.prefix.trim_matches('/') {

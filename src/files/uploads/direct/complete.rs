@@ -180,8 +180,8 @@ fn choose(cut: PartLayout, parts: Vec<StoredPart>, claims: &[PartClaim]) -> Resu
     if wrong.is_empty() { Ok(chosen) } else { Err(Error::PartsMissing(wrong)) }
 }
 
-fn trouble(number: u64, code: &str, detail: &str) -> FieldError {
-    FieldError { pointer: format!("/parts/{number}"), code: code.into(), detail: detail.into() }
+fn trouble(number: u64, code: &'static str, detail: &str) -> FieldError {
+    FieldError::at(format!("/parts/{number}"), code, detail)
 }
 
 #[cfg(test)]
@@ -199,7 +199,7 @@ mod tests {
         match choose(cut, parts.to_vec(), &claims) {
             Ok(_) => Vec::new(),
             Err(Error::PartsMissing(wrong)) => {
-                wrong.into_iter().map(|wrong| format!("{} {}", wrong.pointer, wrong.code)).collect()
+                wrong.into_iter().map(|wrong| format!("/{} {}", wrong.location.name(), wrong.code)).collect()
             }
             Err(error) => vec![error.to_string()],
         }

@@ -20,13 +20,13 @@ use crate::store::{Grant, PartObserver};
 /// # Errors
 /// `UploadGone` if the upload is over or its parts are put together; `UploadBusy` while they are, or if
 /// the same part is coming;
-/// `TooLarge` and `Malformed` if it has not the length that a part has, `DigestMismatch`, and what
+/// `TooLarge` and `PartSizeMismatch` if it has not the length that a part has, `DigestMismatch`, and what
 /// the stream failed with, deadline each of which the part is missing.
 pub async fn receive_part(grant: Grant, number: u64, app: &Arc<App>, body: Body) -> Result<String> {
     let row = app.db.direct_upload_by_key(grant.key.as_str()).await?.ok_or(Error::UploadGone)?;
     let cut = PartLayout { size: row.size as u64, part_size: row.part_size as u64 };
     let (offset, length) = cut.part(number).ok_or(Error::BadSignature)?;
-    let short = move || Error::Malformed(format!("part {number} has {length} bytes"));
+    let short = move || Error::PartSizeMismatch { number, size: length };
     match body.size {
         Some(size) if size > length => return Err(Error::TooLarge { limit: length }),
         Some(size) if size < length => return Err(short()),
