@@ -182,12 +182,12 @@ fn pages(
         let first = List { limit: Some(100), ..List::default() };
         // Names are hexadecimal numbers without order, so half of them come before this one.
         let middle = List { prefix: Some("8".into()), limit: Some(1), ..List::default() };
-        let cursor = runtime.block_on(files::list(user, &app, &middle)).expect("a page").next_cursor;
+        let cursor = runtime.block_on(files::list(&app, user, &middle)).expect("a page").next_cursor;
         let middle = List { cursor: Some(cursor.expect("a next page")), ..first.clone() };
         for (what, list) in [("first", first), ("middle", middle)] {
             group.bench_function(BenchmarkId::new(what, size), |bencher| {
                 bencher.to_async(runtime).iter(|| async {
-                    let page = files::list(user, &app, black_box(&list)).await.expect("a page");
+                    let page = files::list(&app, user, black_box(&list)).await.expect("a page");
                     assert_eq!(page.files.len(), 100);
                 });
             });

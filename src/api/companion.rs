@@ -131,7 +131,7 @@ async fn begin(
         note: String::new(),
         idempotency_key: None,
     };
-    let upload = files::begin(&caller.user, &app, new).await?;
+    let upload = files::begin(&app, &caller.user, new).await?;
     Ok(Answer(WidgetUpload { key: upload.id, upload_id: upload.id }))
 }
 
@@ -145,7 +145,7 @@ async fn list_parts(
     SignedIn(caller): SignedIn,
     Id(id): Id,
 ) -> Result<Answer<Vec<WidgetPart>>> {
-    let parts = files::parts(&caller.user, &app, id).await?;
+    let parts = files::parts(&app, &caller.user, id).await?;
     let parts = parts.into_iter();
     Ok(Answer(parts.map(|part| WidgetPart { part_number: part.number, size: part.size, etag: part.receipt }).collect()))
 }
@@ -160,7 +160,7 @@ async fn sign_part(
     SignedIn(caller): SignedIn,
     IdAndNumber(id, number): IdAndNumber,
 ) -> Result<Answer<WidgetUrl>> {
-    let parts = files::sign_parts(&caller.user, &app, id, Some(vec![number]), None).await?;
+    let parts = files::sign_parts(&app, &caller.user, id, Some(vec![number]), None).await?;
     let part = parts.into_iter().next().ok_or(Error::NotFound)?;
     Ok(Answer(WidgetUrl { url: part.url.url }))
 }
@@ -177,7 +177,7 @@ async fn complete(
     PartsJson(sent): PartsJson<WidgetParts>,
 ) -> Result<Answer<WidgetResult>> {
     let claims = sent.parts.into_iter().map(|part| PartClaim { number: part.part_number, etag: part.etag }).collect();
-    let file = files::complete_upload_of_any_kind(&caller.user, &app, id, claims).await?;
+    let file = files::complete_upload_of_any_kind(&app, &caller.user, id, claims).await?;
     let location = app.config.url(&format!("/v1/files/{}/content", file.id));
     Ok(Answer(WidgetResult { location, bucket: "", key: file.id }))
 }
@@ -188,6 +188,6 @@ async fn complete(
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["not_found", "upload_gone"]))))]
 async fn abort(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<Answer<Value>> {
-    files::cancel_upload(&caller.user, &app, id).await?;
+    files::cancel_upload(&app, &caller.user, id).await?;
     Ok(Answer(Value::Object(serde_json::Map::new())))
 }

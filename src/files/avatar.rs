@@ -18,10 +18,10 @@ use crate::users::User;
 /// # Errors
 /// `TypeRefused` if the bytes are not a picture that browsers show; `TooLarge`; what
 /// [`super::upload`] fails with.
-pub async fn set_avatar(user: &User, app: &Arc<App>, body: Body) -> Result<bool> {
-    let (user, app) = (user.clone(), app.clone());
+pub async fn set_avatar(app: &Arc<App>, user: &User, body: Body) -> Result<bool> {
+    let (app, user) = (app.clone(), user.clone());
     detached(async move {
-        let stored = store(&user, &app, body, Purpose::Avatar, None).await?;
+        let stored = store(&app, &user, body, Purpose::Avatar, None).await?;
         let set = match app.db.set_avatar(user.id, &stored.facts).await {
             Err(error) if was_committed_anyway(&app, &stored, &error).await => Ok(false),
             set => set,
@@ -36,7 +36,7 @@ pub async fn set_avatar(user: &User, app: &Arc<App>, body: Body) -> Result<bool>
 ///
 /// # Errors
 /// `NotFound` if there is none.
-pub async fn remove_avatar(user: &User, app: &App) -> Result<()> {
+pub async fn remove_avatar(app: &App, user: &User) -> Result<()> {
     if app.db.remove_avatar(user.id).await? { Ok(()) } else { Err(Error::NotFound) }
 }
 

@@ -26,9 +26,9 @@ pub struct Change {
 /// # Errors
 /// `NotFound`; `PreconditionFailed` if the file is not as `expected`; `PathTaken`; `Invalid` if the
 /// metadata would be too large or no object.
-pub async fn change(user: &User, app: &App, id: Uuid, expected: &Expected, change: &Change) -> Result<File> {
+pub async fn change(app: &App, user: &User, id: Uuid, expected: &Expected, change: &Change) -> Result<File> {
     loop {
-        let mut file = super::find(user, app, id).await?;
+        let mut file = super::find(app, user, id).await?;
         expected.check(&file)?;
         let path = change.path.clone().map_or_else(|| FolderPath::new(&file.path, "/path"), Ok)?;
         let name = change.name.clone().map_or_else(|| FileName::new(&file.name, "/name"), Ok)?;

@@ -12,12 +12,12 @@ use crate::users::User;
 /// # Errors
 /// `NotFound` if nothing is known of it, or if it is somebody else's; `BadCursor`; `Invalid` if the
 /// limit is out of bounds.
-pub async fn events(user: &User, app: &App, id: Uuid, limit: Option<u32>, cursor: Option<&str>) -> Result<Page> {
+pub async fn events(app: &App, user: &User, id: Uuid, limit: Option<u32>, cursor: Option<&str>) -> Result<Page> {
     let filter = Filter { account: Some(user.id), file: Some(id), ..Filter::default() };
     let page = events::list(app, &filter, limit, cursor).await?;
     // Past the end of a trail there is nothing either, but of a trail that one may read.
     if page.events.is_empty() && events::list(app, &filter, Some(1), None).await?.events.is_empty() {
-        super::find(user, app, id).await?;
+        super::find(app, user, id).await?;
     }
     Ok(page)
 }

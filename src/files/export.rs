@@ -47,16 +47,16 @@ struct Described<'a> {
 
 /// Everything of the caller's as a ZIP archive. A store that fails in the middle breaks the stream.
 /// What is deleted while the archive is made is described, and its bytes are left out.
-pub fn export(caller: &Caller, app: &Arc<App>) -> ByteStream {
+pub fn export(app: &Arc<App>, caller: &Caller) -> ByteStream {
     app.events.record(&Event::new(EventKind::AccountExported, caller.user.id));
     let (sender, receiver) = mpsc::channel(AHEAD);
-    let (caller, app) = (caller.clone(), app.clone());
+    let (app, caller) = (app.clone(), caller.clone());
     tokio::spawn(
         async move {
             let mut archive = Archive::new(sender.clone());
             let written = async {
-                let files = describe(&caller, &app, &mut archive).await?;
-                enclose(&caller, &app, &mut archive, files).await?;
+                let files = describe(&app, &caller, &mut archive).await?;
+                enclose(&app, &caller, &mut archive, files).await?;
                 archive.finish().await
             };
             if let Err(error) = written.await {
@@ -71,7 +71,7 @@ pub fn export(caller: &Caller, app: &Arc<App>) -> ByteStream {
 }
 
 /// Writes the description, page by page, and gives where each file is to be.
-async fn describe(caller: &Caller, app: &App, archive: &mut Archive) -> Result<Vec<(Uuid, String)>> {
+async fn describe(app: &App, caller: &Caller, archive: &mut Archive) -> Result<Vec<(Uuid, String)>> {
     let (user, now) = (&caller.user, app.clock.now());
     let mut paths = Paths::default();
     let mut places = Vec::new();
@@ -92,7 +92,7 @@ async fn describe(caller: &Caller, app: &App, archive: &mut Archive) -> Result<V
         let mut separator = "\n";
         let mut cursor = None;
         loop {
-            let (files, next) = page(caller, app, member, cursor).await?;
+            let (files, next) = page(app, caller, member, cursor).await?;
             for (file, trashed_at) in files {
                 let archive_path = paths.place(folder, &file.path, &file.name);
                 let described = Described::new(&file, trashed_at, archive_path.clone());
@@ -108,8 +108,8 @@ async fn describe(caller: &Caller, app: &App, archive: &mut Archive) -> Result<V
         }
         archive.text("]").await?;
     }
-    describe_links(user, app, archive).await?;
-    describe_events(user.id, app, archive).await?;
+    describe_links(app, user, archive).await?;
+    describe_events(app, user.id, archive).await?;
     archive.text("\n}\n").await?;
     Ok(places)
 }
@@ -117,21 +117,21 @@ async fn describe(caller: &Caller, app: &App, archive: &mut Archive) -> Result<V
 type Files = Vec<(File, Option<Timestamp>)>;
 
 /// Some of the files, or of those in the trash, and where to go on.
-async fn page(caller: &Caller, app: &App, which: &str, cursor: Option<String>) -> Result<(Files, Option<String>)> {
+async fn page(app: &App, caller: &Caller, which: &str, cursor: Option<String>) -> Result<(Files, Option<String>)> {
     if which == "trash" {
-        let page = super::list_trash(&caller.user, app, None, cursor.as_deref()).await?;
+        let page = super::list_trash(app, &caller.user, None, cursor.as_deref()).await?;
         return Ok((page.files.into_iter().map(|file| (file.file, Some(file.trashed_at))).collect(), page.next_cursor));
     }
     let order = Order { sort: Sort::Location, direction: Direction::Ascending };
-    let page = super::list(&caller.user, app, &List { order, cursor, ..List::default() }).await?;
+    let page = super::list(app, &caller.user, &List { order, cursor, ..List::default() }).await?;
     Ok((page.files.into_iter().map(|file| (file, None)).collect(), page.next_cursor))
 }
 
-async fn describe_links(user: &User, app: &App, archive: &mut Archive) -> Result<()> {
+async fn describe_links(app: &App, user: &User, archive: &mut Archive) -> Result<()> {
     archive.text(",\n\"links\": [").await?;
     let (mut separator, mut cursor) = ("\n", None);
     loop {
-        let page = super::list_links(user, app, None, None, cursor.as_deref()).await?;
+        let page = super::list_links(app, user, None, None, cursor.as_deref()).await?;
         for link in &page.links {
             let text = serde_json::to_string(link).map_err(Error::internal)?;
             archive.text(&format!("{separator}{text}")).await?;
@@ -144,7 +144,7 @@ async fn describe_links(user: &User, app: &App, archive: &mut Archive) -> Result
     }
 }
 
-async fn describe_events(account: Uuid, app: &App, archive: &mut Archive) -> Result<()> {
+async fn describe_events(app: &App, account: Uuid, archive: &mut Archive) -> Result<()> {
     let filter = Filter { account: Some(account), ..Filter::default() };
     archive.text(",\n\"events\": [").await?;
     let (mut separator, mut cursor) = ("\n", None);
@@ -163,14 +163,14 @@ async fn describe_events(account: Uuid, app: &App, archive: &mut Archive) -> Res
 }
 
 /// Writes the bytes of the files and of the avatar.
-async fn enclose(caller: &Caller, app: &App, archive: &mut Archive, places: Vec<(Uuid, String)>) -> Result<()> {
+async fn enclose(app: &App, caller: &Caller, archive: &mut Archive, places: Vec<(Uuid, String)>) -> Result<()> {
     for (id, path) in places {
         // An archive takes a while; whoever signed out or was disabled meanwhile gets no more of it.
         if !users::sessions(app, caller).await?.iter().any(|session| session.current) {
             return Err(Error::Unauthorized);
         }
-        let file = match super::find(&caller.user, app, id).await {
-            Err(Error::NotFound) => super::trash::find_in_trash(&caller.user, app, id).await,
+        let file = match super::find(app, &caller.user, id).await {
+            Err(Error::NotFound) => super::trash::find_in_trash(app, &caller.user, id).await,
             found => found,
         };
         match file {

@@ -18,7 +18,7 @@ const BEYOND_SLASH: char = '0';
 ///
 /// # Errors
 /// What the database fails with.
-pub async fn folders(user: &User, app: &App, inside: &FolderPath) -> Result<Vec<String>> {
+pub async fn folders(app: &App, user: &User, inside: &FolderPath) -> Result<Vec<String>> {
     let (base, end) = match inside.as_str() {
         "" => (String::new(), char::MAX.to_string()),
         path => (format!("{path}/"), format!("{path}{BEYOND_SLASH}")),

@@ -54,7 +54,7 @@ pub struct Page {
 ///
 /// # Errors
 /// `BadCursor` if the cursor is not of a list with this order; `Invalid` if the limit is out of bounds.
-pub async fn list(user: &User, app: &App, list: &List) -> Result<Page> {
+pub async fn list(app: &App, user: &User, list: &List) -> Result<Page> {
     let limit = app.config.limits.on_page(list.limit)?;
     let deadline = list.cursor.as_deref().map(|cursor| Cursor::decode(cursor, list.order)).transpose()?;
     let mut rows = app

@@ -144,7 +144,7 @@ fn no_metadata() -> Box<RawValue> {
 ///
 /// # Errors
 /// `NotFound` if there is none with this id, or if it is somebody else's.
-pub async fn find(user: &User, app: &App, id: Uuid) -> Result<File> {
+pub async fn find(app: &App, user: &User, id: Uuid) -> Result<File> {
     app.db.file(user.id, id).await?.ok_or(Error::NotFound)?.try_into()
 }
 

@@ -48,9 +48,9 @@ const BATCH: i64 = 100;
 ///
 /// # Errors
 /// `NotFound`; `PreconditionFailed` if the file is not as `expected`.
-pub async fn delete(user: &User, app: &App, id: Uuid, expected: &Expected, removal: Removal) -> Result<()> {
+pub async fn delete(app: &App, user: &User, id: Uuid, expected: &Expected, removal: Removal) -> Result<()> {
     loop {
-        let file = super::find(user, app, id).await?;
+        let file = super::find(app, user, id).await?;
         expected.check(&file)?;
         faults::point("D1");
         let done = match removal {
@@ -78,7 +78,7 @@ pub async fn delete(user: &User, app: &App, id: Uuid, expected: &Expected, remov
 ///
 /// # Errors
 /// `BadCursor`; `Invalid` if the limit is out of bounds.
-pub async fn list_trash(user: &User, app: &App, limit: Option<u32>, cursor: Option<&str>) -> Result<TrashPage> {
+pub async fn list_trash(app: &App, user: &User, limit: Option<u32>, cursor: Option<&str>) -> Result<TrashPage> {
     let limit = app.config.limits.on_page(limit)?;
     let before = cursor.map_or(Ok((i64::MAX, Uuid::max())), cursor::decode)?;
     let rows = app.db.list_trash(user.id, before, limit as i64 + 1).await?;
@@ -92,7 +92,7 @@ pub async fn list_trash(user: &User, app: &App, limit: Option<u32>, cursor: Opti
 ///
 /// # Errors
 /// `NotFound` if it is not in the trash, or not any more.
-pub async fn restore(user: &User, app: &App, id: Uuid) -> Result<File> {
+pub async fn restore(app: &App, user: &User, id: Uuid) -> Result<File> {
     loop {
         let row = app.db.trashed_file(user.id, id).await?.ok_or(Error::NotFound)?;
         let mut file = File::try_from(row.file)?;
@@ -103,7 +103,7 @@ pub async fn restore(user: &User, app: &App, id: Uuid) -> Result<File> {
             let event = file.event(EventKind::FileRestored).row(&app.clock);
             match app.db.restore_file(user.id, id, file.revision, &place(&path, &name), &event).await {
                 // Somebody may take the free name first; then the search goes on.
-                Err(Error::PathTaken) => name = free_name(user, app, &path, &wished).await?,
+                Err(Error::PathTaken) => name = free_name(app, user, &path, &wished).await?,
                 restored => break restored?,
             }
         };
@@ -117,7 +117,7 @@ pub async fn restore(user: &User, app: &App, id: Uuid) -> Result<File> {
 ///
 /// # Errors
 /// `NotFound` if there is none with this id.
-pub(super) async fn find_in_trash(user: &User, app: &App, id: Uuid) -> Result<File> {
+pub(super) async fn find_in_trash(app: &App, user: &User, id: Uuid) -> Result<File> {
     app.db.trashed_file(user.id, id).await?.ok_or(Error::NotFound)?.file.try_into()
 }
 
@@ -125,7 +125,7 @@ pub(super) async fn find_in_trash(user: &User, app: &App, id: Uuid) -> Result<Fi
 ///
 /// # Errors
 /// `NotFound` if it is not in the trash.
-pub async fn delete_from_trash(user: &User, app: &App, id: Uuid) -> Result<()> {
+pub async fn delete_from_trash(app: &App, user: &User, id: Uuid) -> Result<()> {
     let row = app.db.trashed_file(user.id, id).await?.ok_or(Error::NotFound)?;
     let file = File::try_from(row.file)?;
     let event = file.event(EventKind::FileDeleted).row(&app.clock);
@@ -137,7 +137,7 @@ pub async fn delete_from_trash(user: &User, app: &App, id: Uuid) -> Result<()> {
 }
 
 /// Deletes for good what is in this user's trash; tells how many files.
-pub async fn empty_trash(user: &User, app: &App) -> Result<u64> {
+pub async fn empty_trash(app: &App, user: &User) -> Result<u64> {
     // What comes into it meanwhile stays.
     purge(app, Some(user.id), app.clock.now().as_microsecond()).await
 }

@@ -93,7 +93,7 @@ impl Visit {
         let as_page = wants_page(&params, &headers);
         let answer = async {
             events::set_channel("link");
-            let opened = files::open_link(&visitor(&origin, &headers), &app, &token).await?;
+            let opened = files::open_link(&app, &visitor(&origin, &headers), &token).await?;
             match as_page {
                 true => opened.check_uses(&app).map(|()| page::about(&url(&app, &token), &opened)),
                 false => bytes(&app, &opened, &params, &method, &headers).await,

@@ -59,7 +59,7 @@ async fn unlock(State(app): State<Arc<App>>, Name(token): Name, origin: Origin, 
         events::set_channel("link");
         let password = password(&app, is_form, request).await?;
         let visitor = LinkVisitor { password: Some(password), proof: None, ..visitor(&origin, &headers) };
-        let proof = files::unlock_link(&visitor, &app, &token).await?;
+        let proof = files::unlock_link(&app, &visitor, &token).await?;
         unlocked(&app, &token, is_form, proof)
     };
     answered(answer.await, is_form.then(|| url(&app, &token)))

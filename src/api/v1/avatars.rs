@@ -35,7 +35,7 @@ const CACHE_CONTROL: &str = "public, max-age=300";
     extensions(("x-problem-codes" = json!(["precondition_failed", "too_large", "unsupported_media_type", "invalid", "too_many_uploads", "quota_exceeded"]))))]
 async fn set(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, request: Request) -> Result<Response> {
     let body = incoming::open(&app, request).await?.body;
-    let first = files::set_avatar(&caller.user, &app, body).await?;
+    let first = files::set_avatar(&app, &caller.user, body).await?;
     let location = app.config.url(&format!("/v1/users/{}/avatar", caller.user.id));
     let location = HeaderValue::from_str(&location).map_err(Error::internal)?;
     let status = if first { StatusCode::CREATED } else { StatusCode::OK };
@@ -47,7 +47,7 @@ async fn set(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, request: R
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["not_found"]))))]
 async fn remove(State(app): State<Arc<App>>, SignedIn(caller): SignedIn) -> Result<StatusCode> {
-    files::remove_avatar(&caller.user, &app).await?;
+    files::remove_avatar(&app, &caller.user).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

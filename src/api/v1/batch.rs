@@ -95,17 +95,17 @@ async fn batch(
     }
     let mut items = Vec::with_capacity(request.ids.len());
     for id in &request.ids {
-        let done = one(&caller.user, &app, &request, path.as_ref(), *id).await;
+        let done = one(&app, &caller.user, &request, path.as_ref(), *id).await;
         items.push(done.unwrap_or_else(|failure| BatchItem::failed(*id, &failure)));
     }
     Ok(axum::Json(BatchResponse { items }))
 }
 
-async fn one(user: &User, app: &App, request: &BatchRequest, path: Option<&FolderPath>, id: Uuid) -> Result<BatchItem> {
+async fn one(app: &App, user: &User, request: &BatchRequest, path: Option<&FolderPath>, id: Uuid) -> Result<BatchItem> {
     match request.op {
         BatchOperation::Delete => {
             let removal = if request.permanent { Removal::Permanent } else { Removal::Trash };
-            files::delete(user, app, id, &Expected::Anything, removal).await?;
+            files::delete(app, user, id, &Expected::Anything, removal).await?;
             Ok(BatchItem::done(id, 204))
         }
         BatchOperation::Sign => {
@@ -115,13 +115,13 @@ async fn one(user: &User, app: &App, request: &BatchRequest, path: Option<&Folde
                 download_name: None,
                 inline: true,
             };
-            let signed = files::sign(user, app, id, &wish).await?;
+            let signed = files::sign(app, user, id, &wish).await?;
             let signed_url = Some(SignedUrlView::new(signed.url, None));
             Ok(BatchItem { signed_url, ..BatchItem::done(id, 201) })
         }
         BatchOperation::Move => {
             let change = Change { path: path.cloned(), ..Change::default() };
-            let file = files::change(user, app, id, &Expected::Anything, &change).await?;
+            let file = files::change(app, user, id, &Expected::Anything, &change).await?;
             Ok(BatchItem { file: Some(FileView::new(file, None)), ..BatchItem::done(id, 200) })
         }
     }

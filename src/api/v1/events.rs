@@ -66,7 +66,7 @@ async fn of_file(
     Id(id): Id,
     Query(page): Query<PageParams>,
 ) -> Result<axum::Json<EventPage>> {
-    let page = files::events(&caller.user, &app, id, page.limit, page.cursor.as_deref()).await?;
+    let page = files::events(&app, &caller.user, id, page.limit, page.cursor.as_deref()).await?;
     Ok(axum::Json(page.into()))
 }
 

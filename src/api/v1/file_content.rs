@@ -58,7 +58,7 @@ async fn read(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response> {
-    let file = files::find(&caller.user, &app, id).await?;
+    let file = files::find(&app, &caller.user, id).await?;
     let via = match params.via.as_deref() {
         None => app.config.download_via,
         Some("proxy") => Via::Proxy,
@@ -69,7 +69,7 @@ async fn read(
     if via == Via::Redirect {
         let operation = if method == Method::HEAD { Operation::Head } else { Operation::Get };
         let wish = Wish { operation, expires_in: None, download_name: None, inline };
-        let signed = files::sign(&caller.user, &app, id, &wish).await?;
+        let signed = files::sign(&app, &caller.user, id, &wish).await?;
         let headers = [(header::LOCATION, signed.url.url), (header::CACHE_CONTROL, "no-store".into())];
         return Ok((StatusCode::FOUND, headers, Body::empty()).into_response());
     }
@@ -118,8 +118,8 @@ async fn replace(
     request: Request,
 ) -> Result<Response> {
     // Not yours is not there, whatever else may be wrong with the request.
-    files::find(&caller.user, &app, id).await?;
+    files::find(&app, &caller.user, id).await?;
     let expected = if_match(request.headers())?.ok_or(Error::PreconditionRequired)?;
     let incoming = incoming::open(&app, request).await?;
-    Ok(shown(StatusCode::OK, files::replace(&caller.user, &app, id, expected, incoming.body).await?))
+    Ok(shown(StatusCode::OK, files::replace(&app, &caller.user, id, expected, incoming.body).await?))
 }

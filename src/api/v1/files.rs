@@ -167,7 +167,7 @@ async fn list(
         limit: page.limit,
         cursor: page.cursor,
     };
-    let page = files::list(&caller.user, &app, &list).await?;
+    let page = files::list(&app, &caller.user, &list).await?;
     let mut urls = Vec::new();
     if signed {
         urls = files::sign_for_list(&app, &page.files, params.expires_in.map(Duration::from_secs)).await?;
@@ -253,7 +253,7 @@ async fn upload(
     let path = params.path.or(incoming.path).unwrap_or_default();
     let (path, name) = (FolderPath::new(&path, "/path")?, FileName::new(&name, "/name")?);
     let new = NewFile { path, name, on_conflict, idempotency_key };
-    let file = files::upload(&caller.user, &app, new, incoming.body).await?;
+    let file = files::upload(&app, &caller.user, new, incoming.body).await?;
 
     let location = app.config.url(&format!("/v1/files/{}", file.id));
     let digest = digest::of(&file.content.sha256);
@@ -270,7 +270,7 @@ async fn upload(
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["not_found"]))))]
 async fn read(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<Response> {
-    Ok(shown(StatusCode::OK, files::find(&caller.user, &app, id).await?))
+    Ok(shown(StatusCode::OK, files::find(&app, &caller.user, id).await?))
 }
 
 /// See who can read a file
@@ -281,7 +281,7 @@ async fn read(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): I
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["not_found"]))))]
 async fn access(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<axum::Json<FileAccess>> {
-    files::access(&caller.user, &app, id).await.map(axum::Json)
+    files::access(&app, &caller.user, id).await.map(axum::Json)
 }
 
 /// What shall be different about a file.
@@ -322,7 +322,7 @@ async fn change(
         metadata: wanted.metadata,
     };
     let expected = if_match(&headers)?.unwrap_or(Expected::Anything);
-    Ok(shown(StatusCode::OK, files::change(&caller.user, &app, id, &expected, &change).await?))
+    Ok(shown(StatusCode::OK, files::change(&app, &caller.user, id, &expected, &change).await?))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -351,6 +351,6 @@ async fn delete(
 ) -> Result<StatusCode> {
     let expected = if_match(&headers)?.unwrap_or(Expected::Anything);
     let removal = if params.permanent { Removal::Permanent } else { Removal::Trash };
-    files::delete(&caller.user, &app, id, &expected, removal).await?;
+    files::delete(&app, &caller.user, id, &expected, removal).await?;
     Ok(StatusCode::NO_CONTENT)
 }

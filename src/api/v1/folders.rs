@@ -58,7 +58,7 @@ async fn list(
     Query(params): Query<FolderParams>,
 ) -> Result<axum::Json<FolderList>> {
     let inside = FolderPath::new(&params.path.unwrap_or_default(), "/path")?;
-    let names = files::folders(&caller.user, &app, &inside).await?;
+    let names = files::folders(&app, &caller.user, &inside).await?;
     let base = inside.as_str();
     let path = |name: &str| if base.is_empty() { name.to_owned() } else { format!("{base}/{name}") };
     let items = names.into_iter().map(|name| Folder { path: path(&name), name }).collect();

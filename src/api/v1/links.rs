@@ -117,8 +117,8 @@ async fn create(
     Json(wish): Json<LinkWish>,
 ) -> Result<Response> {
     // Not yours is not there, whatever else may be wrong with the request.
-    files::find(&caller.user, &app, id).await?;
-    let made = files::create_link(&caller.user, &app, id, wish.bounds()?).await?;
+    files::find(&app, &caller.user, id).await?;
+    let made = files::create_link(&app, &caller.user, id, wish.bounds()?).await?;
     Ok(shown_once(&app, StatusCode::CREATED, made))
 }
 
@@ -143,7 +143,7 @@ async fn list(
     Query(page): Query<PageParams>,
 ) -> Result<axum::Json<LinkList>> {
     let cursor = page.cursor.as_deref();
-    let page = files::list_links(&caller.user, &app, params.file_id, page.limit, cursor).await?;
+    let page = files::list_links(&app, &caller.user, params.file_id, page.limit, cursor).await?;
     Ok(axum::Json(LinkList { items: page.links, next_cursor: page.next_cursor }))
 }
 
@@ -153,7 +153,7 @@ async fn list(
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["not_found"]))))]
 async fn read(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<axum::Json<Link>> {
-    files::link(&caller.user, &app, id).await.map(axum::Json)
+    files::link(&app, &caller.user, id).await.map(axum::Json)
 }
 
 /// Change what a share link is bound by
@@ -170,8 +170,8 @@ async fn change(
     Id(id): Id,
     Json(wish): Json<LinkWish>,
 ) -> Result<axum::Json<Link>> {
-    files::link(&caller.user, &app, id).await?;
-    files::change_link(&caller.user, &app, id, wish.bounds()?).await.map(axum::Json)
+    files::link(&app, &caller.user, id).await?;
+    files::change_link(&app, &caller.user, id, wish.bounds()?).await.map(axum::Json)
 }
 
 /// Revoke a share link
@@ -182,7 +182,7 @@ async fn change(
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["not_found"]))))]
 async fn revoke(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<StatusCode> {
-    files::revoke_link(&caller.user, &app, id).await?;
+    files::revoke_link(&app, &caller.user, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -194,6 +194,6 @@ async fn revoke(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id):
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["not_found", "link_revoked"]))))]
 async fn rotate(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<Response> {
-    let rotated = files::rotate_link(&caller.user, &app, id).await?;
+    let rotated = files::rotate_link(&app, &caller.user, id).await?;
     Ok(shown_once(&app, StatusCode::OK, rotated))
 }

@@ -140,5 +140,5 @@ async fn export(State(app): State<Arc<App>>, SessionCaller(caller): SessionCalle
         (header::CONTENT_TYPE, "application/zip".to_owned()),
         (header::CONTENT_DISPOSITION, files::content_disposition(&name, false)),
     ];
-    (headers, Body::from_stream(files::export(&caller, &app).inspect_err(problem::log)))
+    (headers, Body::from_stream(files::export(&app, &caller).inspect_err(problem::log)))
 }

@@ -130,7 +130,7 @@ async fn sign(
         download_name: request.download_name.map(|name| FileName::new(&name, "/download_name")).transpose()?,
         inline: request.inline,
     };
-    let signed = files::sign(&caller.user, &app, id, &wish).await?;
+    let signed = files::sign(&app, &caller.user, id, &wish).await?;
     Ok((StatusCode::CREATED, axum::Json(SignedUrlView::new(signed.url, signed.upload_id))))
 }
 
@@ -142,7 +142,7 @@ async fn sign(
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["not_found", "not_revocable"]))))]
 async fn revoke(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<StatusCode> {
-    files::revoke_signed(&caller.user, &app, id).await?;
+    files::revoke_signed(&app, &caller.user, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -162,7 +162,7 @@ async fn get_signed(
 ) -> Result<Response> {
     let grant = verify(&app, &method, &key, query.as_deref())?;
     events::set_channel("signed_url");
-    let (content, event) = files::content_by_grant(&grant, &app).await?;
+    let (content, event) = files::content_by_grant(&app, &grant).await?;
     let left = grant.expires_at.as_second() - app.clock.now().as_second();
     let presentation = Presentation {
         disposition: grant.disposition.unwrap_or_else(|| "attachment".into()),
@@ -203,7 +203,7 @@ async fn put_signed(
     let grant = verify(&app, request.method(), &key, query.as_deref())?;
     if let Some(number) = grant.part {
         let body = incoming::open_raw(&app, request)?;
-        let etag = files::receive_part(grant, number, &app, body).await?;
+        let etag = files::receive_part(&app, grant, number, body).await?;
         return Ok([(header::ETAG, format!("\"{etag}\""))].into_response());
     }
     // The same rule as on S3, where this header is signed.
@@ -211,7 +211,7 @@ async fn put_signed(
         return Err(Error::BadSignature);
     }
     let body = incoming::open_raw(&app, request)?;
-    files::receive_signed_put(grant, &app, body).await?;
+    files::receive_signed_put(&app, grant, body).await?;
     Ok(StatusCode::OK.into_response())
 }
 

@@ -72,11 +72,11 @@ impl OpenedLink {
 /// `NotFound` if there is none, its owner is disabled or its file deleted; `LinkRevoked`;
 /// `LinkExpired`; `NetworkRefused`; `LinkLocked` if it has a password and the visitor brings neither
 /// that nor a proof of it; `Throttled` if passwords were tried too often.
-pub async fn open_link(visitor: &LinkVisitor, app: &App, token: &str) -> Result<OpenedLink> {
+pub async fn open_link(app: &App, visitor: &LinkVisitor, token: &str) -> Result<OpenedLink> {
     let secret = Secret::parse(token).filter(|secret| secret.kind() == SecretKind::Link).ok_or(Error::NotFound)?;
     let link = app.db.link_by_token(&secret.hash()).await?.ok_or(Error::NotFound)?;
     let file = app.db.file(link.owner_id, link.file_id).await?.ok_or(Error::NotFound)?;
-    if let Err(error) = admit(visitor, app, &link).await {
+    if let Err(error) = admit(app, visitor, &link).await {
         // Who has not given the password yet is not turned away.
         if visitor.password.is_some() || !matches!(error, Error::LinkLocked) {
             refused(app, &link, &error);
@@ -87,13 +87,13 @@ pub async fn open_link(visitor: &LinkVisitor, app: &App, token: &str) -> Result<
     Ok(OpenedLink { file: file.try_into()?, link, client })
 }
 
-async fn admit(visitor: &LinkVisitor, app: &App, link: &LinkRow) -> Result<()> {
+async fn admit(app: &App, visitor: &LinkVisitor, link: &LinkRow) -> Result<()> {
     manage::check_lifetime(app, link)?;
     let is_from = |network: ipnet::IpNet| network.contains(&visitor.address);
     if !link.allow_from.is_empty() && !manage::networks(&link.allow_from).any(is_from) {
         return Err(Error::NetworkRefused);
     }
-    check_password(visitor, app, link).await
+    check_password(app, visitor, link).await
 }
 
 /// Tells the trail of the owner who was turned away, a few times a minute at most: foreign_entries shall not
@@ -119,12 +119,12 @@ fn event(link: &LinkRow, act: EventKind) -> Event {
 ///
 /// # Errors
 /// As [`open_link`].
-pub async fn unlock_link(visitor: &LinkVisitor, app: &App, token: &str) -> Result<Option<UnlockToken>> {
-    let link = open_link(visitor, app, token).await?.link;
+pub async fn unlock_link(app: &App, visitor: &LinkVisitor, token: &str) -> Result<Option<UnlockToken>> {
+    let link = open_link(app, visitor, token).await?.link;
     Ok(link.password_hash.as_deref().map(|hash| UnlockToken::new(app, &link, hash)))
 }
 
-async fn check_password(visitor: &LinkVisitor, app: &App, link: &LinkRow) -> Result<()> {
+async fn check_password(app: &App, visitor: &LinkVisitor, link: &LinkRow) -> Result<()> {
     let Some(hash) = link.password_hash.as_deref() else { return Ok(()) };
     if visitor.proof.as_deref().is_some_and(|proof| UnlockToken::is_good(app, link, hash, proof)) {
         return Ok(());

@@ -58,8 +58,8 @@ pub enum AccessEntry {
 ///
 /// # Errors
 /// `NotFound`.
-pub async fn access(user: &User, app: &App, id: Uuid) -> Result<FileAccess> {
-    let file = find(user, app, id).await?;
+pub async fn access(app: &App, user: &User, id: Uuid) -> Result<FileAccess> {
+    let file = find(app, user, id).await?;
     let now = app.clock.now().as_microsecond();
     let mut items = vec![AccessEntry::Owner {
         user_id: user.id,
@@ -68,7 +68,7 @@ pub async fn access(user: &User, app: &App, id: Uuid) -> Result<FileAccess> {
         tokens: app.db.list_tokens(user.id, now).await?.len(),
         ended_by: "PATCH /v1/admin/users/{id}",
     }];
-    let live = list_every_link(user, app, id).await?.into_iter().filter(|link| link.state == LinkState::Active);
+    let live = list_every_link(app, user, id).await?.into_iter().filter(|link| link.state == LinkState::Active);
     items.extend(live.map(|link| {
         let ended_by = format!("DELETE /v1/links/{}", link.id);
         AccessEntry::Link { link: Box::new(link), ended_by }

@@ -50,14 +50,14 @@ pub struct Signed {
 /// # Errors
 /// `NotFound`; `Invalid` if the life is out of bounds, or if the store would take a put twice; for a put
 /// `TooManyUploads`, and `QuotaExceeded` if more is used than allowed; `Unavailable`.
-pub async fn sign(user: &User, app: &App, id: Uuid, wish: &Wish) -> Result<Signed> {
+pub async fn sign(app: &App, user: &User, id: Uuid, wish: &Wish) -> Result<Signed> {
     let life = checked_lifetime(app, wish.expires_in)?;
-    let file = crate::files::find(user, app, id).await?;
+    let file = crate::files::find(app, user, id).await?;
     let now = app.clock.now();
     let event = file.event(EventKind::UrlSigned).with("method", wish.operation.method());
     let event = event.with("expires_in", life.as_secs());
     if wish.operation == Operation::Put {
-        let signed = sign_put(user, app, &file, now, life).await?;
+        let signed = sign_put(app, user, &file, now, life).await?;
         app.events.record(&event);
         return Ok(signed);
     }
@@ -122,8 +122,8 @@ async fn sign_read(
 ///
 /// # Errors
 /// `NotFound`; `NotRevocable` where the bucket signs.
-pub async fn revoke_signed(user: &User, app: &App, id: Uuid) -> Result<()> {
-    crate::files::find(user, app, id).await?;
+pub async fn revoke_signed(app: &App, user: &User, id: Uuid) -> Result<()> {
+    crate::files::find(app, user, id).await?;
     if app.url_signer().is_none() {
         return Err(Error::NotRevocable);
     }
@@ -149,7 +149,7 @@ async fn note_list(app: &App, files: &[File], until: Timestamp) -> Result<()> {
 /// A put gets a pending blob of its own, whose lease outlives the URL: a transfer that began in
 /// time may end deadline it. What is put into a bucket counts toward the quota from its completion on;
 /// until then the limit of open uploads holds it in bounds.
-async fn sign_put(user: &User, app: &App, file: &File, now: Timestamp, life: Duration) -> Result<Signed> {
+async fn sign_put(app: &App, user: &User, file: &File, now: Timestamp, life: Duration) -> Result<Signed> {
     let key = Key::random();
     let request = SignRequest {
         operation: Operation::Put,
@@ -199,7 +199,7 @@ pub(in crate::files) fn checked_lifetime(app: &App, expires_in: Option<Duration>
 ///
 /// # Errors
 /// `NotFound` if it was deleted or revoked meanwhile, or its owner was disabled.
-pub async fn content_by_grant(grant: &Grant, app: &App) -> Result<(Content, Event)> {
+pub async fn content_by_grant(app: &App, grant: &Grant) -> Result<(Content, Event)> {
     if app.db.signed_generation(grant.key.as_str()).await? != Some(grant.generation) {
         return Err(Error::NotFound);
     }
@@ -214,7 +214,7 @@ pub async fn content_by_grant(grant: &Grant, app: &App) -> Result<(Content, Even
 /// # Errors
 /// `UploadGone` if the upload is over; `PreconditionFailed` if its bytes have arrived already;
 /// `TooLarge`; `QuotaExceeded`; `TypeRefused`; `DigestMismatch`; what the stream failed with.
-pub async fn receive_signed_put(grant: Grant, app: &Arc<App>, body: Body) -> Result<()> {
+pub async fn receive_signed_put(app: &Arc<App>, grant: Grant, body: Body) -> Result<()> {
     let limit = app.config.limits.file_size;
     if body.size.is_some_and(|size| size > limit) {
         return Err(Error::TooLarge { limit });
@@ -266,9 +266,9 @@ impl MultipartObserver for NoIntent {
 /// `NotFound`; `UploadGone` if its time is over; `UploadIncomplete` if there are no bytes yet;
 /// `TooLarge`; `TypeRefused`; `QuotaExceeded`, deadline which it may be tried again once there is room;
 /// `PreconditionFailed` if the file has got other bytes since the URL was made.
-pub async fn complete_upload(user: &User, app: &Arc<App>, id: Uuid) -> Result<File> {
+pub async fn complete_upload(app: &Arc<App>, user: &User, id: Uuid) -> Result<File> {
     let upload = app.db.upload(user.id, id).await?.ok_or(Error::NotFound)?;
-    let file = crate::files::find(user, app, upload.file_id).await?;
+    let file = crate::files::find(app, user, upload.file_id).await?;
     match upload.state.as_str() {
         "ready" if file.blob_id == upload.blob_id => return Ok(file),
         "pending" => {}
@@ -291,7 +291,7 @@ pub async fn complete_upload(user: &User, app: &Arc<App>, id: Uuid) -> Result<Fi
     if missing > 0 {
         app.db.reserve_more(upload.blob_id, user.id, missing, &app.config.quotas).await?;
     }
-    let (user, app) = (user.clone(), app.clone());
+    let (app, user) = (app.clone(), user.clone());
     detached(async move {
         let meter = leased(&app, upload.blob_id, read_back(&app, &key, size)).await?;
         let mut facts = meter.facts(upload.blob_id, None, app.clock.now());
@@ -303,7 +303,7 @@ pub async fn complete_upload(user: &User, app: &Arc<App>, id: Uuid) -> Result<Fi
         }
         let expected = Expected::OneOf(vec![file.content.etag()]);
         events::set_channel("signed_put");
-        let swapped = swap(&user, &app, file, &expected, &stored).await;
+        let swapped = swap(&app, &user, file, &expected, &stored).await;
         abandon_on_error(&app, &stored, swapped).await
     })
     .await
@@ -313,7 +313,7 @@ pub async fn complete_upload(user: &User, app: &Arc<App>, id: Uuid) -> Result<Fi
 ///
 /// # Errors
 /// `NotFound`; `UploadGone` if it was completed or is over.
-pub async fn cancel_signed_put(user: &User, app: &App, id: Uuid) -> Result<()> {
+pub async fn cancel_signed_put(app: &App, user: &User, id: Uuid) -> Result<()> {
     let upload = app.db.upload(user.id, id).await?.ok_or(Error::NotFound)?;
     let keep_for = remaining_lifetime(app, &upload).ok_or(Error::UploadGone)?;
     match app.db.abandon_blob(upload.blob_id, keep_for).await? {

@@ -49,14 +49,14 @@ pub fn bucket_for_pages(app: &App) -> Option<&Url> {
 /// `NotFound`; `UploadGone` if it is over or complete; `Invalid` if a number is not one of the
 /// upload's, there are too many of them, or the life is out of bounds; `Unavailable`.
 pub async fn sign_parts(
-    user: &User,
     app: &App,
+    user: &User,
     id: Uuid,
     numbers: Option<Vec<u64>>,
     expires_in: Option<Duration>,
 ) -> Result<Vec<SignedPart>> {
     let life = checked_lifetime(app, expires_in)?;
-    let row = find_direct(user, app, id).await?;
+    let row = find_direct(app, user, id).await?;
     if row.file_id.is_some() || row.received > 0 {
         return Err(Error::UploadGone);
     }
@@ -95,8 +95,8 @@ pub async fn sign_parts(
 ///
 /// # Errors
 /// `NotFound`; `UploadGone` if the upload's time is over; `Unavailable`.
-pub async fn parts(user: &User, app: &App, id: Uuid) -> Result<Vec<StoredPart>> {
-    let row = find_direct(user, app, id).await?;
+pub async fn parts(app: &App, user: &User, id: Uuid) -> Result<Vec<StoredPart>> {
+    let row = find_direct(app, user, id).await?;
     let parts = stored(app, &row).await?;
     Ok(parts.chunk_by(|one, other| one.number == other.number).filter_map(<[_]>::last).cloned().collect())
 }
@@ -127,7 +127,7 @@ async fn stored(app: &App, row: &ResumableRow) -> Result<Vec<StoredPart>> {
 }
 
 /// As [`find`], but only an upload of this kind.
-async fn find_direct(user: &User, app: &App, id: Uuid) -> Result<ResumableRow> {
-    let row = find(user, app, id).await?;
+async fn find_direct(app: &App, user: &User, id: Uuid) -> Result<ResumableRow> {
+    let row = find(app, user, id).await?;
     if row.mode == DIRECT { Ok(row) } else { Err(Error::NotFound) }
 }

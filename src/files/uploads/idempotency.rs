@@ -44,7 +44,7 @@ pub(in crate::files) enum Lookup {
 ///
 /// # Errors
 /// `IdempotencyMismatch` if it came with another request; `IdempotencyInProgress` if that is under way.
-pub(in crate::files) async fn lookup(user: &User, app: &App, key: &IdempotencyKey, request: &[&str]) -> Result<Lookup> {
+pub(in crate::files) async fn lookup(app: &App, user: &User, key: &IdempotencyKey, request: &[&str]) -> Result<Lookup> {
     let request = fingerprint(request);
     match app.db.idempotency_key(user.id, &key.0).await? {
         None => Ok(Lookup::Fresh(KeyClaim { key: key.0.clone(), request })),

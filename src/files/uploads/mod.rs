@@ -38,7 +38,7 @@ pub struct UploadPage {
 ///
 /// # Errors
 /// `BadCursor`; `Invalid` if the limit is out of bounds.
-pub async fn open_uploads(user: &User, app: &App, limit: Option<u32>, cursor: Option<&str>) -> Result<UploadPage> {
+pub async fn open_uploads(app: &App, user: &User, limit: Option<u32>, cursor: Option<&str>) -> Result<UploadPage> {
     let limit = app.config.limits.on_page(limit)?;
     let now = app.clock.now().as_microsecond();
     let deadline = cursor.map_or(Ok(Uuid::nil()), cursor::decode_id)?;
@@ -54,15 +54,15 @@ pub async fn open_uploads(user: &User, app: &App, limit: Option<u32>, cursor: Op
 /// `NotFound`; `UploadGone`; `UploadIncomplete`; what [`resumable::complete`] and
 /// [`signed::complete_upload`] fail with.
 pub async fn complete_upload_of_any_kind(
-    user: &User,
     app: &Arc<App>,
+    user: &User,
     id: Uuid,
     claims: Vec<PartClaim>,
 ) -> Result<File> {
-    match upload_status(user, app, id).await {
-        Err(Error::NotFound) => signed::complete_upload(user, app, id).await,
-        Ok(Upload { file_id: Some(file), .. }) => crate::files::find(user, app, file).await,
-        Ok(Upload { is_direct: true, .. }) => direct::complete(user, app, id, claims).await,
+    match upload_status(app, user, id).await {
+        Err(Error::NotFound) => signed::complete_upload(app, user, id).await,
+        Ok(Upload { file_id: Some(file), .. }) => crate::files::find(app, user, file).await,
+        Ok(Upload { is_direct: true, .. }) => direct::complete(app, user, id, claims).await,
         Ok(_) => Err(Error::UploadIncomplete),
         Err(error) => Err(error),
     }
@@ -72,9 +72,9 @@ pub async fn complete_upload_of_any_kind(
 ///
 /// # Errors
 /// `NotFound`; `UploadGone` if it is a file by now, or over.
-pub async fn cancel_upload(user: &User, app: &App, id: Uuid) -> Result<()> {
-    match resumable::terminate(user, app, id).await {
-        Err(Error::NotFound) => signed::cancel_signed_put(user, app, id).await,
+pub async fn cancel_upload(app: &App, user: &User, id: Uuid) -> Result<()> {
+    match resumable::terminate(app, user, id).await {
+        Err(Error::NotFound) => signed::cancel_signed_put(app, user, id).await,
         outcome => outcome,
     }
 }

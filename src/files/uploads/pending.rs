@@ -57,8 +57,8 @@ impl Stored {
 /// Writes the intent, then the bytes under a new key. On an error the blob is given up.
 /// A key that the client gave to the request is claimed with the intent.
 pub(in crate::files) async fn store(
-    user: &User,
     app: &App,
+    user: &User,
     body: Body,
     purpose: Purpose,
     claim: Option<KeyClaim>,

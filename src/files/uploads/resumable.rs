@@ -83,13 +83,13 @@ impl Append {
 ///
 /// # Errors
 /// `NotFound`; `UploadGone` if its time is over; `UploadBusy` if it is becoming a file.
-pub async fn upload_status(user: &User, app: &Arc<App>, id: Uuid) -> Result<Upload> {
-    let row = find(user, app, id).await?;
+pub async fn upload_status(app: &Arc<App>, user: &User, id: Uuid) -> Result<Upload> {
+    let row = find(app, user, id).await?;
     if row.file_id.is_some() || complete_size(&row).is_none() {
         return Ok(Upload::from(&row));
     }
-    let (user, app) = (user.clone(), app.clone());
-    detached(async move { write(&user, &app, id, Append::nothing(row.received as u64)).await }).await
+    let (app, user) = (app.clone(), user.clone());
+    detached(async move { write(&app, &user, id, Append::nothing(row.received as u64)).await }).await
 }
 
 /// Appends a piece; with the last byte the upload becomes a file. Of a piece that breaks off, what
@@ -101,8 +101,8 @@ pub async fn upload_status(user: &User, app: &Arc<App>, id: Uuid) -> Result<Uplo
 /// `ChecksumMismatch`; `Malformed` if it declares a size that cannot be; what the stream failed
 /// with; `StorageFull`; `Unavailable`; `TypeRefused`, deadline which the upload is over if it had all
 /// its bytes.
-pub async fn append(user: &User, app: &Arc<App>, id: Uuid, piece: Append) -> Result<Upload> {
-    let row = find(user, app, id).await?;
+pub async fn append(app: &Arc<App>, user: &User, id: Uuid, piece: Append) -> Result<Upload> {
+    let row = find(app, user, id).await?;
     if row.mode != TUS {
         return Err(Error::NotFound);
     }
@@ -111,15 +111,15 @@ pub async fn append(user: &User, app: &Arc<App>, id: Uuid, piece: Append) -> Res
         // Nothing is missing, and nothing came.
         return Ok(Upload::from(&row));
     }
-    let (user, app) = (user.clone(), app.clone());
-    detached(async move { write(&user, &app, id, piece).await }).await
+    let (app, user) = (app.clone(), user.clone());
+    detached(async move { write(&app, &user, id, piece).await }).await
 }
 
 /// Ends an upload, and gives back what it held. A file that it became is none of its business.
 ///
 /// # Errors
 /// `NotFound`; `UploadGone` if it is a file by now.
-pub async fn terminate(user: &User, app: &App, id: Uuid) -> Result<()> {
+pub async fn terminate(app: &App, user: &User, id: Uuid) -> Result<()> {
     if app.db.delete_resumable(user.id, id).await? {
         return Ok(());
     }
@@ -127,11 +127,11 @@ pub async fn terminate(user: &User, app: &App, id: Uuid) -> Result<()> {
     Err(Error::UploadGone)
 }
 
-async fn write(user: &User, app: &Arc<App>, id: Uuid, piece: Append) -> Result<Upload> {
-    let claim = Claim::take(user, app, id).await?;
+async fn write(app: &Arc<App>, user: &User, id: Uuid, piece: Append) -> Result<Upload> {
+    let claim = Claim::take(app, user, id).await?;
     claim
         .during(async {
-            let mut row = find(user, app, id).await?;
+            let mut row = find(app, user, id).await?;
             check(app, &row, &piece)?;
             let announced = row.size.map(|size| size as u64).or(piece.size);
             let announced = announced.or(piece.length.map(|length| piece.offset + length));
@@ -144,10 +144,10 @@ async fn write(user: &User, app: &Arc<App>, id: Uuid, piece: Append) -> Result<U
             }
             let written = write_piece(app, &row, &claim, piece, reservation).await;
             // Whatever went wrong deadline the last byte was kept, it did not go wrong for the client.
-            let row = find(user, app, id).await?;
+            let row = find(app, user, id).await?;
             // Of what is a file already, somebody else took over and finished it.
             match complete_size(&row).filter(|_| row.file_id.is_none()) {
-                Some(_) => finish(user, app, &row, &claim).await,
+                Some(_) => finish(app, user, &row, &claim).await,
                 None => written.map(|()| Upload::from(&row)),
             }
         })
@@ -195,7 +195,7 @@ async fn write_piece(
 }
 
 /// The upload, if it is this user's and its time is not over.
-pub(super) async fn find(user: &User, app: &App, id: Uuid) -> Result<ResumableRow> {
+pub(super) async fn find(app: &App, user: &User, id: Uuid) -> Result<ResumableRow> {
     let row = app.db.resumable(user.id, id).await?.ok_or(Error::NotFound)?;
     let over = row.file_id.is_none() && row.expires_at <= app.clock.now().as_microsecond();
     if over { Err(Error::UploadGone) } else { Ok(row) }

@@ -44,10 +44,10 @@ pub enum OnConflict {
 /// `TooLarge`, `QuotaExceeded`, `TooManyUploads`, `DigestMismatch`, what the stream failed with,
 /// `TypeRefused`, `IdempotencyMismatch`, `IdempotencyInProgress`, `PreconditionFailed` if the place
 /// is taken and the caller asked for that, `StorageFull`, `Unavailable`. Nothing is kept on any of them.
-pub async fn upload(user: &User, app: &Arc<App>, new: NewFile, body: Body) -> Result<File> {
+pub async fn upload(app: &Arc<App>, user: &User, new: NewFile, body: Body) -> Result<File> {
     let claim = match &new.idempotency_key {
         None => None,
-        Some(key) => match lookup(user, app, key, &new.wish(&body)).await? {
+        Some(key) => match lookup(app, user, key, &new.wish(&body)).await? {
             Lookup::Fresh(claim) => Some(claim),
             Lookup::Completed(answer) => return replay(user, &answer, body).await,
         },
@@ -57,11 +57,11 @@ pub async fn upload(user: &User, app: &Arc<App>, new: NewFile, body: Body) -> Re
     {
         return Err(Error::PreconditionFailed);
     }
-    let (user, app) = (user.clone(), app.clone());
+    let (app, user) = (app.clone(), user.clone());
     detached(async move {
-        let stored = store(&user, &app, body, Purpose::NewFile, claim.clone()).await?;
-        let file = new.file(&user, &app, &stored);
-        let published = publish(&user, &app, &new, file, claim.as_ref(), &stored, None).await;
+        let stored = store(&app, &user, body, Purpose::NewFile, claim.clone()).await?;
+        let file = new.file(&app, &user, &stored);
+        let published = publish(&app, &user, &new, file, claim.as_ref(), &stored, None).await;
         abandon_on_error(&app, &stored, published).await
     })
     .await
@@ -69,7 +69,7 @@ pub async fn upload(user: &User, app: &Arc<App>, new: NewFile, body: Body) -> Re
 
 impl NewFile {
     /// The file that comes of these bytes.
-    pub(in crate::files) fn file(&self, user: &User, app: &App, stored: &Stored) -> File {
+    pub(in crate::files) fn file(&self, app: &App, user: &User, stored: &Stored) -> File {
         let now = app.clock.now();
         File {
             id: app.clock.new_id(),
@@ -108,13 +108,13 @@ impl NewFile {
 /// # Errors
 /// As [`upload`]; `NotFound`; `PreconditionFailed` if the file is not as `expected`, before or
 /// deadline the bytes came.
-pub async fn replace(user: &User, app: &Arc<App>, id: Uuid, expected: Expected, body: Body) -> Result<File> {
-    let file = crate::files::find(user, app, id).await?;
+pub async fn replace(app: &Arc<App>, user: &User, id: Uuid, expected: Expected, body: Body) -> Result<File> {
+    let file = crate::files::find(app, user, id).await?;
     expected.check(&file)?;
-    let (user, app) = (user.clone(), app.clone());
+    let (app, user) = (app.clone(), user.clone());
     detached(async move {
-        let stored = store(&user, &app, body, Purpose::NewContent, None).await?;
-        let replaced = swap(&user, &app, file, &expected, &stored).await;
+        let stored = store(&app, &user, body, Purpose::NewContent, None).await?;
+        let replaced = swap(&app, &user, file, &expected, &stored).await;
         abandon_on_error(&app, &stored, replaced).await
     })
     .await
@@ -122,8 +122,8 @@ pub async fn replace(user: &User, app: &Arc<App>, id: Uuid, expected: Expected, 
 
 /// Points the file at the stored blob. What came in between decides only if the caller demanded a state.
 pub(in crate::files) async fn swap(
-    user: &User,
     app: &App,
+    user: &User,
     mut file: File,
     expected: &Expected,
     stored: &Stored,
@@ -133,7 +133,7 @@ pub(in crate::files) async fn swap(
         let event = File { content: stored.content(), ..file.clone() }.event(EventKind::FileReplaced).row(&app.clock);
         match app.db.replace(user.id, file.id, file.blob_id, &stored.facts, now.as_microsecond(), &event).await {
             Err(Error::PreconditionFailed) => {
-                file = crate::files::find(user, app, file.id).await?;
+                file = crate::files::find(app, user, file.id).await?;
                 expected.check(&file)?;
             }
             Err(error) if !was_committed_anyway(app, stored, &error).await => return Err(error),
@@ -157,8 +157,8 @@ pub(in crate::files) async fn detached<T: Send + 'static>(
 /// file as it was written: deadline the commit nothing may fail any more. With it ends the upload in
 /// pieces that the bytes came from, if they came so.
 pub(in crate::files) async fn publish(
-    user: &User,
     app: &App,
+    user: &User,
     new: &NewFile,
     mut file: File,
     claim: Option<&KeyClaim>,
@@ -175,7 +175,7 @@ pub(in crate::files) async fn publish(
         match app.db.publish(&row, &place(&new.path, &name), &stored.facts, answer.as_ref(), upload, &event).await {
             Err(Error::PathTaken) if new.on_conflict == OnConflict::Refuse => return Err(Error::PreconditionFailed),
             // Somebody may take the free name first; then the search goes on.
-            Err(Error::PathTaken) => name = free_name(user, app, &new.path, &new.name).await?,
+            Err(Error::PathTaken) => name = free_name(app, user, &new.path, &new.name).await?,
             Err(error) if !was_committed_anyway(app, stored, &error).await => return Err(error),
             _ => {
                 faults::point("K11");
@@ -188,8 +188,8 @@ pub(in crate::files) async fn publish(
 /// The name with a number that no file in the folder has. Finds it in a few steps even among many
 /// thousands: doubling until a number is free, then halving back to where the taken ones end.
 pub(in crate::files) async fn free_name(
-    user: &User,
     app: &App,
+    user: &User,
     path: &FolderPath,
     name: &FileName,
 ) -> Result<FileName> {

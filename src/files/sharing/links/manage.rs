@@ -89,8 +89,8 @@ pub struct LinkPage {
 ///
 /// # Errors
 /// `NotFound`; `Invalid` if a bound is not acceptable, or the account has as many links as it may have.
-pub async fn create_link(user: &User, app: &App, file: Uuid, bounds: LinkOptions) -> Result<(Link, Secret)> {
-    find(user, app, file).await?;
+pub async fn create_link(app: &App, user: &User, file: Uuid, bounds: LinkOptions) -> Result<(Link, Secret)> {
+    find(app, user, file).await?;
     let secret = Secret::random(SecretKind::Link);
     let mut row = LinkRow {
         id: app.clock.new_id(),
@@ -122,8 +122,8 @@ pub async fn create_link(user: &User, app: &App, file: Uuid, bounds: LinkOptions
 ///
 /// # Errors
 /// `NotFound`.
-pub async fn link(user: &User, app: &App, id: Uuid) -> Result<Link> {
-    Ok(shown(app, row(user, app, id).await?))
+pub async fn link(app: &App, user: &User, id: Uuid) -> Result<Link> {
+    Ok(shown(app, row(app, user, id).await?))
 }
 
 /// This user's links, newest first; those of one file, or all.
@@ -131,8 +131,8 @@ pub async fn link(user: &User, app: &App, id: Uuid) -> Result<Link> {
 /// # Errors
 /// `BadCursor`; `Invalid` if the limit is out of bounds.
 pub async fn list_links(
-    user: &User,
     app: &App,
+    user: &User,
     file: Option<Uuid>,
     limit: Option<u32>,
     cursor: Option<&str>,
@@ -145,7 +145,7 @@ pub async fn list_links(
 }
 
 /// All links to one file of this user, newest first.
-pub async fn list_every_link(user: &User, app: &App, file: Uuid) -> Result<Vec<Link>> {
+pub async fn list_every_link(app: &App, user: &User, file: Uuid) -> Result<Vec<Link>> {
     let rows = app.db.list_links(user.id, Some(file), Uuid::max(), i64::MAX).await?;
     Ok(rows.into_iter().map(|row| shown(app, row)).collect())
 }
@@ -154,16 +154,16 @@ pub async fn list_every_link(user: &User, app: &App, file: Uuid) -> Result<Vec<L
 ///
 /// # Errors
 /// `NotFound`; `LinkRevoked`; `Invalid` if a bound is not acceptable.
-pub async fn change_link(user: &User, app: &App, id: Uuid, bounds: LinkOptions) -> Result<Link> {
+pub async fn change_link(app: &App, user: &User, id: Uuid, bounds: LinkOptions) -> Result<Link> {
     loop {
-        let mut row = row(user, app, id).await?;
+        let mut row = row(app, user, id).await?;
         if row.revoked_at.is_some() {
             return Err(Error::LinkRevoked);
         }
         bind(app, &mut row, bounds.clone()).await?;
         // If another change came first, this one is made anew on what that left.
         if app.db.change_link(&row, &event(&row, EventKind::LinkChanged).row(&app.clock)).await? {
-            return link(user, app, id).await;
+            return link(app, user, id).await;
         }
     }
 }
@@ -172,8 +172,8 @@ pub async fn change_link(user: &User, app: &App, id: Uuid, bounds: LinkOptions) 
 ///
 /// # Errors
 /// `NotFound`.
-pub async fn revoke_link(user: &User, app: &App, id: Uuid) -> Result<()> {
-    let event = event(&row(user, app, id).await?, EventKind::LinkRevoked).row(&app.clock);
+pub async fn revoke_link(app: &App, user: &User, id: Uuid) -> Result<()> {
+    let event = event(&row(app, user, id).await?, EventKind::LinkRevoked).row(&app.clock);
     app.db.revoke_link(user.id, id, app.clock.now().as_microsecond(), &event).await?;
     tracing::info!(user = %user.id, link = %id, "link revoked");
     Ok(())
@@ -183,16 +183,16 @@ pub async fn revoke_link(user: &User, app: &App, id: Uuid) -> Result<()> {
 ///
 /// # Errors
 /// `NotFound`; `LinkRevoked`.
-pub async fn rotate_link(user: &User, app: &App, id: Uuid) -> Result<(Link, Secret)> {
-    let event = event(&row(user, app, id).await?, EventKind::LinkChanged).with("rotated", true).row(&app.clock);
+pub async fn rotate_link(app: &App, user: &User, id: Uuid) -> Result<(Link, Secret)> {
+    let event = event(&row(app, user, id).await?, EventKind::LinkChanged).with("rotated", true).row(&app.clock);
     let secret = Secret::random(SecretKind::Link);
     if !app.db.rotate_link(user.id, id, &secret.hash(), secret.hint(), &event).await? {
         return Err(Error::LinkRevoked);
     }
-    Ok((link(user, app, id).await?, secret))
+    Ok((link(app, user, id).await?, secret))
 }
 
-async fn row(user: &User, app: &App, id: Uuid) -> Result<LinkRow> {
+async fn row(app: &App, user: &User, id: Uuid) -> Result<LinkRow> {
     app.db.link(user.id, id).await?.ok_or(Error::NotFound)
 }
 

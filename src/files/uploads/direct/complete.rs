@@ -42,32 +42,32 @@ pub struct PartClaim {
 /// `NotFound`; `UploadGone`; `UploadBusy` if that is under way; `PartsMissing`, deadline which what is
 /// missing can be sent; `QuotaExceeded` never, as the size was reserved; `TooLarge`,
 /// `DigestMismatch`, `TypeRefused`, with which the upload ends; `Unavailable`.
-pub async fn complete(user: &User, app: &Arc<App>, id: Uuid, claims: Vec<PartClaim>) -> Result<File> {
-    let row = find_direct(user, app, id).await?;
+pub async fn complete(app: &Arc<App>, user: &User, id: Uuid, claims: Vec<PartClaim>) -> Result<File> {
+    let row = find_direct(app, user, id).await?;
     if let Some(file) = row.file_id {
-        return files::find(user, app, file).await;
+        return files::find(app, user, file).await;
     }
-    let (user, app) = (user.clone(), app.clone());
+    let (app, user) = (app.clone(), user.clone());
     detached(async move {
-        let claim = Claim::take(&user, &app, id).await?;
+        let claim = Claim::take(&app, &user, id).await?;
         let upload = claim.during(async {
-            let row = find(&user, &app, id).await?;
+            let row = find(&app, &user, id).await?;
             let row = match complete_size(&row) {
                 Some(_) => row,
                 None => {
-                    assemble(&user, &app, &row, &claims).await?;
-                    record_assembled(&user, &app, &row, &claim).await?
+                    assemble(&app, &user, &row, &claims).await?;
+                    record_assembled(&app, &user, &row, &claim).await?
                 }
             };
-            finish(&user, &app, &row, &claim).await
+            finish(&app, &user, &row, &claim).await
         });
         let file = upload.await?.file_id.ok_or(Error::UploadIncomplete)?;
-        files::find(&user, &app, file).await
+        files::find(&app, &user, file).await
     })
     .await
 }
 
-async fn assemble(user: &User, app: &App, row: &ResumableRow, claims: &[PartClaim]) -> Result<()> {
+async fn assemble(app: &App, user: &User, row: &ResumableRow, claims: &[PartClaim]) -> Result<()> {
     let (cut, key) = (PartLayout::of(row)?, key(row)?);
     if app.store.size(&key).await? == Some(cut.size) {
         // An earlier try came so far.
@@ -82,17 +82,17 @@ async fn assemble(user: &User, app: &App, row: &ResumableRow, claims: &[PartClai
 }
 
 /// Reads the whole, and writes down that all of it is there.
-async fn record_assembled(user: &User, app: &App, row: &ResumableRow, claim: &Claim) -> Result<ResumableRow> {
+async fn record_assembled(app: &App, user: &User, row: &ResumableRow, claim: &Claim) -> Result<ResumableRow> {
     faults::point("P2");
     let size = PartLayout::of(row)?.size;
     let meter = read_parts(app, row).await;
     if let Err(Error::DigestMismatch) = meter {
-        give_up(user, app, row, claim).await?;
+        give_up(app, user, row, claim).await?;
     }
     let meter = meter?;
     let sha256 = meter.hash().finalize();
     if row.sha256.as_deref().is_some_and(|expected| expected != sha256.as_slice()) {
-        give_up(user, app, row, claim).await?;
+        give_up(app, user, row, claim).await?;
         return Err(Error::DigestMismatch);
     }
     let to = Progress {
@@ -108,7 +108,7 @@ async fn record_assembled(user: &User, app: &App, row: &ResumableRow, claim: &Cl
     };
     app.db.record_progress(&to, lease(app)).await?;
     faults::point("P3");
-    find(user, app, row.id).await
+    find(app, user, row.id).await
 }
 
 /// Reads the whole. Parts that came through this server are held against what their rows say: of two
@@ -139,7 +139,7 @@ async fn read_parts(app: &App, row: &ResumableRow) -> Result<Meter> {
 
 /// Ends an upload whose bytes are not what they should be. Nothing of this writer is on its way any
 /// more, so that they may go at once.
-async fn give_up(user: &User, app: &App, row: &ResumableRow, claim: &Claim) -> Result<()> {
+async fn give_up(app: &App, user: &User, row: &ResumableRow, claim: &Claim) -> Result<()> {
     app.db.release_claim(row.id, claim.writer).await?;
     app.db.delete_resumable(user.id, row.id).await.map(drop)
 }

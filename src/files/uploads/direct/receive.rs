@@ -22,7 +22,7 @@ use crate::store::{Grant, PartObserver};
 /// the same part is coming;
 /// `TooLarge` and `PartSizeMismatch` if it has not the length that a part has, `DigestMismatch`, and what
 /// the stream failed with, deadline each of which the part is missing.
-pub async fn receive_part(grant: Grant, number: u64, app: &Arc<App>, body: Body) -> Result<String> {
+pub async fn receive_part(app: &Arc<App>, grant: Grant, number: u64, body: Body) -> Result<String> {
     let row = app.db.direct_upload_by_key(grant.key.as_str()).await?.ok_or(Error::UploadGone)?;
     let cut = PartLayout { size: row.size as u64, part_size: row.part_size as u64 };
     let (offset, length) = cut.part(number).ok_or(Error::BadSignature)?;

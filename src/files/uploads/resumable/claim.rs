@@ -38,11 +38,11 @@ struct LastActivity {
 impl Claim {
     /// # Errors
     /// `UploadBusy` if somebody else has it; `Unavailable`.
-    pub async fn take(user: &User, app: &Arc<App>, upload: Uuid) -> Result<Self> {
+    pub async fn take(app: &Arc<App>, user: &User, upload: Uuid) -> Result<Self> {
         let (writer, lease) = (app.clock.new_id(), LEASE.min(app.config.uploads.lease));
         if app.db.acquire_claim(user.id, upload, writer, lease).await?.is_some() {
             // Should this fail nobody lets go, so that whoever comes next takes over once more.
-            end_what_was_lost(user, app, upload).await?;
+            end_what_was_lost(app, user, upload).await?;
         }
         Ok(Self { app: app.clone(), owner: user.id, upload, writer, lease, pulse: Arc::default() })
     }
@@ -121,7 +121,7 @@ impl Claim {
 
 /// Ends every multipart upload but the row's. A writer that died may have opened one and not have
 /// written down its id; beside bytes that become ready nobody would miss it.
-async fn end_what_was_lost(user: &User, app: &App, upload: Uuid) -> Result<()> {
+async fn end_what_was_lost(app: &App, user: &User, upload: Uuid) -> Result<()> {
     let row = app.db.resumable(user.id, upload).await?.ok_or(Error::NotFound)?;
     let key = key(&row)?;
     let open: Vec<_> = app.store.list_uploads(Some(&key)).try_collect().await?;

@@ -52,7 +52,7 @@ impl NewUpload {
     }
 
     /// The upload as rows, with a key of its own.
-    fn rows(self, user: &User, app: &App, claim: Option<KeyClaim>) -> Result<(NewResumableRow, NewBlobRow)> {
+    fn rows(self, app: &App, user: &User, claim: Option<KeyClaim>) -> Result<(NewResumableRow, NewBlobRow)> {
         let (size, part_size, now) = (self.size(), self.part_size(app)?, app.clock.now());
         let (mode, sha256) = match self.wire {
             UploadProtocol::Tus { .. } => (TUS, None),
@@ -116,20 +116,20 @@ impl NewUpload {
 /// `TooLarge`; `DigestMismatch` of nothing; `Invalid` if the size of the parts cannot be; `QuotaExceeded`; `TooManyUploads`;
 /// `IdempotencyMismatch`; `IdempotencyInProgress`; `UploadGone` if its key began an upload that is
 /// over; `StorageFull`; `Unavailable`; `TypeRefused` if not even nothing is accepted.
-pub async fn begin(user: &User, app: &Arc<App>, new: NewUpload) -> Result<Upload> {
+pub async fn begin(app: &Arc<App>, user: &User, new: NewUpload) -> Result<Upload> {
     new.check(app)?;
     let claim = match &new.idempotency_key {
         None => None,
-        Some(key) => match lookup(user, app, key, &new.wish().each_ref().map(String::as_str)).await? {
+        Some(key) => match lookup(app, user, key, &new.wish().each_ref().map(String::as_str)).await? {
             Lookup::Fresh(claim) => Some(claim),
-            Lookup::Completed(id) => return begin_again(user, app, id.parse().map_err(Error::internal)?).await,
+            Lookup::Completed(id) => return begin_again(app, user, id.parse().map_err(Error::internal)?).await,
         },
     };
-    let (row, blob) = new.rows(user, app, claim)?;
-    let (user, app) = (user.clone(), app.clone());
+    let (row, blob) = new.rows(app, user, claim)?;
+    let (app, user) = (app.clone(), user.clone());
     detached(async move {
         app.db.insert_resumable(&row, &blob, &app.config.quotas).await?;
-        if let Err(error) = open_first(&user, &app, &row, &blob).await {
+        if let Err(error) = open_first(&app, &user, &row, &blob).await {
             // Under a key it can be accepted again.
             if blob.claim.is_none() {
                 app.db.delete_resumable(user.id, row.id).await?;
@@ -137,42 +137,42 @@ pub async fn begin(user: &User, app: &Arc<App>, new: NewUpload) -> Result<Upload
             return Err(error);
         }
         if row.size == Some(0) {
-            return write(&user, &app, row.id, Append::nothing(0)).await;
+            return write(&app, &user, row.id, Append::nothing(0)).await;
         }
-        Ok(Upload::from(&find(&user, &app, row.id).await?))
+        Ok(Upload::from(&find(&app, &user, row.id).await?))
     })
     .await
 }
 
 /// The upload that an earlier request began under the same key, as it stands now.
-async fn begin_again(user: &User, app: &Arc<App>, id: Uuid) -> Result<Upload> {
+async fn begin_again(app: &Arc<App>, user: &User, id: Uuid) -> Result<Upload> {
     let row = app.db.resumable(user.id, id).await?.ok_or(Error::UploadGone)?;
     if is_unopened(&row) {
-        let (user, app) = (user.clone(), app.clone());
-        let opened = detached(async move { open(&user, &app, id).await }).await;
+        let (app, user) = (app.clone(), user.clone());
+        let opened = detached(async move { open(&app, &user, id).await }).await;
         opened.map_err(|error| match error {
             Error::UploadBusy => Error::IdempotencyInProgress,
             error => error,
         })?;
     }
-    upload_status(user, app, id).await
+    upload_status(app, user, id).await
 }
 
 /// Opens what takes the bytes of an upload that nobody else knows of.
-async fn open_first(user: &User, app: &Arc<App>, row: &NewResumableRow, blob: &NewBlobRow) -> Result<()> {
+async fn open_first(app: &Arc<App>, user: &User, row: &NewResumableRow, blob: &NewBlobRow) -> Result<()> {
     match row.mode {
         // The store's id of it goes into the row, which takes a claim.
-        DIRECT if row.size > Some(0) => open(user, app, row.id).await,
+        DIRECT if row.size > Some(0) => open(app, user, row.id).await,
         _ => app.store.begin(&blob.key.parse().map_err(Error::internal)?).await,
     }
 }
 
 /// Opens what takes the bytes, unless that was done before.
-async fn open(user: &User, app: &Arc<App>, id: Uuid) -> Result<()> {
-    let claim = Claim::take(user, app, id).await?;
+async fn open(app: &Arc<App>, user: &User, id: Uuid) -> Result<()> {
+    let claim = Claim::take(app, user, id).await?;
     claim
         .during(async {
-            let row = find(user, app, id).await?;
+            let row = find(app, user, id).await?;
             if !is_unopened(&row) {
                 return Ok(());
             }

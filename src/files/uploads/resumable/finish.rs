@@ -24,8 +24,8 @@ use crate::users::User;
 /// `UploadGone` if its time is over or somebody else holds it; `StorageFull`; `Unavailable`. The
 /// upload stays, and finishing it can be tried again. `TypeRefused`, with which it ends.
 pub(in crate::files::uploads) async fn finish(
-    user: &User,
     app: &App,
+    user: &User,
     row: &ResumableRow,
     claim: &Claim,
 ) -> Result<Upload> {
@@ -66,10 +66,10 @@ pub(in crate::files::uploads) async fn finish(
         on_conflict: OnConflict::Number,
         idempotency_key: None,
     };
-    let file = new.file(user, app, &stored);
+    let file = new.file(app, user, &stored);
     events::set_channel(if row.mode == DIRECT { "direct" } else { "tus" });
     let ended = EndedUpload { id: row.id, writer: claim.writer, blob_id: row.blob_id };
-    let file = publish(user, app, &new, file, None, &stored, Some(&ended)).await?;
+    let file = publish(app, user, &new, file, None, &stored, Some(&ended)).await?;
     Ok(Upload { file_id: Some(file.id), ..Upload::from(row) })
 }
 
