@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use strongroom::config::SignedUrls;
 
-use crate::links::make;
 use crate::support::client::{Ask, Client, content, path};
+use crate::support::links::create_link;
 use crate::support::{Setup, TestApp, both};
 
 async fn readers(owner: &Client, file: &Value) -> Vec<Value> {
@@ -29,7 +29,7 @@ both! {
     async fn what_opens_a_file_is_listed_and_has_an_end(app: TestApp) {
         // So that everything has one, on S3 too.
         let app = app.restart_with(|config| config.signed_urls = SignedUrls::Ours).await;
-        let (ann, stranger) = (app.person("ann").await, app.stranger());
+        let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
         let (file, other) = (ann.upload("a.txt", "mine").await, ann.upload("b.txt", "other").await);
         let only_ann = readers(&ann, &file).await;
         assert_eq!(only_ann.len(), 1, "{only_ann:?}");
@@ -39,8 +39,8 @@ both! {
         let program = ann.clone().with_token(token["token"].as_str().unwrap(), &Value::Null);
         let listed = ann.get("/v1/files?urls=signed").answer().await.json()["items"].clone();
         let urls = [
-            make(&ann, &file, json!({})).await["url"].clone(),
-            make(&ann, &file, json!({"max_downloads": 5, "expires_in": 60})).await["url"].clone(),
+            create_link(&ann, &file, json!({})).await["url"].clone(),
+            create_link(&ann, &file, json!({"max_downloads": 5, "expires_in": 60})).await["url"].clone(),
             ann.sign(&file, "get").await["url"].clone(),
             listed.as_array().unwrap().iter().find(|item| item["id"] == file["id"]).unwrap()["url"].clone(),
         ];
@@ -72,10 +72,10 @@ both! {
     }
 
     async fn dead_links_and_urls_are_not_listed(app: TestApp) {
-        let (ann, stranger) = (app.person("ann").await, app.stranger());
+        let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
         let file = ann.upload("a.txt", "mine").await;
-        make(&ann, &file, json!({"expires_in": 60})).await;
-        let once = make(&ann, &file, json!({"max_downloads": 1})).await;
+        create_link(&ann, &file, json!({"expires_in": 60})).await;
+        let once = create_link(&ann, &file, json!({"max_downloads": 1})).await;
         assert_eq!(stranger.get(once["url"].as_str().unwrap()).answer().await.status, 200);
         let signed = ann.sign(&file, "get").await;
         assert_eq!(readers(&ann, &file).await.len(), 3);
@@ -85,7 +85,7 @@ both! {
     }
 
     async fn a_list_with_urls_writes_no_row_for_each(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let (file, other) = (ann.upload("a.txt", "mine").await, ann.upload("b.txt", "mine").await);
         let list = || async { ann.get("/v1/files?urls=signed&expires_in=3600").answer().await.json() };
         let listed = list().await;
@@ -112,7 +112,7 @@ both! {
 #[tokio::test]
 async fn what_the_bucket_signed_cannot_be_revoked_and_says_so() {
     let app = TestApp::start(Setup::PostgresAndS3).await;
-    let ann = app.person("ann").await;
+    let ann = app.sign_up("ann").await;
     let file = ann.upload("a.txt", "mine").await;
     ann.sign(&file, "get").await;
     let reader = signed_urls(&ann, &file).await.unwrap();
@@ -124,7 +124,7 @@ async fn what_the_bucket_signed_cannot_be_revoked_and_says_so() {
 #[tokio::test]
 async fn urls_of_ours_read_from_a_bucket_too() {
     let app = TestApp::start_with(Setup::PostgresAndS3, |config| config.signed_urls = SignedUrls::Ours).await;
-    let (ann, stranger) = (app.person("ann").await, app.stranger());
+    let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
     let file = ann.upload("a.txt", "mine").await;
     let signed = ann.sign(&file, "get").await;
     let url = signed["url"].as_str().unwrap();
@@ -134,8 +134,8 @@ async fn urls_of_ours_read_from_a_bucket_too() {
     stranger.get(&format!("{url}&generation=1")).answer().await.problem(403, "bad_signature");
     // New bytes still go straight to the bucket.
     let put = ann.sign(&file, "put").await;
-    assert_eq!(crate::signed::follow(&stranger, &put, "newer").await.status, 200);
-    assert_eq!(crate::signed::complete(&ann, &put).await.status, 200);
+    assert_eq!(crate::support::links::follow(&stranger, &put, "newer").await.status, 200);
+    assert_eq!(crate::support::links::complete(&ann, &put).await.status, 200);
     // The URL was for the bytes of then.
     stranger.get(url).answer().await.problem(404, "not_found");
 }

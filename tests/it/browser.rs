@@ -183,7 +183,7 @@ both! {
             assert_eq!((again.status, again.bytes.len()), (304, 0));
         }
         // Beside this server they may speak with the bucket that parts go to, and with nothing else.
-        let bucket = app.person("ann").await.get("/v1/capabilities").answer().await.json()["direct_uploads_to"].clone();
+        let bucket = app.sign_up("ann").await.get("/v1/capabilities").answer().await.json()["direct_uploads_to"].clone();
         assert_eq!(bucket.is_string(), app.setup == Setup::PostgresAndS3, "{bucket}");
         let page = stranger.get("/").answer().await;
         let connect = page.header("content-security-policy").split("connect-src ").nth(1).expect("a rule").to_owned();

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use strongroom::config::{S3Config, StoreConfig};
 
 use crate::support::bucket_proxy::{BucketProxy, Fault, Site};
+use crate::support::bytes::noise;
 use crate::support::client::{Answer, Ask, Client, bucket, content, open_multipart_uploads};
 use crate::support::{Setup, TestApp, s3_config};
-use crate::upload::noise;
 
 const SMALL: usize = 1000;
 /// Two parts.
@@ -87,7 +87,7 @@ async fn until_it_works(client: &Client, app: &TestApp) {
 /// with a success are there, the others are not; in the end there is nothing else.
 async fn upload_through(size: usize, cases: Vec<(Site, Fault, u16)>) {
     let (proxy, app) = app_behind_a_proxy().await;
-    let ann = app.person("ann").await;
+    let ann = app.sign_up("ann").await;
     let bytes = noise(size);
     let mut kept = 0;
     for (site, fault, expected) in cases {
@@ -165,7 +165,7 @@ async fn a_large_upload_comes_through_or_is_not_there() {
 #[tokio::test]
 async fn an_answer_that_is_lost_once_is_made_up_for() {
     let (proxy, app) = app_behind_a_proxy().await;
-    let ann = app.person("ann").await;
+    let ann = app.sign_up("ann").await;
     let sites = [(PUT, SMALL), (PART, LARGE), (COMPLETE, LARGE), (HEAD, LARGE)];
     let count = sites.len();
     for (site, size) in sites {
@@ -185,7 +185,7 @@ async fn an_answer_that_is_lost_once_is_made_up_for() {
 #[tokio::test]
 async fn a_multipart_upload_whose_id_was_lost() {
     let (proxy, app) = app_behind_a_proxy().await;
-    let ann = app.person("ann").await;
+    let ann = app.sign_up("ann").await;
     proxy.once(CREATE, Fault::Lost);
     ann.upload("a.bin", noise(LARGE)).await;
     assert_eq!(proxy.mend(), 1);
@@ -244,7 +244,7 @@ async fn download(app: &TestApp, client: &Client, path: &str, range: Option<(usi
 async fn a_download_is_whole_or_visibly_not() {
     use Download::{Broken, Status, Whole};
     let (proxy, app) = app_behind_a_proxy().await;
-    let ann = app.person("ann").await;
+    let ann = app.sign_up("ann").await;
     let bytes = noise(300_000);
     let file = ann.upload("a.bin", bytes.clone()).await;
     let cases: [(Fault, &[Download]); 14] = [
@@ -285,7 +285,7 @@ async fn a_download_is_whole_or_visibly_not() {
 #[tokio::test]
 async fn what_cannot_be_taken_away_yet_is_taken_away_later() {
     let (proxy, app) = app_behind_a_proxy().await;
-    let ann = app.person("ann").await;
+    let ann = app.sign_up("ann").await;
     for fault in [FATAL.as_slice(), &[Fault::Lost]].concat() {
         let file = ann.upload("a.bin", noise(SMALL)).await;
         assert_eq!(ann.delete_for_good(&file).answer().await.status, 204);
@@ -318,7 +318,7 @@ async fn it_is_not_ready_while_its_bucket_cannot_be_listed() {
 #[tokio::test]
 async fn a_silent_bucket_is_not_waited_for_forever() {
     let (proxy, app) = app_behind_a_proxy().await;
-    let ann = app.person("ann").await;
+    let ann = app.sign_up("ann").await;
     let kept = ann.upload("kept.bin", noise(SMALL)).await;
     let gone = ann.upload("gone.bin", noise(SMALL)).await;
     assert_eq!(ann.delete_for_good(&gone).answer().await.status, 204);

@@ -10,28 +10,17 @@ use serde_json::{Value, json};
 use strongroom::config::StoreConfig;
 use tempfile::TempDir;
 
-use crate::sessions::{log_in, register};
-use crate::support::client::{Ask, Client, content};
+use crate::support::accounts::{log_in, sign_up, signed_in};
+use crate::support::bytes::noise;
+use crate::support::client::{Ask, content};
 use crate::support::program::{Outcome, Program, Start};
 use crate::support::{PASSWORD, Setup, TestApp, both};
-use crate::upload::noise;
 
 const MIB: usize = 1024 * 1024;
 const SECRET: &str = "hunter2-hunter2-hunter2-hunter2";
 
 fn folder() -> TempDir {
     tempfile::tempdir().expect("a temporary folder")
-}
-
-/// Registers at a server that runs, and signs in.
-pub async fn person(program: &Program, email: &str) -> Client {
-    let answer = register(&program.stranger(), email, "A Person", PASSWORD).await;
-    assert_eq!(answer.status, 201, "{}", answer.text());
-    signed_in(program, &answer.json())
-}
-
-fn signed_in(program: &Program, accepted: &Value) -> Client {
-    program.stranger().with_token(accepted["token"].as_str().expect("a token"), &accepted["user"]["id"])
 }
 
 #[tokio::test]
@@ -67,7 +56,7 @@ async fn it_starts_with_nothing_and_tells_what_to_do_next() {
 async fn what_it_keeps_is_for_its_owner_alone() {
     let folder = folder();
     let program = Start::default().serve(folder.path());
-    let ann = person(&program, "ann@example.org").await;
+    let ann = sign_up(&program, "ann@example.org").await;
     ann.upload("a.bin", noise(MIB)).await;
     let data = folder.path().join("strongroom-data");
     assert!(data.join("secret.key").is_file());
@@ -97,7 +86,7 @@ fn open_to_others(path: &Path) -> Vec<String> {
 async fn a_download_may_come_to_its_end_after_the_order_to_stop() {
     let folder = folder();
     let mut program = Start::default().serve(folder.path());
-    let ann = person(&program, "ann@example.org").await;
+    let ann = sign_up(&program, "ann@example.org").await;
     let bytes = noise(32 * MIB);
     let file = ann.upload("a.bin", bytes.clone()).await;
     let mut download = ann.get(&content(&file)).send().await.expect("an answer");
@@ -120,7 +109,7 @@ async fn a_transfer_cannot_hold_it_up_for_longer_than_the_deadline_or_a_second_s
     for (deadline, status) in [("1s", Some(0)), ("1h", Some(1))] {
         let start = Start::default().variable("STRONGROOM_SHUTDOWN_DEADLINE", deadline);
         let mut program = start.serve(folder.path());
-        let ann = person(&program, &format!("ann-{deadline}@example.org")).await;
+        let ann = sign_up(&program, &format!("ann-{deadline}@example.org")).await;
         let file = ann.upload("a.bin", noise(32 * MIB)).await;
         let mut download = ann.get(&content(&file)).send().await.expect("an answer");
         download.chunk().await.expect("bytes").expect("a first chunk");
@@ -312,7 +301,7 @@ async fn accounts_are_managed_beside_the_running_server() {
 async fn one_pass_of_the_reaper_can_be_made_by_hand() {
     let folder = folder();
     let program = Start::default().serve(folder.path());
-    let ann = person(&program, "ann@example.org").await;
+    let ann = sign_up(&program, "ann@example.org").await;
     let file = ann.upload("a.txt", "to go").await;
     assert_eq!(ann.delete_for_good(&file).answer().await.status, 204);
     let outcome = Start::with(&["reap"]).run(folder.path(), "");
@@ -369,7 +358,7 @@ both! {
 
 /// Uses everything that has secrets in it, rightly and wrongly, and gives the secrets.
 async fn whole_flow(program: &Program) -> Vec<String> {
-    let ann = person(program, "ann@example.org").await;
+    let ann = sign_up(program, "ann@example.org").await;
     let mut secrets = vec![ann.token.clone().unwrap()];
     log_in(&program.stranger(), "ann@example.org", "not her password").await.problem(401, "bad_credentials");
     let cookie = format!("strongroom={}", ann.token.as_deref().unwrap());

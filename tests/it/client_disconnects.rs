@@ -8,13 +8,13 @@ use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
 use strongroom::config::StoreConfig;
 
-use crate::cli::person;
-use crate::outages::by_way_of_a_forwarder;
+use crate::support::accounts::sign_up;
 use crate::support::bucket_proxy::{BucketProxy, Fault, Site};
+use crate::support::bytes::noise;
 use crate::support::client::{Client, content};
 use crate::support::program::{Program, Start};
+use crate::support::tcp_proxy::through_tcp_proxy;
 use crate::support::{Setup, TestApp};
-use crate::upload::noise;
 
 const MIB: usize = 1024 * 1024;
 const CLIENTS: usize = 20;
@@ -67,9 +67,9 @@ async fn until(mut is_so: impl AsyncFnMut() -> bool) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hang_ups_leave_no_connection_to_the_store() {
     let app = TestApp::start(Setup::PostgresAndS3).await;
-    let (line, detour) = by_way_of_a_forwarder(endpoint(&app)).await;
+    let (line, detour) = through_tcp_proxy(endpoint(&app)).await;
     let program = serve(&app, detour);
-    let ann = person(&program, "ann@example.org").await;
+    let ann = sign_up(&program, "ann@example.org").await;
     let file = ann.upload("a.bin", noise(32 * MIB)).await;
     let (path, part) = (content(&file), Bytes::from(noise(6 * MIB)));
     let mut usual = None;
@@ -94,7 +94,7 @@ async fn a_silent_bucket_does_not_fill_the_memory() {
     let app = TestApp::start(Setup::PostgresAndS3).await;
     let proxy = BucketProxy::before(endpoint(&app)).await;
     let program = serve(&app, proxy.url.clone());
-    let ann = person(&program, "ann@example.org").await;
+    let ann = sign_up(&program, "ann@example.org").await;
     let before = program.memory("VmHWM");
     proxy.always(Site::new("PUT", ""), Fault::Hang);
     let bytes = Bytes::from(noise(16 * MIB));

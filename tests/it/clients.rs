@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
+use crate::support::bytes::noise;
 use crate::support::client::{Ask, Client};
 use crate::support::program::Start;
+use crate::support::tus::Tus;
 use crate::support::{Setup, TestApp};
-use crate::tus::Tus;
-use crate::upload::noise;
 
 const MIB: usize = 1024 * 1024;
 /// What scripts/clients ends with where there is no Node, no Python, or no way to where packages are.
@@ -94,7 +94,7 @@ async fn finishes_what_it_began(client: &[&str]) {
     let Some(folder) = installed() else { return };
     for setup in [Setup::SqliteAndDisk, Setup::PostgresAndS3] {
         let app = TestApp::start(setup).await;
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         for (point, chunk) in [("T1=1*off->return", 18 * MIB), ("T2=1*off->return", 6 * MIB), ("T5=return", 6 * MIB)] {
             let (url, bytes) = uploads_through_a_kill(&app, &ann, (client, "/v1/tus"), (point, chunk), folder).await;
             assert!(by_tus(&ann, &url).await == bytes, "{client:?}, {point}");
@@ -129,7 +129,7 @@ async fn uppy_finishes_what_it_began() {
         [(Setup::SqliteAndDisk, ["P1=1*off->return", "P2=return"]), (Setup::PostgresAndS3, ["M5=return", "P2=return"])]
     {
         let app = TestApp::start(setup).await;
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         for point in points {
             let client = (&["node", "uppy.mjs"][..], "/v1/companion");
             let (url, bytes) = uploads_through_a_kill(&app, &ann, client, (point, 0), folder).await;

@@ -4,11 +4,11 @@ use reqwest::Method;
 use reqwest::multipart::{Form, Part};
 use strongroom::config::AllowedTypes;
 
-use crate::signed::{complete, follow};
+use crate::support::bytes::noise;
 use crate::support::client::{Ask, content};
+use crate::support::links::{complete, follow};
+use crate::support::tus::{Tus, create, tus};
 use crate::support::{Setup, TestApp, both};
-use crate::tus::{Tus, create, tus};
-use crate::upload::noise;
 
 async fn pictures_and_documents(app: TestApp) -> TestApp {
     let types = ["image/*", "application/pdf"].map(str::to_owned).to_vec();
@@ -22,7 +22,7 @@ fn png(length: usize) -> Vec<u8> {
 both! {
     async fn other_types_are_refused_and_leave_nothing(app: TestApp) {
         let app = pictures_and_documents(app).await;
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let file = ann.upload("a.png", png(10_000)).await;
         ann.upload("b.pdf", "%PDF-1.7 and so on").await;
         for body in [b"text".to_vec(), Vec::new(), noise(5000), noise(6 * 1024 * 1024), b"%PD".to_vec()] {
@@ -44,7 +44,7 @@ both! {
 
     async fn a_type_is_told_from_bytes_that_come_one_by_one(app: TestApp) {
         let app = pictures_and_documents(app).await;
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         for size in [0, 100, 5000] {
             let bytes = png(size);
             let chunks: Vec<_> = bytes.chunks(1).map(|byte| Ok::<_, std::io::Error>(byte.to_vec())).collect();
@@ -58,7 +58,7 @@ both! {
 
     async fn what_comes_in_pieces_is_told_at_the_latest_when_it_is_whole(app: TestApp) {
         let app = pictures_and_documents(app).await;
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         // Enough to tell: nothing of it is kept.
         let upload = Tus::create(&ann, Some(10_000), "c.png,filetype aW1hZ2UvcG5n").await;
         upload.append(&ann, 0, noise(9000)).await.problem(415, "unsupported_media_type");
@@ -85,7 +85,7 @@ both! {
 
     async fn what_came_through_a_signed_url_is_told_at_the_latest_when_it_is_completed(app: TestApp) {
         let app = pictures_and_documents(app).await;
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let file = ann.upload("a.png", png(100)).await;
         let signed = ann.sign(&file, "put").await;
         let put = follow(&app.stranger(), &signed, "text").await;

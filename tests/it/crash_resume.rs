@@ -7,12 +7,12 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::fsck::assert_clean;
+use crate::support::bytes::noise;
 use crate::support::client::Client;
+use crate::support::fsck::assert_clean;
 use crate::support::program::{Program, Start};
+use crate::support::tus::{Tus, tus};
 use crate::support::{Setup, TestApp};
-use crate::tus::{Tus, tus};
-use crate::upload::noise;
 
 const MIB: usize = 1024 * 1024;
 
@@ -49,7 +49,7 @@ async fn go_on(client: &Client, upload: &Tus, bytes: &[u8], piece: usize) -> boo
 /// One upload, of which each server dies at the next of these points, when it has been passed so often.
 async fn survives(setup: Setup, size: usize, piece: usize, points: &[(&str, usize)]) {
     let app = TestApp::start(setup).await;
-    let ann = app.person("ann").await;
+    let ann = app.sign_up("ann").await;
     let bytes = noise(size);
     let upload = Tus::create(&ann, Some(bytes.len()), "").await;
     for (point, passes) in points {
@@ -106,7 +106,7 @@ async fn a_small_upload_survives_its_servers_in_a_bucket_too() {
 async fn two_servers_take_turns_at_one_upload() {
     for setup in [Setup::SqliteAndDisk, Setup::PostgresAndS3] {
         let app = TestApp::start(setup).await;
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let program = server(&app).serve(app.folder.path());
         let clients = [ann.clone(), known(&ann, &program)];
         let bytes = noise(13 * MIB);

@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use url::Url;
 
-use crate::sessions::{log_in, register};
+use crate::support::accounts::{log_in, register};
 use crate::support::client::{Answer, Ask, Client, content};
 use crate::support::database_proxy::{DatabaseProxy, Hit, PartLayout, When};
 use crate::support::{PASSWORD, Setup, TestApp};
@@ -150,7 +150,7 @@ async fn assert_nothing_is_left(app: &TestApp, ann: &Client) {
 async fn cut_at_every_statement(operation: Operation) {
     // On one connection each try has the same statements: none is prepared yet deadline a cut.
     let (proxy, app) = app_behind_a_proxy(1).await;
-    let ann = app.person("ann").await;
+    let ann = app.sign_up("ann").await;
     for when in [When::Before, When::Late, When::Done] {
         let mut commits = 0;
         for spared in 0.. {
@@ -213,7 +213,7 @@ async fn what_nobody_can_ask_about_is_old_or_new() {
         .flat_map(|operation| [(operation, When::Before), (operation, When::Done)]);
     join_all(cases.map(async |(operation, when)| {
         let (proxy, app) = app_behind_a_proxy(4).await;
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let attempt = Attempt::new(&app, &ann, operation, "a".into()).await;
         let cut = PartLayout { when, spared: operation.earlier_commits(), commits: true, for_all: true };
         proxy.cut(cut);

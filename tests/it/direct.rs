@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use strongroom::users::{AccountPatch, Quota, patch_account};
 
-use crate::fsck::assert_clean;
+use crate::support::bytes::noise;
 use crate::support::client::{Answer, Ask, Client, fed, path};
+use crate::support::fsck::assert_clean;
 use crate::support::program::{Program, Start};
+use crate::support::tus::Tus;
 use crate::support::{Setup, TestApp, both};
-use crate::tus::Tus;
-use crate::upload::noise;
 
 const MIB: usize = 1024 * 1024;
 const PART: usize = 5 * MIB;
@@ -100,7 +100,7 @@ impl TestApp {
 
 both! {
     async fn parts_in_any_order_become_the_file(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         for size in [1, PART, PART + 1, 17 * MIB + 3] {
             let bytes = noise(size);
             let upload = Direct::begin(&ann, size).await;
@@ -124,7 +124,7 @@ both! {
     }
 
     async fn parts_that_are_missing_are_named_and_can_be_sent(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let bytes = noise(2 * PART + 7);
         let upload = Direct::begin(&ann, bytes.len()).await;
         let nothing = upload.complete(&ann).await.problem(409, "upload_incomplete");
@@ -144,7 +144,7 @@ both! {
     }
 
     async fn a_part_may_be_sent_again_until_the_end(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let bytes = noise(PART + 9);
         let upload = Direct::begin(&ann, bytes.len()).await;
         upload.send(&ann, 1, vec![7; PART]).await;
@@ -162,7 +162,7 @@ both! {
     }
 
     async fn what_came_too_big_is_refused_and_taken_away(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let upload = Direct::begin(&ann, PART + 1).await;
         let sent = upload.send(&ann, 2, noise(PART)).await;
         upload.send(&ann, 1, noise(PART)).await;
@@ -184,7 +184,7 @@ both! {
     }
 
     async fn a_wrong_sum_ends_the_upload(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let bytes = noise(PART + 1);
         let other = digits(&noise(5));
         let upload = Direct::accepted(&wish(&ann, bytes.len(), json!({"sha256": other})).answer().await);
@@ -198,7 +198,7 @@ both! {
     }
 
     async fn the_quota_is_taken_at_once_and_given_back(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let patch = AccountPatch { bytes: Some(Quota::Most(3 * PART as u64)), files: None, disabled: None };
         patch_account(&app.app, ann.id.parse().unwrap(), patch).await.unwrap();
         let upload = Direct::begin(&ann, 2 * PART).await;
@@ -213,7 +213,7 @@ both! {
     }
 
     async fn what_is_wrong_is_refused_and_leaves_nothing(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let largest = app.app.config.limits.file_size;
         for (more, status, pointer) in [
             (json!({"size": null}), 422, "/size"),
@@ -261,7 +261,7 @@ both! {
     async fn a_part_that_breaks_off_is_missing(app: TestApp) {
         // A bucket looks to that itself.
         if app.setup == Setup::SqliteAndDisk {
-            let ann = app.person("ann").await;
+            let ann = app.sign_up("ann").await;
             let bytes = noise(PART + 1);
             let upload = Direct::begin(&ann, bytes.len()).await;
             upload.send_all(&ann, &bytes).await;
@@ -291,7 +291,7 @@ both! {
     async fn of_two_that_send_one_part_at_once_one_is_turned_away(app: TestApp) {
         // A bucket keeps them apart itself.
         if app.setup == Setup::SqliteAndDisk {
-            let ann = app.person("ann").await;
+            let ann = app.sign_up("ann").await;
             let bytes = noise(PART);
             let upload = Direct::begin(&ann, PART).await;
             let url = upload.sign(&ann, &[1]).await[0]["url"].as_str().unwrap().to_owned();
@@ -319,7 +319,7 @@ both! {
 
     async fn a_part_that_is_not_what_its_row_says_is_found_out(app: TestApp) {
         if app.setup == Setup::SqliteAndDisk {
-            let ann = app.person("ann").await;
+            let ann = app.sign_up("ann").await;
             let upload = Direct::begin(&ann, PART + 1).await;
             upload.send_all(&ann, &noise(PART + 1)).await;
             // As another server does that writes the same part a moment later.
@@ -334,7 +334,7 @@ both! {
     }
 
     async fn every_part_of_the_largest_upload_may_be_named(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let upload = Direct::begin(&ann, PART).await;
         let parts: Vec<_> = (0..10_000).map(|_| json!({"number": 1, "etag": "0123456789abcdef0123456789abcdef"})).collect();
         let complete = format!("{}/complete", upload.path());
@@ -344,7 +344,7 @@ both! {
     }
 
     async fn nothing_at_all_is_a_file_at_once(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let accepted = wish(&ann, 0, json!({})).answer().await.json();
         let file = format!("/v1/files/{}/content", accepted["file_id"].as_str().unwrap());
         assert_eq!(ann.get(&file).answer().await.bytes, b"");
@@ -354,7 +354,7 @@ both! {
     }
 
     async fn an_upload_is_seen_whatever_wire_it_began_on(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let direct = Direct::begin(&ann, PART).await;
         let tus = Tus::create(&ann, Some(10), "by tus.txt").await;
         assert_eq!(tus.append(&ann, 0, "12345").await.status, 204);
@@ -385,7 +385,7 @@ both! {
     }
 
     async fn an_upload_through_a_signed_url_can_be_given_up(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "old").await;
         let signed = ann.sign(&file, "put").await;
         let upload = format!("/v1/uploads/{}", signed["upload_id"].as_str().unwrap());
@@ -397,7 +397,7 @@ both! {
     }
 
     async fn an_upload_that_is_forgotten_is_given_up(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let upload = Direct::begin(&ann, PART + 1).await;
         assert_eq!(upload.send(&ann, 2, "x").await.status, 200);
         app.advance(Duration::from_secs(23 * 3600));
@@ -414,7 +414,7 @@ both! {
     }
 
     async fn a_key_begins_an_upload_once(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let begin = |size| wish(&ann, size, json!({})).header("idempotency-key", "once");
         let answers = join_all((0..8).map(|_| begin(PART + 1).answer())).await;
         let mut ids: Vec<_> = answers
@@ -432,7 +432,7 @@ both! {
         let file = upload.complete(&ann).await.json();
         assert_eq!(begin(PART + 1).answer().await.json()["file_id"], file["id"]);
 
-        let create = || crate::tus::create(&ann, Some(10), "").header("idempotency-key", "tus");
+        let create = || crate::support::tus::create(&ann, Some(10), "").header("idempotency-key", "tus");
         let (first, again) = (Tus::located(&create().answer().await), Tus::located(&create().answer().await));
         assert_eq!(first.path, again.path);
         assert_eq!(first.append(&ann, 0, "12345").await.status, 204);
@@ -444,7 +444,7 @@ both! {
     }
 
     async fn a_widget_speaks_as_it_does_to_companion(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let bytes = noise(PART + 3);
         let begin = |metadata: Value| {
             let file = json!({"filename": "photo.jpg", "type": "image/jpeg", "metadata": metadata});
@@ -512,7 +512,7 @@ async fn get_through(client: &Client, bytes: &[u8]) -> Option<Value> {
 /// One upload, of which each server dies at the next of these points.
 async fn survives(setup: Setup, points: &[&str]) {
     let app = TestApp::start(setup).await;
-    let ann = app.person("ann").await;
+    let ann = app.sign_up("ann").await;
     let bytes = noise(2 * PART + 3);
     let server = || Start::default().beside(&app);
     for point in points {

@@ -7,13 +7,13 @@ use secrecy::SecretString;
 use strongroom::config::StoreConfig;
 use tempfile::TempDir;
 
-use crate::cli::person;
-use crate::sessions::log_in;
+use crate::support::accounts::log_in;
+use crate::support::accounts::sign_up;
+use crate::support::bytes::noise;
 use crate::support::client::{Answer, Ask, Client, content};
 use crate::support::mount::{Mounted, new_image, or_skip};
 use crate::support::program::Start;
 use crate::support::{PASSWORD, Setup, TestApp, email};
-use crate::upload::noise;
 
 const MIB: usize = 1024 * 1024;
 
@@ -64,7 +64,7 @@ async fn assert_nothing_but(app: &TestApp, files: usize) {
 async fn a_full_disk_takes_no_upload_and_keeps_no_half_one() {
     let Some((disk, _folder)) = small_disk("a full disk") else { return };
     let app = app_with_its_bytes_on(&disk).await;
-    let ann = app.person("ann").await;
+    let ann = app.sign_up("ann").await;
     let (kept, gone) = (ann.upload("kept.bin", noise(MIB)).await, ann.upload("gone.bin", noise(MIB)).await);
     // It becomes full in the middle. The answer may end the connection before the client has sent everything.
     if let Ok(answer) = post(&ann, noise(20 * MIB)).send().await {
@@ -91,7 +91,7 @@ async fn a_full_disk_takes_no_upload_and_keeps_no_half_one() {
 async fn a_full_disk_of_the_database_is_told_and_reading_goes_on() {
     let Some((disk, _folder)) = small_disk("a full disk of the database") else { return };
     let app = app_with_its_rows_on(&disk.folder).await;
-    let ann = app.person("ann").await;
+    let ann = app.sign_up("ann").await;
     let kept = ann.upload("kept.bin", noise(1000)).await;
     let filler = disk.fill();
     // What space the log has already is used up first.
@@ -118,7 +118,7 @@ async fn a_full_disk_of_the_database_is_told_and_reading_goes_on() {
 async fn a_disk_that_is_read_only_is_read() {
     let Some((disk, _folder)) = small_disk("a read-only disk") else { return };
     let app = app_with_its_bytes_on(&disk).await;
-    let ann = app.person("ann").await;
+    let ann = app.sign_up("ann").await;
     let (kept, gone) = (ann.upload("kept.bin", noise(MIB)).await, ann.upload("gone.bin", noise(1000)).await);
     disk.remount("ro");
     for size in [0, 1, MIB] {
@@ -143,7 +143,7 @@ async fn a_database_whose_disk_failed_has_all_it_acknowledged_after_a_restart() 
     let mount = || Mounted::image(&image, &at);
     let Some(disk) = or_skip("a failed disk", new_image(&image, 32).and_then(|()| mount())) else { return };
     let program = Start::default().serve(&at);
-    let ann = person(&program, "ann@example.org").await;
+    let ann = sign_up(&program, "ann@example.org").await;
     let file = ann.upload("kept.bin", noise(1000)).await;
     disk.remount("abort");
     for _ in 0..3 {
@@ -176,7 +176,7 @@ async fn an_error_of_the_disk_is_told_and_the_next_upload_is_fine() {
             let failing = format!("{point}=2*return({errno})->off");
             let start = Start::default().on(&app.app.config).variable("FAILPOINTS", failing);
             let program = start.serve(app.folder.path());
-            let ann = person(&program, "ann@example.org").await;
+            let ann = sign_up(&program, "ann@example.org").await;
             assert_told(&post(&ann, noise(1000)).answer().await, expected.0, expected.1);
             assert_told(&post(&ann, noise(MIB)).answer().await, expected.0, expected.1);
             assert_eq!(files(&ann).await, 0, "{point} {errno}");
@@ -193,7 +193,7 @@ async fn a_download_that_the_disk_cannot_go_on_with_is_cut() {
     let app = TestApp::start(Setup::SqliteAndDisk).await;
     let failing = format!("disk_read=1*return({})->2*off->1*return({})->off", libc::EIO, libc::EIO);
     let program = Start::default().on(&app.app.config).variable("FAILPOINTS", failing).serve(app.folder.path());
-    let ann = person(&program, "ann@example.org").await;
+    let ann = sign_up(&program, "ann@example.org").await;
     let bytes = noise(3 * MIB);
     let file = ann.upload("a.bin", bytes.clone()).await;
     // Before the answer has accepted it can still be an honest one.

@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 use strongroom::config::{Config, S3Config, StoreConfig};
 use tempfile::TempDir;
 
+use crate::support::bytes::noise;
 use crate::support::client::{Ask, bucket, content, objects};
-use crate::support::forwarder::Forwarder;
-use crate::support::gateway::{Bend, Gateway};
+use crate::support::fault_proxy::{Fault, FaultProxy};
 use crate::support::program::{Outcome, Program, Start};
+use crate::support::tcp_proxy::TcpProxy;
 use crate::support::{PASSWORD, Setup, TestApp, both, files_below, s3_config};
-use crate::upload::noise;
 
 const MIB: usize = 1024 * 1024;
 
@@ -147,7 +147,7 @@ async fn a_wrong_region_and_a_wrong_clock_are_told_as_such() {
         let folder = folder();
         let config = s3_config();
         let gateway =
-            Gateway::before(config.endpoint.as_ref().unwrap(), move |_| Bend::Answer(status, headers, body)).await;
+            FaultProxy::before(config.endpoint.as_ref().unwrap(), move |_| Fault::Answer(status, headers, body)).await;
         let outcome = doctor(&on_s3(&folder, |s3| s3.endpoint = Some(gateway.url.clone())), &[]);
         assert_one_failure(&outcome, name, &[word]);
         assert_eq!(gateway.requests(), 1, "nothing more is asked, and nothing written");
@@ -160,7 +160,7 @@ async fn a_clock_that_is_off_fails_even_where_the_store_does_not_mind() {
     let endpoint = s3_config().endpoint.unwrap();
     let late = jiff::Timestamp::now() - std::time::Duration::from_secs(600);
     let late = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&late).unwrap();
-    let gateway = Gateway::before(&endpoint, move |_| Bend::Header("date", late.clone())).await;
+    let gateway = FaultProxy::before(&endpoint, move |_| Fault::Header("date", late.clone())).await;
     let mut config = on_s3(&folder, |s3| s3.endpoint = Some(gateway.url.clone()));
     assert_one_failure(&doctor(&config, &[]), "store.clock", &["seconds behind", "NTP"]);
     assert_eq!(objects(s3(&mut config)).await, []);
@@ -182,7 +182,7 @@ async fn what_a_killed_doctor_left_goes_with_a_later_one() {
     // Two hours later, as the store's clock tells.
     let late = jiff::Timestamp::now() + std::time::Duration::from_secs(7200);
     let late = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&late).unwrap();
-    let gateway = Gateway::before(&endpoint, move |_| Bend::Header("date", late.clone())).await;
+    let gateway = FaultProxy::before(&endpoint, move |_| Fault::Header("date", late.clone())).await;
     let mut later = config.clone();
     s3(&mut later).endpoint = Some(gateway.url.clone());
     assert_one_failure(&doctor(&later, &[]), "store.clock", &["ahead"]);
@@ -259,7 +259,7 @@ async fn until_known(program: &Program, name: &str, outcome: &str) {
 }
 
 /// Registers and signs in.
-async fn person(program: &Program) -> crate::support::Client {
+async fn sign_up(program: &Program) -> crate::support::Client {
     let request = json!({"email": "ann@example.org", "name": "Ann", "password": PASSWORD});
     let accepted = program.stranger().post("/v1/auth/register").json(&request).answer().await.json();
     program.stranger().with_token(accepted["token"].as_str().expect("a token"), &accepted["user"]["id"])
@@ -270,10 +270,10 @@ async fn person(program: &Program) -> crate::support::Client {
 async fn the_server_makes_do_with_a_store_that_refuses_conditions_and_checksums() {
     const UNKNOWN: &str = "<Error><Code>NotImplemented</Code><Message>a header is not known here</Message></Error>";
     let folder = folder();
-    let gateway = Gateway::before(&s3_config().endpoint.unwrap(), |request| {
+    let gateway = FaultProxy::before(&s3_config().endpoint.unwrap(), |request| {
         let is_checked = request.headers().keys().any(|name| name.as_str().starts_with("x-amz-checksum"));
         let is_conditional = request.method() == Method::PUT && request.headers().contains_key("if-none-match");
-        if is_checked || is_conditional { Bend::Answer(501, &[], UNKNOWN) } else { Bend::Pass }
+        if is_checked || is_conditional { Fault::Answer(501, &[], UNKNOWN) } else { Fault::Pass }
     })
     .await;
     let config = on_s3(&folder, |s3| s3.endpoint = Some(gateway.url.clone()));
@@ -286,7 +286,7 @@ async fn the_server_makes_do_with_a_store_that_refuses_conditions_and_checksums(
 
     let program = Start::default().on(&config).serve(folder.path());
     until_known(&program, "store.conditions", "warning").await;
-    let ann = person(&program).await;
+    let ann = sign_up(&program).await;
     for bytes in [b"small".to_vec(), noise(17 * MIB)] {
         let file = ann.upload("a.bin", bytes.clone()).await;
         assert!(ann.download(&file).await == bytes);
@@ -305,14 +305,14 @@ async fn a_server_that_began_without_its_store_looks_again() {
     let folder = folder();
     let endpoint = s3_config().endpoint.unwrap();
     let target = format!("{}:{}", endpoint.host_str().unwrap(), endpoint.port().unwrap());
-    let line = Forwarder::to(target).await;
+    let line = TcpProxy::to(target).await;
     line.cut();
     let config = on_s3(&folder, |s3| s3.endpoint = Some(format!("http://{}", line.address).parse().unwrap()));
     let program = Start::default().on(&config).variable("STRONGROOM_REAP_INTERVAL", "1s").serve(folder.path());
     program.stranger().get("/readyz").answer().await.problem(503, "unavailable");
     line.mend();
     until_known(&program, "store.private", "ok").await;
-    let ann = person(&program).await;
+    let ann = sign_up(&program).await;
     let file = ann.upload("a.txt", "kept").await;
     assert_eq!(ann.get(&content(&file)).answer().await.bytes, b"kept");
     let (_, log) = program.stop();
@@ -322,7 +322,7 @@ async fn a_server_that_began_without_its_store_looks_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_who_ask_whether_it_is_ready_cost_the_store_next_to_nothing() {
     let app = TestApp::start(Setup::PostgresAndS3).await;
-    let gateway = Gateway::before(&s3_config().endpoint.unwrap(), |_| Bend::Pass).await;
+    let gateway = FaultProxy::before(&s3_config().endpoint.unwrap(), |_| Fault::Pass).await;
     let app = app.restart_with(|config| s3(config).endpoint = Some(gateway.url.clone())).await;
     let stranger = app.stranger();
     let asked = futures_util::future::join_all((0..50).map(|_| stranger.get("/readyz").answer())).await;
@@ -425,7 +425,7 @@ fn addresses_that_people_cannot_use_are_told() {
 
 both! {
     async fn admins_read_what_the_server_found_and_what_to_do_and_let_it_look_again(app: TestApp) {
-        let (ann, bob) = (app.person("ann").await, app.person("bob").await);
+        let (ann, bob) = (app.sign_up("ann").await, app.sign_up("bob").await);
         app.execute("UPDATE users SET is_admin = TRUE WHERE email_key = 'ann@example.org'").await;
         // This server was started without its first look.
         ann.get("/v1/admin/doctor").answer().await.problem(404, "not_found");
@@ -460,7 +460,7 @@ both! {
 async fn a_check_that_fails_while_serving_is_told_to_admins_with_what_to_do() {
     use std::os::unix::fs::PermissionsExt;
     let app = TestApp::start(Setup::SqliteAndDisk).await;
-    let ann = app.person("ann").await;
+    let ann = app.sign_up("ann").await;
     app.execute("UPDATE users SET is_admin = TRUE").await;
     assert_eq!(ann.post("/v1/admin/doctor").answer().await.json()["status"], "ok");
     let StoreConfig::Disk { root } = &app.app.config.store else { panic!("a disk") };

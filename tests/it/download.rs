@@ -2,13 +2,13 @@
 
 use reqwest::Method;
 
+use crate::support::bytes::noise;
 use crate::support::client::{Ask, content};
 use crate::support::{Setup, TestApp, both};
-use crate::upload::noise;
 
 both! {
     async fn a_download_says_what_it_is(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let bytes = noise(100_000);
         let file = ann.upload("data.bin", bytes.clone()).await;
         let answer = ann.get(&content(&file)).answer().await;
@@ -32,7 +32,7 @@ both! {
     }
 
     async fn one_range_gives_its_bytes(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let bytes = noise(10_000);
         let file = ann.upload("data.bin", bytes.clone()).await;
         for (range, expected) in [
@@ -62,7 +62,7 @@ both! {
     }
 
     async fn an_empty_file_has_no_ranges(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let file = ann.upload("empty", "").await;
         let whole = ann.get(&content(&file)).answer().await;
         assert_eq!((whole.status, whole.header("content-length")), (200, "0"));
@@ -72,7 +72,7 @@ both! {
     }
 
     async fn several_ranges_come_as_parts(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let file = ann.upload("abc.txt", "abcdefghijklmnopqrstuvwxyz").await;
         let answer = ann.get(&content(&file)).header("range", "bytes=0-1, 24-, -1").answer().await;
         assert_eq!(answer.status, 206);
@@ -90,7 +90,7 @@ both! {
     }
 
     async fn conditions_are_heeded(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "some text").await;
         let etag = file["etag"].as_str().unwrap();
         let last_modified = ann.head(&content(&file)).answer().await.header("last-modified").to_owned();
@@ -125,7 +125,7 @@ both! {
     }
 
     async fn nothing_that_can_carry_a_script_is_shown_in_place(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0".to_vec();
         let cases: [(&str, Vec<u8>, &str, &str); 9] = [
             ("a.png", png.clone(), "image/png", "inline"),
@@ -155,7 +155,7 @@ both! {
     }
 
     async fn a_download_over_http2_comes_whole(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let bytes = noise(3_000_000);
         let file = ann.upload("data.bin", bytes.clone()).await;
         let http2 = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
@@ -170,7 +170,7 @@ both! {
     }
 
     async fn bytes_can_be_had_by_a_redirect(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let bytes = noise(50_000);
         let file = ann.upload("data.bin", bytes.clone()).await;
         let answer = ann.get(&format!("{}?via=redirect", content(&file))).answer().await;

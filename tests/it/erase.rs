@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::sessions::{another_session, log_in, register};
+use crate::support::accounts::{another_session, log_in, register};
+use crate::support::bytes::noise;
 use crate::support::client::{Answer, Ask, Client, content, fed, path};
 use crate::support::program::Start;
+use crate::support::tus::Tus;
 use crate::support::{PASSWORD, Setup, TestApp, both, email};
-use crate::tus::Tus;
-use crate::upload::noise;
 
 async fn erase(client: &Client) -> Answer {
     client.delete("/v1/me").json(&json!({"password": PASSWORD})).answer().await
@@ -66,7 +66,7 @@ async fn be_found_by_fsck(app: &TestApp) {
 
 both! {
     async fn nothing_is_left_of_an_account_that_was_erased(app: TestApp) {
-        let (ann, bob) = (app.person("ann").await, app.person("bob").await);
+        let (ann, bob) = (app.sign_up("ann").await, app.sign_up("bob").await);
         let of_bob = bob.upload("bob.txt", "bob").await;
         furnish(&app, &ann).await;
         be_found_by_fsck(&app).await;
@@ -87,7 +87,7 @@ both! {
     }
 
     async fn it_is_dead_at_once_on_every_door_and_its_address_is_free(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "bytes").await;
         let url = ann.sign(&file, "get").await["url"].as_str().unwrap().to_owned();
         let put = ann.sign(&file, "put").await;
@@ -108,7 +108,7 @@ both! {
         }
 
         // The same address begins anew, with nothing of what was.
-        let new = app.person("ann").await;
+        let new = app.sign_up("ann").await;
         assert_ne!(new.id, ann.id);
         assert_eq!(new.get("/v1/files").answer().await.json()["items"], json!([]));
         new.upload("b.txt", "new").await;
@@ -120,7 +120,7 @@ both! {
     }
 
     async fn an_upload_that_was_under_way_leaves_nothing(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let (send, body) = fed();
         let upload = tokio::spawn(ann.post("/v1/files?name=late.bin").body(body).send());
         send.send(Ok(noise(1000))).await.unwrap();
@@ -139,7 +139,7 @@ both! {
     }
 
     async fn it_asks_for_the_password_and_for_a_session(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let wrong = ann.delete("/v1/me").json(&json!({"password": "a wrong guess"})).answer().await;
         assert_eq!(wrong.problem(422, "invalid")["errors"][0]["pointer"], "/password");
         ann.delete("/v1/me").json(&json!({})).answer().await.problem(422, "invalid");
@@ -147,7 +147,7 @@ both! {
     }
 
     async fn the_last_admin_stays(app: TestApp) {
-        let (ann, bob) = (app.person("ann").await, app.person("bob").await);
+        let (ann, bob) = (app.sign_up("ann").await, app.sign_up("bob").await);
         app.execute("UPDATE users SET is_admin = TRUE WHERE email = 'ann@example.org'").await;
         erase(&ann).await.problem(409, "last_admin");
         app.execute("UPDATE users SET is_admin = TRUE").await;
@@ -159,7 +159,7 @@ both! {
     }
 
     async fn admins_erase_others_and_what_they_did_to_others_stays_without_their_name(app: TestApp) {
-        let (boss, ann, bob) = (app.person("boss").await, app.person("ann").await, app.person("bob").await);
+        let (boss, ann, bob) = (app.sign_up("boss").await, app.sign_up("ann").await, app.sign_up("bob").await);
         app.execute("UPDATE users SET is_admin = TRUE WHERE email IN ('boss@example.org', 'ann@example.org')").await;
         let of = |person: &Client| format!("/v1/admin/users/{}", person.id);
         assert_eq!(ann.patch(&of(&bob)).json(&json!({"quota": {"files": 7}})).answer().await.status, 200);
@@ -179,7 +179,7 @@ both! {
     }
 
     async fn the_command_line_erases_too(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         furnish(&app, &ann).await;
         let folder = tempfile::tempdir().unwrap();
         let run = |arguments: &[&str]| Start::with(arguments).beside(&app).run(folder.path(), "");
@@ -199,7 +199,7 @@ both! {
     }
 
     async fn a_pass_that_broke_off_is_gone_on_with(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         furnish(&app, &ann).await;
         for number in 0..120 {
             app.app.events.record(&strongroom::events::Event::new(strongroom::events::EventKind::LinkDownloaded, ann.id.parse::<uuid::Uuid>().unwrap()).with("n", number));

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::links::make;
-use crate::sessions::{another_session, log_in};
+use crate::support::accounts::{another_session, log_in};
+use crate::support::bytes::noise;
 use crate::support::client::{Ask, Client, content, path};
+use crate::support::links::create_link;
+use crate::support::tus::Tus;
 use crate::support::{PASSWORD, Setup, TestApp, both, email};
-use crate::tus::Tus;
-use crate::upload::noise;
 
 /// The events of a trail, the first one first.
 async fn trail(app: &TestApp, client: &Client, path: &str) -> Vec<Value> {
@@ -36,14 +36,14 @@ fn kinds(events: &[Value]) -> Vec<&str> {
 }
 
 async fn admin(app: &TestApp) -> Client {
-    let boss = app.person("boss").await;
+    let boss = app.sign_up("boss").await;
     app.execute("UPDATE users SET is_admin = TRUE WHERE email = 'boss@example.org'").await;
     boss
 }
 
 both! {
     async fn every_door_by_which_bytes_come_in_is_told(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let raw = ann.upload("raw.txt", "raw").await;
         let part = reqwest::multipart::Part::bytes(b"form".to_vec()).file_name("form.txt");
         let form = ann.post("/v1/files").multipart(reqwest::multipart::Form::new().part("file", part)).answer().await.json();
@@ -78,7 +78,7 @@ both! {
     }
 
     async fn what_is_done_with_a_file_can_be_read_after_it_is_gone(app: TestApp) {
-        let (ann, bob) = (app.person("ann").await, app.person("bob").await);
+        let (ann, bob) = (app.sign_up("ann").await, app.sign_up("bob").await);
         let file = ann.upload("a.txt", "bytes").await;
         ann.patch(&path(&file)).json(&json!({"name": "b.txt"})).answer().await;
         ann.delete(&path(&file)).answer().await;
@@ -100,9 +100,9 @@ both! {
     }
 
     async fn links_are_told_from_their_making_to_their_end(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "for those who know").await;
-        let link = make(&ann, &file, json!({"password": "violet tractor under rain", "max_downloads": 1})).await;
+        let link = create_link(&ann, &file, json!({"password": "violet tractor under rain", "max_downloads": 1})).await;
         let (id, url) = (link["id"].as_str().unwrap(), link["url"].as_str().unwrap());
         let visit = |password: &str| app.stranger().get(url).basic_auth("", Some(password.to_owned()));
         app.stranger().get(url).answer().await.problem(401, "password_required");
@@ -129,7 +129,7 @@ both! {
     }
 
     async fn what_the_trash_lets_go_of_by_itself_was_done_by_the_server(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "bytes").await;
         ann.delete(&path(&file)).answer().await;
         app.advance(Duration::from_secs(31 * 24 * 3600));
@@ -140,7 +140,7 @@ both! {
     }
 
     async fn downloads_are_told_with_their_bytes_whether_they_came_to_an_end_or_not(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let size = 8 * 1024 * 1024;
         let file = ann.upload("a.bin", noise(size)).await;
         ann.download(&file).await;
@@ -170,7 +170,7 @@ both! {
     }
 
     async fn signing_in_and_out_is_told_and_so_is_what_was_refused(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         assert_eq!(log_in(&app.stranger(), &email("ann"), "a wrong guess").await.status, 401);
         assert_eq!(log_in(&app.stranger(), &email("nobody"), "a wrong guess").await.status, 401);
         let second = another_session(&app, "ann").await;
@@ -203,7 +203,7 @@ both! {
     }
 
     async fn admins_find_what_they_look_for(app: TestApp) {
-        let (ann, bob, boss) = (app.person("ann").await, app.person("bob").await, admin(&app).await);
+        let (ann, bob, boss) = (app.sign_up("ann").await, app.sign_up("bob").await, admin(&app).await);
         let file = ann.upload("a.txt", "bytes").await;
         app.advance(Duration::from_secs(3600));
         let middle = app.app.clock.now();
@@ -225,7 +225,7 @@ both! {
     }
 
     async fn pages_lead_from_the_latest_to_the_first(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         for number in 0..5 {
             ann.upload(&number.to_string(), "x").await;
         }
@@ -242,7 +242,7 @@ both! {
     }
 
     async fn it_is_kept_for_as_long_as_the_settings_say(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         ann.upload("a.txt", "x").await;
         app.advance(Duration::from_secs(89 * 24 * 3600));
         app.reap().await;
@@ -254,7 +254,7 @@ both! {
 
     async fn many_events_at_once_are_all_written_and_none_of_an_account_that_is_gone(app: TestApp) {
         use strongroom::events::{EventKind, Event};
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let account: uuid::Uuid = ann.id.parse().unwrap();
         for number in 0..100 {
             app.app.events.record(&Event::new(EventKind::LinkDownloaded, account).with("number", number));
@@ -267,7 +267,7 @@ both! {
     }
 
     async fn no_event_holds_a_secret(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let made = ann.post("/v1/me/tokens").json(&json!({"name": "backup"})).answer().await.json();
         let file = ann.upload("a.txt", "x").await;
         let url = ann.sign(&file, "get").await["url"].as_str().unwrap().to_owned();
@@ -283,7 +283,7 @@ both! {
 #[tokio::test]
 async fn a_signed_url_of_ours_is_a_door() {
     let app = TestApp::start(Setup::SqliteAndDisk).await;
-    let ann = app.person("ann").await;
+    let ann = app.sign_up("ann").await;
     let file = ann.upload("a.txt", "bytes").await;
     let url = ann.sign(&file, "get").await["url"].as_str().unwrap().to_owned();
     assert_eq!(app.stranger().get(&url).answer().await.bytes, b"bytes");

@@ -6,10 +6,10 @@ use std::process::Command;
 use serde_json::{Value, json};
 use zip::ZipArchive;
 
-use crate::outages::by_way_of_a_forwarder;
+use crate::support::bytes::noise;
 use crate::support::client::{Ask, Client, path};
+use crate::support::tcp_proxy::through_tcp_proxy;
 use crate::support::{Setup, TestApp, both};
-use crate::upload::noise;
 
 async fn exported(client: &Client) -> ZipArchive<Cursor<Vec<u8>>> {
     let answer = client.get("/v1/me/export").answer().await;
@@ -35,7 +35,7 @@ async fn upload(client: &Client, folder: &str, name: &str, bytes: Vec<u8>) -> Va
 
 both! {
     async fn it_holds_everything_under_the_paths_that_it_had(app: TestApp) {
-        let (ann, bob) = (app.person("ann").await, app.person("bob").await);
+        let (ann, bob) = (app.sign_up("ann").await, app.sign_up("bob").await);
         bob.upload("bob.txt", "not ann's").await;
         let large = noise(6_000_000);
         let first = upload(&ann, "2026/november", "große Bytes 日本.bin", large.clone()).await;
@@ -78,7 +78,7 @@ both! {
     }
 
     async fn an_account_without_anything_is_an_archive_too(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let mut archive = exported(&ann).await;
         assert_eq!(archive.len(), 1);
         let description = description(&mut archive);
@@ -86,7 +86,7 @@ both! {
     }
 
     async fn more_files_than_fit_on_a_page_are_all_there(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         for number in 0..105 {
             ann.upload(&format!("{number}.txt"), number.to_string()).await;
         }
@@ -102,7 +102,7 @@ both! {
 #[tokio::test]
 async fn python_reads_it() {
     let app = TestApp::start(Setup::SqliteAndDisk).await;
-    let ann = app.person("ann").await;
+    let ann = app.sign_up("ann").await;
     upload(&ann, "größe", "日本.bin", noise(200_000)).await;
     upload(&ann, "", "empty", Vec::new()).await;
     let bytes = ann.get("/v1/me/export").answer().await.bytes;
@@ -121,7 +121,7 @@ print('|'.join(f'{i.filename}:{i.file_size}:{i.flag_bits >> 11 & 1}' for i in z.
 async fn a_store_that_fails_in_the_middle_cuts_the_connection() {
     let app = TestApp::start(Setup::PostgresAndS3).await;
     let strongroom::config::StoreConfig::S3(s3) = &app.app.config.store else { unreachable!("it is on S3") };
-    let (line, detour) = by_way_of_a_forwarder(s3.endpoint.as_ref().unwrap()).await;
+    let (line, detour) = through_tcp_proxy(s3.endpoint.as_ref().unwrap()).await;
     let app = app
         .restart_with(|config| {
             if let strongroom::config::StoreConfig::S3(s3) = &mut config.store {
@@ -129,7 +129,7 @@ async fn a_store_that_fails_in_the_middle_cuts_the_connection() {
             }
         })
         .await;
-    let ann = app.person("ann").await;
+    let ann = app.sign_up("ann").await;
     for number in 0..4 {
         ann.upload(&format!("{number}.bin"), noise(8_000_000)).await;
     }
@@ -151,7 +151,7 @@ async fn a_store_that_fails_in_the_middle_cuts_the_connection() {
 #[tokio::test]
 async fn what_goes_meanwhile_is_left_out() {
     let app = TestApp::start(Setup::SqliteAndDisk).await;
-    let ann = app.person("ann").await;
+    let ann = app.sign_up("ann").await;
     ann.upload("0.bin", noise(20_000_000)).await;
     let last = ann.upload("1.txt", "last").await;
     let mut answer = ann.get("/v1/me/export").send().await.unwrap();

@@ -24,12 +24,12 @@ async fn put(client: &Client, path: &str) {
 
 both! {
     async fn a_folder_is_there_as_long_as_a_file_is_in_it_or_further_down(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         assert!(folders(&ann, "").await.is_empty());
         for path in ["", "s", "s-t", "s/x", "s/x/y", "s0", "s.t/deep/down", "Ä/b", "%_", "t"] {
             put(&ann, path).await;
         }
-        put(&app.person("bob").await, "of-bob").await;
+        put(&app.sign_up("bob").await, "of-bob").await;
         assert_eq!(folders(&ann, "").await, ["%_", "s", "s-t", "s.t", "s0", "t", "Ä"]);
         assert_eq!(folders(&ann, "s").await, ["x"]);
         assert_eq!(folders(&ann, "s/x").await, ["y"]);
@@ -50,7 +50,7 @@ both! {
     }
 
     async fn folders_are_left_without_reading_what_is_in_them(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         for path in ["a", "a/0", "b", "b-c", "c/d"] {
             put(&ann, path).await;
         }

@@ -17,25 +17,15 @@ use strongroom::jobs::fsck::{self, FsckFindingKind, FsckRun, Options, Repair};
 use strongroom::store::Key;
 use uuid::Uuid;
 
+use crate::support::bytes::noise;
 use crate::support::client::{Ask, Client, bucket, content};
+use crate::support::fsck::{LOOK, assert_clean, pass};
 use crate::support::program::{Outcome, Start};
+use crate::support::tus::{Tus, tus};
 use crate::support::{Setup, TestApp, both};
-use crate::tus::{Tus, tus};
-use crate::upload::noise;
 
-const LOOK: Options = Options { full: false, rate: u64::MAX, repair: Repair::Nothing };
 const FULL: Options = Options { full: true, ..LOOK };
 const REPAIR: Options = Options { repair: Repair::Everything, ..LOOK };
-
-async fn pass(app: &TestApp, options: Options) -> FsckRun {
-    fsck::begin(&app.app, options).await.expect("a pass").run(|_| {}).await.expect("a whole pass")
-}
-
-/// Finds nothing, not even what would do no harm.
-pub async fn assert_clean(app: &TestApp) {
-    let pass = pass(app, LOOK).await;
-    assert!(pass.clean && pass.report.counts.is_empty(), "{pass}");
-}
 
 /// What `strongroom fsck` says of this app's rows and bytes.
 fn command(app: &TestApp, arguments: &[&str]) -> Outcome {
@@ -128,7 +118,7 @@ async fn age_quarantine(app: &TestApp) {
 
 both! {
     async fn a_store_that_is_well_is_clean(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let files = upload_many(&ann, 5).await;
         ann.upload("empty.txt", "").await;
         ann.upload("large.bin", noise(11 * 1024 * 1024)).await;
@@ -156,7 +146,7 @@ both! {
     }
 
     async fn each_kind_of_damage_is_found_once_and_named(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let files = upload_many(&ann, 8).await;
         let (missing, shorter, other) = (key(&app, &files[0]).await, key(&app, &files[1]).await, key(&app, &files[2]).await);
         app.app.store.delete(&missing, None).await.unwrap();
@@ -231,7 +221,7 @@ both! {
     }
 
     async fn bytes_that_nobody_knows_wait_for_a_day_before_they_go(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let files = upload_many(&ann, 25).await;
         let (unknown, half) = (Key::random(), Key::random());
         write(&app, unknown.as_str(), "whose?").await;
@@ -270,7 +260,7 @@ both! {
     }
 
     async fn what_is_known_again_leaves_the_quarantine(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         upload_many(&ann, 25).await;
         let stray = Key::random();
         write(&app, stray.as_str(), "from the future").await;
@@ -288,7 +278,7 @@ both! {
     }
 
     async fn where_much_is_unknown_nothing_is_touched(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         upload_many(&ann, 19).await;
         let (first, second) = (Key::random(), Key::random());
         write(&app, first.as_str(), "whose?").await;
@@ -308,7 +298,7 @@ both! {
     }
 
     async fn a_busy_server_gives_no_false_alarm(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         upload_many(&ann, 20).await;
         let busy = Arc::new(AtomicUsize::new(5));
         let work = (0..5).map(|worker| {
@@ -343,7 +333,7 @@ both! {
     }
 
     async fn uploads_in_the_middle_are_no_finding(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let bytes = noise(12 * 1024 * 1024);
         // Nothing yet; a tail; parts and a tail; over.
         for received in [0, 10, 11 * 1024 * 1024, bytes.len()] {
@@ -359,7 +349,7 @@ both! {
     }
 
     async fn admins_begin_passes_and_see_how_they_went(app: TestApp) {
-        let (ann, bob) = (app.person("ann").await, app.person("bob").await);
+        let (ann, bob) = (app.sign_up("ann").await, app.sign_up("bob").await);
         let begin = |wish: Value| ann.post("/v1/admin/fsck").json(&wish).answer();
         begin(json!({})).await.problem(403, "admin_required");
         app.execute("UPDATE users SET is_admin = TRUE WHERE email_key = 'ann@example.org'").await;
@@ -436,7 +426,7 @@ async fn live(client: &Client, worker: usize, turn: usize) {
 async fn many_pages_are_walked_without_losing_the_place() {
     const ROWS: usize = 3000;
     let app = TestApp::start(Setup::SqliteAndDisk).await;
-    app.person("ann").await;
+    app.sign_up("ann").await;
     app.execute(
         "INSERT INTO blobs (id, owner_id, key, state, lease_until, size, sha256, content_type, created_at, ready_at)
         WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 3000)
@@ -471,7 +461,7 @@ async fn many_pages_are_walked_without_losing_the_place() {
 #[tokio::test]
 async fn a_store_that_goes_away_is_not_taken_for_an_empty_one() {
     let app = TestApp::start(Setup::SqliteAndDisk).await;
-    let ann = app.person("ann").await;
+    let ann = app.sign_up("ann").await;
     upload_many(&ann, 3).await;
     app.execute("UPDATE users SET is_admin = TRUE").await;
     let StoreConfig::Disk { root } = &app.app.config.store else { unreachable!("it is on disk") };
@@ -488,7 +478,7 @@ async fn a_store_that_goes_away_is_not_taken_for_an_empty_one() {
 #[tokio::test]
 async fn it_looks_by_itself_and_logs_what_it_finds() {
     let app = TestApp::start(Setup::SqliteAndDisk).await;
-    app.person("ann").await;
+    app.sign_up("ann").await;
     let unknown = Key::random();
     write(&app, unknown.as_str(), "whose?").await;
     let folder = tempfile::tempdir().unwrap();

@@ -13,10 +13,10 @@ use sha2::{Digest, Sha256};
 use strongroom::db::{KeyClaim, NewBlobRow};
 use strongroom::users::{AccountPatch, Quota, patch_account};
 
+use crate::support::bytes::noise;
 use crate::support::client::{Ask, Client, fed, path};
 use crate::support::program::Start;
 use crate::support::{Setup, TestApp, both};
-use crate::upload::noise;
 
 fn upload(who: &Client, key: &str) -> RequestBuilder {
     who.post("/v1/files?name=a.bin&path=docs").header("idempotency-key", key)
@@ -28,7 +28,7 @@ fn digest(bytes: &[u8]) -> String {
 
 both! {
     async fn the_same_request_gives_the_same_answer(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let bytes = noise(6 * 1024 * 1024);
         let first = upload(&ann, "k-1").body(bytes.clone()).answer().await;
         assert_eq!(first.status, 201, "{}", first.text());
@@ -59,7 +59,7 @@ both! {
     }
 
     async fn a_condition_is_judged_once(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let request = |key| upload(&ann, key).header("if-none-match", "*").body("one");
         let first = request("k-1").answer().await;
         assert_eq!((first.status, request("k-1").answer().await.json()), (201, first.json()));
@@ -68,7 +68,7 @@ both! {
     }
 
     async fn another_request_under_the_key_is_refused(app: TestApp) {
-        let (ann, bob) = (app.person("ann").await, app.person("bob").await);
+        let (ann, bob) = (app.sign_up("ann").await, app.sign_up("bob").await);
         assert_eq!(upload(&ann, "k-1").body("some bytes").answer().await.status, 201);
         let chunks = |text: &'static str| reqwest::Body::wrap_stream(futures_util::stream::iter([Ok::<_, std::io::Error>(text)]));
         for other in [
@@ -94,7 +94,7 @@ both! {
     }
 
     async fn a_key_is_visible_ascii(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         for key in ["", "a b", "ä", &"x".repeat(256)] {
             let problem = upload(&ann, key).body("x").answer().await.problem(422, "invalid");
             assert_eq!(problem["errors"][0]["pointer"], "/idempotency-key");
@@ -106,7 +106,7 @@ both! {
     }
 
     async fn while_the_first_is_under_way_a_second_one_waits(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let (send, body) = fed();
         let first = tokio::spawn(upload(&ann, "k-1").body(body).send());
         send.send(Ok(noise(1000))).await.unwrap();
@@ -125,7 +125,7 @@ both! {
     }
 
     async fn many_at_once_make_one_file(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         for round in 0..5 {
             let key = format!("k-{round}");
             let answers = join_all((0..12).map(|_| upload(&ann, &key).body(noise(round)).answer())).await;
@@ -139,7 +139,7 @@ both! {
     }
 
     async fn a_key_whose_request_failed_is_free(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let wrong = upload(&ann, "k-1").header("repr-digest", digest(b"others")).body("some bytes").answer().await;
         wrong.problem(422, "digest_mismatch");
         let other = ann.post("/v1/files?name=b.bin").header("idempotency-key", "k-1").body("x").answer().await;
@@ -148,7 +148,7 @@ both! {
     }
 
     async fn a_key_whose_writer_died_is_free_once_its_lease_is_over(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let blob = NewBlobRow {
             id: uuid::Uuid::now_v7(),
             owner: ann.id.parse().unwrap(),
@@ -169,7 +169,7 @@ both! {
     }
 
     async fn a_key_lives_for_a_day(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let first = upload(&ann, "k-1").body("x").answer().await.json();
         assert_eq!(app.reap().await.expired, 0);
         let a_day = app.count("SELECT COUNT(*) FROM idempotency_keys, clock WHERE expires_at - now
@@ -185,7 +185,7 @@ both! {
 
     async fn what_a_crash_left_is_done_once(app: TestApp) {
         let folder = tempfile::tempdir().unwrap();
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let at = |url: &str| Client::new(url).with_token(ann.token.as_deref().unwrap(), &json!(ann.id));
         for (round, (point, published)) in [("K2", 0), ("K10", 0), ("K11", 1)].into_iter().enumerate() {
             let key = format!("k-{point}");

@@ -5,23 +5,17 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::cli::person;
+use crate::support::accounts::sign_up;
+use crate::support::bytes::noise;
 use crate::support::client::{Answer, Ask, Client, content, path};
+use crate::support::links::create_link;
 use crate::support::program::Start;
 use crate::support::{Setup, TestApp, both, email};
-use crate::upload::noise;
 
 const MIB: usize = 1024 * 1024;
 const PASSWORD: &str = "violet tractor under rain";
 const FORM: &str = "application/x-www-form-urlencoded";
 const HTML: &str = "text/html,application/xhtml+xml,*/*;q=0.8";
-
-/// Makes a link and gives it as it is shown this once.
-pub async fn make(owner: &Client, file: &Value, bounds: Value) -> Value {
-    let answer = owner.post(&format!("{}/links", path(file))).json(&bounds).answer().await;
-    assert_eq!(answer.status, 201, "{}", answer.text());
-    answer.json()
-}
 
 fn url(link: &Value) -> &str {
     link["url"].as_str().expect("a URL")
@@ -60,10 +54,10 @@ async fn until_quiet(app: &TestApp) {
 
 both! {
     async fn whoever_has_a_link_reads_the_file(app: TestApp) {
-        let (ann, stranger) = (app.person("ann").await, app.stranger());
+        let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
         let bytes = noise(100_000);
         let file = ann.upload("naïve.bin", bytes.clone()).await;
-        let link = make(&ann, &file, json!({"note": "for the accountant", "download_name": "für dich.bin"})).await;
+        let link = create_link(&ann, &file, json!({"note": "for the accountant", "download_name": "für dich.bin"})).await;
         assert!(url(&link).starts_with(&app.url("/l/srl_")), "{link}");
         assert_eq!((&link["state"], &link["downloads"], &link["has_password"]), (&json!("active"), &json!(0), &json!(false)));
         for url in [url(&link).to_owned(), format!("{}/anything.bin", url(&link)), format!("{}?download=1", url(&link))] {
@@ -84,11 +78,11 @@ both! {
     }
 
     async fn links_are_listed_page_by_page(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let (one, two) = (ann.upload("1", "1").await, ann.upload("2", "2").await);
         let mut made = Vec::new();
         for file in [&one, &two, &one] {
-            made.push(make(&ann, file, json!({})).await["id"].clone());
+            made.push(create_link(&ann, file, json!({})).await["id"].clone());
         }
         let first = ann.get("/v1/links?limit=2").answer().await.json();
         let ids = |page: &Value| page["items"].as_array().unwrap().iter().map(|link| link["id"].clone()).collect::<Vec<_>>();
@@ -98,12 +92,12 @@ both! {
         let of_one = ann.get(&format!("/v1/links?file_id={}", one["id"].as_str().unwrap())).answer().await.json();
         assert_eq!(ids(&of_one), [made[2].clone(), made[0].clone()]);
         ann.get("/v1/links?cursor=x").answer().await.problem(400, "bad_cursor");
-        assert_eq!(app.person("bob").await.get("/v1/links").answer().await.json()["items"], json!([]));
+        assert_eq!(app.sign_up("bob").await.get("/v1/links").answer().await.json()["items"], json!([]));
     }
 
     async fn bounds_that_make_no_sense_are_refused(app: TestApp) {
         let app = app.restart_with(|config| config.links.limit = 1).await;
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "mine").await;
         for (name, value) in [
             ("expires_in", json!(0)), ("expires_in", json!(u64::MAX)), ("max_downloads", json!(0)), ("max_downloads", json!(u64::MAX)),
@@ -113,15 +107,15 @@ both! {
             let problem = ann.post(&format!("{}/links", path(&file))).json(&json!({name: value})).answer().await.problem(422, "invalid");
             assert_eq!(problem["errors"][0]["pointer"], format!("/{name}"), "{value}");
         }
-        make(&ann, &file, json!({})).await;
+        create_link(&ann, &file, json!({})).await;
         ann.post(&format!("{}/links", path(&file))).json(&json!({})).answer().await.problem(409, "too_many_links");
         assert_eq!(app.count("SELECT COUNT(*) FROM links").await, 1);
     }
 
     async fn a_link_ends_at_once_and_for_good(app: TestApp) {
-        let (ann, stranger) = (app.person("ann").await, app.stranger());
+        let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
         let file = ann.upload("a.txt", "mine").await;
-        let link = make(&ann, &file, json!({"expires_in": 60})).await;
+        let link = create_link(&ann, &file, json!({"expires_in": 60})).await;
         assert_eq!(stranger.get(url(&link)).answer().await.bytes, b"mine");
         app.advance(Duration::from_secs(61));
         stranger.get(url(&link)).answer().await.problem(410, "link_expired");
@@ -150,9 +144,9 @@ both! {
     }
 
     async fn of_two_changes_at_once_neither_undoes_the_other(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "mine").await;
-        let link = make(&ann, &file, json!({})).await;
+        let link = create_link(&ann, &file, json!({})).await;
         let changes = [json!({"note": "n"}), json!({"inline": true}), json!({"max_downloads": 7}), json!({"expires_in": 60}), json!({"allow_from": ["::1"]}), json!({"password": PASSWORD})];
         let answers = join_all(changes.iter().map(|change| ann.patch(&of(&link)).json(change).answer())).await;
         assert!(answers.iter().all(|answer| answer.status == 200));
@@ -162,9 +156,9 @@ both! {
     }
 
     async fn a_link_is_worth_what_its_file_and_owner_are(app: TestApp) {
-        let (ann, stranger) = (app.person("ann").await, app.stranger());
+        let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
         let (file, other) = (ann.upload("a.txt", "mine").await, ann.upload("b.txt", "other").await);
-        let (link, of_other) = (make(&ann, &file, json!({})).await, make(&ann, &other, json!({"password": PASSWORD})).await);
+        let (link, of_other) = (create_link(&ann, &file, json!({})).await, create_link(&ann, &other, json!({"password": PASSWORD})).await);
         let key = unlock(&stranger, &of_other, PASSWORD).await.json()["key"].as_str().unwrap().to_owned();
         strongroom::users::set_disabled(&app.app, &email("ann"), true).await.unwrap();
         for link in [&link, &of_other] {
@@ -175,7 +169,7 @@ both! {
         }
         strongroom::users::set_disabled(&app.app, &email("ann"), false).await.unwrap();
         assert_eq!(stranger.get(url(&link)).answer().await.status, 200);
-        let signed_in = crate::sessions::log_in(&stranger, &email("ann"), crate::support::PASSWORD).await.json();
+        let signed_in = crate::support::accounts::log_in(&stranger, &email("ann"), crate::support::PASSWORD).await.json();
         let ann = stranger.clone().with_token(signed_in["token"].as_str().unwrap(), &signed_in["user"]["id"]);
         let new = ann.put(&content(&file)).header("if-match", "*").body("newer").answer().await;
         assert_eq!((new.status, stranger.get(url(&link)).answer().await.bytes.as_slice()), (200, b"newer".as_slice()));
@@ -190,10 +184,10 @@ both! {
     }
 
     async fn a_link_is_used_so_many_times_however_many_come_at_once(app: TestApp) {
-        let (ann, stranger) = (app.person("ann").await, app.stranger());
+        let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
         let bytes = noise(3 * MIB);
         let file = ann.upload("a.bin", bytes.clone()).await;
-        let link = make(&ann, &file, json!({"max_downloads": 3})).await;
+        let link = create_link(&ann, &file, json!({"max_downloads": 3})).await;
         let answers = join_all((0..50).map(|_| stranger.get(url(&link)).answer())).await;
         let (got, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 200);
         assert_eq!((got.len(), refused.len()), (3, 47));
@@ -210,10 +204,10 @@ both! {
     }
 
     async fn only_a_complete_delivery_is_a_use(app: TestApp) {
-        let (ann, stranger) = (app.person("ann").await, app.stranger());
+        let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
         let bytes = noise(24 * MIB);
         let file = ann.upload("a.bin", bytes.clone()).await;
-        let link = make(&ann, &file, json!({"max_downloads": 1})).await;
+        let link = create_link(&ann, &file, json!({"max_downloads": 1})).await;
         for _ in 0..3 {
             assert_eq!(stranger.head(url(&link)).answer().await.header("content-length"), (24 * MIB).to_string());
             assert_eq!(look(&stranger, url(&link)).await.status, 200);
@@ -241,10 +235,10 @@ both! {
     }
 
     async fn a_resumed_download_is_one_use(app: TestApp) {
-        let (ann, stranger) = (app.person("ann").await, app.stranger());
+        let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
         let bytes = noise(24 * MIB);
         let file = ann.upload("a.bin", bytes.clone()).await;
-        let link = make(&ann, &file, json!({"max_downloads": 1})).await;
+        let link = create_link(&ann, &file, json!({"max_downloads": 1})).await;
         break_off(&stranger, url(&link)).await;
         until_quiet(&app).await;
         let range = |from: usize, to: usize| stranger.get(url(&link)).header("range", format!("bytes={from}-{to}"));
@@ -266,18 +260,18 @@ both! {
     }
 
     async fn an_empty_file_is_delivered_too(app: TestApp) {
-        let (ann, stranger) = (app.person("ann").await, app.stranger());
+        let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
         let file = ann.upload("empty", "").await;
-        let link = make(&ann, &file, json!({"max_downloads": 1})).await;
+        let link = create_link(&ann, &file, json!({"max_downloads": 1})).await;
         assert_eq!(stranger.get(url(&link)).answer().await.status, 200);
         stranger.get(url(&link)).answer().await.problem(410, "link_used_up");
     }
 
     async fn a_link_may_be_bound_to_networks(app: TestApp) {
         let app = app.restart_with(|config| config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()]).await;
-        let (ann, stranger) = (app.person("ann").await, app.stranger());
+        let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
         let file = ann.upload("a.txt", "mine").await;
-        let link = make(&ann, &file, json!({"allow_from": ["192.0.2.7/24", "2001:db8::1"], "password": PASSWORD})).await;
+        let link = create_link(&ann, &file, json!({"allow_from": ["192.0.2.7/24", "2001:db8::1"], "password": PASSWORD})).await;
         assert_eq!(link["allow_from"], json!(["192.0.2.0/24", "2001:db8::1/128"]));
         for (from, status) in [("192.0.2.200", 200), ("2001:db8::1", 200), ("192.0.3.1", 403), ("2001:db8::2", 403), ("192.0.2.1, 192.0.3.1", 403)] {
             let request = stranger.get(url(&link)).header("x-forwarded-for", from).basic_auth("", Some(PASSWORD));
@@ -290,9 +284,9 @@ both! {
     }
 
     async fn nothing_shows_before_the_password(app: TestApp) {
-        let (ann, stranger) = (app.person("ann").await, app.stranger());
+        let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
         let file = ann.upload("payslip.txt", "all of the money").await;
-        let link = make(&ann, &file, json!({"password": PASSWORD, "note": "secret note"})).await;
+        let link = create_link(&ann, &file, json!({"password": PASSWORD, "note": "secret note"})).await;
         assert!(link["has_password"] == true && link.get("password").is_none());
         let locked = stranger.get(url(&link)).answer().await;
         locked.problem(401, "password_required");
@@ -330,7 +324,7 @@ both! {
         cross.json(&json!({"password": PASSWORD})).answer().await.problem(403, "cross_site");
 
         // It is worth nothing for another link, deadline a while, and with another password or token.
-        let other = make(&ann, &file, json!({"password": PASSWORD})).await;
+        let other = create_link(&ann, &file, json!({"password": PASSWORD})).await;
         stranger.get(url(&other)).bearer_auth(&key).answer().await.problem(401, "password_required");
         app.advance(Duration::from_secs(3601));
         with_key().answer().await.problem(401, "password_required");
@@ -347,9 +341,9 @@ both! {
             config.auth.logins_per_account = 3;
             config.auth.logins_per_address = 8;
         }).await;
-        let (ann, stranger) = (app.person("ann").await, app.stranger());
+        let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
         let file = ann.upload("a.txt", "mine").await;
-        let (link, other) = (make(&ann, &file, json!({"password": PASSWORD})).await, make(&ann, &file, json!({"password": PASSWORD})).await);
+        let (link, other) = (create_link(&ann, &file, json!({"password": PASSWORD})).await, create_link(&ann, &file, json!({"password": PASSWORD})).await);
         let key = unlock(&stranger, &link, PASSWORD).await.json()["key"].as_str().unwrap().to_owned();
         let answers = join_all((0..6).map(|_| unlock(&stranger, &link, "wrong"))).await;
         assert_eq!(answers.iter().filter(|answer| answer.status == 401).count(), 3);
@@ -367,11 +361,11 @@ both! {
     }
 
     async fn a_browser_gets_a_page_without_script(app: TestApp) {
-        let (ann, stranger) = (app.person("ann").await, app.stranger());
+        let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
         let name = "<img src=x onerror=alert(1)>\"'&.png";
         let png = [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0".as_slice(), &noise(5000)].concat();
         let file = ann.upload(name, png.clone()).await;
-        let link = make(&ann, &file, json!({"inline": true, "note": "a note of mine"})).await;
+        let link = create_link(&ann, &file, json!({"inline": true, "note": "a note of mine"})).await;
         let page = look(&stranger, url(&link)).await;
         assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"));
         let policy = page.header("content-security-policy");
@@ -402,9 +396,9 @@ async fn a_bucket_may_hand_over_the_bytes() {
     let app =
         TestApp::start_with(Setup::PostgresAndS3, |config| config.links.delivery = strongroom::config::Via::Redirect)
             .await;
-    let (ann, stranger) = (app.person("ann").await, app.stranger());
+    let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
     let file = ann.upload("a.txt", "mine").await;
-    let link = make(&ann, &file, json!({"max_downloads": 1, "download_name": "yours.txt"})).await;
+    let link = create_link(&ann, &file, json!({"max_downloads": 1, "download_name": "yours.txt"})).await;
     assert_eq!(stranger.head(url(&link)).answer().await.header("content-length"), "4");
     let over = stranger.get(url(&link)).answer().await;
     assert_eq!(over.status, 302, "{}", over.text());
@@ -423,9 +417,9 @@ async fn a_bucket_may_hand_over_the_bytes() {
 async fn the_log_holds_no_secret_of_a_link() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let program = Start::default().variable("STRONGROOM_LOG", "trace").serve(folder.path());
-    let (ann, stranger) = (person(&program, "ann@example.org").await, program.stranger());
+    let (ann, stranger) = (sign_up(&program, "ann@example.org").await, program.stranger());
     let file = ann.upload("payslip.txt", "mine").await;
-    let link = make(&ann, &file, json!({"password": PASSWORD, "max_downloads": 3})).await;
+    let link = create_link(&ann, &file, json!({"password": PASSWORD, "max_downloads": 3})).await;
     let unlocked = unlock(&stranger, &link, PASSWORD).await;
     let key = unlocked.json()["key"].as_str().unwrap().to_owned();
     unlock(&stranger, &link, "a wrong guess of mine").await.problem(401, "password_required");

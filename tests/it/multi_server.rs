@@ -8,15 +8,15 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::fsck::assert_clean;
-use crate::links::make;
-use crate::reaper::abandon;
-use crate::sessions::log_in;
+use crate::support::abandoned::abandon;
+use crate::support::accounts::log_in;
+use crate::support::bytes::noise;
 use crate::support::client::{Ask, Client, content};
+use crate::support::fsck::assert_clean;
+use crate::support::links::create_link;
 use crate::support::program::{Program, Start};
+use crate::support::tus::{Tus, tus};
 use crate::support::{PASSWORD, Rows, Setup, TestApp, email};
-use crate::tus::{Tus, tus};
-use crate::upload::noise;
 
 const MIB: usize = 1024 * 1024;
 const NODES: usize = 3;
@@ -77,7 +77,7 @@ async fn assert_soon(clients: &[Client], path: &str, status: u16) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_server_takes_all_of_them_have() {
     let mut nodes = Nodes::start(&[]).await;
-    let ann = nodes.app.person("ann").await;
+    let ann = nodes.app.sign_up("ann").await;
     let clients = nodes.each(&ann);
     let bytes = noise(6 * MIB);
     for (turn, client) in clients.iter().enumerate() {
@@ -104,7 +104,7 @@ async fn what_one_server_takes_all_of_them_have() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_ended_on_one_server_is_dead_on_all() {
     let mut nodes = Nodes::start(&[]).await;
-    let ann = nodes.app.person("ann").await;
+    let ann = nodes.app.sign_up("ann").await;
     let clients = nodes.each(&ann);
     // Every server has seen each of these alive, and may have kept what it saw.
     let alive = async |clients: &[Client], path: &str| {
@@ -127,7 +127,7 @@ async fn what_is_ended_on_one_server_is_dead_on_all() {
     assert_soon(&tokens, "/v1/files", 401).await;
 
     let file = clients[0].upload("shared.txt", "shared").await;
-    let link = make(&clients[0], &file, json!({})).await;
+    let link = create_link(&clients[0], &file, json!({})).await;
     let url: url::Url = link["url"].as_str().unwrap().parse().unwrap();
     let foreign_entries: Vec<Client> = nodes.programs.iter().map(Program::stranger).collect();
     alive(&foreign_entries, url.path()).await;
@@ -146,7 +146,7 @@ async fn what_is_ended_on_one_server_is_dead_on_all() {
 async fn three_servers_have_one_reaper() {
     const LEFT: usize = 60;
     let app = TestApp::start(Setup::PostgresAndS3).await;
-    let ann = app.person("ann").await;
+    let ann = app.sign_up("ann").await;
     for _ in 0..LEFT {
         abandon(&app, &ann.id, Duration::ZERO, 10).await;
     }
@@ -225,7 +225,7 @@ async fn keep_uploading(clients: Vec<Client>, number: usize, stop: &AtomicBool) 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_killed_takes_nothing_along() {
     let mut nodes = Nodes::start(&[("STRONGROOM_REAP_INTERVAL", "1s")]).await;
-    let ann = nodes.app.person("ann").await;
+    let ann = nodes.app.sign_up("ann").await;
     let clients = nodes.each(&ann);
     // An upload in pieces is half on the way, at the one who will be killed.
     let whole = noise(11 * MIB);
@@ -288,7 +288,7 @@ async fn a_server_that_is_killed_takes_nothing_along() {
 #[tokio::test(flavor = "multi_thread")]
 async fn limits_hold_across_servers() {
     let nodes = Nodes::start(&[("STRONGROOM_LOGINS_PER_ACCOUNT", "6"), ("STRONGROOM_QUOTA_BYTES", "200kB")]).await;
-    let ann = nodes.app.person("ann").await;
+    let ann = nodes.app.sign_up("ann").await;
     let clients = nodes.each(&ann);
 
     // Fifty at once, of which ten fit.

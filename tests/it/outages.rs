@@ -5,39 +5,29 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use strongroom::config::StoreConfig;
-use url::Url;
 
-use crate::sessions::log_in;
+use crate::support::accounts::log_in;
+use crate::support::bytes::noise;
 use crate::support::client::{Answer, Ask, content, fed};
-use crate::support::forwarder::Forwarder;
+use crate::support::tcp_proxy::TcpProxy;
+use crate::support::tcp_proxy::through_tcp_proxy;
 use crate::support::{PASSWORD, Setup, TestApp, both, email};
-use crate::upload::noise;
 
 const MIB: usize = 1024 * 1024;
 
-/// The place of a URL, and the same URL by way of the forwarder.
-pub async fn by_way_of_a_forwarder(url: &Url) -> (Forwarder, Url) {
-    let target = format!("{}:{}", url.host_str().expect("a host"), url.port_or_known_default().expect("a port"));
-    let forwarder = Forwarder::to(target).await;
-    let mut detour = url.clone();
-    detour.set_ip_host(forwarder.address.ip()).expect("a host");
-    detour.set_port(Some(forwarder.address.port())).expect("a port");
-    (forwarder, detour)
-}
-
 /// A server whose database can be cut off.
-async fn with_a_line_to_the_database() -> (Forwarder, TestApp) {
+async fn with_a_line_to_the_database() -> (TcpProxy, TestApp) {
     let app = TestApp::start(Setup::PostgresAndS3).await;
     let url = app.app.config.database_url.expose_secret().parse().expect("a URL");
-    let (line, detour) = by_way_of_a_forwarder(&url).await;
+    let (line, detour) = through_tcp_proxy(&url).await;
     (line, app.restart_with(|config| config.database_url = SecretString::from(String::from(detour))).await)
 }
 
 /// A server whose bucket can be cut off.
-async fn with_a_line_to_the_bucket() -> (Forwarder, TestApp) {
+async fn with_a_line_to_the_bucket() -> (TcpProxy, TestApp) {
     let app = TestApp::start(Setup::PostgresAndS3).await;
     let StoreConfig::S3(s3) = &app.app.config.store else { unreachable!("it is on S3") };
-    let (line, detour) = by_way_of_a_forwarder(s3.endpoint.as_ref().expect("an endpoint")).await;
+    let (line, detour) = through_tcp_proxy(s3.endpoint.as_ref().expect("an endpoint")).await;
     let app = app.restart_with(|config| {
         if let StoreConfig::S3(s3) = &mut config.store {
             s3.endpoint = Some(detour);
@@ -58,7 +48,7 @@ fn assert_try_again_later(answer: &Answer) {
 #[tokio::test]
 async fn without_its_database_it_says_so_and_goes_on_when_it_is_back() {
     let (line, app) = with_a_line_to_the_database().await;
-    let ann = app.person("ann").await;
+    let ann = app.sign_up("ann").await;
     let file = ann.upload("a.txt", "kept").await;
     line.cut();
     // At once: each of them waits for the database for a while.
@@ -86,7 +76,7 @@ async fn without_its_database_it_says_so_and_goes_on_when_it_is_back() {
 #[tokio::test]
 async fn an_upload_whose_database_goes_away_is_not_kept() {
     let (line, app) = with_a_line_to_the_database().await;
-    let ann = app.person("ann").await;
+    let ann = app.sign_up("ann").await;
     let (send, body) = fed();
     let upload = tokio::spawn(ann.post("/v1/files?name=a.bin").body(body).send());
     send.send(Ok(noise(MIB))).await.unwrap();
@@ -109,7 +99,7 @@ async fn an_upload_whose_database_goes_away_is_not_kept() {
 #[tokio::test]
 async fn without_its_bucket_it_says_so_and_goes_on_when_it_is_back() {
     let (line, app) = with_a_line_to_the_bucket().await;
-    let ann = app.person("ann").await;
+    let ann = app.sign_up("ann").await;
     let file = ann.upload("a.txt", "kept").await;
     line.cut();
     let (stranger, path) = (app.stranger(), content(&file));
@@ -142,7 +132,7 @@ async fn without_its_bucket_it_says_so_and_goes_on_when_it_is_back() {
 #[tokio::test]
 async fn a_download_whose_bucket_goes_away_is_cut_and_never_looks_whole() {
     let (line, app) = with_a_line_to_the_bucket().await;
-    let ann = app.person("ann").await;
+    let ann = app.sign_up("ann").await;
     let bytes = noise(48 * MIB);
     let file = ann.upload("a.bin", bytes.clone()).await;
     let mut answer = ann.get(&content(&file)).send().await.unwrap();
@@ -165,7 +155,7 @@ async fn a_download_whose_bucket_goes_away_is_cut_and_never_looks_whole() {
 #[tokio::test]
 async fn an_upload_whose_bucket_goes_away_is_not_kept() {
     let (line, app) = with_a_line_to_the_bucket().await;
-    let ann = app.person("ann").await;
+    let ann = app.sign_up("ann").await;
     let (send, body) = fed();
     let upload = tokio::spawn(ann.post("/v1/files?name=a.bin").body(body).send());
     send.send(Ok(noise(6 * MIB))).await.unwrap();
@@ -190,7 +180,7 @@ async fn an_upload_whose_bucket_goes_away_is_not_kept() {
 #[tokio::test]
 async fn without_its_disk_it_says_so_and_goes_on_when_it_is_back() {
     let app = TestApp::start(Setup::SqliteAndDisk).await;
-    let ann = app.person("ann").await;
+    let ann = app.sign_up("ann").await;
     let file = ann.upload("a.txt", "kept").await;
     let (root, away) = (app.folder.path().join("files"), app.folder.path().join("away"));
     std::fs::rename(&root, &away).unwrap();
@@ -216,7 +206,7 @@ async fn without_its_disk_it_says_so_and_goes_on_when_it_is_back() {
 #[tokio::test]
 async fn while_another_program_holds_the_database_reading_goes_on() {
     let app = TestApp::start(Setup::SqliteAndDisk).await;
-    let ann = app.person("ann").await;
+    let ann = app.sign_up("ann").await;
     let file = ann.upload("a.txt", "kept").await;
     let other = sqlx::SqlitePool::connect(app.app.config.database_url.expose_secret()).await.unwrap();
     let lock = other.begin_with("BEGIN IMMEDIATE").await.unwrap();

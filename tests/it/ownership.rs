@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::links::make;
 use crate::support::client::{Ask, Client, content, path};
+use crate::support::links::create_link;
+use crate::support::tus::Tus;
 use crate::support::{Setup, TestApp, both};
-use crate::tus::Tus;
 
 /// Who may call an operation.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -157,16 +157,16 @@ fn request(client: &Client, method: &str, path: &str, id: &str) -> reqwest::Requ
 
 both! {
     async fn nobody_but_the_owner_passes_any_door(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let file = ann.upload("private.txt", "for my eyes only").await;
         let upload = ann.sign(&file, "put").await["upload_id"].as_str().unwrap().to_owned();
         let tus = Tus::create(&ann, Some(4), "").await;
         let direct = ann.post("/v1/uploads").json(&json!({"name": "a", "mode": "direct", "size": 4})).answer().await.json();
-        let link = make(&ann, &file, json!({})).await;
+        let link = create_link(&ann, &file, json!({})).await;
         let trashed = ann.upload("trashed.txt", "for nobody's eyes").await;
         assert_eq!(ann.delete(&crate::support::client::path(&trashed)).answer().await.status, 204);
-        let bob = app.person("bob").await;
-        let carol = app.person("carol").await;
+        let bob = app.sign_up("bob").await;
+        let carol = app.sign_up("carol").await;
         strongroom::users::set_disabled(&app.app, "carol@example.org", true).await.unwrap();
         let garbage = bob.clone().with_token("srs_garbage", &Value::Null);
         let missing = uuid::Uuid::now_v7().to_string();
@@ -229,7 +229,7 @@ both! {
     }
 
     async fn an_api_token_passes_the_doors_to_files_alone(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let made = ann.post("/v1/me/tokens").json(&json!({"name": "backup"})).answer().await;
         assert_eq!(made.status, 201, "{}", made.text());
         let token = ann.clone().with_token(made.json()["token"].as_str().unwrap(), &Value::Null);
@@ -244,8 +244,8 @@ both! {
     }
 
     async fn conditions_and_ranges_do_not_tell_what_is_there(app: TestApp) {
-        let ann = app.person("ann").await;
-        let bob = app.person("bob").await;
+        let ann = app.sign_up("ann").await;
+        let bob = app.sign_up("bob").await;
         let file = ann.upload("private.txt", "for my eyes only").await;
         let etag = file["etag"].as_str().unwrap();
         for (name, value) in [("if-none-match", etag), ("if-match", "\"x\""), ("range", "bytes=999999-"), ("range", "bytes=0-0")] {
@@ -257,9 +257,9 @@ both! {
     }
 
     async fn an_avatar_is_the_one_thing_that_everybody_sees(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let picture = format!("/v1/users/{}/avatar", ann.id);
-        let png = [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0".as_slice(), &crate::upload::noise(10_000)].concat();
+        let png = [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0".as_slice(), &crate::support::bytes::noise(10_000)].concat();
         app.stranger().get(&picture).answer().await.problem(404, "not_found");
 
         let first = ann.put("/v1/me/avatar").body(png.clone()).answer().await;

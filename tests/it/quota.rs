@@ -8,11 +8,11 @@ use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 use strongroom::users::{AccountPatch, Quota, patch_account};
 
-use crate::signed::{complete, follow};
+use crate::support::bytes::noise;
 use crate::support::client::{Answer, Ask, Client, content, path};
+use crate::support::links::{complete, follow};
+use crate::support::tus::{Tus, create, tus};
 use crate::support::{Setup, TestApp, both};
-use crate::tus::{Tus, create, tus};
-use crate::upload::noise;
 
 const MIB: usize = 1024 * 1024;
 
@@ -59,7 +59,7 @@ async fn flood(app: &TestApp, ann: &Client, count: usize, body: impl Fn() -> req
 
 both! {
     async fn uploads_at_once_never_pass_the_quota(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         allow(&app, &ann, Some(1_000_000), None).await;
         assert_eq!(flood(&app, &ann, 50, || noise(30_000).into()).await, 33);
         assert_eq!(used(&ann).await, (990_000, 33));
@@ -74,7 +74,7 @@ both! {
     }
 
     async fn uploads_of_unknown_length_never_pass_the_quota(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         allow(&app, &ann, Some(1_000_000), None).await;
         let kept = flood(&app, &ann, 50, || unannounced(noise(30_000))).await;
         assert!(kept > 0, "none of them was kept");
@@ -89,7 +89,7 @@ both! {
     }
 
     async fn a_long_upload_of_unknown_length_reserves_as_it_flows(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         allow(&app, &ann, Some(20 * MIB as u64), None).await;
         assert_eq!(upload(&ann, unannounced(noise(12 * MIB))).await.status, 201);
         // The server may answer, and close, before the client has sent everything.
@@ -103,7 +103,7 @@ both! {
     }
 
     async fn files_are_counted_as_bytes_are(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         allow(&app, &ann, None, Some(3)).await;
         let statuses = join_all((0..10).map(|_| upload(&ann, noise(10)))).await;
         assert_eq!(statuses.iter().filter(|answer| answer.status == 201).count(), 3);
@@ -120,7 +120,7 @@ both! {
     }
 
     async fn whatever_ends_an_upload_or_a_file_gives_its_room_back(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         allow(&app, &ann, Some(300_000), Some(2)).await;
         let file = ann.upload("kept.bin", noise(100_000)).await;
         for _ in 0..3 {
@@ -146,7 +146,7 @@ both! {
         let both = ann.put(&content(&file)).header("if-match", "*").body(noise(200_001)).answer().await;
         both.problem(507, "quota_exceeded");
 
-        crate::reaper::abandon(&app, &ann.id, Duration::ZERO, 200_000).await;
+        crate::support::abandoned::abandon(&app, &ann.id, Duration::ZERO, 200_000).await;
         upload(&ann, "x").await.problem(507, "quota_exceeded");
         assert_eq!(app.reap().await.lapsed, 1);
         assert_eq!(used(&ann).await, (100_000, 1));
@@ -156,7 +156,7 @@ both! {
     }
 
     async fn changes_at_once_neither_block_each_other_nor_are_miscounted(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let worker = async |number: usize| {
             for round in 0..5 {
                 let key = format!("{round}-{}", number / 2);
@@ -189,7 +189,7 @@ both! {
     }
 
     async fn a_quota_below_what_is_used_takes_nothing_away(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let (kept, other) = (ann.upload("a.txt", noise(1000)).await, ann.upload("b.txt", noise(1000)).await);
         allow(&app, &ann, Some(1500), Some(1)).await;
         assert_eq!(ann.download(&kept).await, noise(1000));
@@ -208,7 +208,7 @@ both! {
     async fn whoever_has_a_signed_url_cannot_fill_the_quota_with_nothing(app: TestApp) {
         // Nobody sees what goes into a bucket.
         if app.setup == Setup::SqliteAndDisk {
-            let ann = app.person("ann").await;
+            let ann = app.sign_up("ann").await;
             let file = ann.upload("a.bin", noise(1000)).await;
             allow(&app, &ann, Some(10_000), None).await;
             let signed = ann.sign(&file, "put").await;
@@ -227,7 +227,7 @@ both! {
     }
 
     async fn what_comes_through_a_signed_url_counts_at_the_latest_when_it_is_completed(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let (file, other) = (ann.upload("a.bin", noise(1000)).await, ann.upload("b.bin", noise(1000)).await);
         allow(&app, &ann, Some(10_000), None).await;
         let signed = ann.sign(&file, "put").await;
@@ -254,7 +254,7 @@ both! {
     }
 
     async fn an_upload_in_pieces_reserves_its_length_when_it_begins(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         allow(&app, &ann, Some(10 * MIB as u64), None).await;
         let upload = Tus::create(&ann, Some(6 * MIB), "").await;
         assert_eq!(used(&ann).await, (6 * MIB as u64, 1));
@@ -289,7 +289,7 @@ both! {
 
     async fn an_upload_in_pieces_of_unknown_length_reserves_as_it_grows(app: TestApp) {
         let app = app.restart_with(|config| config.quotas.open_uploads = 1).await;
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         allow(&app, &ann, Some(10 * MIB as u64), None).await;
         let upload = Tus::create(&ann, None, "").await;
         assert_eq!(used(&ann).await, (0, 1));
@@ -316,7 +316,7 @@ both! {
 
     async fn uploads_under_way_are_limited_even_when_they_begin_at_once(app: TestApp) {
         let app = app.restart_with(|config| config.quotas.open_uploads = 5).await;
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "old").await;
         let sign = || ann.post(&format!("{}/signed-urls", path(&file))).json(&json!({"operation": "put"})).answer();
         let answers = join_all((0..20).map(|_| sign())).await;
@@ -329,7 +329,7 @@ both! {
         upload(&ann, "x").await.problem(429, "too_many_uploads");
         // Reading, and other people's uploads, go on.
         assert_eq!(ann.download(&file).await, b"old");
-        app.person("bob").await.upload("b.txt", "x").await;
+        app.sign_up("bob").await.upload("b.txt", "x").await;
 
         app.execute("UPDATE blobs SET lease_until = 1 WHERE state = 'pending'").await;
         assert_eq!(app.reap().await.lapsed, 5);
@@ -341,7 +341,7 @@ both! {
 
     async fn the_settings_count_where_an_account_was_given_nothing(app: TestApp) {
         let app = app.restart_with(|config| (config.quotas.bytes, config.quotas.files) = (Some(100), Some(2))).await;
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let usage = ann.get("/v1/me/usage").answer().await.json();
         let expected = json!({"used": {"bytes": 0, "files": 0}, "quota": {"bytes": 100, "files": 2}, "open_uploads": 0});
         assert_eq!(usage, expected);
@@ -352,7 +352,7 @@ both! {
     }
 
     async fn admins_see_and_change_what_accounts_may_use(app: TestApp) {
-        let (ann, bob) = (app.person("ann").await, app.person("bob").await);
+        let (ann, bob) = (app.sign_up("ann").await, app.sign_up("bob").await);
         app.execute("UPDATE users SET is_admin = NOT (1 = 2) WHERE email = 'ann@example.org'").await;
         bob.upload("b.txt", noise(1000)).await;
         let first = ann.get("/v1/admin/users?limit=1").answer().await.json();
@@ -389,7 +389,7 @@ both! {
     }
 
     async fn what_was_there_before_quotas_is_counted(app: TestApp) {
-        let (ann, bob) = (app.person("ann").await, app.person("bob").await);
+        let (ann, bob) = (app.sign_up("ann").await, app.sign_up("bob").await);
         let file = ann.upload("a.bin", noise(1000)).await;
         ann.upload("b.bin", noise(500)).await;
         ann.sign(&file, "put").await;
@@ -412,7 +412,7 @@ both! {
     }
 
     async fn a_wrong_count_can_be_mended(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let file = ann.upload("a.bin", noise(1000)).await;
         ann.sign(&file, "put").await;
         assert_eq!(strongroom::users::recount(&app.app).await.unwrap(), 0);

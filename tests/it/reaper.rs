@@ -1,55 +1,18 @@
 //! What is left behind is cleared away, and nothing else is.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use strongroom::config::StoreConfig;
-use strongroom::db::NewBlobRow;
-use strongroom::store::{Key, MultipartObserver};
 
+use crate::support::abandoned::abandon;
+use crate::support::bytes::noise;
 use crate::support::client::{Ask, fed, open_multipart_uploads};
 use crate::support::program::Start;
 use crate::support::{Setup, TestApp, both};
-use crate::upload::noise;
-
-/// A writer that died: its intent is in the rows, its bytes, or half of them, in the store.
-pub async fn abandon(app: &TestApp, owner: &str, lease: Duration, size: usize) {
-    let (id, key) = (uuid::Uuid::now_v7(), Key::random());
-    let now = app.app.clock.now().as_microsecond();
-    let owner = owner.parse().unwrap();
-    let row = NewBlobRow {
-        id,
-        owner,
-        key: key.to_string(),
-        lease,
-        reserve: size as u64,
-        new_file: true,
-        aside: false,
-        claim: None,
-        now,
-    };
-    app.app.db.insert_pending_blob(&row, &app.app.config.quotas).await.unwrap();
-    let bytes = noise(size);
-    let body = Box::pin(futures_util::stream::iter([Ok(bytes.into())]));
-    app.app.store.put(&key, None, body, &Row(app.app.clone(), id)).await.unwrap();
-}
-
-struct Row(Arc<strongroom::app::App>, uuid::Uuid);
-
-#[async_trait::async_trait]
-impl MultipartObserver for Row {
-    async fn multipart_opened(&self, upload_id: &str) -> strongroom::error::Result<()> {
-        self.0.db.set_multipart_id(self.1, upload_id).await.map(drop)
-    }
-
-    fn owner(&self) -> uuid::Uuid {
-        self.1
-    }
-}
 
 both! {
     async fn an_abandoned_upload_is_cleared_once_its_lease_is_over(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         ann.upload("kept.txt", "kept").await;
         abandon(&app, &ann.id, Duration::ZERO, 100).await;
         abandon(&app, &ann.id, Duration::ZERO, 11 * 1024 * 1024).await;
@@ -62,7 +25,7 @@ both! {
     }
 
     async fn one_reaper_at_a_time_is_enough(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         for _ in 0..20 {
             abandon(&app, &ann.id, Duration::ZERO, 10).await;
         }
@@ -72,7 +35,7 @@ both! {
     }
 
     async fn a_writer_that_lost_its_lease_publishes_nothing(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let (send, body) = fed();
         let upload = tokio::spawn(ann.post("/v1/files?name=late.bin").body(body).send());
         send.send(Ok(noise(1000))).await.unwrap();
@@ -95,7 +58,7 @@ both! {
 async fn an_upload_whose_id_was_never_written_down_is_ended() {
     let app = TestApp::start(Setup::PostgresAndS3).await;
     let StoreConfig::S3(s3) = &app.app.config.store else { unreachable!("it is on S3") };
-    let ann = app.person("ann").await;
+    let ann = app.sign_up("ann").await;
     ann.upload("kept.bin", noise(11 * 1024 * 1024)).await;
     let folder = tempfile::tempdir().unwrap();
     let program = Start::default().beside(&app).variable("FAILPOINTS", "M2=return").serve(folder.path());

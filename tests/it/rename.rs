@@ -34,7 +34,7 @@ async fn walk(client: &Client, query: &str, member: &str) -> (Vec<String>, usize
 
 both! {
     async fn names_in_any_script_come_back(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         for name in ["naïve café.txt", "日本語.pdf", "🦀.rs", "a'b\"c;d=e%20.txt", "=SUM(A1).csv", "-rf", ".hidden", "a..b", "%2e%2e%2f", "con"] {
             let file = upload_at(&ann, "", name).await;
             assert_eq!(file["name"], name);
@@ -49,7 +49,7 @@ both! {
     }
 
     async fn hostile_names_are_refused_and_leave_nothing(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let long = "x".repeat(256);
         let hostile = ["", " ", ".", "..", "a/b", "../../etc/passwd", "a\\b", "a\0b", "a\nb", "a\u{202e}txt.exe", "\u{feff}a", " a", "a ", long.as_str()];
         for name in hostile {
@@ -65,7 +65,7 @@ both! {
     }
 
     async fn a_file_is_renamed_moved_and_described(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let file = upload_at(&ann, "inbox", "draft.txt").await;
         let other = upload_at(&ann, "archive", "final.txt").await;
         let change = |body: Value| ann.patch(&path(&file)).header("content-type", "application/merge-patch+json").body(body.to_string());
@@ -93,7 +93,7 @@ both! {
     }
 
     async fn of_many_changes_at_once_none_undoes_another(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let file = upload_at(&ann, "", "a.txt").await;
         let changes = (0..8).map(|number| {
             let request = ann.patch(&path(&file)).json(&json!({"metadata": {format!("m{number}"): number}}));
@@ -105,8 +105,8 @@ both! {
     }
 
     async fn lists_are_walked_page_by_page_in_every_order(app: TestApp) {
-        let ann = app.person("ann").await;
-        let bob = app.person("bob").await;
+        let ann = app.sign_up("ann").await;
+        let bob = app.sign_up("bob").await;
         bob.upload("not yours", "x").await;
         // Bytes decide the order, on every database: capitals first, then small letters, then the rest.
         let names = ["B", "a", "Z", "é", "b", "10", "9", "_", "ab", "日"];
@@ -136,7 +136,7 @@ both! {
     }
 
     async fn lists_are_narrowed_by_prefix_and_search(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         for (folder, name) in [("docs", "a.txt"), ("docs/2026", "B.txt"), ("docs2", "c.txt"), ("", "docs"), ("", "100%_x"), ("", "100ax"), ("ÉTÉ", "plage.jpg")] {
             upload_at(&ann, folder, name).await;
         }
@@ -150,7 +150,7 @@ both! {
     }
 
     async fn a_list_refuses_what_it_cannot_read(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         for name in ["a", "b", "c"] {
             ann.upload(name, "x").await;
         }
@@ -170,7 +170,7 @@ both! {
     }
 
     async fn a_cursor_outlives_the_file_that_it_names(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let mut files = Vec::new();
         for name in ["a", "b", "c", "d"] {
             files.push(ann.upload(name, "x").await);
@@ -184,8 +184,8 @@ both! {
     }
 
     async fn a_batch_gives_each_file_its_own_result(app: TestApp) {
-        let ann = app.person("ann").await;
-        let bob = app.person("bob").await;
+        let ann = app.sign_up("ann").await;
+        let bob = app.sign_up("bob").await;
         let (a, b, c) = (ann.upload("a", "1").await, ann.upload("b", "2").await, ann.upload("c", "3").await);
         let foreign = bob.upload("d", "4").await;
         upload_at(&ann, "archive", "b").await;

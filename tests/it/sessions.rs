@@ -5,29 +5,12 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::support::accounts::{another_session, log_in, register};
 use crate::support::client::{Answer, Ask};
 use crate::support::{Client, PASSWORD, Setup, TestApp, both, email};
 
 const OTHER_PASSWORD: &str = "violet tractor under rain";
 const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-
-/// Signs in as people do.
-pub async fn log_in(client: &Client, email: &str, password: &str) -> Answer {
-    client.post("/v1/auth/login").json(&json!({"email": email, "password": password})).answer().await
-}
-
-pub async fn register(client: &Client, email: &str, name: &str, password: &str) -> Answer {
-    let body = json!({"email": email, "name": name, "password": password});
-    client.post("/v1/auth/register").json(&body).answer().await
-}
-
-/// Another session of the same person.
-pub async fn another_session(app: &TestApp, name: &str) -> Client {
-    let answer = log_in(&app.stranger(), &email(name), PASSWORD).await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    let body = answer.json();
-    app.stranger().with_token(body["token"].as_str().unwrap(), &body["user"]["id"])
-}
 
 pub async fn set_disabled(app: &TestApp, name: &str, disabled: bool) {
     strongroom::users::set_disabled(&app.app, &email(name), disabled).await.expect("the account is there");
@@ -63,10 +46,10 @@ both! {
             answer.json()
         };
         assert_eq!(told(&app).await, json!({"open": true, "has_accounts": false}));
-        app.person("ann").await;
+        app.sign_up("ann").await;
         assert_eq!(told(&app).await, json!({"open": true, "has_accounts": true}));
         // How many there are, and of what kind, is nobody's business.
-        app.person("bob").await;
+        app.sign_up("bob").await;
         set_disabled(&app, "ann", true).await;
         assert_eq!(told(&app).await, json!({"open": true, "has_accounts": true}));
         let app = app.restart_with(|config| config.registration = strongroom::config::Registration::Closed).await;
@@ -110,7 +93,7 @@ both! {
     }
 
     async fn signing_in_gives_a_session_of_its_own(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let answer = log_in(&app.stranger(), "ann@example.org", PASSWORD).await;
         assert_eq!(answer.status, 200);
         assert_eq!(answer.header("cache-control"), "no-store");
@@ -123,7 +106,7 @@ both! {
     }
 
     async fn signing_out_ends_this_session_at_once_and_no_other(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let second = another_session(&app, "ann").await;
         let answer = ann.post("/v1/auth/logout").answer().await;
         assert_eq!(answer.status, 204);
@@ -136,7 +119,7 @@ both! {
     }
 
     async fn a_wrong_password_and_an_unknown_address_get_the_same_answer(app: TestApp) {
-        app.person("ann").await;
+        app.sign_up("ann").await;
         let mut answers = Vec::new();
         for (email, password) in [("ann@example.org", "not her password"), ("nobody@example.org", PASSWORD)] {
             let answer = log_in(&app.stranger(), email, password).await;
@@ -154,7 +137,7 @@ both! {
     }
 
     async fn a_disabled_account_is_shut_out_everywhere_at_once(app: TestApp) {
-        let (ann, bob) = (app.person("ann").await, app.person("bob").await);
+        let (ann, bob) = (app.sign_up("ann").await, app.sign_up("bob").await);
         let second = another_session(&app, "ann").await;
         let answer = ann.post("/v1/me/tokens").json(&json!({"name": "backup"})).answer().await;
         let program = app.stranger().with_token(answer.json()["token"].as_str().unwrap(), &json!(ann.id));
@@ -178,7 +161,7 @@ both! {
     }
 
     async fn an_address_is_the_same_in_capitals_and_belongs_to_one_account(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         for email in ["ann@example.org", "ANN@EXAMPLE.ORG", " Ann@Example.org "] {
             register(&app.stranger(), email, "Another Ann", OTHER_PASSWORD).await.problem(409, "email_taken");
             let body = log_in(&app.stranger(), email, PASSWORD).await.json();
@@ -236,7 +219,7 @@ both! {
     }
 
     async fn sessions_are_listed_and_ended_one_by_one(app: TestApp) {
-        let (ann, bob) = (app.person("ann").await, app.person("bob").await);
+        let (ann, bob) = (app.sign_up("ann").await, app.sign_up("bob").await);
         let second = another_session(&app, "ann").await;
         let list = second.get("/v1/me/sessions").header("user-agent", "a browser").answer().await.json();
         let items = list["items"].as_array().unwrap();
@@ -259,7 +242,7 @@ both! {
     }
 
     async fn a_session_remembers_where_it_began(app: TestApp) {
-        app.person("ann").await;
+        app.sign_up("ann").await;
         let long = format!("a\tbrowser {}", "x".repeat(1000));
         let request = app.stranger().post("/v1/auth/login").header("user-agent", long);
         let session = request.json(&json!({"email": email("ann"), "password": PASSWORD})).answer().await.json()["session"].clone();
@@ -268,7 +251,7 @@ both! {
     }
 
     async fn a_session_ends_by_itself(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         app.advance(MONTH - Duration::from_secs(60));
         assert_eq!(status(&ann).await, 200);
         app.advance(Duration::from_secs(61));
@@ -278,14 +261,14 @@ both! {
     }
 
     async fn sessions_outlive_a_restart(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let app = app.restart().await;
         let ann = app.stranger().with_token(ann.token.as_deref().unwrap(), &json!(ann.id));
         assert_eq!(status(&ann).await, 200);
     }
 
     async fn a_browser_is_known_by_its_cookie(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let cookie = format!("theme=dark; strongroom={}; other=1", ann.token.as_deref().unwrap());
         let with_cookie = |method, path: &str| app.stranger().request(method, path).header("cookie", cookie.clone());
         assert_eq!(with_cookie(Method::GET, "/v1/me").answer().await.status, 200);
@@ -303,7 +286,7 @@ both! {
     }
 
     async fn a_page_of_another_site_cannot_act_for_a_browser(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "mine").await;
         let cookie = format!("strongroom={}", ann.token.as_deref().unwrap());
         let with_cookie = |method, path: &str| app.stranger().request(method, path).header("cookie", cookie.clone());
@@ -338,7 +321,7 @@ both! {
 
     async fn the_public_url_is_an_origin_of_our_own_behind_a_proxy(app: TestApp) {
         let app = app.restart_with(|config| config.public_url = "https://files.example.org/room/".parse().unwrap()).await;
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let cookie = format!("__Host-strongroom={}", ann.token.as_deref().unwrap());
         let from = |origin: &'static str| {
             app.stranger().post("/v1/files?name=a.txt").header("cookie", cookie.clone()).header("origin", origin).body("a").answer()
@@ -350,7 +333,7 @@ both! {
     }
 
     async fn a_bearer_token_counts_before_a_cookie(app: TestApp) {
-        let (ann, bob) = (app.person("ann").await, app.person("bob").await);
+        let (ann, bob) = (app.sign_up("ann").await, app.sign_up("bob").await);
         let cookie = format!("strongroom={}", bob.token.as_deref().unwrap());
         let answer = ann.get("/v1/me").header("cookie", &cookie).answer().await;
         assert_eq!(answer.json()["name"], "ann");
@@ -363,7 +346,7 @@ both! {
     }
 
     async fn a_name_can_be_changed_and_the_rest_stays(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let before = ann.get("/v1/me").answer().await.json();
         let merge_patch = ann.patch("/v1/me").header("content-type", "application/merge-patch+json");
         let changed = merge_patch.body(r#"{"name": " Ann A. "}"#).answer().await.json();
@@ -379,7 +362,7 @@ both! {
     }
 
     async fn a_new_password_ends_every_other_session(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let second = another_session(&app, "ann").await;
         let change = |current: &str, new: &str| {
             ann.patch("/v1/me").json(&json!({"current_password": current, "password": new})).answer()
@@ -400,14 +383,14 @@ both! {
     }
 
     async fn the_operators_new_password_ends_every_session(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         strongroom::users::set_password(&app.app, &email("ann"), &OTHER_PASSWORD.into()).await.unwrap();
         assert_eq!(status(&ann).await, 401);
         assert_eq!(log_in(&app.stranger(), &email("ann"), OTHER_PASSWORD).await.status, 200);
     }
 
     async fn neither_passwords_nor_sessions_lie_in_the_rows_in_clear(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let token = ann.token.as_deref().unwrap();
         app.assert_in_no_row(&[PASSWORD, token, &token[4..34]]).await;
     }

@@ -1,30 +1,17 @@
 //! Signed URLs: whoever has one may do its one thing until it expires, and nothing else.
 
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::time::Duration;
 
-use crate::support::client::{Answer, Ask, Client, content, path};
+use crate::support::bytes::noise;
+use crate::support::client::{Ask, content, path};
+use crate::support::links::{complete, follow};
 use crate::support::{Setup, TestApp, both};
-use crate::upload::noise;
-
-/// Does what a signed URL is for, with the headers that came with it.
-pub async fn follow(client: &Client, signed: &Value, body: impl Into<reqwest::Body>) -> Answer {
-    let method = signed["method"].as_str().unwrap().parse().unwrap();
-    let mut request = client.request(method, signed["url"].as_str().unwrap()).body(body);
-    for (name, value) in signed["headers"].as_object().unwrap() {
-        request = request.header(name, value.as_str().unwrap());
-    }
-    request.answer().await
-}
-
-pub async fn complete(client: &Client, signed: &Value) -> Answer {
-    client.post(&format!("/v1/uploads/{}/complete", signed["upload_id"].as_str().unwrap())).answer().await
-}
 
 both! {
     async fn a_signed_url_reads_without_signing_in(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let bytes = noise(100_000);
         let file = ann.upload("naïve.bin", bytes.clone()).await;
         let body = json!({"operation": "get", "expires_in": 60, "download_name": "für dich.bin"});
@@ -44,7 +31,7 @@ both! {
     }
 
     async fn a_signed_url_does_nothing_else(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "mine").await;
         let other = ann.upload("b.txt", "also mine").await;
         let (signed, of_other) = (ann.sign(&file, "get").await, ann.sign(&other, "get").await);
@@ -69,7 +56,7 @@ both! {
     }
 
     async fn the_life_of_a_signed_url_is_bounded(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "mine").await;
         let path = format!("{}/signed-urls", path(&file));
         for expires_in in [json!(0), json!(604_801), json!(u64::MAX), json!(-1), json!("1h")] {
@@ -84,7 +71,7 @@ both! {
     }
 
     async fn lists_come_with_urls_that_stay_the_same_for_a_while(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         for name in ["a", "b", "c"] {
             ann.upload(name, name).await;
         }
@@ -106,8 +93,8 @@ both! {
     }
 
     async fn new_bytes_come_through_a_signed_put_and_are_completed(app: TestApp) {
-        let ann = app.person("ann").await;
-        let bob = app.person("bob").await;
+        let ann = app.sign_up("ann").await;
+        let bob = app.sign_up("bob").await;
         let file = ann.upload("a.txt", "old").await;
         let signed = ann.sign(&file, "put").await;
         complete(&ann, &signed).await.problem(409, "upload_incomplete");
@@ -132,7 +119,7 @@ both! {
     }
 
     async fn a_signed_put_does_not_overwrite_what_came_since(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "old").await;
         let signed = ann.sign(&file, "put").await;
         assert_eq!(follow(&app.stranger(), &signed, "through the URL").await.status, 200);
@@ -143,7 +130,7 @@ both! {
     }
 
     async fn a_signed_put_has_no_place_once_its_file_is_gone(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "old").await;
         let signed = ann.sign(&file, "put").await;
         assert_eq!(ann.delete(&path(&file)).answer().await.status, 204);
@@ -154,7 +141,7 @@ both! {
     }
 
     async fn without_the_signed_header_a_put_is_refused(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "old").await;
         let signed = ann.sign(&file, "put").await;
         let bare = app.stranger().put(signed["url"].as_str().unwrap()).body("x").answer().await;
@@ -170,7 +157,7 @@ mod on_disk {
     #[tokio::test]
     async fn a_signed_url_ends_with_its_time_its_file_and_its_owner() {
         let app = TestApp::start(Setup::SqliteAndDisk).await;
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "mine").await;
         let other = ann.upload("b.txt", "mine").await;
         let stranger = app.stranger();
@@ -203,7 +190,7 @@ mod on_disk {
     #[tokio::test]
     async fn a_page_of_another_origin_may_use_a_signed_url() {
         let app = TestApp::start(Setup::SqliteAndDisk).await;
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "old").await;
         let signed = ann.sign(&file, "put").await;
         let preflight = app
@@ -223,7 +210,7 @@ mod on_disk {
     #[tokio::test]
     async fn a_signed_put_keeps_to_the_limit_and_its_time() {
         let app = TestApp::start_with(Setup::SqliteAndDisk, |config| config.limits.file_size = 1000).await;
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "old").await;
         let signed = ann.sign(&file, "put").await;
         follow(&app.stranger(), &signed, noise(1001)).await.problem(413, "too_large");
@@ -251,7 +238,7 @@ mod in_a_bucket {
             s3.public_endpoint = Some(public);
         })
         .await;
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "mine").await;
         let listed = ann.get("/v1/files?urls=signed").answer().await.json();
         for url in [&ann.sign(&file, "get").await["url"], &listed["items"][0]["url"]] {

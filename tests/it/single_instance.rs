@@ -6,11 +6,11 @@ use std::path::Path;
 use serde_json::json;
 use strongroom::config::StoreConfig;
 
-use crate::cli::person;
+use crate::support::accounts::sign_up;
+use crate::support::bytes::noise;
 use crate::support::client::{Ask, Client, Feed, content, fed};
 use crate::support::program::{Program, Start};
 use crate::support::{Rows, Setup, config, files_below, s3_config};
-use crate::upload::noise;
 
 /// Begins an upload and sends half of it, until it has `accepted`; the client stays on the line.
 async fn begin_upload(client: &Client, accepted: impl AsyncFn() -> bool) -> Feed {
@@ -51,7 +51,7 @@ async fn a_second_server_is_refused_and_commands_are_not() {
         let done = Start::with(command).run(folder.path(), "");
         assert_eq!(done.status, 0, "{command:?}: {}", done.stderr);
     }
-    let ann = person(&first, "ann@example.org").await;
+    let ann = sign_up(&first, "ann@example.org").await;
     let file = ann.upload("a.txt", "kept").await;
     first.kill();
 
@@ -65,7 +65,7 @@ async fn a_second_server_is_refused_and_commands_are_not() {
 async fn what_a_killed_server_was_taking_in_is_cleared_at_the_next_start() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut program = Start::default().serve(folder.path());
-    let ann = person(&program, "ann@example.org").await;
+    let ann = sign_up(&program, "ann@example.org").await;
     let file = ann.upload("a.txt", "old").await;
     let signed = ann.sign(&file, "put").await;
     let put = ann.put(signed["url"].as_str().unwrap()).header("if-none-match", "*").body("new").answer().await;
@@ -93,7 +93,7 @@ async fn what_it_had_sent_to_a_bucket_may_still_arrive_for_a_minute() {
     settings.store = StoreConfig::S3(Box::new(s3_config()));
     let start = Start::default().on(&settings);
     let mut program = start.clone().serve(folder.path());
-    let ann = person(&program, "ann@example.org").await;
+    let ann = sign_up(&program, "ann@example.org").await;
     let rows = Rows::of(&settings).await;
     let pending = async || rows.count("SELECT COUNT(*) FROM blobs WHERE state = 'pending'").await;
     let _upload = begin_upload(&ann, async || pending().await > 0).await;
@@ -112,7 +112,7 @@ async fn a_reaper_that_was_killed_does_not_keep_the_next_server_waiting() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let armed = Start::default().variable("FAILPOINTS", "D3=return").variable("STRONGROOM_REAP_INTERVAL", "1s");
     let program = armed.serve(folder.path());
-    let ann = person(&program, "ann@example.org").await;
+    let ann = sign_up(&program, "ann@example.org").await;
     let files = [ann.upload("a.txt", "a").await, ann.upload("b.txt", "b").await];
     // The pass may come between the two.
     for file in files {
@@ -139,7 +139,7 @@ async fn a_signed_put_that_a_crash_broke_off_can_be_sent_again() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let start = Start::default().variable("STRONGROOM_LISTEN", format!("127.0.0.1:{port}"));
     let program = start.clone().variable("FAILPOINTS", "K7=1*off->return").serve(folder.path());
-    let ann = person(&program, "ann@example.org").await;
+    let ann = sign_up(&program, "ann@example.org").await;
     let file = ann.upload("a.txt", "old").await;
     let signed = ann.sign(&file, "put").await;
     let put = program.stranger().put(signed["url"].as_str().unwrap()).header("if-none-match", "*").body("new");

@@ -11,9 +11,9 @@ use strongroom::config::TlsConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::support::bytes::noise;
 use crate::support::client::{Ask, content, path};
 use crate::support::{PASSWORD, Setup, TestApp, both, email};
-use crate::upload::noise;
 
 /// Sends bytes as they are and gives everything that comes until the server ends the connection.
 async fn raw(app: &TestApp, bytes: impl AsRef<[u8]>) -> String {
@@ -43,7 +43,7 @@ fn status(answer: &str) -> u16 {
 
 both! {
     async fn what_is_not_there_is_a_problem_like_any_other(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         for client in [&ann, &app.stranger()] {
             for path in ["/nowhere", "/v1", "/v1/", "/v2/files", "/v1/files/", "/v1//files", "/favicon.ico", "/%00", "/v1/fi%ffles"] {
                 let problem = client.get(path).answer().await.problem(404, "not_found");
@@ -59,7 +59,7 @@ both! {
     }
 
     async fn a_method_that_means_nothing_is_answered_with_those_that_do(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let file = path(&ann.upload("a.txt", "a").await);
         for (method, path, allowed) in [
             (Method::DELETE, "/v1/files", "GET HEAD POST"),
@@ -117,7 +117,7 @@ both! {
     }
 
     async fn json_has_to_be_called_json(app: TestApp) {
-        app.person("ann").await;
+        app.sign_up("ann").await;
         let body = json!({"email": email("ann"), "password": PASSWORD}).to_string();
         let post = |content_type: &str| app.stranger().post("/v1/auth/login").header("content-type", content_type).body(body.clone()).answer();
         for content_type in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=b", "json", "", "text/json"] {
@@ -130,7 +130,7 @@ both! {
     }
 
     async fn every_answer_has_an_id_of_its_own(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let mut seen = BTreeSet::new();
         for path in ["/healthz", "/v1/me", "/nowhere", "/v1/files"] {
             for client in [&ann, &app.stranger()] {
@@ -143,7 +143,7 @@ both! {
     }
 
     async fn no_answer_is_to_be_sniffed(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let file = ann.upload("a.html", "<script>alert(1)</script>").await;
         let (content, etag) = (content(&file), file["etag"].as_str().unwrap());
         let mut statuses = BTreeSet::new();
@@ -176,7 +176,7 @@ both! {
     }
 
     async fn head_is_get_without_a_body(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "hello").await;
         for path in ["/healthz", "/readyz", "/openapi.json", "/v1/me", "/v1/files", &path(&file), &content(&file), "/nowhere"] {
             let (get, head) = (ann.get(path).answer().await, ann.head(path).answer().await);
@@ -188,7 +188,7 @@ both! {
     }
 
     async fn urls_are_made_from_the_settings_and_never_from_the_request(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let evil = |request: reqwest::RequestBuilder| {
             request
                 .header("host", "evil.example")
@@ -207,7 +207,7 @@ both! {
     }
 
     async fn headers_that_are_no_text_do_no_harm(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "hello").await;
         let garbage = || HeaderValue::from_bytes(b"\xff\xfe\x80").unwrap();
         for name in ["cookie", "user-agent", "x-forwarded-for", "range", "if-none-match", "if-modified-since", "accept", "origin", "content-type"] {
@@ -258,7 +258,7 @@ both! {
     }
 
     async fn who_asks_first_is_told_before_sending(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let head = |authorization: &str| {
             format!("POST /v1/files?name=a.txt HTTP/1.1\r\nHost: a\r\n{authorization}Content-Length: 5\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n")
         };
@@ -287,7 +287,7 @@ both! {
 
     async fn who_stops_sending_is_told_and_leaves_nothing(app: TestApp) {
         let app = app.restart_with(|config| config.uploads.stall_timeout = Duration::from_millis(100)).await;
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let authorization = format!("Host: a\r\nAuthorization: Bearer {}", ann.token.as_deref().unwrap());
         let form = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\nhalf";
         for (request, body) in [
@@ -306,7 +306,7 @@ both! {
 
     async fn who_takes_nothing_of_an_answer_is_left(app: TestApp) {
         let app = app.restart_with(|config| config.uploads.stall_timeout = Duration::from_millis(300)).await;
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let file = ann.upload("a.bin", noise(32 * 1024 * 1024)).await;
         let mut stream = connect(&app).await;
         let token = ann.token.as_deref().unwrap();
@@ -322,7 +322,7 @@ both! {
     }
 
     async fn who_goes_away_leaves_nothing(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let token = ann.token.as_deref().unwrap();
         for _ in 0..3 {
             let mut stream = connect(&app).await;

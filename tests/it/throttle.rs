@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::sessions::{log_in, register};
+use crate::support::accounts::{log_in, register};
 use crate::support::client::{Answer, Ask};
 use crate::support::{Client, PASSWORD, Setup, TestApp, both, email};
 
@@ -32,7 +32,7 @@ async fn sign_in_from(client: &Client, name: &str, forwarded: &str) -> u16 {
 both! {
     async fn an_account_stands_so_many_guesses(app: TestApp) {
         let app = app.restart_with(|config| config.auth.logins_per_account = 3).await;
-        let (ann, _bob) = (app.person("ann").await, app.person("bob").await);
+        let (ann, _bob) = (app.sign_up("ann").await, app.sign_up("bob").await);
         for _ in 0..3 {
             guess(&app, "ann").await.problem(401, "bad_credentials");
         }
@@ -51,7 +51,7 @@ both! {
 
     async fn an_address_without_an_account_is_counted_alike(app: TestApp) {
         let app = app.restart_with(|config| config.auth.logins_per_account = 2).await;
-        app.person("ann").await;
+        app.sign_up("ann").await;
         for name in ["ann", "nobody"] {
             for _ in 0..2 {
                 guess(&app, name).await.problem(401, "bad_credentials");
@@ -63,7 +63,7 @@ both! {
 
     async fn guesses_made_at_once_do_not_pass_together(app: TestApp) {
         let app = app.restart_with(|config| config.auth.logins_per_account = 3).await;
-        app.person("ann").await;
+        app.sign_up("ann").await;
         let answers = futures_util::future::join_all((0..12).map(|_| guess(&app, "ann"))).await;
         let mut statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
         statuses.sort();
@@ -72,7 +72,7 @@ both! {
 
     async fn a_restart_forgives_nobody(app: TestApp) {
         let app = app.restart_with(|config| config.auth.logins_per_account = 2).await;
-        app.person("ann").await;
+        app.sign_up("ann").await;
         guess(&app, "ann").await.problem(401, "bad_credentials");
         guess(&app, "ann").await.problem(401, "bad_credentials");
         let app = app.restart().await;
@@ -83,7 +83,7 @@ both! {
 
     async fn a_success_begins_a_new_count(app: TestApp) {
         let app = app.restart_with(|config| config.auth.logins_per_account = 3).await;
-        app.person("ann").await;
+        app.sign_up("ann").await;
         for _ in 0..3 {
             guess(&app, "ann").await.problem(401, "bad_credentials");
             guess(&app, "ann").await.problem(401, "bad_credentials");
@@ -93,7 +93,7 @@ both! {
 
     async fn the_operator_can_forgive(app: TestApp) {
         let app = app.restart_with(|config| config.auth.logins_per_account = 1).await;
-        app.person("ann").await;
+        app.sign_up("ann").await;
         guess(&app, "ann").await.problem(401, "bad_credentials");
         retry_after(&sign_in(&app, "ann").await);
         strongroom::users::set_password(&app.app, &email("ann"), &PASSWORD.into()).await.unwrap();
@@ -102,7 +102,7 @@ both! {
 
     async fn whoever_is_signed_in_guesses_no_better(app: TestApp) {
         let app = app.restart_with(|config| config.auth.logins_per_account = 2).await;
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let body = json!({"current_password": WRONG, "password": "violet tractor under rain"});
         let change = || ann.patch("/v1/me").json(&body).answer();
         change().await.problem(422, "invalid");
@@ -115,7 +115,7 @@ both! {
 
     async fn one_place_cannot_try_many_accounts(app: TestApp) {
         let app = app.restart_with(|config| config.auth.logins_per_address = 4).await;
-        app.person("ann").await;
+        app.sign_up("ann").await;
         // What succeeds costs nothing.
         for _ in 0..6 {
             assert_eq!(sign_in(&app, "ann").await.status, 200);

@@ -40,7 +40,7 @@ fn base62(mut number: u32) -> String {
 
 both! {
     async fn a_token_is_shown_once_and_acts_for_its_person(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let answer = ann.post("/v1/me/tokens").json(&json!({"name": " nightly backup "})).answer().await;
         assert_eq!((answer.status, answer.header("cache-control")), (201, "no-store"));
         let told = answer.json();
@@ -61,7 +61,7 @@ both! {
     }
 
     async fn a_token_can_be_found_by_scanners_and_checked_without_us(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let (told, _) = program(&app, &ann, json!({"name": "a"})).await;
         for (token, prefix) in [(told["token"].as_str().unwrap(), "srk_"), (ann.token.as_deref().unwrap(), "srs_")] {
             assert!(token.starts_with(prefix) && token.len() == 40, "{token}");
@@ -71,7 +71,7 @@ both! {
     }
 
     async fn the_use_of_a_token_is_noted(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let (_, program) = program(&app, &ann, json!({"name": "a"})).await;
         assert_eq!(program.get("/v1/me").answer().await.status, 200);
         // It is noted on the side.
@@ -81,7 +81,7 @@ both! {
     }
 
     async fn a_token_cannot_manage_the_account(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let (told, program) = program(&app, &ann, json!({"name": "a"})).await;
         let of_token = path(&told);
         let session = ann.get("/v1/me/sessions").answer().await.json()["items"][0]["id"].as_str().unwrap().to_owned();
@@ -105,7 +105,7 @@ both! {
     }
 
     async fn a_token_ends_when_it_was_told_to(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let (told, program) = program(&app, &ann, json!({"name": "a", "expires_in": 3600})).await;
         let end: jiff::Timestamp = told["expires_at"].as_str().unwrap().parse().unwrap();
         assert!(end > app.app.clock.now());
@@ -119,7 +119,7 @@ both! {
     }
 
     async fn wishes_that_make_no_sense_are_refused(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         for (wish, pointer) in [
             (json!({"name": "a", "expires_in": 0}), "/expires_in"),
             (json!({"name": "a", "expires_in": 315_360_001}), "/expires_in"),
@@ -140,7 +140,7 @@ both! {
     }
 
     async fn a_revoked_token_is_dead_at_once(app: TestApp) {
-        let (ann, bob) = (app.person("ann").await, app.person("bob").await);
+        let (ann, bob) = (app.sign_up("ann").await, app.sign_up("bob").await);
         let (first, revoked) = program(&app, &ann, json!({"name": "first"})).await;
         let (_, other) = program(&app, &ann, json!({"name": "second"})).await;
         // Somebody else's token is not there.
@@ -155,7 +155,7 @@ both! {
 
     async fn an_account_has_so_many_tokens_and_no_more(app: TestApp) {
         let app = app.restart_with(|config| config.limits.tokens = 3).await;
-        let (ann, bob) = (app.person("ann").await, app.person("bob").await);
+        let (ann, bob) = (app.sign_up("ann").await, app.sign_up("bob").await);
         let wish = json!({"name": "a", "expires_in": 60});
         let asked = (0..8).map(|_| ann.post("/v1/me/tokens").json(&wish).answer());
         let answers = futures_util::future::join_all(asked).await;
@@ -172,7 +172,7 @@ both! {
     }
 
     async fn what_is_no_token_opens_nothing(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let (told, _) = program(&app, &ann, json!({"name": "a"})).await;
         let token = told["token"].as_str().unwrap();
         let as_session = token.replace("srk_", "srs_");
@@ -202,7 +202,7 @@ both! {
     }
 
     async fn no_token_lies_in_the_rows_in_clear(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let (told, _) = program(&app, &ann, json!({"name": "a"})).await;
         let token = told["token"].as_str().unwrap();
         app.assert_in_no_row(&[token, &token[4..34], ann.token.as_deref().unwrap()]).await;

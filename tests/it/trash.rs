@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::sessions::another_session;
+use crate::support::accounts::another_session;
 use crate::support::client::{Ask, Client, content, fed, path};
+use crate::support::tus::Tus;
 use crate::support::{Setup, TestApp, both};
-use crate::tus::Tus;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -29,7 +29,7 @@ fn ids(page: &Value) -> Vec<Value> {
 
 both! {
     async fn a_deleted_file_is_in_the_trash_and_comes_back_as_it_was(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "bytes").await;
         let described = ann.patch(&path(&file)).json(&json!({"path": "letters", "metadata": {"a": 1}})).answer().await.json();
         let stale = ann.delete(&path(&file)).header("if-match", "\"0000\"").answer().await;
@@ -56,7 +56,7 @@ both! {
     }
 
     async fn what_is_in_the_trash_is_not_there_on_any_door(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "bytes").await;
         let url = ann.sign(&file, "get").await["url"].as_str().unwrap().to_owned();
         trash(&ann, &file).await;
@@ -84,7 +84,7 @@ both! {
     }
 
     async fn it_counts_toward_the_quota_until_it_goes_for_good(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let (one, two) = (ann.upload("one", "12345").await, ann.upload("two", "678").await);
         trash(&ann, &one).await;
         trash(&ann, &two).await;
@@ -101,7 +101,7 @@ both! {
     }
 
     async fn a_place_that_was_taken_meanwhile_gives_the_file_a_number(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "old").await;
         trash(&ann, &file).await;
         let newer = ann.upload("a.txt", "new").await;
@@ -115,7 +115,7 @@ both! {
     }
 
     async fn it_goes_for_good_when_its_time_is_over(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let files = [ann.upload("a", "1").await, ann.upload("b", "2").await];
         ann.upload("kept", "3").await;
         trash(&ann, &files[0]).await;
@@ -130,7 +130,7 @@ both! {
     }
 
     async fn a_file_that_was_restored_and_deleted_again_begins_anew(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let file = ann.upload("a", "1").await;
         trash(&ann, &file).await;
         app.advance(20 * DAY);
@@ -143,7 +143,7 @@ both! {
     }
 
     async fn pages_lead_through_the_trash_from_the_last_to_the_first(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let mut expected = Vec::new();
         for number in 0..5 {
             let file = ann.upload(&number.to_string(), "x").await;
@@ -163,7 +163,7 @@ both! {
     }
 
     async fn bytes_that_were_on_their_way_do_not_resurrect_it(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "old").await;
         let put = ann.sign(&file, "put").await;
         let sent = ann.put(put["url"].as_str().unwrap()).header("if-none-match", "*").body("put").answer().await;
@@ -187,7 +187,7 @@ both! {
     }
 
     async fn of_a_restore_beside_a_purge_one_wins(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let mut kept = 0;
         for round in 0..8 {
             let file = ann.upload(&round.to_string(), "x").await;
@@ -204,7 +204,7 @@ both! {
     }
 
     async fn a_batch_deletes_into_the_trash_or_past_it(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let (a, b) = (ann.upload("a", "1").await, ann.upload("b", "2").await);
         let delete = async |id: &Value, permanent: bool| {
             let body = json!({"op": "delete", "ids": [id], "permanent": permanent});
@@ -217,7 +217,7 @@ both! {
     }
 
     async fn an_empty_trash_leaves_uploads_in_pieces_alone(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let tus = Tus::create(&ann, Some(4), "").await;
         let file = ann.upload("a", "1").await;
         trash(&ann, &file).await;
@@ -230,7 +230,7 @@ both! {
 #[tokio::test]
 async fn without_a_trash_what_is_deleted_is_gone() {
     let app = TestApp::start_with(Setup::SqliteAndDisk, |config| config.trash_retention = Duration::ZERO).await;
-    let ann = app.person("ann").await;
+    let ann = app.sign_up("ann").await;
     let file = ann.upload("a.txt", "bytes").await;
     trash(&ann, &file).await;
     restore(&ann, &file).answer().await.problem(404, "not_found");

@@ -6,84 +6,13 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use reqwest::{Method, RequestBuilder};
 use sha2::{Digest, Sha256};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
-use crate::support::client::{Answer, Ask, Client, fed};
+use crate::support::bytes::noise;
+use crate::support::client::{Ask, Client, fed};
+use crate::support::tus::{CHUNK_TYPE, Tus, create, tus};
 use crate::support::{Setup, TestApp, both};
-use crate::upload::noise;
 
 const MIB: usize = 1024 * 1024;
-const PIECE: &str = "application/offset+octet-stream";
-
-/// An upload, as a tus client knows it.
-pub struct Tus {
-    pub path: String,
-}
-
-impl Tus {
-    /// Begins an upload; the metadata is a file name, and may go on with more pairs.
-    pub async fn create(client: &Client, size: Option<usize>, metadata: &str) -> Self {
-        let answer = create(client, size, metadata).answer().await;
-        assert_eq!(answer.status, 201, "{}", answer.text());
-        Self::located(&answer)
-    }
-
-    pub fn located(answer: &Answer) -> Self {
-        let url: url::Url = answer.header("location").parse().expect("a URL");
-        Self { path: url.path().to_owned() }
-    }
-
-    pub fn id(&self) -> &str {
-        self.path.rsplit('/').next().expect("an id")
-    }
-
-    pub fn piece(&self, client: &Client, offset: usize, bytes: impl Into<reqwest::Body>) -> RequestBuilder {
-        let request = tus(client, Method::PATCH, &self.path).header("upload-offset", offset.to_string());
-        request.header("content-type", PIECE).body(bytes)
-    }
-
-    pub async fn append(&self, client: &Client, offset: usize, bytes: impl Into<reqwest::Body>) -> Answer {
-        self.piece(client, offset, bytes).answer().await
-    }
-
-    pub async fn head(&self, client: &Client) -> Answer {
-        tus(client, Method::HEAD, &self.path).answer().await
-    }
-
-    pub async fn offset(&self, client: &Client) -> usize {
-        let answer = self.head(client).await;
-        assert_eq!(answer.status, 200);
-        answer.header("upload-offset").parse().expect("a number")
-    }
-
-    /// Announces a piece, sends these bytes of it, and hangs up once they have been taken in.
-    async fn break_off(&self, app: &TestApp, client: &Client, offset: usize, bytes: &[u8], header: &str) {
-        let mut stream = TcpStream::connect(app.app.config.listen).await.expect("a connection");
-        let token = client.token.as_deref().expect("a token");
-        let head = format!(
-            "PATCH {} HTTP/1.1\r\nhost: here\r\nauthorization: Bearer {token}\r\ntus-resumable: 1.0.0\r\n\
-             content-type: {PIECE}\r\nupload-offset: {offset}\r\ncontent-length: {}\r\n{header}\r\n",
-            self.path,
-            bytes.len() + 1
-        );
-        stream.write_all(head.as_bytes()).await.expect("a line");
-        stream.write_all(bytes).await.expect("a line");
-        stream.shutdown().await.expect("a line");
-        let mut answer = Vec::new();
-        // Whoever hangs up is answered with nothing, or with a refusal.
-        let _ = stream.read_to_end(&mut answer).await;
-        assert!(!answer.starts_with(b"HTTP/1.1 2"), "{}", String::from_utf8_lossy(&answer));
-    }
-
-    /// The bytes of the file that it became.
-    pub async fn file(&self, client: &Client) -> Answer {
-        let head = self.head(client).await;
-        let id = head.header("strongroom-file-id");
-        assert_eq!((head.status, head.header("upload-offset")), (200, head.header("upload-length")));
-        client.get(&format!("/v1/files/{id}/content")).answer().await
-    }
-}
 
 impl TestApp {
     async fn until_nobody_writes(&self) {
@@ -93,30 +22,13 @@ impl TestApp {
     }
 }
 
-pub fn tus(client: &Client, method: Method, path: &str) -> RequestBuilder {
-    client.request(method, path).header("tus-resumable", "1.0.0")
-}
-
-pub fn create(client: &Client, size: Option<usize>, metadata: &str) -> RequestBuilder {
-    let (name, more) = metadata.split_once(',').unwrap_or((metadata, ""));
-    let mut pairs = format!("filename {}", BASE64_STANDARD.encode(if name.is_empty() { "a.bin" } else { name }));
-    if !more.is_empty() {
-        pairs += &format!(",{more}");
-    }
-    let request = tus(client, Method::POST, "/v1/tus").header("upload-metadata", pairs);
-    match size {
-        Some(size) => request.header("upload-length", size.to_string()),
-        None => request.header("upload-defer-length", "1"),
-    }
-}
-
 fn checksum(algorithm: &str, digest: &[u8]) -> String {
     format!("{algorithm} {}", BASE64_STANDARD.encode(digest))
 }
 
 both! {
     async fn pieces_of_every_size_become_the_file(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let shapes: [&[usize]; 9] = [
             &[1], &[5 * MIB], &[5 * MIB + 1], &[11 * MIB], &[1, 2, 3], &[3 * MIB, 2 * MIB], &[3 * MIB, 4 * MIB, 9 * MIB],
             &[5 * MIB, 5 * MIB, 1], &[17 * MIB, 0, 17],
@@ -142,11 +54,11 @@ both! {
     }
 
     async fn a_finished_upload_is_a_file_like_any_other(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         ann.post("/v1/files?name=w%C3%B6rld.pdf&path=2026/nov").body("first").answer().await;
         let metadata = "wörld.pdf,filetype dGV4dC9odG1s,path MjAyNi9ub3Y=,colour cmVk";
         let bytes = b"%PDF-1.7\nnot really";
-        let created = create(&ann, Some(bytes.len()), metadata).header("content-type", PIECE).body(bytes.to_vec()).answer().await;
+        let created = create(&ann, Some(bytes.len()), metadata).header("content-type", CHUNK_TYPE).body(bytes.to_vec()).answer().await;
         assert_eq!((created.status, created.header("tus-resumable")), (201, "1.0.0"));
         assert_eq!(created.header("upload-offset"), bytes.len().to_string());
         assert!(created.header("location").starts_with(&app.url("/v1/tus/")));
@@ -171,7 +83,7 @@ both! {
     }
 
     async fn what_arrived_before_the_line_broke_is_kept(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let bytes = noise(23 * MIB);
         let upload = Tus::create(&ann, Some(bytes.len()), "").await;
         let mut offset = 0;
@@ -188,7 +100,7 @@ both! {
 
     async fn one_writes_at_a_time_and_a_silent_writer_makes_room(app: TestApp) {
         let app = app.restart_with(|config| config.uploads.lease = Duration::from_secs(3)).await;
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let bytes = noise(6 * MIB);
         let upload = Tus::create(&ann, Some(bytes.len()), "").await;
         let (send, body) = fed();
@@ -216,7 +128,7 @@ both! {
     }
 
     async fn a_checksum_lets_bytes_in_all_together_or_not_at_all(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let bytes = noise(13 * MIB);
         let upload = Tus::create(&ann, Some(bytes.len()), "").await;
         let (first, second) = bytes.split_at(MIB);
@@ -248,7 +160,7 @@ both! {
                 (config.uploads.memory, config.uploads.part_size) = (5 * MIB as u64, 5 * MIB as u64);
                 config.uploads.stall_timeout = Duration::from_millis(400);
             }).await;
-            let (ann, bob) = (app.person("ann").await, app.person("bob").await);
+            let (ann, bob) = (app.sign_up("ann").await, app.sign_up("bob").await);
             let upload = Tus::create(&ann, Some(5 * MIB + 10), "").await;
             let bytes = noise(5 * MIB + 10);
             assert_eq!(upload.append(&ann, 0, bytes[..5 * MIB].to_vec()).await.status, 204);
@@ -272,7 +184,7 @@ both! {
 
     async fn a_creation_that_came_half_through_can_be_repeated_under_its_key(app: TestApp) {
         if app.setup == Setup::SqliteAndDisk {
-            let ann = app.person("ann").await;
+            let ann = app.sign_up("ann").await;
             let creation = || create(&ann, Some(5), "").header("idempotency-key", "once");
             let upload = Tus::located(&creation().answer().await);
             // As if the server had died before it made the file.
@@ -288,7 +200,7 @@ both! {
     }
 
     async fn the_length_may_come_later(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         for length in [0, 10, 5 * MIB, 12 * MIB] {
             let bytes = noise(length);
             let upload = Tus::create(&ann, None, "").await;
@@ -312,7 +224,7 @@ both! {
 
     async fn what_is_wrong_is_refused_and_leaves_the_upload_as_it_was(app: TestApp) {
         let app = app.restart_with(|config| config.limits.file_size = 20 * MIB as u64).await;
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let upload = Tus::create(&ann, Some(10), "").await;
         assert_eq!(upload.append(&ann, 0, "12345").await.status, 204);
         let piece = || upload.piece(&ann, 5, "67890");
@@ -366,7 +278,7 @@ both! {
             begin().header("upload-length", "1").header("upload-metadata", metadata).answer().await.problem(400, "malformed");
         }
         begin().header("upload-length", "1").header("upload-metadata", "filename Li4vYQ==").answer().await.problem(422, "invalid");
-        let with_too_much = create(&ann, Some(1), "").header("content-type", PIECE).body("xx").answer().await;
+        let with_too_much = create(&ann, Some(1), "").header("content-type", CHUNK_TYPE).body("xx").answer().await;
         with_too_much.problem(413, "too_large");
         let endless = Tus::create(&ann, None, "").await;
         endless.append(&ann, 0, noise(20 * MIB + 1)).await.problem(413, "too_large");
@@ -378,7 +290,7 @@ both! {
     }
 
     async fn an_upload_that_is_given_up_or_forgotten_leaves_nothing(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let bytes = noise(7 * MIB);
         let (given_up, forgotten) = (Tus::create(&ann, Some(9 * MIB), "").await, Tus::create(&ann, None, "").await);
         for upload in [&given_up, &forgotten] {
@@ -412,10 +324,10 @@ both! {
         for extension in ["creation", "creation-with-upload", "creation-defer-length", "expiration", "checksum", "termination"] {
             assert!(told.header("tus-extension").split(',').any(|told| told == extension), "{extension}");
         }
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let upload = Tus::create(&ann, Some(5), "").await;
         let meaning = |method: &str| tus(&ann, Method::POST, &upload.path).header("x-http-method-override", method);
-        let piece = meaning("PATCH").header("content-type", PIECE).header("upload-offset", "0").body("123").answer().await;
+        let piece = meaning("PATCH").header("content-type", CHUNK_TYPE).header("upload-offset", "0").body("123").answer().await;
         assert_eq!((piece.status, piece.header("upload-offset")), (204, "3"));
         assert_eq!(meaning("HEAD").answer().await.header("upload-offset"), "3");
         meaning("PUT").answer().await.problem(400, "malformed");

@@ -5,24 +5,11 @@ use base64::prelude::BASE64_STANDARD;
 use reqwest::multipart::{Form, Part};
 use sha2::{Digest, Sha256};
 
+use crate::support::bytes::noise;
 use crate::support::client::{Ask, content, path};
 use crate::support::{Setup, TestApp, both};
 
 const MIB: usize = 1024 * 1024;
-
-/// Bytes that do not replay.
-pub fn noise(length: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ length as u64;
-    let mut bytes = Vec::with_capacity(length + 8);
-    while bytes.len() < length {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes.truncate(length);
-    bytes
-}
 
 fn digest(bytes: &[u8]) -> String {
     format!("sha-256=:{}:", BASE64_STANDARD.encode(Sha256::digest(bytes)))
@@ -38,7 +25,7 @@ fn form(parts: &[(&str, &str)], end: &str) -> String {
 
 both! {
     async fn files_of_every_size_come_back_byte_for_byte(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         for size in [0, 1, 4096, 5 * MIB - 1, 5 * MIB, 5 * MIB + 1, 17 * MIB] {
             let bytes = noise(size);
             let file = ann.upload(&format!("{size}.bin"), bytes.clone()).await;
@@ -49,7 +36,7 @@ both! {
     }
 
     async fn a_raw_upload_is_answered_with_the_file(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let bytes = b"hello, world".to_vec();
         let answer = ann
             .post("/v1/files?name=hello.txt&path=/docs/2026/")
@@ -71,7 +58,7 @@ both! {
     }
 
     async fn a_form_uploads_its_one_file(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let bytes = noise(6 * MIB);
         let part = Part::bytes(bytes.clone()).file_name("C:\\Users\\ann\\naïve.bin");
         let form = Form::new().text("path", "from/a form").part("file", part);
@@ -83,7 +70,7 @@ both! {
     }
 
     async fn a_form_that_is_not_one_file_leaves_nothing(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let file = ("name=\"file\"; filename=\"a\"", "some bytes");
         let long = "x".repeat(2 * MIB);
         let cases = [
@@ -114,7 +101,7 @@ both! {
     }
 
     async fn a_wrong_digest_is_refused_and_leaves_nothing(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         for (bytes, header) in [(vec![1; 10], "repr-digest"), (noise(6 * MIB), "content-digest"), (vec![], "repr-digest")] {
             let answer = ann.post("/v1/files?name=a").header(header, digest(b"others")).body(bytes).answer().await;
             answer.problem(422, "digest_mismatch");
@@ -125,14 +112,14 @@ both! {
     }
 
     async fn an_upload_without_a_name_is_refused(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let problem = ann.post("/v1/files").body("x").answer().await.problem(422, "invalid");
         assert_eq!(problem["errors"][0]["parameter"], "name");
         app.assert_nothing_but(0).await;
     }
 
     async fn the_same_name_twice_gets_a_number(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let mut names = Vec::new();
         for _ in 0..6 {
             names.push(ann.upload("report.pdf", "x").await["name"].as_str().unwrap().to_owned());
@@ -148,7 +135,7 @@ both! {
     }
 
     async fn many_uploads_of_one_name_at_once_all_get_their_own(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let uploads = (0..12).map(|number| {
             let ann = ann.clone();
             async move { ann.upload("same.txt", format!("{number}")).await }
@@ -162,7 +149,7 @@ both! {
     }
 
     async fn a_client_that_hangs_up_leaves_nothing(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         for size in [100, 12 * MIB] {
             let chunks = vec![Ok(noise(size)), Err(std::io::Error::other("gone"))];
             let body = reqwest::Body::wrap_stream(futures_util::stream::iter(chunks));
@@ -179,7 +166,7 @@ both! {
     }
 
     async fn bytes_are_replaced_only_by_those_who_know_them(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let file = ann.upload("notes.txt", "one").await;
         ann.put(&content(&file)).body("two").answer().await.problem(428, "precondition_required");
         let wrong = ann.put(&content(&file)).header("if-match", "\"0000\"").body("two").answer().await;
@@ -203,7 +190,7 @@ both! {
     }
 
     async fn one_of_many_replacements_at_once_wins(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let file = ann.upload("notes.txt", "start").await;
         let etag = file["etag"].as_str().unwrap().to_owned();
         let replacements = (0..8).map(|number| {
@@ -217,7 +204,7 @@ both! {
     }
 
     async fn a_file_that_is_deleted_past_the_trash_is_gone_for_good(app: TestApp) {
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "bytes").await;
         let stale = ann.delete(&path(&file)).header("if-match", "\"0000\"").answer().await;
         stale.problem(412, "precondition_failed");
@@ -234,7 +221,7 @@ mod limits {
 
     async fn check(setup: Setup) {
         let app = TestApp::start_with(setup, |config| config.limits.file_size = 6 * MIB as u64).await;
-        let ann = app.person("ann").await;
+        let ann = app.sign_up("ann").await;
         assert_eq!(ann.upload("just.bin", noise(6 * MIB)).await["size"], 6 * MIB);
         let announced = ann.post("/v1/files?name=a").body(noise(6 * MIB + 1)).answer().await;
         announced.problem(413, "too_large");

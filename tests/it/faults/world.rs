@@ -8,7 +8,7 @@ use strongroom::config::{Config, StoreConfig};
 use tempfile::TempDir;
 use tokio::task::block_in_place;
 
-use crate::sessions::register;
+use crate::support::accounts::register;
 use crate::support::client::{Client, objects, open_multipart_uploads};
 use crate::support::program::{Outcome, Program, Start};
 use crate::support::{MISCOUNTED, PASSWORD, Rows, Setup, config};

@@ -11,11 +11,11 @@ use strongroom::config::StoreConfig;
 use tokio::runtime::{Builder, Runtime};
 
 use super::{Model, PLACES, Step};
-use crate::outages::by_way_of_a_forwarder;
+use crate::support::bytes::noise;
 use crate::support::client::{Answer, Ask, Client};
-use crate::support::forwarder::Forwarder;
+use crate::support::tcp_proxy::TcpProxy;
+use crate::support::tcp_proxy::through_tcp_proxy;
 use crate::support::{Setup, TestApp};
-use crate::upload::noise;
 
 pub struct Server {
     /// Where it lives. There is none only while one ends and another begins.
@@ -23,7 +23,7 @@ pub struct Server {
     app: Option<TestApp>,
     /// Where the clients are, and the line to the bucket.
     people: Runtime,
-    line: Option<Forwarder>,
+    line: Option<TcpProxy>,
     ann: Client,
     /// The server's ids of the model's files.
     ids: HashMap<usize, String>,
@@ -44,7 +44,7 @@ impl Server {
             StoreConfig::Disk { .. } => (None, app),
             StoreConfig::S3(s3) => {
                 let endpoint = s3.endpoint.clone().expect("an endpoint");
-                let (line, detour) = people.block_on(by_way_of_a_forwarder(&endpoint));
+                let (line, detour) = people.block_on(through_tcp_proxy(&endpoint));
                 let app = life.block_on(app.restart_with(|config| {
                     if let StoreConfig::S3(s3) = &mut config.store {
                         s3.endpoint = Some(detour);
@@ -53,7 +53,7 @@ impl Server {
                 (Some(line), app)
             }
         };
-        let ann = people.block_on(app.person("ann"));
+        let ann = people.block_on(app.sign_up("ann"));
         Self { life: Some(life), app: Some(app), people, line, ann, ids: HashMap::new() }
     }
 

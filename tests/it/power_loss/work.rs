@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::ledger::{AppendObserver, Hash};
 use crate::support::Client;
+use crate::support::bytes::noise;
 use crate::support::client::{Ask, content};
-use crate::upload::noise;
 
 pub type Shared = Arc<Mutex<AppendObserver>>;
 

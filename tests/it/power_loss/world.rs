@@ -15,7 +15,7 @@ use tokio::task::block_in_place;
 use super::disk::Disk;
 use super::ledger::Counts;
 use super::work::{Shared, any_below, lock, work};
-use crate::sessions::register;
+use crate::support::accounts::register;
 use crate::support::client::{Ask, Client, content};
 use crate::support::program::{Program, Start};
 use crate::support::{PASSWORD, files_below};

@@ -1,13 +1,19 @@
 //! A whole Strongroom for one test: its own database, its own store, its own port, a clock that
 //! the test moves, and clients that talk to it as people do. All of it goes with the value.
 
+pub mod abandoned;
+pub mod accounts;
 pub mod bucket_proxy;
+pub mod bytes;
 pub mod client;
 pub mod database_proxy;
-pub mod forwarder;
-pub mod gateway;
+pub mod fault_proxy;
+pub mod fsck;
+pub mod links;
 pub mod mount;
 pub mod program;
+pub mod tcp_proxy;
+pub mod tus;
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -139,7 +145,7 @@ impl TestApp {
     }
 
     /// Registers a person of this name and signs in.
-    pub async fn person(&self, name: &str) -> Client {
+    pub async fn sign_up(&self, name: &str) -> Client {
         let stranger = self.stranger();
         let answer = stranger
             .post("/v1/auth/register")

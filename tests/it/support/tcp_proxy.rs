@@ -6,16 +6,17 @@ use std::sync::Arc;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use url::Url;
 
 /// Hands connections on to an address, as long as it is not cut.
-pub struct Forwarder {
+pub struct TcpProxy {
     pub address: SocketAddr,
     is_cut: watch::Sender<bool>,
     /// Held once by each connection.
     open: Arc<()>,
 }
 
-impl Forwarder {
+impl TcpProxy {
     pub async fn to(target: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
@@ -62,4 +63,14 @@ async fn hand_on(mut client: TcpStream, target: String, mut watched: watch::Rece
         // Whoever ended it, there is nothing left to hand on.
         _ = connected => {}
     }
+}
+
+/// The place of a URL, and the same URL by way of the proxy.
+pub async fn through_tcp_proxy(url: &Url) -> (TcpProxy, Url) {
+    let target = format!("{}:{}", url.host_str().expect("a host"), url.port_or_known_default().expect("a port"));
+    let proxy = TcpProxy::to(target).await;
+    let mut detour = url.clone();
+    detour.set_ip_host(proxy.address.ip()).expect("a host");
+    detour.set_port(Some(proxy.address.port())).expect("a port");
+    (proxy, detour)
 }

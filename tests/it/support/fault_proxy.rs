@@ -9,7 +9,7 @@ use axum::response::Response;
 use url::Url;
 
 /// What becomes of a request.
-pub enum Bend {
+pub enum Fault {
     Pass,
     /// It is answered thus, and never reaches the bucket.
     Answer(u16, &'static [(&'static str, &'static str)], &'static str),
@@ -17,7 +17,7 @@ pub enum Bend {
     Header(&'static str, String),
 }
 
-pub struct Gateway {
+pub struct FaultProxy {
     pub url: Url,
     requests: Arc<AtomicUsize>,
 }
@@ -27,11 +27,11 @@ struct Inside {
     endpoint: String,
     client: reqwest::Client,
     requests: Arc<AtomicUsize>,
-    bend: Arc<dyn Fn(&Request) -> Bend + Send + Sync>,
+    bend: Arc<dyn Fn(&Request) -> Fault + Send + Sync>,
 }
 
-impl Gateway {
-    pub async fn before(endpoint: &Url, bend: impl Fn(&Request) -> Bend + Send + Sync + 'static) -> Self {
+impl FaultProxy {
+    pub async fn before(endpoint: &Url, bend: impl Fn(&Request) -> Fault + Send + Sync + 'static) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address")).parse().expect("a URL");
@@ -56,7 +56,7 @@ impl Gateway {
 async fn pass(State(inside): State<Inside>, request: Request) -> Response {
     inside.requests.fetch_add(1, Ordering::Relaxed);
     let bend = (inside.bend)(&request);
-    if let Bend::Answer(status, headers, body) = bend {
+    if let Fault::Answer(status, headers, body) = bend {
         let answer = headers
             .iter()
             .fold(Response::builder().status(status), |answer, (name, value)| answer.header(*name, *value));
@@ -68,7 +68,7 @@ async fn pass(State(inside): State<Inside>, request: Request) -> Response {
     let passed = inside.client.request(head.method, format!("{}{}", inside.endpoint, head.uri)).headers(head.headers);
     let passed = passed.body(body).send().await.expect("an answer");
     let (status, mut headers) = (passed.status(), passed.headers().clone());
-    if let Bend::Header(name, value) = bend {
+    if let Fault::Header(name, value) = bend {
         headers.insert(name, value.parse().expect("a header"));
     }
     let mut answer = Response::new(Body::from(passed.bytes().await.expect("a body")));
