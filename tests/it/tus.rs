@@ -8,7 +8,7 @@ use reqwest::{Method, RequestBuilder};
 use sha2::{Digest, Sha256};
 
 use crate::support::bytes::noise;
-use crate::support::client::{Ask, Client, fed};
+use crate::support::client::{Ask, fed};
 use crate::support::tus::{CHUNK_TYPE, Tus, create, tus};
 use crate::support::{Setup, TestApp, both};
 
