@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import { mkdirSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { launch, PASSWORD, register } from './browser.mjs'
-import { accessibleEverywhere, attempt, complaintsOf, scrollToTheEnd } from './looks.mjs'
+import { accessibleEverywhere, attempt, complaintsOf, scrollToTheEnd } from './checks.mjs'
 
 const [base, folder] = process.argv.slice(2)
 mkdirSync(folder, { recursive: true })

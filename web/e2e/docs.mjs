@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { mkdirSync } from 'node:fs'
 import { launch } from './browser.mjs'
-import { attempt, complaintsOf } from './looks.mjs'
+import { attempt, complaintsOf } from './checks.mjs'
 
 const [base, folder] = process.argv.slice(2)
 mkdirSync(folder, { recursive: true })

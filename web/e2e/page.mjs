@@ -6,7 +6,7 @@ import { mkdirSync, openSync, readFileSync, writeFileSync, writeSync } from 'nod
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { launch, register } from './browser.mjs'
-import { accessible } from './looks.mjs'
+import { accessible } from './checks.mjs'
 import { pdf, png } from './samples.mjs'
 
 const [base, folder] = process.argv.slice(2)

@@ -2,25 +2,25 @@
 import { lazy, Suspense } from 'preact/compat'
 import { useEffect, useState } from 'preact/hooks'
 import { words } from './api/client'
-import { Avatar } from './parts/avatar'
-import { DialogHost } from './parts/dialog'
-import { Icon, type IconName, Logo } from './parts/icon'
-import { MenuHost } from './parts/menu'
-import { Failed, Loading } from './parts/states'
-import { Toasts } from './parts/toast'
+import { Avatar } from './components/avatar'
+import { DialogHost } from './components/dialog'
+import { Icon, type IconName, Logo } from './components/icon'
+import { MenuHost } from './components/menu'
+import { Failed, Loading } from './components/states'
+import { Toasts } from './components/toast'
 import { follow, place } from './router'
 import Files from './screens/files'
 import { SignIn } from './screens/sign-in'
 import { UsageMeter } from './screens/usage'
 import { me, refreshMe } from './session'
-import { DropTarget } from './uploads/drop'
+import { DropTarget } from './uploads/drop-target'
 import { Uploads } from './uploads/panel'
 
 // What few people need at once is fetched when they do.
 const Account = lazy(() => import('./screens/account'))
 const Links = lazy(() => import('./screens/links'))
 const Trash = lazy(() => import('./screens/trash'))
-const OwnTrail = lazy(() => import('./screens/trail'))
+const OwnTrail = lazy(() => import('./activity/activity-screen'))
 const Admin = lazy(() => import('./screens/admin'))
 
 export function App() {

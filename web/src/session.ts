@@ -1,7 +1,7 @@
 // Who is signed in here, and what they use.
 import { signal } from '@preact/signals'
 import { api, ask, signedOut, type Usage, type User } from './api/client'
-import { forgetAllHandles } from './uploads/handles'
+import { forgetAllHandles } from './uploads/file-handles'
 
 /** Undefined until it is known; null when nobody is signed in. */
 export const me = signal<User | null | undefined>(undefined)

@@ -1,15 +1,15 @@
 // What can be done with files and folders. A folder is its files: what is done to it is done to each of them.
 import { api, ask, downloadUrl, type File, type Folder } from '../api/client'
+import { closeDialog, confirm, Dialog, Field, Form, showDialog } from '../components/dialog'
+import type { MenuItem } from '../components/menu'
+import { complain, dismiss, say } from '../components/toast'
 import { count } from '../format'
-import { closeDialog, confirm, Dialog, Field, Form, showDialog } from '../parts/dialog'
-import type { MenuItem } from '../parts/menu'
-import { complain, dismiss, say } from '../parts/toast'
 import { folderUrl, navigate, open, opened } from '../router'
 import { refreshUsage } from '../session'
+import { shareFile, showTrail } from '../sharing/share'
+import { FolderPicker } from './folder-picker'
 import { isFile, type Listing, walk } from './listing'
-import { FolderPicker } from './picker'
 import type { Selection } from './selection'
-import { shareFile, showTrail } from './share'
 
 /** Files in one request; the server's default limit of a batch. */
 const BATCH = 500

@@ -1,9 +1,9 @@
 // The list: a grid of rows that the keyboard walks, of which only what is seen is in the page.
 import { useEffect } from 'preact/hooks'
 import type { File, Folder } from '../api/client'
+import { Icon, iconOf } from '../components/icon'
+import { showMenu } from '../components/menu'
 import { bytes, exactly, when } from '../format'
-import { Icon, iconOf } from '../parts/icon'
-import { showMenu } from '../parts/menu'
 import { folderUrl } from '../router'
 import { actions, openEntry, removeEntries, renameEntry } from './actions'
 import { isFile, keyOf, type Listing, type Sort } from './listing'

@@ -3,8 +3,8 @@ import * as pdfjs from 'pdfjs-dist'
 import worker from 'pdfjs-dist/build/pdf.worker.min.mjs?worker&url'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { contentUrl, type File } from '../api/client'
+import { Loading } from '../components/states'
 import { count } from '../format'
-import { Loading } from '../parts/states'
 
 pdfjs.GlobalWorkerOptions.workerSrc = worker
 

@@ -1,8 +1,8 @@
 // The beginning of a text, as text.
 import { contentUrl, type File, Problem } from '../api/client'
+import { Failed, Loading } from '../components/states'
+import { useLoad } from '../components/use-load'
 import { bytes } from '../format'
-import { useLoad } from '../parts/load'
-import { Failed, Loading } from '../parts/states'
 
 const MOST = 256 * 1024
 

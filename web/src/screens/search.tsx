@@ -1,6 +1,6 @@
 // The field that finds files by their names and folders. The slash key leads to it.
 import { useEffect, useRef } from 'preact/hooks'
-import { Icon } from '../parts/icon'
+import { Icon } from '../components/icon'
 import { navigate, place } from '../router'
 
 const PAUSE = 250

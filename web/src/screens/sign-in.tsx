@@ -1,9 +1,9 @@
 // Signing in, and registering.
 import { useState } from 'preact/hooks'
 import { api, ask } from '../api/client'
-import { Field, Form } from '../parts/dialog'
-import { Logo } from '../parts/icon'
-import { useLoad } from '../parts/load'
+import { Field, Form } from '../components/dialog'
+import { Logo } from '../components/icon'
+import { useLoad } from '../components/use-load'
 import { logIn, register } from '../session'
 
 export function SignIn() {

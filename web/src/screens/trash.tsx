@@ -1,15 +1,15 @@
 // What was deleted, and can be had back until its time is over.
 import { useEffect, useState } from 'preact/hooks'
 import { api, ask, type TrashedFile } from '../api/client'
-import { showTrail } from '../files/share'
+import { confirm } from '../components/dialog'
+import { Icon, iconOf } from '../components/icon'
+import { Empty, Failed, Loading } from '../components/states'
+import { complain, say } from '../components/toast'
+import { useLoad } from '../components/use-load'
 import { bytes, exactly, fromNow } from '../format'
-import { confirm } from '../parts/dialog'
-import { Icon, iconOf } from '../parts/icon'
-import { useLoad } from '../parts/load'
-import { Empty, Failed, Loading } from '../parts/states'
-import { complain, say } from '../parts/toast'
 import { folderUrl, navigate } from '../router'
 import { refreshUsage } from '../session'
+import { showTrail } from '../sharing/share'
 
 const PAGE = 200
 

@@ -17,8 +17,8 @@ import {
   RETRIES,
   remove,
   type Sent,
-} from './board'
-import type { Chosen } from './choose'
+} from './progress-list'
+import type { Chosen } from './select-files'
 import { forgetDirect, giveUp, keepDirect, keptDirect, stillOpen } from './state'
 import * as tus from './tus'
 

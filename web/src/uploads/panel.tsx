@@ -1,12 +1,12 @@
 // The uploads, at the edge of the page: how far, how fast, and what can be done about them.
 import { computed, signal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
+import { Icon } from '../components/icon'
+import { complain } from '../components/toast'
 import { useRows } from '../files/virtual'
 import { bytes, count, duration, percent } from '../format'
-import { Icon } from '../parts/icon'
-import { complain } from '../parts/toast'
-import { chooseFiles, upload as send } from './choose'
-import { openAgain } from './handles'
+import { openAgain } from './file-handles'
+import { chooseFiles, upload as send } from './select-files'
 import { findInterrupted, forget, type Interrupted, interrupted, isPaused, speed, type Upload, uploads } from './state'
 
 const ROW = 56

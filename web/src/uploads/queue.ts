@@ -1,9 +1,9 @@
 // Takes files in and sends each the way that suits it. This module is fetched with the first upload.
 import { getSafeFileId } from '@uppy/core/utils'
 import { api, ask } from '../api/client'
-import { described, everyOpen, now, show } from './board'
-import type { Chosen } from './choose'
-import { keepHandle } from './handles'
+import { keepHandle } from './file-handles'
+import { described, everyOpen, now, show } from './progress-list'
+import type { Chosen } from './select-files'
 import { account, interrupted, isPaused, uploads } from './state'
 import * as tus from './tus'
 

@@ -2,7 +2,7 @@
 import { signal } from '@preact/signals'
 import { api, ask, Problem } from '../api/client'
 import { me } from '../session'
-import { forgetHandle, forgetHandlesOfOthers, keptHandle } from './handles'
+import { forgetHandle, forgetHandlesOfOthers, keptHandle } from './file-handles'
 
 export type UploadState = 'waiting' | 'going' | 'paused' | 'retrying' | 'done' | 'failed'
 export type Upload = {

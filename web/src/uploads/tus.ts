@@ -3,9 +3,9 @@ import Uppy, { type Body } from '@uppy/core'
 import Tus from '@uppy/tus'
 import type { DetailedError } from 'tus-js-client'
 import { Problem } from '../api/client'
-import { AT_ONCE, change, described, edit, failed, follow, RETRIES, remove, type Sent, show } from './board'
-import type { Chosen } from './choose'
-import { here } from './here'
+import { AT_ONCE, change, described, edit, failed, follow, RETRIES, remove, type Sent, show } from './progress-list'
+import { here } from './same-origin-http'
+import type { Chosen } from './select-files'
 
 /** Up to here a file goes with the request that announces it: one round trip, and little to lose. */
 export const SMALL = 1024 * 1024

@@ -1,5 +1,5 @@
 // Something that was made and is shown this once, to copy from.
-import { copy } from './copy'
+import { copy } from './clipboard'
 import { Icon } from './icon'
 
 type MadeProps = { url: string; label?: string; children: preact.ComponentChildren }

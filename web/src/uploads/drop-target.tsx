@@ -1,9 +1,9 @@
 // Files may be dropped anywhere on the page.
 import { useEffect, useState } from 'preact/hooks'
-import { Icon } from '../parts/icon'
-import { complain } from '../parts/toast'
+import { Icon } from '../components/icon'
+import { complain } from '../components/toast'
 import { place } from '../router'
-import { dropped, upload } from './choose'
+import { dropped, upload } from './select-files'
 
 export function DropTarget() {
   const [over, setOver] = useState(false)

@@ -1,10 +1,10 @@
 // Giving a file to somebody, and who can read it now.
 import { useState } from 'preact/hooks'
 import { api, ask, type File } from '../api/client'
+import { copy } from '../components/clipboard'
+import { Made } from '../components/copy-once'
+import { Choice, Form } from '../components/dialog'
 import { exactly } from '../format'
-import { copy } from '../parts/copy'
-import { Choice, Form } from '../parts/dialog'
-import { Made } from '../parts/made'
 import { Readers } from './access'
 import { FileLinks } from './links'
 

@@ -2,7 +2,7 @@
 import { useEffect } from 'preact/hooks'
 import { api, ask } from '../api/client'
 import { me } from '../session'
-import { type Source, Trail } from '../trail/trail'
+import { type Source, Trail } from './activity-list'
 
 const source: Source = (cursor) => ask(api.GET('/v1/me/events', { params: { query: { limit: 100, cursor } } }))
 

@@ -1,12 +1,12 @@
 // Who can read a file now, and what would end it.
 import { useState } from 'preact/hooks'
 import { api, ask, type File, type Link, type Reader } from '../api/client'
+import { SessionList, TokenList } from '../components/credentials'
+import { Icon } from '../components/icon'
+import { Failed, Loading } from '../components/states'
+import { complain, say } from '../components/toast'
+import { useLoad } from '../components/use-load'
 import { count, exactly } from '../format'
-import { SessionList, TokenList } from '../parts/credentials'
-import { Icon } from '../parts/icon'
-import { useLoad } from '../parts/load'
-import { Failed, Loading } from '../parts/states'
-import { complain, say } from '../parts/toast'
 import { ChangeLink } from './change-link'
 import { LinkList } from './link-list'
 

@@ -1,12 +1,12 @@
 // What goes on around a file: giving it to somebody, who can read it, what was done with it. Fetched when it is asked for.
 import { lazy, Suspense } from 'preact/compat'
 import type { File } from '../api/client'
-import { Dialog, showDialog } from '../parts/dialog'
-import { Loading } from '../parts/states'
+import { Dialog, showDialog } from '../components/dialog'
+import { Loading } from '../components/states'
 import type { Way } from './sharing'
 
 const Sharing = lazy(() => import('./sharing'))
-const FileTrail = lazy(() => import('../trail/file'))
+const FileTrail = lazy(() => import('../activity/file-activity'))
 
 export function shareFile(file: File, way: Way = 'link') {
   showDialog(() => (

@@ -1,11 +1,11 @@
 // For admins: the trail of everybody.
 import { useMemo, useState } from 'preact/hooks'
 import { api, ask } from '../api/client'
-import { Choice } from '../parts/dialog'
+import { Choice } from '../components/dialog'
 import { me } from '../session'
-import { nameOf } from '../trail/names'
-import { KINDS, type Kind } from '../trail/sentence'
-import { type Source, Trail } from '../trail/trail'
+import { type Source, Trail } from './activity-list'
+import { KINDS, type Kind } from './sentence'
+import { nameOf } from './user-names'
 
 const PAGE = 100
 

@@ -1,10 +1,10 @@
 // Chooses a folder: walks down and up, or names a new one.
 import { useState } from 'preact/hooks'
 import { api, ask } from '../api/client'
-import { Form } from '../parts/dialog'
-import { Icon } from '../parts/icon'
-import { useLoad } from '../parts/load'
-import { Loading } from '../parts/states'
+import { Form } from '../components/dialog'
+import { Icon } from '../components/icon'
+import { Loading } from '../components/states'
+import { useLoad } from '../components/use-load'
 import { parent } from './actions'
 
 export function FolderPicker({ start, onPick }: { start: string; onPick: (path: string) => unknown }) {

@@ -1,9 +1,9 @@
 // Where one is signed in, and one's API tokens: everything that can act as oneself.
 import { type ApiToken, api, ask, type Session } from '../api/client'
 import { exactly, fromNow } from '../format'
-import { type Loaded, useLoad } from './load'
 import { Failed, Loading } from './states'
 import { complain } from './toast'
+import { type Loaded, useLoad } from './use-load'
 
 export function SessionList({ changed }: { changed?: () => void }) {
   const sessions = useLoad(async () => (await ask(api.GET('/v1/me/sessions'))).items)

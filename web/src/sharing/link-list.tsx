@@ -1,10 +1,10 @@
 // The links that there are: what each is bound by, how often it was used, and its end.
 import { api, ask, every, type Link } from '../api/client'
+import { confirm } from '../components/dialog'
+import { Icon } from '../components/icon'
+import { complain, say } from '../components/toast'
+import { useLoad } from '../components/use-load'
 import { count, exactly, fromNow } from '../format'
-import { confirm } from '../parts/dialog'
-import { Icon } from '../parts/icon'
-import { useLoad } from '../parts/load'
-import { complain, say } from '../parts/toast'
 
 /** All links to a file, revoked ones too. */
 export const linksTo = (file_id: string) =>

@@ -1,11 +1,11 @@
 // For admins: is the set-up sound, and what is to be done where it is not.
 import { useState } from 'preact/hooks'
 import { api, ask, type Diagnosis, Problem } from '../api/client'
+import { Icon } from '../components/icon'
+import { Failed, Loading } from '../components/states'
+import { complain } from '../components/toast'
+import { useLoad } from '../components/use-load'
 import { exactly } from '../format'
-import { Icon } from '../parts/icon'
-import { useLoad } from '../parts/load'
-import { Failed, Loading } from '../parts/states'
-import { complain } from '../parts/toast'
 
 const RANK = ['failed', 'warning', 'skipped', 'ok']
 

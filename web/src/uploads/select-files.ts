@@ -1,6 +1,6 @@
 // Files chosen from the disk, or dropped onto the page, whole folders too.
 import { isAbort } from '../api/client'
-import { complain } from '../parts/toast'
+import { complain } from '../components/toast'
 
 /** A file of this machine, and the folder that it goes to. */
 export type Chosen = {

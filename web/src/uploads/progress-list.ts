@@ -1,9 +1,9 @@
 // What the panel shows of uploads, written down as they go. The same for every way that they go.
 import type { Body, Meta, Uppy, UppyFile } from '@uppy/core'
 import { refreshUsage } from '../session'
-import { arrivals } from './arrivals'
-import type { Chosen } from './choose'
-import { forgetHandle } from './handles'
+import { forgetHandle } from './file-handles'
+import { arrivals } from './list-refresh'
+import type { Chosen } from './select-files'
 import { account, interrupted, speed, type Upload, type UploadState, uploads } from './state'
 
 /** Sent at the same time. */

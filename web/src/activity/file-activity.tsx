@@ -1,11 +1,11 @@
 // The trail of one file.
 import { useMemo } from 'preact/hooks'
 import { api, ask } from '../api/client'
-import { linksTo } from '../files/link-list'
-import { useLoad } from '../parts/load'
-import { Loading } from '../parts/states'
+import { Loading } from '../components/states'
+import { useLoad } from '../components/use-load'
 import { me } from '../session'
-import { type Source, Trail } from './trail'
+import { linksTo } from '../sharing/link-list'
+import { type Source, Trail } from './activity-list'
 
 export default function FileTrail({ id }: { id: string }) {
   const source = useMemo<Source>(

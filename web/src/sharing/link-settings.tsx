@@ -1,7 +1,7 @@
 // What a link to a file is bound by, as fields of a form.
 import type { Link } from '../api/client'
+import { Field } from '../components/dialog'
 import { count } from '../format'
-import { Field } from '../parts/dialog'
 
 export const LIVES: [string, string][] = [
   ['3600', '1 hour'],

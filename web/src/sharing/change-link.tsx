@@ -1,12 +1,12 @@
 // Changing a link: other bounds, or another URL.
 import { useState } from 'preact/hooks'
 import { api, ask, type Link } from '../api/client'
+import { Made } from '../components/copy-once'
+import { Choice, Form } from '../components/dialog'
+import { say } from '../components/toast'
 import { exactly } from '../format'
-import { Choice, Form } from '../parts/dialog'
-import { Made } from '../parts/made'
-import { say } from '../parts/toast'
-import { Bounds, bounds, LIVES } from './bounds'
 import { facts } from './link-list'
+import { Bounds, bounds, LIVES } from './link-settings'
 
 const KEEP = 'keep'
 

@@ -1,13 +1,13 @@
 // Links to a file: making one, and what there are.
 import { useState } from 'preact/hooks'
 import { api, ask, type File, type Link } from '../api/client'
-import { copy } from '../parts/copy'
-import { Choice, Form } from '../parts/dialog'
-import { useLoad } from '../parts/load'
-import { Made } from '../parts/made'
-import { Bounds, bounds, LIVES } from './bounds'
+import { copy } from '../components/clipboard'
+import { Made } from '../components/copy-once'
+import { Choice, Form } from '../components/dialog'
+import { useLoad } from '../components/use-load'
 import { ChangeLink } from './change-link'
 import { LinkList, linksTo } from './link-list'
+import { Bounds, bounds, LIVES } from './link-settings'
 
 /** The form for a new link to a file, and the links that there are. */
 export function FileLinks({ file }: { file: File }) {

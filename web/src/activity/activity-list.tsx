@@ -1,9 +1,9 @@
 // A trail: what was done, the latest first, page by page as it is scrolled through.
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks'
 import { type Event, isAbort, words } from '../api/client'
+import { Icon, type IconName } from '../components/icon'
+import { Failed, Loading } from '../components/states'
 import { exactly } from '../format'
-import { Icon, type IconName } from '../parts/icon'
-import { Failed, Loading } from '../parts/states'
 import { type Around, means, sentence } from './sentence'
 
 export type Page = { items: Event[]; next_cursor: string | null }
