@@ -1,4 +1,6 @@
 // What can be done with files and folders. A folder is its files: what is done to it is done to each of them.
+
+import { showTrail } from '../activity/show-activity'
 import { api, ask, downloadUrl, type File, type Folder } from '../api/client'
 import { closeDialog, confirm, Dialog, Field, Form, showDialog } from '../components/dialog'
 import type { MenuItem } from '../components/menu'
@@ -6,9 +8,10 @@ import { complain, dismiss, say } from '../components/toast'
 import { count } from '../format'
 import { folderUrl, navigate, open, opened } from '../router'
 import { refreshUsage } from '../session'
-import { shareFile, showTrail } from '../sharing/share'
+import { shareFile } from '../sharing/share'
 import { FolderPicker } from './folder-picker'
 import { isFile, type Listing, walk } from './listing'
+import { joinPath, parentPath } from './path'
 import type { Selection } from './selection'
 
 /** Files in one request; the server's default limit of a batch. */
@@ -58,7 +61,7 @@ export function renameEntry(listing: Listing, entry: Entry) {
       const body = { name }
       listing.replace(await ask(api.PATCH('/v1/files/{id}', { params: { path: { id: entry.id } }, body })))
     } else if (name !== entry.name) {
-      await moveFolder(entry, parent(entry.path), name)
+      await moveFolder(entry, parentPath(entry.path), name)
     }
     closeDialog()
     await listing.refresh()
@@ -174,7 +177,7 @@ async function inBatches(files: File[], batch: (ids: string[]) => Batch) {
 }
 
 async function moveFolder(folder: Folder, target: string, name: string) {
-  const to = [target, name].filter(Boolean).join('/')
+  const to = joinPath(target, name)
   if (to === folder.path) return
   if (`${to}/`.startsWith(`${folder.path}/`)) throw new Error('A folder cannot be moved into itself.')
   // What was moved is no longer on the first page, so that the first page is asked for until it is empty.
@@ -189,16 +192,12 @@ async function moveFolder(folder: Folder, target: string, name: string) {
   }
 }
 
-export function parent(path: string): string {
-  return path.includes('/') ? path.slice(0, path.lastIndexOf('/')) : ''
-}
-
 /** A folder is there once a file is in it: a new one is a place to go to. */
 export function newFolder(path: string) {
   const submit = (data: FormData) => {
     const name = String(data.get('name')).trim()
     closeDialog()
-    navigate(folderUrl([path, name].filter(Boolean).join('/')))
+    navigate(folderUrl(joinPath(path, name)))
   }
   showDialog(() => (
     <Dialog title="New folder">

@@ -5,13 +5,13 @@ import { Form } from '../components/dialog'
 import { Icon } from '../components/icon'
 import { Loading } from '../components/states'
 import { useLoad } from '../components/use-load'
-import { parent } from './actions'
+import { joinPath, parentPath } from './path'
 
 export function FolderPicker({ start, onPick }: { start: string; onPick: (path: string) => unknown }) {
   const [path, setPath] = useState(start)
   const [name, setName] = useState('')
   const folders = useLoad(() => ask(api.GET('/v1/folders', { params: { query: { path } } })), [path])
-  const target = [path, name.trim()].filter(Boolean).join('/')
+  const target = joinPath(path, name.trim())
   return (
     <Form submit="Move here" onSubmit={() => onPick(target)}>
       <p class="picked">
@@ -20,8 +20,8 @@ export function FolderPicker({ start, onPick }: { start: string; onPick: (path: 
       <ul class="picker">
         {path && (
           <li>
-            <button type="button" class="quiet" onClick={() => setPath(parent(path))}>
-              <Icon name="left" size={18} /> Up to {parent(path) || 'Files'}
+            <button type="button" class="quiet" onClick={() => setPath(parentPath(path))}>
+              <Icon name="left" size={18} /> Up to {parentPath(path) || 'Files'}
             </button>
           </li>
         )}

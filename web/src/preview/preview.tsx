@@ -2,6 +2,7 @@
 // cannot, text is put in as text, and PDFs are drawn. What is none of these is downloaded.
 import { lazy, Suspense } from 'preact/compat'
 import { useEffect, useRef, useState } from 'preact/hooks'
+import { showTrail } from '../activity/show-activity'
 import { api, ask, contentUrl, downloadUrl, type File } from '../api/client'
 import { Icon, iconOf } from '../components/icon'
 import { Empty, Failed, Loading } from '../components/states'
@@ -11,7 +12,7 @@ import type { Listing } from '../files/listing'
 import { Selection } from '../files/selection'
 import { bytes, exactly } from '../format'
 import { folderUrl, open } from '../router'
-import { shareFile, showTrail } from '../sharing/share'
+import { shareFile } from '../sharing/share'
 import { Text } from './text'
 
 const Pdf = lazy(() => import('./pdf'))

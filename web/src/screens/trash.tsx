@@ -1,5 +1,6 @@
 // What was deleted, and can be had back until its time is over.
 import { useEffect, useState } from 'preact/hooks'
+import { showTrail } from '../activity/show-activity'
 import { api, ask, type TrashedFile } from '../api/client'
 import { confirm } from '../components/dialog'
 import { Icon, iconOf } from '../components/icon'
@@ -9,7 +10,6 @@ import { useLoad } from '../components/use-load'
 import { bytes, exactly, fromNow } from '../format'
 import { folderUrl, navigate } from '../router'
 import { refreshUsage } from '../session'
-import { showTrail } from '../sharing/share'
 
 const PAGE = 200
 

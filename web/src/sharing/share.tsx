@@ -6,24 +6,12 @@ import { Loading } from '../components/states'
 import type { Way } from './sharing'
 
 const Sharing = lazy(() => import('./sharing'))
-const FileTrail = lazy(() => import('../activity/file-activity'))
 
 export function shareFile(file: File, way: Way = 'link') {
   showDialog(() => (
     <Dialog title={`Share ${file.name}`} wide>
       <Suspense fallback={<Loading />}>
         <Sharing file={file} begin={way} />
-      </Suspense>
-    </Dialog>
-  ))
-}
-
-/** What was done with a file, which may be deleted by now. */
-export function showTrail(file: { id: string; name: string }) {
-  showDialog(() => (
-    <Dialog title={`Trail of ${file.name}`} wide>
-      <Suspense fallback={<Loading />}>
-        <FileTrail id={file.id} />
       </Suspense>
     </Dialog>
   ))

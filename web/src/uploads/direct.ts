@@ -18,9 +18,8 @@ import {
   remove,
   type Sent,
 } from './progress-list'
-import type { Chosen } from './select-files'
 import { forgetDirect, giveUp, keepDirect, keptDirect, stillOpen } from './state'
-import * as tus from './tus'
+import type { Chosen } from './types'
 
 /** Bytes in a part; larger where a file would have more than a bucket takes. */
 const PART = 8 * 1024 * 1024
@@ -42,6 +41,13 @@ type Job = {
   /** Failures since the last part. */
   tries: number
   timer?: ReturnType<typeof setTimeout>
+}
+
+/** Uploads a file through the server instead. */
+let fallback: (chosen: Chosen) => void = () => {}
+
+export function setFallback(upload: typeof fallback) {
+  fallback = upload
 }
 
 const jobs = new Map<string, Job>()
@@ -282,5 +288,5 @@ async function viaServer(job: Job) {
   drop(job)
   // What it reserved of the quota will be needed again.
   if (upload) await giveUp(upload).catch(() => {})
-  tus.add([chosen])
+  fallback(chosen)
 }

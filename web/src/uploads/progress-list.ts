@@ -3,8 +3,8 @@ import type { Body, Meta, Uppy, UppyFile } from '@uppy/core'
 import { refreshUsage } from '../session'
 import { forgetHandle } from './file-handles'
 import { arrivals } from './list-refresh'
-import type { Chosen } from './select-files'
 import { account, interrupted, speed, type Upload, type UploadState, uploads } from './state'
+import type { Chosen } from './types'
 
 /** Sent at the same time. */
 export const AT_ONCE = 3

@@ -3,9 +3,9 @@ import { getSafeFileId } from '@uppy/core/utils'
 import { api, ask } from '../api/client'
 import { keepHandle } from './file-handles'
 import { described, everyOpen, now, show } from './progress-list'
-import type { Chosen } from './select-files'
 import { account, interrupted, isPaused, uploads } from './state'
 import * as tus from './tus'
+import type { Chosen } from './types'
 
 type Direct = typeof import('./direct')
 
@@ -42,6 +42,7 @@ async function directly(): Promise<Direct | null> {
     // If it cannot say, it will have to take the bytes itself.
     const told = await ask(api.GET('/v1/capabilities')).catch(() => null)
     direct = told?.direct_uploads_to ? await import('./direct') : null
+    direct?.setFallback((chosen) => tus.add([chosen]))
   }
   return direct
 }

@@ -1,14 +1,8 @@
 // Files chosen from the disk, or dropped onto the page, whole folders too.
 import { isAbort } from '../api/client'
 import { complain } from '../components/toast'
-
-/** A file of this machine, and the folder that it goes to. */
-export type Chosen = {
-  file: File
-  path: string
-  /** Opens it again after a reload, where the browser has such things. */
-  handle?: FileSystemFileHandle
-}
+import { joinPath } from '../files/path'
+import type { Chosen } from './types'
 
 export async function chooseFiles(path: string, accept: (files: Chosen[]) => unknown = upload) {
   if (!window.showOpenFilePicker) return chooseWithInput(path, accept)
@@ -33,7 +27,9 @@ export function chooseFolder(path: string) {
   input.type = 'file'
   input.webkitdirectory = true
   input.onchange = () => {
-    void upload([...(input.files ?? [])].map((file) => ({ file, path: join(path, folderOf(file.webkitRelativePath)) })))
+    void upload(
+      [...(input.files ?? [])].map((file) => ({ file, path: joinPath(path, folderOf(file.webkitRelativePath)) })),
+    )
   }
   input.click()
 }
@@ -70,7 +66,7 @@ async function open(handle: FileSystemHandle, path: string, chosen: Chosen[]) {
   if (handle instanceof FileSystemFileHandle) {
     chosen.push({ file: await handle.getFile(), path, handle })
   } else if (handle instanceof FileSystemDirectoryHandle) {
-    for await (const inside of handle.values()) await open(inside, join(path, handle.name), chosen)
+    for await (const inside of handle.values()) await open(inside, joinPath(path, handle.name), chosen)
   }
 }
 
@@ -85,14 +81,10 @@ async function collect(entry: FileSystemEntry, path: string, chosen: Chosen[]) {
     // At most a hundred at a time.
     const some = await new Promise<FileSystemEntry[]>((resolve, reject) => reader.readEntries(resolve, reject))
     if (some.length === 0) return
-    for (const inside of some) await collect(inside, join(path, entry.name), chosen)
+    for (const inside of some) await collect(inside, joinPath(path, entry.name), chosen)
   }
 }
 
 function folderOf(relative: string): string {
   return relative.split('/').slice(0, -1).join('/')
-}
-
-function join(...parts: string[]): string {
-  return parts.filter(Boolean).join('/')
 }

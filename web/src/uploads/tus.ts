@@ -5,7 +5,7 @@ import type { DetailedError } from 'tus-js-client'
 import { Problem } from '../api/client'
 import { AT_ONCE, change, described, edit, failed, follow, RETRIES, remove, type Sent, show } from './progress-list'
 import { here } from './same-origin-http'
-import type { Chosen } from './select-files'
+import type { Chosen } from './types'
 
 /** Up to here a file goes with the request that announces it: one round trip, and little to lose. */
 export const SMALL = 1024 * 1024
