@@ -116,10 +116,10 @@ await attempt(browser, page, folder, async () => {
   await page.locator('button[aria-busy="false"]').filter({ hasText: 'Look again' }).waitFor()
   assert.ok((await looked()) > before, 'it looked')
   const { checks } = await (await context.request.get(`${base}/v1/admin/doctor`)).json()
-  for (const { name, outcome, what_to_do } of checks) {
+  for (const { name, outcome, remedy } of checks) {
     const row = page.getByRole('listitem').filter({ has: page.getByText(name, { exact: true }) })
     await row.getByText(outcome, { exact: true }).waitFor()
-    if (what_to_do) await row.getByText(what_to_do).waitFor()
+    if (remedy) await row.getByText(remedy).waitFor()
   }
   await accessibleEverywhere(page, 'the set-up')
 

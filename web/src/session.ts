@@ -1,11 +1,11 @@
 // Who is signed in here, and what they use.
 import { signal } from '@preact/signals'
-import { api, ask, signedOut, type Usage, type User } from './api/client'
+import { api, ask, type StorageUsage, signedOut, type User } from './api/client'
 import { forgetAllHandles } from './uploads/file-handles'
 
 /** Undefined until it is known; null when nobody is signed in. */
 export const me = signal<User | null | undefined>(undefined)
-export const usage = signal<Usage | null>(null)
+export const usage = signal<StorageUsage | null>(null)
 /** Grows when the avatar changes, so that its address does. */
 export const avatarRevision = signal(0)
 

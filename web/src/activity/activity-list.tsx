@@ -1,17 +1,17 @@
 // A trail: what was done, the latest first, page by page as it is scrolled through.
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks'
-import { type Event, isAbort, words } from '../api/client'
+import { type AuditEvent, isAbort, words } from '../api/client'
 import { Icon, type IconName } from '../components/icon'
 import { Failed, Loading } from '../components/states'
 import { exactly } from '../format'
 import { type Around, means, sentence } from './sentence'
 
-export type Page = { items: Event[]; next_cursor: string | null }
+export type Page = { items: AuditEvent[]; next_cursor: string | null }
 export type Source = (cursor: string | undefined) => Promise<Page>
 
 /** The pages of a source that have come so far. */
 function usePages(source: Source) {
-  const [items, setItems] = useState<Event[] | null>(null)
+  const [items, setItems] = useState<AuditEvent[] | null>(null)
   const [error, setError] = useState<unknown>(null)
   const [cursor, setCursor] = useState<string | null | undefined>(undefined)
   const busy = useRef(false)
@@ -84,7 +84,7 @@ export function Trail({ source, around }: { source: Source; around: Around }) {
   )
 }
 
-const ICONS: Partial<Record<Event['kind'], IconName>> = {
+const ICONS: Partial<Record<AuditEvent['kind'], IconName>> = {
   file_uploaded: 'upload',
   file_replaced: 'upload',
   file_changed: 'pencil',
@@ -92,10 +92,10 @@ const ICONS: Partial<Record<Event['kind'], IconName>> = {
   file_restored: 'retry',
   sign_in_refused: 'alert',
   link_refused: 'alert',
-  fsck_begun: 'shield',
+  fsck_started: 'shield',
 }
 
-function icon({ kind }: Event): IconName {
+function icon({ kind }: AuditEvent): IconName {
   if (ICONS[kind]) return ICONS[kind]
   if (kind.startsWith('file_')) return 'trash'
   if (kind.startsWith('link_') || kind === 'url_signed') return 'link'

@@ -1,8 +1,8 @@
 // What an event says, as a sentence.
-import type { Event, Link } from '../api/client'
+import type { AuditEvent, Link } from '../api/client'
 import { bytes, count, duration } from '../format'
 
-export type Kind = Event['kind']
+export type Kind = AuditEvent['kind']
 
 /** What is known around an event. */
 export type Around = {
@@ -15,7 +15,7 @@ export type Around = {
   links?: Map<string, Link>
 }
 
-type Told = { who: string; whose: string; file: string; detail: Record<string, unknown>; event: Event }
+type Told = { who: string; whose: string; file: string; detail: Record<string, unknown>; event: AuditEvent }
 
 const REFUSED: Record<string, string> = {
   expired: 'it had expired',
@@ -26,13 +26,13 @@ const REFUSED: Record<string, string> = {
 }
 
 const SENTENCES: Record<Kind, (told: Told) => string> = {
-  account_made: ({ whose, detail, event }) =>
-    `${capital(whose)} account was made${event.door === 'command' ? ' on the command line' : ''}${detail.is_admin ? ', as an admin’s' : ''}`,
+  account_created: ({ whose, detail, event }) =>
+    `${capital(whose)} account was made${event.channel === 'command' ? ' on the command line' : ''}${detail.is_admin ? ', as an admin’s' : ''}`,
   account_changed: ({ who, whose }) => `${who} changed ${whose} name`,
   account_disabled: ({ who, whose }) => `${who} disabled ${whose} account`,
   account_enabled: ({ who, whose }) => `${who} enabled ${whose} account`,
-  account_erased: ({ who, event }) =>
-    event.actor_id || event.door === 'command' ? `${who} erased an account` : 'An account was erased',
+  account_deleted: ({ who, event }) =>
+    event.actor_id || event.channel === 'command' ? `${who} erased an account` : 'An account was erased',
   account_exported: ({ who, whose }) => `${who} downloaded everything of ${whose} account`,
   quota_changed: ({ who, whose, detail }) => `${who} changed ${whose} quota${quota(detail)}`,
   password_changed: ({ who, whose }) => `${who} changed ${whose} password`,
@@ -43,7 +43,7 @@ const SENTENCES: Record<Kind, (told: Told) => string> = {
       : 'Somebody tried to sign in to an address without an account',
   signed_out: ({ who }) => `${who} signed out`,
   session_ended: ({ who, whose }) => `${who} ended one of ${whose} sign-ins`,
-  token_made: ({ who }) => `${who} made an API token`,
+  token_created: ({ who }) => `${who} made an API token`,
   token_revoked: ({ who }) => `${who} revoked an API token`,
   file_uploaded: ({ who, file, detail }) => `${who} uploaded ${file}${size(detail)}`,
   file_replaced: ({ who, file, detail }) => `${who} put new bytes into ${file}${size(detail)}`,
@@ -53,23 +53,23 @@ const SENTENCES: Record<Kind, (told: Told) => string> = {
   file_trashed: ({ who, file }) => `${who} put ${file} into the trash`,
   file_restored: ({ who, file }) => `${who} took ${file} out of the trash`,
   file_deleted: ({ who, file, event }) =>
-    event.door === 'server' ? `The time of ${file} in the trash was over` : `${who} deleted ${file} for good`,
+    event.channel === 'server' ? `The time of ${file} in the trash was over` : `${who} deleted ${file} for good`,
   url_signed: ({ who, file, detail }) =>
     `${who} made a temporary URL to ${detail.method === 'PUT' ? 'replace' : 'read'} ${file}${life(detail)}`,
-  link_made: ({ who, file }) => `${who} made a link to ${file}`,
+  link_created: ({ who, file }) => `${who} made a link to ${file}`,
   link_changed: ({ who, file, detail }) =>
     detail.rotated ? `${who} gave a link to ${file} a new URL` : `${who} changed a link to ${file}`,
   link_revoked: ({ who, file }) => `${who} revoked a link to ${file}`,
-  link_used: ({ file }) => `A link to ${file} was used, to the last byte`,
+  link_downloaded: ({ file }) => `A link to ${file} was used, to the last byte`,
   link_refused: ({ file, detail }) =>
     `A link to ${file} turned somebody away: ${REFUSED[String(detail.why)] ?? String(detail.why)}`,
-  fsck_begun: ({ who }) => `${who} had rows and bytes compared`,
+  fsck_started: ({ who }) => `${who} had rows and bytes compared`,
 }
 
 export const KINDS = Object.keys(SENTENCES) as Kind[]
 
 /** "Rosalind downloaded “report.pdf”" */
-export function sentence(event: Event, around: Around): string {
+export function sentence(event: AuditEvent, around: Around): string {
   const detail = event.detail as Record<string, unknown>
   const called = (id: string) => (id === around.me ? 'You' : around.nameOf(id))
   const owner = event.user_id ? called(event.user_id) : 'somebody'
@@ -86,11 +86,11 @@ export function sentence(event: Event, around: Around): string {
 }
 
 /** By what somebody came, and through which link. */
-export function means(event: Event, around: Around): string[] {
+export function means(event: AuditEvent, around: Around): string[] {
   const parts: string[] = []
   if (event.credential?.kind === 'token') parts.push('with an API token')
   const link = event.link_id ? around.links?.get(event.link_id) : undefined
-  if (link) parts.push(`link …${link.hint}${link.note ? ` (${link.note})` : ''}`)
+  if (link) parts.push(`link …${link.last_four}${link.note ? ` (${link.note})` : ''}`)
   const amount = (event.detail as { bytes?: unknown }).bytes
   if (event.kind === 'file_downloaded' && typeof amount === 'number') parts.push(bytes(amount))
   if (event.address) parts.push(`from ${event.address}`)
@@ -98,9 +98,9 @@ export function means(event: Event, around: Around): string[] {
 }
 
 /** Who it was that showed no account. */
-function stranger(event: Event, owner: string): string {
+function stranger(event: AuditEvent, owner: string): string {
   if (event.kind === 'signed_in' || event.kind === 'signed_out') return owner
-  switch (event.door) {
+  switch (event.channel) {
     case 'link':
       return 'Somebody with a link'
     case 'signed_url':
@@ -115,7 +115,7 @@ function stranger(event: Event, owner: string): string {
   }
 }
 
-function file(event: Event, detail: Record<string, unknown>, around: Around): string {
+function file(event: AuditEvent, detail: Record<string, unknown>, around: Around): string {
   const named = typeof detail.name === 'string' ? `“${detail.name}”` : (around.file ?? 'a file')
   const others = event.user_id && event.user_id !== around.me && event.user_id !== event.actor_id
   return others && event.user_id ? `${named} of ${around.nameOf(event.user_id)}` : named

@@ -3,19 +3,19 @@ import createClient from 'openapi-fetch'
 import type { components, paths } from '../../schema.gen'
 
 type Schemas = components['schemas']
-export type File = Schemas['File']
+export type StoredFile = Schemas['StoredFile']
 export type Folder = Schemas['Folder']
 export type User = Schemas['User']
-export type Usage = Schemas['Usage']
-export type Account = Schemas['Account']
+export type StorageUsage = Schemas['StorageUsage']
+export type AdminUser = Schemas['AdminUser']
 export type Session = Schemas['Session']
 export type ApiToken = Schemas['ApiToken']
-export type Pass = Schemas['Pass']
+export type FsckRun = Schemas['FsckRun']
 export type TrashedFile = Schemas['TrashedFile']
 export type Link = Schemas['Link']
-export type Diagnosis = Schemas['Diagnosis']
-export type Reader = Schemas['Reader']
-export type Event = Schemas['Event']
+export type Diagnostics = Schemas['Diagnostics']
+export type AccessEntry = Schemas['AccessEntry']
+export type AuditEvent = Schemas['AuditEvent']
 
 export const api = createClient<paths>({ baseUrl: location.origin })
 
@@ -34,7 +34,9 @@ export class Problem extends Error {
   static of(status: number, body: unknown): Problem {
     const problem = (body ?? {}) as Partial<Schemas['Problem']>
     const fields: Record<string, string> = {}
-    for (const error of problem.errors ?? []) fields[error.pointer.replace(/^\//, '')] = error.detail
+    for (const { pointer, parameter, header, detail } of problem.errors ?? []) {
+      fields[pointer?.replace(/^\//, '') ?? parameter ?? header ?? ''] = detail
+    }
     const detail = problem.detail || problem.title || `The server answered with ${status}.`
     return new Problem(status, problem.code ?? 'unknown', sentence(detail), fields, problem.request_id)
   }

@@ -40,7 +40,7 @@ export function TokenList({ revoke }: { revoke: (token: ApiToken) => void }) {
       {(token) => (
         <li key={token.id}>
           <div>
-            <strong>{token.name}</strong> <code>…{token.hint}</code>
+            <strong>{token.name}</strong> <code>…{token.last_four}</code>
             <p class="hint">
               {token.last_used_at ? `used ${fromNow(token.last_used_at)}` : 'never used'}
               {token.expires_at ? ` · until ${exactly(token.expires_at)}` : ' · until it is revoked'}

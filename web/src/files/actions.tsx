@@ -1,7 +1,7 @@
 // What can be done with files and folders. A folder is its files: what is done to it is done to each of them.
 
 import { showTrail } from '../activity/show-activity'
-import { api, ask, downloadUrl, type File, type Folder } from '../api/client'
+import { api, ask, downloadUrl, type Folder, type StoredFile } from '../api/client'
 import { closeDialog, confirm, Dialog, Field, Form, showDialog } from '../components/dialog'
 import type { MenuItem } from '../components/menu'
 import { complain, dismiss, say } from '../components/toast'
@@ -17,7 +17,7 @@ import type { Selection } from './selection'
 /** Files in one request; the server's default limit of a batch. */
 const BATCH = 500
 
-type Entry = Folder | File
+type Entry = Folder | StoredFile
 
 export function openEntry(entry: Entry) {
   if (isFile(entry)) open(entry.id)
@@ -46,7 +46,7 @@ export function actions(listing: Listing, selection: Selection, entry: Entry): M
   return items
 }
 
-export function download(file: File) {
+export function download(file: StoredFile) {
   const link = document.createElement('a')
   link.href = downloadUrl(file.id)
   link.download = file.name
@@ -164,7 +164,7 @@ async function restore(ids: string[], listing: Listing) {
 type Batch = { op: 'delete' | 'move'; ids: string[]; path?: string }
 
 /** Does one thing with many files. Fails if one of them fails, after all were tried. */
-async function inBatches(files: File[], batch: (ids: string[]) => Batch) {
+async function inBatches(files: StoredFile[], batch: (ids: string[]) => Batch) {
   let refused: string | undefined
   for (let at = 0; at < files.length; at += BATCH) {
     const part = files.slice(at, at + BATCH)
@@ -183,7 +183,7 @@ async function moveFolder(folder: Folder, target: string, name: string) {
   // What was moved is no longer on the first page, so that the first page is asked for until it is empty.
   for (;;) {
     const page = await walk(folder.path).next()
-    const files: File[] = page.value ?? []
+    const files: StoredFile[] = page.value ?? []
     if (files.length === 0) return
     for (const path of new Set(files.map((file) => file.path))) {
       const group = files.filter((file) => file.path === path)

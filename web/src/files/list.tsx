@@ -1,6 +1,6 @@
 // The list: a grid of rows that the keyboard walks, of which only what is seen is in the page.
 import { useEffect } from 'preact/hooks'
-import type { File, Folder } from '../api/client'
+import type { Folder, StoredFile } from '../api/client'
 import { Icon, iconOf } from '../components/icon'
 import { showMenu } from '../components/menu'
 import { bytes, exactly, when } from '../format'
@@ -62,7 +62,7 @@ export function List({ listing, selection, sort, onSort }: Props) {
     else return
     event.preventDefault()
   }
-  const menu = (entry: Folder | File, at: Element | { x: number; y: number }) =>
+  const menu = (entry: Folder | StoredFile, at: Element | { x: number; y: number }) =>
     showMenu(`Actions for ${entry.name}`, at, actions(listing, selection, entry))
 
   const rows = []
@@ -133,7 +133,7 @@ export function List({ listing, selection, sort, onSort }: Props) {
 }
 
 type RowProps = {
-  entry: Folder | File
+  entry: Folder | StoredFile
   index: number
   top: number
   height: number
@@ -141,7 +141,7 @@ type RowProps = {
   active: boolean
   showPath: boolean
   selection: Selection
-  menu: (entry: Folder | File, at: Element | { x: number; y: number }) => void
+  menu: (entry: Folder | StoredFile, at: Element | { x: number; y: number }) => void
 }
 
 function Row({ entry, index, top, height, chosen, active, showPath, selection, menu }: RowProps) {

@@ -1,6 +1,6 @@
 // What a screen of files shows: folders first, then files, page after page as one scrolls.
 import { signal } from '@preact/signals'
-import { api, ask, type File, type Folder, isAbort } from '../api/client'
+import { api, ask, type Folder, isAbort, type StoredFile } from '../api/client'
 
 export type Sort = 'name' | '-name' | 'updated_at' | '-updated_at' | 'size' | '-size'
 export type Wanted = { path: string; query: string; sort: Sort }
@@ -10,7 +10,7 @@ const PAGE = 1000
 
 export class Listing {
   readonly folders = signal<Folder[]>([])
-  readonly files = signal<File[]>([])
+  readonly files = signal<StoredFile[]>([])
   readonly done = signal(false)
   readonly error = signal<unknown>(null)
   /** Whether the first page is there. */
@@ -25,7 +25,7 @@ export class Listing {
   }
 
   /** A folder or a file, by its place in the list. */
-  at(index: number): Folder | File | undefined {
+  at(index: number): Folder | StoredFile | undefined {
     const folders = this.folders.value
     return index < folders.length ? folders[index] : this.files.value[index - folders.length]
   }
@@ -78,7 +78,7 @@ export class Listing {
     this.files.value = this.files.value.filter((file) => !ids.has(file.id))
   }
 
-  replace(file: File) {
+  replace(file: StoredFile) {
     this.files.value = this.files.value.map((old) => (old.id === file.id ? file : old))
   }
 
@@ -96,22 +96,24 @@ export class Listing {
   }
 }
 
-export function isFile(entry: Folder | File): entry is File {
+export function isFile(entry: Folder | StoredFile): entry is StoredFile {
   return 'id' in entry
 }
 
 /** What tells an entry from all others. */
-export function keyOf(entry: Folder | File): string {
+export function keyOf(entry: Folder | StoredFile): string {
   return isFile(entry) ? entry.id : `${entry.path}/`
 }
 
 /** Every file in a folder and further down. */
-export async function* walk(path: string): AsyncGenerator<File[]> {
+export async function* walk(path: string): AsyncGenerator<StoredFile[]> {
   let cursor: string | null = null
   do {
     const query: { prefix: string; limit: number; cursor?: string } = { prefix: `${path}/`, limit: PAGE }
     if (cursor) query.cursor = cursor
-    const page: { items: File[]; next_cursor?: string | null } = await ask(api.GET('/v1/files', { params: { query } }))
+    const page: { items: StoredFile[]; next_cursor?: string | null } = await ask(
+      api.GET('/v1/files', { params: { query } }),
+    )
     yield page.items
     cursor = page.next_cursor ?? null
   } while (cursor)

@@ -1,6 +1,6 @@
 // Which entries are chosen, and where the keyboard is.
 import { signal } from '@preact/signals'
-import type { File, Folder } from '../api/client'
+import type { Folder, StoredFile } from '../api/client'
 import { keyOf, type Listing } from './listing'
 
 export class Selection {
@@ -10,11 +10,11 @@ export class Selection {
 
   constructor(private listing: Listing) {}
 
-  has(entry: Folder | File): boolean {
+  has(entry: Folder | StoredFile): boolean {
     return this.keys.value.has(keyOf(entry))
   }
 
-  entries(): (Folder | File)[] {
+  entries(): (Folder | StoredFile)[] {
     const keys = this.keys.value
     return [...this.listing.folders.value, ...this.listing.files.value].filter((entry) => keys.has(keyOf(entry)))
   }

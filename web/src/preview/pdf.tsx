@@ -2,13 +2,13 @@
 import * as pdfjs from 'pdfjs-dist'
 import worker from 'pdfjs-dist/build/pdf.worker.min.mjs?worker&url'
 import { useEffect, useRef, useState } from 'preact/hooks'
-import { contentUrl, type File } from '../api/client'
+import { contentUrl, type StoredFile } from '../api/client'
 import { Loading } from '../components/states'
 import { count } from '../format'
 
 pdfjs.GlobalWorkerOptions.workerSrc = worker
 
-type Props = { file: File; onBroken: () => void }
+type Props = { file: StoredFile; onBroken: () => void }
 
 export default function Pdf({ file, onBroken }: Props) {
   const [pdf, setPdf] = useState<pdfjs.PDFDocumentProxy | null>(null)

@@ -3,7 +3,7 @@
 import { lazy, Suspense } from 'preact/compat'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { showTrail } from '../activity/show-activity'
-import { api, ask, contentUrl, downloadUrl, type File } from '../api/client'
+import { api, ask, contentUrl, downloadUrl, type StoredFile } from '../api/client'
 import { Icon, iconOf } from '../components/icon'
 import { Empty, Failed, Loading } from '../components/states'
 import { useLoad } from '../components/use-load'
@@ -125,7 +125,7 @@ const PICTURES = /^image\/(png|jpeg|gif|webp|avif)$/
 /** Shown as the text that they are, whatever a browser would make of them. */
 const TEXTS = /^(text\/|application\/(json|xml|javascript|x-sh|toml|yaml|x-yaml)|image\/svg)|\+(json|xml)\b/
 
-function Content({ file }: { file: File }) {
+function Content({ file }: { file: StoredFile }) {
   const [broken, setBroken] = useState(false)
   const type = file.content_type
   const source = contentUrl(file.id)
@@ -146,7 +146,7 @@ function Content({ file }: { file: File }) {
   return <Nothing file={file} title="No preview for this kind of file" />
 }
 
-function Nothing({ file, title }: { file: File; title: string }) {
+function Nothing({ file, title }: { file: StoredFile; title: string }) {
   return (
     <Empty icon={iconOf(file.content_type)} title={title}>
       <p>{file.content_type}</p>

@@ -1,12 +1,12 @@
 // The beginning of a text, as text.
-import { contentUrl, type File, Problem } from '../api/client'
+import { contentUrl, Problem, type StoredFile } from '../api/client'
 import { Failed, Loading } from '../components/states'
 import { useLoad } from '../components/use-load'
 import { bytes } from '../format'
 
 const MOST = 256 * 1024
 
-export function Text({ file }: { file: File }) {
+export function Text({ file }: { file: StoredFile }) {
   const { data, error, reload } = useLoad(async () => {
     const answer = await fetch(contentUrl(file.id), { headers: { Range: `bytes=0-${MOST - 1}` } })
     if (!answer.ok) throw Problem.of(answer.status, await answer.json().catch(() => null))

@@ -2,7 +2,7 @@
 import { useEffect } from 'preact/hooks'
 import { Events } from '../activity/admin-activity'
 import { nameOf } from '../activity/user-names'
-import { type Account, api, ask, every, type Pass } from '../api/client'
+import { type AdminUser, api, ask, every, type FsckRun } from '../api/client'
 import { Avatar } from '../components/avatar'
 import { closeDialog, confirm, Dialog, Field, Form, showDialog } from '../components/dialog'
 import { Icon } from '../components/icon'
@@ -72,11 +72,11 @@ function People() {
   const people = useLoad(everybody)
   if (people.error && !people.data) return <Failed error={people.error} retry={people.reload} />
   if (!people.data) return <Loading />
-  const change = async (account: Account, body: { disabled?: boolean; quota?: { bytes?: Limit; files?: Limit } }) => {
+  const change = async (account: AdminUser, body: { disabled?: boolean; quota?: { bytes?: Limit; files?: Limit } }) => {
     await ask(api.PATCH('/v1/admin/users/{id}', { params: { path: { id: account.id } }, body: body as never }))
     people.reload()
   }
-  const erase = (account: Account) =>
+  const erase = (account: AdminUser) =>
     confirm(
       `Erase ${account.email}?`,
       'The account is dead at once, and its files, links, tokens and trail go with it. Nobody can bring them back.',
@@ -86,7 +86,7 @@ function People() {
         people.reload()
       },
     )
-  const menu = (account: Account, at: Element) =>
+  const menu = (account: AdminUser, at: Element) =>
     showMenu(`Actions for ${account.name}`, at, [
       { label: 'Quota…', icon: 'shield', run: () => quota(account, change) },
       { label: 'Trail', icon: 'clock', run: () => navigate(`/admin/events?user=${account.id}`) },
@@ -144,8 +144,8 @@ function People() {
 type Limit = number | 'unlimited' | null
 
 function quota(
-  account: Account,
-  change: (account: Account, body: { quota: { bytes: Limit; files: Limit } }) => Promise<void>,
+  account: AdminUser,
+  change: (account: AdminUser, body: { quota: { bytes: Limit; files: Limit } }) => Promise<void>,
 ) {
   const own = account.quota as { bytes?: Limit; files?: Limit }
   const shown = (limit: Limit | undefined, unit: number) =>
@@ -193,7 +193,7 @@ function quota(
 }
 
 function Fsck() {
-  const last = useLoad(async (): Promise<Pass | null> => {
+  const last = useLoad(async (): Promise<FsckRun | null> => {
     try {
       return await ask(api.GET('/v1/admin/fsck'))
     } catch (error) {
@@ -227,7 +227,7 @@ function Fsck() {
   )
 }
 
-function Result({ pass }: { pass: Pass }) {
+function Result({ pass }: { pass: FsckRun }) {
   const state =
     pass.state === 'running'
       ? 'Running…'

@@ -1,6 +1,6 @@
 // For admins: is the set-up sound, and what is to be done where it is not.
 import { useState } from 'preact/hooks'
-import { api, ask, type Diagnosis, Problem } from '../api/client'
+import { api, ask, type Diagnostics, Problem } from '../api/client'
 import { Icon } from '../components/icon'
 import { Failed, Loading } from '../components/states'
 import { complain } from '../components/toast'
@@ -11,7 +11,7 @@ const RANK = ['failed', 'warning', 'skipped', 'ok']
 
 export function Doctor() {
   const [busy, setBusy] = useState(false)
-  const found = useLoad(async (): Promise<Diagnosis | null> => {
+  const found = useLoad(async (): Promise<Diagnostics | null> => {
     try {
       return await ask(api.GET('/v1/admin/doctor'))
     } catch (error) {
@@ -49,7 +49,7 @@ export function Doctor() {
   )
 }
 
-function Found({ found }: { found: Diagnosis }) {
+function Found({ found }: { found: Diagnostics }) {
   const count = (outcome: string) => found.checks.filter((check) => check.outcome === outcome).length
   const [failed, warned] = [count('failed'), count('warning')]
   const checks = found.checks.toSorted((one, other) => RANK.indexOf(one.outcome) - RANK.indexOf(other.outcome))
@@ -66,11 +66,11 @@ function Found({ found }: { found: Diagnosis }) {
             <div>
               <code>{check.name}</code>
               <p class="hint">
-                {check.tried}: {check.came_back}
+                {check.action}: {check.observed}
               </p>
-              {check.what_to_do && (
+              {check.remedy && (
                 <p>
-                  <strong>What to do:</strong> {check.what_to_do}
+                  <strong>What to do:</strong> {check.remedy}
                 </p>
               )}
             </div>

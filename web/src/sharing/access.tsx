@@ -1,6 +1,6 @@
 // Who can read a file now, and what would end it.
 import { useState } from 'preact/hooks'
-import { api, ask, type File, type Link, type Reader } from '../api/client'
+import { type AccessEntry, api, ask, type Link, type StoredFile } from '../api/client'
 import { SessionList, TokenList } from '../components/credentials'
 import { Icon } from '../components/icon'
 import { Failed, Loading } from '../components/states'
@@ -10,10 +10,10 @@ import { count, exactly } from '../format'
 import { ChangeLink } from './change-link'
 import { LinkList } from './link-list'
 
-type Owner = Extract<Reader, { kind: 'owner' }>
-type SignedUrls = Extract<Reader, { kind: 'signed_urls' }>
+type Owner = Extract<AccessEntry, { kind: 'owner' }>
+type SignedUrls = Extract<AccessEntry, { kind: 'signed_urls' }>
 
-export function Readers({ file }: { file: File }) {
+export function Readers({ file }: { file: StoredFile }) {
   const [changing, setChanging] = useState<Link | null>(null)
   const params = { path: { id: file.id } }
   const readers = useLoad(async () => (await ask(api.GET('/v1/files/{id}/access', { params }))).items, [file.id])

@@ -49,7 +49,7 @@ export function ChangeLink({ link, done }: { link: Link; done: () => void }) {
   return (
     <>
       <p class="hint">
-        Link <code>…{link.hint}</code> · {facts(link)}
+        Link <code>…{link.last_four}</code> · {facts(link)}
       </p>
       <Form submit="Save the link" onSubmit={save} onCancel={done}>
         <Choice label="Works for" name="expires_in" options={[[KEEP, keep], ...LIVES]} value={KEEP} />

@@ -23,19 +23,19 @@ export function LinkList({ links, changed, change, showFile }: ListProps) {
       {links.map((link) => (
         <li key={link.id}>
           <div>
-            {showFile && <Linked link={link} />} <code>…{link.hint}</code>{' '}
+            {showFile && <Linked link={link} />} <code>…{link.last_four}</code>{' '}
             {link.state !== 'active' && <span class="tag bad">{link.state.replaceAll('_', ' ')}</span>}{' '}
             {link.note && <span>{link.note}</span>}
             <p class="hint">{facts(link)}</p>
           </div>
           {link.state !== 'revoked' && (
             <span class="buttons">
-              <button type="button" aria-label={`Change the link …${link.hint}`} onClick={() => change(link)}>
+              <button type="button" aria-label={`Change the link …${link.last_four}`} onClick={() => change(link)}>
                 <Icon name="pencil" size={18} /> Change
               </button>
               <button
                 type="button"
-                aria-label={`Revoke the link …${link.hint}`}
+                aria-label={`Revoke the link …${link.last_four}`}
                 onClick={() => (showFile ? sure(() => revoke(link)) : revoke(link))}
               >
                 <Icon name="close" size={18} /> Revoke

@@ -1,6 +1,6 @@
 // Links to a file: making one, and what there are.
 import { useState } from 'preact/hooks'
-import { api, ask, type File, type Link } from '../api/client'
+import { api, ask, type Link, type StoredFile } from '../api/client'
 import { copy } from '../components/clipboard'
 import { Made } from '../components/copy-once'
 import { Choice, Form } from '../components/dialog'
@@ -10,7 +10,7 @@ import { LinkList, linksTo } from './link-list'
 import { Bounds, bounds, LIVES } from './link-settings'
 
 /** The form for a new link to a file, and the links that there are. */
-export function FileLinks({ file }: { file: File }) {
+export function FileLinks({ file }: { file: StoredFile }) {
   const [url, setUrl] = useState<string | null>(null)
   const [changing, setChanging] = useState<Link | null>(null)
   const links = useLoad(async () => {

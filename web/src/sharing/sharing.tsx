@@ -1,6 +1,6 @@
 // Giving a file to somebody, and who can read it now.
 import { useState } from 'preact/hooks'
-import { api, ask, type File } from '../api/client'
+import { api, ask, type StoredFile } from '../api/client'
 import { copy } from '../components/clipboard'
 import { Made } from '../components/copy-once'
 import { Choice, Form } from '../components/dialog'
@@ -23,7 +23,7 @@ const LIVES: [string, string][] = [
   ['604800', '7 days'],
 ]
 
-export default function Sharing({ file, begin }: { file: File; begin: Way }) {
+export default function Sharing({ file, begin }: { file: StoredFile; begin: Way }) {
   const [way, setWay] = useState(begin)
   return (
     <>
@@ -39,7 +39,7 @@ export default function Sharing({ file, begin }: { file: File; begin: Way }) {
   )
 }
 
-function SignedUrl({ file }: { file: File }) {
+function SignedUrl({ file }: { file: StoredFile }) {
   const [made, setMade] = useState<{ url: string; expires_at: string } | null>(null)
   const make = async (data: FormData) => {
     const body = { operation: 'get' as const, expires_in: Number(data.get('expires_in')), inline: data.has('inline') }
