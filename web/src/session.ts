@@ -1,5 +1,6 @@
 // Who is signed in here, and what they use.
 import { signal } from '@preact/signals'
+import { getCapabilities } from './api/capabilities'
 import { api, ask, type StorageUsage, signedOut, type User } from './api/client'
 import { forgetAllHandles } from './uploads/file-handles'
 
@@ -16,6 +17,8 @@ signedOut.told = () => {
 
 /** Finds out who is signed in. */
 export async function refreshMe() {
+  // Needed by the first list; fetched at the same time to save a round trip.
+  getCapabilities().catch(() => {})
   me.value = await ask(api.GET('/v1/me'))
 }
 

@@ -1,10 +1,14 @@
 // What happened with one's account and one's files.
 import { useEffect } from 'preact/hooks'
+import { pageSize } from '../api/capabilities'
 import { api, ask } from '../api/client'
 import { me } from '../session'
 import { type Source, Trail } from './activity-list'
 
-const source: Source = (cursor) => ask(api.GET('/v1/me/events', { params: { query: { limit: 100, cursor } } }))
+const PAGE = 100
+
+const source: Source = async (cursor) =>
+  ask(api.GET('/v1/me/events', { params: { query: { limit: await pageSize(PAGE), cursor } } }))
 
 export default function OwnTrail() {
   useEffect(() => {

@@ -1,5 +1,6 @@
 // For admins: the trail of everybody.
 import { useMemo, useState } from 'preact/hooks'
+import { pageSize } from '../api/capabilities'
 import { api, ask } from '../api/client'
 import { Choice } from '../components/dialog'
 import { me } from '../session'
@@ -12,8 +13,9 @@ const PAGE = 100
 export function Events({ user }: { user: string | null }) {
   const [kind, setKind] = useState<Kind | ''>('')
   const source = useMemo<Source>(() => {
-    const query = { limit: PAGE, ...(user ? { user_id: user } : {}), ...(kind ? { kind } : {}) }
-    return (cursor) => ask(api.GET('/v1/admin/events', { params: { query: { ...query, cursor } } }))
+    const filter = { ...(user ? { user_id: user } : {}), ...(kind ? { kind } : {}) }
+    return async (cursor) =>
+      ask(api.GET('/v1/admin/events', { params: { query: { ...filter, limit: await pageSize(PAGE), cursor } } }))
   }, [user, kind])
   const kinds = KINDS.map((key): [string, string] => [key, key.replaceAll('_', ' ')])
   return (

@@ -1,5 +1,6 @@
 // The trail of one file.
 import { useMemo } from 'preact/hooks'
+import { pageSize } from '../api/capabilities'
 import { api, ask } from '../api/client'
 import { Loading } from '../components/states'
 import { useLoad } from '../components/use-load'
@@ -7,9 +8,14 @@ import { me } from '../session'
 import { linksTo } from '../sharing/link-list'
 import { type Source, Trail } from './activity-list'
 
+const PAGE = 50
+
 export default function FileTrail({ id }: { id: string }) {
   const source = useMemo<Source>(
-    () => (cursor) => ask(api.GET('/v1/files/{id}/events', { params: { path: { id }, query: { limit: 50, cursor } } })),
+    () => async (cursor) => {
+      const query = { limit: await pageSize(PAGE), cursor }
+      return ask(api.GET('/v1/files/{id}/events', { params: { path: { id }, query } }))
+    },
     [id],
   )
   // Names for the links of the trail; of a file that is gone there are none.

@@ -6,6 +6,7 @@ type Schemas = components['schemas']
 export type StoredFile = Schemas['StoredFile']
 export type Folder = Schemas['Folder']
 export type User = Schemas['User']
+export type ServerCapabilities = Schemas['ServerCapabilities']
 export type StorageUsage = Schemas['StorageUsage']
 export type AdminUser = Schemas['AdminUser']
 export type Session = Schemas['Session']
@@ -61,20 +62,6 @@ export async function ask<T>(request: Promise<Answer<T>>): Promise<T> {
   const problem = Problem.of(answer.response.status, answer.error)
   if (problem.code === 'unauthorized') signedOut.told()
   throw problem
-}
-
-type Page<T> = { items: T[]; next_cursor?: string | null }
-
-/** What a list holds, to its last page. */
-export async function every<T>(page: (cursor: string | undefined) => Promise<Page<T>>): Promise<T[]> {
-  const all: T[] = []
-  let cursor: string | undefined
-  do {
-    const { items, next_cursor } = await page(cursor)
-    all.push(...items)
-    cursor = next_cursor ?? undefined
-  } while (cursor)
-  return all
 }
 
 export function isAbort(error: unknown): boolean {

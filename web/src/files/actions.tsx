@@ -1,6 +1,7 @@
 // What can be done with files and folders. A folder is its files: what is done to it is done to each of them.
 
 import { showTrail } from '../activity/show-activity'
+import { batchSize } from '../api/capabilities'
 import { api, ask, downloadUrl, type Folder, type StoredFile } from '../api/client'
 import { closeDialog, confirm, Dialog, Field, Form, showDialog } from '../components/dialog'
 import type { MenuItem } from '../components/menu'
@@ -14,7 +15,7 @@ import { isFile, type Listing, walk } from './listing'
 import { joinPath, parentPath } from './path'
 import type { Selection } from './selection'
 
-/** Files in one request; the server's default limit of a batch. */
+/** Files in one request, where the server allows that many. */
 const BATCH = 500
 
 type Entry = Folder | StoredFile
@@ -166,8 +167,9 @@ type Batch = { op: 'delete' | 'move'; ids: string[]; path?: string }
 /** Does one thing with many files. Fails if one of them fails, after all were tried. */
 async function inBatches(files: StoredFile[], batch: (ids: string[]) => Batch) {
   let refused: string | undefined
-  for (let at = 0; at < files.length; at += BATCH) {
-    const part = files.slice(at, at + BATCH)
+  const size = await batchSize(BATCH)
+  for (let at = 0; at < files.length; at += size) {
+    const part = files.slice(at, at + size)
     const body = batch(part.map((file) => file.id))
     const { items } = await ask(api.POST('/v1/files/batch', { body }))
     const failed = items.find((item) => item.status >= 400 && item.status !== 404)

@@ -1,5 +1,6 @@
 // What a screen of files shows: folders first, then files, page after page as one scrolls.
 import { signal } from '@preact/signals'
+import { eachPage, pageSize } from '../api/capabilities'
 import { api, ask, type Folder, isAbort, type StoredFile } from '../api/client'
 
 export type Sort = 'name' | '-name' | 'updated_at' | '-updated_at' | 'size' | '-size'
@@ -82,8 +83,9 @@ export class Listing {
     this.files.value = this.files.value.map((old) => (old.id === file.id ? file : old))
   }
 
-  #page(limit: number, cursor: string | null, signal: AbortSignal) {
+  async #page(wanted: number, cursor: string | null, signal: AbortSignal) {
     const { path, query, sort } = this.wanted
+    const limit = await pageSize(wanted)
     const where = query ? { q: query } : { path }
     const params = { query: { ...where, sort, limit, ...(cursor ? { cursor } : {}) } }
     return ask(api.GET('/v1/files', { params, signal }))
@@ -105,16 +107,7 @@ export function keyOf(entry: Folder | StoredFile): string {
   return isFile(entry) ? entry.id : `${entry.path}/`
 }
 
-/** Every file in a folder and further down. */
-export async function* walk(path: string): AsyncGenerator<StoredFile[]> {
-  let cursor: string | null = null
-  do {
-    const query: { prefix: string; limit: number; cursor?: string } = { prefix: `${path}/`, limit: PAGE }
-    if (cursor) query.cursor = cursor
-    const page: { items: StoredFile[]; next_cursor?: string | null } = await ask(
-      api.GET('/v1/files', { params: { query } }),
-    )
-    yield page.items
-    cursor = page.next_cursor ?? null
-  } while (cursor)
+/** Every file in a folder and further down, page by page. */
+export function walk(path: string): AsyncGenerator<StoredFile[]> {
+  return eachPage((query) => ask(api.GET('/v1/files', { params: { query: { ...query, prefix: `${path}/` } } })))
 }

@@ -2,7 +2,8 @@
 import { useEffect } from 'preact/hooks'
 import { Events } from '../activity/admin-activity'
 import { nameOf } from '../activity/user-names'
-import { type AdminUser, api, ask, every, type FsckRun } from '../api/client'
+import { fetchAllPages } from '../api/capabilities'
+import { type AdminUser, api, ask, type FsckRun } from '../api/client'
 import { Avatar } from '../components/avatar'
 import { closeDialog, confirm, Dialog, Field, Form, showDialog } from '../components/dialog'
 import { Icon } from '../components/icon'
@@ -65,8 +66,7 @@ export default function Admin({ tab, user }: { tab: string; user: string | null 
   )
 }
 
-const everybody = () =>
-  every((cursor) => ask(api.GET('/v1/admin/users', { params: { query: { limit: 1000, cursor } } })))
+const everybody = () => fetchAllPages((query) => ask(api.GET('/v1/admin/users', { params: { query } })))
 
 function People() {
   const people = useLoad(everybody)

@@ -1,13 +1,14 @@
 // The links one has made: what each is bound by, how often it was used, and its end.
 import { useEffect } from 'preact/hooks'
-import { api, ask, every, type Link } from '../api/client'
+import { fetchAllPages } from '../api/capabilities'
+import { api, ask, type Link } from '../api/client'
 import { closeDialog, Dialog, showDialog } from '../components/dialog'
 import { Empty, Failed, Loading } from '../components/states'
 import { useLoad } from '../components/use-load'
 import { ChangeLink } from '../sharing/change-link'
 import { LinkList } from '../sharing/link-list'
 
-const everyLink = () => every((cursor) => ask(api.GET('/v1/links', { params: { query: { limit: 1000, cursor } } })))
+const everyLink = () => fetchAllPages((query) => ask(api.GET('/v1/links', { params: { query } })))
 
 export default function Links() {
   const links = useLoad(everyLink)

@@ -1,6 +1,7 @@
 // What was deleted, and can be had back until its time is over.
 import { useEffect, useState } from 'preact/hooks'
 import { showTrail } from '../activity/show-activity'
+import { pageSize } from '../api/capabilities'
 import { api, ask, type TrashedFile } from '../api/client'
 import { confirm } from '../components/dialog'
 import { Icon, iconOf } from '../components/icon'
@@ -17,7 +18,7 @@ export default function Trash() {
   const [more, setMore] = useState<{ items: TrashedFile[]; cursor: string | null } | null>(null)
   const first = useLoad(async () => {
     setMore(null)
-    return ask(api.GET('/v1/trash', { params: { query: { limit: PAGE } } }))
+    return ask(api.GET('/v1/trash', { params: { query: { limit: await pageSize(PAGE) } } }))
   })
   useEffect(() => {
     document.title = 'Trash · Strongroom'
@@ -26,7 +27,8 @@ export default function Trash() {
   const cursor = more ? more.cursor : (first.data?.next_cursor ?? null)
 
   const next = async () => {
-    const page = await ask(api.GET('/v1/trash', { params: { query: { limit: PAGE, cursor: cursor ?? '' } } }))
+    const query = { limit: await pageSize(PAGE), cursor: cursor ?? '' }
+    const page = await ask(api.GET('/v1/trash', { params: { query } }))
     setMore({ items: [...(more?.items ?? []), ...page.items], cursor: page.next_cursor ?? null })
   }
   const changed = () => {

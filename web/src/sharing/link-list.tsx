@@ -1,5 +1,6 @@
 // The links that there are: what each is bound by, how often it was used, and its end.
-import { api, ask, every, type Link } from '../api/client'
+import { fetchAllPages } from '../api/capabilities'
+import { api, ask, type Link } from '../api/client'
 import { confirm } from '../components/dialog'
 import { Icon } from '../components/icon'
 import { complain, say } from '../components/toast'
@@ -8,7 +9,7 @@ import { count, exactly, fromNow } from '../format'
 
 /** All links to a file, revoked ones too. */
 export const linksTo = (file_id: string) =>
-  every((cursor) => ask(api.GET('/v1/links', { params: { query: { file_id, limit: 1000, cursor } } })))
+  fetchAllPages((query) => ask(api.GET('/v1/links', { params: { query: { ...query, file_id } } })))
 
 type ListProps = { links: Link[]; changed: () => void; change: (link: Link) => void; showFile?: boolean }
 

@@ -1,6 +1,6 @@
 // Takes files in and sends each the way that suits it. This module is fetched with the first upload.
 import { getSafeFileId } from '@uppy/core/utils'
-import { api, ask } from '../api/client'
+import { getCapabilities } from '../api/capabilities'
 import { keepHandle } from './file-handles'
 import { described, everyOpen, now, show } from './progress-list'
 import { account, interrupted, isPaused, uploads } from './state'
@@ -40,7 +40,7 @@ export async function add(chosen: Chosen[]) {
 async function directly(): Promise<Direct | null> {
   if (direct === undefined) {
     // If it cannot say, it will have to take the bytes itself.
-    const told = await ask(api.GET('/v1/capabilities')).catch(() => null)
+    const told = await getCapabilities().catch(() => null)
     direct = told?.direct_uploads_to ? await import('./direct') : null
     direct?.setFallback((chosen) => tus.add([chosen]))
   }
