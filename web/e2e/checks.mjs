@@ -1,32 +1,32 @@
-// What every script of the tests sees to beside its own steps: that nobody is shut out, and that nothing leaves this
-// server or is refused by the page's own policy.
+// Checks shared by all scripts: accessibility, no requests to other servers, no violations of the content security policy.
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 
 const AXE = readFileSync(new URL('../node_modules/axe-core/axe.min.js', import.meta.url), 'utf8')
-const GIVE_UP = 15 * 60_000
+const TIMEOUT = 15 * 60_000
 const PHONE = { width: 360, height: 640 }
 
-/** What axe-core holds against the page as it is, if it is serious. */
+/** Fails if axe-core reports a serious violation. */
 export async function accessible(page, where) {
   if (!(await page.evaluate(() => 'axe' in window))) await page.evaluate(AXE)
-  // Half-way from one colour to the next no contrast is right. They are not waited for: what is out of sight may stand still.
+  // Contrast is wrong during a transition of colors. Finished, not awaited: transitions that are not visible may be suspended.
   await page.evaluate(() => {
     const moving = () => document.getAnimations().filter((animation) => animation instanceof CSSTransition)
-    for (let turn = 0; turn < 10 && moving().length > 0; turn += 1) for (const animation of moving()) animation.finish()
+    for (let round = 0; round < 10 && moving().length > 0; round += 1)
+      for (const animation of moving()) animation.finish()
   })
   const { violations } = await page.evaluate(() => window.axe.run())
   const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical')
-  const told = serious.flatMap(({ id, nodes }) =>
+  const messages = serious.flatMap(({ id, nodes }) =>
     nodes.slice(0, 5).map((node) => `${id}: ${node.html} ${node.failureSummary}`),
   )
-  assert.deepEqual(told, [], where)
+  assert.deepEqual(messages, [], where)
 }
 
-/** The same on a desk and on a phone, in light and in dark; and nothing is wider than a phone. */
+/** The same on a desktop and on a phone, in light and dark; and nothing is wider than the screen. */
 export async function accessibleEverywhere(page, where) {
-  const desk = page.viewportSize()
-  for (const size of [desk, PHONE]) {
+  const desktop = page.viewportSize()
+  for (const size of [desktop, PHONE]) {
     await page.setViewportSize(size)
     for (const colorScheme of ['dark', 'light']) {
       await page.emulateMedia({ colorScheme })
@@ -38,40 +38,40 @@ export async function accessibleEverywhere(page, where) {
     })
     assert.ok(wide[0] <= wide[1], `${where}: ${wide[0]} in ${wide[1]}`)
   }
-  await page.setViewportSize(desk)
+  await page.setViewportSize(desktop)
 }
 
-/** Gathers what must not happen: errors, refusals of a policy, requests to anybody else. */
-export function complaintsOf(page, base) {
-  const complaints = []
-  page.on('pageerror', (error) => complaints.push(String(error)))
+/** Collects errors, policy violations, and requests to other servers. */
+export function violationsOf(page, base) {
+  const violations = []
+  page.on('pageerror', (error) => violations.push(String(error)))
   page.on('console', (message) => {
-    if (/Content Security Policy|Refused to/.test(message.text())) complaints.push(message.text())
+    if (/Content Security Policy|Refused to/.test(message.text())) violations.push(message.text())
   })
   page.on('request', (request) => {
     if (!/^(http|ws)/.test(request.url()) || new URL(request.url()).origin === new URL(base).origin) return
-    complaints.push(`a request to ${request.url()}`)
+    violations.push(`a request to ${request.url()}`)
   })
-  return complaints
+  return violations
 }
 
-/** Scrolls through a trail until it says that there is no more. */
-export async function scrollToTheEnd(page) {
-  for (let turn = 0; turn < 1000; turn += 1) {
+/** Scrolls through a list until no more pages are left. */
+export async function scrollToEnd(page) {
+  for (let step = 0; step < 1000; step += 1) {
     await page.locator('.scroll').evaluate((element) => element.scrollTo(0, element.scrollHeight))
-    if (await page.getByText('That is all.').isVisible()) return
+    if ((await page.getByRole('button', { name: 'Show more' }).count()) === 0) return
     await page.waitForTimeout(50)
   }
-  assert.fail('the trail has no end')
+  assert.fail('the list does not end')
 }
 
-/** Runs the steps; what was seen last goes to the test if one of them fails. */
-export async function attempt(browser, page, folder, steps) {
-  // What is asked of a page has no time limit by itself; without an end nobody would read which step it was.
+/** Runs the steps. If one fails, prints the text of the page and takes a screenshot. */
+export async function run(browser, page, folder, steps) {
+  // Some calls have no timeout of their own; the output shows the step that hangs.
   setTimeout(() => {
-    console.error(`no end after ${GIVE_UP / 60_000} minutes`)
+    console.error(`not finished after ${TIMEOUT / 60_000} minutes`)
     process.exit(1)
-  }, GIVE_UP).unref()
+  }, TIMEOUT).unref()
   try {
     await steps()
   } catch (error) {

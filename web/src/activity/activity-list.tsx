@@ -1,15 +1,14 @@
-// A trail: what was done, the latest first, page by page as it is scrolled through.
+// A list of events, newest first, loaded page by page while scrolling.
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks'
-import { type AuditEvent, isAbort, words } from '../api/client'
+import { type AuditEvent, errorMessage, isAbort } from '../api/client'
 import { Icon, type IconName } from '../components/icon'
 import { Failed, Loading } from '../components/states'
-import { exactly } from '../format'
-import { type Around, means, sentence } from './sentence'
+import { dateTime } from '../format'
+import { type ActivityContext, eventDetails, sentence } from './sentence'
 
 export type Page = { items: AuditEvent[]; next_cursor: string | null }
 export type Source = (cursor: string | undefined) => Promise<Page>
 
-/** The pages of a source that have come so far. */
 function usePages(source: Source) {
   const [items, setItems] = useState<AuditEvent[] | null>(null)
   const [error, setError] = useState<unknown>(null)
@@ -31,49 +30,49 @@ function usePages(source: Source) {
   }, [source, cursor])
   useEffect(() => {
     void more()
-    // The first page alone; the others come when they are wanted.
+    // Only the first page; the others are loaded on demand.
   }, [])
   return { items, error, more, done: cursor === null }
 }
 
-/** Give it a key that changes with the source. */
-export function Trail({ source, around }: { source: Source; around: Around }) {
+/** Needs a key that changes with the source. */
+export function ActivityList({ source, context }: { source: Source; context: ActivityContext }) {
   const { items, error, more, done } = usePages(source)
   const end = useRef<HTMLButtonElement>(null)
   useEffect(() => {
     const button = end.current
     if (!button || error) return
-    const seen = new IntersectionObserver(([entry]) => entry?.isIntersecting && void more(), { rootMargin: '400px' })
-    seen.observe(button)
-    return () => seen.disconnect()
+    const observer = new IntersectionObserver(([entry]) => entry?.isIntersecting && void more(), {
+      rootMargin: '400px',
+    })
+    observer.observe(button)
+    return () => observer.disconnect()
   }, [more, error, done])
   if (error && !items) return <Failed error={error} retry={() => void more()} />
   if (!items) return <Loading />
-  if (items.length === 0) return <p class="hint">Nothing is written down.</p>
+  if (items.length === 0) return <p class="hint">No activity yet</p>
   return (
     <>
-      <ol class="items trail">
+      <ol class="items activity">
         {items.map((event) => (
           <li key={event.id}>
             <Icon name={icon(event)} size={18} />
             <div>
-              <p>{sentence(event, around)}</p>
+              <p>{sentence(event, context)}</p>
               <p class="hint">
                 {[
                   <time key="at" dateTime={event.at}>
-                    {exactly(event.at)}
+                    {dateTime(event.at)}
                   </time>,
-                  ...means(event, around).map((part) => ` · ${part}`),
+                  ...eventDetails(event, context).map((part) => ` · ${part}`),
                 ]}
               </p>
             </div>
           </li>
         ))}
       </ol>
-      {error ? <p role="alert">{words(error)}</p> : null}
-      {done ? (
-        <p class="hint">That is all.</p>
-      ) : (
+      {error ? <p role="alert">{errorMessage(error)}</p> : null}
+      {!done && (
         <p>
           <button ref={end} type="button" onClick={() => void more()}>
             Show more

@@ -1,39 +1,39 @@
-// For admins: the trail of everybody.
+// For admins: the activity of all users, or of one of them.
 import { useMemo, useState } from 'preact/hooks'
 import { pageSize } from '../api/capabilities'
-import { api, ask } from '../api/client'
-import { Choice } from '../components/dialog'
+import { api, request } from '../api/client'
+import { Select } from '../components/dialog'
 import { me } from '../session'
-import { type Source, Trail } from './activity-list'
-import { KINDS, type Kind } from './sentence'
+import { ActivityList, type Source } from './activity-list'
+import { type EventKind, KINDS, kindLabel } from './sentence'
 import { nameOf } from './user-names'
 
 const PAGE = 100
 
-export function Events({ user }: { user: string | null }) {
-  const [kind, setKind] = useState<Kind | ''>('')
+export function AdminActivity({ user }: { user: string | null }) {
+  const [kind, setKind] = useState<EventKind | ''>('')
   const source = useMemo<Source>(() => {
     const filter = { ...(user ? { user_id: user } : {}), ...(kind ? { kind } : {}) }
     return async (cursor) =>
-      ask(api.GET('/v1/admin/events', { params: { query: { ...filter, limit: await pageSize(PAGE), cursor } } }))
+      request(api.GET('/v1/admin/events', { params: { query: { ...filter, limit: await pageSize(PAGE), cursor } } }))
   }, [user, kind])
-  const kinds = KINDS.map((key): [string, string] => [key, key.replaceAll('_', ' ')])
+  const kinds = KINDS.map((key): [string, string] => [key, kindLabel(key)])
   return (
     <section class="card">
-      <h2>{user ? `What happened with ${nameOf(user)}` : 'What happened'}</h2>
+      <h2>{user ? `Activity of ${nameOf(user)}` : 'Activity'}</h2>
       {user && (
         <p>
-          <a href="/admin/events">Show everybody’s trail</a>
+          <a href="/admin/activity">Show all users</a>
         </p>
       )}
-      <Choice
-        label="Kind"
+      <Select
+        label="Event type"
         name="kind"
         value={kind}
-        options={[['', 'everything'], ...kinds.sort(([, one], [, other]) => one.localeCompare(other))]}
-        onChange={(event) => setKind(event.currentTarget.value as Kind | '')}
+        options={[['', 'All'], ...kinds.sort(([, one], [, other]) => one.localeCompare(other))]}
+        onChange={(event) => setKind(event.currentTarget.value as EventKind | '')}
       />
-      <Trail key={`${user} ${kind}`} source={source} around={{ me: me.value?.id ?? '', nameOf }} />
+      <ActivityList key={`${user} ${kind}`} source={source} context={{ me: me.value?.id ?? '', nameOf }} />
     </section>
   )
 }

@@ -3,14 +3,14 @@ import { lazy, Suspense } from 'preact/compat'
 import { Dialog, showDialog } from '../components/dialog'
 import { Loading } from '../components/states'
 
-const FileTrail = lazy(() => import('./file-activity'))
+const FileActivity = lazy(() => import('./file-activity'))
 
-/** What was done with a file, which may be deleted by now. */
-export function showTrail(file: { id: string; name: string }) {
+/** Shows the activity of a file, which may be in the trash. */
+export function showActivity(file: { id: string; name: string }) {
   showDialog(() => (
-    <Dialog title={`Trail of ${file.name}`} wide>
+    <Dialog title={`Activity of ${file.name}`} wide>
       <Suspense fallback={<Loading />}>
-        <FileTrail id={file.id} />
+        <FileActivity id={file.id} />
       </Suspense>
     </Dialog>
   ))

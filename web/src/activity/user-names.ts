@@ -1,27 +1,26 @@
-// What people are called, for admins: asked for when a name is wanted first.
+// The names of users, for admins. Each is fetched when it is first needed.
 import { signal } from '@preact/signals'
-import { api, ask } from '../api/client'
+import { api, request } from '../api/client'
 
 const names = signal<ReadonlyMap<string, string>>(new Map())
+const requested = new Set<string>()
 
 export function nameOf(id: string): string {
   const known = names.value.get(id)
   if (known !== undefined) return known
-  // Not within the drawing that asked.
-  queueMicrotask(() => void look(id))
+  // Signals must not change during the render that reads them.
+  queueMicrotask(() => void fetchName(id))
   return '…'
 }
 
-const asked = new Set<string>()
-
-async function look(id: string) {
-  if (asked.has(id)) return
-  asked.add(id)
-  let name = 'Somebody who is gone'
+async function fetchName(id: string) {
+  if (requested.has(id)) return
+  requested.add(id)
+  let name = 'Deleted user'
   try {
-    name = (await ask(api.GET('/v1/admin/users/{id}', { params: { path: { id } } }))).name
+    name = (await request(api.GET('/v1/admin/users/{id}', { params: { path: { id } } }))).name
   } catch {
-    // Erased, or the name does not matter as much as the event.
+    // The user was deleted, or the request failed: the event is shown all the same.
   }
   names.value = new Map(names.value).set(id, name)
 }

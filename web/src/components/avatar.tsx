@@ -1,4 +1,4 @@
-// Somebody's picture, or the first letter of the name.
+// The photo of a user, or the first letter of the name.
 import { useState } from 'preact/hooks'
 import { avatarRevision } from '../session'
 

@@ -1,11 +1,11 @@
-// Into the clipboard, also where a page without https may not use the new way.
-import { say } from './toast'
+// Copies to the clipboard, which browsers allow only on https pages and localhost.
+import { showError, showToast } from './toast'
 
-export async function copy(text: string, what = 'Copied.') {
+export async function copy(text: string, message = 'Copied') {
   try {
     await navigator.clipboard.writeText(text)
-    say(what)
+    showToast(message)
   } catch {
-    say('The browser does not let this page copy. Select the text and copy it by hand.', undefined, true)
+    showError('Your browser blocked copying. Select the text and copy it manually.')
   }
 }

@@ -1,15 +1,15 @@
-// Something that was made and is shown this once, to copy from.
+// A secret that is shown only once, with a button to copy it.
 import { copy } from './clipboard'
 import { Icon } from './icon'
 
-type MadeProps = { url: string; label?: string; children: preact.ComponentChildren }
+type CopyOnceProps = { value: string; label?: string; children: preact.ComponentChildren }
 
-export function Made({ url, label = 'The URL', children }: MadeProps) {
+export function CopyOnce({ value, label = 'URL', children }: CopyOnceProps) {
   return (
-    <div class="made">
+    <div class="copy-once">
       <div class="copy">
-        <input readOnly value={url} aria-label={label} onFocus={(event) => event.currentTarget.select()} />
-        <button type="button" class="primary" onClick={() => copy(url, 'Copied.')}>
+        <input readOnly value={value} aria-label={label} onFocus={(event) => event.currentTarget.select()} />
+        <button type="button" class="primary" onClick={() => copy(value)}>
           <Icon name="copy" size={18} /> Copy
         </button>
       </div>

@@ -1,14 +1,14 @@
-// A window over the page. The browser keeps the focus inside and gives it back.
+// Modal dialogs and their forms. The browser keeps the focus inside and returns it afterwards.
 import { signal } from '@preact/signals'
 import type { ComponentChildren, JSX } from 'preact'
 import { useEffect, useId, useRef, useState } from 'preact/hooks'
-import { Problem, words } from '../api/client'
+import { errorMessage, Problem } from '../api/client'
 import { Icon } from './icon'
 
 const current = signal<{ id: number; show: () => JSX.Element } | null>(null)
 let last = 0
 
-/** Shows a dialog, in the place of one that is open. */
+/** Shows a dialog. Replaces the one that is open. */
 export function showDialog(show: () => JSX.Element) {
   last += 1
   current.value = { id: last, show }
@@ -27,17 +27,17 @@ type DialogProps = { title: string; wide?: boolean; children: ComponentChildren;
 
 export function Dialog({ title, wide, children, onClose = closeDialog }: DialogProps) {
   const element = useRef<HTMLDialogElement>(null)
-  const gone = useRef(false)
+  const unmounted = useRef(false)
   const heading = useId()
   useEffect(() => {
     const dialog = element.current
     const before = document.activeElement as HTMLElement | null
     if (dialog && !dialog.open) dialog.showModal()
     return () => {
-      // The browser tells of it later, when another dialog may be open.
-      gone.current = true
+      // The close event arrives later, when another dialog may be open.
+      unmounted.current = true
       dialog?.close()
-      // The browser gives the focus back only if the dialog closes before it goes.
+      // The browser returns the focus only if the dialog closes before it is removed.
       before?.focus?.({ preventScroll: true })
     }
   }, [])
@@ -46,7 +46,7 @@ export function Dialog({ title, wide, children, onClose = closeDialog }: DialogP
       ref={element}
       class={wide ? 'wide' : undefined}
       aria-labelledby={heading}
-      onClose={() => gone.current || onClose()}
+      onClose={() => unmounted.current || onClose()}
       onClick={(event) => event.target === element.current && onClose()}
     >
       <div class="dialog">
@@ -71,7 +71,7 @@ type FormProps = {
   onCancel?: () => void
 }
 
-/** A form whose problems stand where they belong: at the field, or above the button. */
+/** A form that shows errors above its buttons and focuses the field that is rejected. */
 export function Form({ submit, danger, onSubmit, children, cancel = true, onCancel = closeDialog }: FormProps) {
   const [busy, setBusy] = useState(false)
   const [problem, setProblem] = useState<unknown>(null)
@@ -85,13 +85,12 @@ export function Form({ submit, danger, onSubmit, children, cancel = true, onCanc
       await onSubmit(new FormData(element.current))
     } catch (error) {
       setProblem(error)
-      const field = error instanceof Problem ? Object.keys(error.fields)[0] : undefined
+      const field = error instanceof Problem ? error.fields[0] : undefined
       if (field) element.current?.querySelector<HTMLElement>(`[name="${CSS.escape(field)}"]`)?.focus()
     } finally {
       setBusy(false)
     }
   }
-  const fields = problem instanceof Problem ? Object.entries(problem.fields) : []
   return (
     <form ref={element} onSubmit={run} noValidate={false}>
       {children}
@@ -99,11 +98,7 @@ export function Form({ submit, danger, onSubmit, children, cancel = true, onCanc
         {problem ? (
           <p>
             <Icon name="alert" size={18} />
-            <span>
-              {fields.length > 0
-                ? fields.map(([field, detail]) => `${label(field)}: ${detail}`).join('. ')
-                : words(problem)}
-            </span>
+            <span>{errorMessage(problem)}</span>
           </p>
         ) : null}
       </div>
@@ -119,11 +114,6 @@ export function Form({ submit, danger, onSubmit, children, cancel = true, onCanc
       </footer>
     </form>
   )
-}
-
-function label(field: string): string {
-  const text = field.replaceAll('_', ' ').replaceAll('/', ' ')
-  return text.charAt(0).toUpperCase() + text.slice(1)
 }
 
 type FieldProps = { label: string; hint?: ComponentChildren } & JSX.InputHTMLAttributes<HTMLInputElement>
@@ -143,12 +133,12 @@ export function Field({ label, hint, ...input }: FieldProps) {
   )
 }
 
-type ChoiceProps = { label: string; name: string; options: [value: string, label: string][]; value?: string } & Omit<
+type SelectProps = { label: string; name: string; options: [value: string, label: string][]; value?: string } & Omit<
   JSX.SelectHTMLAttributes<HTMLSelectElement>,
   'value'
 >
 
-export function Choice({ label, options, value, ...select }: ChoiceProps) {
+export function Select({ label, options, value, ...select }: SelectProps) {
   const id = useId()
   return (
     <div class="field">
@@ -164,8 +154,8 @@ export function Choice({ label, options, value, ...select }: ChoiceProps) {
   )
 }
 
-/** Asks before something that cannot be undone. */
-export function confirm(title: string, text: ComponentChildren, submit: string, run: () => Promise<unknown> | unknown) {
+/** Asks for confirmation before an action that cannot be undone. */
+export function confirmDialog(title: string, text: string, submit: string, run: () => Promise<unknown> | unknown) {
   showDialog(() => (
     <Dialog title={title}>
       <Form

@@ -1,4 +1,4 @@
-// Drawings in line, 24 by 24, in the colour of the text.
+// Line icons, 24 by 24, in the color of the text.
 const PATHS = {
   files: 'M3 7a2 2 0 0 1 2-2h4l2 2.5h8a2 2 0 0 1 2 2V17a2 2 0 0 1-2 2H5a2 2 0 0 1-2-2z',
   folder: 'M3 7a2 2 0 0 1 2-2h4l2 2.5h8a2 2 0 0 1 2 2V17a2 2 0 0 1-2 2H5a2 2 0 0 1-2-2z',
@@ -61,7 +61,7 @@ export function Icon({ name, size = 20 }: { name: IconName; size?: number }) {
   )
 }
 
-/** The drawing for a type of content. */
+/** The icon for a content type. */
 export function iconOf(type: string): IconName {
   const kind = type.split('/')[0]
   if (kind === 'image' || kind === 'video' || kind === 'audio' || kind === 'text') return kind

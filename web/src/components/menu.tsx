@@ -1,4 +1,4 @@
-// A menu at a button, or where the pointer is.
+// A menu at a button or at the pointer.
 import { signal } from '@preact/signals'
 import { useEffect, useLayoutEffect, useRef } from 'preact/hooks'
 import { Icon, type IconName } from './icon'

@@ -1,6 +1,6 @@
-// What stands where nothing is, or where something went wrong.
+// What a screen shows while it is empty, loading or failed.
 import type { ComponentChildren } from 'preact'
-import { words } from '../api/client'
+import { errorMessage } from '../api/client'
 import { Icon, type IconName } from './icon'
 
 export function Empty({ icon, title, children }: { icon: IconName; title: string; children?: ComponentChildren }) {
@@ -17,8 +17,8 @@ export function Failed({ error, retry }: { error: unknown; retry: () => void }) 
   return (
     <div class="state" role="alert">
       <Icon name="alert" size={40} />
-      <h2>That did not work</h2>
-      <p>{words(error)}</p>
+      <h2>Something went wrong</h2>
+      <p>{errorMessage(error)}</p>
       <button type="button" onClick={retry}>
         Try again
       </button>
@@ -26,11 +26,11 @@ export function Failed({ error, retry }: { error: unknown; retry: () => void }) 
   )
 }
 
-export function Loading({ what = 'Loading' }: { what?: string }) {
+export function Loading({ text = 'Loading' }: { text?: string }) {
   return (
     <div class="state waiting" role="status">
       <span class="spinner" />
-      <p class="visually-hidden">{what}…</p>
+      <p class="visually-hidden">{text}…</p>
     </div>
   )
 }

@@ -1,25 +1,30 @@
-// Short news at the edge of the page, read out by screen readers, with a way back where there is one.
+// Short notifications at the edge of the page, announced by screen readers, with an optional action such as undo.
 import { signal } from '@preact/signals'
-import { words } from '../api/client'
+import { errorMessage } from '../api/client'
 import { Icon } from './icon'
 
-type Toast = { id: number; text: string; bad: boolean; action?: { label: string; run: () => unknown } }
+type Action = { label: string; run: () => unknown }
+type Toast = { id: number; text: string; isError: boolean; action?: Action }
 
-const SHOWN_FOR = 7000
+const DURATION = 7000
 const toasts = signal<Toast[]>([])
 let last = 0
 
-/** Says something; what can be undone stays a while longer. */
-export function say(text: string, action?: Toast['action'], bad = false) {
-  last += 1
-  const id = last
-  toasts.value = [...toasts.value.slice(-2), { id, text, bad, action }]
-  setTimeout(() => dismiss(id), action || bad ? SHOWN_FOR * 2 : SHOWN_FOR)
-  return id
+export function showToast(text: string, action?: Action) {
+  return add({ text, isError: false, action })
 }
 
-export function complain(error: unknown) {
-  say(words(error), undefined, true)
+export function showError(error: unknown, action?: Action) {
+  return add({ text: errorMessage(error), isError: true, action })
+}
+
+/** Errors and toasts with an action stay longer. */
+function add(toast: Omit<Toast, 'id'>) {
+  last += 1
+  const id = last
+  toasts.value = [...toasts.value.slice(-2), { id, ...toast }]
+  setTimeout(() => dismiss(id), toast.action || toast.isError ? DURATION * 2 : DURATION)
+  return id
 }
 
 export function dismiss(id: number) {
@@ -28,10 +33,10 @@ export function dismiss(id: number) {
 
 export function Toasts() {
   return (
-    <section class="toasts" role="status" aria-live="polite" aria-label="News">
+    <section class="toasts" role="status" aria-live="polite" aria-label="Notifications">
       {toasts.value.map((toast) => (
-        <div key={toast.id} class={toast.bad ? 'toast bad' : 'toast'}>
-          {toast.bad && <Icon name="alert" />}
+        <div key={toast.id} class={toast.isError ? 'toast bad' : 'toast'}>
+          {toast.isError && <Icon name="alert" />}
           <span>{toast.text}</span>
           {toast.action && (
             <button

@@ -1,27 +1,27 @@
-// Chooses a folder: walks down and up, or names a new one.
+// A form to select a folder: navigates up and down, or takes the name of a new one.
 import { useState } from 'preact/hooks'
-import { api, ask } from '../api/client'
+import { api, request } from '../api/client'
 import { Form } from '../components/dialog'
 import { Icon } from '../components/icon'
 import { Loading } from '../components/states'
 import { useLoad } from '../components/use-load'
-import { joinPath, parentPath } from './path'
+import { folderName, joinPath, parentPath } from './path'
 
 export function FolderPicker({ start, onPick }: { start: string; onPick: (path: string) => unknown }) {
   const [path, setPath] = useState(start)
   const [name, setName] = useState('')
-  const folders = useLoad(() => ask(api.GET('/v1/folders', { params: { query: { path } } })), [path])
+  const folders = useLoad(() => request(api.GET('/v1/folders', { params: { query: { path } } })), [path])
   const target = joinPath(path, name.trim())
   return (
     <Form submit="Move here" onSubmit={() => onPick(target)}>
-      <p class="picked">
-        <Icon name="folder" /> <strong>{target || 'Files'}</strong>
+      <p class="target">
+        <Icon name="folder" /> <strong>{folderName(target)}</strong>
       </p>
-      <ul class="picker">
+      <ul class="folder-picker">
         {path && (
           <li>
             <button type="button" class="quiet" onClick={() => setPath(parentPath(path))}>
-              <Icon name="left" size={18} /> Up to {parentPath(path) || 'Files'}
+              <Icon name="left" size={18} /> Back to {folderName(parentPath(path))}
             </button>
           </li>
         )}
@@ -32,7 +32,7 @@ export function FolderPicker({ start, onPick }: { start: string; onPick: (path: 
             </button>
           </li>
         ))}
-        {folders.data?.items.length === 0 && <li class="hint">No folders in here.</li>}
+        {folders.data?.items.length === 0 && <li class="hint">No subfolders</li>}
         {!folders.data && (
           <li>
             <Loading />
@@ -40,12 +40,14 @@ export function FolderPicker({ start, onPick }: { start: string; onPick: (path: 
         )}
       </ul>
       <div class="field">
-        <label for="new-folder">New folder in here (optional)</label>
+        <label for="new-folder">New folder</label>
         <input
           id="new-folder"
           value={name}
           autoComplete="off"
+          placeholder="Optional"
           pattern="[^\/\\]*"
+          title="Names can’t contain / or \"
           onInput={(event) => setName(event.currentTarget.value)}
         />
       </div>

@@ -1,4 +1,4 @@
-// Paths of folders: names joined by slashes, empty for the top.
+// Folder paths: names joined by slashes; empty for the root.
 
 /** The folder that contains this one. */
 export function parentPath(path: string): string {
@@ -7,4 +7,9 @@ export function parentPath(path: string): string {
 
 export function joinPath(...parts: string[]): string {
   return parts.filter(Boolean).join('/')
+}
+
+/** What to call a folder. */
+export function folderName(path: string): string {
+  return path || 'Files'
 }

@@ -1,97 +1,96 @@
-// Who can read a file now, and what would end it.
+// Who has access to a file, with buttons to revoke it.
 import { useState } from 'preact/hooks'
-import { type AccessEntry, api, ask, type Link, type StoredFile } from '../api/client'
-import { SessionList, TokenList } from '../components/credentials'
+import { type AccessEntry, api, type Link, request, type StoredFile } from '../api/client'
+import { SessionItems, TokenItems } from '../components/credentials'
 import { Icon } from '../components/icon'
 import { Failed, Loading } from '../components/states'
-import { complain, say } from '../components/toast'
+import { showError, showToast } from '../components/toast'
 import { useLoad } from '../components/use-load'
-import { count, exactly } from '../format'
+import { count, dateTime } from '../format'
 import { ChangeLink } from './change-link'
-import { LinkList } from './link-list'
+import { LinkItems } from './link-list'
 
-type Owner = Extract<AccessEntry, { kind: 'owner' }>
-type SignedUrls = Extract<AccessEntry, { kind: 'signed_urls' }>
+type OwnerEntry = Extract<AccessEntry, { kind: 'owner' }>
+type SignedUrlsEntry = Extract<AccessEntry, { kind: 'signed_urls' }>
 
-export function Readers({ file }: { file: StoredFile }) {
+export function Access({ file }: { file: StoredFile }) {
   const [changing, setChanging] = useState<Link | null>(null)
   const params = { path: { id: file.id } }
-  const readers = useLoad(async () => (await ask(api.GET('/v1/files/{id}/access', { params }))).items, [file.id])
-  if (readers.error && !readers.data) return <Failed error={readers.error} retry={readers.reload} />
-  if (!readers.data) return <Loading />
+  const access = useLoad(async () => (await request(api.GET('/v1/files/{id}/access', { params }))).items, [file.id])
+  if (access.error && !access.data) return <Failed error={access.error} retry={access.reload} />
+  if (!access.data) return <Loading />
   if (changing) {
     const done = () => {
       setChanging(null)
-      readers.reload()
+      access.reload()
     }
     return <ChangeLink link={changing} done={done} />
   }
-  const links = readers.data.flatMap((reader) => (reader.kind === 'link' ? [reader.link] : []))
-  const endUrls = () =>
-    ask(api.POST('/v1/files/{id}/signed-urls/revoke', { params })).then(() => {
-      say('The temporary URLs to this file are dead.')
-      readers.reload()
-    }, complain)
+  const links = access.data.flatMap((entry) => (entry.kind === 'link' ? [entry.link] : []))
+  const revokeUrls = () =>
+    request(api.POST('/v1/files/{id}/signed-urls/revoke', { params })).then(() => {
+      showToast('Temporary links revoked')
+      access.reload()
+    }, showError)
   return (
-    <div class="readers">
-      <p>These can read “{file.name}” now, and nobody else through this server.</p>
-      {readers.data.map((reader) => {
-        if (reader.kind === 'owner') return <You key="owner" owner={reader} changed={readers.reload} />
-        if (reader.kind === 'signed_urls') return <Urls key="urls" urls={reader} end={endUrls} />
+    <div class="access">
+      <p>People and links with access</p>
+      {access.data.map((entry) => {
+        if (entry.kind === 'owner') return <Owner key="owner" owner={entry} changed={access.reload} />
+        if (entry.kind === 'signed_urls') return <TemporaryLinks key="urls" urls={entry} revoke={revokeUrls} />
         return null
       })}
       <section>
         <h3>
           {links.length > 1
-            ? `Whoever has one of ${links.length} links`
-            : links.length
-              ? 'Whoever has this link'
+            ? `Anyone with one of ${links.length} links`
+            : links.length === 1
+              ? 'Anyone with this link'
               : 'Links'}
         </h3>
         {links.length > 0 ? (
-          <LinkList links={links} changed={readers.reload} change={setChanging} />
+          <LinkItems links={links} changed={access.reload} change={setChanging} />
         ) : (
-          <p class="hint">No link to this file is alive.</p>
+          <p class="hint">No active links</p>
         )}
       </section>
     </div>
   )
 }
 
-function You({ owner, changed }: { owner: Owner; changed: () => void }) {
+function Owner({ owner, changed }: { owner: OwnerEntry; changed: () => void }) {
   const revoke = (id: string) =>
-    ask(api.DELETE('/v1/me/tokens/{id}', { params: { path: { id } } })).then(changed, complain)
+    request(api.DELETE('/v1/me/tokens/{id}', { params: { path: { id } } })).then(changed, showError)
   return (
     <section>
       <h3>You</h3>
       <p class="hint">
-        {owner.email}, with {count(owner.sessions, 'sign-in')} and {count(owner.tokens, 'API token')}. Each of them can
-        be ended.
+        {owner.email} · {count(owner.sessions, 'session')} · {count(owner.tokens, 'API token')}
       </p>
       <details>
-        <summary>Sign-ins and API tokens</summary>
-        <SessionList changed={changed} />
-        <TokenList key={owner.tokens} revoke={(token) => revoke(token.id)} />
+        <summary>Sessions and API tokens</summary>
+        <SessionItems changed={changed} />
+        <TokenItems key={owner.tokens} revoke={(token) => revoke(token.id)} />
       </details>
     </section>
   )
 }
 
-function Urls({ urls, end }: { urls: SignedUrls; end: () => void }) {
+function TemporaryLinks({ urls, revoke }: { urls: SignedUrlsEntry; revoke: () => void }) {
   return (
     <section>
-      <h3>Whoever has a temporary URL</h3>
-      <p class="hint">There may be some, until {exactly(urls.until)} at the latest. They are not counted one by one.</p>
+      <h3>Anyone with a temporary link</h3>
+      <p class="hint">Temporary links may exist until {dateTime(urls.until)}.</p>
       {urls.revocable ? (
         <p>
-          <button type="button" onClick={end}>
-            <Icon name="close" size={18} /> End all temporary URLs
+          <button type="button" onClick={revoke}>
+            <Icon name="close" size={18} /> Revoke temporary links
           </button>
         </p>
       ) : (
         <p class="hint">
-          The bucket serves them, so that they end with their time alone. With <code>STRONGROOM_SIGNED_URLS=ours</code>{' '}
-          this server makes such that can be ended.
+          The storage bucket signed them, so they can’t be revoked before they expire. With{' '}
+          <code>STRONGROOM_SIGNED_URLS=server</code>, this server signs links that can be revoked.
         </p>
       )}
     </section>

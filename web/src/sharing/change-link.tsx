@@ -1,43 +1,34 @@
-// Changing a link: other bounds, or another URL.
+// Changes the settings of a share link, or replaces its URL.
 import { useState } from 'preact/hooks'
-import { api, ask, type Link } from '../api/client'
-import { Made } from '../components/copy-once'
-import { Choice, Form } from '../components/dialog'
-import { say } from '../components/toast'
-import { exactly } from '../format'
-import { facts } from './link-list'
-import { Bounds, bounds, LIVES } from './link-settings'
+import { api, type Link, request } from '../api/client'
+import { CopyOnce } from '../components/copy-once'
+import { Form, Select } from '../components/dialog'
+import { showToast } from '../components/toast'
+import { dateTime } from '../format'
+import { linkSummary } from './link-list'
+import { LIFETIMES, LinkSettings, readLinkSettings } from './link-settings'
 
 const KEEP = 'keep'
 
-/** Changes what a link is bound by, or gives it another URL. */
 export function ChangeLink({ link, done }: { link: Link; done: () => void }) {
   const [url, setUrl] = useState<string | null>(null)
   const path = { id: link.id }
-  const keep = link.expires_at
-    ? `as now, ${link.state === 'expired' ? 'ended' : 'until'} ${exactly(link.expires_at)}`
-    : 'as now, until it is revoked'
+  const expiry = link.expires_at
+    ? `${link.state === 'expired' ? 'expired' : 'expires'} ${dateTime(link.expires_at)}`
+    : 'never'
   const save = async (data: FormData) => {
-    const { password, ...wanted } = bounds(data)
-    // Only what is different, so that what somebody changes elsewhere meanwhile stays.
-    const body: Record<string, unknown> = Object.fromEntries(
-      Object.entries(wanted).filter(([name, value]) => String(value ?? '') !== String(link[name as keyof Link] ?? '')),
-    )
-    const life = String(data.get('expires_in'))
-    if (life !== KEEP) body.expires_in = Number(life) || null
-    if (data.has('no_password')) body.password = null
-    else if (password) body.password = password
+    const body = changes(link, data)
     if (Object.keys(body).length > 0) {
-      await ask(api.PATCH('/v1/links/{id}', { params: { path }, body: body as never }))
-      say('The link is changed. That counts at once.')
+      await request(api.PATCH('/v1/links/{id}', { params: { path }, body }))
+      showToast('Link updated')
     }
     done()
   }
-  const rotate = async () => setUrl((await ask(api.POST('/v1/links/{id}/rotate', { params: { path } }))).url)
+  const rotate = async () => setUrl((await request(api.POST('/v1/links/{id}/rotate', { params: { path } }))).url)
   if (url) {
     return (
       <>
-        <Made url={url}>Copy it now: it is not shown again. The URL before this one is dead.</Made>
+        <CopyOnce value={url}>Copy it now. You won’t see it again. The previous URL no longer works.</CopyOnce>
         <p>
           <button type="button" onClick={done}>
             Done
@@ -49,18 +40,38 @@ export function ChangeLink({ link, done }: { link: Link; done: () => void }) {
   return (
     <>
       <p class="hint">
-        Link <code>…{link.last_four}</code> · {facts(link)}
+        Link <code>…{link.last_four}</code> · {linkSummary(link)}
       </p>
-      <Form submit="Save the link" onSubmit={save} onCancel={done}>
-        <Choice label="Works for" name="expires_in" options={[[KEEP, keep], ...LIVES]} value={KEEP} />
-        <Bounds link={link} />
+      <Form submit="Save" onSubmit={save} onCancel={done}>
+        <Select
+          label="Link expires after"
+          name="expires_in"
+          options={[[KEEP, `No change (${expiry})`], ...LIFETIMES]}
+          value={KEEP}
+        />
+        <LinkSettings link={link} />
       </Form>
       <details>
-        <summary>Another URL</summary>
-        <Form submit="Give it a new URL" danger cancel={false} onSubmit={rotate}>
-          <p>The URL that people have now is dead at once. The bounds and the count stay.</p>
+        <summary>New URL</summary>
+        <Form submit="Generate new URL" danger cancel={false} onSubmit={rotate}>
+          <p>The current URL stops working. Settings and count stay.</p>
         </Form>
       </details>
     </>
   )
+}
+
+type LinkChanges = Partial<ReturnType<typeof readLinkSettings>> & { expires_in?: number | null }
+
+/** Only what differs, so that concurrent changes made elsewhere are kept. */
+export function changes(link: Link, data: FormData): LinkChanges {
+  const { password, ...settings } = readLinkSettings(data)
+  const body: LinkChanges = Object.fromEntries(
+    Object.entries(settings).filter(([name, value]) => String(value ?? '') !== String(link[name as keyof Link] ?? '')),
+  )
+  const lifetime = String(data.get('expires_in'))
+  if (lifetime !== KEEP) body.expires_in = Number(lifetime) || null
+  if (data.has('no_password')) body.password = null
+  else if (password) body.password = password
+  return body
 }

@@ -1,66 +1,65 @@
-// What a link to a file is bound by, as fields of a form.
+// The settings of a share link, as form fields.
 import type { Link } from '../api/client'
 import { Field } from '../components/dialog'
 import { count } from '../format'
 
-export const LIVES: [string, string][] = [
+export const LIFETIMES: [string, string][] = [
   ['3600', '1 hour'],
   ['86400', '1 day'],
   ['604800', '7 days'],
   ['2592000', '30 days'],
-  ['', 'until it is revoked'],
+  ['', 'Never'],
 ]
 
-export function Bounds({ link }: { link?: Link }) {
+export function LinkSettings({ link }: { link?: Link }) {
   return (
-    <div class="bounds">
+    <div class="link-settings">
       <Field
         label={link ? 'New password' : 'Password'}
         name="password"
         type="text"
         autoComplete="off"
-        hint={link?.has_password && 'Left empty, the password stays. A new one ends what the old one had opened.'}
+        hint={link?.has_password && 'Leave empty to keep the password. With a new one, everyone has to enter it again.'}
       />
       {link?.has_password && (
         <label class="check">
-          <input type="checkbox" name="no_password" /> Take the password away
+          <input type="checkbox" name="no_password" /> Remove password
         </label>
       )}
       <Field
-        label="Downloads at most"
+        label="Download limit"
         name="max_downloads"
         type="number"
         min={1}
         inputMode="numeric"
         defaultValue={link?.max_downloads ?? ''}
-        hint={link && `${count(link.downloads, 'download')} so far. Left empty, any number.`}
+        hint={`${link ? `${count(link.downloads, 'download')} so far. ` : ''}Leave empty for no limit.`}
       />
       <Field
-        label="Only from these networks"
+        label="Allowed networks"
         name="allow_from"
         autoComplete="off"
         placeholder="192.0.2.0/24, 2001:db8::/32"
         defaultValue={link?.allow_from.join(', ') ?? ''}
       />
       <Field
-        label="Name of the download"
+        label="Download name"
         name="download_name"
         autoComplete="off"
         spellcheck={false}
         defaultValue={link?.download_name ?? ''}
-        hint="Left empty, what the file is called then."
+        hint="Leave empty to use the file name."
       />
-      <Field label="Note for yourself" name="note" maxLength={300} autoComplete="off" defaultValue={link?.note ?? ''} />
+      <Field label="Private note" name="note" maxLength={300} autoComplete="off" defaultValue={link?.note ?? ''} />
       <label class="check">
-        <input type="checkbox" name="inline" defaultChecked={link?.inline ?? false} /> Show it in the browser, if its
-        type allows
+        <input type="checkbox" name="inline" defaultChecked={link?.inline ?? false} /> Allow viewing in the browser
       </label>
     </div>
   )
 }
 
-/** What the fields of `Bounds` say. */
-export function bounds(data: FormData) {
+/** The values of the fields of `LinkSettings`. */
+export function readLinkSettings(data: FormData) {
   const text = (name: string) => String(data.get(name) ?? '').trim()
   const networks = text('allow_from')
     .split(/[\s,]+/)

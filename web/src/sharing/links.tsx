@@ -1,15 +1,14 @@
-// Links to a file: making one, and what there are.
+// The share links of a file: a form to create one, and the list of those that exist.
 import { useState } from 'preact/hooks'
-import { api, ask, type Link, type StoredFile } from '../api/client'
+import { api, type Link, request, type StoredFile } from '../api/client'
 import { copy } from '../components/clipboard'
-import { Made } from '../components/copy-once'
-import { Choice, Form } from '../components/dialog'
+import { CopyOnce } from '../components/copy-once'
+import { Form, Select } from '../components/dialog'
 import { useLoad } from '../components/use-load'
 import { ChangeLink } from './change-link'
-import { LinkList, linksTo } from './link-list'
-import { Bounds, bounds, LIVES } from './link-settings'
+import { LinkItems, linksTo } from './link-list'
+import { LIFETIMES, LinkSettings, readLinkSettings } from './link-settings'
 
-/** The form for a new link to a file, and the links that there are. */
 export function FileLinks({ file }: { file: StoredFile }) {
   const [url, setUrl] = useState<string | null>(null)
   const [changing, setChanging] = useState<Link | null>(null)
@@ -17,12 +16,12 @@ export function FileLinks({ file }: { file: StoredFile }) {
     const items = await linksTo(file.id)
     return items.filter((link) => link.state !== 'revoked')
   }, [file.id])
-  const make = async (data: FormData) => {
-    const body = { expires_in: Number(data.get('expires_in')) || null, ...bounds(data) }
-    const made = await ask(api.POST('/v1/files/{id}/links', { params: { path: { id: file.id } }, body }))
-    setUrl(made.url)
+  const create = async (data: FormData) => {
+    const body = { expires_in: Number(data.get('expires_in')) || null, ...readLinkSettings(data) }
+    const created = await request(api.POST('/v1/files/{id}/links', { params: { path: { id: file.id } }, body }))
+    setUrl(created.url)
     links.reload()
-    await copy(made.url, 'The link is in the clipboard.')
+    await copy(created.url, 'Link copied')
   }
   if (changing) {
     const done = () => {
@@ -34,18 +33,20 @@ export function FileLinks({ file }: { file: StoredFile }) {
   return (
     <>
       {url ? (
-        <Made url={url}>Copy it now: it is not shown again. You can change and revoke it here or under Links.</Made>
+        <CopyOnce value={url}>
+          Copy it now. You won’t see it again. You can change or remove the link here or under Links.
+        </CopyOnce>
       ) : (
-        <Form submit="Make a link" onSubmit={make}>
-          <Choice label="Works for" name="expires_in" options={LIVES} value="604800" />
+        <Form submit="Create link" onSubmit={create}>
+          <Select label="Link expires after" name="expires_in" options={LIFETIMES} value="604800" />
           <details>
-            <summary>More bounds</summary>
-            <Bounds />
+            <summary>Link settings</summary>
+            <LinkSettings />
           </details>
         </Form>
       )}
       {links.data && links.data.length > 0 && (
-        <LinkList links={links.data} changed={links.reload} change={setChanging} />
+        <LinkItems links={links.data} changed={links.reload} change={setChanging} />
       )}
     </>
   )

@@ -1,34 +1,35 @@
-// Files may be dropped anywhere on the page.
+// Accepts files dropped anywhere on the page.
 import { useEffect, useState } from 'preact/hooks'
 import { Icon } from '../components/icon'
-import { complain } from '../components/toast'
-import { place } from '../router'
-import { dropped, upload } from './select-files'
+import { showError } from '../components/toast'
+import { folderName } from '../files/path'
+import { route } from '../router'
+import { readDrop, upload } from './select-files'
 
 export function DropTarget() {
   const [over, setOver] = useState(false)
-  const at = place.value
-  const path = at.screen === 'files' ? at.path : ''
+  const current = route.value
+  const path = current.screen === 'files' ? current.path : ''
   useEffect(() => {
     let depth = 0
-    const brings = (event: DragEvent) => event.dataTransfer?.types.includes('Files') ?? false
+    const hasFiles = (event: DragEvent) => event.dataTransfer?.types.includes('Files') ?? false
     const enter = (event: DragEvent) => {
-      if (!brings(event)) return
+      if (!hasFiles(event)) return
       depth += 1
       setOver(true)
     }
     const leave = (event: DragEvent) => {
-      if (!brings(event)) return
+      if (!hasFiles(event)) return
       depth -= 1
       if (depth <= 0) setOver(false)
     }
-    const hover = (event: DragEvent) => brings(event) && event.preventDefault()
+    const hover = (event: DragEvent) => hasFiles(event) && event.preventDefault()
     const drop = (event: DragEvent) => {
-      if (!brings(event) || !event.dataTransfer) return
+      if (!hasFiles(event) || !event.dataTransfer) return
       event.preventDefault()
       depth = 0
       setOver(false)
-      dropped(event.dataTransfer, path).then(upload).catch(complain)
+      readDrop(event.dataTransfer, path).then(upload).catch(showError)
     }
     const all = [
       ['dragenter', enter],
@@ -46,7 +47,7 @@ export function DropTarget() {
       <div class="drop">
         <div>
           <Icon name="upload" size={44} />
-          <p>Drop into {path || 'Files'}</p>
+          <p>Upload to {folderName(path)}</p>
         </div>
       </div>
     )

@@ -1,5 +1,5 @@
-// What the browser gave along with a file so that it can be opened again after a reload, where it does so at all
-// (File System Access). Kept until the upload is over, the person signs out, or another one signs in.
+// File handles (File System Access API), with which the page reopens files after a reload, in browsers that support it.
+// Stored until the upload ends, the user signs out, or another user signs in.
 import { clear, createStore, delMany, get, keys, set } from 'idb-keyval'
 
 declare global {
@@ -16,37 +16,37 @@ declare global {
 }
 
 const store = createStore('strongroom', 'handles')
-const keyOf = (account: string, id: string) => `${account}/${id}`
-// Without a place for it the file has to be chosen again, as where there are no handles.
-const unkept = () => undefined
+const keyOf = (user: string, id: string) => `${user}/${id}`
+// If storage is unavailable, the file has to be selected again, as in browsers without handles.
+const ignore = () => undefined
 
-export function keepHandle(account: string, id: string, handle: FileSystemFileHandle): Promise<unknown> {
-  return set(keyOf(account, id), handle, store).catch(unkept)
+export function saveHandle(user: string, id: string, handle: FileSystemFileHandle): Promise<unknown> {
+  return set(keyOf(user, id), handle, store).catch(ignore)
 }
 
-export function keptHandle(account: string, id: string): Promise<FileSystemFileHandle | undefined> {
-  return get<FileSystemFileHandle>(keyOf(account, id), store).catch(unkept)
+export function loadHandle(user: string, id: string): Promise<FileSystemFileHandle | undefined> {
+  return get<FileSystemFileHandle>(keyOf(user, id), store).catch(ignore)
 }
 
-export function forgetHandle(account: string, id: string): Promise<unknown> {
-  return delMany([keyOf(account, id)], store).catch(unkept)
+export function deleteHandle(user: string, id: string): Promise<unknown> {
+  return delMany([keyOf(user, id)], store).catch(ignore)
 }
 
-/** Leaves nothing of anybody else. */
-export async function forgetHandlesOfOthers(account: string): Promise<void> {
+/** Deletes the handles of all users but this one. */
+export async function deleteHandlesOfOthers(user: string): Promise<void> {
   const all = await keys<string>(store).catch(() => [])
-  const others = all.filter((key) => !key.startsWith(keyOf(account, '')))
-  if (others.length > 0) await delMany(others, store).catch(unkept)
+  const others = all.filter((key) => !key.startsWith(keyOf(user, '')))
+  if (others.length > 0) await delMany(others, store).catch(ignore)
 }
 
-export function forgetAllHandles(): Promise<unknown> {
-  return clear(store).catch(unkept)
+export function deleteAllHandles(): Promise<unknown> {
+  return clear(store).catch(ignore)
 }
 
-/** The file, if the person lets the page read it again; asks them if it has to. */
-export async function openAgain(handle: FileSystemFileHandle): Promise<File | null> {
-  const allowed =
+/** Opens the file again; null if the user denies permission. */
+export async function reopenFile(handle: FileSystemFileHandle): Promise<File | null> {
+  const granted =
     (await handle.queryPermission({ mode: 'read' })) === 'granted' ||
     (await handle.requestPermission({ mode: 'read' })) === 'granted'
-  return allowed ? handle.getFile() : null
+  return granted ? handle.getFile() : null
 }

@@ -1,30 +1,30 @@
-// Tells the list that is shown when files have come into it, not more often than it can be read.
-type Listener = { path: string; everywhere: boolean; tell: () => void }
+// Refreshes the visible list when uploads add files to it, at a limited rate.
+type Listener = { path: string; everywhere: boolean; refresh: () => void }
 
-const PAUSE = 400
+/** Milliseconds during which further files cause no further refresh. */
+const DELAY = 400
 const listeners = new Set<Listener>()
-const waiting = new Map<Listener, ReturnType<typeof setTimeout>>()
+const scheduled = new Map<Listener, ReturnType<typeof setTimeout>>()
 
-export const arrivals = {
-  listen(path: string, everywhere: boolean, tell: () => void): () => void {
-    const listener = { path, everywhere, tell }
-    listeners.add(listener)
-    return () => {
-      listeners.delete(listener)
-      clearTimeout(waiting.get(listener))
-    }
-  },
+/** Calls `refresh` when files are added to a folder or below it, or anywhere. Returns how to stop that. */
+export function onFilesAdded(path: string, everywhere: boolean, refresh: () => void): () => void {
+  const listener = { path, everywhere, refresh }
+  listeners.add(listener)
+  return () => {
+    listeners.delete(listener)
+    clearTimeout(scheduled.get(listener))
+  }
+}
 
-  announce(path: string) {
-    for (const listener of listeners) {
-      const concerns =
-        listener.everywhere || path === listener.path || !listener.path || path.startsWith(`${listener.path}/`)
-      if (!concerns || waiting.has(listener)) continue
-      const later = () => {
-        waiting.delete(listener)
-        listener.tell()
-      }
-      waiting.set(listener, setTimeout(later, PAUSE))
+export function notifyFilesAdded(path: string) {
+  for (const listener of listeners) {
+    const affected =
+      listener.everywhere || path === listener.path || !listener.path || path.startsWith(`${listener.path}/`)
+    if (!affected || scheduled.has(listener)) continue
+    const run = () => {
+      scheduled.delete(listener)
+      listener.refresh()
     }
-  },
+    scheduled.set(listener, setTimeout(run, DELAY))
+  }
 }

@@ -1,44 +1,44 @@
-// What the panel shows of uploads, written down as they go. The same for every way that they go.
-import type { Body, Meta, Uppy, UppyFile } from '@uppy/core'
+// The list of uploads in the panel, updated as they progress, whichever protocol they use.
+import type { Body, Meta, Uppy } from '@uppy/core'
 import { refreshUsage } from '../session'
-import { forgetHandle } from './file-handles'
-import { arrivals } from './list-refresh'
-import { account, interrupted, speed, type Upload, type UploadState, uploads } from './state'
-import type { Chosen } from './types'
+import { deleteHandle } from './file-handles'
+import { notifyFilesAdded } from './list-refresh'
+import { interrupted, speed, type Upload, type UploadState, uploads, userId } from './state'
+import type { SelectedFile } from './types'
 
-/** Sent at the same time. */
-export const AT_ONCE = 3
-/** A server that restarts is waited for: about ten minutes. */
-export const RETRIES = [0, 500, 1000, 2000, 3000, 5000, ...Array<number>(60).fill(10_000)]
-/** Seconds over which the speed is measured. */
-const WINDOW = 4
+/** Files that are sent at the same time. */
+export const CONCURRENT_UPLOADS = 3
+/** Milliseconds before each retry. Long enough for a server to restart: about ten minutes. */
+export const RETRY_DELAYS = [0, 500, 1000, 2000, 3000, 5000, ...Array<number>(60).fill(10_000)]
+/** Seconds over which the speed is averaged. */
+const SPEED_WINDOW = 4
 
-export type Sent = Meta & { path: string }
-export type Each = UppyFile<Sent, Body>
+export type UploadMeta = Meta & { path: string; relativePath: string }
+export type UploadUppy = Uppy<UploadMeta, Body>
 
-/** A file in Uppy's words; whichever way it goes, it gets the same id. */
-export function described({ file, path }: Chosen) {
-  // The place is part of what tells uploads apart, so the same file may go to two folders.
-  const meta = { path, relativePath: `${path}/${file.name}` } as never
+/** The file as Uppy expects it. Its id does not depend on the protocol. */
+export function toUppyFile({ file, path }: SelectedFile) {
+  // The path is part of the id, so that the same file can be uploaded to two folders.
+  const meta = { path, relativePath: `${path}/${file.name}` }
   return { source: 'page', name: file.name, type: file.type, data: file, meta }
 }
 
-/** Has the panel follow what goes this way. */
-export function follow(uppy: Uppy<Sent, Body>) {
+/** Shows the progress of an Uppy instance in the list. */
+export function trackProgress(uppy: UploadUppy) {
   uppy.on('upload-progress', (file, progress) => {
     if (!file) return
-    const before = now().get(file.id)
+    const before = currentUploads().get(file.id)
     if (!before || before.state === 'done' || before.state === 'paused') return
     const sent = Number(progress.bytesUploaded)
-    // What was there already, from before a reload, is no speed.
-    if (before.state === 'going') count(sent - before.sent)
-    change(file.id, { sent, state: 'going' })
+    // Bytes sent before a reload do not count towards the speed.
+    if (before.state === 'uploading') measureSpeed(sent - before.sent)
+    updateUpload(file.id, { sent, state: 'uploading' })
   })
-  uppy.on('upload-success', (file) => file && arrived(file.id))
+  uppy.on('upload-success', (file) => file && markDone(file.id))
 }
 
-/** Takes files onto the list. */
-export function show(files: Pick<Upload, 'id' | 'name' | 'path' | 'size'>[]) {
+/** Adds uploads to the list. */
+export function addToList(files: Pick<Upload, 'id' | 'name' | 'path' | 'size'>[]) {
   edit((all) => {
     for (const { id, name, path, size } of files) all.set(id, { id, name, path, size, sent: 0, state: 'waiting' })
   })
@@ -46,19 +46,20 @@ export function show(files: Pick<Upload, 'id' | 'name' | 'path' | 'size'>[]) {
   interrupted.value = interrupted.value.filter((upload) => !ids.has(upload.id))
 }
 
-/** The list as it will be shown with the next frame. */
-export function now(): ReadonlyMap<string, Upload> {
+/** The list including changes that the next frame will show. */
+export function currentUploads(): ReadonlyMap<string, Upload> {
   return pending ?? uploads.value
 }
 
-export function change(id: string, what: Partial<Upload>) {
+export function updateUpload(id: string, changes: Partial<Upload>) {
   edit((all) => {
     const upload = all.get(id)
-    if (upload) all.set(id, { ...upload, ...what })
+    if (upload) all.set(id, { ...upload, ...changes })
   })
 }
 
-export function everyOpen(state: UploadState) {
+/** Sets the state of all uploads that are neither done nor failed. */
+export function updateOpenUploads(state: UploadState) {
   edit((all) => {
     for (const upload of all.values()) {
       if (upload.state !== 'done' && upload.state !== 'failed') all.set(upload.id, { ...upload, state })
@@ -66,64 +67,63 @@ export function everyOpen(state: UploadState) {
   })
 }
 
-export function arrived(id: string) {
-  const upload = now().get(id)
+export function markDone(id: string) {
+  const upload = currentUploads().get(id)
   if (!upload) return
-  change(id, { state: 'done', sent: upload.size })
-  arrivals.announce(upload.path)
-  over(id)
+  updateUpload(id, { state: 'done', sent: upload.size })
+  notifyFilesAdded(upload.path)
+  cleanUp(id)
 }
 
-export function failed(id: string, problem: string) {
-  change(id, { state: 'failed', problem })
-  rest()
+export function markFailed(id: string, problem: string) {
+  updateUpload(id, { state: 'failed', problem })
+  refreshUsageWhenIdle()
 }
 
-/** Takes a file off the list. */
-export function remove(id: string) {
+/** Removes an upload from the list. */
+export function removeFromList(id: string) {
   edit((all) => all.delete(id))
-  over(id)
+  cleanUp(id)
 }
 
-function over(id: string) {
-  void forgetHandle(account(), id)
-  rest()
+function cleanUp(id: string) {
+  void deleteHandle(userId(), id)
+  refreshUsageWhenIdle()
 }
 
-/** When nothing is on its way any more, what is left of the quota is asked for. */
-function rest() {
-  if ([...now().values()].some(({ state }) => state !== 'done' && state !== 'failed')) return
+function refreshUsageWhenIdle() {
+  if ([...currentUploads().values()].some(({ state }) => state !== 'done' && state !== 'failed')) return
   speed.value = 0
-  ticks.length = 0
+  samples.length = 0
   refreshUsage().catch(() => {})
 }
 
-// The signal changes once a frame, however many files are on their way.
+// The signal changes once per frame, however many uploads are in progress.
 let pending: Map<string, Upload> | null = null
 
-export function edit(how: (all: Map<string, Upload>) => unknown) {
+export function edit(change: (all: Map<string, Upload>) => unknown) {
   if (!pending) {
     pending = new Map(uploads.value)
     const publish = () => {
       if (pending) uploads.value = pending
       pending = null
     }
-    // A page in the background draws no frames.
+    // A page in the background renders no frames.
     if (document.hidden) setTimeout(publish, 100)
     else requestAnimationFrame(publish)
   }
-  how(pending)
+  change(pending)
 }
 
-const ticks: [time: number, bytes: number][] = []
-let sentInAll = 0
+const samples: [time: number, bytes: number][] = []
+let totalSent = 0
 
-function count(bytes: number) {
+function measureSpeed(bytes: number) {
   if (bytes <= 0) return
-  sentInAll += bytes
+  totalSent += bytes
   const now = performance.now() / 1000
-  ticks.push([now, sentInAll])
-  while (ticks.length > 2 && now - (ticks[0]?.[0] ?? now) > WINDOW) ticks.shift()
-  const [first] = ticks
-  if (first && now > first[0] + 0.2) speed.value = (sentInAll - first[1]) / (now - first[0])
+  samples.push([now, totalSent])
+  while (samples.length > 2 && now - (samples[0]?.[0] ?? now) > SPEED_WINDOW) samples.shift()
+  const [first] = samples
+  if (first && now > first[0] + 0.2) speed.value = (totalSent - first[1]) / (now - first[0])
 }

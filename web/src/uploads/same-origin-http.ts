@@ -1,24 +1,24 @@
-// The server names uploads by its public address. The page speaks with it where it found it, which may be another name
-// of the same machine, so of such an address only the path counts.
+// An HTTP stack for tus that always talks to the origin of the page. The server names uploads by its public URL, which
+// may be another name of the same machine, so only the path of such a URL is used.
 import { DefaultHttpStack, type HttpRequest, type HttpResponse, type HttpStack } from 'tus-js-client'
 
-class Here implements HttpStack {
+class SameOriginHttpStack implements HttpStack {
   #stack = new DefaultHttpStack({})
 
   createRequest(method: string, url: string): HttpRequest {
     const { pathname, search } = new URL(url, location.href)
     const request = this.#stack.createRequest(method, location.origin + pathname + search)
     const send = request.send.bind(request)
-    request.send = async (body: unknown) => located(await send(body))
+    request.send = async (body: unknown) => withRelativeLocation(await send(body))
     return request
   }
 
   getName() {
-    return 'Here'
+    return 'SameOriginHttpStack'
   }
 }
 
-function located(response: HttpResponse): HttpResponse {
+function withRelativeLocation(response: HttpResponse): HttpResponse {
   const header = response.getHeader.bind(response)
   response.getHeader = (name) => {
     const value = header(name)
@@ -27,4 +27,4 @@ function located(response: HttpResponse): HttpResponse {
   return response
 }
 
-export const here: HttpStack = new Here()
+export const sameOriginHttp: HttpStack = new SameOriginHttpStack()

@@ -1,20 +1,20 @@
-// Files chosen from the disk, or dropped onto the page, whole folders too.
+// Selecting files: with a file dialog, or by dropping files and whole folders onto the page.
 import { isAbort } from '../api/client'
-import { complain } from '../components/toast'
+import { showError } from '../components/toast'
 import { joinPath } from '../files/path'
-import type { Chosen } from './types'
+import type { SelectedFile } from './types'
 
-export async function chooseFiles(path: string, accept: (files: Chosen[]) => unknown = upload) {
-  if (!window.showOpenFilePicker) return chooseWithInput(path, accept)
+export async function selectFiles(path: string, accept: (files: SelectedFile[]) => unknown = upload) {
+  if (!window.showOpenFilePicker) return selectWithInput(path, accept)
   try {
     const handles = await window.showOpenFilePicker({ multiple: true })
     accept(await Promise.all(handles.map(async (handle) => ({ file: await handle.getFile(), path, handle }))))
   } catch (error) {
-    if (!isAbort(error)) complain(error)
+    if (!isAbort(error)) showError(error)
   }
 }
 
-function chooseWithInput(path: string, accept: (files: Chosen[]) => unknown) {
+function selectWithInput(path: string, accept: (files: SelectedFile[]) => unknown) {
   const input = document.createElement('input')
   input.type = 'file'
   input.multiple = true
@@ -22,69 +22,68 @@ function chooseWithInput(path: string, accept: (files: Chosen[]) => unknown) {
   input.click()
 }
 
-export function chooseFolder(path: string) {
+export function selectFolder(path: string) {
   const input = document.createElement('input')
   input.type = 'file'
   input.webkitdirectory = true
   input.onchange = () => {
-    void upload(
-      [...(input.files ?? [])].map((file) => ({ file, path: joinPath(path, folderOf(file.webkitRelativePath)) })),
-    )
+    const files = [...(input.files ?? [])]
+    void upload(files.map((file) => ({ file, path: joinPath(path, folderOf(file.webkitRelativePath)) })))
   }
   input.click()
 }
 
-/** What was dropped. The browser forgets it when the event is over, so all of it is asked for at once. */
-export async function dropped(transfer: DataTransfer, path: string): Promise<Chosen[]> {
+/** The dropped files. Browsers clear the transfer when the event ends, so everything is requested synchronously. */
+export async function readDrop(transfer: DataTransfer, path: string): Promise<SelectedFile[]> {
   const items = [...transfer.items].map((item) => ({
     entry: item.webkitGetAsEntry(),
-    // Some folders it refuses to give; they can be read all the same.
+    // Refused for some folders, which can be read as entries all the same.
     handle: item.getAsFileSystemHandle?.().catch(() => null),
   }))
   const files = [...transfer.files]
-  const chosen: Chosen[] = []
-  for (const { entry, handle } of items) {
-    const opener = await handle
-    if (opener) await open(opener, path, chosen)
-    else if (entry) await collect(entry, path, chosen)
+  const selected: SelectedFile[] = []
+  for (const { entry, handle: pending } of items) {
+    const handle = await pending
+    if (handle) await readHandle(handle, path, selected)
+    else if (entry) await readEntry(entry, path, selected)
   }
-  return chosen.length > 0 ? chosen : files.map((file) => ({ file, path }))
+  return selected.length > 0 ? selected : files.map((file) => ({ file, path }))
 }
 
-/** Uploads; what does that is fetched when it is first needed. */
-export async function upload(chosen: Chosen[]) {
-  if (chosen.length === 0) return
+/** Uploads files. The code for that is fetched when it is first needed. */
+export async function upload(files: SelectedFile[]) {
+  if (files.length === 0) return
   try {
     const { add } = await import('./queue')
-    await add(chosen)
+    await add(files)
   } catch (error) {
-    complain(error)
+    showError(error)
   }
 }
 
-async function open(handle: FileSystemHandle, path: string, chosen: Chosen[]) {
+async function readHandle(handle: FileSystemHandle, path: string, selected: SelectedFile[]) {
   if (handle instanceof FileSystemFileHandle) {
-    chosen.push({ file: await handle.getFile(), path, handle })
+    selected.push({ file: await handle.getFile(), path, handle })
   } else if (handle instanceof FileSystemDirectoryHandle) {
-    for await (const inside of handle.values()) await open(inside, joinPath(path, handle.name), chosen)
+    for await (const child of handle.values()) await readHandle(child, joinPath(path, handle.name), selected)
   }
 }
 
-async function collect(entry: FileSystemEntry, path: string, chosen: Chosen[]) {
+async function readEntry(entry: FileSystemEntry, path: string, selected: SelectedFile[]) {
   if (entry.isFile) {
     const file = await new Promise<File>((resolve, reject) => (entry as FileSystemFileEntry).file(resolve, reject))
-    chosen.push({ file, path })
+    selected.push({ file, path })
     return
   }
   const reader = (entry as FileSystemDirectoryEntry).createReader()
   for (;;) {
-    // At most a hundred at a time.
-    const some = await new Promise<FileSystemEntry[]>((resolve, reject) => reader.readEntries(resolve, reject))
-    if (some.length === 0) return
-    for (const inside of some) await collect(inside, joinPath(path, entry.name), chosen)
+    // Browsers return at most a hundred entries per call.
+    const children = await new Promise<FileSystemEntry[]>((resolve, reject) => reader.readEntries(resolve, reject))
+    if (children.length === 0) return
+    for (const child of children) await readEntry(child, joinPath(path, entry.name), selected)
   }
 }
 
-function folderOf(relative: string): string {
-  return relative.split('/').slice(0, -1).join('/')
+function folderOf(relativePath: string): string {
+  return relativePath.split('/').slice(0, -1).join('/')
 }
