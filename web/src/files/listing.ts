@@ -46,7 +46,7 @@ export class Listing {
           : request(api.GET('/v1/folders', { params: { query: { path } }, signal: loading.signal })).then(
               (a) => a.items,
             ),
-        this.#fetchPage(Math.min(PAGE, Math.max(FIRST_PAGE, this.files.value.length)), null, loading.signal),
+        this.#fetchFiles(Math.min(PAGE, Math.max(FIRST_PAGE, this.files.value.length)), loading.signal),
       ])
       this.folders.value = folders
       this.files.value = page.items
@@ -84,6 +84,18 @@ export class Listing {
 
   replace(file: StoredFile) {
     this.files.value = this.files.value.map((old) => (old.id === file.id ? file : old))
+  }
+
+  /** The first files, in as many pages as the server's limit requires. */
+  async #fetchFiles(wanted: number, signal: AbortSignal) {
+    const items: StoredFile[] = []
+    let next_cursor: string | null = null
+    do {
+      const page = await this.#fetchPage(wanted - items.length, next_cursor, signal)
+      items.push(...page.items)
+      next_cursor = page.next_cursor
+    } while (next_cursor && items.length < wanted)
+    return { items, next_cursor }
   }
 
   async #fetchPage(size: number, cursor: string | null, signal: AbortSignal) {

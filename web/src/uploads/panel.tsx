@@ -237,7 +237,7 @@ function InterruptedRow({ upload }: { upload: InterruptedUpload }) {
         </button>
       ) : (
         <button type="button" aria-label={`Select file to resume: ${upload.name}`} onClick={selectAgain}>
-          Select file to resume
+          Select file
         </button>
       )}
       <button
