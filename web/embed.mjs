@@ -1,4 +1,4 @@
-// After the build: compresses what Vite made and writes the list of files that embed.rs includes.
+// Runs after the build: compresses the output of Vite and writes the list of files that embed.rs includes.
 import { createHash } from 'node:crypto'
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { extname, join, relative, sep } from 'node:path'
@@ -22,7 +22,7 @@ const brotli = (bytes) =>
     },
   })
 
-/** Writes the list into `out`; the files are in `out/dist`. */
+/** Writes the list to `out`; the files are in `out/dist`. */
 function embed(out) {
   const root = join(out, 'dist')
   const packed = join(out, 'packed')
@@ -32,14 +32,14 @@ function embed(out) {
     .map((entry) => join(entry.parentPath ?? entry.path, entry.name))
   const assets = files.map((file) => {
     const type = TYPES[extname(file)]
-    if (!type) throw new Error(`${file}: a type of file that the page does not serve`)
+    if (!type) throw new Error(`${file}: unknown file type; add it to TYPES`)
     const bytes = readFileSync(file)
     const hash = createHash('sha256').update(bytes).digest('hex').slice(0, 32)
     const variant = (name, compressed) => {
       if (compressed.length >= bytes.length) return 'None'
-      const place = join(packed, `${hash}.${name}`)
-      writeFileSync(place, compressed)
-      return `Some(include_bytes!(${JSON.stringify(place)}))`
+      const target = join(packed, `${hash}.${name}`)
+      writeFileSync(target, compressed)
+      return `Some(include_bytes!(${JSON.stringify(target)}))`
     }
     return {
       path: relative(root, file).split(sep).join('/'),

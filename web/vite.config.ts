@@ -1,10 +1,10 @@
 import { join } from 'node:path'
 import { defineConfig } from 'vite'
 
-// Cargo says where the build goes; without it, it is `dist`.
+// Set by the build script of Cargo.
 const out = process.env.STRONGROOM_OUT ?? join(import.meta.dirname, 'dist')
 
-// The page and the reference of the API are built apart, so that neither fetches anything of the other's.
+// The page and the API reference are separate builds, so that neither loads code of the other.
 export default defineConfig(({ mode }) => {
   const docs = mode === 'docs'
   return {
@@ -14,12 +14,12 @@ export default defineConfig(({ mode }) => {
       emptyOutDir: !docs,
       reportCompressedSize: false,
       chunkSizeWarningLimit: 8000,
-      // Nothing inline: the page's policy allows no data: but for pictures.
+      // Nothing inline: the content security policy allows data: URLs only for images.
       assetsInlineLimit: 0,
       modulePreload: { polyfill: false },
       rolldownOptions: {
         input: docs ? 'docs.html' : 'index.html',
-        // Hundreds of small modules would be fetched one by one.
+        // One bundle for the reference: hundreds of small modules would be fetched one by one.
         output: { codeSplitting: !docs },
       },
     },

@@ -1,5 +1,5 @@
-// Files that try to run a script, uploaded and opened in every way that the page offers and that an address can be
-// typed. Arguments: the server's URL, a folder to work in.
+// Files that try to run a script, uploaded and opened in every way that the page and direct URLs allow. Arguments: the
+// URL of the server, a working directory.
 import assert from 'node:assert/strict'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -7,7 +7,7 @@ import { launch, register } from './browser.mjs'
 import { pdf, png } from './samples.mjs'
 
 const [base, folder] = process.argv.slice(2)
-/** What each of them would do if it could: leave a mark, and ask the server in the name of its reader. */
+/** The script they try to run: sets a mark and sends a request with the user's session. */
 const EVIL = `window.top.pwned=1;document.title='pwned';fetch('/v1/me?pwned');alert('pwned')`
 const script = `<script>${EVIL}</script>`
 
@@ -72,11 +72,11 @@ try {
   })
   const [chooser] = await Promise.all([
     page.waitForEvent('filechooser'),
-    page.getByRole('button', { name: 'Choose files' }).click(),
+    page.getByRole('button', { name: 'Browse files' }).click(),
   ])
   await chooser.setFiles(paths)
   await page.getByText(`${paths.length} files uploaded`).first().waitFor()
-  await page.getByRole('button', { name: 'Close the list of uploads' }).click()
+  await page.getByRole('button', { name: 'Close uploads' }).click()
 
   const { items } = await (await context.request.get(`${base}/v1/files`)).json()
   assert.equal(items.length, paths.length)
@@ -102,7 +102,7 @@ try {
       await page.getByRole('button', { name: 'Cancel' }).first().click()
     }
 
-    // What may be typed, or sent by somebody.
+    // URLs that can be typed, or received from someone.
     const content = `${base}/v1/files/${file.id}/content`
     const signed = await context.request.post(`${base}/v1/files/${file.id}/signed-urls`, {
       data: { operation: 'get', inline: true },
@@ -113,12 +113,12 @@ try {
         const { 'content-type': type, 'content-disposition': disposition, ...headers } = answer.headers()
         if (address.startsWith(base)) assert.match(headers['content-security-policy'], /sandbox/, address)
         const isShown = !disposition?.startsWith('attachment')
-        assert.ok(!isShown || !/html|svg|xml|javascript|pdf/.test(type), `${file.name} is shown as ${type}`)
+        assert.ok(!isShown || !/html|svg|xml|javascript|pdf/.test(type), `${file.name} is displayed as ${type}`)
       }
       const tab = await context.newPage()
-      // What is not shown is downloaded, which the browser calls a failure.
+      // A download makes the navigation fail.
       await tab.goto(address).catch(() => {})
-      // A browser's own reader takes a while to begin.
+      // The PDF viewer of the browser takes a while to start.
       if (file.name.endsWith('.pdf')) await tab.waitForTimeout(2000)
       await unharmed(tab, address)
       await tab.close()

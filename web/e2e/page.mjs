@@ -1,12 +1,12 @@
-// What a person does with the page, in a real browser against the real server. Arguments: the server's URL, a folder
-// to work in. Prints `restart` when the server shall be killed and started again, and waits for a line.
+// The main workflow of a user, in a real browser against the real server. Arguments: the URL of the server, a working
+// directory. Prints `restart` to have the server killed and started again, and waits for a line.
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { mkdirSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { launch, register } from './browser.mjs'
-import { accessible } from './looks.mjs'
+import { accessible } from './checks.mjs'
 import { pdf, png } from './samples.mjs'
 
 const [base, folder] = process.argv.slice(2)
@@ -18,17 +18,17 @@ const browser = await launch()
 const context = await browser.newContext({ acceptDownloads: true, reducedMotion: 'reduce', locale: 'en-GB' })
 const page = await context.newPage()
 page.setDefaultTimeout(90_000)
-const complaints = []
+const violations = []
 const elsewhere = []
-page.on('pageerror', (error) => complaints.push(String(error)))
+page.on('pageerror', (error) => violations.push(String(error)))
 page.on('console', (message) => {
-  if (/Content Security Policy|Refused to/.test(message.text())) complaints.push(message.text())
+  if (/Content Security Policy|Refused to/.test(message.text())) violations.push(message.text())
 })
 page.on('request', (request) => {
   if (/^(http|ws)/.test(request.url()) && !request.url().startsWith(base)) elsewhere.push(request.url())
 })
 
-async function choose(button, files) {
+async function select(button, files) {
   const [chooser] = await Promise.all([page.waitForEvent('filechooser'), button.click()])
   await chooser.setFiles(files)
 }
@@ -41,21 +41,21 @@ try {
   step('register')
   await page.goto(base)
   await page.getByRole('button', { name: 'Sign in' }).waitFor()
-  await accessible(page, 'signing in')
-  await page.getByLabel('E-mail address').fill('nobody@example.org')
+  await accessible(page, 'sign-in')
+  await page.getByLabel('Email').fill('nobody@example.org')
   await page.getByLabel('Password').fill('wrong wrong wrong')
   await page.getByRole('button', { name: 'Sign in' }).click()
-  await page.getByRole('alert').getByText('password is wrong').waitFor()
+  await page.getByRole('alert').getByText('Wrong email or password.').waitFor()
   await register(page, `page-${process.pid}@example.org`, 'Paige Turner')
   await page.waitForLoadState('networkidle')
-  const wire = await page.evaluate(() =>
+  const sizes = await page.evaluate(() =>
     ['navigation', 'resource'].flatMap((kind) => performance.getEntriesByType(kind).map((entry) => entry.transferSize)),
   )
-  const sum = wire.reduce((one, other) => one + other, 0)
+  const sum = sizes.reduce((one, other) => one + other, 0)
   assert.ok(sum > 0 && sum <= 200_000, `the first load is ${sum} bytes`)
-  await accessible(page, 'nothing yet')
+  await accessible(page, 'no files')
 
-  step('a hundred files')
+  step('100 files')
   mkdirSync(folder, { recursive: true })
   const small = Array.from({ length: 97 }, (_, index) => {
     const path = join(folder, `note ${index}.txt`)
@@ -70,39 +70,39 @@ try {
     writeFileSync(join(folder, name), bytes)
     small.push(join(folder, name))
   }
-  await choose(page.getByRole('button', { name: 'Choose files' }), small)
+  await select(page.getByRole('button', { name: 'Browse files' }), small)
   await uploads.getByText('100 files uploaded').first().waitFor()
   await page.getByRole('main').getByText('100 files', { exact: true }).waitFor()
   await accessible(page, 'a list of files and uploads')
 
-  step('a big one, through a restart and a reload')
+  step('a large file, across a restart and a reload')
   const big = join(folder, 'big.bin')
   const hash = bigFile(big)
-  // Slow enough for something to happen in the middle.
-  await upTo(80 * MIB)
-  await choose(page.getByRole('button', { name: 'Upload', exact: true }), big)
+  // Slow enough to interrupt it.
+  await limitUpload(80 * MIB)
+  await select(page.getByRole('button', { name: 'Upload', exact: true }), big)
   await sentAtLeast(20)
   console.log('restart')
   await lines.next()
   await sentAtLeast(40)
   await uploads.getByRole('button', { name: 'Pause all' }).click()
-  await uploads.getByText('Paused 1 file').waitFor()
-  const before = await sentNow()
+  await uploads.getByText('1 upload paused').waitFor()
+  const before = await sentPercent()
   page.once('dialog', (dialog) => dialog.accept())
   await page.reload()
-  const again = uploads.getByRole('button', { name: 'Choose it again to go on' })
+  const again = uploads.getByRole('button', { name: 'Select file to resume' })
   await again.waitFor()
   const kept = Number(/at (\d+)/.exec(await uploads.innerText())[1])
   assert.ok(kept > 20 && kept >= before - 20, `${kept} percent of ${before} were kept`)
-  await accessible(page, 'an upload to finish')
-  await upTo(-1)
-  await choose(again, big)
+  await accessible(page, 'an interrupted upload')
+  await limitUpload(-1)
+  await select(again, big)
   await uploads.getByText('1 file uploaded').first().waitFor({ timeout: 240_000 })
   const [stored] = (await api('/v1/files?q=big.bin')).items
   assert.equal(stored.sha256, hash)
-  await uploads.getByRole('button', { name: 'Close the list of uploads' }).click()
+  await uploads.getByRole('button', { name: 'Close uploads' }).click()
 
-  step('find')
+  step('search')
   await page.keyboard.press('/')
   await page.keyboard.type('NOTE 42')
   await page.getByText('1 file found').waitFor()
@@ -116,7 +116,7 @@ try {
   await page.waitForURL((url) => !url.searchParams.has('open'))
   await page.goto(base)
 
-  step('look at it')
+  step('preview')
   await named('leaf.png').getByRole('link').click()
   await page.waitForFunction(() => document.querySelector('.stage img')?.naturalWidth > 0)
   await accessible(page, 'a picture')
@@ -130,14 +130,14 @@ try {
   await page.goBack()
   await preview.waitFor({ state: 'detached' })
 
-  step('the keyboard')
+  step('keyboard')
   const rows = page.getByRole('grid')
   await rows.focus()
   await page.keyboard.press('Home')
   await page.keyboard.press('Shift+ArrowDown')
   await page.keyboard.press('Shift+ArrowDown')
-  await page.getByText('3 items chosen').waitFor()
-  await accessible(page, 'a choice')
+  await page.getByText('3 selected').waitFor()
+  await accessible(page, 'a selection')
   await page.keyboard.press('Escape')
   await page.keyboard.press('End')
   await page.keyboard.press('F2')
@@ -152,9 +152,9 @@ try {
   await accessible(page, 'a menu')
   await page.getByRole('menuitem', { name: 'Move…' }).click()
   await accessible(page, 'a dialog')
-  await page.getByLabel('New folder in here (optional)').fill('archive')
+  await page.getByLabel('New folder').fill('archive')
   await page.getByRole('button', { name: 'Move here' }).click()
-  await page.getByText('Moved to archive.').waitFor()
+  await page.getByText('Moved to archive').waitFor()
   await rows.focus()
   await page.keyboard.press('Home')
   await named('archive').getByRole('link').click()
@@ -165,62 +165,62 @@ try {
   await named('renamed.txt').waitFor()
   await rows.focus()
   await page.keyboard.press('Delete')
-  await page.getByText('Nothing in here yet').waitFor()
+  await page.getByText('This folder is empty').waitFor()
   await page.getByRole('button', { name: 'Undo' }).click()
   await named('renamed.txt').waitFor()
   await rows.focus()
   await page.keyboard.press('Delete')
-  await page.getByText('Nothing in here yet').waitFor()
+  await page.getByText('This folder is empty').waitFor()
   await page.getByRole('link', { name: 'Trash' }).click()
   await page.getByText('renamed.txt', { exact: true }).waitFor()
   await accessible(page, 'the trash')
   await page.getByRole('button', { name: 'Restore renamed.txt' }).click()
-  await page.getByText('The trash is empty').waitFor()
+  await page.getByText('Trash is empty').waitFor()
   await page.getByRole('button', { name: 'Show' }).click()
   await named('renamed.txt').waitFor()
 
-  step('a link, used by a stranger, and revoked')
+  step('a link, opened by a visitor, and removed')
   await named('renamed.txt').getByRole('link').click()
   await preview.getByRole('button', { name: 'Share' }).click()
-  await page.getByText('More bounds').click()
+  await page.getByText('Link settings').click()
   await page.getByLabel('Password', { exact: true }).fill('violet tractor')
-  await page.getByLabel('Downloads at most').fill('3')
+  await page.getByLabel('Download limit').fill('3')
   await accessible(page, 'a new link')
-  await page.getByRole('button', { name: 'Make a link' }).click()
-  const url = await page.getByLabel('The URL').inputValue()
+  await page.getByRole('button', { name: 'Create link' }).click()
+  const url = await page.getByLabel('URL', { exact: true }).inputValue()
   await accessible(page, 'a link')
-  const stranger = await (await browser.newContext()).newPage()
-  await stranger.goto(url)
-  await stranger.getByLabel('Password').fill('violet tractor')
-  await stranger.getByRole('button').click()
+  const visitor = await (await browser.newContext()).newPage()
+  await visitor.goto(url)
+  await visitor.getByLabel('Password').fill('violet tractor')
+  await visitor.getByRole('button').click()
   const [got] = await Promise.all([
-    stranger.waitForEvent('download'),
-    stranger.getByRole('link', { name: 'Download' }).click(),
+    visitor.waitForEvent('download'),
+    visitor.getByRole('link', { name: 'Download' }).click(),
   ])
   assert.match(readFileSync(await got.path(), 'utf8'), /^This is note/)
   await page.goto(`${base}/links`)
   await page.getByRole('link', { name: 'renamed.txt' }).waitFor()
   await accessible(page, 'the links')
-  await page.getByRole('button', { name: 'Revoke' }).click()
-  await page.getByRole('dialog').getByRole('button', { name: 'Revoke' }).click()
-  await page.getByText('revoked', { exact: true }).waitFor()
-  assert.ok((await stranger.goto(url)).status() >= 400, 'a revoked link is dead')
+  await page.getByRole('button', { name: 'Remove link' }).click()
+  await page.getByRole('dialog').getByRole('button', { name: 'Remove link' }).click()
+  await page.getByText('removed', { exact: true }).waitFor()
+  assert.ok((await visitor.goto(url)).status() >= 400, 'a removed link does not work')
 
   step('account')
   await page.getByRole('link', { name: 'Paige Turner' }).click()
-  await page.getByText('this one').waitFor()
+  await page.getByText('This device').waitFor()
   await accessible(page, 'the account')
   await page.getByRole('button', { name: 'New token' }).click()
-  await page.getByLabel('What it is for').fill('backup')
-  await page.getByRole('button', { name: 'Make it' }).click()
-  assert.match(await page.getByLabel('The token', { exact: true }).inputValue(), /^srk_/)
+  await page.getByRole('dialog').getByLabel('Name').fill('backup')
+  await page.getByRole('button', { name: 'Create token' }).click()
+  assert.match(await page.getByLabel('Token', { exact: true }).inputValue(), /^srk_/)
   await page.keyboard.press('Escape')
-  await page.getByLabel('Appearance').selectOption('dark')
+  await page.getByLabel('Theme').selectOption('dark')
   await page.emulateMedia({ colorScheme: 'light' })
-  await accessible(page, 'the account in the dark')
+  await accessible(page, 'the account, dark')
   await page.goto(base)
-  await page.getByRole('heading', { name: 'Files' }).waitFor()
-  await accessible(page, 'files in the dark')
+  await page.getByRole('heading', { name: 'Files', exact: true }).waitFor()
+  await accessible(page, 'files, dark')
 
   step('on a phone')
   await page.setViewportSize({ width: 360, height: 640 })
@@ -241,15 +241,15 @@ try {
     elsewhere.filter((url) => !bucket || !url.startsWith(`${bucket}/`)),
     [],
   )
-  assert.equal(elsewhere.length > 0, bucket !== null, 'a big file goes straight to the bucket')
+  assert.equal(elsewhere.length > 0, bucket !== null, 'a large file goes directly to the bucket')
   await page.goto(`${base}/account`)
   await page.getByRole('button', { name: 'Sign out' }).click()
   await page.getByRole('button', { name: 'Sign in' }).waitFor()
   assert.equal((await context.request.get(`${base}/v1/me`)).status(), 401)
-  assert.deepEqual(complaints, [])
+  assert.deepEqual(violations, [])
 } catch (error) {
   await page.screenshot({ path: join(folder, 'failed.png') }).catch(() => {})
-  console.error(complaints.join('\n'))
+  console.error(violations.join('\n'))
   console.error(
     await page
       .locator('body')
@@ -262,15 +262,15 @@ try {
 }
 process.exit(0)
 
-/** Bounds what the page sends in a second. */
-async function upTo(uploadThroughput) {
+/** Limits the bytes that the page sends per second. */
+async function limitUpload(uploadThroughput) {
   const session = await context.newCDPSession(page)
   await session.send('Network.enable')
   const conditions = { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput }
   await session.send('Network.emulateNetworkConditions', conditions)
 }
 
-async function sentNow() {
+async function sentPercent() {
   return Number(/(\d+)\s?%/.exec(await uploads.innerText())?.[1] ?? 0)
 }
 
@@ -285,7 +285,7 @@ async function sentAtLeast(percent) {
   )
 }
 
-/** Bytes that differ everywhere; returns their SHA-256. */
+/** Writes a file without repetition. Returns its SHA-256. */
 function bigFile(path) {
   const file = openSync(path, 'w')
   const hash = createHash('sha256')

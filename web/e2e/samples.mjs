@@ -1,7 +1,7 @@
-// Small files of kinds that are shown.
+// Generates small files of types that have a preview.
 import * as zlib from 'node:zlib'
 
-/** A picture, 64 by 64. */
+/** An image, 64 by 64 unless given otherwise. */
 export function png(width = 64, height = 64, paint = (x, y) => [x * 4, y * 4, 120]) {
   const rows = Buffer.alloc(height * (1 + width * 3))
   for (let y = 0; y < height; y += 1) {
@@ -30,7 +30,7 @@ export function png(width = 64, height = 64, paint = (x, y) => [x * 4, y * 4, 12
   ])
 }
 
-/** A document of one page; `extra` goes into its catalogue. */
+/** A document of one page; `extra` is added to its catalog. */
 export function pdf(text = 'Private and confidential', extra = '') {
   const lines = text
     .split('\n')

@@ -1,4 +1,4 @@
-// Makes the pictures in docs/. Argument: the URL of a server on which nobody is registered yet.
+// Creates the pictures in docs/. Argument: the URL of a server without accounts.
 import { mkdirSync } from 'node:fs'
 import { launch, register } from './browser.mjs'
 import { pdf, png } from './samples.mjs'
@@ -48,7 +48,7 @@ await put('', 'Old drafts.txt', 'x', 'text/plain')
 await page.goto(base)
 await page.getByText('notes.txt').waitFor()
 
-// An upload on its way.
+// An upload in progress.
 const session = await context.newCDPSession(page)
 await session.send('Network.enable')
 await session.send('Network.emulateNetworkConditions', {
@@ -84,11 +84,11 @@ await page.getByRole('img', { name: 'Page 1' }).waitFor()
 await shot('preview-dark')
 await page.emulateMedia({ colorScheme: 'light' })
 await page.getByRole('button', { name: 'Share' }).click()
-await page.getByText('More bounds').click()
+await page.getByText('Link settings').click()
 await shot('share')
 await page.goto(base)
 for (const name of ['wedding film.mp4', 'scans.zip'])
-  await page.getByRole('button', { name: `Give ${name} up` }).click()
+  await page.getByRole('button', { name: `Discard upload of ${name}` }).click()
 await page.setViewportSize({ width: 360, height: 640 })
 await page.getByText('notes.txt').waitFor()
 await shot('phone')

@@ -1,49 +1,48 @@
-// The frame around the screens: who one is, where one can go.
+// The frame around the screens: navigation, dialogs, notifications, uploads.
 import { lazy, Suspense } from 'preact/compat'
 import { useEffect, useState } from 'preact/hooks'
-import { words } from './api/client'
-import { Avatar } from './parts/avatar'
-import { DialogHost } from './parts/dialog'
-import { Icon, type IconName, Logo } from './parts/icon'
-import { MenuHost } from './parts/menu'
-import { Failed, Loading } from './parts/states'
-import { Toasts } from './parts/toast'
-import { follow, place } from './router'
+import { Avatar } from './components/avatar'
+import { DialogHost } from './components/dialog'
+import { Icon, type IconName, Logo } from './components/icon'
+import { MenuHost } from './components/menu'
+import { Failed, Loading } from './components/states'
+import { Toasts } from './components/toast'
+import { handleLinkClick, route } from './router'
 import Files from './screens/files'
 import { SignIn } from './screens/sign-in'
 import { UsageMeter } from './screens/usage'
 import { me, refreshMe } from './session'
-import { DropTarget } from './uploads/drop'
+import { DropTarget } from './uploads/drop-target'
 import { Uploads } from './uploads/panel'
 
-// What few people need at once is fetched when they do.
+// Not needed for the first screen: fetched on first use.
 const Account = lazy(() => import('./screens/account'))
 const Links = lazy(() => import('./screens/links'))
 const Trash = lazy(() => import('./screens/trash'))
-const OwnTrail = lazy(() => import('./screens/trail'))
+const Activity = lazy(() => import('./activity/activity-screen'))
 const Admin = lazy(() => import('./screens/admin'))
 
 export function App() {
   const [error, setError] = useState<unknown>(null)
-  const begin = () => {
+  const load = () => {
     setError(null)
     refreshMe().catch((problem) => me.value === undefined && setError(problem))
   }
-  useEffect(begin, [])
+  useEffect(load, [])
   useEffect(() => {
-    document.addEventListener('click', follow)
-    return () => document.removeEventListener('click', follow)
+    document.addEventListener('click', handleLinkClick)
+    return () => document.removeEventListener('click', handleLinkClick)
   }, [])
   return (
     <>
       {error ? (
-        <Failed error={words(error)} retry={begin} />
+        <Failed error={error} retry={load} />
       ) : me.value === undefined ? (
         <Loading />
       ) : me.value === null ? (
         <SignIn />
       ) : (
-        <Inside />
+        <SignedIn />
       )}
       <DialogHost />
       <MenuHost />
@@ -52,14 +51,14 @@ export function App() {
   )
 }
 
-function Inside() {
+function SignedIn() {
   return (
     <>
       <a class="skip" href="#main" data-load="">
-        Skip to the content
+        Skip to content
       </a>
       <div class="frame">
-        <Side />
+        <Sidebar />
         <main id="main" tabIndex={-1}>
           <Suspense fallback={<Loading />}>
             <Screen />
@@ -73,46 +72,46 @@ function Inside() {
 }
 
 function Screen() {
-  const at = place.value
-  switch (at.screen) {
+  const current = route.value
+  switch (current.screen) {
     case 'account':
       return <Account />
     case 'admin':
-      return <Admin tab={at.tab} user={at.user} />
+      return <Admin tab={current.tab} user={current.user} />
     case 'links':
       return <Links />
-    case 'trail':
-      return <OwnTrail />
+    case 'activity':
+      return <Activity />
     case 'trash':
       return <Trash />
     case 'search':
-      return <Files path="" query={at.query} />
+      return <Files path="" query={current.query} />
     case 'files':
-      return <Files path={at.path} query="" />
+      return <Files path={current.path} query="" />
   }
 }
 
-function Side() {
+function Sidebar() {
   const user = me.value
-  const at = place.value.screen
+  const { screen } = route.value
   const entries: [href: string, label: string, icon: IconName, current: boolean][] = [
-    ['/', 'Files', 'files', at === 'files' || at === 'search'],
-    ['/links', 'Links', 'link', at === 'links'],
-    ['/trash', 'Trash', 'trash', at === 'trash'],
+    ['/', 'Files', 'files', screen === 'files' || screen === 'search'],
+    ['/links', 'Links', 'link', screen === 'links'],
+    ['/trash', 'Trash', 'trash', screen === 'trash'],
   ]
-  if (user?.is_admin) entries.push(['/admin', 'Admin', 'shield', at === 'admin'])
+  if (user?.is_admin) entries.push(['/admin', 'Admin', 'shield', screen === 'admin'])
   return (
     <div class="side">
-      <a class="brand" href="/" aria-label="Strongroom, to your files">
+      <a class="brand" href="/" aria-label="Strongroom home">
         <Logo /> <span>Strongroom</span>
       </a>
-      <nav aria-label="Strongroom">
+      <nav aria-label="Main">
         {entries.map(([href, label, icon, current]) => (
           <a key={href} href={href} aria-current={current ? 'page' : undefined}>
             <Icon name={icon} /> <span>{label}</span>
           </a>
         ))}
-        <a class="me" href="/account" aria-current={at === 'account' || at === 'trail' ? 'page' : undefined}>
+        <a class="me" href="/account" aria-current={screen === 'account' || screen === 'activity' ? 'page' : undefined}>
           {user && <Avatar id={user.id} name={user.name} size={24} />} <span>{user?.name}</span>
         </a>
       </nav>

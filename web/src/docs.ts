@@ -1,4 +1,4 @@
-// The reference of the API, from the server's own description. Everything it needs comes from here.
+// The API reference, rendered from the server's own description. Everything it loads comes from this server.
 import './no-eval'
 import { createApiReference } from '@scalar/api-reference'
 import '@scalar/api-reference/style.css'
@@ -11,6 +11,6 @@ createApiReference('#docs', {
   mcp: { disabled: true },
   hideClientButton: true,
   showDeveloperTools: 'never',
-  // Requests go to this server, not through anybody's proxy.
+  // Send requests to this server, not through a third-party proxy.
   servers: [{ url: location.origin }],
 })

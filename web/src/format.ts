@@ -1,7 +1,7 @@
-// Numbers and dates as the reader writes them.
+// Numbers and dates in the user's locale.
 const UNITS = ['byte', 'kilobyte', 'megabyte', 'gigabyte', 'terabyte', 'petabyte'] as const
 
-const sizes = UNITS.map((unit) => {
+const sizeFormats = UNITS.map((unit) => {
   const style = { style: 'unit', unit, unitDisplay: unit === 'byte' ? 'long' : 'short' } as const
   return [
     new Intl.NumberFormat(undefined, { ...style, maximumSignificantDigits: 3 }),
@@ -17,37 +17,41 @@ export function bytes(count: number): string {
     value /= 1000
     unit += 1
   }
-  return (sizes[unit] as (typeof sizes)[number])[value < 100 ? 0 : 1].format(value)
+  return (sizeFormats[unit] as (typeof sizeFormats)[number])[value < 100 ? 0 : 1].format(value)
 }
 
-const plain = new Intl.NumberFormat()
-export const number = (value: number) => plain.format(value)
+const numberFormat = new Intl.NumberFormat()
+export const number = (value: number) => numberFormat.format(value)
 
-const part = new Intl.NumberFormat(undefined, { style: 'percent', maximumFractionDigits: 0 })
-export const percent = (value: number) => part.format(value)
+const percentFormat = new Intl.NumberFormat(undefined, { style: 'percent', maximumFractionDigits: 0 })
+export const percent = (value: number) => percentFormat.format(value)
 
-const clock = new Intl.DateTimeFormat(undefined, { timeStyle: 'short' })
-const day = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium' })
-const both = new Intl.DateTimeFormat(undefined, { dateStyle: 'long', timeStyle: 'medium' })
-const relative = new Intl.RelativeTimeFormat(undefined, { numeric: 'auto' })
+const timeFormat = new Intl.DateTimeFormat(undefined, { timeStyle: 'short' })
+const dateFormat = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium' })
+const dateTimeFormat = new Intl.DateTimeFormat(undefined, { dateStyle: 'long', timeStyle: 'medium' })
+const relativeFormat = new Intl.RelativeTimeFormat(undefined, { numeric: 'auto' })
 
-/** Today: the time. Otherwise: the day. */
-export function when(time: string): string {
-  const date = new Date(time)
-  return date.toDateString() === new Date().toDateString() ? clock.format(date) : day.format(date)
+/** "Nov 28, 2026" */
+export const date = (time: string) => dateFormat.format(new Date(time))
+
+/** "November 28, 2026 at 1:10:02 PM" */
+export const dateTime = (time: string) => dateTimeFormat.format(new Date(time))
+
+/** The time if it is today, otherwise the date. */
+export function timeOrDate(time: string): string {
+  const isToday = new Date(time).toDateString() === new Date().toDateString()
+  return isToday ? timeFormat.format(new Date(time)) : date(time)
 }
 
-export const exactly = (time: string) => both.format(new Date(time))
-
-/** "in 3 days", "2 hours ago". */
+/** "in 3 days", "2 hours ago" */
 export function fromNow(time: string): string {
-  return span((new Date(time).getTime() - Date.now()) / 1000, (value, unit) => relative.format(value, unit))
+  return span((new Date(time).getTime() - Date.now()) / 1000, (value, unit) => relativeFormat.format(value, unit))
 }
 
-/** "2 min". */
-export function duration(seconds: number): string {
+/** "2 min" */
+export function duration(seconds: number, unitDisplay: 'short' | 'long' = 'short'): string {
   return span(Math.max(1, seconds), (value, unit) =>
-    new Intl.NumberFormat(undefined, { style: 'unit', unit, unitDisplay: 'short' }).format(value),
+    new Intl.NumberFormat(undefined, { style: 'unit', unit, unitDisplay }).format(value),
   )
 }
 
@@ -59,8 +63,8 @@ function span(seconds: number, format: (value: number, unit: 'second' | 'minute'
   return format(Math.round(seconds / 86400), 'day')
 }
 
-const plural = new Intl.PluralRules('en')
-/** "1 file", "2 files". */
-export function count(value: number, noun: string, more = `${noun}s`): string {
-  return `${number(value)} ${plural.select(value) === 'one' ? noun : more}`
+const pluralRules = new Intl.PluralRules('en')
+/** "1 file", "2 files" */
+export function count(value: number, noun: string, plural = `${noun}s`): string {
+  return `${number(value)} ${pluralRules.select(value) === 'one' ? noun : plural}`
 }

@@ -1,6 +1,6 @@
-// Zod, with which the reference reads descriptions, tries `new Function` to learn whether it may compile its checks. The
-// policy forbids that and browsers report the attempt; told so beforehand, it does not try. To be imported before Zod is:
-// it takes its settings from here.
+// Turns off the JIT of Zod, which the API reference uses to validate the description. Zod probes `new Function`, which
+// the content security policy forbids and browsers report as a violation. Must be imported before Zod, which reads its
+// settings from this global.
 Object.assign(globalThis, { __zod_globalConfig: { jitless: true } })
 
 export {}

@@ -1,4 +1,4 @@
-// Where in the page one is: the address is the state, so that back, forward and reload do what they should.
+// The current screen, derived from the URL, so that back, forward and reload work as expected.
 import { computed, signal } from '@preact/signals'
 
 const url = signal(new URL(location.href))
@@ -7,31 +7,34 @@ addEventListener('popstate', () => {
   url.value = new URL(location.href)
 })
 
-export type Place =
+export type Route =
   | { screen: 'files'; path: string }
   | { screen: 'search'; query: string }
-  | { screen: 'trash' | 'links' | 'account' | 'trail' }
+  | { screen: 'trash' | 'links' | 'account' | 'activity' }
   | { screen: 'admin'; tab: string; user: string | null }
 
-export const place = computed<Place>(() => {
-  const [, first = '', ...rest] = url.value.pathname.split('/')
+/** The screen that a URL stands for; the root folder for a URL that is not known. */
+export function parseRoute({ pathname, searchParams }: URL): Route {
+  const [, first = '', ...rest] = pathname.split('/')
   switch (first) {
     case 'search':
-      return { screen: 'search', query: url.value.searchParams.get('q') ?? '' }
+      return { screen: 'search', query: searchParams.get('q') ?? '' }
     case 'trash':
     case 'links':
     case 'account':
-    case 'trail':
+    case 'activity':
       return { screen: first }
     case 'admin':
-      return { screen: 'admin', tab: rest[0] ?? 'users', user: url.value.searchParams.get('user') }
+      return { screen: 'admin', tab: rest[0] ?? 'users', user: searchParams.get('user') }
     default:
       return { screen: 'files', path: rest.map(decode).filter(Boolean).join('/') }
   }
-})
+}
 
-/** The file that is looked at, if one is. */
-export const opened = computed(() => url.value.searchParams.get('open'))
+export const route = computed<Route>(() => parseRoute(url.value))
+
+/** The id of the file in the preview, if one is open. */
+export const openedFile = computed(() => url.value.searchParams.get('open'))
 
 export function folderUrl(path: string): string {
   return path ? `/files/${path.split('/').map(encodeURIComponent).join('/')}` : '/'
@@ -43,8 +46,8 @@ export function navigate(to: string, replace = false) {
   url.value = new URL(location.href)
 }
 
-/** Opens a file over what is shown; or, without an id, goes back to that. */
-export function open(id: string | null, replace = false) {
+/** Opens the preview of a file over the current screen; with null, closes it. */
+export function openFile(id: string | null, replace = false) {
   const next = new URL(url.value)
   if (id) next.searchParams.set('open', id)
   else if (history.state?.inside && !replace) return history.back()
@@ -52,8 +55,8 @@ export function open(id: string | null, replace = false) {
   navigate(next.pathname + next.search, replace || !id)
 }
 
-/** Lets links within the page change the address without loading it again. */
-export function follow(event: MouseEvent) {
+/** Handles clicks on links within the page without reloading it. */
+export function handleLinkClick(event: MouseEvent) {
   const link = (event.target as Element | null)?.closest?.('a')
   if (!link || event.defaultPrevented || event.button !== 0) return
   if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return

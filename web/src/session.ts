@@ -1,39 +1,42 @@
-// Who is signed in here, and what they use.
+// The signed-in user and their storage usage.
 import { signal } from '@preact/signals'
-import { api, ask, signedOut, type Usage, type User } from './api/client'
-import { forgetAllHandles } from './uploads/handles'
+import { getCapabilities } from './api/capabilities'
+import { api, onSignedOut, request, type StorageUsage, type User } from './api/client'
+import { deleteAllHandles } from './uploads/file-handles'
 
-/** Undefined until it is known; null when nobody is signed in. */
+/** Undefined until known; null when nobody is signed in. */
 export const me = signal<User | null | undefined>(undefined)
-export const usage = signal<Usage | null>(null)
-/** Grows when the avatar changes, so that its address does. */
+export const usage = signal<StorageUsage | null>(null)
+/** Grows with each change of the avatar, so that its URL changes too. */
 export const avatarRevision = signal(0)
 
-signedOut.told = () => {
+onSignedOut(() => {
   me.value = null
   usage.value = null
-}
+})
 
-/** Finds out who is signed in. */
+/** Fetches the signed-in user. */
 export async function refreshMe() {
-  me.value = await ask(api.GET('/v1/me'))
+  // The first list needs them: fetched at the same time, which saves a round trip.
+  getCapabilities().catch(() => {})
+  me.value = await request(api.GET('/v1/me'))
 }
 
 export async function refreshUsage() {
-  usage.value = await ask(api.GET('/v1/me/usage'))
+  usage.value = await request(api.GET('/v1/me/usage'))
 }
 
 export async function logIn(email: string, password: string) {
-  me.value = (await ask(api.POST('/v1/auth/login', { body: { email, password } }))).user
+  me.value = (await request(api.POST('/v1/auth/login', { body: { email, password } }))).user
 }
 
 export async function register(email: string, name: string, password: string) {
-  me.value = (await ask(api.POST('/v1/auth/register', { body: { email, name, password } }))).user
+  me.value = (await request(api.POST('/v1/auth/register', { body: { email, name, password } }))).user
 }
 
 export async function logOut() {
-  await ask(api.POST('/v1/auth/logout'))
-  await forgetAllHandles()
-  // Nothing of this person stays behind in the page.
+  await request(api.POST('/v1/auth/logout'))
+  await deleteAllHandles()
+  // A reload removes everything of this user from memory.
   location.assign('/')
 }

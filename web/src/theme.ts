@@ -1,12 +1,12 @@
-// Light or dark: as the system says, or as was chosen here.
+// Light or dark: the system's preference, or the user's choice on this device.
 import { effect, signal } from '@preact/signals'
 
 export type Theme = 'system' | 'light' | 'dark'
 
 const KEY = 'strongroom-theme'
-const kept = localStorage.getItem(KEY)
+const saved = localStorage.getItem(KEY)
 
-export const theme = signal<Theme>(kept === 'light' || kept === 'dark' ? kept : 'system')
+export const theme = signal<Theme>(saved === 'light' || saved === 'dark' ? saved : 'system')
 
 effect(() => {
   if (theme.value === 'system') {

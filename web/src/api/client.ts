@@ -1,95 +1,80 @@
-// Speaks with the server. Every failure becomes a `Problem`, whose message can be shown as it is.
+// The client of the API. Every failure becomes a `Problem`, whose message can be shown as it is.
 import createClient from 'openapi-fetch'
 import type { components, paths } from '../../schema.gen'
+import { fieldName, problemMessage } from './messages'
 
 type Schemas = components['schemas']
-export type File = Schemas['File']
+export type StoredFile = Schemas['StoredFile']
 export type Folder = Schemas['Folder']
 export type User = Schemas['User']
-export type Usage = Schemas['Usage']
-export type Account = Schemas['Account']
+export type ServerCapabilities = Schemas['ServerCapabilities']
+export type StorageUsage = Schemas['StorageUsage']
+export type AdminUser = Schemas['AdminUser']
 export type Session = Schemas['Session']
 export type ApiToken = Schemas['ApiToken']
-export type Pass = Schemas['Pass']
+export type FsckRun = Schemas['FsckRun']
 export type TrashedFile = Schemas['TrashedFile']
 export type Link = Schemas['Link']
-export type Diagnosis = Schemas['Diagnosis']
-export type Reader = Schemas['Reader']
-export type Event = Schemas['Event']
+export type Diagnostics = Schemas['Diagnostics']
+export type AccessEntry = Schemas['AccessEntry']
+export type AuditEvent = Schemas['AuditEvent']
 
 export const api = createClient<paths>({ baseUrl: location.origin })
 
-/** What the server said is wrong, in its own words (RFC 9457). */
+/** An error response of the server (RFC 9457), or a failure to reach it. */
 export class Problem extends Error {
   constructor(
     readonly status: number,
     readonly code: string,
     message: string,
-    readonly fields: Record<string, string> = {},
-    readonly request?: string,
+    /** The names of the rejected values. */
+    readonly fields: string[] = [],
   ) {
     super(message)
   }
 
-  static of(status: number, body: unknown): Problem {
+  static from(status: number, body: unknown): Problem {
     const problem = (body ?? {}) as Partial<Schemas['Problem']>
-    const fields: Record<string, string> = {}
-    for (const error of problem.errors ?? []) fields[error.pointer.replace(/^\//, '')] = error.detail
-    const detail = problem.detail || problem.title || `The server answered with ${status}.`
-    return new Problem(status, problem.code ?? 'unknown', sentence(detail), fields, problem.request_id)
+    const fields = (problem.errors ?? []).map(fieldName)
+    return new Problem(status, problem.code ?? 'unknown', problemMessage(status, problem), fields)
   }
 }
 
-const AWAY = new Problem(0, 'away', 'The server cannot be reached. Check the connection, then try again.')
+const UNREACHABLE = new Problem(0, 'unreachable', 'Can’t reach the server. Check your connection.')
 
-/** Who wants to know that the session is over. */
-export const signedOut = { told: () => {} }
+let signedOutListener = () => {}
 
-type Answer<T> = { data?: T; error?: unknown; response: Response }
+/** Sets what to do when the server answers that nobody is signed in. */
+export function onSignedOut(listener: () => void) {
+  signedOutListener = listener
+}
 
-/** The data of an answer. Fails with a `Problem`. */
-export async function ask<T>(request: Promise<Answer<T>>): Promise<T> {
-  let answer: Answer<T>
+type Result<T> = { data?: T; error?: unknown; response: Response }
+
+/** The data of a response. Fails with a `Problem`. */
+export async function request<T>(pending: Promise<Result<T>>): Promise<T> {
+  let result: Result<T>
   try {
-    answer = await request
+    result = await pending
   } catch (error) {
-    throw error instanceof DOMException && error.name === 'AbortError' ? error : AWAY
+    throw isAbort(error) ? error : UNREACHABLE
   }
-  if (answer.response.ok) return answer.data as T
-  const problem = Problem.of(answer.response.status, answer.error)
-  if (problem.code === 'unauthorized') signedOut.told()
+  if (result.response.ok) return result.data as T
+  const problem = Problem.from(result.response.status, result.error)
+  if (problem.code === 'unauthorized') signedOutListener()
   throw problem
-}
-
-type Page<T> = { items: T[]; next_cursor?: string | null }
-
-/** What a list holds, to its last page. */
-export async function every<T>(page: (cursor: string | undefined) => Promise<Page<T>>): Promise<T[]> {
-  const all: T[] = []
-  let cursor: string | undefined
-  do {
-    const { items, next_cursor } = await page(cursor)
-    all.push(...items)
-    cursor = next_cursor ?? undefined
-  } while (cursor)
-  return all
 }
 
 export function isAbort(error: unknown): boolean {
   return error instanceof DOMException && error.name === 'AbortError'
 }
 
-/** Something that can be shown for whatever went wrong. */
-export function words(error: unknown): string {
+/** What to show for an error of any kind. */
+export function errorMessage(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }
 
-function sentence(text: string): string {
-  const begun = text.charAt(0).toUpperCase() + text.slice(1)
-  return /[.!?…]$/.test(begun) ? begun : `${begun}.`
-}
-
-/** Where a file's bytes are, through this server, so that the page's policy need allow no other. */
+/** Where to read the content of a file: through this server, so that the page's policy need not allow another. */
 export function contentUrl(id: string): string {
   return `/v1/files/${id}/content?via=proxy`
 }

@@ -1,49 +1,52 @@
-// What can be done with files and folders. A folder is its files: what is done to it is done to each of them.
-import { api, ask, downloadUrl, type File, type Folder } from '../api/client'
+// Actions on files and folders. A folder consists of its files: an action on it is applied to each of them.
+import { showActivity } from '../activity/show-activity'
+import { batchSize } from '../api/capabilities'
+import { api, downloadUrl, type Folder, Problem, request, type StoredFile } from '../api/client'
+import { closeDialog, confirmDialog, Dialog, Field, Form, showDialog } from '../components/dialog'
+import type { MenuItem } from '../components/menu'
+import { dismiss, showError, showToast } from '../components/toast'
 import { count } from '../format'
-import { closeDialog, confirm, Dialog, Field, Form, showDialog } from '../parts/dialog'
-import type { MenuItem } from '../parts/menu'
-import { complain, dismiss, say } from '../parts/toast'
-import { folderUrl, navigate, open, opened } from '../router'
+import { folderUrl, navigate, openedFile, openFile } from '../router'
 import { refreshUsage } from '../session'
+import { shareFile } from '../sharing/share'
+import { FolderPicker } from './folder-picker'
 import { isFile, type Listing, walk } from './listing'
-import { FolderPicker } from './picker'
+import { folderName, joinPath, parentPath } from './path'
 import type { Selection } from './selection'
-import { shareFile, showTrail } from './share'
 
-/** Files in one request; the server's default limit of a batch. */
+/** Files per request, within the server's limit. */
 const BATCH = 500
 
-type Entry = Folder | File
+type Entry = Folder | StoredFile
 
 export function openEntry(entry: Entry) {
-  if (isFile(entry)) open(entry.id)
+  if (isFile(entry)) openFile(entry.id)
   else navigate(folderUrl(entry.path))
 }
 
-export function actions(listing: Listing, selection: Selection, entry: Entry): MenuItem[] {
-  const chosen = selection.has(entry) ? selection.entries() : [entry]
-  const many = chosen.length > 1
+/** The menu of an entry; if the entry is selected, the menu of the whole selection. */
+export function menuItems(listing: Listing, selection: Selection, entry: Entry): MenuItem[] {
+  const entries = selection.has(entry) ? selection.entries() : [entry]
   const items: MenuItem[] = []
-  if (!many) {
+  if (entries.length === 1) {
     items.push({ label: 'Open', icon: isFile(entry) ? 'file' : 'folder', run: () => openEntry(entry) })
     if (isFile(entry)) {
       items.push({ label: 'Download', icon: 'download', run: () => download(entry) })
       items.push({ label: 'Share…', icon: 'link', run: () => shareFile(entry) })
-      items.push({ label: 'Who can read it…', icon: 'people', run: () => shareFile(entry, 'access') })
-      items.push({ label: 'Trail…', icon: 'clock', run: () => showTrail(entry) })
-      if (listing.wanted.query) {
-        items.push({ label: 'Show in its folder', icon: 'home', run: () => navigate(folderUrl(entry.path)) })
+      items.push({ label: 'Access…', icon: 'people', run: () => shareFile(entry, 'access') })
+      items.push({ label: 'Activity…', icon: 'clock', run: () => showActivity(entry) })
+      if (listing.options.query) {
+        items.push({ label: 'Show in folder', icon: 'home', run: () => navigate(folderUrl(entry.path)) })
       }
     }
     items.push({ label: 'Rename…', icon: 'pencil', run: () => renameEntry(listing, entry) })
   }
-  items.push({ label: 'Move…', icon: 'move', run: () => moveEntries(listing, selection, chosen) })
-  items.push({ label: 'Delete', icon: 'trash', danger: true, run: () => removeEntries(listing, selection, chosen) })
+  items.push({ label: 'Move…', icon: 'move', run: () => moveEntries(listing, selection, entries) })
+  items.push({ label: 'Delete', icon: 'trash', danger: true, run: () => deleteEntries(listing, selection, entries) })
   return items
 }
 
-export function download(file: File) {
+export function download(file: StoredFile) {
   const link = document.createElement('a')
   link.href = downloadUrl(file.id)
   link.download = file.name
@@ -54,12 +57,8 @@ export function renameEntry(listing: Listing, entry: Entry) {
   const stem = isFile(entry) && entry.name.lastIndexOf('.') > 0 ? entry.name.lastIndexOf('.') : entry.name.length
   const submit = async (data: FormData) => {
     const name = String(data.get('name')).trim()
-    if (isFile(entry)) {
-      const body = { name }
-      listing.replace(await ask(api.PATCH('/v1/files/{id}', { params: { path: { id: entry.id } }, body })))
-    } else if (name !== entry.name) {
-      await moveFolder(entry, parent(entry.path), name)
-    }
+    if (isFile(entry)) listing.replace(await renameFile(entry, name))
+    else if (name !== entry.name) await moveFolder(entry, parentPath(entry.path), name)
     closeDialog()
     await listing.refresh()
   }
@@ -81,49 +80,59 @@ export function renameEntry(listing: Listing, entry: Entry) {
   ))
 }
 
+async function renameFile(file: StoredFile, name: string): Promise<StoredFile> {
+  try {
+    return await request(api.PATCH('/v1/files/{id}', { params: { path: { id: file.id } }, body: { name } }))
+  } catch (error) {
+    throw error instanceof Problem && error.code === 'path_taken' ? new Error(nameTaken(name)) : error
+  }
+}
+
+const nameTaken = (name: string) => `A file named “${name}” already exists here.`
+
 export function moveEntries(listing: Listing, selection: Selection, entries: Entry[]) {
   if (entries.length === 0) return
   const title = entries.length === 1 ? `Move ${entries[0]?.name}` : `Move ${count(entries.length, 'item')}`
   const moveTo = async (target: string) => {
     closeDialog()
-    const working = say('Moving…')
+    const progress = showToast('Moving…')
     try {
       const files = entries.filter(isFile)
       await inBatches(files, (ids) => ({ op: 'move' as const, ids, path: target }))
       for (const entry of entries) if (!isFile(entry)) await moveFolder(entry, target, entry.name)
-      say(`Moved to ${target || 'Files'}.`, { label: 'Show', run: () => navigate(folderUrl(target)) })
+      showToast(`Moved to ${folderName(target)}`, { label: 'Show', run: () => navigate(folderUrl(target)) })
     } catch (error) {
-      complain(error)
+      showError(error)
     } finally {
-      dismiss(working)
+      dismiss(progress)
       selection.clear()
       await listing.refresh()
     }
   }
   showDialog(() => (
     <Dialog title={title}>
-      <FolderPicker start={listing.wanted.path} onPick={moveTo} />
+      <FolderPicker start={listing.options.path} onPick={moveTo} />
     </Dialog>
   ))
 }
 
-/** Moves into the trash, from where it can be had back at once. Asks first where the server keeps none. */
-export async function removeEntries(listing: Listing, selection: Selection, entries: Entry[]) {
+/** Moves entries to trash and offers to undo that. Asks first for folders, and if the server has no trash. */
+export async function deleteEntries(listing: Listing, selection: Selection, entries: Entry[]) {
   const [first] = entries
   if (!first) return
   const what = entries.length === 1 ? `“${first.name}”` : count(entries.length, 'item')
-  const remove = async () => {
-    const removed = entries.filter(isFile)
+  const run = async () => {
+    const deleted = entries.filter(isFile)
     try {
       for (const entry of entries) {
-        if (!isFile(entry)) for await (const files of walk(entry.path)) removed.push(...files)
+        if (!isFile(entry)) for await (const files of walk(entry.path)) deleted.push(...files)
       }
-      await inBatches(removed, (ids) => ({ op: 'delete', ids }))
-      const ids = new Set(removed.map((file) => file.id))
+      await inBatches(deleted, (ids) => ({ op: 'delete', ids }))
+      const ids = new Set(deleted.map((file) => file.id))
       listing.remove(ids)
-      if (opened.value && ids.has(opened.value)) open(null)
-      const undo = { label: 'Undo', run: () => restore([...ids], listing) }
-      say(keepsTrash ? `${what} is in the trash.` : `Deleted ${what}.`, keepsTrash ? undo : undefined)
+      if (openedFile.value && ids.has(openedFile.value)) openFile(null)
+      if (hasTrash) showToast(`Moved ${what} to trash`, { label: 'Undo', run: () => restore([...ids], listing) })
+      else showToast(`Deleted ${what}`)
     } finally {
       selection.clear()
       void refreshUsage()
@@ -131,28 +140,25 @@ export async function removeEntries(listing: Listing, selection: Selection, entr
     }
   }
   try {
-    keepsTrash ??= (await ask(api.GET('/v1/trash', { params: { query: { limit: 1 } } }))).retention > 0
-    if (keepsTrash && entries.every(isFile)) return await remove()
+    hasTrash ??= (await request(api.GET('/v1/trash', { params: { query: { limit: 1 } } }))).retention > 0
+    if (hasTrash && entries.every(isFile)) return await run()
   } catch (error) {
-    return complain(error)
+    return showError(error)
   }
-  const inside = entries.every(isFile) ? '' : 'Everything in the folders goes with them. '
-  const back = keepsTrash ? 'It can be restored from the trash.' : 'This server keeps no trash: this cannot be undone.'
-  confirm(`Delete ${what}?`, inside + back, 'Delete', async () => {
-    await remove()
-    closeDialog()
-  })
+  const contents = entries.every(isFile) ? what : `${what} and everything in ${entries.length > 1 ? 'them' : 'it'}`
+  const text = hasTrash ? `${contents} will move to trash.` : 'This server has no trash. Deleting can’t be undone.'
+  confirmDialog(`Delete ${what}?`, text, 'Delete', run)
 }
 
-/** Whether what is deleted can be had back; asked once. */
-let keepsTrash: boolean | undefined
+/** Whether deleted files can be restored. Asked once. */
+let hasTrash: boolean | undefined
 
 async function restore(ids: string[], listing: Listing) {
   try {
-    for (const id of ids) await ask(api.POST('/v1/trash/{id}/restore', { params: { path: { id } } }))
-    say(`${count(ids.length, 'file')} restored.`)
+    for (const id of ids) await request(api.POST('/v1/trash/{id}/restore', { params: { path: { id } } }))
+    showToast(`Restored ${count(ids.length, 'file')}`)
   } catch (error) {
-    complain(error)
+    showError(error)
   }
   void refreshUsage()
   await listing.refresh()
@@ -160,27 +166,31 @@ async function restore(ids: string[], listing: Listing) {
 
 type Batch = { op: 'delete' | 'move'; ids: string[]; path?: string }
 
-/** Does one thing with many files. Fails if one of them fails, after all were tried. */
-async function inBatches(files: File[], batch: (ids: string[]) => Batch) {
-  let refused: string | undefined
-  for (let at = 0; at < files.length; at += BATCH) {
-    const part = files.slice(at, at + BATCH)
+/** Applies one operation to many files. Fails if it fails for one of them, after all were tried. */
+async function inBatches(files: StoredFile[], batch: (ids: string[]) => Batch) {
+  let message: string | undefined
+  const size = await batchSize(BATCH)
+  for (let start = 0; start < files.length; start += size) {
+    const part = files.slice(start, start + size)
     const body = batch(part.map((file) => file.id))
-    const { items } = await ask(api.POST('/v1/files/batch', { body }))
+    const { items } = await request(api.POST('/v1/files/batch', { body }))
     const failed = items.find((item) => item.status >= 400 && item.status !== 404)
-    if (failed) refused ??= `${part.find((file) => file.id === failed.id)?.name}: ${failed.detail}`
+    if (failed) {
+      const name = part.find((file) => file.id === failed.id)?.name ?? ''
+      message ??= failed.code === 'path_taken' ? nameTaken(name) : `${name}: ${failed.detail}`
+    }
   }
-  if (refused) throw new Error(refused)
+  if (message) throw new Error(message)
 }
 
 async function moveFolder(folder: Folder, target: string, name: string) {
-  const to = [target, name].filter(Boolean).join('/')
+  const to = joinPath(target, name)
   if (to === folder.path) return
-  if (`${to}/`.startsWith(`${folder.path}/`)) throw new Error('A folder cannot be moved into itself.')
-  // What was moved is no longer on the first page, so that the first page is asked for until it is empty.
+  if (`${to}/`.startsWith(`${folder.path}/`)) throw new Error('You can’t move a folder into itself.')
+  // Moved files leave the listing, so the first page is requested until it is empty.
   for (;;) {
     const page = await walk(folder.path).next()
-    const files: File[] = page.value ?? []
+    const files: StoredFile[] = page.value ?? []
     if (files.length === 0) return
     for (const path of new Set(files.map((file) => file.path))) {
       const group = files.filter((file) => file.path === path)
@@ -189,29 +199,25 @@ async function moveFolder(folder: Folder, target: string, name: string) {
   }
 }
 
-export function parent(path: string): string {
-  return path.includes('/') ? path.slice(0, path.lastIndexOf('/')) : ''
-}
-
-/** A folder is there once a file is in it: a new one is a place to go to. */
+/** Opens a folder that does not exist yet: folders exist while they contain files. */
 export function newFolder(path: string) {
   const submit = (data: FormData) => {
     const name = String(data.get('name')).trim()
     closeDialog()
-    navigate(folderUrl([path, name].filter(Boolean).join('/')))
+    navigate(folderUrl(joinPath(path, name)))
   }
   showDialog(() => (
     <Dialog title="New folder">
-      <Form submit="Open it" onSubmit={submit}>
+      <Form submit="Open folder" onSubmit={submit}>
         <Field
           label="Name"
           name="name"
           required
           autoComplete="off"
           pattern="[^\/\\]+"
-          title="Without slashes"
+          title="Names can’t contain / or \"
           autofocus
-          hint="The folder appears in the list with the first file that you put in it."
+          hint="The folder is created with the first file that you add to it."
         />
       </Form>
     </Dialog>

@@ -1,23 +1,24 @@
-// The list: a grid of rows that the keyboard walks, of which only what is seen is in the page.
+// The list of entries: a grid with keyboard navigation that renders only the visible rows.
 import { useEffect } from 'preact/hooks'
-import type { File, Folder } from '../api/client'
-import { bytes, exactly, when } from '../format'
-import { Icon, iconOf } from '../parts/icon'
-import { showMenu } from '../parts/menu'
+import type { Folder, StoredFile } from '../api/client'
+import { Icon, iconOf } from '../components/icon'
+import { showMenu } from '../components/menu'
+import { bytes, dateTime, timeOrDate } from '../format'
 import { folderUrl } from '../router'
-import { actions, openEntry, removeEntries, renameEntry } from './actions'
+import { deleteEntries, menuItems, openEntry, renameEntry } from './actions'
 import { isFile, keyOf, type Listing, type Sort } from './listing'
+import { folderName } from './path'
 import type { Selection } from './selection'
-import { useNarrow, useRows } from './virtual'
+import { useNarrow, useVirtualRows } from './virtual'
 
 const COLUMNS: [label: string, sort: 'name' | 'size' | 'updated_at'][] = [
   ['Name', 'name'],
   ['Size', 'size'],
-  ['Changed', 'updated_at'],
+  ['Modified', 'updated_at'],
 ]
 
-/** The row of column headings, which stays in sight. */
-const HEAD = 35
+/** Height of the sticky row of column headings. */
+const HEADER = 35
 
 type Props = { listing: Listing; selection: Selection; sort: Sort; onSort: (sort: Sort) => void }
 
@@ -25,7 +26,7 @@ export function List({ listing, selection, sort, onSort }: Props) {
   const narrow = useNarrow()
   const height = narrow ? 60 : 46
   const count = listing.length
-  const { box, first, last, reveal, page } = useRows(count, height, HEAD)
+  const { box, first, last, reveal, page } = useVirtualRows(count, height, HEADER)
 
   useEffect(() => {
     if (last > count - 300) void listing.more()
@@ -37,10 +38,10 @@ export function List({ listing, selection, sort, onSort }: Props) {
     reveal(selection.active.value)
   }
   const keys = (event: KeyboardEvent) => {
-    // A box or a button in a row, that was clicked, keeps its own keys.
+    // A focused checkbox or button in a row handles these keys itself.
     if (event.target !== event.currentTarget && (event.key === ' ' || event.key === 'Enter')) return
     const entry = listing.at(active)
-    const chosen = selection.keys.value.size > 0 ? selection.entries() : entry ? [entry] : []
+    const targets = selection.keys.value.size > 0 ? selection.entries() : entry ? [entry] : []
     const command = event.ctrlKey || event.metaKey
     const steps: Record<string, () => void> = {
       ArrowDown: () => go(active + 1, event.shiftKey),
@@ -52,7 +53,7 @@ export function List({ listing, selection, sort, onSort }: Props) {
       ' ': () => selection.toggle(active),
       Escape: () => selection.clear(),
       Enter: () => entry && openEntry(entry),
-      Delete: () => removeEntries(listing, selection, chosen),
+      Delete: () => deleteEntries(listing, selection, targets),
       F2: () => entry && renameEntry(listing, entry),
       ContextMenu: () => entry && menu(entry, box.current?.querySelector('.row.active') ?? { x: 80, y: 80 }),
     }
@@ -62,8 +63,8 @@ export function List({ listing, selection, sort, onSort }: Props) {
     else return
     event.preventDefault()
   }
-  const menu = (entry: Folder | File, at: Element | { x: number; y: number }) =>
-    showMenu(`Actions for ${entry.name}`, at, actions(listing, selection, entry))
+  const menu = (entry: Folder | StoredFile, at: Element | { x: number; y: number }) =>
+    showMenu(`Actions for ${entry.name}`, at, menuItems(listing, selection, entry))
 
   const rows = []
   for (let index = first; index < last; index += 1) {
@@ -76,9 +77,9 @@ export function List({ listing, selection, sort, onSort }: Props) {
         index={index}
         top={index * height}
         height={height}
-        chosen={selection.has(entry)}
+        selected={selection.has(entry)}
         active={index === active}
-        showPath={listing.wanted.query !== ''}
+        showPath={listing.options.query !== ''}
         selection={selection}
         menu={menu}
       />,
@@ -91,7 +92,7 @@ export function List({ listing, selection, sort, onSort }: Props) {
       class="grid"
       role="grid"
       tabIndex={0}
-      aria-label="Files and folders: arrow keys move, space chooses, enter opens"
+      aria-label="Files and folders: arrow keys move, space selects, enter opens"
       aria-multiselectable="true"
       aria-rowcount={listing.done.value ? count + 1 : -1}
       aria-colcount={3}
@@ -133,26 +134,26 @@ export function List({ listing, selection, sort, onSort }: Props) {
 }
 
 type RowProps = {
-  entry: Folder | File
+  entry: Folder | StoredFile
   index: number
   top: number
   height: number
-  chosen: boolean
+  selected: boolean
   active: boolean
   showPath: boolean
   selection: Selection
-  menu: (entry: Folder | File, at: Element | { x: number; y: number }) => void
+  menu: (entry: Folder | StoredFile, at: Element | { x: number; y: number }) => void
 }
 
-function Row({ entry, index, top, height, chosen, active, showPath, selection, menu }: RowProps) {
+function Row({ entry, index, top, height, selected, active, showPath, selection, menu }: RowProps) {
   const file = isFile(entry) ? entry : null
   return (
     <div
       id={`row-${index}`}
-      class={`row${chosen ? ' chosen' : ''}${active ? ' active' : ''}`}
+      class={`row${selected ? ' selected' : ''}${active ? ' active' : ''}`}
       role="row"
       aria-rowindex={index + 2}
-      aria-selected={chosen}
+      aria-selected={selected}
       style={{ transform: `translateY(${top}px)`, height: `${height}px` }}
       onClick={(event) => {
         if ((event.target as Element).closest('button, input, a')) return
@@ -172,8 +173,8 @@ function Row({ entry, index, top, height, chosen, active, showPath, selection, m
         <input
           type="checkbox"
           tabIndex={-1}
-          checked={chosen}
-          aria-label={`Choose ${entry.name}`}
+          checked={selected}
+          aria-label={`Select ${entry.name}`}
           onClick={(event) => (event.shiftKey ? selection.range(index) : selection.toggle(index))}
         />
         <span class={file ? 'kind' : 'kind folder'}>
@@ -193,8 +194,8 @@ function Row({ entry, index, top, height, chosen, active, showPath, selection, m
             {entry.name}
           </a>
           <small>
-            {file && <span class="brief">{`${bytes(file.size)} · ${when(file.updated_at)}`}</span>}
-            {showPath && <span class="where">{entry.path || 'Files'}</span>}
+            {file && <span class="brief">{`${bytes(file.size)} · ${timeOrDate(file.updated_at)}`}</span>}
+            {showPath && <span class="where">{folderName(entry.path)}</span>}
           </small>
         </span>
       </div>
@@ -203,8 +204,8 @@ function Row({ entry, index, top, height, chosen, active, showPath, selection, m
       </div>
       <div class="cell updated_at" role="gridcell">
         {file && (
-          <time dateTime={file.updated_at} title={exactly(file.updated_at)}>
-            {when(file.updated_at)}
+          <time dateTime={file.updated_at} title={dateTime(file.updated_at)}>
+            {timeOrDate(file.updated_at)}
           </time>
         )}
         <button

@@ -1,52 +1,56 @@
-// What a screen of files shows: folders first, then files, page after page as one scrolls.
+// The entries of a folder or search: folders first, then files, loaded page by page while scrolling.
 import { signal } from '@preact/signals'
-import { api, ask, type File, type Folder, isAbort } from '../api/client'
+import { pageSize } from '../api/capabilities'
+import { api, type Folder, isAbort, request, type StoredFile } from '../api/client'
+import { eachPage } from '../api/pages'
 
 export type Sort = 'name' | '-name' | 'updated_at' | '-updated_at' | 'size' | '-size'
-export type Wanted = { path: string; query: string; sort: Sort }
+export type ListingOptions = { path: string; query: string; sort: Sort }
 
 const FIRST_PAGE = 200
 const PAGE = 1000
 
 export class Listing {
   readonly folders = signal<Folder[]>([])
-  readonly files = signal<File[]>([])
+  readonly files = signal<StoredFile[]>([])
   readonly done = signal(false)
   readonly error = signal<unknown>(null)
-  /** Whether the first page is there. */
+  /** Whether the first page has been loaded. */
   readonly ready = signal(false)
   #cursor: string | null = null
   #loading: AbortController | null = null
 
-  constructor(readonly wanted: Wanted) {}
+  constructor(readonly options: ListingOptions) {}
 
   get length(): number {
     return this.folders.value.length + this.files.value.length
   }
 
-  /** A folder or a file, by its place in the list. */
-  at(index: number): Folder | File | undefined {
+  /** The entry at an index of the list. */
+  at(index: number): Folder | StoredFile | undefined {
     const folders = this.folders.value
     return index < folders.length ? folders[index] : this.files.value[index - folders.length]
   }
 
-  /** Begins anew, and shows what was there until the answer comes. */
+  /** Loads from the start again. The current entries stay visible until the response arrives. */
   async refresh() {
     this.#loading?.abort()
     const loading = new AbortController()
     this.#loading = loading
     this.error.value = null
-    const { path, query } = this.wanted
+    const { path, query } = this.options
     try {
       const [folders, page] = await Promise.all([
         query
           ? []
-          : ask(api.GET('/v1/folders', { params: { query: { path } }, signal: loading.signal })).then((a) => a.items),
-        this.#page(Math.min(PAGE, Math.max(FIRST_PAGE, this.files.value.length)), null, loading.signal),
+          : request(api.GET('/v1/folders', { params: { query: { path } }, signal: loading.signal })).then(
+              (a) => a.items,
+            ),
+        this.#fetchFiles(Math.min(PAGE, Math.max(FIRST_PAGE, this.files.value.length)), loading.signal),
       ])
       this.folders.value = folders
       this.files.value = page.items
-      this.#turned(page.next_cursor)
+      this.#setCursor(page.next_cursor)
     } catch (error) {
       if (!isAbort(error)) this.error.value = error
     } finally {
@@ -54,15 +58,15 @@ export class Listing {
     }
   }
 
-  /** Brings the next page, unless it is under way or there is none. */
+  /** Loads the next page, unless it is being loaded or there is none. */
   async more() {
     if (this.#loading || this.done.value || !this.ready.value || this.error.value) return
     const loading = new AbortController()
     this.#loading = loading
     try {
-      const page = await this.#page(PAGE, this.#cursor, loading.signal)
+      const page = await this.#fetchPage(PAGE, this.#cursor, loading.signal)
       this.files.value = this.files.value.concat(page.items)
-      this.#turned(page.next_cursor)
+      this.#setCursor(page.next_cursor)
     } catch (error) {
       if (!isAbort(error)) this.error.value = error
     } finally {
@@ -78,41 +82,47 @@ export class Listing {
     this.files.value = this.files.value.filter((file) => !ids.has(file.id))
   }
 
-  replace(file: File) {
+  replace(file: StoredFile) {
     this.files.value = this.files.value.map((old) => (old.id === file.id ? file : old))
   }
 
-  #page(limit: number, cursor: string | null, signal: AbortSignal) {
-    const { path, query, sort } = this.wanted
-    const where = query ? { q: query } : { path }
-    const params = { query: { ...where, sort, limit, ...(cursor ? { cursor } : {}) } }
-    return ask(api.GET('/v1/files', { params, signal }))
+  /** The first files, in as many pages as the server's limit requires. */
+  async #fetchFiles(wanted: number, signal: AbortSignal) {
+    const items: StoredFile[] = []
+    let next_cursor: string | null = null
+    do {
+      const page = await this.#fetchPage(wanted - items.length, next_cursor, signal)
+      items.push(...page.items)
+      next_cursor = page.next_cursor
+    } while (next_cursor && items.length < wanted)
+    return { items, next_cursor }
   }
 
-  #turned(cursor: string | null) {
+  async #fetchPage(size: number, cursor: string | null, signal: AbortSignal) {
+    const { path, query, sort } = this.options
+    const limit = await pageSize(size)
+    const where = query ? { q: query } : { path }
+    const params = { query: { ...where, sort, limit, ...(cursor ? { cursor } : {}) } }
+    return request(api.GET('/v1/files', { params, signal }))
+  }
+
+  #setCursor(cursor: string | null) {
     this.#cursor = cursor
     this.done.value = cursor === null
     this.ready.value = true
   }
 }
 
-export function isFile(entry: Folder | File): entry is File {
+export function isFile(entry: Folder | StoredFile): entry is StoredFile {
   return 'id' in entry
 }
 
-/** What tells an entry from all others. */
-export function keyOf(entry: Folder | File): string {
+/** A unique key of an entry. */
+export function keyOf(entry: Folder | StoredFile): string {
   return isFile(entry) ? entry.id : `${entry.path}/`
 }
 
-/** Every file in a folder and further down. */
-export async function* walk(path: string): AsyncGenerator<File[]> {
-  let cursor: string | null = null
-  do {
-    const query: { prefix: string; limit: number; cursor?: string } = { prefix: `${path}/`, limit: PAGE }
-    if (cursor) query.cursor = cursor
-    const page: { items: File[]; next_cursor?: string | null } = await ask(api.GET('/v1/files', { params: { query } }))
-    yield page.items
-    cursor = page.next_cursor ?? null
-  } while (cursor)
+/** All files in a folder and its subfolders, page by page. */
+export function walk(path: string): AsyncGenerator<StoredFile[]> {
+  return eachPage((query) => request(api.GET('/v1/files', { params: { query: { ...query, prefix: `${path}/` } } })))
 }

@@ -1,6 +1,6 @@
-// Which entries are chosen, and where the keyboard is.
+// The selected entries and the row with the keyboard focus.
 import { signal } from '@preact/signals'
-import type { File, Folder } from '../api/client'
+import type { Folder, StoredFile } from '../api/client'
 import { keyOf, type Listing } from './listing'
 
 export class Selection {
@@ -10,11 +10,11 @@ export class Selection {
 
   constructor(private listing: Listing) {}
 
-  has(entry: Folder | File): boolean {
+  has(entry: Folder | StoredFile): boolean {
     return this.keys.value.has(keyOf(entry))
   }
 
-  entries(): (Folder | File)[] {
+  entries(): (Folder | StoredFile)[] {
     const keys = this.keys.value
     return [...this.listing.folders.value, ...this.listing.files.value].filter((entry) => keys.has(keyOf(entry)))
   }
@@ -23,7 +23,7 @@ export class Selection {
     if (this.keys.value.size) this.keys.value = new Set()
   }
 
-  /** Chooses one more, or one less. */
+  /** Adds an entry to the selection, or removes it. */
   toggle(index: number) {
     const entry = this.listing.at(index)
     if (!entry) return
@@ -34,7 +34,7 @@ export class Selection {
     this.#anchor = index
   }
 
-  /** Moves the keyboard's place; with `extend`, chooses all on the way. */
+  /** Moves the keyboard focus; with `extend`, selects everything from the anchor to there. */
   move(index: number, extend: boolean) {
     const to = Math.max(0, Math.min(index, this.listing.length - 1))
     this.active.value = to
@@ -42,6 +42,7 @@ export class Selection {
     else this.#anchor = to
   }
 
+  /** Selects everything from the anchor to this row. */
   range(to: number) {
     const [from, until] = to < this.#anchor ? [to, this.#anchor] : [this.#anchor, to]
     const keys = new Set<string>()

@@ -1,20 +1,37 @@
-// Which rows are seen. Only these, and a few around them, are in the page.
+// Virtual scrolling: only the visible rows and a few around them are in the document.
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 
-const AROUND = 8
+/** Rows rendered above and below the visible ones. */
+const OVERSCAN = 8
 
-export function useRows(count: number, height: number, head = 0) {
+export type Viewport = { scrollTop: number; clientHeight: number }
+
+/** The rows to render: from `first` up to, not including, `last`. */
+export function visibleRows({ scrollTop, clientHeight }: Viewport, rowHeight: number, count: number) {
+  return {
+    first: Math.max(0, Math.floor(scrollTop / rowHeight) - OVERSCAN),
+    last: Math.min(count, Math.ceil((scrollTop + clientHeight) / rowHeight) + OVERSCAN),
+  }
+}
+
+/** The scroll position that makes a row visible, as close as possible to the current one. */
+export function scrollTopFor(index: number, viewport: Viewport, rowHeight: number, header = 0): number {
+  const { scrollTop, clientHeight } = viewport
+  const top = index * rowHeight
+  if (top < scrollTop) return top
+  return Math.max(scrollTop, top + rowHeight + header - clientHeight)
+}
+
+export function useVirtualRows(count: number, rowHeight: number, header = 0) {
   const box = useRef<HTMLDivElement>(null)
-  const [seen, setSeen] = useState({ first: 0, last: 40 })
+  const [rows, setRows] = useState({ first: 0, last: 40 })
   const measure = useRef(() => {})
   measure.current = () => {
-    const element = box.current
-    if (!element) return
-    const first = Math.max(0, Math.floor(element.scrollTop / height) - AROUND)
-    const last = Math.min(count, Math.ceil((element.scrollTop + element.clientHeight) / height) + AROUND)
-    setSeen((before) => (before.first === first && before.last === last ? before : { first, last }))
+    if (!box.current) return
+    const next = visibleRows(box.current, rowHeight, count)
+    setRows((before) => (before.first === next.first && before.last === next.last ? before : next))
   }
-  useLayoutEffect(() => measure.current(), [count, height])
+  useLayoutEffect(() => measure.current(), [count, rowHeight])
   useEffect(() => {
     const element = box.current
     if (!element) return
@@ -27,17 +44,12 @@ export function useRows(count: number, height: number, head = 0) {
       observer.disconnect()
     }
   }, [])
-  /** Scrolls no further than needed for this row to be seen. */
   const reveal = (index: number) => {
-    const element = box.current
-    if (!element) return
-    const top = index * height
-    if (top < element.scrollTop) element.scrollTop = top
-    else if (top + height + head > element.scrollTop + element.clientHeight)
-      element.scrollTop = top + height + head - element.clientHeight
+    if (box.current) box.current.scrollTop = scrollTopFor(index, box.current, rowHeight, header)
   }
-  const page = () => Math.max(1, Math.floor((box.current?.clientHeight ?? height) / height) - 2)
-  return { box, first: seen.first, last: Math.min(seen.last, count), reveal, page }
+  /** Rows that fit into the box. */
+  const page = () => Math.max(1, Math.floor((box.current?.clientHeight ?? rowHeight) / rowHeight) - 2)
+  return { box, first: rows.first, last: Math.min(rows.last, count), reveal, page }
 }
 
 /** Whether the window is as narrow as a phone. */

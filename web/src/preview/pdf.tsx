@@ -1,16 +1,16 @@
-// A PDF, drawn page by page as one scrolls, by Mozilla's reader. No script in it is run.
+// Renders a PDF with pdf.js, page by page while scrolling. Scripts in the document are never executed.
 import * as pdfjs from 'pdfjs-dist'
 import worker from 'pdfjs-dist/build/pdf.worker.min.mjs?worker&url'
 import { useEffect, useRef, useState } from 'preact/hooks'
-import { contentUrl, type File } from '../api/client'
+import { contentUrl, type StoredFile } from '../api/client'
+import { Loading } from '../components/states'
 import { count } from '../format'
-import { Loading } from '../parts/states'
 
 pdfjs.GlobalWorkerOptions.workerSrc = worker
 
-type Props = { file: File; onBroken: () => void }
+type Props = { file: StoredFile; onError: () => void }
 
-export default function Pdf({ file, onBroken }: Props) {
+export default function Pdf({ file, onError }: Props) {
   const [pdf, setPdf] = useState<pdfjs.PDFDocumentProxy | null>(null)
   const [ratio, setRatio] = useState(1.4)
   useEffect(() => {
@@ -21,22 +21,22 @@ export default function Pdf({ file, onBroken }: Props) {
       useWasm: false,
       disableAutoFetch: true,
     })
-    let over = false
+    let unmounted = false
     task.promise.then(
       async (document) => {
         const first = (await document.getPage(1)).getViewport({ scale: 1 })
-        if (over) return
+        if (unmounted) return
         setRatio(first.height / first.width)
         setPdf(document)
       },
-      () => over || onBroken(),
+      () => unmounted || onError(),
     )
     return () => {
-      over = true
+      unmounted = true
       void task.destroy()
     }
   }, [file.id])
-  if (!pdf) return <Loading what="Loading the document" />
+  if (!pdf) return <Loading text="Loading document" />
   return (
     <div class="page-text pdf" tabIndex={0} role="region" aria-label={`${file.name}, ${count(pdf.numPages, 'page')}`}>
       {Array.from({ length: pdf.numPages }, (_, index) => (
@@ -51,28 +51,28 @@ function Page({ pdf, number, ratio }: { pdf: pdfjs.PDFDocumentProxy; number: num
   useEffect(() => {
     const element = canvas.current
     if (!element) return
-    let drawing: pdfjs.RenderTask | undefined
-    const draw = async () => {
+    let rendering: pdfjs.RenderTask | undefined
+    const render = async () => {
       const page = await pdf.getPage(number)
       const scale = (element.clientWidth * devicePixelRatio) / page.getViewport({ scale: 1 }).width
       const viewport = page.getViewport({ scale })
       element.width = viewport.width
       element.height = viewport.height
-      drawing = page.render({ canvas: element, viewport })
-      await drawing.promise
+      rendering = page.render({ canvas: element, viewport })
+      await rendering.promise
     }
     const observer = new IntersectionObserver(
       ([entry]) => {
         if (!entry?.isIntersecting) return
         observer.disconnect()
-        draw().catch(() => {})
+        render().catch(() => {})
       },
       { rootMargin: '600px' },
     )
     observer.observe(element)
     return () => {
       observer.disconnect()
-      drawing?.cancel()
+      rendering?.cancel()
     }
   }, [pdf, number])
   return <canvas ref={canvas} role="img" aria-label={`Page ${number}`} style={{ aspectRatio: `${1 / ratio}` }} />

@@ -1,13 +1,13 @@
-// One's own account: name, picture, password, sessions, API tokens, how the page looks.
+// The user's account: profile, password, sessions, API tokens, data and appearance.
 import { useEffect, useState } from 'preact/hooks'
-import { type ApiToken, api, ask } from '../api/client'
-import { exactly } from '../format'
-import { Avatar } from '../parts/avatar'
-import { SessionList, TokenList } from '../parts/credentials'
-import { Choice, confirm, Dialog, Field, Form, showDialog } from '../parts/dialog'
-import { Icon } from '../parts/icon'
-import { Made } from '../parts/made'
-import { complain, say } from '../parts/toast'
+import { type ApiToken, api, Problem, request } from '../api/client'
+import { Avatar } from '../components/avatar'
+import { CopyOnce } from '../components/copy-once'
+import { SessionItems, TokenItems } from '../components/credentials'
+import { confirmDialog, Dialog, Field, Form, Select, showDialog } from '../components/dialog'
+import { Icon } from '../components/icon'
+import { showError, showToast } from '../components/toast'
+import { date } from '../format'
 import { avatarRevision, logOut, me } from '../session'
 import { type Theme, theme } from '../theme'
 import { UsageMeter } from './usage'
@@ -25,34 +25,14 @@ export default function Account() {
         <div class="sections">
           <Profile />
           <section class="card">
-            <h2>Space</h2>
+            <h2>Storage</h2>
             <UsageMeter />
           </section>
           <Password />
           <Sessions />
           <Tokens />
-          <Leaving />
-          <section class="card">
-            <h2>This page</h2>
-            <Choice
-              label="Appearance"
-              name="theme"
-              value={theme.value}
-              options={[
-                ['system', 'As the system says'],
-                ['light', 'Light'],
-                ['dark', 'Dark'],
-              ]}
-              onChange={(event) => {
-                theme.value = event.currentTarget.value as Theme
-              }}
-            />
-            <p>
-              <a href="/docs" target="_blank" rel="noopener">
-                <Icon name="book" size={18} /> API reference
-              </a>
-            </p>
-          </section>
+          <Data />
+          <Appearance />
         </div>
       </div>
     </div>
@@ -63,53 +43,53 @@ function Profile() {
   const user = me.value
   if (!user) return null
   const save = async (data: FormData) => {
-    me.value = await ask(api.PATCH('/v1/me', { body: { name: String(data.get('name')) } }))
-    say('Your name is saved.')
+    me.value = await request(api.PATCH('/v1/me', { body: { name: String(data.get('name')) } }))
+    showToast('Name saved')
   }
-  const picture = async (file: File | undefined) => {
+  const setPhoto = async (file: File | undefined) => {
     if (!file) return
     try {
-      const answer = await fetch('/v1/me/avatar', { method: 'PUT', body: file })
-      await ask(Promise.resolve({ response: answer, error: answer.ok ? undefined : await answer.json() }))
+      const response = await fetch('/v1/me/avatar', { method: 'PUT', body: file })
+      if (!response.ok) throw Problem.from(response.status, await response.json().catch(() => null))
       avatarRevision.value += 1
-      say('Your picture is saved. Everybody can see it.')
+      showToast('Photo saved. Everyone on this server can see it.')
     } catch (error) {
-      complain(error)
+      showError(error)
     }
   }
-  const removePicture = () =>
-    ask(api.DELETE('/v1/me/avatar')).then(() => {
+  const removePhoto = () =>
+    request(api.DELETE('/v1/me/avatar')).then(() => {
       avatarRevision.value += 1
-      say('Your picture is gone.')
-    }, complain)
+      showToast('Photo removed')
+    }, showError)
   return (
     <section class="card">
-      <h2>You</h2>
+      <h2>Profile</h2>
       <div class="profile">
         <Avatar id={user.id} name={user.name} size={72} />
         <div class="buttons">
           <label class="button">
-            <Icon name="image" size={18} /> Choose a picture
+            <Icon name="image" size={18} /> Change photo
             <input
               class="visually-hidden"
               type="file"
               accept="image/png,image/jpeg,image/gif,image/webp,image/avif"
-              onChange={(event) => picture(event.currentTarget.files?.[0])}
+              onChange={(event) => setPhoto(event.currentTarget.files?.[0])}
             />
           </label>
-          <button type="button" onClick={removePicture}>
-            Remove it
+          <button type="button" onClick={removePhoto}>
+            Remove photo
           </button>
         </div>
       </div>
       <p class="hint">
-        {user.email} · with us since {exactly(user.created_at)}
+        {user.email} · Joined {date(user.created_at)}
       </p>
       <Form submit="Save" cancel={false} onSubmit={save}>
         <Field label="Name" name="name" required maxLength={100} defaultValue={user.name} autoComplete="name" />
       </Form>
       <p>
-        <button type="button" onClick={() => logOut().catch(complain)}>
+        <button type="button" onClick={() => logOut().catch(showError)}>
           <Icon name="exit" size={18} /> Sign out
         </button>
       </p>
@@ -117,54 +97,18 @@ function Profile() {
   )
 }
 
-/** Everything that is here of somebody: to take along, and to have taken away. */
-function Leaving() {
-  const erase = () =>
-    showDialog(() => (
-      <Dialog title="Erase your account?">
-        <Form
-          submit="Erase everything"
-          danger
-          onSubmit={async (data) => {
-            await ask(api.DELETE('/v1/me', { body: { password: String(data.get('password')) } }))
-            location.assign('/')
-          }}
-        >
-          <p>Your files, links, tokens and the account itself are erased, for good. Nobody can bring them back.</p>
-          <Field label="Your password" name="password" type="password" required autoComplete="current-password" />
-        </Form>
-      </Dialog>
-    ))
-  return (
-    <section class="card">
-      <h2>Everything of yours</h2>
-      <div class="buttons">
-        <a class="button" href="/trail">
-          <Icon name="clock" size={18} /> What happened
-        </a>
-        <a class="button" href="/v1/me/export" download="strongroom.zip" data-load="">
-          <Icon name="download" size={18} /> Download it all
-        </a>
-        <button type="button" class="danger" onClick={erase}>
-          Erase the account…
-        </button>
-      </div>
-    </section>
-  )
-}
-
 function Password() {
-  const [turn, setTurn] = useState(0)
+  const [saves, setSaves] = useState(0)
   const save = async (data: FormData) => {
     const body = { current_password: String(data.get('current_password')), password: String(data.get('password')) }
-    await ask(api.PATCH('/v1/me', { body }))
-    say('The password is changed. You are signed out everywhere else.')
-    setTurn(turn + 1)
+    await request(api.PATCH('/v1/me', { body }))
+    showToast('Password changed. You’re signed out on all other devices.')
+    setSaves(saves + 1)
   }
   return (
     <section class="card">
       <h2>Password</h2>
-      <Form key={turn} submit="Change password" cancel={false} onSubmit={save}>
+      <Form key={saves} submit="Change password" cancel={false} onSubmit={save}>
         <input
           class="visually-hidden"
           type="text"
@@ -176,13 +120,20 @@ function Password() {
           aria-hidden="true"
         />
         <Field
-          label="The one you have"
+          label="Current password"
           name="current_password"
           type="password"
           required
           autoComplete="current-password"
         />
-        <Field label="The new one" name="password" type="password" required minLength={8} autoComplete="new-password" />
+        <Field
+          label="New password"
+          name="password"
+          type="password"
+          required
+          minLength={8}
+          autoComplete="new-password"
+        />
       </Form>
     </section>
   )
@@ -191,59 +142,118 @@ function Password() {
 function Sessions() {
   return (
     <section class="card">
-      <h2>Where you are signed in</h2>
-      <SessionList />
+      <h2>Sessions</h2>
+      <SessionItems />
     </section>
   )
 }
 
+const TOKEN_LIFETIMES: [string, string][] = [
+  ['2592000', '30 days'],
+  ['7776000', '90 days'],
+  ['31536000', '1 year'],
+  ['', 'Never'],
+]
+
 function Tokens() {
-  const [turn, setTurn] = useState(0)
-  const changed = () => setTurn((before) => before + 1)
-  const make = async (data: FormData) => {
+  const [revision, setRevision] = useState(0)
+  const changed = () => setRevision((before) => before + 1)
+  const create = async (data: FormData) => {
     const expires_in = Number(data.get('expires_in')) || null
-    const made = await ask(api.POST('/v1/me/tokens', { body: { name: String(data.get('name')), expires_in } }))
+    const created = await request(api.POST('/v1/me/tokens', { body: { name: String(data.get('name')), expires_in } }))
     changed()
     showDialog(() => (
-      <Dialog title={made.name}>
-        <Made url={made.token} label="The token">
-          Copy it now: it is not shown again. It may do everything with your files, and nothing with your account.
-        </Made>
+      <Dialog title={created.name}>
+        <CopyOnce value={created.token} label="Token">
+          Copy it now. You won’t see it again. Full access to your files, no access to account settings.
+        </CopyOnce>
       </Dialog>
     ))
   }
-  const wish = () =>
+  const showForm = () =>
     showDialog(() => (
       <Dialog title="New API token">
-        <Form submit="Make it" onSubmit={make}>
-          <Field label="What it is for" name="name" required maxLength={100} autoComplete="off" autofocus />
-          <Choice
-            label="Works for"
-            name="expires_in"
-            value="7776000"
-            options={[
-              ['2592000', '30 days'],
-              ['7776000', '90 days'],
-              ['31536000', 'a year'],
-              ['', 'until it is revoked'],
-            ]}
-          />
+        <Form submit="Create token" onSubmit={create}>
+          <Field label="Name" name="name" required maxLength={100} autoComplete="off" autofocus />
+          <Select label="Expires after" name="expires_in" value="7776000" options={TOKEN_LIFETIMES} />
         </Form>
       </Dialog>
     ))
   const revoke = (token: ApiToken) =>
-    confirm(`Revoke “${token.name}”?`, 'Programs that use it stop working at once.', 'Revoke', async () => {
-      await ask(api.DELETE('/v1/me/tokens/{id}', { params: { path: { id: token.id } } }))
+    confirmDialog(`Revoke “${token.name}”?`, 'Apps that use it stop working immediately.', 'Revoke', async () => {
+      await request(api.DELETE('/v1/me/tokens/{id}', { params: { path: { id: token.id } } }))
       changed()
     })
   return (
     <section class="card">
       <h2>API tokens</h2>
-      <TokenList key={turn} revoke={revoke} />
+      <TokenItems key={revision} revoke={revoke} />
       <p>
-        <button type="button" onClick={wish}>
+        <button type="button" onClick={showForm}>
           <Icon name="key" size={18} /> New token
         </button>
+      </p>
+    </section>
+  )
+}
+
+/** Activity, export, and deletion of the account. */
+function Data() {
+  const deleteAccount = () =>
+    showDialog(() => (
+      <Dialog title="Delete your account?">
+        <Form
+          submit="Delete account"
+          danger
+          onSubmit={async (data) => {
+            await request(api.DELETE('/v1/me', { body: { password: String(data.get('password')) } }))
+            location.assign('/')
+          }}
+        >
+          <p>Your account, files, links and tokens are deleted permanently. This can’t be undone.</p>
+          <Field label="Your password" name="password" type="password" required autoComplete="current-password" />
+        </Form>
+      </Dialog>
+    ))
+  return (
+    <section class="card">
+      <h2>Your data</h2>
+      <div class="buttons">
+        <a class="button" href="/activity">
+          <Icon name="clock" size={18} /> Activity
+        </a>
+        <a class="button" href="/v1/me/export" download="strongroom.zip" data-load="">
+          <Icon name="download" size={18} /> Export all
+        </a>
+        <button type="button" class="danger" onClick={deleteAccount}>
+          Delete account…
+        </button>
+      </div>
+    </section>
+  )
+}
+
+function Appearance() {
+  return (
+    <section class="card">
+      <h2>Appearance</h2>
+      <Select
+        label="Theme"
+        name="theme"
+        value={theme.value}
+        options={[
+          ['system', 'System'],
+          ['light', 'Light'],
+          ['dark', 'Dark'],
+        ]}
+        onChange={(event) => {
+          theme.value = event.currentTarget.value as Theme
+        }}
+      />
+      <p>
+        <a href="/docs" target="_blank" rel="noopener">
+          <Icon name="book" size={18} /> API reference
+        </a>
       </p>
     </section>
   )

@@ -1,25 +1,26 @@
-// For admins: people and their quotas, whether rows and bytes fit, whether the set-up is sound.
+// For admins: users and their quotas, activity, the storage check, and the health of the server.
 import { useEffect } from 'preact/hooks'
-import { type Account, api, ask, every, type Pass } from '../api/client'
-import { bytes, count, exactly, number } from '../format'
-import { Avatar } from '../parts/avatar'
-import { closeDialog, confirm, Dialog, Field, Form, showDialog } from '../parts/dialog'
-import { Icon } from '../parts/icon'
-import { useLoad } from '../parts/load'
-import { showMenu } from '../parts/menu'
-import { Empty, Failed, Loading } from '../parts/states'
-import { complain, say } from '../parts/toast'
+import { AdminActivity } from '../activity/admin-activity'
+import { type AdminUser, api, request } from '../api/client'
+import { fetchAllPages } from '../api/pages'
+import { Avatar } from '../components/avatar'
+import { closeDialog, confirmDialog, Dialog, Field, Form, showDialog } from '../components/dialog'
+import { Icon } from '../components/icon'
+import { showMenu } from '../components/menu'
+import { Empty, Failed, Loading } from '../components/states'
+import { showError, showToast } from '../components/toast'
+import { useLoad } from '../components/use-load'
+import { bytes, count, number } from '../format'
 import { navigate } from '../router'
 import { me } from '../session'
-import { nameOf } from '../trail/names'
-import { Doctor } from './doctor'
-import { Events } from './events'
+import { Health } from './health'
+import { StorageCheck } from './storage-check'
 
 const TABS = [
-  ['users', 'People'],
-  ['events', 'Trail'],
-  ['fsck', 'Rows and bytes'],
-  ['doctor', 'Set-up'],
+  ['users', 'Users'],
+  ['activity', 'Activity'],
+  ['storage-check', 'Storage check'],
+  ['health', 'Health'],
 ] as const
 
 export default function Admin({ tab, user }: { tab: string; user: string | null }) {
@@ -28,11 +29,8 @@ export default function Admin({ tab, user }: { tab: string; user: string | null 
   }, [])
   if (!me.value?.is_admin) {
     return (
-      <Empty icon="shield" title="For admins">
-        <p>
-          Somebody with access to the server can make you one: <code>strongroom user add</code> with{' '}
-          <code>--admin</code>.
-        </p>
+      <Empty icon="shield" title="Admins only">
+        <p>Ask an administrator for access.</p>
       </Empty>
     )
   }
@@ -50,14 +48,14 @@ export default function Admin({ tab, user }: { tab: string; user: string | null 
       </header>
       <div class="scroll">
         <div class="sections wide">
-          {tab === 'events' ? (
-            <Events user={user} />
-          ) : tab === 'fsck' ? (
-            <Fsck />
-          ) : tab === 'doctor' ? (
-            <Doctor />
+          {tab === 'activity' ? (
+            <AdminActivity user={user} />
+          ) : tab === 'storage-check' ? (
+            <StorageCheck />
+          ) : tab === 'health' ? (
+            <Health />
           ) : (
-            <People />
+            <Users />
           )}
         </div>
       </div>
@@ -65,72 +63,68 @@ export default function Admin({ tab, user }: { tab: string; user: string | null 
   )
 }
 
-const everybody = () =>
-  every((cursor) => ask(api.GET('/v1/admin/users', { params: { query: { limit: 1000, cursor } } })))
+type QuotaLimit = number | 'unlimited' | null
+type UserChanges = { disabled?: boolean; quota?: { bytes: QuotaLimit; files: QuotaLimit } }
 
-function People() {
-  const people = useLoad(everybody)
-  if (people.error && !people.data) return <Failed error={people.error} retry={people.reload} />
-  if (!people.data) return <Loading />
-  const change = async (account: Account, body: { disabled?: boolean; quota?: { bytes?: Limit; files?: Limit } }) => {
-    await ask(api.PATCH('/v1/admin/users/{id}', { params: { path: { id: account.id } }, body: body as never }))
-    people.reload()
+const allUsers = () => fetchAllPages((query) => request(api.GET('/v1/admin/users', { params: { query } })))
+
+function Users() {
+  const users = useLoad(allUsers)
+  if (users.error && !users.data) return <Failed error={users.error} retry={users.reload} />
+  if (!users.data) return <Loading />
+  const update = async (user: AdminUser, body: UserChanges) => {
+    await request(api.PATCH('/v1/admin/users/{id}', { params: { path: { id: user.id } }, body }))
+    users.reload()
   }
-  const erase = (account: Account) =>
-    confirm(
-      `Erase ${account.email}?`,
-      'The account is dead at once, and its files, links, tokens and trail go with it. Nobody can bring them back.',
-      'Erase it',
+  const confirmDelete = (user: AdminUser) =>
+    confirmDialog(
+      `Delete ${user.email}?`,
+      'The account stops working immediately. Everything in it is deleted permanently.',
+      'Delete account',
       async () => {
-        await ask(api.DELETE('/v1/admin/users/{id}', { params: { path: { id: account.id } } }))
-        people.reload()
+        await request(api.DELETE('/v1/admin/users/{id}', { params: { path: { id: user.id } } }))
+        users.reload()
       },
     )
-  const menu = (account: Account, at: Element) =>
-    showMenu(`Actions for ${account.name}`, at, [
-      { label: 'Quota…', icon: 'shield', run: () => quota(account, change) },
-      { label: 'Trail', icon: 'clock', run: () => navigate(`/admin/events?user=${account.id}`) },
-      account.disabled_at
-        ? { label: 'Enable', icon: 'check', run: () => change(account, { disabled: false }).catch(complain) }
-        : {
-            label: 'Disable…',
-            icon: 'close',
-            danger: true,
-            run: () =>
-              confirm(
-                `Disable ${account.email}?`,
-                'Sessions end at once, and API tokens and signed URLs stop working. The files stay.',
-                'Disable',
-                () => change(account, { disabled: true }),
-              ),
-          },
-      { label: 'Erase…', icon: 'trash', danger: true, run: () => erase(account) },
+  const confirmDisable = (user: AdminUser) =>
+    confirmDialog(
+      `Disable ${user.email}?`,
+      'All sessions end, and API tokens and signed URLs stop working. The files stay.',
+      'Disable',
+      () => update(user, { disabled: true }),
+    )
+  const menu = (user: AdminUser, at: Element) =>
+    showMenu(`Actions for ${user.name}`, at, [
+      { label: 'Change quota…', icon: 'shield', run: () => showQuotaForm(user, update) },
+      { label: 'View activity', icon: 'clock', run: () => navigate(`/admin/activity?user=${user.id}`) },
+      user.disabled_at
+        ? { label: 'Enable', icon: 'check', run: () => update(user, { disabled: false }).catch(showError) }
+        : { label: 'Disable…', icon: 'close', danger: true, run: () => confirmDisable(user) },
+      { label: 'Delete account…', icon: 'trash', danger: true, run: () => confirmDelete(user) },
     ])
   return (
     <section class="card">
-      <h2>{count(people.data.length, 'person', 'people')}</h2>
-      <ul class="items people">
-        {people.data.map((account) => (
-          <li key={account.id} class={account.disabled_at ? 'disabled' : undefined}>
-            <Avatar id={account.id} name={account.name} size={36} />
+      <h2>{count(users.data.length, 'user')}</h2>
+      <ul class="items users">
+        {users.data.map((user) => (
+          <li key={user.id} class={user.disabled_at ? 'disabled' : undefined}>
+            <Avatar id={user.id} name={user.name} size={36} />
             <div>
-              <strong>{account.name}</strong> {account.is_admin && <span class="tag">admin</span>}{' '}
-              {account.disabled_at && <span class="tag bad">disabled</span>}
-              <p class="hint">{account.email}</p>
+              <strong>{user.name}</strong> {user.is_admin && <span class="tag">admin</span>}{' '}
+              {user.disabled_at && <span class="tag bad">disabled</span>}
+              <p class="hint">{user.email}</p>
             </div>
             <p class="hint numbers">
-              {bytes(account.usage.used.bytes)} of{' '}
-              {account.usage.quota.bytes == null ? 'any' : bytes(account.usage.quota.bytes)}
+              {bytes(user.usage.used.bytes)} {ofQuota(user.usage.quota.bytes, bytes)}
               <br />
-              {count(account.usage.used.files, 'file')} of{' '}
-              {account.usage.quota.files == null ? 'any' : number(account.usage.quota.files)}
+              {count(user.usage.used.files, 'file')} {ofQuota(user.usage.quota.files, number)}
             </p>
             <button
               type="button"
               class="quiet only-icon"
               aria-haspopup="menu"
-              aria-label={`Actions for ${account.name}`}
-              onClick={(event) => menu(account, event.currentTarget)}
+              aria-label={`Actions for ${user.name}`}
+              onClick={(event) => menu(user, event.currentTarget)}
             >
               <Icon name="more" />
             </button>
@@ -141,42 +135,27 @@ function People() {
   )
 }
 
-type Limit = number | 'unlimited' | null
+function ofQuota(quota: number | null | undefined, format: (value: number) => string): string {
+  return quota == null ? '· no limit' : `of ${format(quota)}`
+}
 
-function quota(
-  account: Account,
-  change: (account: Account, body: { quota: { bytes: Limit; files: Limit } }) => Promise<void>,
-) {
-  const own = account.quota as { bytes?: Limit; files?: Limit }
-  const shown = (limit: Limit | undefined, unit: number) =>
-    limit == null ? '' : limit === 'unlimited' ? limit : String(limit / unit)
-  const read = (value: FormDataEntryValue | null, unit: number): Limit => {
-    const text = String(value ?? '')
-      .trim()
-      .toLowerCase()
-    if (text === '') return null
-    if (text === 'unlimited') return text
-    const amount = Number(text.replace(',', '.'))
-    if (!(amount >= 0)) throw new Error(`“${text}” is no number. Write a number, “unlimited”, or nothing.`)
-    return Math.round(amount * unit)
+function showQuotaForm(user: AdminUser, update: (user: AdminUser, changes: UserChanges) => Promise<void>) {
+  const hint = 'A number or “unlimited”. Leave empty for the server default.'
+  const submit = async (data: FormData) => {
+    const quota = { bytes: parseLimit(data.get('bytes'), 1e9), files: parseLimit(data.get('files'), 1) }
+    await update(user, { quota })
+    closeDialog()
+    showToast('Quota saved')
   }
-  const hint = 'A number, “unlimited”, or nothing for what the settings say.'
   showDialog(() => (
-    <Dialog title={`Quota of ${account.name}`}>
-      <Form
-        submit="Save"
-        onSubmit={async (data) => {
-          await change(account, { quota: { bytes: read(data.get('bytes'), 1e9), files: read(data.get('files'), 1) } })
-          closeDialog()
-          say('The quota is saved.')
-        }}
-      >
+    <Dialog title={`Quota for ${user.name}`}>
+      <Form submit="Save" onSubmit={submit}>
         <Field
           label="Gigabytes"
           name="bytes"
           inputMode="decimal"
           autoComplete="off"
-          defaultValue={shown(own.bytes, 1e9)}
+          defaultValue={formatLimit(user.quota.bytes, 1e9)}
           hint={hint}
         />
         <Field
@@ -184,7 +163,7 @@ function quota(
           name="files"
           inputMode="numeric"
           autoComplete="off"
-          defaultValue={shown(own.files, 1)}
+          defaultValue={formatLimit(user.quota.files, 1)}
           hint={hint}
         />
       </Form>
@@ -192,89 +171,20 @@ function quota(
   ))
 }
 
-function Fsck() {
-  const last = useLoad(async (): Promise<Pass | null> => {
-    try {
-      return await ask(api.GET('/v1/admin/fsck'))
-    } catch (error) {
-      if ((error as { code?: string }).code === 'not_found') return null
-      throw error
-    }
-  })
-  const running = last.data?.state === 'running'
-  useEffect(() => {
-    if (!running) return
-    const timer = setTimeout(last.reload, 1500)
-    return () => clearTimeout(timer)
-  }, [last.data, running])
-  const begin = (full: boolean) => ask(api.POST('/v1/admin/fsck', { body: { full } })).then(last.reload, complain)
-  if (last.error && last.data === undefined) return <Failed error={last.error} retry={last.reload} />
-  if (last.data === undefined) return <Loading />
-  const pass = last.data
-  return (
-    <section class="card">
-      <h2>Do rows and bytes fit?</h2>
-      <div class="buttons">
-        <button type="button" class="primary" disabled={running} onClick={() => begin(false)}>
-          Look now
-        </button>
-        <button type="button" disabled={running} onClick={() => begin(true)}>
-          Read every byte, too
-        </button>
-      </div>
-      {!pass ? <p class="hint">No pass has run yet.</p> : <Result pass={pass} />}
-    </section>
-  )
+function formatLimit(limit: QuotaLimit, unit: number): string {
+  if (limit === null) return ''
+  return limit === 'unlimited' ? limit : String(limit / unit)
 }
 
-function Result({ pass }: { pass: Pass }) {
-  const state =
-    pass.state === 'running'
-      ? 'Running…'
-      : pass.clean
-        ? 'Everything is as it should be.'
-        : pass.error
-          ? `It did not come to its end: ${pass.error}`
-          : 'Something is not as it should be.'
-  const facts: [string, string][] = [
-    ['Begun', exactly(pass.started_at)],
-    ['Ended', pass.finished_at ? exactly(pass.finished_at) : '…'],
-    ['Rows', number(pass.rows)],
-    ['Objects', number(pass.objects)],
-    ['Open uploads', number(pass.uploads)],
-    ['Read', bytes(pass.hashed_bytes)],
-    ['In quarantine', number(pass.quarantined)],
-  ]
-  return (
-    <>
-      <p class={`verdict ${pass.state === 'running' ? '' : pass.clean ? 'ok' : 'failed'}`} role="status">
-        <Icon name={pass.state === 'running' ? 'clock' : pass.clean ? 'check' : 'alert'} size={18} /> {state}
-      </p>
-      <dl class="facts">
-        {facts.map(([name, value]) => (
-          <div key={name}>
-            <dt>{name}</dt>
-            <dd>{value}</dd>
-          </div>
-        ))}
-      </dl>
-      {pass.findings.length > 0 && (
-        <ul class="items">
-          {pass.findings.map((finding) => (
-            <li key={`${finding.kind} ${finding.key} ${finding.upload_id}`}>
-              <div>
-                <strong>{finding.kind.replaceAll('_', ' ')}</strong>{' '}
-                {finding.action && <span class="tag">{finding.action}</span>}
-                <p>{finding.detail}</p>
-                <p class="hint">
-                  {finding.owner_id && `Of ${nameOf(finding.owner_id)} · `}
-                  <code>{finding.key}</code>
-                </p>
-              </div>
-            </li>
-          ))}
-        </ul>
-      )}
-    </>
-  )
+function parseLimit(value: FormDataEntryValue | null, unit: number): QuotaLimit {
+  const text = String(value ?? '')
+    .trim()
+    .toLowerCase()
+  if (text === '') return null
+  if (text === 'unlimited') return text
+  const amount = Number(text.replace(',', '.'))
+  if (!(amount >= 0)) {
+    throw new Error(`“${text}” is not a number. Enter a number, “unlimited”, or leave empty for the default.`)
+  }
+  return Math.round(amount * unit)
 }

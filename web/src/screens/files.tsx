@@ -1,22 +1,22 @@
-// Files and folders: a folder, or what a search found.
+// The files and folders of a folder, or the results of a search.
 import { useEffect, useMemo, useState } from 'preact/hooks'
-import { moveEntries, newFolder, removeEntries } from '../files/actions'
+import { Icon } from '../components/icon'
+import { Empty, Failed, Loading } from '../components/states'
+import { deleteEntries, moveEntries, newFolder } from '../files/actions'
 import { List } from '../files/list'
 import { Listing, type Sort } from '../files/listing'
 import { Selection } from '../files/selection'
-import { count } from '../format'
-import { Icon } from '../parts/icon'
-import { Empty, Failed, Loading } from '../parts/states'
+import { count, number } from '../format'
 import { Preview } from '../preview/preview'
-import { folderUrl, opened } from '../router'
-import { arrivals } from '../uploads/arrivals'
-import { chooseFiles, chooseFolder } from '../uploads/choose'
+import { folderUrl, openedFile } from '../router'
+import { onFilesAdded } from '../uploads/list-refresh'
+import { selectFiles, selectFolder } from '../uploads/select-files'
 import { Search } from './search'
 
-const KEY = 'strongroom-sort'
+const SORT_KEY = 'strongroom-sort'
 
 export default function Files({ path, query }: { path: string; query: string }) {
-  const [sort, setSort] = useState<Sort>(() => (sessionStorage.getItem(KEY) as Sort) || 'name')
+  const [sort, setSort] = useState<Sort>(() => (sessionStorage.getItem(SORT_KEY) as Sort) || 'name')
   const listing = useMemo(() => new Listing({ path, query, sort }), [path, query, sort])
   const selection = useMemo(() => new Selection(listing), [listing])
 
@@ -24,23 +24,23 @@ export default function Files({ path, query }: { path: string; query: string }) 
     void listing.refresh()
     return () => listing.stop()
   }, [listing])
-  useEffect(() => arrivals.listen(path, query !== '', () => void listing.refresh()), [listing, path, query])
+  useEffect(() => onFilesAdded(path, query !== '', () => void listing.refresh()), [listing, path, query])
   useEffect(() => {
     document.title = `${query ? `“${query}”` : path.split('/').pop() || 'Files'} · Strongroom`
   }, [path, query])
 
   const onSort = (next: Sort) => {
-    sessionStorage.setItem(KEY, next)
+    sessionStorage.setItem(SORT_KEY, next)
     setSort(next)
   }
   return (
     <>
       <header class="toolbar">
-        <Crumbs path={path} query={query} />
+        <Breadcrumbs path={path} query={query} />
         <Search query={query} />
       </header>
       {selection.keys.value.size > 0 ? (
-        <Chosen listing={listing} selection={selection} />
+        <SelectionBar listing={listing} selection={selection} />
       ) : (
         <Bar path={path} query={query} listing={listing} />
       )}
@@ -49,16 +49,16 @@ export default function Files({ path, query }: { path: string; query: string }) 
       ) : !listing.ready.value ? (
         <Loading />
       ) : listing.length === 0 ? (
-        <Nothing path={path} query={query} />
+        <NoFiles path={path} query={query} />
       ) : (
         <List listing={listing} selection={selection} sort={sort} onSort={onSort} />
       )}
-      {opened.value && <Preview key="preview" id={opened.value} listing={listing} />}
+      {openedFile.value && <Preview key="preview" id={openedFile.value} listing={listing} />}
     </>
   )
 }
 
-function Crumbs({ path, query }: { path: string; query: string }) {
+function Breadcrumbs({ path, query }: { path: string; query: string }) {
   const parts = path ? path.split('/') : []
   return (
     <nav class="crumbs" aria-label="Folder">
@@ -83,24 +83,20 @@ function Crumbs({ path, query }: { path: string; query: string }) {
 }
 
 function Bar({ path, query, listing }: { path: string; query: string; listing: Listing }) {
-  const files = listing.files.value.length
-  const more = listing.done.value ? '' : '+'
   return (
     <div class="bar">
       <p class="hint" aria-live="polite">
-        {listing.ready.value &&
-          listing.length > 0 &&
-          (query ? `${count(files, 'file')}${more} found` : summary(listing, more))}
+        {listing.ready.value && listing.length > 0 && summary(listing)}
       </p>
       {!query && (
         <div class="buttons">
           <button type="button" onClick={() => newFolder(path)}>
             <Icon name="plus" size={18} /> <span>New folder</span>
           </button>
-          <button type="button" onClick={() => chooseFolder(path)}>
+          <button type="button" onClick={() => selectFolder(path)}>
             <Icon name="folder" size={18} /> <span>Upload folder</span>
           </button>
-          <button type="button" class="primary" onClick={() => chooseFiles(path)}>
+          <button type="button" class="primary" onClick={() => selectFiles(path)}>
             <Icon name="upload" size={18} /> <span>Upload</span>
           </button>
         </div>
@@ -109,27 +105,29 @@ function Bar({ path, query, listing }: { path: string; query: string; listing: L
   )
 }
 
-function summary(listing: Listing, more: string): string {
+/** "2 folders, 200+ files": more files are loaded while scrolling. */
+function summary(listing: Listing): string {
+  const loaded = listing.files.value.length
+  const files = listing.done.value ? count(loaded, 'file') : `${number(loaded)}+ files`
+  if (listing.options.query) return `${files} found`
   const folders = listing.folders.value.length
-  const files = `${count(listing.files.value.length, 'file')}${more}`
   return folders ? `${count(folders, 'folder')}, ${files}` : files
 }
 
-function Chosen({ listing, selection }: { listing: Listing; selection: Selection }) {
-  const chosen = selection.keys.value.size
+function SelectionBar({ listing, selection }: { listing: Listing; selection: Selection }) {
   return (
-    <div class="bar chosen-bar" role="toolbar" aria-label="What is chosen">
+    <div class="bar selection-bar" role="toolbar" aria-label="Selected items">
       <p aria-live="polite">
-        <button type="button" class="quiet only-icon" aria-label="Choose nothing" onClick={() => selection.clear()}>
+        <button type="button" class="quiet only-icon" aria-label="Clear selection" onClick={() => selection.clear()}>
           <Icon name="close" size={18} />
         </button>
-        {count(chosen, 'item')} chosen
+        {number(selection.keys.value.size)} selected
       </p>
       <div class="buttons">
         <button type="button" onClick={() => moveEntries(listing, selection, selection.entries())}>
           <Icon name="move" size={18} /> <span>Move</span>
         </button>
-        <button type="button" class="danger" onClick={() => removeEntries(listing, selection, selection.entries())}>
+        <button type="button" class="danger" onClick={() => deleteEntries(listing, selection, selection.entries())}>
           <Icon name="trash" size={18} /> <span>Delete</span>
         </button>
       </div>
@@ -137,19 +135,19 @@ function Chosen({ listing, selection }: { listing: Listing; selection: Selection
   )
 }
 
-function Nothing({ path, query }: { path: string; query: string }) {
+function NoFiles({ path, query }: { path: string; query: string }) {
   if (query) {
     return (
-      <Empty icon="search" title="Nothing found">
-        <p>No name and no folder contains “{query}”. Try fewer letters.</p>
+      <Empty icon="search" title={`No results for “${query}”`}>
+        <p>Check the spelling or try fewer letters.</p>
       </Empty>
     )
   }
   return (
-    <Empty icon={path ? 'folder' : 'files'} title={path ? 'Nothing in here yet' : 'Your strongroom is empty'}>
-      <p>Drop files or whole folders anywhere on this page, or choose them. Nobody else can see them.</p>
-      <button type="button" class="primary" onClick={() => chooseFiles(path)}>
-        <Icon name="upload" size={18} /> Choose files
+    <Empty icon={path ? 'folder' : 'files'} title={path ? 'This folder is empty' : 'No files yet'}>
+      <p>Drag files or folders here, or browse. Only you can see them.</p>
+      <button type="button" class="primary" onClick={() => selectFiles(path)}>
+        <Icon name="upload" size={18} /> Browse files
       </button>
     </Empty>
   )

@@ -1,23 +1,24 @@
-// The links one has made: what each is bound by, how often it was used, and its end.
+// All share links of the user.
 import { useEffect } from 'preact/hooks'
-import { api, ask, every, type Link } from '../api/client'
-import { ChangeLink } from '../files/change-link'
-import { LinkList } from '../files/link-list'
-import { closeDialog, Dialog, showDialog } from '../parts/dialog'
-import { useLoad } from '../parts/load'
-import { Empty, Failed, Loading } from '../parts/states'
+import { api, type Link, request } from '../api/client'
+import { fetchAllPages } from '../api/pages'
+import { closeDialog, Dialog, showDialog } from '../components/dialog'
+import { Empty, Failed, Loading } from '../components/states'
+import { useLoad } from '../components/use-load'
+import { ChangeLink } from '../sharing/change-link'
+import { LinkItems } from '../sharing/link-list'
 
-const everyLink = () => every((cursor) => ask(api.GET('/v1/links', { params: { query: { limit: 1000, cursor } } })))
+const allLinks = () => fetchAllPages((query) => request(api.GET('/v1/links', { params: { query } })))
 
 export default function Links() {
-  const links = useLoad(everyLink)
+  const links = useLoad(allLinks)
   const change = (link: Link) => {
     const done = () => {
       closeDialog()
       links.reload()
     }
     showDialog(() => (
-      <Dialog title="Change a link" wide>
+      <Dialog title="Change link" wide>
         <ChangeLink link={link} done={done} />
       </Dialog>
     ))
@@ -36,13 +37,13 @@ export default function Links() {
         <Loading />
       ) : links.data.length === 0 ? (
         <Empty icon="link" title="No links">
-          <p>Share a file from its menu. Every link that you make is listed here, and can be revoked.</p>
+          <p>Share a file from its menu. The links you create are listed here.</p>
         </Empty>
       ) : (
         <div class="scroll">
           <div class="sections wide">
             <section class="card">
-              <LinkList links={links.data} changed={links.reload} change={change} showFile />
+              <LinkItems links={links.data} changed={links.reload} change={change} showFile />
             </section>
           </div>
         </div>

@@ -1,9 +1,10 @@
-// The field that finds files by their names and folders. The slash key leads to it.
+// The field to search for files by name and folder. The slash key focuses it.
 import { useEffect, useRef } from 'preact/hooks'
-import { Icon } from '../parts/icon'
-import { navigate, place } from '../router'
+import { Icon } from '../components/icon'
+import { navigate, route } from '../router'
 
-const PAUSE = 250
+/** Milliseconds without typing after which the search starts. */
+const DELAY = 250
 
 export function Search({ query }: { query: string }) {
   const input = useRef<HTMLInputElement>(null)
@@ -24,9 +25,9 @@ export function Search({ query }: { query: string }) {
   const search = () => {
     clearTimeout(timer.current)
     const text = input.current?.value.trim() ?? ''
-    const already = place.value.screen === 'search'
-    if (text) navigate(`/search?q=${encodeURIComponent(text)}`, already)
-    else if (already) history.back()
+    const isSearch = route.value.screen === 'search'
+    if (text) navigate(`/search?q=${encodeURIComponent(text)}`, isSearch)
+    else if (isSearch) history.back()
   }
   return (
     <search>
@@ -41,12 +42,12 @@ export function Search({ query }: { query: string }) {
         <input
           ref={input}
           type="search"
-          aria-label="Search all your files"
+          aria-label="Search all files"
           placeholder="Search"
           defaultValue={query}
           onInput={() => {
             clearTimeout(timer.current)
-            timer.current = setTimeout(search, PAUSE)
+            timer.current = setTimeout(search, DELAY)
           }}
         />
         <kbd aria-hidden="true">/</kbd>

@@ -1,15 +1,15 @@
-// Signing in, and registering.
+// Sign in, or create an account.
 import { useState } from 'preact/hooks'
-import { api, ask } from '../api/client'
-import { Field, Form } from '../parts/dialog'
-import { Logo } from '../parts/icon'
-import { useLoad } from '../parts/load'
+import { api, request } from '../api/client'
+import { Field, Form } from '../components/dialog'
+import { Logo } from '../components/icon'
+import { useLoad } from '../components/use-load'
 import { logIn, register } from '../session'
 
 export function SignIn() {
-  const [isNew, setNew] = useState(false)
-  // If it cannot be known, the form works all the same.
-  const { data: registration } = useLoad(() => ask(api.GET('/v1/auth/registration')))
+  const [isNew, setIsNew] = useState(false)
+  // The form works without this, so an error is ignored.
+  const { data: registration } = useLoad(() => request(api.GET('/v1/auth/registration')))
   const submit = (data: FormData) => {
     const [email, name, password] = ['email', 'name', 'password'].map((field) => String(data.get(field) ?? ''))
     return isNew ? register(email ?? '', name ?? '', password ?? '') : logIn(email ?? '', password ?? '')
@@ -18,11 +18,11 @@ export function SignIn() {
     <main class="sign-in">
       <div class="card">
         <Logo size={44} />
-        <h1>{isNew ? 'Make an account' : 'Strongroom'}</h1>
-        <p class="hint">{isNew ? 'What you upload is yours alone.' : 'Private files, for you alone.'}</p>
+        <h1>{isNew ? 'Create account' : 'Strongroom'}</h1>
+        <p class="hint">{isNew ? 'Only you can see what you upload.' : 'Private files, only for you.'}</p>
         {registration && !registration.has_accounts && <FirstAccount open={registration.open} />}
-        <Form key={String(isNew)} submit={isNew ? 'Register' : 'Sign in'} onSubmit={submit} cancel={false}>
-          <Field label="E-mail address" name="email" type="email" required autoComplete="username" autofocus />
+        <Form key={String(isNew)} submit={isNew ? 'Create account' : 'Sign in'} onSubmit={submit} cancel={false}>
+          <Field label="Email" name="email" type="email" required autoComplete="username" autofocus />
           {isNew && <Field label="Name" name="name" required maxLength={100} autoComplete="name" />}
           <Field
             label="Password"
@@ -31,18 +31,16 @@ export function SignIn() {
             required
             minLength={isNew ? 8 : undefined}
             autoComplete={isNew ? 'new-password' : 'current-password'}
-            hint={isNew ? 'At least 8 characters. A few unrelated words are best.' : undefined}
+            hint={isNew ? 'At least 8 characters. Three or four random words work well.' : undefined}
           />
         </Form>
         {registration?.open === false ? (
-          registration.has_accounts && (
-            <p class="other">No account? Ask whoever runs this server: they make the accounts here.</p>
-          )
+          registration.has_accounts && <p class="other">No account? Ask your administrator for an invitation.</p>
         ) : (
           <p class="other">
-            {isNew ? 'There is an account already?' : 'New here?'}{' '}
-            <button type="button" class="as-link" onClick={() => setNew(!isNew)}>
-              {isNew ? 'Sign in' : 'Make an account'}
+            {isNew ? 'Already have an account?' : 'New here?'}{' '}
+            <button type="button" class="as-link" onClick={() => setIsNew(!isNew)}>
+              {isNew ? 'Sign in' : 'Create account'}
             </button>
           </p>
         )}
@@ -51,13 +49,12 @@ export function SignIn() {
   )
 }
 
-/** For whoever has just started the server. */
+/** Shown while the server has no accounts: how to create the first one. */
 function FirstAccount({ open }: { open: boolean }) {
   return (
-    <div class="first" role="note">
+    <div class="first-account" role="note">
       <p>
-        <strong>No account exists yet.</strong> With the settings of the server, its command line makes the first one,
-        an admin’s:
+        <strong>This server has no accounts yet.</strong> Create the first admin from the command line:
       </p>
       <p>
         <code>
@@ -65,9 +62,7 @@ function FirstAccount({ open }: { open: boolean }) {
         </code>
       </p>
       <p>
-        {open
-          ? 'Whoever can open this page can also register here; that makes accounts that are no admins.'
-          : 'Registration on this page is closed.'}
+        {open ? 'Anyone who can open this page can sign up, without admin rights.' : 'Sign-up on this page is closed.'}
       </p>
     </div>
   )

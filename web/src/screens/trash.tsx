@@ -1,13 +1,15 @@
-// What was deleted, and can be had back until its time is over.
+// Deleted files, which can be restored for a limited time.
 import { useEffect, useState } from 'preact/hooks'
-import { api, ask, type TrashedFile } from '../api/client'
-import { showTrail } from '../files/share'
-import { bytes, exactly, fromNow } from '../format'
-import { confirm } from '../parts/dialog'
-import { Icon, iconOf } from '../parts/icon'
-import { useLoad } from '../parts/load'
-import { Empty, Failed, Loading } from '../parts/states'
-import { complain, say } from '../parts/toast'
+import { showActivity } from '../activity/show-activity'
+import { pageSize } from '../api/capabilities'
+import { api, request, type TrashedFile } from '../api/client'
+import { confirmDialog } from '../components/dialog'
+import { Icon, iconOf } from '../components/icon'
+import { Empty, Failed, Loading } from '../components/states'
+import { showError, showToast } from '../components/toast'
+import { useLoad } from '../components/use-load'
+import { folderName } from '../files/path'
+import { bytes, dateTime, duration, fromNow } from '../format'
 import { folderUrl, navigate } from '../router'
 import { refreshUsage } from '../session'
 
@@ -17,7 +19,7 @@ export default function Trash() {
   const [more, setMore] = useState<{ items: TrashedFile[]; cursor: string | null } | null>(null)
   const first = useLoad(async () => {
     setMore(null)
-    return ask(api.GET('/v1/trash', { params: { query: { limit: PAGE } } }))
+    return request(api.GET('/v1/trash', { params: { query: { limit: await pageSize(PAGE) } } }))
   })
   useEffect(() => {
     document.title = 'Trash · Strongroom'
@@ -26,7 +28,8 @@ export default function Trash() {
   const cursor = more ? more.cursor : (first.data?.next_cursor ?? null)
 
   const next = async () => {
-    const page = await ask(api.GET('/v1/trash', { params: { query: { limit: PAGE, cursor: cursor ?? '' } } }))
+    const query = { limit: await pageSize(PAGE), cursor: cursor ?? '' }
+    const page = await request(api.GET('/v1/trash', { params: { query } }))
     setMore({ items: [...(more?.items ?? []), ...page.items], cursor: page.next_cursor ?? null })
   }
   const changed = () => {
@@ -35,28 +38,28 @@ export default function Trash() {
   }
   const restore = async (file: TrashedFile) => {
     try {
-      const back = await ask(api.POST('/v1/trash/{id}/restore', { params: { path: { id: file.id } } }))
-      say(`${back.name} is back in ${back.path || 'Files'}.`, {
+      const restored = await request(api.POST('/v1/trash/{id}/restore', { params: { path: { id: file.id } } }))
+      showToast(`Restored to ${folderName(restored.path)}`, {
         label: 'Show',
-        run: () => navigate(folderUrl(back.path)),
+        run: () => navigate(folderUrl(restored.path)),
       })
       changed()
     } catch (error) {
-      complain(error)
+      showError(error)
     }
   }
   const remove = (file: TrashedFile) =>
-    confirm(`Delete “${file.name}” for good?`, 'This cannot be undone.', 'Delete for good', async () => {
-      await ask(api.DELETE('/v1/trash/{id}', { params: { path: { id: file.id } } }))
+    confirmDialog(`Delete “${file.name}” forever?`, 'This can’t be undone.', 'Delete forever', async () => {
+      await request(api.DELETE('/v1/trash/{id}', { params: { path: { id: file.id } } }))
       changed()
     })
   const empty = () =>
-    confirm(
-      'Empty the trash?',
-      'Everything in it is deleted for good. This cannot be undone.',
-      'Empty it',
+    confirmDialog(
+      'Empty trash?',
+      'Everything in it is deleted forever. This can’t be undone.',
+      'Empty trash',
       async () => {
-        await ask(api.DELETE('/v1/trash'))
+        await request(api.DELETE('/v1/trash'))
         changed()
       },
     )
@@ -67,7 +70,7 @@ export default function Trash() {
         <h1>Trash</h1>
         {items.length > 0 && (
           <button type="button" class="danger" onClick={empty}>
-            <Icon name="trash" size={18} /> Empty the trash
+            <Icon name="trash" size={18} /> Empty trash
           </button>
         )}
       </header>
@@ -76,14 +79,14 @@ export default function Trash() {
       ) : !first.data ? (
         <Loading />
       ) : items.length === 0 ? (
-        <Empty icon="trash" title="The trash is empty">
-          <p>What you delete waits here for a while, in case you want it back.</p>
+        <Empty icon="trash" title="Trash is empty">
+          <p>{retentionText(first.data.retention)}</p>
         </Empty>
       ) : (
         <div class="scroll">
           <div class="sections wide">
             <section class="card">
-              <p class="hint">What is in the trash counts toward your space until it is gone.</p>
+              <p class="hint">Files in the trash still use storage.</p>
               <ul class="items">
                 {items.map((file) => (
                   <li key={file.id}>
@@ -93,15 +96,15 @@ export default function Trash() {
                     <div>
                       <strong>{file.name}</strong>
                       <p class="hint">
-                        {file.path || 'Files'} · {bytes(file.size)} ·{' '}
-                        <span title={exactly(file.purge_at)}>gone for good {fromNow(file.purge_at)}</span>
+                        {folderName(file.path)} · {bytes(file.size)} ·{' '}
+                        <span title={dateTime(file.purge_at)}>Deleted forever {fromNow(file.purge_at)}</span>
                       </p>
                     </div>
                     <button
                       type="button"
                       class="quiet only-icon"
-                      aria-label={`Trail of ${file.name}`}
-                      onClick={() => showTrail(file)}
+                      aria-label={`Activity of ${file.name}`}
+                      onClick={() => showActivity(file)}
                     >
                       <Icon name="clock" size={18} />
                     </button>
@@ -111,7 +114,7 @@ export default function Trash() {
                     <button
                       type="button"
                       class="quiet only-icon"
-                      aria-label={`Delete ${file.name} for good`}
+                      aria-label={`Delete ${file.name} forever`}
                       onClick={() => remove(file)}
                     >
                       <Icon name="trash" size={18} />
@@ -121,7 +124,7 @@ export default function Trash() {
               </ul>
               {cursor && (
                 <p>
-                  <button type="button" onClick={() => next().catch(complain)}>
+                  <button type="button" onClick={() => next().catch(showError)}>
                     Show more
                   </button>
                 </p>
@@ -132,4 +135,9 @@ export default function Trash() {
       )}
     </div>
   )
+}
+
+function retentionText(seconds: number): string {
+  if (seconds === 0) return 'This server has no trash. Deleting can’t be undone.'
+  return `Deleted files stay here for ${duration(seconds, 'long')}.`
 }

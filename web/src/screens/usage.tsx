@@ -1,4 +1,4 @@
-// What is used of the quota.
+// Storage used, and the quota.
 import { useEffect } from 'preact/hooks'
 import { bytes, count, number } from '../format'
 import { refreshUsage, usage } from '../session'
@@ -7,9 +7,9 @@ export function UsageMeter() {
   useEffect(() => {
     refreshUsage().catch(() => {})
   }, [])
-  const now = usage.value
-  if (!now) return <p class="hint">…</p>
-  const { used, quota } = now
+  const current = usage.value
+  if (!current) return <p class="hint">…</p>
+  const { used, quota } = current
   return (
     <div class="usage">
       <p>
@@ -20,7 +20,7 @@ export function UsageMeter() {
           class={fullness(used.bytes, quota.bytes)}
           value={used.bytes}
           max={quota.bytes || 1}
-          aria-label="Space used"
+          aria-label="Storage used"
         />
       )}
       <p class="hint">

@@ -1,94 +1,99 @@
-// Big files as parts straight to the bucket. The server is asked to begin, signs the parts, and makes them the file;
-// what has arrived is in the bucket, so a pause, a restart and a reload cost the part that was on its way.
-// This module is fetched with the first file that goes this way.
+// Direct uploads: large files go to the bucket in parts. The server creates the upload, signs the parts and assembles the
+// file. Parts that have arrived stay in the bucket, so a pause, a restart or a reload costs only the part in transfer.
+// This module is fetched with the first file that is uploaded directly.
 import AwsS3 from '@uppy/aws-s3'
 import Uppy, { type Body } from '@uppy/core'
-import { api, ask, Problem, words } from '../api/client'
+import { api, errorMessage, Problem, request } from '../api/client'
 import { refreshUsage } from '../session'
 import {
-  AT_ONCE,
-  arrived,
-  change,
-  described,
-  type Each,
-  failed,
-  follow,
-  now,
-  RETRIES,
-  remove,
-  type Sent,
-} from './board'
-import type { Chosen } from './choose'
-import { forgetDirect, giveUp, keepDirect, keptDirect, stillOpen } from './state'
-import * as tus from './tus'
+  CONCURRENT_UPLOADS,
+  currentUploads,
+  markDone,
+  markFailed,
+  RETRY_DELAYS,
+  removeFromList,
+  toUppyFile,
+  trackProgress,
+  type UploadMeta,
+  updateUpload,
+} from './progress-list'
+import { cancelOnServer, findOpenUpload, removeDirectUpload, saveDirectUpload, savedDirectUpload } from './state'
+import type { SelectedFile } from './types'
 
-/** Bytes in a part; larger where a file would have more than a bucket takes. */
-const PART = 8 * 1024 * 1024
-const MOST_PARTS = 10_000
-/** How long a bucket may show no sign of life before it is out of reach. */
-const PATIENCE = 10_000
+/** Bytes per part; more for files that would have too many parts. */
+const PART_SIZE = 8 * 1024 * 1024
+const MAX_PARTS = 10_000
+/** Milliseconds without progress of the first part after which the bucket counts as unreachable. */
+const FIRST_PART_TIMEOUT = 10_000
 
-/** Whether a file is worth it: more than one part. */
-export const isBig = (file: File) => file.size > PART
+/** Whether a file has more than one part. */
+export const isLargeEnough = (file: File) => file.size > PART_SIZE
 
 type Job = {
-  chosen: Chosen
+  selected: SelectedFile
   id: string
-  state: 'waiting' | 'running' | 'resting'
-  /** The server's id of it, once it has begun. */
+  state: 'waiting' | 'running' | 'stopped'
+  /** The server's id, once the upload has been created. */
   upload?: string
-  /** Whether the plugin is at it, be it that it pauses. After an error it has to be told to try again. */
-  live: boolean
+  /** Whether the plugin is working on it, paused or not. After an error it retries only on request. */
+  active: boolean
   /** Failures since the last part. */
-  tries: number
+  failures: number
   timer?: ReturnType<typeof setTimeout>
 }
 
-const jobs = new Map<string, Job>()
-/** Whether the bucket takes what comes from this page. Known once a first part has arrived there, or has not. */
-let admitted: boolean | undefined
+/** Uploads a file through the server instead. */
+let fallback: (file: SelectedFile) => void = () => {}
 
-// Which files are on their way is decided here: the plugin's own queue knows nothing of pauses.
-const uppy = new Uppy<Sent, Body>({ autoProceed: true, allowMultipleUploadBatches: true })
+export function setFallback(upload: typeof fallback) {
+  fallback = upload
+}
+
+const jobs = new Map<string, Job>()
+/** Whether the bucket accepts parts from this page. Unknown until a first part has succeeded or failed. */
+let bucketWorks: boolean | undefined
+
+// The concurrency is limited here: the plugin's own queue does not account for pauses.
+const uppy = new Uppy<UploadMeta, Body>({ autoProceed: true, allowMultipleUploadBatches: true })
 uppy.use(AwsS3, {
   companionEndpoint: '/v1/companion',
   shouldUseMultipart: true,
   getChunkSize: ({ size }) => partSize(size),
   limit: 0,
 })
-follow(uppy)
+trackProgress(uppy)
 
 function partSize(size: number): number {
-  return Math.max(PART, Math.ceil(size / MOST_PARTS))
+  return Math.max(PART_SIZE, Math.ceil(size / MAX_PARTS))
 }
 
 export const has = (id: string) => jobs.has(id)
 
-export function add(id: string, chosen: Chosen) {
+export function add(id: string, selected: SelectedFile) {
   if (jobs.has(id)) return
   if (uppy.getFile(id)) uppy.removeFile(id)
-  jobs.set(id, { chosen, id, state: 'waiting', live: false, tries: 0 })
-  next()
+  jobs.set(id, { selected, id, state: 'waiting', active: false, failures: 0 })
+  startNext()
 }
 
 export function pause(id: string) {
   const job = jobs.get(id)
   if (!job) return
   clearTimeout(job.timer)
-  job.state = 'resting'
-  if (job.live) setPaused(job, true)
-  change(id, { state: 'paused' })
-  next()
+  job.state = 'stopped'
+  if (job.active) setPaused(job, true)
+  updateUpload(id, { state: 'paused' })
+  startNext()
 }
 
-/** Goes on after a pause or a failure. */
+/** Resumes after a pause or a failure. */
 export function resume(id: string) {
   const job = jobs.get(id)
-  if (job?.state !== 'resting') return
+  if (job?.state !== 'stopped') return
   clearTimeout(job.timer)
   job.state = 'waiting'
-  change(id, { state: 'waiting', problem: undefined })
-  next()
+  updateUpload(id, { state: 'waiting', problem: undefined })
+  startNext()
 }
 
 export function pauseAll() {
@@ -102,80 +107,80 @@ export function resumeAll() {
 export function cancel(id: string) {
   const job = jobs.get(id)
   if (!job) return
-  drop(job)
-  remove(id)
+  removeJob(job)
+  removeFromList(id)
   if (job.upload) void abandon(job, job.upload)
-  next()
+  startNext()
 }
 
-/** If the server is away, the next reload shows what is left of it. */
+/** Cancels the upload on the server. If that fails, the next reload shows it as interrupted. */
 async function abandon({ id }: Job, upload: string) {
   try {
-    await giveUp(upload)
-    forgetDirect(id)
+    await cancelOnServer(upload)
+    removeDirectUpload(id)
     await refreshUsage()
   } catch {}
 }
 
 function openJobs(): Job[] {
-  return [...jobs.values()].filter((job) => now().get(job.id)?.state !== 'failed')
+  return [...jobs.values()].filter((job) => currentUploads().get(job.id)?.state !== 'failed')
 }
 
-function drop(job: Job) {
+function removeJob(job: Job) {
   clearTimeout(job.timer)
   jobs.delete(job.id)
   if (uppy.getFile(job.id)) uppy.removeFile(job.id)
 }
 
-/** Sends as many as may be sent; only one until the bucket has shown that it takes any. */
-function next() {
-  let places = admitted ? AT_ONCE : 1
-  for (const { state } of jobs.values()) if (state === 'running') places -= 1
+/** Starts as many jobs as may run: one until the bucket has accepted a part, then several. */
+function startNext() {
+  let free = bucketWorks ? CONCURRENT_UPLOADS : 1
+  for (const { state } of jobs.values()) if (state === 'running') free -= 1
   for (const job of jobs.values()) {
-    if (places <= 0) return
+    if (free <= 0) return
     if (job.state !== 'waiting') continue
-    places -= 1
+    free -= 1
     void run(job)
   }
 }
 
 async function run(job: Job) {
-  if (admitted === false) return viaServer(job)
+  if (bucketWorks === false) return uploadThroughServer(job)
   job.state = 'running'
   try {
-    job.upload ??= await begin(job)
+    job.upload ??= await findOrCreateUpload(job)
   } catch (error) {
-    if (jobs.has(job.id) && job.state === 'running') stumble(job, error)
+    if (jobs.has(job.id) && job.state === 'running') handleFailure(job, error)
     return
   }
   if (jobs.get(job.id) !== job) return abandon(job, job.upload)
   if (job.state !== 'running') return
-  watch(job)
-  if (job.live) setPaused(job, false)
+  startFirstPartTimeout(job)
+  if (job.active) setPaused(job, false)
   else if (uppy.getFile(job.id)) void uppy.retryUpload(job.id)
   else {
-    uppy.addFile(described(job.chosen) as never)
-    // The plugin goes on with what is begun, however little of it is there.
-    uppy.setFileState(job.id, { s3Multipart: { uploadId: job.upload, key: job.upload } } as Partial<Each>)
+    uppy.addFile(toUppyFile(job.selected))
+    // With these, the plugin resumes the upload instead of creating another.
+    uppy.setFileState(job.id, { s3Multipart: { uploadId: job.upload, key: job.upload } })
   }
 }
 
-/** The server's id: of the upload that a reload cut off, if it can go on, else of a new one. */
-async function begin({ id, chosen: { file, path } }: Job): Promise<string> {
-  const before = keptDirect(id)
-  const upload = before && (await stillOpen(before))
+/** The server's id of the upload that a reload interrupted, if it can be resumed, otherwise of a new one. */
+async function findOrCreateUpload({ id, selected: { file, path } }: Job): Promise<string> {
+  const saved = savedDirectUpload(id)
+  const upload = saved && (await findOpenUpload(saved))
   if (upload && upload.part_size === partSize(file.size)) return upload.id
   const body = { mode: 'direct', name: file.name, path, size: file.size, part_size: partSize(file.size) } as const
-  const begun = await ask(api.POST('/v1/uploads', { body: { ...body, content_type: file.type || undefined } }))
-  keepDirect(id, { upload: begun.id, name: file.name, path, size: file.size })
-  return begun.id
+  const created = await request(api.POST('/v1/uploads', { body: { ...body, content_type: file.type || undefined } }))
+  saveDirectUpload(id, { upload: created.id, name: file.name, path, size: file.size })
+  return created.id
 }
 
-/** A bucket that is out of this browser's reach may keep it waiting for minutes. */
-function watch(job: Job) {
-  if (admitted !== undefined) return
+/** Requests to a bucket that this browser cannot reach may hang for minutes. */
+function startFirstPartTimeout(job: Job) {
+  if (bucketWorks !== undefined) return
   clearTimeout(job.timer)
-  job.timer = setTimeout(() => job.state === 'running' && turnedAway(job), PATIENCE)
+  job.timer = setTimeout(() => job.state === 'running' && disableBucket(job), FIRST_PART_TIMEOUT)
 }
 
 function setPaused({ id }: Job, paused: boolean) {
@@ -186,101 +191,102 @@ uppy.on('upload-start', (files) => {
   for (const { id } of files) {
     const job = jobs.get(id)
     if (!job) continue
-    job.live = true
-    // Paused before the plugin was listening.
+    job.active = true
+    // The job may have been paused before the plugin was listening.
     queueMicrotask(() => job.state !== 'running' && setPaused(job, true))
   }
 })
 
 uppy.on('upload-progress', (file, { bytesUploaded }) => {
   const job = file && jobs.get(file.id)
-  // Bytes flow: whoever refuses them does so in words.
+  // The bucket is reachable: if it refuses the part, it will answer with an error.
   if (job && Number(bytesUploaded) > 0) clearTimeout(job.timer)
 })
 
 uppy.on('s3-multipart:part-uploaded', (file) => {
   const job = jobs.get(file.id)
-  if (job) job.tries = 0
-  if (admitted) return
-  admitted = true
-  next()
+  if (job) job.failures = 0
+  if (bucketWorks) return
+  bucketWorks = true
+  startNext()
 })
 
 uppy.on('upload-success', (file) => {
   const job = file && jobs.get(file.id)
-  if (job) done(job)
+  if (job) finish(job)
 })
 
 uppy.on('upload-error', (file, error) => {
   const job = file && jobs.get(file.id)
   if (!job) return
-  job.live = false
-  if (job.state === 'running') void askWhy(job, error)
+  job.active = false
+  if (job.state === 'running') void investigate(job, error)
 })
 
-function done(job: Job) {
-  forget(job)
-  drop(job)
-  next()
+function finish(job: Job) {
+  forgetUpload(job)
+  removeJob(job)
+  startNext()
 }
 
-function forget(job: Job) {
-  forgetDirect(job.id)
+function forgetUpload(job: Job) {
+  removeDirectUpload(job.id)
   job.upload = undefined
 }
 
-/** What the plugin tells is a status at best. The server knows what became of the upload. */
-async function askWhy(job: Job, error: unknown) {
+/** The plugin reports a status at best, so the server is asked for the state of the upload. */
+async function investigate(job: Job, error: unknown) {
   try {
-    const upload = await ask(api.GET('/v1/uploads/{id}', { params: { path: { id: job.upload ?? '' } } }))
+    const upload = await request(api.GET('/v1/uploads/{id}', { params: { path: { id: job.upload ?? '' } } }))
     if (jobs.get(job.id) === job && upload.file_id) {
-      arrived(job.id)
-      return done(job)
+      markDone(job.id)
+      return finish(job)
     }
   } catch (problem) {
-    if (jobs.get(job.id) === job && job.state === 'running') stumble(job, problem)
+    if (jobs.get(job.id) === job && job.state === 'running') handleFailure(job, problem)
     return
   }
   if (jobs.get(job.id) !== job || job.state !== 'running') return
-  // The server answers, and no part has come through yet: it is the bucket that does not want this page.
-  if (admitted === undefined && isOfBucket(error)) await turnedAway(job)
-  else stumble(job, error)
+  // The server responds but no part has arrived: the bucket refuses this page.
+  if (bucketWorks === undefined && isBucketError(error)) await disableBucket(job)
+  else handleFailure(job, error)
 }
 
-/** Whether it was sending a part that failed, or reading its ETag, and not a request to this server. */
-function isOfBucket(error: unknown): boolean {
+/** Whether the request of a part failed, or its ETag is not readable, as opposed to a request to this server. */
+function isBucketError(error: unknown): boolean {
   return error instanceof Error && ('request' in error || error.message.includes('ETag'))
 }
 
-function stumble(job: Job, error: unknown) {
-  const delay = RETRIES[job.tries]
-  job.tries += 1
+/** Retries later, unless the request was refused. */
+function handleFailure(job: Job, error: unknown) {
+  const delay = RETRY_DELAYS[job.failures]
+  job.failures += 1
   const status = error instanceof Problem ? error.status : 0
-  const refused = status >= 400 && status < 500 && ![409, 423, 429].includes(status)
-  if (status === 404 || status === 410) forget(job)
-  if (refused || status === 507 || delay === undefined) {
-    job.state = 'resting'
-    job.tries = 0
-    failed(job.id, words(error))
-    next()
+  const isRefused = status >= 400 && status < 500 && ![409, 423, 429].includes(status)
+  if (status === 404 || status === 410) forgetUpload(job)
+  if (isRefused || status === 507 || delay === undefined) {
+    job.state = 'stopped'
+    job.failures = 0
+    markFailed(job.id, errorMessage(error))
+    startNext()
     return
   }
-  change(job.id, { state: 'retrying' })
+  updateUpload(job.id, { state: 'retrying' })
   job.timer = setTimeout(() => job.state === 'running' && run(job), delay)
 }
 
-/** The bucket does not take parts from this page, be it its CORS rules or the way there: all goes through the server. */
-async function turnedAway(job: Job) {
-  admitted = false
-  await viaServer(job)
-  next()
+/** The bucket accepts no parts from this page, because of its CORS rules or the network: the server is used instead. */
+async function disableBucket(job: Job) {
+  bucketWorks = false
+  await uploadThroughServer(job)
+  startNext()
 }
 
-async function viaServer(job: Job) {
-  const { upload, chosen } = job
-  forget(job)
-  drop(job)
-  // What it reserved of the quota will be needed again.
-  if (upload) await giveUp(upload).catch(() => {})
-  tus.add([chosen])
+async function uploadThroughServer(job: Job) {
+  const { upload, selected } = job
+  forgetUpload(job)
+  removeJob(job)
+  // The quota that it reserved is needed by the new upload.
+  if (upload) await cancelOnServer(upload).catch(() => {})
+  fallback(selected)
 }

@@ -1,16 +1,25 @@
-// The uploads, at the edge of the page: how far, how fast, and what can be done about them.
+// The panel of uploads at the edge of the page: progress, speed, and controls.
 import { computed, signal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
-import { useRows } from '../files/virtual'
+import { Icon } from '../components/icon'
+import { showError } from '../components/toast'
+import { useVirtualRows } from '../files/virtual'
 import { bytes, count, duration, percent } from '../format'
-import { Icon } from '../parts/icon'
-import { complain } from '../parts/toast'
-import { chooseFiles, upload as send } from './choose'
-import { openAgain } from './handles'
-import { findInterrupted, forget, type Interrupted, interrupted, isPaused, speed, type Upload, uploads } from './state'
+import { reopenFile } from './file-handles'
+import { selectFiles, upload as send } from './select-files'
+import {
+  discard,
+  findInterrupted,
+  type InterruptedUpload,
+  interrupted,
+  isPaused,
+  speed,
+  type Upload,
+  uploads,
+} from './state'
 
-const ROW = 56
-const isOpen = signal(true)
+const ROW_HEIGHT = 56
+const isExpanded = signal(true)
 
 const totals = computed(() => {
   const total = { all: 0, done: 0, failed: 0, retrying: 0, size: 0, sent: 0 }
@@ -36,12 +45,14 @@ export function Uploads() {
   const open = all - done - failed
   const title =
     open > 0
-      ? `${isPaused.value ? 'Paused' : 'Uploading'} ${count(open, 'file')}`
+      ? isPaused.value
+        ? `${count(open, 'upload')} paused`
+        : `Uploading ${count(open, 'file')}`
       : failed > 0
         ? `${count(failed, 'upload')} failed`
         : all > 0
           ? `${count(done, 'file')} uploaded`
-          : `${count(interrupted.value.length, 'upload')} to finish`
+          : `${count(interrupted.value.length, 'upload')} interrupted`
   return (
     <aside class="uploads" aria-label="Uploads">
       <header>
@@ -50,8 +61,8 @@ export function Uploads() {
           {open > 0 && (
             <p class="hint">
               {retrying > 0
-                ? 'The server is away. It goes on as soon as it is back.'
-                : progress(sent, size, isPaused.value ? 0 : speed.value)}
+                ? 'Can’t reach the server. Uploads continue when it’s back.'
+                : progressText(sent, size, isPaused.value ? 0 : speed.value)}
             </p>
           )}
         </div>
@@ -59,7 +70,7 @@ export function Uploads() {
           <button
             type="button"
             class="quiet only-icon"
-            aria-label={isPaused.value ? 'Go on with all' : 'Pause all'}
+            aria-label={isPaused.value ? 'Resume all' : 'Pause all'}
             onClick={async () => (isPaused.value ? (await queue()).resumeAll() : (await queue()).pauseAll())}
           >
             <Icon name={isPaused.value ? 'play' : 'pause'} />
@@ -68,19 +79,19 @@ export function Uploads() {
         <button
           type="button"
           class="quiet only-icon"
-          aria-expanded={isOpen.value}
-          aria-label={isOpen.value ? 'Show less' : 'Show the uploads'}
+          aria-expanded={isExpanded.value}
+          aria-label={isExpanded.value ? 'Collapse' : 'Expand'}
           onClick={() => {
-            isOpen.value = !isOpen.value
+            isExpanded.value = !isExpanded.value
           }}
         >
-          <Icon name={isOpen.value ? 'down' : 'up'} />
+          <Icon name={isExpanded.value ? 'down' : 'up'} />
         </button>
         {open === 0 && all > 0 && (
           <button
             type="button"
             class="quiet only-icon"
-            aria-label="Close the list of uploads"
+            aria-label="Close uploads"
             onClick={async () => (await queue()).clearDone()}
           >
             <Icon name="close" />
@@ -88,10 +99,10 @@ export function Uploads() {
         )}
       </header>
       {open > 0 && <progress value={sent} max={size || 1} aria-label="All uploads" />}
-      {isOpen.value && (
+      {isExpanded.value && (
         <>
           {interrupted.value.map((upload) => (
-            <Unfinished key={upload.key} upload={upload} />
+            <InterruptedRow key={upload.key} upload={upload} />
           ))}
           {all > 0 && <Rows list={ordered(uploads.value)} />}
         </>
@@ -103,25 +114,25 @@ export function Uploads() {
   )
 }
 
-/** What needs attention first, what is done last. */
+/** Failed uploads first, those that are done last. */
 function ordered(all: ReadonlyMap<string, Upload>): Upload[] {
-  const rank = { failed: 0, going: 1, retrying: 1, paused: 2, waiting: 3, done: 4 }
+  const rank = { failed: 0, uploading: 1, retrying: 1, paused: 2, waiting: 3, done: 4 }
   return [...all.values()].sort((a, b) => rank[a.state] - rank[b.state])
 }
 
-function progress(sent: number, size: number, rate: number): string {
-  const far = `${bytes(sent)} of ${bytes(size)}`
-  if (rate < 1) return far
-  return `${far} · ${bytes(rate)}/s · ${duration((size - sent) / rate)} left`
+function progressText(sent: number, size: number, rate: number): string {
+  const progress = `${bytes(sent)} of ${bytes(size)}`
+  if (rate < 1) return progress
+  return `${progress} · ${bytes(rate)}/s · ${duration((size - sent) / rate)} left`
 }
 
 function Rows({ list }: { list: Upload[] }) {
-  const { box, first, last } = useRows(list.length, ROW)
+  const { box, first, last } = useVirtualRows(list.length, ROW_HEIGHT)
   return (
-    <div class="upload-rows" ref={box} tabIndex={0} role="group" aria-label="Each upload">
-      <div class="all" style={{ height: `${list.length * ROW}px` }}>
+    <div class="upload-rows" ref={box} tabIndex={0} role="group" aria-label="Uploads">
+      <div class="all" style={{ height: `${list.length * ROW_HEIGHT}px` }}>
         {list.slice(first, last).map((upload, index) => (
-          <Row key={upload.id} upload={upload} top={(first + index) * ROW} />
+          <Row key={upload.id} upload={upload} top={(first + index) * ROW_HEIGHT} />
         ))}
       </div>
     </div>
@@ -131,12 +142,12 @@ function Rows({ list }: { list: Upload[] }) {
 function Row({ upload, top }: { upload: Upload; top: number }) {
   const { id, name, size, sent, state, problem } = upload
   const open = state !== 'done' && state !== 'failed'
-  const word = {
+  const status = {
     waiting: 'Waiting',
-    // The server hashes what went to the bucket, and that takes as long as reading it.
-    going: size > 0 && sent === size ? 'Being checked' : `${percent(size ? sent / size : 0)} of ${bytes(size)}`,
+    // The server hashes what the bucket received, which takes as long as reading it.
+    uploading: size > 0 && sent === size ? 'Finishing…' : `${percent(size ? sent / size : 0)} of ${bytes(size)}`,
     paused: `Paused at ${percent(size ? sent / size : 0)}`,
-    retrying: 'Waiting for the server',
+    retrying: 'Reconnecting…',
     done: bytes(size),
     failed: problem ?? 'Failed',
   }[state]
@@ -146,8 +157,8 @@ function Row({ upload, top }: { upload: Upload; top: number }) {
         <span class="name" title={name}>
           {name}
         </span>
-        <span class="hint" title={word}>
-          {word}
+        <span class="hint" title={status}>
+          {status}
         </span>
         {open && sent > 0 && <progress value={sent} max={size || 1} aria-label={name} />}
       </div>
@@ -156,7 +167,7 @@ function Row({ upload, top }: { upload: Upload; top: number }) {
         <button
           type="button"
           class="quiet only-icon"
-          aria-label={`${state === 'paused' ? 'Go on with' : 'Pause'} ${name}`}
+          aria-label={`${state === 'paused' ? 'Resume' : 'Pause'} ${name}`}
           onClick={async () => (await queue()).pauseOrResume(id)}
         >
           <Icon name={state === 'paused' ? 'play' : 'pause'} size={18} />
@@ -166,7 +177,7 @@ function Row({ upload, top }: { upload: Upload; top: number }) {
         <button
           type="button"
           class="quiet only-icon"
-          aria-label={`Try ${name} again`}
+          aria-label={`Retry ${name}`}
           onClick={async () => (await queue()).retry(id)}
         >
           <Icon name="retry" size={18} />
@@ -186,51 +197,54 @@ function Row({ upload, top }: { upload: Upload; top: number }) {
   )
 }
 
-/** A page may not open a file of the disk by itself: it asks for leave, or to be shown the file once more. */
-function Unfinished({ upload }: { upload: Interrupted }) {
-  const chooseAgain = () =>
-    chooseFiles(upload.path, (chosen) => {
-      const same = chosen.filter(({ file }) => file.name === upload.name && file.size === upload.size)
-      if (same.length === 0) complain(new Error(`That is another file. Choose ${upload.name}, ${bytes(upload.size)}.`))
-      else void send(same)
+/** A page cannot open local files by itself: the user has to allow it, or to select the file again. */
+function InterruptedRow({ upload }: { upload: InterruptedUpload }) {
+  const selectAgain = () =>
+    selectFiles(upload.path, (selected) => {
+      const same = selected.filter(({ file }) => file.name === upload.name && file.size === upload.size)
+      if (same.length > 0) void send(same)
+      else showError(`That’s a different file. Select ${upload.name} (${bytes(upload.size)}).`)
     })
   const resume = async (handle: FileSystemFileHandle) => {
-    const file = await openAgain(handle).catch(() => null)
+    const file = await reopenFile(handle).catch(() => null)
+    const restart = async () => {
+      await discard(upload)
+      if (file) await send([{ file, path: upload.path, handle }])
+    }
     if (!file) {
       interrupted.value = interrupted.value.map((other) => (other === upload ? { ...other, handle: undefined } : other))
-      complain(new Error(`${upload.name} could not be opened. Choose it again.`))
+      showError(`Can’t open ${upload.name}. Select the file again.`)
     } else if (upload.id.endsWith(`-${file.size}-${file.lastModified}`)) {
       await send([{ file, path: upload.path, handle }])
     } else {
-      // Its bytes do not go with those that arrived.
-      complain(new Error(`${upload.name} has changed since. Give this up, and upload it anew.`))
+      // The bytes that arrived belong to the previous version.
+      const action = { label: 'Start over', run: () => restart().catch(showError) }
+      showError(`${upload.name} changed since the upload started.`, action)
     }
   }
   const { handle } = upload
   return (
-    <div class="unfinished">
+    <div class="interrupted">
       <div class="what">
         <span class="name" title={upload.name}>
           {upload.name}
         </span>
-        <span class="hint">
-          Stopped at {percent(upload.size ? upload.sent / upload.size : 0)} of {bytes(upload.size)}
-        </span>
+        <span class="hint">Interrupted at {percent(upload.size ? upload.sent / upload.size : 0)}</span>
       </div>
       {handle ? (
         <button type="button" aria-label={`Resume ${upload.name}`} onClick={() => resume(handle)}>
           Resume
         </button>
       ) : (
-        <button type="button" aria-label={`Choose it again to go on: ${upload.name}`} onClick={chooseAgain}>
-          Choose it again
+        <button type="button" aria-label={`Select file to resume: ${upload.name}`} onClick={selectAgain}>
+          Select file
         </button>
       )}
       <button
         type="button"
         class="quiet only-icon"
-        aria-label={`Give ${upload.name} up`}
-        onClick={() => forget(upload).catch(complain)}
+        aria-label={`Discard upload of ${upload.name}`}
+        onClick={() => discard(upload).catch(showError)}
       >
         <Icon name="close" size={18} />
       </button>

@@ -1,47 +1,51 @@
-// Takes files in and sends each the way that suits it. This module is fetched with the first upload.
+// Accepts files and uploads each with the protocol that suits it. This module is fetched with the first upload.
 import { getSafeFileId } from '@uppy/core/utils'
-import { api, ask } from '../api/client'
-import { described, everyOpen, now, show } from './board'
-import type { Chosen } from './choose'
-import { keepHandle } from './handles'
-import { account, interrupted, isPaused, uploads } from './state'
+import { getCapabilities } from '../api/capabilities'
+import { saveHandle } from './file-handles'
+import { addToList, currentUploads, toUppyFile, updateOpenUploads } from './progress-list'
+import { interrupted, isPaused, uploads, userId } from './state'
 import * as tus from './tus'
+import type { SelectedFile } from './types'
 
-type Direct = typeof import('./direct')
+type DirectUploads = typeof import('./direct')
 
-/** Below this no file goes straight to a bucket, whatever the server can do. */
-const WORTH_ASKING = 8 * 1024 * 1024
+/** Files up to this size are never uploaded directly to a bucket. */
+const DIRECT_MINIMUM = 8 * 1024 * 1024
 
-let direct: Direct | null | undefined
+let direct: DirectUploads | null | undefined
 
-/** Takes files in; those of which a part is there already go on from that. */
-export async function add(chosen: Chosen[]) {
-  const way = chosen.some(({ file }) => file.size > WORTH_ASKING) ? await directly() : null
+/** Starts to upload files, or resumes those of which a part has been sent already. */
+export async function add(files: SelectedFile[]) {
+  const bucket = files.some(({ file }) => file.size > DIRECT_MINIMUM) ? await loadDirect() : null
   isPaused.value = false
-  // The same file again is a new upload, once the one before is over.
-  for (const { id, state } of now().values()) if (state === 'done') cancel(id)
-  const viaServer: Chosen[] = []
-  for (const one of chosen) {
-    const id = getSafeFileId(described(one) as never, 'uppy')
-    // What is sent at once needs no second opening.
-    if (one.handle && one.file.size > tus.SMALL) void keepHandle(account(), id, one.handle)
-    const begun = interrupted.value.find((upload) => upload.id === id)
-    if (way?.has(id)) way.resume(id)
-    else if (!way || now().has(id) || !(begun ? begun.isDirect : way.isBig(one.file))) viaServer.push(one)
+  // The same file may be uploaded again once its upload is done.
+  for (const { id, state } of currentUploads().values()) if (state === 'done') cancel(id)
+  const proxied: SelectedFile[] = []
+  for (const selected of files) {
+    const id = getSafeFileId({ ...toUppyFile(selected), isRemote: false }, 'uppy')
+    // A file that is sent in one request is never resumed.
+    if (selected.handle && selected.file.size > tus.SINGLE_REQUEST_LIMIT) {
+      void saveHandle(userId(), id, selected.handle)
+    }
+    const started = interrupted.value.find((upload) => upload.id === id)
+    const useBucket = started ? started.isDirect : bucket?.isLargeEnough(selected.file)
+    if (bucket?.has(id)) bucket.resume(id)
+    else if (!bucket || currentUploads().has(id) || !useBucket) proxied.push(selected)
     else {
-      show([{ id, name: one.file.name, path: one.path, size: one.file.size }])
-      way.add(id, one)
+      addToList([{ id, name: selected.file.name, path: selected.path, size: selected.file.size }])
+      bucket.add(id, selected)
     }
   }
-  if (viaServer.length > 0) tus.add(viaServer)
+  if (proxied.length > 0) tus.add(proxied)
 }
 
-/** The way straight to the bucket, if the server knows one. */
-async function directly(): Promise<Direct | null> {
+/** The module for direct uploads, if the server offers a bucket for them. */
+async function loadDirect(): Promise<DirectUploads | null> {
   if (direct === undefined) {
-    // If it cannot say, it will have to take the bytes itself.
-    const told = await ask(api.GET('/v1/capabilities')).catch(() => null)
-    direct = told?.direct_uploads_to ? await import('./direct') : null
+    // Without an answer, files are uploaded through the server.
+    const capabilities = await getCapabilities().catch(() => null)
+    direct = capabilities?.direct_uploads_to ? await import('./direct') : null
+    direct?.setFallback((file) => tus.add([file]))
   }
   return direct
 }
@@ -52,13 +56,13 @@ export function pauseAll() {
   isPaused.value = true
   tus.pauseAll()
   direct?.pauseAll()
-  everyOpen('paused')
+  updateOpenUploads('paused')
 }
 
 export function resumeAll() {
   isPaused.value = false
   tus.resumeAll()
-  everyOpen('waiting')
+  updateOpenUploads('waiting')
   direct?.resumeAll()
 }
 
@@ -78,15 +82,15 @@ export function cancel(id: string) {
   else tus.cancel(id)
 }
 
-/** Takes what is over off the list. */
+/** Removes uploads that are done or failed from the list. */
 export function clearDone() {
   for (const { id, state } of uploads.value.values()) if (state === 'done' || state === 'failed') cancel(id)
 }
 
-// Leaving the page stops what is on its way, so the browser asks first.
+// Leaving the page interrupts uploads, so the browser asks for confirmation.
 addEventListener('beforeunload', (event) => {
   const open = [...uploads.value.values()].some(
-    ({ state }) => state === 'going' || state === 'waiting' || state === 'retrying',
+    ({ state }) => state === 'uploading' || state === 'waiting' || state === 'retrying',
   )
   if (open) event.preventDefault()
 })

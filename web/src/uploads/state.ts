@@ -1,10 +1,10 @@
-// What is known of the uploads, for the panel that shows them. No Uppy in here: this is there from the start.
+// The state of uploads, for the panel that shows it. Does not import Uppy, because it is part of the first load.
 import { signal } from '@preact/signals'
-import { api, ask, Problem } from '../api/client'
+import { api, Problem, request } from '../api/client'
 import { me } from '../session'
-import { forgetHandle, forgetHandlesOfOthers, keptHandle } from './handles'
+import { deleteHandle, deleteHandlesOfOthers, loadHandle } from './file-handles'
 
-export type UploadState = 'waiting' | 'going' | 'paused' | 'retrying' | 'done' | 'failed'
+export type UploadState = 'waiting' | 'uploading' | 'paused' | 'retrying' | 'done' | 'failed'
 export type Upload = {
   id: string
   name: string
@@ -14,53 +14,53 @@ export type Upload = {
   state: UploadState
   problem?: string
 }
-/** An upload that a reload or another day cut off; the bytes that arrived are kept. */
-export type Interrupted = {
+/** An upload that a reload interrupted. The bytes that arrived are kept. */
+export type InterruptedUpload = {
   /** Uppy's id, the same for the same file. */
   id: string
-  /** The server's. */
+  /** The server's id. */
   upload: string
-  /** What this browser knows it by. */
+  /** The key in the local storage. */
   key: string
   isDirect: boolean
   name: string
   path: string
   size: number
   sent: number
-  /** Opens the file again. */
+  /** Reopens the file. */
   handle?: FileSystemFileHandle
 }
-/** What a direct upload leaves in this browser until it is over. Of uploads over tus, its client does so itself. */
-type Kept = { upload: string; name: string; path: string; size: number }
+/** What the local storage holds of a direct upload. The tus client saves its own uploads. */
+type SavedUpload = { upload: string; name: string; path: string; size: number }
 
 export const uploads = signal<ReadonlyMap<string, Upload>>(new Map())
-export const interrupted = signal<Interrupted[]>([])
-/** Bytes in a second, over the last few. */
+export const interrupted = signal<InterruptedUpload[]>([])
+/** Bytes per second, averaged over the last few seconds. */
 export const speed = signal(0)
 export const isPaused = signal(false)
 
-export const account = () => me.value?.id ?? ''
+export const userId = () => me.value?.id ?? ''
 
-const OVER_TUS = /^tus::tus-(.*)-https?:\/\/.*::\d+$/
-const direct = () => `direct::${account()}::`
+const TUS_KEY = /^tus::tus-(.*)-https?:\/\/.*::\d+$/
+const directPrefix = () => `direct::${userId()}::`
 
-export function keepDirect(id: string, what: Kept) {
-  localStorage.setItem(direct() + id, JSON.stringify(what))
+export function saveDirectUpload(id: string, upload: SavedUpload) {
+  localStorage.setItem(directPrefix() + id, JSON.stringify(upload))
 }
 
-export function forgetDirect(id: string) {
-  localStorage.removeItem(direct() + id)
+export function removeDirectUpload(id: string) {
+  localStorage.removeItem(directPrefix() + id)
 }
 
-/** The server's id of what was begun for this file. */
-export function keptDirect(id: string): string | undefined {
-  return (JSON.parse(localStorage.getItem(direct() + id) ?? 'null') as Kept | null)?.upload
+/** The server's id of the upload that was started for a file. */
+export function savedDirectUpload(id: string): string | undefined {
+  return (JSON.parse(localStorage.getItem(directPrefix() + id) ?? 'null') as SavedUpload | null)?.upload
 }
 
-/** The upload as the server knows it; nothing if it is over, or was never this person's. */
-export async function stillOpen(upload: string) {
+/** The upload as the server knows it; null if it has ended or belongs to another user. */
+export async function findOpenUpload(upload: string) {
   try {
-    const found = await ask(api.GET('/v1/uploads/{id}', { params: { path: { id: upload } } }))
+    const found = await request(api.GET('/v1/uploads/{id}', { params: { path: { id: upload } } }))
     return found.file_id ? null : found
   } catch (error) {
     if (isGone(error)) return null
@@ -68,47 +68,48 @@ export async function stillOpen(upload: string) {
   }
 }
 
-/** Looks for uploads that were not finished, and asks the server how far they came. */
+/** Looks for interrupted uploads and asks the server for their progress. */
 export async function findInterrupted() {
-  void forgetHandlesOfOthers(account())
-  const found: Interrupted[] = []
+  void deleteHandlesOfOthers(userId())
+  const found: InterruptedUpload[] = []
   for (const key of Object.keys(localStorage)) {
-    const known = remembered(key)
-    if (!known || uploads.value.has(known.id)) continue
+    const saved = parseSaved(key)
+    if (!saved || uploads.value.has(saved.id)) continue
     try {
-      const open = await stillOpen(known.upload)
-      // What is not there may be another person's, who signs in here too; a direct one's key says whose it is.
-      if (open) found.push({ ...known, sent: open.received ?? 0, handle: await keptHandle(account(), known.id) })
-      else if (known.isDirect) localStorage.removeItem(key)
+      const open = await findOpenUpload(saved.upload)
+      // A tus upload that is not found may belong to another user of this browser. Keys of direct uploads name the user.
+      if (open) found.push({ ...saved, sent: open.received ?? 0, handle: await loadHandle(userId(), saved.id) })
+      else if (saved.isDirect) localStorage.removeItem(key)
     } catch {
-      // It is asked for again with the next reload.
+      // The next reload asks again.
     }
   }
   interrupted.value = found
 }
 
-function remembered(key: string): Omit<Interrupted, 'sent'> | null {
+function parseSaved(key: string): Omit<InterruptedUpload, 'sent'> | null {
   const value = () => JSON.parse(localStorage.getItem(key) ?? '{}')
-  if (key.startsWith(direct())) return { ...(value() as Kept), key, id: key.slice(direct().length), isDirect: true }
-  const id = OVER_TUS.exec(key)?.[1]
+  const prefix = directPrefix()
+  if (key.startsWith(prefix)) return { ...(value() as SavedUpload), key, id: key.slice(prefix.length), isDirect: true }
+  const id = TUS_KEY.exec(key)?.[1]
   if (!id) return null
   const { uploadUrl, metadata, size } = value()
   const upload = new URL(uploadUrl, location.href).pathname.split('/').pop() ?? ''
   return { key, id, upload, isDirect: false, name: metadata.filename, path: metadata.path ?? '', size }
 }
 
-/** Gives an interrupted upload up, and its bytes. */
-export async function forget(upload: Interrupted) {
-  await giveUp(upload.upload)
+/** Cancels an interrupted upload. */
+export async function discard(upload: InterruptedUpload) {
+  await cancelOnServer(upload.upload)
   localStorage.removeItem(upload.key)
-  void forgetHandle(account(), upload.id)
+  void deleteHandle(userId(), upload.id)
   interrupted.value = interrupted.value.filter((other) => other.key !== upload.key)
 }
 
-/** Has the server take an upload's bytes away, if that is not done. */
-export async function giveUp(upload: string) {
+/** Cancels an upload on the server, which deletes its bytes. No error if it has ended already. */
+export async function cancelOnServer(upload: string) {
   try {
-    await ask(api.DELETE('/v1/uploads/{id}', { params: { path: { id: upload } } }))
+    await request(api.DELETE('/v1/uploads/{id}', { params: { path: { id: upload } } }))
   } catch (error) {
     if (!isGone(error)) throw error
   }

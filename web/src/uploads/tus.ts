@@ -1,38 +1,49 @@
-// Uploads over tus, through the server: what has arrived is never sent again.
+// Uploads through the server, with the tus protocol: bytes that have arrived are never sent again.
 import Uppy, { type Body } from '@uppy/core'
 import Tus from '@uppy/tus'
 import type { DetailedError } from 'tus-js-client'
 import { Problem } from '../api/client'
-import { AT_ONCE, change, described, edit, failed, follow, RETRIES, remove, type Sent, show } from './board'
-import type { Chosen } from './choose'
-import { here } from './here'
+import {
+  addToList,
+  CONCURRENT_UPLOADS,
+  edit,
+  markFailed,
+  RETRY_DELAYS,
+  removeFromList,
+  toUppyFile,
+  trackProgress,
+  type UploadMeta,
+  updateUpload,
+} from './progress-list'
+import { sameOriginHttp } from './same-origin-http'
+import type { SelectedFile } from './types'
 
-/** Up to here a file goes with the request that announces it: one round trip, and little to lose. */
-export const SMALL = 1024 * 1024
+/** Up to this size a file is sent in the request that creates the upload, which saves a round trip. */
+export const SINGLE_REQUEST_LIMIT = 1024 * 1024
 
-const uppy = new Uppy<Sent, Body>({ autoProceed: true, allowMultipleUploadBatches: true })
+const uppy = new Uppy<UploadMeta, Body>({ autoProceed: true, allowMultipleUploadBatches: true })
 
 uppy.use(Tus, {
   endpoint: `${location.origin}/v1/tus`,
-  limit: AT_ONCE,
-  retryDelays: RETRIES,
+  limit: CONCURRENT_UPLOADS,
+  retryDelays: RETRY_DELAYS,
   allowedMetaFields: ['name', 'type', 'path'],
   removeFingerprintOnSuccess: true,
-  httpStack: here,
+  httpStack: sameOriginHttp,
   onShouldRetry: (error, _attempt, _options, next) => {
     const response = (error as DetailedError).originalResponse
-    // A full quota does not empty itself by waiting.
+    // Waiting does not help against a full quota.
     const again = response?.getStatus() !== 507 && next(error as DetailedError)
-    if (again) waitForServer()
+    if (again) showRetrying()
     return again
   },
 })
 
-/** Takes files in; those of which a part is there already go on from that. */
-export function add(chosen: Chosen[]) {
+/** Starts to upload files, or resumes those of which a part has been sent already. */
+export function add(files: SelectedFile[]) {
   const before = uppy.getFiles().length
   try {
-    uppy.addFiles(chosen.map(described) as never)
+    uppy.addFiles(files.map(toUppyFile))
   } catch (error) {
     if (uppy.getFiles().length === before) throw error
   }
@@ -48,47 +59,45 @@ export function resumeAll() {
 
 export function pauseOrResume(id: string) {
   const paused = uppy.pauseResume(id)
-  change(id, { state: paused ? 'paused' : 'waiting' })
+  updateUpload(id, { state: paused ? 'paused' : 'waiting' })
 }
 
 export function retry(id: string) {
-  change(id, { state: 'waiting', problem: undefined })
+  updateUpload(id, { state: 'waiting', problem: undefined })
   void uppy.retryUpload(id)
 }
 
 export function cancel(id: string) {
   if (uppy.getFile(id)) uppy.removeFile(id)
-  remove(id)
+  removeFromList(id)
 }
 
-follow(uppy)
+trackProgress(uppy)
 
 uppy.on('files-added', (files) => {
-  // Uppy takes no such options with a file, but keeps them with it.
   for (const { id, size } of files) {
-    if ((size ?? 0) <= SMALL) uppy.setFileState(id, { tus: { uploadDataDuringCreation: true } } as never)
+    if ((size ?? 0) <= SINGLE_REQUEST_LIMIT) uppy.setFileState(id, { tus: { uploadDataDuringCreation: true } })
   }
-  show(files.map(({ id, name, size, meta }) => ({ id, name: name ?? '', path: meta.path, size: size ?? 0 })))
+  addToList(files.map(({ id, name, size, meta }) => ({ id, name: name ?? '', path: meta.path, size: size ?? 0 })))
 })
 
 uppy.on('upload-error', (file, error, response) => {
-  if (file) failed(file.id, reason(error, response))
+  if (file) markFailed(file.id, failureMessage(error, response))
 })
 
-function waitForServer() {
+function showRetrying() {
   edit((all) => {
     for (const upload of all.values()) {
-      if (upload.state === 'going' && uppy.getFile(upload.id)) all.set(upload.id, { ...upload, state: 'retrying' })
+      if (upload.state === 'uploading' && uppy.getFile(upload.id)) all.set(upload.id, { ...upload, state: 'retrying' })
     }
   })
 }
 
-function reason(error: { message: string }, response: unknown): string {
-  const answer = response as { status?: number; body?: { xhr?: XMLHttpRequest } } | undefined
-  const text = answer?.body?.xhr?.responseText
-  if (!answer?.status) return 'The server could not be reached. What has arrived is kept: try again later.'
+function failureMessage(error: { message: string }, response: unknown): string {
+  const { status, body } = (response ?? {}) as { status?: number; body?: { xhr?: XMLHttpRequest } }
+  if (!status) return 'Can’t reach the server. Try again to resume.'
   try {
-    return Problem.of(answer.status, JSON.parse(text ?? '')).message
+    return Problem.from(status, JSON.parse(body?.xhr?.responseText ?? '')).message
   } catch {
     return error.message
   }

@@ -1,0 +1,51 @@
+// Error messages. The server's own text is shown where the page has none for the code.
+import type { components } from '../../schema.gen'
+import { bytes, count } from '../format'
+
+type ProblemBody = Partial<components['schemas']['Problem']>
+type FieldError = components['schemas']['FieldError']
+
+const MESSAGES: Record<string, (problem: ProblemBody) => string> = {
+  unauthorized: () => 'Please sign in.',
+  bad_credentials: () => 'Wrong email or password.',
+  not_found: () => 'Not found.',
+  email_taken: () => 'This email already has an account.',
+  upload_gone: () => 'This upload has expired.',
+  quota_exceeded: shortage,
+  invalid: rejectedFields,
+  internal: ({ request_id }) => `Server error (reference ${request_id}).`,
+}
+
+export function problemMessage(status: number, problem: ProblemBody): string {
+  const text = MESSAGES[problem.code ?? '']?.(problem)
+  return text || sentence(problem.detail || problem.title || `The server answered with status ${status}.`)
+}
+
+function shortage({ resource, needed, quota, used }: ProblemBody): string {
+  if (needed == null || quota == null || used == null) return ''
+  const left = Math.max(0, quota - used)
+  return resource === 'files'
+    ? `File limit reached: needs ${count(needed, 'more file')}, ${left} left.`
+    : `Not enough storage: needs ${bytes(needed)}, ${bytes(left)} left.`
+}
+
+/** The name of a rejected value, as it is in the form that sent it. */
+export function fieldName({ pointer, parameter, header }: FieldError): string {
+  return pointer?.replace(/^\//, '') ?? parameter ?? header ?? ''
+}
+
+/** "Expires in: at most 604800 seconds." */
+function rejectedFields({ errors = [] }: ProblemBody): string {
+  return errors
+    .map((error) => {
+      const name = fieldName(error).replaceAll(/[_/]/g, ' ')
+      return sentence(name ? `${name}: ${error.detail}` : error.detail)
+    })
+    .join(' ')
+}
+
+/** With a capital letter and a full stop. */
+function sentence(text: string): string {
+  const capitalized = text.charAt(0).toUpperCase() + text.slice(1)
+  return /[.!?…]$/.test(capitalized) ? capitalized : `${capitalized}.`
+}
