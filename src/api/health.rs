@@ -39,7 +39,31 @@ struct Readiness {
 struct NamedOutcome {
     #[schema(example = "store.private")]
     name: &'static str,
-    outcome: Outcome,
+    outcome: CheckOutcomeView,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[schema(as = CheckOutcome)]
+#[serde(rename_all = "lowercase")]
+pub enum CheckOutcomeView {
+    Ok,
+    /// It works, but not as well or as safely as it could.
+    Warning,
+    /// Something does not work, or is not safe.
+    Failed,
+    /// The check could not run.
+    Skipped,
+}
+
+impl From<Outcome> for CheckOutcomeView {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Ok => Self::Ok,
+            Outcome::Warning => Self::Warning,
+            Outcome::Failed => Self::Failed,
+            Outcome::Skipped => Self::Skipped,
+        }
+    }
 }
 
 /// Is the server alive
@@ -54,7 +78,8 @@ async fn ready(State(app): State<Arc<App>>) -> Result<axum::Json<Readiness>> {
     app.ready().await?;
     let found = app.health.found().map(|found| found.checks).unwrap_or_default();
     let status = status(&found);
-    let checks = found.into_iter().map(|check| NamedOutcome { name: check.name, outcome: check.outcome }).collect();
+    let checks =
+        found.into_iter().map(|check| NamedOutcome { name: check.name, outcome: check.outcome.into() }).collect();
     Ok(axum::Json(Readiness { status, checks }))
 }
 

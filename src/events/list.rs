@@ -2,7 +2,6 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::EventKind;
@@ -30,45 +29,29 @@ pub struct Page {
 }
 
 /// Something that was done.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-#[schema(as = Event, example = json!({
-    "id": "019ab0c2-7a2e-7c55-b1de-0f5a8b7e4d11", "at": "2026-11-22T09:30:00Z", "kind": "file_downloaded",
-    "user_id": "019ab0c1-55aa-7b10-8f5e-2f0c9a3b7d21", "actor_id": "019ab0c1-55aa-7b10-8f5e-2f0c9a3b7d21",
-    "credential": {"kind": "token", "id": "019ab0c2-8b33-7f10-a0de-4f6c9a3b7d77"},
-    "file_id": "019ab0c2-7a2e-7c55-b1de-0f5a8b7e4d20", "link_id": null, "address": "192.0.2.7", "door": "api",
-    "detail": {"path": "2026", "name": "report.pdf", "size": 183422, "bytes": 183422, "complete": true}
-}))]
+#[derive(Debug, Clone, Serialize)]
 pub struct AuditEvent {
     pub id: Uuid,
     pub at: Timestamp,
-    #[schema(value_type = EventKind)]
     pub kind: String,
     /// The account whose trail it belongs to: the owner of the file, or who signed in.
-    #[schema(required)]
     pub user_id: Option<Uuid>,
     /// Who did it; null for foreign_entries, for the operator's command line and for the server itself.
-    #[schema(required)]
     pub actor_id: Option<Uuid>,
     /// The session or token that they showed.
-    #[schema(required)]
     pub credential: Option<ShownCredential>,
-    #[schema(required)]
     pub file_id: Option<Uuid>,
-    #[schema(required)]
     pub link_id: Option<Uuid>,
     /// Where the request came from.
-    #[schema(required)]
     pub address: Option<String>,
     /// `api`, `raw`, `form`, `tus`, `direct`, `batch`, `signed_put`, `signed_url`, `link`, `command` or `server`.
     pub door: String,
     /// What else there is to say; it depends on the kind.
-    #[schema(value_type = Object)]
     pub detail: serde_json::Value,
 }
 
 /// What somebody showed, by its id.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-#[schema(as = EventCredential)]
+#[derive(Debug, Clone, Serialize)]
 pub struct ShownCredential {
     /// `session` or `token`.
     pub kind: String,

@@ -10,9 +10,7 @@ use url::Url;
 use crate::clock::Clock;
 
 /// One thing that was action.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-#[schema(example = json!({"name": "store.private", "outcome": "failed", "action": "read an object without a signature",
-    "came_back": "200: it can be read by anybody", "what_to_do": "make the bucket private"}))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
     /// Stable, and fit for foreign_entries.
     pub name: &'static str,
@@ -24,7 +22,7 @@ pub struct Check {
     pub what_to_do: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     Ok,

@@ -170,6 +170,7 @@ pub struct FieldErrorSchema {
 
 /// What there is too little of. Its members are there when the code is `quota_exceeded`.
 #[derive(Debug, Default, Clone, Serialize, ToSchema)]
+#[schema(as = QuotaShortage)]
 pub struct Shortage {
     /// `bytes` or `files`: what the numbers count.
     #[serde(skip_serializing_if = "Option::is_none")]

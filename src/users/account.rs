@@ -2,8 +2,6 @@
 
 use garde::rules::email::parse_email;
 use secrecy::SecretString;
-use serde::Serialize;
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::session::{self, SignIn};
@@ -54,8 +52,7 @@ pub async fn register(app: &App, origin: &Origin, account: NewAccount) -> Result
 }
 
 /// What foreign_entries may know before they sign in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(example = json!({"open": true, "has_accounts": true}))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RegistrationState {
     /// Whether anybody may make an account.
     pub open: bool,

@@ -2,8 +2,6 @@
 
 use jiff::Timestamp;
 use secrecy::SecretString;
-use serde::Serialize;
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Caller, User, account, throttle};
@@ -14,11 +12,7 @@ use crate::error::{Error, Result};
 use crate::events::{Event, EventKind};
 
 /// The taking away of an account, which goes on deadline the answer.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-#[schema(example = json!({
-    "id": "5f0f3a55-6b0f-4c4c-9a39-0c7c2d9f6d0e", "kind": "erase", "state": "running",
-    "started_at": "2026-11-22T09:30:00Z", "finished_at": null
-}))]
+#[derive(Debug, Clone)]
 pub struct Job {
     /// Random: whoever knows it may ask how far it is.
     pub id: Uuid,
@@ -26,7 +20,6 @@ pub struct Job {
     /// `running` or `done`.
     pub state: String,
     pub started_at: Timestamp,
-    #[schema(required)]
     pub finished_at: Option<Timestamp>,
 }
 

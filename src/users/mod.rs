@@ -16,7 +16,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::clock::from_micros;
@@ -37,17 +36,15 @@ pub use session::{Credentials, Session, SignIn, authenticate, end_session, log_i
 pub use throttle::LoginAttempt;
 pub use token::{ApiToken, NewToken, create_token, revoke_token, tokens};
 pub use usage::{
-    AccountPatch, AdminUser, AdminUserPage, Quota, QuotaLimit, QuotaOverrides, Usage, account, list_accounts,
-    list_page, patch_account, recount, usage,
+    AccountPatch, AdminUser, AdminUserPage, Quota, QuotaLimit, QuotaOverrides, QuotaUnlimited, Quotas, Usage,
+    UsageCounts, account, list_accounts, list_page, patch_account, recount, usage,
 };
 
 /// A person with an account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct User {
     pub id: Uuid,
-    #[schema(example = "rosalind@example.org")]
     pub email: String,
-    #[schema(example = "Rosalind Quimby")]
     pub name: String,
     pub is_admin: bool,
     /// Since when this account can do nothing.

@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use secrecy::SecretString;
-use serde::Serialize;
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::secret::{Secret, SecretKind};
@@ -36,15 +34,13 @@ pub struct SignIn {
 }
 
 /// A place where an account is signed in.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone)]
 pub struct Session {
     pub id: Uuid,
     /// Whether this is the session that asks.
     pub current: bool,
-    #[schema(example = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")]
     pub user_agent: String,
     /// The address that signed in.
-    #[schema(example = "192.0.2.7")]
     pub address: String,
     pub created_at: Timestamp,
     /// To five minutes.

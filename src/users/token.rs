@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::secret::{Secret, SecretKind};
@@ -19,20 +18,16 @@ use crate::events::{Event, EventKind};
 const MAX_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// An API token, without its secret.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize)]
 pub struct ApiToken {
     pub id: Uuid,
-    #[schema(example = "nightly backup")]
     pub name: String,
     /// The secret's last characters.
-    #[schema(example = "4WpO")]
     pub hint: String,
     pub created_at: Timestamp,
     /// To five minutes; null if it was never used.
-    #[schema(required)]
     pub last_used_at: Option<Timestamp>,
     /// Null if it lives until it is revoked.
-    #[schema(required)]
     pub expires_at: Option<Timestamp>,
 }
 

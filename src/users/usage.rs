@@ -1,7 +1,6 @@
 //! What accounts use and may use, and how admins see and change them.
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::User;
@@ -13,10 +12,7 @@ use crate::error::{Error, Result};
 use crate::events::{Event, EventKind};
 
 /// What an account uses and may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(example = json!({
-    "used": {"bytes": 7340032, "files": 12}, "quota": {"bytes": 10000000000u64, "files": null}, "open_uploads": 1
-}))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Usage {
     pub used: UsageCounts,
     pub quota: Quotas,
@@ -25,7 +21,7 @@ pub struct Usage {
 }
 
 /// What counts toward the quota, with what is reserved for uploads under way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct UsageCounts {
     /// Of files and the avatar.
     pub bytes: u64,
@@ -33,11 +29,9 @@ pub struct UsageCounts {
 }
 
 /// The quota in force; null: without a limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Quotas {
-    #[schema(required)]
     pub bytes: Option<u64>,
-    #[schema(required)]
     pub files: Option<u64>,
 }
 
@@ -53,14 +47,14 @@ pub enum Quota {
 }
 
 /// A quota as it is written: a number, or `unlimited`.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum QuotaLimit {
     Most(u64),
     Word(QuotaUnlimited),
 }
 
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum QuotaUnlimited {
     Unlimited,
@@ -114,7 +108,7 @@ impl Quota {
 }
 
 /// An account as admins see it.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
 pub struct AdminUser {
     #[serde(flatten)]
     pub user: User,
@@ -123,12 +117,9 @@ pub struct AdminUser {
 }
 
 /// What this account was given: a number, `unlimited`, or null for what the settings say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(example = json!({"bytes": 10000000000u64, "files": null}))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct QuotaOverrides {
-    #[schema(value_type = Option<QuotaLimit>, required)]
     pub bytes: Quota,
-    #[schema(value_type = Option<QuotaLimit>, required)]
     pub files: Quota,
 }
 

@@ -10,22 +10,66 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::jobs::{self, JobAccepted};
+use super::me::{StorageUsageView, UserView};
 use crate::api::auth::Admin;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::http::extract::{Id, Json, PageParams, Query, present};
-use crate::users::{self, AccountPatch, AdminUser, Quota, QuotaLimit};
+use crate::users::{self, AccountPatch, AdminUser, Quota, QuotaOverrides};
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(read, change, erase))
 }
 
+/// An account as admins see it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AdminUser)]
+struct AdminUserView {
+    #[serde(flatten)]
+    user: UserView,
+    usage: StorageUsageView,
+    quota: QuotaOverridesView,
+}
+
+/// The account's own quota: a number, `unlimited`, or null for the default of the server's settings.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = QuotaOverrides, example = json!({"bytes": 10000000000u64, "files": null}))]
+struct QuotaOverridesView {
+    #[schema(value_type = Option<QuotaLimit>, required)]
+    bytes: Quota,
+    #[schema(value_type = Option<QuotaLimit>, required)]
+    files: Quota,
+}
+
+/// A number, or `unlimited`.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes how `Quota` is written")]
+#[serde(untagged)]
+enum QuotaLimit {
+    Most(u64),
+    Word(QuotaUnlimited),
+}
+
+#[derive(ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[allow(dead_code, reason = "describes how `Quota` is written")]
+enum QuotaUnlimited {
+    Unlimited,
+}
+
+impl From<AdminUser> for AdminUserView {
+    fn from(AdminUser { user, usage, quota }: AdminUser) -> Self {
+        let QuotaOverrides { bytes, files } = quota;
+        Self { user: user.into(), usage: usage.into(), quota: QuotaOverridesView { bytes, files } }
+    }
+}
+
 /// A page of accounts.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AdminUserPage)]
 struct AccountPageView {
-    items: Vec<AdminUser>,
+    items: Vec<AdminUserView>,
     /// Ask with this for the page deadline; null on the last one.
     #[schema(required)]
     next_cursor: Option<String>,
@@ -44,16 +88,17 @@ async fn list(
     Query(page): Query<PageParams>,
 ) -> Result<axum::Json<AccountPageView>> {
     let page = users::list_page(&app, page.limit, page.cursor.as_deref()).await?;
-    Ok(axum::Json(AccountPageView { items: page.accounts, next_cursor: page.next_cursor }))
+    let items = page.accounts.into_iter().map(AdminUserView::from).collect();
+    Ok(axum::Json(AccountPageView { items, next_cursor: page.next_cursor }))
 }
 
 /// Read an account
 #[utoipa::path(get, path = "/v1/admin/users/{id}", tag = "admin", operation_id = "readAccount", params(("id" = Uuid, Path)),
-    responses((status = 200, body = AdminUser)),
+    responses((status = 200, body = AdminUserView)),
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["session_required", "admin_required", "not_found"]))))]
-async fn read(State(app): State<Arc<App>>, _: Admin, Id(id): Id) -> Result<axum::Json<AdminUser>> {
-    Ok(axum::Json(users::account(&app, id).await?))
+async fn read(State(app): State<Arc<App>>, _: Admin, Id(id): Id) -> Result<axum::Json<AdminUserView>> {
+    Ok(axum::Json(users::account(&app, id).await?.into()))
 }
 
 /// What shall be different about an account; what is absent stays.
@@ -86,7 +131,7 @@ struct QuotaPatch {
 /// A merge patch (RFC 7396). A quota below what is used takes nothing away; it admits no upload until there is room.
 #[utoipa::path(patch, path = "/v1/admin/users/{id}", tag = "admin", operation_id = "changeAccount", params(("id" = Uuid, Path)),
     request_body(content((AccountPatchRequest = "application/merge-patch+json"), (AccountPatchRequest = "application/json"))),
-    responses((status = 200, body = AdminUser)),
+    responses((status = 200, body = AdminUserView)),
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["session_required", "admin_required", "not_found"]))))]
 async fn change(
@@ -94,13 +139,13 @@ async fn change(
     Admin(admin): Admin,
     Id(id): Id,
     Json(wanted): Json<AccountPatchRequest>,
-) -> Result<axum::Json<AdminUser>> {
+) -> Result<axum::Json<AdminUserView>> {
     // Nobody could undo it here.
     if wanted.disabled == Some(true) && id == admin.user.id {
         return Err(Error::invalid("/disabled", "invalid", "nobody disables the account they are signed in with"));
     }
     let patch = AccountPatch { bytes: wanted.quota.bytes, files: wanted.quota.files, disabled: wanted.disabled };
-    Ok(axum::Json(users::patch_account(&app, id, patch).await?))
+    Ok(axum::Json(users::patch_account(&app, id, patch).await?.into()))
 }
 
 /// Erase an account

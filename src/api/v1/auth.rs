@@ -5,17 +5,20 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
+use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+use uuid::Uuid;
 
+use super::me::UserView;
 use crate::api::auth::{SessionCaller, no_session_cookie, session_cookie};
 use crate::app::App;
 use crate::error::Result;
 use crate::http::extract::{Id, Json};
-use crate::users::{self, Credentials, NewAccount, Origin, RegistrationState, Session, SignIn, User};
+use crate::users::{self, Credentials, NewAccount, Origin, RegistrationState, Session, SignIn};
 
 pub fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
@@ -51,20 +54,61 @@ struct Login {
     password: SecretString,
 }
 
-/// A session that has accepted.
+/// Whether accounts can be created without an admin. Anyone may ask.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RegistrationStatus, example = json!({"open": true, "has_accounts": true}))]
+struct RegistrationStatusView {
+    /// Whether anyone may create an account.
+    open: bool,
+    /// False until the first account exists. The number of accounts is not revealed.
+    has_accounts: bool,
+}
+
+impl From<RegistrationState> for RegistrationStatusView {
+    fn from(RegistrationState { open, has_accounts }: RegistrationState) -> Self {
+        Self { open, has_accounts }
+    }
+}
+
+/// A signed-in session of an account.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Session)]
+struct SessionView {
+    id: Uuid,
+    /// Whether this session sent the request.
+    current: bool,
+    #[schema(example = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")]
+    user_agent: String,
+    /// The network address that signed in.
+    #[schema(example = "192.0.2.7")]
+    address: String,
+    created_at: Timestamp,
+    /// Accurate to five minutes.
+    last_used_at: Timestamp,
+    expires_at: Timestamp,
+}
+
+impl From<Session> for SessionView {
+    fn from(session: Session) -> Self {
+        let Session { id, current, user_agent, address, created_at, last_used_at, expires_at } = session;
+        Self { id, current, user_agent, address, created_at, last_used_at, expires_at }
+    }
+}
+
+/// A new session.
 #[derive(Serialize, ToSchema)]
 struct SessionStarted {
     /// What to send as `Authorization: Bearer` when there is no cookie. It is not shown again.
     #[schema(example = "srs_0123456789ABCDEFGHIJabcdefghij4WptOr")]
     token: String,
-    user: User,
-    session: Session,
+    user: UserView,
+    session: SessionView,
 }
 
 /// Where an account is signed in.
 #[derive(Serialize, ToSchema)]
 struct SessionList {
-    items: Vec<Session>,
+    items: Vec<SessionView>,
     /// Always null: the list has one page.
     #[schema(required)]
     next_cursor: Option<String>,
@@ -75,9 +119,9 @@ struct SessionList {
 /// For pages that ask somebody to sign in. While there is no account at all, it says so: who runs the server is to make
 /// the first one.
 #[utoipa::path(get, path = "/v1/auth/registration", tag = "auth", operation_id = "readRegistration",
-    responses((status = 200, body = RegistrationState)), extensions(("x-problem-codes" = json!([]))))]
-async fn registration(State(app): State<Arc<App>>) -> Result<axum::Json<RegistrationState>> {
-    Ok(axum::Json(users::registration(&app).await?))
+    responses((status = 200, body = RegistrationStatusView)), extensions(("x-problem-codes" = json!([]))))]
+async fn registration(State(app): State<Arc<App>>) -> Result<axum::Json<RegistrationStatusView>> {
+    Ok(axum::Json(users::registration(&app).await?.into()))
 }
 
 /// Register and sign in
@@ -137,7 +181,7 @@ async fn log_out(State(app): State<Arc<App>>, SessionCaller(caller): SessionCall
     extensions(("x-problem-codes" = json!(["session_required"])))
 )]
 async fn list(State(app): State<Arc<App>>, SessionCaller(caller): SessionCaller) -> Result<impl IntoResponse> {
-    let items = users::sessions(&app, &caller).await?;
+    let items = users::sessions(&app, &caller).await?.into_iter().map(SessionView::from).collect();
     Ok(axum::Json(SessionList { items, next_cursor: None }))
 }
 
@@ -162,6 +206,6 @@ fn accepted(app: &App, status: StatusCode, sign_in: SignIn) -> Response {
         (header::SET_COOKIE, session_cookie(&app.config, &secret)),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
-    let body = SessionStarted { token: secret.reveal().to_owned(), user, session };
+    let body = SessionStarted { token: secret.reveal().to_owned(), user: user.into(), session: session.into() };
     (status, headers, axum::Json(body)).into_response()
 }

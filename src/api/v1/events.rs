@@ -22,10 +22,107 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(of_file)).routes(routes!(of_account)).routes(routes!(of_all))
 }
 
-/// A page of the trail.
+/// An entry of the audit log.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuditEvent, example = json!({
+    "id": "019ab0c2-7a2e-7c55-b1de-0f5a8b7e4d11", "at": "2026-11-22T09:30:00Z", "kind": "file_downloaded",
+    "user_id": "019ab0c1-55aa-7b10-8f5e-2f0c9a3b7d21", "actor_id": "019ab0c1-55aa-7b10-8f5e-2f0c9a3b7d21",
+    "credential": {"kind": "token", "id": "019ab0c2-8b33-7f10-a0de-4f6c9a3b7d77"},
+    "file_id": "019ab0c2-7a2e-7c55-b1de-0f5a8b7e4d20", "link_id": null, "address": "192.0.2.7", "door": "api",
+    "detail": {"path": "2026", "name": "report.pdf", "size": 183422, "bytes": 183422, "complete": true}
+}))]
+struct AuditEventView {
+    id: Uuid,
+    at: Timestamp,
+    #[schema(value_type = AuditEventKind)]
+    kind: String,
+    /// The account whose audit log it belongs to: the owner of the file, or the user who signed in.
+    #[schema(required)]
+    user_id: Option<Uuid>,
+    /// The user who acted; null for visitors, the command line and the server itself.
+    #[schema(required)]
+    actor_id: Option<Uuid>,
+    /// The session or API token that was used.
+    #[schema(required)]
+    credential: Option<AuditEventCredentialView>,
+    #[schema(required)]
+    file_id: Option<Uuid>,
+    #[schema(required)]
+    link_id: Option<Uuid>,
+    /// The network address of the client.
+    #[schema(required)]
+    address: Option<String>,
+    /// `api`, `raw`, `form`, `tus`, `direct`, `batch`, `signed_put`, `signed_url`, `link`, `command` or `server`.
+    door: String,
+    /// Further details, which depend on the kind.
+    #[schema(value_type = Object)]
+    detail: serde_json::Value,
+}
+
+/// The session or API token that was used.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuditEventCredential)]
+struct AuditEventCredentialView {
+    /// `session` or `token`.
+    kind: String,
+    id: Uuid,
+}
+
+impl From<AuditEvent> for AuditEventView {
+    fn from(event: AuditEvent) -> Self {
+        let credential = event.credential;
+        Self {
+            id: event.id,
+            at: event.at,
+            kind: event.kind,
+            user_id: event.user_id,
+            actor_id: event.actor_id,
+            credential: credential.map(|shown| AuditEventCredentialView { kind: shown.kind, id: shown.id }),
+            file_id: event.file_id,
+            link_id: event.link_id,
+            address: event.address,
+            door: event.door,
+            detail: event.detail,
+        }
+    }
+}
+
+/// Lists the kinds once for the description of the API, and checks that none of [`EventKind`] is missing.
+macro_rules! audit_event_kinds {
+    ($($kind:ident,)*) => {
+        /// What happened.
+        #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+        #[schema(example = "file_downloaded")]
+        #[serde(rename_all = "snake_case")]
+        enum AuditEventKind {
+            $($kind,)*
+        }
+
+        impl From<AuditEventKind> for EventKind {
+            fn from(kind: AuditEventKind) -> Self {
+                match kind {
+                    $(AuditEventKind::$kind => EventKind::$kind,)*
+                }
+            }
+        }
+
+        const _: fn(EventKind) = |kind| match kind {
+            $(EventKind::$kind => (),)*
+        };
+    };
+}
+
+audit_event_kinds! {
+    AccountCreated, AccountChanged, AccountDisabled, AccountEnabled, AccountDeleted, AccountExported,
+    QuotaChanged, PasswordChanged, SignedIn, SignInRefused, SignedOut, SessionEnded, TokenCreated, TokenRevoked,
+    FileUploaded, FileReplaced, FileChanged, FileDownloaded, FileTrashed, FileRestored, FileDeleted, UrlSigned,
+    LinkCreated, LinkChanged, LinkRevoked, LinkDownloaded, LinkRefused, FsckStarted,
+}
+
+/// A page of the audit log.
 #[derive(Debug, Serialize, ToSchema)]
 struct EventPage {
-    items: Vec<AuditEvent>,
+    items: Vec<AuditEventView>,
     /// Ask with this for the page deadline; null on the last one.
     #[schema(required)]
     next_cursor: Option<String>,
@@ -33,7 +130,7 @@ struct EventPage {
 
 impl From<Page> for EventPage {
     fn from(page: Page) -> Self {
-        Self { items: page.events, next_cursor: page.next_cursor }
+        Self { items: page.events.into_iter().map(AuditEventView::from).collect(), next_cursor: page.next_cursor }
     }
 }
 
@@ -44,8 +141,7 @@ struct AdminParams {
     user_id: Option<Uuid>,
     /// Only the trail of this file.
     file_id: Option<Uuid>,
-    #[param(inline)]
-    kind: Option<EventKind>,
+    kind: Option<AuditEventKind>,
     /// Only from this time on.
     since: Option<Timestamp>,
     /// Only before this time.
@@ -101,7 +197,7 @@ async fn of_all(
     let filter = Filter {
         account: params.user_id,
         file: params.file_id,
-        kind: params.kind,
+        kind: params.kind.map(EventKind::from),
         since: params.since,
         until: params.until,
     };

@@ -19,8 +19,7 @@ use crate::api::auth::SignedIn;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::files::{
-    self, Change, Direction, Expected, File, FileAccess, FileName, FolderPath, List, NewFile, OnConflict, Order,
-    Removal, Sort,
+    self, Change, Direction, Expected, File, FileName, FolderPath, List, NewFile, OnConflict, Order, Removal, Sort,
 };
 use crate::http::body::Binary;
 use crate::http::conditions::if_match;
@@ -31,7 +30,7 @@ use crate::store::SignedUrl;
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(list, upload)).routes(routes!(read, change, delete)).routes(routes!(access))
+    OpenApiRouter::new().routes(routes!(list, upload)).routes(routes!(read, change, delete))
 }
 
 /// A file, as the API shows it.
@@ -271,17 +270,6 @@ async fn upload(
     extensions(("x-problem-codes" = json!(["not_found"]))))]
 async fn read(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<Response> {
     Ok(shown(StatusCode::OK, files::find(&app, &caller.user, id).await?))
-}
-
-/// See who can read a file
-///
-/// You, every live link, and signed URLs that may be about, each with what would end it.
-#[utoipa::path(get, path = "/v1/files/{id}/access", tag = "files", operation_id = "readAccess", params(("id" = Uuid, Path)),
-    responses((status = 200, body = FileAccess)),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["not_found"]))))]
-async fn access(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<axum::Json<FileAccess>> {
-    files::access(&app, &caller.user, id).await.map(axum::Json)
 }
 
 /// What shall be different about a file.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
+use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -17,7 +18,7 @@ use crate::api::auth::SignedIn;
 use crate::api::share;
 use crate::app::App;
 use crate::error::Result;
-use crate::files::{self, FileName, Link, LinkOptions};
+use crate::files::{self, FileName, Link, LinkOptions, LinkState};
 use crate::http::extract::{Id, Json, PageParams, Query, present};
 use crate::users::Secret;
 
@@ -79,6 +80,83 @@ impl LinkWish {
     }
 }
 
+/// Whether a link gives access to its file.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[schema(as = LinkState)]
+#[serde(rename_all = "snake_case")]
+enum LinkStateView {
+    Active,
+    Expired,
+    Revoked,
+    UsedUp,
+}
+
+impl From<LinkState> for LinkStateView {
+    fn from(state: LinkState) -> Self {
+        match state {
+            LinkState::Active => Self::Active,
+            LinkState::Expired => Self::Expired,
+            LinkState::Revoked => Self::Revoked,
+            LinkState::UsedUp => Self::UsedUp,
+        }
+    }
+}
+
+/// A share link, without its token and its password.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Link)]
+pub struct LinkView {
+    id: Uuid,
+    file_id: Uuid,
+    /// The last characters of the token.
+    #[schema(example = "4WpO")]
+    hint: String,
+    state: LinkStateView,
+    has_password: bool,
+    #[schema(required)]
+    max_downloads: Option<u64>,
+    /// Completed downloads.
+    downloads: u64,
+    /// Networks that may use the link; empty means all.
+    allow_from: Vec<String>,
+    /// The file name for downloads; null means the file's own name.
+    #[schema(required)]
+    download_name: Option<String>,
+    inline: bool,
+    /// Visible to the owner only.
+    note: String,
+    created_at: Timestamp,
+    /// When the last download completed.
+    #[schema(required)]
+    last_used_at: Option<Timestamp>,
+    #[schema(required)]
+    expires_at: Option<Timestamp>,
+    #[schema(required)]
+    revoked_at: Option<Timestamp>,
+}
+
+impl From<Link> for LinkView {
+    fn from(link: Link) -> Self {
+        Self {
+            id: link.id,
+            file_id: link.file_id,
+            hint: link.hint,
+            state: link.state.into(),
+            has_password: link.has_password,
+            max_downloads: link.max_downloads,
+            downloads: link.downloads,
+            allow_from: link.allow_from,
+            download_name: link.download_name,
+            inline: link.inline,
+            note: link.note,
+            created_at: link.created_at,
+            last_used_at: link.last_used_at,
+            expires_at: link.expires_at,
+            revoked_at: link.revoked_at,
+        }
+    }
+}
+
 /// A link, with the URL that is shown this once.
 #[derive(Serialize, ToSchema)]
 struct LinkWithUrl {
@@ -86,13 +164,13 @@ struct LinkWithUrl {
     #[schema(example = "http://127.0.0.1:3000/l/srl_0123456789ABCDEFGHIJabcdefghij4WptOr")]
     url: String,
     #[serde(flatten)]
-    link: Link,
+    link: LinkView,
 }
 
 /// A page of links.
 #[derive(Serialize, ToSchema)]
 struct LinkList {
-    items: Vec<Link>,
+    items: Vec<LinkView>,
     /// Ask with this for the page deadline; null on the last one.
     #[schema(required)]
     next_cursor: Option<String>,
@@ -100,7 +178,7 @@ struct LinkList {
 
 fn shown_once(app: &App, status: StatusCode, (link, secret): (Link, Secret)) -> Response {
     let url = share::url(app, secret.reveal());
-    (status, [(header::CACHE_CONTROL, "no-store")], axum::Json(LinkWithUrl { url, link })).into_response()
+    (status, [(header::CACHE_CONTROL, "no-store")], axum::Json(LinkWithUrl { url, link: link.into() })).into_response()
 }
 
 /// Make a share link to a file
@@ -144,16 +222,17 @@ async fn list(
 ) -> Result<axum::Json<LinkList>> {
     let cursor = page.cursor.as_deref();
     let page = files::list_links(&app, &caller.user, params.file_id, page.limit, cursor).await?;
-    Ok(axum::Json(LinkList { items: page.links, next_cursor: page.next_cursor }))
+    let items = page.links.into_iter().map(LinkView::from).collect();
+    Ok(axum::Json(LinkList { items, next_cursor: page.next_cursor }))
 }
 
 /// Read about a share link
 #[utoipa::path(get, path = "/v1/links/{id}", tag = "links", operation_id = "readLink", params(("id" = Uuid, Path)),
-    responses((status = 200, body = Link)),
+    responses((status = 200, body = LinkView)),
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["not_found"]))))]
-async fn read(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<axum::Json<Link>> {
-    files::link(&app, &caller.user, id).await.map(axum::Json)
+async fn read(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<axum::Json<LinkView>> {
+    Ok(axum::Json(files::link(&app, &caller.user, id).await?.into()))
 }
 
 /// Change what a share link is bound by
@@ -161,7 +240,7 @@ async fn read(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): I
 /// A merge patch (RFC 7396): null takes a bound away. A new password ends what the one before had unlocked.
 #[utoipa::path(patch, path = "/v1/links/{id}", tag = "links", operation_id = "changeLink", params(("id" = Uuid, Path)),
     request_body(content((LinkWish = "application/merge-patch+json"), (LinkWish = "application/json"))),
-    responses((status = 200, body = Link)),
+    responses((status = 200, body = LinkView)),
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["not_found", "link_revoked", "too_large", "unsupported_media_type", "invalid"]))))]
 async fn change(
@@ -169,9 +248,9 @@ async fn change(
     SignedIn(caller): SignedIn,
     Id(id): Id,
     Json(wish): Json<LinkWish>,
-) -> Result<axum::Json<Link>> {
+) -> Result<axum::Json<LinkView>> {
     files::link(&app, &caller.user, id).await?;
-    files::change_link(&app, &caller.user, id, wish.bounds()?).await.map(axum::Json)
+    Ok(axum::Json(files::change_link(&app, &caller.user, id, wish.bounds()?).await?.into()))
 }
 
 /// Revoke a share link

@@ -7,11 +7,13 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use futures_util::TryStreamExt;
 use http::header;
+use jiff::Timestamp;
 use secrecy::SecretString;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+use uuid::Uuid;
 
 use super::jobs::{self, JobAccepted};
 use crate::api::auth::{SessionCaller, SignedIn, no_session_cookie};
@@ -21,10 +23,34 @@ use crate::files;
 use crate::http::body::Binary;
 use crate::http::extract::{Json, present};
 use crate::http::problem;
-use crate::users::{self, AccountChange, PasswordChange, Usage, User};
+use crate::users::{self, AccountChange, PasswordChange, Quotas, Usage, UsageCounts, User};
 
 pub fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(read, update, erase)).routes(routes!(usage)).routes(routes!(export))
+}
+
+/// A user of this server.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = User)]
+pub struct UserView {
+    id: Uuid,
+    #[schema(example = "rosalind@example.org")]
+    email: String,
+    #[schema(example = "Rosalind Quimby")]
+    name: String,
+    is_admin: bool,
+    /// When the account was disabled; absent while it is enabled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disabled_at: Option<Timestamp>,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+impl From<User> for UserView {
+    fn from(user: User) -> Self {
+        let User { id, email, name, is_admin, disabled_at, created_at, updated_at } = user;
+        Self { id, email, name, is_admin, disabled_at, created_at, updated_at }
+    }
 }
 
 /// What shall be different about your account; what is absent stays.
@@ -48,12 +74,12 @@ struct AccountPatch {
 /// Read your account
 #[utoipa::path(
     get, path = "/v1/me", tag = "me", operation_id = "readMe",
-    responses((status = 200, description = "Your account", body = User)),
+    responses((status = 200, description = "Your account", body = UserView)),
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!([])))
 )]
-async fn read(SignedIn(caller): SignedIn) -> axum::Json<User> {
-    axum::Json(caller.user)
+async fn read(SignedIn(caller): SignedIn) -> axum::Json<UserView> {
+    axum::Json(caller.user.into())
 }
 
 /// Change your name or password
@@ -62,7 +88,7 @@ async fn read(SignedIn(caller): SignedIn) -> axum::Json<User> {
 #[utoipa::path(
     patch, path = "/v1/me", tag = "me", operation_id = "updateMe",
     request_body(content((AccountPatch = "application/merge-patch+json"), (AccountPatch = "application/json"))),
-    responses((status = 200, description = "Your account as it is now", body = User)),
+    responses((status = 200, description = "Your account as it is now", body = UserView)),
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["session_required", "too_large", "unsupported_media_type", "invalid", "too_many_attempts"])))
 )]
@@ -70,7 +96,7 @@ async fn update(
     State(app): State<Arc<App>>,
     SessionCaller(caller): SessionCaller,
     Json(body): Json<AccountPatch>,
-) -> Result<axum::Json<User>> {
+) -> Result<axum::Json<UserView>> {
     let password = match (body.password, body.current_password) {
         (Some(new), Some(current)) => Some(PasswordChange { current, new }),
         (Some(_), None) => {
@@ -82,7 +108,51 @@ async fn update(
         (None, None) => None,
     };
     let user = users::update_me(&app, &caller, AccountChange { name: body.name, password }).await?;
-    Ok(axum::Json(user))
+    Ok(axum::Json(user.into()))
+}
+
+/// How much storage an account uses, and how much it may use.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = StorageUsage, example = json!({
+    "used": {"bytes": 7340032, "files": 12}, "quota": {"bytes": 10000000000u64, "files": null}, "open_uploads": 1
+}))]
+pub struct StorageUsageView {
+    used: UsageCountsView,
+    quota: QuotasView,
+    /// Unfinished uploads, including those through signed URLs.
+    open_uploads: u64,
+}
+
+/// What counts toward the quota, including what is reserved for unfinished uploads.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UsageCounts)]
+pub struct UsageCountsView {
+    /// Bytes of all files, of the trash and of the avatar.
+    bytes: u64,
+    files: u64,
+}
+
+/// The quota in force; null means unlimited.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Quotas)]
+pub struct QuotasView {
+    #[schema(required)]
+    bytes: Option<u64>,
+    #[schema(required)]
+    files: Option<u64>,
+}
+
+impl From<Usage> for StorageUsageView {
+    fn from(usage: Usage) -> Self {
+        let (UsageCounts { bytes, files }, quota) = (usage.used, usage.quota.into());
+        Self { used: UsageCountsView { bytes, files }, quota, open_uploads: usage.open_uploads }
+    }
+}
+
+impl From<Quotas> for QuotasView {
+    fn from(Quotas { bytes, files }: Quotas) -> Self {
+        Self { bytes, files }
+    }
 }
 
 /// Read what you use
@@ -90,12 +160,12 @@ async fn update(
 /// What you use of your quota, with what is reserved for uploads under way.
 #[utoipa::path(
     get, path = "/v1/me/usage", tag = "me", operation_id = "readUsage",
-    responses((status = 200, body = Usage)),
+    responses((status = 200, body = StorageUsageView)),
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!([])))
 )]
-async fn usage(State(app): State<Arc<App>>, SignedIn(caller): SignedIn) -> Result<axum::Json<Usage>> {
-    Ok(axum::Json(users::usage(&caller.user, &app).await?))
+async fn usage(State(app): State<Arc<App>>, SignedIn(caller): SignedIn) -> Result<axum::Json<StorageUsageView>> {
+    Ok(axum::Json(users::usage(&caller.user, &app).await?.into()))
 }
 
 /// The password once more, so that a session that was left open is not enough.

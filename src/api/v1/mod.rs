@@ -6,9 +6,11 @@ mod avatars;
 mod batch;
 mod capabilities;
 mod events;
+mod file_access;
 mod file_content;
 mod files;
 mod folders;
+mod fsck_run;
 mod jobs;
 mod links;
 mod me;
@@ -36,6 +38,7 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(avatars::routes())
         .merge(batch::routes())
         .merge(files::routes())
+        .merge(file_access::routes())
         .merge(file_content::routes())
         .merge(folders::routes())
         .merge(trash::routes())

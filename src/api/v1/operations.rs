@@ -11,15 +11,17 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::fsck_run::FsckRunView;
 use crate::api::auth::Admin;
 use crate::api::health;
+use crate::api::health::CheckOutcomeView;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::events::{Event, EventKind};
 use crate::health::CheckReport;
 use crate::health::check::Check;
 use crate::http::extract::Json;
-use crate::jobs::fsck::{self, FsckRun, Options, Repair};
+use crate::jobs::fsck::{self, Options, Repair};
 use crate::jobs::probe;
 
 pub fn routes() -> OpenApiRouter<Arc<App>> {
@@ -44,12 +46,12 @@ struct FsckWish {
 /// Or how far the one is that runs now. `clean` tells whether everything was looked at and is well.
 #[utoipa::path(
     get, path = "/v1/admin/fsck", tag = "operations", operation_id = "lastFsck",
-    responses((status = 200, description = "The pass that began last", body = FsckRun)),
+    responses((status = 200, description = "The pass that began last", body = FsckRunView)),
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["session_required", "admin_required", "not_found"])))
 )]
-async fn last_fsck(State(app): State<Arc<App>>, _admin: Admin) -> Result<axum::Json<FsckRun>> {
-    fsck::last(&app).await.map(axum::Json)
+async fn last_fsck(State(app): State<Arc<App>>, _admin: Admin) -> Result<axum::Json<FsckRunView>> {
+    Ok(axum::Json(fsck::last(&app).await?.into()))
 }
 
 /// Begin a pass of fsck
@@ -58,7 +60,7 @@ async fn last_fsck(State(app): State<Arc<App>>, _admin: Admin) -> Result<axum::J
 #[utoipa::path(
     post, path = "/v1/admin/fsck", tag = "operations", operation_id = "beginFsck",
     request_body = FsckWish,
-    responses((status = 202, description = "It has accepted", body = FsckRun)),
+    responses((status = 202, description = "It has accepted", body = FsckRunView)),
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["session_required", "admin_required", "fsck_running"])))
 )]
@@ -75,7 +77,27 @@ async fn begin_fsck(
     );
     let pass = accepted.told().await?;
     tokio::spawn(accepted.run_logged());
-    Ok((StatusCode::ACCEPTED, axum::Json(pass)))
+    Ok((StatusCode::ACCEPTED, axum::Json(FsckRunView::from(pass))))
+}
+
+/// The result of checking one thing that the server needs.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DiagnosticCheck, example = json!({"name": "store.private", "outcome": "failed", "action": "read an object without a signature",
+    "came_back": "200: it can be read by anybody", "what_to_do": "make the bucket private"}))]
+struct DiagnosticCheckView {
+    /// Stable, and contains no private details.
+    name: &'static str,
+    outcome: CheckOutcomeView,
+    action: String,
+    came_back: String,
+    /// What the operator can do about it; empty if there is nothing to do.
+    what_to_do: String,
+}
+
+impl From<Check> for DiagnosticCheckView {
+    fn from(Check { name, outcome, action, came_back, what_to_do }: Check) -> Self {
+        Self { name, outcome: outcome.into(), action, came_back, what_to_do }
+    }
 }
 
 /// What the server found when it looked at its database and its store.
@@ -86,12 +108,16 @@ struct Diagnosis {
     /// When it looked.
     at: Timestamp,
     /// The quick part of what `strongroom doctor` tries.
-    checks: Vec<Check>,
+    checks: Vec<DiagnosticCheckView>,
 }
 
 impl From<CheckReport> for Diagnosis {
     fn from(CheckReport { at, checks }: CheckReport) -> Self {
-        Self { status: health::status(&checks), at, checks }
+        Self {
+            status: health::status(&checks),
+            at,
+            checks: checks.into_iter().map(DiagnosticCheckView::from).collect(),
+        }
     }
 }
 

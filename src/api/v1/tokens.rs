@@ -6,10 +6,12 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use http::{StatusCode, header};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+use uuid::Uuid;
 
 use crate::api::auth::SessionCaller;
 use crate::app::App;
@@ -32,6 +34,32 @@ struct ApiTokenWish {
     expires_in: Option<u64>,
 }
 
+/// An API token, without its secret.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ApiToken)]
+struct ApiTokenView {
+    id: Uuid,
+    #[schema(example = "nightly backup")]
+    name: String,
+    /// The last characters of the secret.
+    #[schema(example = "4WpO")]
+    hint: String,
+    created_at: Timestamp,
+    /// Accurate to five minutes; null if the token has never been used.
+    #[schema(required)]
+    last_used_at: Option<Timestamp>,
+    /// Null if the token is valid until it is revoked.
+    #[schema(required)]
+    expires_at: Option<Timestamp>,
+}
+
+impl From<ApiToken> for ApiTokenView {
+    fn from(token: ApiToken) -> Self {
+        let ApiToken { id, name, hint, created_at, last_used_at, expires_at } = token;
+        Self { id, name, hint, created_at, last_used_at, expires_at }
+    }
+}
+
 /// An API token, with the secret that is shown this once.
 #[derive(Serialize, ToSchema)]
 struct ApiTokenWithSecret {
@@ -39,13 +67,13 @@ struct ApiTokenWithSecret {
     #[schema(example = "srk_0123456789ABCDEFGHIJabcdefghij4WptOr")]
     token: String,
     #[serde(flatten)]
-    details: ApiToken,
+    details: ApiTokenView,
 }
 
 /// An account's live API tokens.
 #[derive(Serialize, ToSchema)]
 struct ApiTokenList {
-    items: Vec<ApiToken>,
+    items: Vec<ApiTokenView>,
     /// Always null: the list has one page.
     #[schema(required)]
     next_cursor: Option<String>,
@@ -61,7 +89,7 @@ struct ApiTokenList {
     extensions(("x-problem-codes" = json!(["session_required"])))
 )]
 async fn list(State(app): State<Arc<App>>, SessionCaller(caller): SessionCaller) -> Result<impl IntoResponse> {
-    let items = users::tokens(&app, &caller).await?;
+    let items = users::tokens(&app, &caller).await?.into_iter().map(ApiTokenView::from).collect();
     Ok(axum::Json(ApiTokenList { items, next_cursor: None }))
 }
 
@@ -82,7 +110,7 @@ async fn create(
 ) -> Result<impl IntoResponse> {
     let wish = NewToken { name: body.name, expires_in: body.expires_in.map(Duration::from_secs) };
     let (details, secret) = users::create_token(&app, &caller, wish).await?;
-    let body = ApiTokenWithSecret { token: secret.reveal().to_owned(), details };
+    let body = ApiTokenWithSecret { token: secret.reveal().to_owned(), details: details.into() };
     Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], axum::Json(body)))
 }
 

@@ -1,8 +1,6 @@
 //! Who can read a file now, and what would end it.
 
 use jiff::Timestamp;
-use serde::Serialize;
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::app::App;
@@ -12,23 +10,15 @@ use crate::files::{Link, LinkState, find, list_every_link};
 use crate::users::User;
 
 /// Everybody who can read a file.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({"items": [
-    {"kind": "owner", "user_id": "019ab0c1-55aa-7b10-8f5e-2f0c9a3b7d21", "email": "rosalind@example.org", "sessions": 1,
-        "tokens": 0, "ended_by": "PATCH /v1/admin/users/{id}"},
-    {"kind": "signed_urls", "until": "2026-11-22T09:45:00Z", "revocable": true,
-        "ended_by": "POST /v1/files/019ab0c2-7a2e-7c55-b1de-0f5a8b7e4d11/signed-urls/revoke"}
-], "next_cursor": null}))]
+#[derive(Debug)]
 pub struct FileAccess {
     pub items: Vec<AccessEntry>,
     /// Always null: the list has one page.
-    #[schema(required)]
     pub next_cursor: Option<String>,
 }
 
 /// Somebody who can read a file, or something that lets anybody.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[derive(Debug)]
 pub enum AccessEntry {
     /// Whoever the file belongs to, by password or by what that was given for.
     Owner {

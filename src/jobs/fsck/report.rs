@@ -5,7 +5,6 @@ use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Options, Repair};
@@ -18,7 +17,7 @@ use crate::error::{Error, Result};
 const NAMED: u64 = 200;
 
 /// What can be wrong. The names are stable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FsckFindingKind {
     /// The row is ready and its object is not there: a file is lost.
@@ -59,7 +58,7 @@ impl FsckFindingKind {
 }
 
 /// One thing that is not as it should be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FsckFinding {
     pub kind: FsckFindingKind,
     /// The key in the store; of something foreign, its name there.
@@ -81,7 +80,7 @@ pub struct FsckFinding {
 }
 
 /// What was done about a finding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FsckAction {
     /// It waits in quarantine.
@@ -126,7 +125,7 @@ impl fmt::Display for FsckFinding {
 }
 
 /// What a pass has looked at and found until now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FsckReport {
     /// Whether every object is read and hashed.
     pub full: bool,
@@ -141,7 +140,6 @@ pub struct FsckReport {
     /// Bytes that were read and hashed.
     pub hashed_bytes: u64,
     /// How many findings there are of each kind.
-    #[schema(value_type = BTreeMap<String, u64>)]
     pub counts: BTreeMap<FsckFindingKind, u64>,
     /// The findings, the first 200 of each kind.
     pub findings: Vec<FsckFinding>,
@@ -199,7 +197,7 @@ impl FsckReport {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FsckState {
     Running,
@@ -220,23 +218,13 @@ impl FsckState {
 }
 
 /// A pass, while it runs and deadline it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(example = json!({
-    "id": "019ab0c2-7b11-7d02-9c0e-5d3a7c1f2e90", "state": "done", "clean": false,
-    "started_at": "2026-11-22T15:04:05Z", "finished_at": "2026-11-22T15:04:07Z",
-    "full": false, "repair": true, "rows": 4011, "objects": 4012, "uploads": 2, "hashed_bytes": 0,
-    "counts": {"unknown_object": 1},
-    "findings": [{"kind": "unknown_object", "key": "0f8e2c47a1b34d5596e70b8a4cd1f2e3",
-        "detail": "5242880 bytes since 2026-11-20T09:30:00Z without a row", "action": "quarantined"}],
-    "quarantined": 1, "removed": 0
-}))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FsckRun {
     pub id: Uuid,
     pub state: FsckState,
     /// Whether it looked at everything and nothing is wrong.
     pub clean: bool,
     pub started_at: Timestamp,
-    #[schema(required)]
     pub finished_at: Option<Timestamp>,
     #[serde(flatten)]
     pub report: FsckReport,

@@ -6,7 +6,6 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::Serialize;
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{event, network};
@@ -25,7 +24,7 @@ const MAX_NOTE: usize = 1000;
 const MAX_NETWORKS: usize = 100;
 
 /// Whether a link opens its file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LinkState {
     Active,
@@ -35,34 +34,28 @@ pub enum LinkState {
 }
 
 /// A share link, without its token and its password.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Link {
     pub id: Uuid,
     pub file_id: Uuid,
     /// The token's last characters.
-    #[schema(example = "4WpO")]
     pub hint: String,
     pub state: LinkState,
     pub has_password: bool,
-    #[schema(required)]
     pub max_downloads: Option<u64>,
     /// Complete deliveries.
     pub downloads: u64,
     /// Networks that it can be used from; none: all.
     pub allow_from: Vec<String>,
     /// The name that a download gets; null: the file's own.
-    #[schema(required)]
     pub download_name: Option<String>,
     pub inline: bool,
     /// For the owner alone.
     pub note: String,
     pub created_at: Timestamp,
     /// The last complete delivery.
-    #[schema(required)]
     pub last_used_at: Option<Timestamp>,
-    #[schema(required)]
     pub expires_at: Option<Timestamp>,
-    #[schema(required)]
     pub revoked_at: Option<Timestamp>,
 }
 

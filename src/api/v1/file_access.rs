@@ -1,0 +1,100 @@
+//! Who can read a file.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use jiff::Timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::links::LinkView;
+use crate::api::auth::SignedIn;
+use crate::app::App;
+use crate::error::Result;
+use crate::files::{self, AccessEntry, FileAccess};
+use crate::http::extract::Id;
+
+/// The routes of this file.
+pub fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(access))
+}
+
+/// Everyone who can read a file.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = FileAccess, example = json!({"items": [
+    {"kind": "owner", "user_id": "019ab0c1-55aa-7b10-8f5e-2f0c9a3b7d21", "email": "rosalind@example.org", "sessions": 1,
+        "tokens": 0, "ended_by": "PATCH /v1/admin/users/{id}"},
+    {"kind": "signed_urls", "until": "2026-11-22T09:45:00Z", "revocable": true,
+        "ended_by": "POST /v1/files/019ab0c2-7a2e-7c55-b1de-0f5a8b7e4d11/signed-urls/revoke"}
+], "next_cursor": null}))]
+struct FileAccessView {
+    items: Vec<AccessEntryView>,
+    /// Always null: the list has one page.
+    #[schema(required)]
+    next_cursor: Option<String>,
+}
+
+/// A user, a link or a set of signed URLs that can read a file.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AccessEntry)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+enum AccessEntryView {
+    /// The owner of the file, by password or by a credential issued for it.
+    Owner {
+        user_id: Uuid,
+        email: String,
+        /// Active sessions; `DELETE /v1/me/sessions/{id}` ends one.
+        sessions: usize,
+        /// Active API tokens; `DELETE /v1/me/tokens/{id}` revokes one.
+        tokens: usize,
+        ended_by: &'static str,
+    },
+    Link {
+        link: Box<LinkView>,
+        ended_by: String,
+    },
+    /// Signed URLs that may still be in use. They are not counted individually.
+    SignedUrls {
+        /// All of them have expired by then.
+        until: Timestamp,
+        /// Whether one request revokes them; URLs signed by the bucket can only expire.
+        revocable: bool,
+        ended_by: Option<String>,
+    },
+}
+
+impl From<AccessEntry> for AccessEntryView {
+    fn from(entry: AccessEntry) -> Self {
+        match entry {
+            AccessEntry::Owner { user_id, email, sessions, tokens, ended_by } => {
+                Self::Owner { user_id, email, sessions, tokens, ended_by }
+            }
+            AccessEntry::Link { link, ended_by } => Self::Link { link: Box::new((*link).into()), ended_by },
+            AccessEntry::SignedUrls { until, revocable, ended_by } => Self::SignedUrls { until, revocable, ended_by },
+        }
+    }
+}
+
+impl From<FileAccess> for FileAccessView {
+    fn from(access: FileAccess) -> Self {
+        Self { items: access.items.into_iter().map(AccessEntryView::from).collect(), next_cursor: access.next_cursor }
+    }
+}
+
+/// See who can read a file
+///
+/// You, every live link, and signed URLs that may be about, each with what would end it.
+#[utoipa::path(get, path = "/v1/files/{id}/access", tag = "files", operation_id = "readAccess", params(("id" = Uuid, Path)),
+    responses((status = 200, body = FileAccessView)),
+    security(("bearer" = []), ("cookie" = [])),
+    extensions(("x-problem-codes" = json!(["not_found"]))))]
+async fn access(
+    State(app): State<Arc<App>>,
+    SignedIn(caller): SignedIn,
+    Id(id): Id,
+) -> Result<axum::Json<FileAccessView>> {
+    Ok(axum::Json(files::access(&app, &caller.user, id).await?.into()))
+}

@@ -1,0 +1,203 @@
+//! An fsck run, as the API shows it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::jobs::fsck::{FsckAction, FsckFinding, FsckFindingKind, FsckReport, FsckRun, FsckState};
+
+/// An fsck run: in progress or finished.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = FsckRun, example = json!({
+    "id": "019ab0c2-7b11-7d02-9c0e-5d3a7c1f2e90", "state": "done", "clean": false,
+    "started_at": "2026-11-22T15:04:05Z", "finished_at": "2026-11-22T15:04:07Z",
+    "full": false, "repair": true, "rows": 4011, "objects": 4012, "uploads": 2, "hashed_bytes": 0,
+    "counts": {"unknown_object": 1},
+    "findings": [{"kind": "unknown_object", "key": "0f8e2c47a1b34d5596e70b8a4cd1f2e3",
+        "detail": "5242880 bytes since 2026-11-20T09:30:00Z without a row", "action": "quarantined"}],
+    "quarantined": 1, "removed": 0
+}))]
+pub struct FsckRunView {
+    id: Uuid,
+    state: FsckStateView,
+    /// Whether everything was checked and no problem was found.
+    clean: bool,
+    started_at: Timestamp,
+    #[schema(required)]
+    finished_at: Option<Timestamp>,
+    #[serde(flatten)]
+    report: FsckReportView,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[schema(as = FsckState)]
+#[serde(rename_all = "snake_case")]
+enum FsckStateView {
+    Running,
+    /// Everything was checked.
+    Done,
+    /// The run ended early: problems that it did not report may exist.
+    Failed,
+}
+
+/// What the run has checked and found so far.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = FsckReport)]
+struct FsckReportView {
+    /// Whether every object is read and hashed.
+    full: bool,
+    /// Whether unknown objects are quarantined.
+    repair: bool,
+    /// Blobs in the database.
+    rows: u64,
+    /// Objects in the store, without foreign ones.
+    objects: u64,
+    /// Open multipart uploads and staged files.
+    uploads: u64,
+    /// Bytes that were read and hashed.
+    hashed_bytes: u64,
+    /// The number of findings of each kind.
+    counts: BTreeMap<&'static str, u64>,
+    /// The findings, the first 200 of each kind.
+    findings: Vec<FsckFindingView>,
+    /// Objects in quarantine after this run.
+    quarantined: u64,
+    /// Objects that this run removed after their time in quarantine.
+    removed: u64,
+    /// Why nothing was quarantined or removed although it was requested.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<String>,
+    /// Why the run ended early.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// A problem that fsck found.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = FsckFinding)]
+struct FsckFindingView {
+    kind: FsckFindingKindView,
+    /// The key in the store; of a foreign object, its name there.
+    key: String,
+    /// The store's id of an open multipart upload.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upload_id: Option<String>,
+    /// The file concerned, if any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file_id: Option<Uuid>,
+    /// The owner of the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner_id: Option<Uuid>,
+    detail: String,
+    /// What the run did about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    action: Option<FsckActionView>,
+}
+
+/// The kinds of problems. The names are stable.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[schema(as = FsckFindingKind)]
+#[serde(rename_all = "snake_case")]
+enum FsckFindingKindView {
+    /// The row is ready and its object does not exist: a file is lost.
+    Missing,
+    /// The size of the object differs from the size in its row.
+    SizeMismatch,
+    /// The content of the object differs from what was stored (found by full runs).
+    HashMismatch,
+    /// The object exists and cannot be read (found by full runs).
+    Unreadable,
+    /// A file or an avatar references a blob that is not ready.
+    DanglingFile,
+    /// The reaper should have deleted this long ago.
+    Stale,
+    /// An object without a row.
+    UnknownObject,
+    /// An incomplete upload without a row.
+    UnknownUpload,
+    /// A name in the store that Strongroom does not use. It is reported, and harmless.
+    Foreign,
+}
+
+/// What was done about a finding.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[schema(as = FsckAction)]
+#[serde(rename_all = "snake_case")]
+enum FsckActionView {
+    /// It waits in quarantine.
+    Quarantined,
+    /// Its time in quarantine was over, and it was removed.
+    Removed,
+}
+
+impl From<FsckRun> for FsckRunView {
+    fn from(run: FsckRun) -> Self {
+        let FsckRun { id, state, clean, started_at, finished_at, report } = run;
+        Self { id, state: state.into(), clean, started_at, finished_at, report: report.into() }
+    }
+}
+
+impl From<FsckReport> for FsckReportView {
+    fn from(report: FsckReport) -> Self {
+        Self {
+            full: report.full,
+            repair: report.repair,
+            rows: report.rows,
+            objects: report.objects,
+            uploads: report.uploads,
+            hashed_bytes: report.hashed_bytes,
+            counts: report.counts.into_iter().map(|(kind, count)| (kind.name(), count)).collect(),
+            findings: report.findings.into_iter().map(FsckFindingView::from).collect(),
+            quarantined: report.quarantined,
+            removed: report.removed,
+            refused: report.refused,
+            error: report.error,
+        }
+    }
+}
+
+impl From<FsckFinding> for FsckFindingView {
+    fn from(finding: FsckFinding) -> Self {
+        let FsckFinding { kind, key, upload_id, file_id, owner_id, detail, action } = finding;
+        let action = action.map(FsckActionView::from);
+        Self { kind: kind.into(), key, upload_id, file_id, owner_id, detail, action }
+    }
+}
+
+impl From<FsckState> for FsckStateView {
+    fn from(state: FsckState) -> Self {
+        match state {
+            FsckState::Running => Self::Running,
+            FsckState::Done => Self::Done,
+            FsckState::Failed => Self::Failed,
+        }
+    }
+}
+
+impl From<FsckAction> for FsckActionView {
+    fn from(action: FsckAction) -> Self {
+        match action {
+            FsckAction::Quarantined => Self::Quarantined,
+            FsckAction::Removed => Self::Removed,
+        }
+    }
+}
+
+impl From<FsckFindingKind> for FsckFindingKindView {
+    fn from(kind: FsckFindingKind) -> Self {
+        match kind {
+            FsckFindingKind::Missing => Self::Missing,
+            FsckFindingKind::SizeMismatch => Self::SizeMismatch,
+            FsckFindingKind::HashMismatch => Self::HashMismatch,
+            FsckFindingKind::Unreadable => Self::Unreadable,
+            FsckFindingKind::DanglingFile => Self::DanglingFile,
+            FsckFindingKind::Stale => Self::Stale,
+            FsckFindingKind::UnknownObject => Self::UnknownObject,
+            FsckFindingKind::UnknownUpload => Self::UnknownUpload,
+            FsckFindingKind::Foreign => Self::Foreign,
+        }
+    }
+}
