@@ -16,7 +16,8 @@ use uuid::Uuid;
 use super::auth::SignedIn;
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::files::{self, FileName, FolderPath, NewUpload, PartClaim, PartLayout, UploadProtocol};
+use crate::files::uploads::{self, NewUpload, PartClaim, PartLayout, UploadProtocol};
+use crate::files::{FileName, FolderPath};
 use crate::http::extract::{Id, IdAndNumber, Json, PartsJson};
 
 /// The routes of this file.
@@ -131,7 +132,7 @@ async fn begin(
         note: String::new(),
         idempotency_key: None,
     };
-    let upload = files::begin(&app, &caller.user, new).await?;
+    let upload = uploads::create(&app, &caller.user, new).await?;
     Ok(Answer(WidgetUpload { key: upload.id, upload_id: upload.id }))
 }
 
@@ -145,7 +146,7 @@ async fn list_parts(
     SignedIn(caller): SignedIn,
     Id(id): Id,
 ) -> Result<Answer<Vec<WidgetPart>>> {
-    let parts = files::parts(&app, &caller.user, id).await?;
+    let parts = uploads::parts(&app, &caller.user, id).await?;
     let parts = parts.into_iter();
     Ok(Answer(parts.map(|part| WidgetPart { part_number: part.number, size: part.size, etag: part.receipt }).collect()))
 }
@@ -160,7 +161,7 @@ async fn sign_part(
     SignedIn(caller): SignedIn,
     IdAndNumber(id, number): IdAndNumber,
 ) -> Result<Answer<WidgetUrl>> {
-    let parts = files::sign_parts(&app, &caller.user, id, Some(vec![number]), None).await?;
+    let parts = uploads::sign_parts(&app, &caller.user, id, Some(vec![number]), None).await?;
     let part = parts.into_iter().next().ok_or(Error::NotFound)?;
     Ok(Answer(WidgetUrl { url: part.url.url }))
 }
@@ -177,7 +178,7 @@ async fn complete(
     PartsJson(sent): PartsJson<WidgetParts>,
 ) -> Result<Answer<WidgetResult>> {
     let claims = sent.parts.into_iter().map(|part| PartClaim { number: part.part_number, etag: part.etag }).collect();
-    let file = files::complete_upload_of_any_kind(&app, &caller.user, id, claims).await?;
+    let file = uploads::complete(&app, &caller.user, id, claims).await?;
     let location = app.config.url(&format!("/v1/files/{}/content", file.id));
     Ok(Answer(WidgetResult { location, bucket: "", key: file.id }))
 }
@@ -188,6 +189,6 @@ async fn complete(
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["not_found", "upload_gone"]))))]
 async fn abort(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<Answer<Value>> {
-    files::cancel_upload(&app, &caller.user, id).await?;
+    uploads::cancel(&app, &caller.user, id).await?;
     Ok(Answer(Value::Object(serde_json::Map::new())))
 }

@@ -17,7 +17,8 @@ use utoipa_axum::routes;
 use super::auth::SignedIn;
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::files::{self, Append, Checksum, FileName, FolderPath, IdempotencyKey, NewUpload, Upload, UploadProtocol};
+use crate::files::uploads::{self, Append, Checksum, NewUpload, Upload, UploadProtocol};
+use crate::files::{FileName, FolderPath, IdempotencyKey};
 use crate::http::body::{self, Binary};
 use crate::http::extract::{Id, Idempotency};
 
@@ -124,13 +125,13 @@ async fn create(
     let piece = if brings_bytes { Some(piece(&app, request, 0, None)?) } else { None };
 
     let can_come_again = key.is_some();
-    let mut upload = files::begin(&app, &caller.user, metadata.into_upload(size, key)?).await?;
+    let mut upload = uploads::create(&app, &caller.user, metadata.into_upload(size, key)?).await?;
     // Under a key the upload may have come further already: the client is told, and goes on from there.
     if let Some(piece) = piece.filter(|_| upload.file_id.is_none() && upload.received == 0) {
-        let appended = files::append(&app, &caller.user, upload.id, piece).await;
+        let appended = uploads::append(&app, &caller.user, upload.id, piece).await;
         if appended.is_err() && !can_come_again {
             // Nobody will be told its URL. Whatever it is that fails here, its time runs out.
-            let _ = files::terminate(&app, &caller.user, upload.id).await;
+            let _ = uploads::terminate(&app, &caller.user, upload.id).await;
         }
         upload = appended?;
     }
@@ -154,7 +155,7 @@ async fn status(
     _: TusResumable,
     Id(id): Id,
 ) -> Result<Response> {
-    let upload = files::upload_status(&app, &caller.user, id).await?;
+    let upload = uploads::status(&app, &caller.user, id).await?;
     if upload.is_direct {
         return Err(Error::NotFound);
     }
@@ -196,7 +197,7 @@ async fn append(
     let offset = offset.ok_or_else(|| Error::Malformed("Upload-Offset is missing".into()))?;
     let size = number(request.headers(), UPLOAD_LENGTH)?;
     let piece = piece(&app, request, offset, size)?;
-    progress(StatusCode::NO_CONTENT, &files::append(&app, &caller.user, id, piece).await?)
+    progress(StatusCode::NO_CONTENT, &uploads::append(&app, &caller.user, id, piece).await?)
 }
 
 /// Give up an upload
@@ -212,7 +213,7 @@ async fn terminate(
     _: TusResumable,
     Id(id): Id,
 ) -> Result<StatusCode> {
-    files::terminate(&app, &caller.user, id).await?;
+    uploads::terminate(&app, &caller.user, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -16,7 +16,7 @@ use strongroom_web::{Asset, asset};
 
 use crate::app::App;
 use crate::error::Error;
-use crate::files;
+use crate::files::uploads;
 
 /// The addresses that the page itself knows what to do with.
 const SCREENS: &[&str] = &[
@@ -60,7 +60,7 @@ pub fn routes(app: &App) -> Router<Arc<App>> {
 
 /// [`POLICY`], and where big files go straight to a bucket, that bucket.
 fn policy(app: &App) -> HeaderValue {
-    let bucket = files::bucket_for_pages(app).map(|bucket| {
+    let bucket = uploads::public_bucket(app).map(|bucket| {
         // Everything below a path that ends with a slash; these two would end the source.
         let bucket = bucket.as_str().trim_end_matches('/').replace(';', "%3B").replace(',', "%2C");
         format!(" {bucket}/")

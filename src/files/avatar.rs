@@ -18,7 +18,7 @@ use crate::users::User;
 /// # Errors
 /// `TypeRefused` if the bytes are not a picture that browsers show; `TooLarge`; what
 /// [`super::upload`] fails with.
-pub async fn set_avatar(app: &Arc<App>, user: &User, body: Body) -> Result<bool> {
+pub async fn set(app: &Arc<App>, user: &User, body: Body) -> Result<bool> {
     let (app, user) = (app.clone(), user.clone());
     detached(async move {
         let stored = store(&app, &user, body, Purpose::Avatar, None).await?;
@@ -36,7 +36,7 @@ pub async fn set_avatar(app: &Arc<App>, user: &User, body: Body) -> Result<bool>
 ///
 /// # Errors
 /// `NotFound` if there is none.
-pub async fn remove_avatar(app: &App, user: &User) -> Result<()> {
+pub async fn remove(app: &App, user: &User) -> Result<()> {
     if app.db.remove_avatar(user.id).await? { Ok(()) } else { Err(Error::NotFound) }
 }
 
@@ -44,6 +44,6 @@ pub async fn remove_avatar(app: &App, user: &User) -> Result<()> {
 ///
 /// # Errors
 /// `NotFound` if there is none, or no such person.
-pub async fn avatar(app: &App, person: Uuid) -> Result<Content> {
-    app.db.avatar(person).await?.ok_or(Error::NotFound)?.try_into()
+pub async fn find(app: &App, user: Uuid) -> Result<Content> {
+    app.db.avatar(user).await?.ok_or(Error::NotFound)?.try_into()
 }

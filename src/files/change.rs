@@ -2,10 +2,9 @@
 
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use super::name::place;
-use super::{Expected, File, FileName, FolderPath};
+use super::{Expected, File, FileName, FolderPath, find};
 use crate::app::App;
 use crate::db::ChangedFileRow;
 use crate::error::{Error, Result};
@@ -26,9 +25,9 @@ pub struct Change {
 /// # Errors
 /// `NotFound`; `PreconditionFailed` if the file is not as `expected`; `PathTaken`; `Invalid` if the
 /// metadata would be too large or no object.
-pub async fn change(app: &App, user: &User, id: Uuid, expected: &Expected, change: &Change) -> Result<File> {
+pub async fn change(app: &App, user: &User, file: File, expected: &Expected, change: &Change) -> Result<File> {
+    let mut file = file;
     loop {
-        let mut file = super::find(app, user, id).await?;
         expected.check(&file)?;
         let path = change.path.clone().map_or_else(|| FolderPath::new(&file.path, "/path"), Ok)?;
         let name = change.name.clone().map_or_else(|| FileName::new(&file.name, "/name"), Ok)?;
@@ -37,7 +36,7 @@ pub async fn change(app: &App, user: &User, id: Uuid, expected: &Expected, chang
         }
         let now = app.clock.now();
         let changed = ChangedFileRow {
-            id,
+            id: file.id,
             owner: user.id,
             revision: file.revision,
             metadata: file.metadata.get().to_owned(),
@@ -46,10 +45,11 @@ pub async fn change(app: &App, user: &User, id: Uuid, expected: &Expected, chang
         let was = json!({"path": file.path, "name": file.name});
         (file.path, file.name) = (path.as_str().to_owned(), name.as_str().to_owned());
         let event = file.event(EventKind::FileChanged).with("was", was);
-        // If another change came first, this one is made anew on what that left.
+        // If another request changed the file first, this change is applied to the result.
         if app.db.change_file(&changed, &place(&path, &name), &event.row(&app.clock)).await? {
             return Ok(File { updated_at: now, revision: file.revision + 1, ..file });
         }
+        file = find(app, user, file.id).await?;
     }
 }
 

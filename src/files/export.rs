@@ -119,7 +119,7 @@ type Files = Vec<(File, Option<Timestamp>)>;
 /// Some of the files, or of those in the trash, and where to go on.
 async fn page(app: &App, caller: &Caller, which: &str, cursor: Option<String>) -> Result<(Files, Option<String>)> {
     if which == "trash" {
-        let page = super::list_trash(app, &caller.user, None, cursor.as_deref()).await?;
+        let page = super::trash::list(app, &caller.user, None, cursor.as_deref()).await?;
         return Ok((page.files.into_iter().map(|file| (file.file, Some(file.trashed_at))).collect(), page.next_cursor));
     }
     let order = Order { sort: Sort::Location, direction: Direction::Ascending };
@@ -170,7 +170,7 @@ async fn enclose(app: &App, caller: &Caller, archive: &mut Archive, places: Vec<
             return Err(Error::Unauthorized);
         }
         let file = match super::find(app, &caller.user, id).await {
-            Err(Error::NotFound) => super::trash::find_in_trash(app, &caller.user, id).await,
+            Err(Error::NotFound) => super::trash::find(app, &caller.user, id).await.map(|trashed| trashed.file),
             found => found,
         };
         match file {
@@ -181,7 +181,7 @@ async fn enclose(app: &App, caller: &Caller, archive: &mut Archive, places: Vec<
             }
         }
     }
-    match super::avatar(app, caller.user.id).await {
+    match super::avatar::find(app, caller.user.id).await {
         Err(Error::NotFound) => Ok(()),
         avatar => {
             let avatar = avatar?;

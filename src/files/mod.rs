@@ -4,19 +4,21 @@
 //! Whatever gives a [`File`] or a [`Content`] takes who is asking first, so whoever holds one has
 //! been allowed to see it.
 
-mod avatar;
+pub mod avatar;
 mod change;
+mod delete;
 mod disposition;
 mod download;
 mod events;
 mod export;
 mod folders;
+mod lifetime;
 mod list;
 mod name;
 mod sharing;
 mod sniff;
-mod trash;
-mod uploads;
+pub mod trash;
+pub mod uploads;
 
 use jiff::Timestamp;
 use serde_json::value::RawValue;
@@ -31,8 +33,8 @@ use crate::hex::hex;
 use crate::store::Key;
 use crate::users::User;
 
-pub use avatar::{avatar, remove_avatar, set_avatar};
 pub use change::{Change, change};
+pub use delete::{Removal, delete};
 pub use disposition::content_disposition;
 pub use download::read;
 pub use events::events;
@@ -41,20 +43,12 @@ pub use folders::folders;
 pub use list::{Direction, List, Order, Page, Sort, list};
 pub use name::{FileName, FolderPath};
 pub use sharing::{
-    AccessEntry, Delivery, FileAccess, Link, LinkOptions, LinkPage, LinkState, LinkVisitor, OpenedLink, Part, Signed,
-    UnlockToken, Wish, access, change_link, content_by_grant, create_link, link, list_every_link, list_links,
-    open_link, receive_signed_put, redirect_link, revoke_link, revoke_signed, rotate_link, sign, sign_for_list,
-    unlock_link,
+    AccessEntry, Delivery, FileAccess, Link, LinkOptions, LinkPage, LinkState, LinkVisitor, OpenedLink, Part,
+    UnlockToken, access, change_link, create_link, link, list_every_link, list_links, open_link, redirect_link,
+    revoke_link, rotate_link, signed_urls, unlock_link,
 };
 pub use sniff::{is_inline, is_picture};
-pub use trash::{
-    Removal, TrashPage, TrashedFile, delete, delete_from_trash, empty_trash, list_trash, purge_trash, restore,
-};
-pub use uploads::{
-    Append, Body, Checksum, IdempotencyKey, NewFile, NewUpload, OnConflict, PartClaim, PartLayout, SignedPart, Upload,
-    UploadPage, UploadProtocol, append, begin, bucket_for_pages, cancel_upload, complete_upload_of_any_kind,
-    open_uploads, parts, receive_part, replace, sign_parts, terminate, upload, upload_status,
-};
+pub use uploads::{Body, IdempotencyKey, NewFile, OnConflict, replace, upload};
 #[doc(hidden)] // For the benchmarks.
 pub use uploads::{Meter, metered};
 

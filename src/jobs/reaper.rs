@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::db::PendingDeletionRow;
 use crate::error::{Error, Result};
 use crate::faults;
-use crate::files;
+use crate::files::trash;
 use crate::store::{Key, Listed};
 
 pub const JOB_LEASE: &str = "reaper";
@@ -91,7 +91,7 @@ pub async fn run_once(app: &App) -> Result<ReaperReport> {
 async fn reap(app: &App, report: &mut ReaperReport) -> Result<()> {
     erase::sweep(app).await?;
     report.lapsed = app.db.expire_blob_leases().await?;
-    report.purged = files::purge_trash(app).await?;
+    report.purged = trash::purge(app).await?;
     // Each blob is tried once in a pass, so that those which stay do not hold up the others.
     let mut last = (i64::MIN, Uuid::nil());
     loop {

@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 use crate::api::auth::SignedIn;
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::files;
+use crate::files::avatar;
 use crate::http::body::Binary;
 use crate::http::content::{self, Presentation};
 use crate::http::extract::Id;
@@ -35,7 +35,7 @@ const CACHE_CONTROL: &str = "public, max-age=300";
     extensions(("x-problem-codes" = json!(["precondition_failed", "too_large", "unsupported_media_type", "invalid", "too_many_uploads", "quota_exceeded"]))))]
 async fn set(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, request: Request) -> Result<Response> {
     let body = incoming::open(&app, request).await?.body;
-    let first = files::set_avatar(&app, &caller.user, body).await?;
+    let first = avatar::set(&app, &caller.user, body).await?;
     let location = app.config.url(&format!("/v1/users/{}/avatar", caller.user.id));
     let location = HeaderValue::from_str(&location).map_err(Error::internal)?;
     let status = if first { StatusCode::CREATED } else { StatusCode::OK };
@@ -47,7 +47,7 @@ async fn set(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, request: R
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["not_found"]))))]
 async fn remove(State(app): State<Arc<App>>, SignedIn(caller): SignedIn) -> Result<StatusCode> {
-    files::remove_avatar(&app, &caller.user).await?;
+    avatar::remove(&app, &caller.user).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -58,7 +58,7 @@ async fn remove(State(app): State<Arc<App>>, SignedIn(caller): SignedIn) -> Resu
     responses((status = 200, content_type = "image/*", body = Binary), (status = 206), (status = 304)),
     extensions(("x-problem-codes" = json!(["not_found", "precondition_failed", "range_not_satisfiable"]))))]
 async fn show(State(app): State<Arc<App>>, Id(id): Id, method: Method, headers: HeaderMap) -> Result<Response> {
-    let picture = files::avatar(&app, id).await?;
+    let picture = avatar::find(&app, id).await?;
     let presentation = Presentation {
         disposition: "inline".into(),
         content_type: None,

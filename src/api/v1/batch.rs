@@ -16,10 +16,10 @@ use crate::api::auth::SignedIn;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::events;
-use crate::files::{self, Change, Expected, FolderPath, Removal, Wish};
+use crate::files::signed_urls::{self, ReadMethod, SignOptions};
+use crate::files::{self, Change, Expected, FolderPath, Removal};
 use crate::http::extract::Json;
 use crate::http::problem::{self, Problem};
-use crate::store::Operation;
 use crate::users::User;
 
 /// The routes of this file.
@@ -102,26 +102,27 @@ async fn batch(
 }
 
 async fn one(app: &App, user: &User, request: &BatchRequest, path: Option<&FolderPath>, id: Uuid) -> Result<BatchItem> {
+    let file = files::find(app, user, id).await?;
     match request.op {
         BatchOperation::Delete => {
             let removal = if request.permanent { Removal::Permanent } else { Removal::Trash };
-            files::delete(app, user, id, &Expected::Anything, removal).await?;
+            files::delete(app, user, file, &Expected::Anything, removal).await?;
             Ok(BatchItem::done(id, 204))
         }
         BatchOperation::Sign => {
-            let wish = Wish {
-                operation: Operation::Get,
+            let options = SignOptions {
+                method: ReadMethod::Get,
                 expires_in: request.expires_in.map(Duration::from_secs),
                 download_name: None,
                 inline: true,
             };
-            let signed = files::sign(app, user, id, &wish).await?;
-            let signed_url = Some(SignedUrlView::new(signed.url, None));
+            let signed = signed_urls::sign(app, user, &file, &options).await?;
+            let signed_url = Some(SignedUrlView::new(signed, None));
             Ok(BatchItem { signed_url, ..BatchItem::done(id, 201) })
         }
         BatchOperation::Move => {
             let change = Change { path: path.cloned(), ..Change::default() };
-            let file = files::change(app, user, id, &Expected::Anything, &change).await?;
+            let file = files::change(app, user, file, &Expected::Anything, &change).await?;
             Ok(BatchItem { file: Some(FileView::new(file, None)), ..BatchItem::done(id, 200) })
         }
     }

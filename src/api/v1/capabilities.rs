@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 
 use crate::api::auth::SignedIn;
 use crate::app::App;
-use crate::files;
+use crate::files::uploads;
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
@@ -34,6 +34,6 @@ pub struct Capabilities {
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!([]))))]
 async fn read(State(app): State<Arc<App>>, SignedIn(_caller): SignedIn) -> axum::Json<Capabilities> {
-    let direct_uploads_to = files::bucket_for_pages(&app).map(|bucket| bucket.as_str().to_owned());
+    let direct_uploads_to = uploads::public_bucket(&app).map(|bucket| bucket.as_str().to_owned());
     axum::Json(Capabilities { direct_uploads_to })
 }

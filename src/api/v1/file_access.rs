@@ -96,5 +96,6 @@ async fn access(
     SignedIn(caller): SignedIn,
     Id(id): Id,
 ) -> Result<axum::Json<FileAccessView>> {
-    Ok(axum::Json(files::access(&app, &caller.user, id).await?.into()))
+    let file = files::find(&app, &caller.user, id).await?;
+    Ok(axum::Json(files::access(&app, &caller.user, &file).await?.into()))
 }

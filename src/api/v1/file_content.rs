@@ -17,13 +17,13 @@ use crate::app::App;
 use crate::config::Via;
 use crate::error::{Error, Result};
 use crate::events::EventKind;
-use crate::files::{self, Wish};
+use crate::files;
+use crate::files::signed_urls::{self, ReadMethod, SignOptions};
 use crate::http::body::Binary;
 use crate::http::conditions::if_match;
 use crate::http::content::{self, Presentation};
 use crate::http::extract::{Id, Query};
 use crate::http::incoming::{self, UploadForm};
-use crate::store::Operation;
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
@@ -67,10 +67,10 @@ async fn read(
     };
     let inline = params.download.unwrap_or(0) == 0;
     if via == Via::Redirect {
-        let operation = if method == Method::HEAD { Operation::Head } else { Operation::Get };
-        let wish = Wish { operation, expires_in: None, download_name: None, inline };
-        let signed = files::sign(&app, &caller.user, id, &wish).await?;
-        let headers = [(header::LOCATION, signed.url.url), (header::CACHE_CONTROL, "no-store".into())];
+        let method = if method == Method::HEAD { ReadMethod::Head } else { ReadMethod::Get };
+        let options = SignOptions { method, expires_in: None, download_name: None, inline };
+        let signed = signed_urls::sign(&app, &caller.user, &file, &options).await?;
+        let headers = [(header::LOCATION, signed.url), (header::CACHE_CONTROL, "no-store".into())];
         return Ok((StatusCode::FOUND, headers, Body::empty()).into_response());
     }
     let inline = inline && files::is_inline(&file.content.content_type);
@@ -118,8 +118,8 @@ async fn replace(
     request: Request,
 ) -> Result<Response> {
     // Not yours is not there, whatever else may be wrong with the request.
-    files::find(&app, &caller.user, id).await?;
+    let file = files::find(&app, &caller.user, id).await?;
     let expected = if_match(request.headers())?.ok_or(Error::PreconditionRequired)?;
     let incoming = incoming::open(&app, request).await?;
-    Ok(shown(StatusCode::OK, files::replace(&app, &caller.user, id, expected, incoming.body).await?))
+    Ok(shown(StatusCode::OK, files::replace(&app, &caller.user, file, expected, incoming.body).await?))
 }

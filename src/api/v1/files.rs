@@ -18,6 +18,7 @@ use uuid::Uuid;
 use crate::api::auth::SignedIn;
 use crate::app::App;
 use crate::error::{Error, Result};
+use crate::files::signed_urls;
 use crate::files::{
     self, Change, Direction, Expected, File, FileName, FolderPath, List, NewFile, OnConflict, Order, Removal, Sort,
 };
@@ -169,7 +170,7 @@ async fn list(
     let page = files::list(&app, &caller.user, &list).await?;
     let mut urls = Vec::new();
     if signed {
-        urls = files::sign_for_list(&app, &page.files, params.expires_in.map(Duration::from_secs)).await?;
+        urls = signed_urls::sign_list(&app, &page.files, params.expires_in.map(Duration::from_secs)).await?;
     }
     let mut urls = urls.into_iter();
     let items: Vec<_> = page.files.into_iter().map(|file| FileView::new(file, urls.next())).collect();
@@ -304,13 +305,14 @@ async fn change(
     headers: HeaderMap,
     Json(wanted): Json<ChangeRequest>,
 ) -> Result<Response> {
+    let file = files::find(&app, &caller.user, id).await?;
     let change = Change {
         path: wanted.path.map(|path| FolderPath::new(&path, "/path")).transpose()?,
         name: wanted.name.map(|name| FileName::new(&name, "/name")).transpose()?,
         metadata: wanted.metadata,
     };
     let expected = if_match(&headers)?.unwrap_or(Expected::Anything);
-    Ok(shown(StatusCode::OK, files::change(&app, &caller.user, id, &expected, &change).await?))
+    Ok(shown(StatusCode::OK, files::change(&app, &caller.user, file, &expected, &change).await?))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -337,8 +339,9 @@ async fn delete(
     Query(params): Query<DeleteParams>,
     headers: HeaderMap,
 ) -> Result<StatusCode> {
+    let file = files::find(&app, &caller.user, id).await?;
     let expected = if_match(&headers)?.unwrap_or(Expected::Anything);
     let removal = if params.permanent { Removal::Permanent } else { Removal::Trash };
-    files::delete(&app, &caller.user, id, &expected, removal).await?;
+    files::delete(&app, &caller.user, file, &expected, removal).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -195,8 +195,8 @@ async fn create(
     Json(wish): Json<LinkWish>,
 ) -> Result<Response> {
     // Not yours is not there, whatever else may be wrong with the request.
-    files::find(&app, &caller.user, id).await?;
-    let made = files::create_link(&app, &caller.user, id, wish.bounds()?).await?;
+    let file = files::find(&app, &caller.user, id).await?;
+    let made = files::create_link(&app, &caller.user, &file, wish.bounds()?).await?;
     Ok(shown_once(&app, StatusCode::CREATED, made))
 }
 

@@ -19,12 +19,14 @@ use crate::api::auth::SignedIn;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::events;
-use crate::files::{self, FileName, Wish};
+use crate::files::signed_urls::{self, ReadMethod, SignOptions};
+use crate::files::uploads::signed_put::{self, SignedPut};
+use crate::files::{self, FileName, uploads};
 use crate::http::body::Binary;
 use crate::http::content::{self, Presentation};
 use crate::http::extract::{Id, Json, Name};
 use crate::http::incoming;
-use crate::store::{Grant, Operation, SignedUrl};
+use crate::store::{Grant, SignedUrl};
 
 /// Where the URLs that this server signs lead. They bring their own proof, so the check for
 /// requests from other sites has no place there.
@@ -52,16 +54,6 @@ enum OperationName {
     Get,
     Head,
     Put,
-}
-
-impl From<OperationName> for Operation {
-    fn from(name: OperationName) -> Self {
-        match name {
-            OperationName::Get => Operation::Get,
-            OperationName::Head => Operation::Head,
-            OperationName::Put => Operation::Put,
-        }
-    }
 }
 
 /// A wish for a signed URL.
@@ -124,14 +116,20 @@ async fn sign(
     Id(id): Id,
     Json(request): Json<SignRequest>,
 ) -> Result<(StatusCode, axum::Json<SignedUrlView>)> {
-    let wish = Wish {
-        operation: request.operation.into(),
-        expires_in: request.expires_in.map(Duration::from_secs),
-        download_name: request.download_name.map(|name| FileName::new(&name, "/download_name")).transpose()?,
-        inline: request.inline,
+    let file = files::find(&app, &caller.user, id).await?;
+    let expires_in = request.expires_in.map(Duration::from_secs);
+    let download_name = request.download_name.map(|name| FileName::new(&name, "/download_name")).transpose()?;
+    let method = match request.operation {
+        OperationName::Get => ReadMethod::Get,
+        OperationName::Head => ReadMethod::Head,
+        OperationName::Put => {
+            let SignedPut { url, upload_id } = signed_put::sign(&app, &caller.user, &file, expires_in).await?;
+            return Ok((StatusCode::CREATED, axum::Json(SignedUrlView::new(url, Some(upload_id)))));
+        }
     };
-    let signed = files::sign(&app, &caller.user, id, &wish).await?;
-    Ok((StatusCode::CREATED, axum::Json(SignedUrlView::new(signed.url, signed.upload_id))))
+    let options = SignOptions { method, expires_in, download_name, inline: request.inline };
+    let url = signed_urls::sign(&app, &caller.user, &file, &options).await?;
+    Ok((StatusCode::CREATED, axum::Json(SignedUrlView::new(url, None))))
 }
 
 /// Revoke every signed URL that reads a file
@@ -142,7 +140,8 @@ async fn sign(
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["not_found", "not_revocable"]))))]
 async fn revoke(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<StatusCode> {
-    files::revoke_signed(&app, &caller.user, id).await?;
+    let file = files::find(&app, &caller.user, id).await?;
+    signed_urls::revoke(&app, &caller.user, &file).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -162,7 +161,7 @@ async fn get_signed(
 ) -> Result<Response> {
     let grant = verify(&app, &method, &key, query.as_deref())?;
     events::set_channel("signed_url");
-    let (content, event) = files::content_by_grant(&app, &grant).await?;
+    let (content, event) = signed_urls::open(&app, &grant).await?;
     let left = grant.expires_at.as_second() - app.clock.now().as_second();
     let presentation = Presentation {
         disposition: grant.disposition.unwrap_or_else(|| "attachment".into()),
@@ -203,7 +202,7 @@ async fn put_signed(
     let grant = verify(&app, request.method(), &key, query.as_deref())?;
     if let Some(number) = grant.part {
         let body = incoming::open_raw(&app, request)?;
-        let etag = files::receive_part(&app, grant, number, body).await?;
+        let etag = uploads::receive_part(&app, grant, number, body).await?;
         return Ok([(header::ETAG, format!("\"{etag}\""))].into_response());
     }
     // The same rule as on S3, where this header is signed.
@@ -211,7 +210,7 @@ async fn put_signed(
         return Err(Error::BadSignature);
     }
     let body = incoming::open_raw(&app, request)?;
-    files::receive_signed_put(&app, grant, body).await?;
+    signed_put::receive(&app, grant, body).await?;
     Ok(StatusCode::OK.into_response())
 }
 

@@ -15,7 +15,7 @@ use super::files::{FileView, shown};
 use crate::api::auth::SignedIn;
 use crate::app::App;
 use crate::error::Result;
-use crate::files::{self, TrashedFile};
+use crate::files::trash::{self, TrashedFile};
 use crate::http::extract::{Id, PageParams, Query};
 
 /// The routes of this file.
@@ -76,7 +76,7 @@ async fn list(
     SignedIn(caller): SignedIn,
     Query(page): Query<PageParams>,
 ) -> Result<axum::Json<TrashPageView>> {
-    let page = files::list_trash(&app, &caller.user, page.limit, page.cursor.as_deref()).await?;
+    let page = trash::list(&app, &caller.user, page.limit, page.cursor.as_deref()).await?;
     let items = page.files.into_iter().map(TrashedFileView::from).collect();
     let retention = app.config.trash_retention.as_secs();
     Ok(axum::Json(TrashPageView { items, retention, next_cursor: page.next_cursor }))
@@ -90,7 +90,7 @@ async fn list(
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!([]))))]
 async fn empty(State(app): State<Arc<App>>, SignedIn(caller): SignedIn) -> Result<axum::Json<Emptied>> {
-    Ok(axum::Json(Emptied { deleted: files::empty_trash(&app, &caller.user).await? }))
+    Ok(axum::Json(Emptied { deleted: trash::empty(&app, &caller.user).await? }))
 }
 
 /// Delete a file in the trash for good
@@ -99,7 +99,7 @@ async fn empty(State(app): State<Arc<App>>, SignedIn(caller): SignedIn) -> Resul
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["not_found"]))))]
 async fn delete(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<StatusCode> {
-    files::delete_from_trash(&app, &caller.user, id).await?;
+    trash::delete(&app, &caller.user, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -111,5 +111,5 @@ async fn delete(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id):
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["not_found"]))))]
 async fn restore(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<Response> {
-    Ok(shown(StatusCode::OK, files::restore(&app, &caller.user, id).await?))
+    Ok(shown(StatusCode::OK, trash::restore(&app, &caller.user, id).await?))
 }

@@ -19,7 +19,8 @@ use super::signed_urls::SignedUrlView;
 use crate::api::auth::SignedIn;
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::files::{self, FileName, FolderPath, NewUpload, PartClaim, SignedPart, Upload, UploadProtocol};
+use crate::files::uploads::{self, NewUpload, PartClaim, SignedPart, Upload, UploadProtocol};
+use crate::files::{FileName, FolderPath};
 use crate::hex::unhex;
 use crate::http::extract::{Id, Idempotency, Json, PageParams, PartsJson, Query};
 use crate::store::StoredPart;
@@ -186,7 +187,7 @@ async fn list(
     SignedIn(caller): SignedIn,
     Query(page): Query<PageParams>,
 ) -> Result<axum::Json<UploadPageView>> {
-    let page = files::open_uploads(&app, &caller.user, page.limit, page.cursor.as_deref()).await?;
+    let page = uploads::list(&app, &caller.user, page.limit, page.cursor.as_deref()).await?;
     let items = page.uploads.iter().map(|upload| UploadView::new(&app, upload, None)).collect();
     Ok(axum::Json(UploadPageView { items, next_cursor: page.next_cursor }))
 }
@@ -216,7 +217,7 @@ async fn create(
         note: String::new(),
         idempotency_key,
     };
-    let upload = files::begin(&app, &caller.user, new).await?;
+    let upload = uploads::create(&app, &caller.user, new).await?;
     let location = app.config.url(&format!("/v1/uploads/{}", upload.id));
     let location = HeaderValue::from_str(&location).map_err(Error::internal)?;
     let view = UploadView::new(&app, &upload, None);
@@ -229,9 +230,9 @@ async fn create(
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["not_found", "upload_gone", "upload_busy", "unsupported_media_type"]))))]
 async fn read(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<axum::Json<UploadView>> {
-    let upload = files::upload_status(&app, &caller.user, id).await?;
+    let upload = uploads::status(&app, &caller.user, id).await?;
     let open = upload.is_direct && upload.file_id.is_none();
-    let parts = if open { Some(files::parts(&app, &caller.user, id).await?) } else { None };
+    let parts = if open { Some(uploads::parts(&app, &caller.user, id).await?) } else { None };
     Ok(axum::Json(UploadView::new(&app, &upload, parts)))
 }
 
@@ -243,7 +244,7 @@ async fn read(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): I
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["not_found", "upload_gone"]))))]
 async fn give_up(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<StatusCode> {
-    files::cancel_upload(&app, &caller.user, id).await?;
+    uploads::cancel(&app, &caller.user, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -302,7 +303,7 @@ async fn sign_parts(
     Json(request): Json<PartsRequest>,
 ) -> Result<axum::Json<SignedParts>> {
     let life = request.expires_in.map(Duration::from_secs);
-    let parts = files::sign_parts(&app, &caller.user, id, request.numbers, life).await?;
+    let parts = uploads::sign_parts(&app, &caller.user, id, request.numbers, life).await?;
     Ok(axum::Json(SignedParts { parts: parts.into_iter().map(SignedPartView::from).collect() }))
 }
 
@@ -345,6 +346,6 @@ async fn complete(
         false => PartsJson::from_request(request, &app).await?.0,
     };
     let claims = wanted.parts.into_iter().map(|part| PartClaim { number: part.number, etag: part.etag }).collect();
-    let file = files::complete_upload_of_any_kind(&app, &caller.user, id, claims).await?;
+    let file = uploads::complete(&app, &caller.user, id, claims).await?;
     Ok(axum::Json(FileView::new(file, None)))
 }

@@ -2,11 +2,10 @@
 
 mod links;
 mod readers;
-pub(super) mod signed_urls;
+pub mod signed_urls;
 
 pub use links::{
     Delivery, Link, LinkOptions, LinkPage, LinkState, LinkVisitor, OpenedLink, Part, UnlockToken, change_link,
     create_link, link, list_every_link, list_links, open_link, redirect_link, revoke_link, rotate_link, unlock_link,
 };
 pub use readers::{AccessEntry, FileAccess, access};
-pub use signed_urls::{Signed, Wish, content_by_grant, receive_signed_put, revoke_signed, sign, sign_for_list};

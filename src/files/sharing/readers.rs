@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::clock::from_micros;
 use crate::error::Result;
-use crate::files::{Link, LinkState, find, list_every_link};
+use crate::files::{File, Link, LinkState, list_every_link};
 use crate::users::User;
 
 /// Everybody who can read a file.
@@ -48,8 +48,7 @@ pub enum AccessEntry {
 ///
 /// # Errors
 /// `NotFound`.
-pub async fn access(app: &App, user: &User, id: Uuid) -> Result<FileAccess> {
-    let file = find(app, user, id).await?;
+pub async fn access(app: &App, user: &User, file: &File) -> Result<FileAccess> {
     let now = app.clock.now().as_microsecond();
     let mut items = vec![AccessEntry::Owner {
         user_id: user.id,
@@ -58,7 +57,7 @@ pub async fn access(app: &App, user: &User, id: Uuid) -> Result<FileAccess> {
         tokens: app.db.list_tokens(user.id, now).await?.len(),
         ended_by: "PATCH /v1/admin/users/{id}",
     }];
-    let live = list_every_link(app, user, id).await?.into_iter().filter(|link| link.state == LinkState::Active);
+    let live = list_every_link(app, user, file.id).await?.into_iter().filter(|link| link.state == LinkState::Active);
     items.extend(live.map(|link| {
         let ended_by = format!("DELETE /v1/links/{}", link.id);
         AccessEntry::Link { link: Box::new(link), ended_by }
@@ -71,7 +70,7 @@ pub async fn access(app: &App, user: &User, id: Uuid) -> Result<FileAccess> {
     }
     if until > now {
         let revocable = app.url_signer().is_some();
-        let ended_by = revocable.then(|| format!("POST /v1/files/{id}/signed-urls/revoke"));
+        let ended_by = revocable.then(|| format!("POST /v1/files/{}/signed-urls/revoke", file.id));
         items.push(AccessEntry::SignedUrls { until: from_micros(until), revocable, ended_by });
     }
     Ok(FileAccess { items, next_cursor: None })

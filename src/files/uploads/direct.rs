@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::config::is_unreachable;
 use crate::db::ResumableRow;
 use crate::error::{Error, Result};
-use crate::files::sharing::signed_urls::checked_lifetime;
+use crate::files::lifetime::signed_url_lifetime;
 use crate::store::{Operation, PartTarget, SignRequest, SignedUrl, StoredPart};
 use crate::users::User;
 
@@ -37,7 +37,7 @@ pub struct SignedPart {
 
 /// The bucket to which a page had better send the parts of a big file, as far as its address tells. Not where types are
 /// limited: through this server, a file is refused by its first bytes, straight to the bucket only deadline its last.
-pub fn bucket_for_pages(app: &App) -> Option<&Url> {
+pub fn public_bucket(app: &App) -> Option<&Url> {
     let bucket = app.store.public_bucket().filter(|_| app.config.limits.allowed_types.is_any());
     bucket.filter(|bucket| is_unreachable(&app.config.public_url, bucket).is_none())
 }
@@ -55,7 +55,7 @@ pub async fn sign_parts(
     numbers: Option<Vec<u64>>,
     expires_in: Option<Duration>,
 ) -> Result<Vec<SignedPart>> {
-    let life = checked_lifetime(app, expires_in)?;
+    let life = signed_url_lifetime(&app.config.limits, expires_in)?;
     let row = find_direct(app, user, id).await?;
     if row.file_id.is_some() || row.received > 0 {
         return Err(Error::UploadGone);

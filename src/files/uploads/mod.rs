@@ -4,27 +4,27 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-pub(super) mod direct;
-pub(super) mod idempotency;
+mod direct;
+mod idempotency;
 pub(super) mod pending;
-pub(super) mod reserve;
-pub(super) mod resumable;
+mod reserve;
+mod resumable;
+pub mod signed_put;
 pub(super) mod type_filter;
 pub(super) mod whole;
 
 use super::File;
-use super::sharing::signed_urls as signed;
 use crate::app::App;
 use crate::cursor;
 use crate::error::{Error, Result};
 use crate::users::User;
 
-pub use direct::{PartClaim, PartLayout, SignedPart, bucket_for_pages, parts, receive_part, sign_parts};
+pub use direct::{PartClaim, PartLayout, SignedPart, parts, public_bucket, receive_part, sign_parts};
 pub use idempotency::IdempotencyKey;
 pub use pending::Body;
 #[doc(hidden)] // For the benchmarks.
 pub use pending::{Meter, metered};
-pub use resumable::{Append, Checksum, NewUpload, Upload, UploadProtocol, append, begin, terminate, upload_status};
+pub use resumable::{Append, Checksum, NewUpload, Upload, UploadProtocol, append, create, status, terminate};
 pub use whole::{NewFile, OnConflict, replace, upload};
 
 /// Some uploads under way, and where to go on.
@@ -38,7 +38,7 @@ pub struct UploadPage {
 ///
 /// # Errors
 /// `BadCursor`; `Invalid` if the limit is out of bounds.
-pub async fn open_uploads(app: &App, user: &User, limit: Option<u32>, cursor: Option<&str>) -> Result<UploadPage> {
+pub async fn list(app: &App, user: &User, limit: Option<u32>, cursor: Option<&str>) -> Result<UploadPage> {
     let limit = app.config.limits.on_page(limit)?;
     let now = app.clock.now().as_microsecond();
     let deadline = cursor.map_or(Ok(Uuid::nil()), cursor::decode_id)?;
@@ -52,15 +52,10 @@ pub async fn open_uploads(app: &App, user: &User, limit: Option<u32>, cursor: Op
 ///
 /// # Errors
 /// `NotFound`; `UploadGone`; `UploadIncomplete`; what [`resumable::complete`] and
-/// [`signed::complete_upload`] fail with.
-pub async fn complete_upload_of_any_kind(
-    app: &Arc<App>,
-    user: &User,
-    id: Uuid,
-    claims: Vec<PartClaim>,
-) -> Result<File> {
-    match upload_status(app, user, id).await {
-        Err(Error::NotFound) => signed::complete_upload(app, user, id).await,
+/// [`signed_put::complete`] fail with.
+pub async fn complete(app: &Arc<App>, user: &User, id: Uuid, claims: Vec<PartClaim>) -> Result<File> {
+    match status(app, user, id).await {
+        Err(Error::NotFound) => signed_put::complete(app, user, id).await,
         Ok(Upload { file_id: Some(file), .. }) => crate::files::find(app, user, file).await,
         Ok(Upload { is_direct: true, .. }) => direct::complete(app, user, id, claims).await,
         Ok(_) => Err(Error::UploadIncomplete),
@@ -72,9 +67,9 @@ pub async fn complete_upload_of_any_kind(
 ///
 /// # Errors
 /// `NotFound`; `UploadGone` if it is a file by now, or over.
-pub async fn cancel_upload(app: &App, user: &User, id: Uuid) -> Result<()> {
+pub async fn cancel(app: &App, user: &User, id: Uuid) -> Result<()> {
     match resumable::terminate(app, user, id).await {
-        Err(Error::NotFound) => signed::cancel_signed_put(app, user, id).await,
+        Err(Error::NotFound) => signed_put::cancel(app, user, id).await,
         outcome => outcome,
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -249,6 +249,21 @@ pub fn metered(stream: ByteStream, meter: Arc<Mutex<Meter>>) -> ByteStream {
             }
         }
     }))
+}
+
+/// Reads `size` bytes back from the store, counted and hashed.
+///
+/// # Errors
+/// The error of the store.
+pub(super) async fn read_back(app: &App, key: &Key, size: u64) -> Result<Meter> {
+    let mut meter = Meter::new(size, None);
+    if size > 0 {
+        let mut stream = app.store.get(key, 0..size).await?;
+        while let Some(chunk) = stream.try_next().await? {
+            meter.take(&chunk)?;
+        }
+    }
+    Ok(meter)
 }
 
 /// The row of a blob, as the place where a store writes down its intent.

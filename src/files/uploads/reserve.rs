@@ -53,7 +53,7 @@ impl Reservation {
     }
 
     /// What a pending blob that others began has reserved until now.
-    pub fn go_on(db: &Db, quotas: &Quotas, blob: Uuid, owner: Uuid, reserved: u64, most: u64) -> Self {
+    pub fn resume(db: &Db, quotas: &Quotas, blob: Uuid, owner: Uuid, reserved: u64, most: u64) -> Self {
         Self { db: db.clone(), quotas: *quotas, blob, owner, reserved, most, added: Arc::default() }
     }
 
@@ -67,7 +67,7 @@ impl Reservation {
     ///
     /// # Errors
     /// `QuotaExceeded`; `UploadGone` if the blob's lease is lost.
-    pub async fn cover(&mut self, size: u64) -> Result<()> {
+    pub async fn ensure(&mut self, size: u64) -> Result<()> {
         let least = size.saturating_sub(self.reserved);
         if least == 0 {
             return Ok(());
@@ -100,7 +100,7 @@ pub(in crate::files) fn reserved(stream: ByteStream, reservation: Reservation, o
         match stream.next().await? {
             Ok(chunk) => {
                 let received = received + chunk.len() as u64;
-                match reservation.cover(received).await {
+                match reservation.ensure(received).await {
                     Ok(()) => Some((Ok(chunk), Some((stream, reservation, received)))),
                     Err(error) => Some((Err(error), None)),
                 }

@@ -30,7 +30,7 @@ use crate::store::{AppendRequest, ByteStream, Key};
 use crate::users::User;
 
 pub use checksum::Checksum;
-pub use create::{NewUpload, UploadProtocol, begin};
+pub use create::{NewUpload, UploadProtocol, create};
 
 /// How bytes come: in order.
 const TUS: &str = "tus";
@@ -83,7 +83,7 @@ impl Append {
 ///
 /// # Errors
 /// `NotFound`; `UploadGone` if its time is over; `UploadBusy` if it is becoming a file.
-pub async fn upload_status(app: &Arc<App>, user: &User, id: Uuid) -> Result<Upload> {
+pub async fn status(app: &Arc<App>, user: &User, id: Uuid) -> Result<Upload> {
     let row = find(app, user, id).await?;
     if row.file_id.is_some() || complete_size(&row).is_none() {
         return Ok(Upload::from(&row));
@@ -158,8 +158,8 @@ async fn write(app: &Arc<App>, user: &User, id: Uuid, piece: Append) -> Result<U
 async fn reserve(app: &App, row: &ResumableRow, announced: Option<u64>) -> Result<Reservation> {
     let most = announced.unwrap_or(app.config.limits.file_size);
     let (blob, owner, reserved) = (row.blob_id, row.owner_id, row.reserved as u64);
-    let mut reservation = Reservation::go_on(&app.db, &app.config.quotas, blob, owner, reserved, most);
-    reservation.cover(announced.unwrap_or(0)).await?;
+    let mut reservation = Reservation::resume(&app.db, &app.config.quotas, blob, owner, reserved, most);
+    reservation.ensure(announced.unwrap_or(0)).await?;
     Ok(reservation)
 }
 

@@ -5,7 +5,6 @@ use std::future::Future;
 use std::sync::Arc;
 
 use tracing::Instrument;
-use uuid::Uuid;
 
 use super::idempotency::{IdempotencyKey, Lookup, answer, lookup, replay};
 use super::pending::{Body, Stored, abandon_on_error, store, was_committed_anyway};
@@ -108,8 +107,7 @@ impl NewFile {
 /// # Errors
 /// As [`upload`]; `NotFound`; `PreconditionFailed` if the file is not as `expected`, before or
 /// deadline the bytes came.
-pub async fn replace(app: &Arc<App>, user: &User, id: Uuid, expected: Expected, body: Body) -> Result<File> {
-    let file = crate::files::find(app, user, id).await?;
+pub async fn replace(app: &Arc<App>, user: &User, file: File, expected: Expected, body: Body) -> Result<File> {
     expected.check(&file)?;
     let (app, user) = (app.clone(), user.clone());
     detached(async move {

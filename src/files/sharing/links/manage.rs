@@ -15,7 +15,7 @@ use crate::cursor;
 use crate::db::LinkRow;
 use crate::error::{Error, Result};
 use crate::events::EventKind;
-use crate::files::{FileName, find};
+use crate::files::{File, FileName};
 use crate::users::{Secret, SecretKind, User, deadline};
 
 /// The longest life that can be asked for: ten years. A link may also live until it is revoked.
@@ -82,13 +82,12 @@ pub struct LinkPage {
 ///
 /// # Errors
 /// `NotFound`; `Invalid` if a bound is not acceptable, or the account has as many links as it may have.
-pub async fn create_link(app: &App, user: &User, file: Uuid, bounds: LinkOptions) -> Result<(Link, Secret)> {
-    find(app, user, file).await?;
+pub async fn create_link(app: &App, user: &User, file: &File, bounds: LinkOptions) -> Result<(Link, Secret)> {
     let secret = Secret::random(SecretKind::Link);
     let mut row = LinkRow {
         id: app.clock.new_id(),
         owner_id: user.id,
-        file_id: file,
+        file_id: file.id,
         token_hash: secret.hash().to_vec(),
         hint: secret.hint().to_owned(),
         password_hash: None,
@@ -107,7 +106,7 @@ pub async fn create_link(app: &App, user: &User, file: Uuid, bounds: LinkOptions
     bind(app, &mut row, bounds).await?;
     let event = event(&row, EventKind::LinkCreated).row(&app.clock);
     app.db.insert_link(&row, app.config.links.limit, &event).await?;
-    tracing::info!(user = %user.id, link = %row.id, file = %file, "link made");
+    tracing::info!(user = %user.id, link = %row.id, file = %file.id, "link made");
     Ok((shown(app, row), secret))
 }
 

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::super::direct::PartLayout;
 use super::ledger::{RowObserver, serialize_hash_state};
-use super::{Append, Claim, DIRECT, TUS, Upload, check_size, expiry, find, key, lease, upload_status, write};
+use super::{Append, Claim, DIRECT, TUS, Upload, check_size, expiry, find, key, lease, status, write};
 use crate::app::App;
 use crate::db::{KeyClaim, NewBlobRow, NewResumableRow, ResumableRow};
 use crate::error::{Error, Result};
@@ -116,7 +116,7 @@ impl NewUpload {
 /// `TooLarge`; `DigestMismatch` of nothing; `Invalid` if the size of the parts cannot be; `QuotaExceeded`; `TooManyUploads`;
 /// `IdempotencyMismatch`; `IdempotencyInProgress`; `UploadGone` if its key began an upload that is
 /// over; `StorageFull`; `Unavailable`; `TypeRefused` if not even nothing is accepted.
-pub async fn begin(app: &Arc<App>, user: &User, new: NewUpload) -> Result<Upload> {
+pub async fn create(app: &Arc<App>, user: &User, new: NewUpload) -> Result<Upload> {
     new.check(app)?;
     let claim = match &new.idempotency_key {
         None => None,
@@ -155,7 +155,7 @@ async fn begin_again(app: &Arc<App>, user: &User, id: Uuid) -> Result<Upload> {
             error => error,
         })?;
     }
-    upload_status(app, user, id).await
+    status(app, user, id).await
 }
 
 /// Opens what takes the bytes of an upload that nobody else knows of.

@@ -1,0 +1,52 @@
+//! Deleting files: into the trash, or permanently.
+
+use super::{Expected, File, find};
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::events::EventKind;
+use crate::faults;
+use crate::users::User;
+
+/// How a file is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal {
+    /// Into the trash; permanently if the settings have none.
+    Trash,
+    /// Permanently, at once.
+    Permanent,
+}
+
+/// Deletes a file of this user. It is not found from now on; the content of a file that is deleted permanently is
+/// removed by the reaper.
+///
+/// # Errors
+/// [`Error::NotFound`] if the file was deleted in the meantime; [`Error::PreconditionFailed`] if its content is not as
+/// `expected`.
+pub async fn delete(app: &App, user: &User, file: File, expected: &Expected, removal: Removal) -> Result<()> {
+    let mut file = file;
+    loop {
+        expected.check(&file)?;
+        faults::point("D1");
+        match try_delete(app, user, &file, removal).await {
+            // Its content was replaced in the meantime, or it was deleted: check again.
+            Err(Error::PreconditionFailed) => file = find(app, user, file.id).await?,
+            done => {
+                faults::point("D2");
+                return done;
+            }
+        }
+    }
+}
+
+async fn try_delete(app: &App, user: &User, file: &File, removal: Removal) -> Result<()> {
+    match removal {
+        Removal::Trash if !app.config.trash_retention.is_zero() => {
+            let event = file.event(EventKind::FileTrashed).row(&app.clock);
+            app.db.trash_file(user.id, file.id, file.blob_id, app.clock.now().as_microsecond(), &event).await
+        }
+        Removal::Trash | Removal::Permanent => {
+            let event = file.event(EventKind::FileDeleted).row(&app.clock);
+            app.db.delete_file(user.id, file.id, file.blob_id, None, &event).await
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Uploads through one signed PUT: new content for a file, sent by anyone who has the URL, and published when the
+//! owner completes the upload.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use super::pending::{Body, Meter, Stored, abandon_on_error, delete_if_orphaned, leased, metered, read_back};
+use super::reserve::{Reservation, reserved};
+use super::type_filter::Purpose;
+use super::whole::{detached, swap};
+use crate::app::App;
+use crate::db::{NewBlobRow, NewSignedPutRow, SignedPutRow};
+use crate::error::{Error, Result};
+use crate::events::{self, EventKind};
+use crate::files::lifetime::signed_url_lifetime;
+use crate::files::{Expected, File, find};
+use crate::store::{Grant, Key, MultipartObserver, Operation, SignRequest, SignedUrl};
+use crate::users::User;
+
+/// A signed URL for new content, and the upload to complete once the content has arrived.
+#[derive(Debug)]
+pub struct SignedPut {
+    /// The URL, with the headers that the request must have.
+    pub url: SignedUrl,
+    /// The id by which the upload is completed or canceled.
+    pub upload_id: Uuid,
+}
+
+/// Signs a URL that accepts new content for a file of this user, once. The file keeps its content until the upload is
+/// completed. Without `expires_in` the URL has the default lifetime of the settings.
+///
+/// # Errors
+/// [`Error::Invalid`] if the lifetime is out of range, or if the store cannot refuse a second PUT;
+/// [`Error::TooManyUploads`]; [`Error::QuotaExceeded`] if the account is over its quota; [`Error::Unavailable`].
+pub async fn sign(app: &App, user: &User, file: &File, expires_in: Option<Duration>) -> Result<SignedPut> {
+    let lifetime = signed_url_lifetime(&app.config.limits, expires_in)?;
+    let (key, now) = (Key::random(), app.clock.now());
+    let request = SignRequest {
+        operation: Operation::Put,
+        key: &key,
+        now,
+        expires_in: lifetime,
+        disposition: None,
+        content_type: None,
+        part: None,
+        generation: 0,
+    };
+    let url = app.store.sign(&request).await?;
+    let upload = NewSignedPutRow {
+        id: app.clock.new_id(),
+        file_id: file.id,
+        replaces_blob_id: file.blob_id,
+        expires_at: url.expires_at.as_microsecond(),
+    };
+    let blob = NewBlobRow {
+        id: app.clock.new_id(),
+        owner: user.id,
+        key: key.to_string(),
+        // Outlives the URL: a transfer that started in time may end after it.
+        lease: lifetime + app.config.uploads.lease,
+        // The size is not known yet. This server reserves the bytes as they arrive; those that go straight to a bucket
+        // are reserved on completion, and until then only the limit on open uploads holds them in bounds.
+        reserve: 0,
+        new_file: false,
+        aside: false,
+        claim: None,
+        now: now.as_microsecond(),
+    };
+    app.db.insert_signed_put(&upload, &blob, &app.config.quotas).await?;
+    let event = file.event(EventKind::UrlSigned).with("method", request.operation.method());
+    app.events.record(&event.with("expires_in", lifetime.as_secs()));
+    Ok(SignedPut { url, upload_id: upload.id })
+}
+
+/// Receives the content that a URL signed by this server accepts.
+///
+/// # Errors
+/// [`Error::UploadGone`] if the upload was completed or canceled, or has expired; [`Error::PreconditionFailed`] if its
+/// content has already arrived; [`Error::TooLarge`]; [`Error::QuotaExceeded`]; [`Error::TypeRefused`];
+/// [`Error::DigestMismatch`]; the error of the stream.
+pub async fn receive(app: &Arc<App>, grant: Grant, body: Body) -> Result<()> {
+    let limit = app.config.limits.file_size;
+    if body.size.is_some_and(|size| size > limit) {
+        return Err(Error::TooLarge { limit });
+    }
+    let blob = app.db.writable_blob(grant.key.as_str()).await?.ok_or(Error::UploadGone)?;
+    let most = body.size.unwrap_or(limit);
+    let app = app.clone();
+    // Reserving and releasing happen in one task, which a client that disconnects cannot stop in between.
+    detached(async move {
+        let mut reservation =
+            Reservation::resume(&app.db, &app.config.quotas, blob.id, blob.owner_id, blob.reserved as u64, most);
+        reservation.ensure(body.size.unwrap_or(0)).await?;
+        let meter = Arc::new(Mutex::new(Meter::new(limit, body.digest)));
+        let stream = Purpose::NewContent.filter_by_type(&app.config.limits, body.stream, None);
+        let added = reservation.added();
+        let stream = reserved(metered(stream, meter), reservation, 0);
+        if let Err(error) = app.store.put(&grant.key, body.size, stream, &NoMultipart).await {
+            // Otherwise a failing client could use up the quota of the owner without storing anything.
+            app.db.release_reserved(blob.id, blob.owner_id, added.load(Ordering::Relaxed)).await?;
+            return Err(error);
+        }
+        if app.db.writable_blob(grant.key.as_str()).await?.is_none() {
+            // The upload expired or was canceled before the last byte arrived.
+            delete_if_orphaned(&app, &grant.key).await;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// A signed PUT of this server writes to its disk, which has no multipart uploads.
+struct NoMultipart;
+
+#[async_trait]
+impl MultipartObserver for NoMultipart {
+    async fn multipart_opened(&self, _: &str) -> Result<()> {
+        Ok(())
+    }
+
+    fn owner(&self) -> Uuid {
+        Uuid::nil()
+    }
+}
+
+/// Publishes the content that arrived through the signed URL: reads it back, hashes it, checks its size and type, and
+/// makes it the content of the file. Idempotent.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::UploadGone`] if the upload was canceled or has expired; [`Error::UploadIncomplete`] if
+/// nothing has arrived; [`Error::TooLarge`]; [`Error::TypeRefused`]; [`Error::QuotaExceeded`], after which it can be
+/// retried; [`Error::PreconditionFailed`] if the content of the file has changed since the URL was signed.
+pub(super) async fn complete(app: &Arc<App>, user: &User, id: Uuid) -> Result<File> {
+    let upload = app.db.upload(user.id, id).await?.ok_or(Error::NotFound)?;
+    let file = find(app, user, upload.file_id).await?;
+    match upload.state.as_str() {
+        "ready" if file.blob_id == upload.blob_id => return Ok(file),
+        "pending" => {}
+        _ => return Err(Error::UploadGone),
+    }
+    let keep_for = remaining_lifetime(app, &upload).ok_or(Error::UploadGone)?;
+    if file.blob_id != upload.replaces_blob_id {
+        app.db.abandon_blob(upload.blob_id, keep_for).await?;
+        return Err(Error::PreconditionFailed);
+    }
+    let key: Key = upload.key.parse().map_err(Error::internal)?;
+    let size = reserve_arrived(app, user, &upload, &key, keep_for).await?;
+    let (app, user) = (app.clone(), user.clone());
+    detached(async move {
+        let meter = leased(&app, upload.blob_id, read_back(&app, &key, size)).await?;
+        let mut facts = meter.facts(upload.blob_id, None, app.clock.now());
+        facts.keep_for = keep_for;
+        let stored = Stored { key, facts };
+        // A bucket accepts content of any type.
+        if !app.config.limits.allowed_types.admit(&stored.facts.content_type) {
+            return abandon_on_error(&app, &stored, Err(Error::TypeRefused)).await;
+        }
+        let expected = Expected::OneOf(vec![file.content.etag()]);
+        events::set_channel("signed_put");
+        let swapped = swap(&app, &user, file, &expected, &stored).await;
+        abandon_on_error(&app, &stored, swapped).await
+    })
+    .await
+}
+
+/// The size in bytes of what has arrived, all of which is reserved from now on.
+async fn reserve_arrived(app: &App, user: &User, upload: &SignedPutRow, key: &Key, keep_for: Duration) -> Result<u64> {
+    let size = app.store.size(key).await?.ok_or(Error::UploadIncomplete)?;
+    let limit = app.config.limits.file_size;
+    if size > limit {
+        app.db.abandon_blob(upload.blob_id, keep_for).await?;
+        return Err(Error::TooLarge { limit });
+    }
+    // An earlier attempt may have reserved it.
+    let missing = size.saturating_sub(upload.reserved as u64);
+    if missing > 0 {
+        app.db.reserve_more(upload.blob_id, user.id, missing, &app.config.quotas).await?;
+    }
+    Ok(size)
+}
+
+/// Cancels an upload through a signed URL. The file keeps its content.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::UploadGone`] if it was completed or has expired.
+pub(super) async fn cancel(app: &App, user: &User, id: Uuid) -> Result<()> {
+    let upload = app.db.upload(user.id, id).await?.ok_or(Error::NotFound)?;
+    let keep_for = remaining_lifetime(app, &upload).ok_or(Error::UploadGone)?;
+    match app.db.abandon_blob(upload.blob_id, keep_for).await? {
+        true => Ok(()),
+        false => Err(Error::UploadGone),
+    }
+}
+
+/// How long bytes may still arrive through the URL of the upload, including a transfer that starts at the last moment;
+/// `None` once that is over.
+fn remaining_lifetime(app: &App, upload: &SignedPutRow) -> Option<Duration> {
+    let now = app.clock.now().as_microsecond();
+    let left = u64::try_from(upload.expires_at - now).unwrap_or(0);
+    let over = upload.expires_at + app.config.uploads.lease.as_micros() as i64 <= now;
+    (!over).then(|| Duration::from_micros(left) + app.config.uploads.lease)
+}
