@@ -51,3 +51,4 @@ mod trash;
 mod tus;
 mod types;
 mod upload;
+mod words;
