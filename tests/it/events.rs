@@ -120,8 +120,8 @@ both! {
         // Reads and refusals are written together.
         told.sort_unstable();
         assert_eq!(told, [
-            ("file_downloaded", "link"), ("link_changed", "api"), ("link_created", "api"), ("link_refused", "link"),
-            ("link_refused", "link"), ("link_refused", "link"), ("link_revoked", "api"), ("link_downloaded", "link"),
+            ("file_downloaded", "link"), ("link_changed", "api"), ("link_created", "api"), ("link_downloaded", "link"),
+            ("link_refused", "link"), ("link_refused", "link"), ("link_refused", "link"), ("link_revoked", "api"),
         ]);
         let why: Vec<_> = events.iter().filter_map(|event| event["detail"]["why"].as_str()).collect();
         assert_eq!(why, ["password", "used_up", "revoked"]);

@@ -115,7 +115,7 @@ both! {
         }
         let second = upload(&ann, "k-1").body(noise(1000)).answer().await;
         second.problem(409, "idempotency_in_progress");
-        assert_eq!(second.header("retry-deadline"), "5");
+        assert_eq!(second.header("retry-after"), "5");
         let other = ann.post("/v1/files?name=b.bin").header("idempotency-key", "k-1").body("x").answer().await;
         other.problem(422, "idempotency_mismatch");
         drop(send);

@@ -348,7 +348,7 @@ both! {
         let answers = join_all((0..6).map(|_| unlock(&stranger, &link, "wrong"))).await;
         assert_eq!(answers.iter().filter(|answer| answer.status == 401).count(), 3);
         let refused = answers.iter().find(|answer| answer.status == 429).unwrap();
-        let seconds: u64 = refused.header("retry-deadline").parse().unwrap();
+        let seconds: u64 = refused.header("retry-after").parse().unwrap();
         // The right password is no way around it, by no door; whoever has proven it goes on.
         stranger.get(url(&link)).basic_auth("", Some(PASSWORD)).answer().await.problem(429, "too_many_attempts");
         assert_eq!(stranger.get(url(&link)).bearer_auth(&key).answer().await.status, 200);

@@ -323,7 +323,7 @@ both! {
         assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 5);
         for answer in answers.iter().filter(|answer| answer.status != 201) {
             answer.problem(429, "too_many_uploads");
-            assert_eq!(answer.header("retry-deadline"), "5");
+            assert_eq!(answer.header("retry-after"), "5");
         }
         assert_eq!(ann.get("/v1/me/usage").answer().await.json()["open_uploads"], 5);
         upload(&ann, "x").await.problem(429, "too_many_uploads");
