@@ -119,7 +119,7 @@ impl Event {
             file_id: self.file,
             link_id: self.link,
             address: shown.address.map(|address| address.to_string()),
-            door: shown.door.unwrap_or("server").to_owned(),
+            channel: shown.door.unwrap_or("server").to_owned(),
             detail: Value::Object(self.detail.clone()).to_string(),
         }
     }

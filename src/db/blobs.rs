@@ -18,14 +18,14 @@ statements! {
             THEN lease_until ELSE (SELECT now FROM clock) + $2 END
         WHERE id = $1 AND state = 'pending' AND lease_until > (SELECT now FROM clock)";
     NOTE_MULTIPART = MULTIPART;
-    TOP_UP = "UPDATE blobs SET reserved = reserved + $2
+    TOP_UP = "UPDATE blobs SET reserved_bytes = reserved_bytes + $2
         WHERE id = $1 AND state = 'pending' AND lease_until > (SELECT now FROM clock)";
-    GIVE_BACK = "UPDATE blobs SET reserved = reserved - $2 WHERE id = $1 AND state = 'pending' AND reserved >= $2";
+    GIVE_BACK = "UPDATE blobs SET reserved_bytes = reserved_bytes - $2 WHERE id = $1 AND state = 'pending' AND reserved_bytes >= $2";
     GIVE_UP = DROP;
     /// SQLite takes a partial index only for a condition that repeats the index's own.
     EXPIRE_LEASES = "UPDATE blobs SET state = 'deleting'
         WHERE state = 'pending' AND state <> 'ready' AND lease_until <= (SELECT now FROM clock)
-        RETURNING owner_id, reserved, reserved_files, reserved_uploads";
+        RETURNING owner_id, reserved_bytes, reserved_files, reserved_uploads";
     DOOMED = "SELECT id, key, multipart_id, lease_until, ready_at FROM blobs
         WHERE state = 'deleting' AND state <> 'ready' AND lease_until <= (SELECT now FROM clock)
             AND (lease_until, id) > ($1, $2) ORDER BY lease_until, id LIMIT $3";
@@ -33,11 +33,11 @@ statements! {
     /// Not those of signed URLs and of uploads in pieces: whoever began one may go on when the server does.
     END_LEASES = "UPDATE blobs SET lease_until = (SELECT now FROM clock) + $1
         WHERE state = 'pending' AND state <> 'ready' AND lease_until > (SELECT now FROM clock) + $1
-            AND id NOT IN (SELECT blob_id FROM uploads) AND id NOT IN (SELECT blob_id FROM resumable_uploads)
-            AND id NOT IN (SELECT tail_id FROM resumable_uploads WHERE tail_id IS NOT NULL)";
+            AND id NOT IN (SELECT blob_id FROM signed_puts) AND id NOT IN (SELECT blob_id FROM resumable_uploads)
+            AND id NOT IN (SELECT tail_blob_id FROM resumable_uploads WHERE tail_blob_id IS NOT NULL)";
     STATE = "SELECT state FROM blobs WHERE key = $1";
     /// An upload whose file was deleted is gone with it.
-    WRITABLE_BLOB = "SELECT b.id, b.owner_id, b.reserved FROM blobs b JOIN users u ON u.id = b.owner_id JOIN uploads ON uploads.blob_id = b.id
+    WRITABLE_BLOB = "SELECT b.id, b.owner_id, b.reserved_bytes FROM blobs b JOIN users u ON u.id = b.owner_id JOIN signed_puts ON signed_puts.blob_id = b.id
         WHERE b.key = $1 AND b.state = 'pending' AND b.lease_until > (SELECT now FROM clock) AND u.disabled_at IS NULL";
     /// What is in the trash is not there.
     BY_KEY = "SELECT b.key, b.size, b.sha256, b.content_type, b.ready_at, b.owner_id, f.id AS file_id
@@ -46,14 +46,14 @@ statements! {
 }
 
 pub(super) const INSERT: &str =
-    "INSERT INTO blobs (id, owner_id, key, state, lease_until, created_at, reserved, reserved_files, reserved_uploads)
+    "INSERT INTO blobs (id, owner_id, key, state, lease_until, created_at, reserved_bytes, reserved_files, reserved_uploads)
     VALUES ($1, $2, $3, 'pending', (SELECT now FROM clock) + $4, $5, $6, $7, $8)";
 
 pub(super) const MULTIPART: &str = "UPDATE blobs SET multipart_id = $2 WHERE id = $1 AND state = 'pending'";
 
 /// From pending to deleting, of a blob that nobody needs any more.
 pub(super) const DROP: &str = "UPDATE blobs SET state = 'deleting', lease_until = (SELECT now FROM clock) + $2
-    WHERE id = $1 AND state = 'pending' RETURNING owner_id, reserved, reserved_files, reserved_uploads";
+    WHERE id = $1 AND state = 'pending' RETURNING owner_id, reserved_bytes, reserved_files, reserved_uploads";
 
 /// From pending to ready, if the writer still holds its lease. Once ready, `lease_until` is the
 /// time before which the bytes stay even if the blob is deleted: a URL by which they were put must
@@ -61,7 +61,7 @@ pub(super) const DROP: &str = "UPDATE blobs SET state = 'deleting', lease_until 
 pub(super) const READY: &str = "UPDATE blobs SET state = 'ready', size = $2, sha256 = $3, content_type = $4,
         multipart_id = NULL, lease_until = (SELECT now FROM clock) + $5, ready_at = $6
     WHERE id = $1 AND state = 'pending' AND lease_until > (SELECT now FROM clock)
-    RETURNING owner_id, reserved, reserved_files, reserved_uploads";
+    RETURNING owner_id, reserved_bytes, reserved_files, reserved_uploads";
 
 /// From ready to deleting, in the transaction that takes away the last row that pointed at it. It
 /// is due from now on, unless its bytes have to stay for longer.
@@ -189,7 +189,7 @@ pub struct WritableBlobRow {
     pub id: Uuid,
     pub owner_id: Uuid,
     /// Bytes.
-    pub reserved: i64,
+    pub reserved_bytes: i64,
 }
 
 /// A ready blob, as somebody finds it who knows its key.
@@ -308,14 +308,9 @@ impl Db {
         Ok(())
     }
 
-    /// Blobs whose bytes may be taken away now, deadline the given lease and id, the longest due first.
-    pub async fn blobs_pending_deletion(&self, deadline: (i64, Uuid), limit: i64) -> Result<Vec<PendingDeletionRow>> {
-        Ok(on!(self.write, |p| sqlx::query_as(DOOMED)
-            .bind(deadline.0)
-            .bind(deadline.1)
-            .bind(limit)
-            .fetch_all(p)
-            .await)?)
+    /// Blobs whose bytes may be taken away now, after the given lease and id, the longest due first.
+    pub async fn blobs_pending_deletion(&self, after: (i64, Uuid), limit: i64) -> Result<Vec<PendingDeletionRow>> {
+        Ok(on!(self.write, |p| sqlx::query_as(DOOMED).bind(after.0).bind(after.1).bind(limit).fetch_all(p).await)?)
     }
 
     /// Takes away the row of a blob whose bytes are gone.

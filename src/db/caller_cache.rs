@@ -33,7 +33,7 @@ pub(super) struct CallerCache {
 
 #[derive(Debug, Default)]
 struct Lookup {
-    /// How often all were forgotten: what was asked before must not be remembered deadline.
+    /// How often all were forgotten: what was asked before must not be remembered after.
     epoch: u64,
     callers: HashMap<Hash, (i64, CallerRow)>,
 }
@@ -82,7 +82,7 @@ impl CallerCache {
         }
     }
 
-    /// Forgets all. To be called deadline every commit that takes a right away or changes an account, and
+    /// Forgets all. To be called after every commit that takes a right away or changes an account, and
     /// also when nobody knows whether it was carried out.
     pub fn forget(&self) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);

@@ -25,13 +25,13 @@ statements! {
         WHERE id = $1 AND email <> '' AND password_hash = COALESCE($4, password_hash) AND (NOT is_admin OR $5)
         RETURNING id";
     END_SESSIONS = "DELETE FROM sessions WHERE user_id = $1";
-    END_TOKENS = "DELETE FROM tokens WHERE user_id = $1";
+    END_TOKENS = "DELETE FROM api_tokens WHERE user_id = $1";
     BEGIN = "INSERT INTO erasures (id, user_id, state, started_at) VALUES ($1, $2, 'running', $3)";
     BY_ID = "SELECT id, state, started_at, finished_at FROM erasures WHERE id = $1";
     RUNNING = "SELECT id, user_id FROM erasures WHERE state = 'running' ORDER BY started_at, id";
     OPEN_UPLOADS = "SELECT id FROM resumable_uploads WHERE owner_id = $1 AND file_id IS NULL LIMIT $2";
     END_BLOBS = "UPDATE blobs SET state = 'deleting' WHERE owner_id = $1 AND state = 'pending'
-        RETURNING owner_id, reserved, reserved_files, reserved_uploads";
+        RETURNING owner_id, reserved_bytes, reserved_files, reserved_uploads";
     FORGET_UPLOADS = "DELETE FROM resumable_uploads WHERE id IN
         (SELECT id FROM resumable_uploads WHERE owner_id = $1 AND file_id IS NOT NULL LIMIT $2)";
     FILES = "SELECT id, blob_id FROM files WHERE owner_id = $1 ORDER BY trashed_at, id LIMIT $2";
@@ -39,12 +39,12 @@ statements! {
     DELETE_FILE = "DELETE FROM files WHERE id = $1 AND blob_id = $2";
     FORGET_KEYS = "DELETE FROM idempotency_keys WHERE owner_id = $1 AND key IN
         (SELECT key FROM idempotency_keys WHERE owner_id = $1 LIMIT $2)";
-    FORGET_EVENTS = "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE user_id = $1 LIMIT $2)";
-    FORGET_ACTOR = "UPDATE events SET actor_id = NULL, credential = NULL, credential_id = NULL, address = NULL
+    FORGET_EVENTS = "DELETE FROM audit_events WHERE id IN (SELECT id FROM audit_events WHERE user_id = $1 LIMIT $2)";
+    FORGET_ACTOR = "UPDATE audit_events SET actor_id = NULL, credential = NULL, credential_id = NULL, address = NULL
         WHERE actor_id = $1 AND (user_id IS NULL OR actor_id <> user_id)";
     DELETE_USER = "DELETE FROM users WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM blobs WHERE owner_id = $1)";
     /// What fsck found names owners.
-    FORGET_OWNER = "UPDATE fsck_passes SET report = REPLACE(report, $1, $2)";
+    FORGET_OWNER = "UPDATE fsck_runs SET report = REPLACE(report, $1, $2)";
     FINISH = "UPDATE erasures SET state = 'done', user_id = NULL, finished_at = $2 WHERE id = $1";
     FORGET_OLD = "DELETE FROM erasures WHERE state = 'done' AND finished_at < $1";
 }

@@ -9,21 +9,21 @@ statements! {
     INSERT = INSERT_EVENT;
     /// A time is where a batch ends, rather than a list of its rows, for which PostgreSQL would read the whole table;
     /// and it takes what has two ends for little.
-    PURGE = "DELETE FROM events WHERE at >= 0 AND at < $1
-        AND at <= COALESCE((SELECT at FROM events WHERE at < $1 ORDER BY at, id LIMIT 1 OFFSET $2), $1)";
+    PURGE = "DELETE FROM audit_events WHERE at >= 0 AND at < $1
+        AND at <= COALESCE((SELECT at FROM audit_events WHERE at < $1 ORDER BY at, id LIMIT 1 OFFSET $2), $1)";
 }
 
 /// The columns of an [`EventRow`].
 macro_rules! columns {
     () => {
-        "id, at, kind, user_id, actor_id, credential, credential_id, file_id, link_id, address, door, detail"
+        "id, at, kind, user_id, actor_id, credential, credential_id, file_id, link_id, address, channel, detail"
     };
 }
 
 const COLUMNS: usize = 12;
 
 pub(super) const INSERT_EVENT: &str =
-    concat!("INSERT INTO events (", columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)");
+    concat!("INSERT INTO audit_events (", columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)");
 
 /// Something that was done.
 #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
@@ -39,7 +39,7 @@ pub struct EventRow {
     pub file_id: Option<Uuid>,
     pub link_id: Option<Uuid>,
     pub address: Option<String>,
-    pub door: String,
+    pub channel: String,
     /// JSON.
     pub detail: String,
 }
@@ -72,7 +72,7 @@ macro_rules! bind_event {
             .bind($event.file_id)
             .bind($event.link_id)
             .bind(&$event.address)
-            .bind(&$event.door)
+            .bind(&$event.channel)
             .bind(&$event.detail)
     };
 }
@@ -166,7 +166,7 @@ fn insert_many() -> String {
         format!("({})", columns.collect::<Vec<_>>().join(", "))
     };
     let rows: Vec<String> = (0..AT_ONCE).map(row).collect();
-    format!("INSERT INTO events ({}) VALUES {}", columns!(), rows.join(", "))
+    format!("INSERT INTO audit_events ({}) VALUES {}", columns!(), rows.join(", "))
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -193,7 +193,7 @@ fn statement(Filters(filters): Filters) -> String {
         wanted.push(format!("(at, id) < (${}, ${})", number(), number()));
     }
     let condition = if wanted.is_empty() { String::new() } else { format!(" WHERE {}", wanted.join(" AND ")) };
-    format!("SELECT {} FROM events{condition} ORDER BY at DESC, id DESC LIMIT $1", columns!())
+    format!("SELECT {} FROM audit_events{condition} ORDER BY at DESC, id DESC LIMIT $1", columns!())
 }
 
 /// Every statement that is put together here.

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::blobs::{BlobFacts, MARK_FOR_DELETION, READY, make_ready, mark_for_deletion};
 use super::events::{EventRow, insert_event};
-use super::idempotency::{KeyAnswer, answer_key};
+use super::idempotency::{KeyResponse, answer_key};
 use super::resumable::{EndedUpload, end_upload};
 use super::usage::{UsageDelta, count};
 use super::{Db, on, statements, transaction};
@@ -18,7 +18,7 @@ use crate::hex::unhex;
 macro_rules! file_columns {
     () => {
         "f.id, f.owner_id, f.path, f.name, f.metadata, f.revision, f.created_at, f.updated_at,
-         f.blob_id, f.signed_until, f.signed_generation, f.signed_revoked_at,
+         f.blob_id, f.signed_urls_expire_at, f.signed_url_generation, f.signed_urls_revoked_at,
          b.key, b.size, b.sha256, b.content_type, b.ready_at"
     };
 }
@@ -43,8 +43,8 @@ statements! {
 
 /// What was to become the file's bytes has nowhere to go.
 pub(super) const END_FILES_UPLOADS: &str = "UPDATE blobs SET state = 'deleting'
-    WHERE state = 'pending' AND id IN (SELECT blob_id FROM uploads WHERE file_id = $1 AND owner_id = $2)
-    RETURNING owner_id, reserved, reserved_files, reserved_uploads";
+    WHERE state = 'pending' AND id IN (SELECT blob_id FROM signed_puts WHERE file_id = $1 AND owner_id = $2)
+    RETURNING owner_id, reserved_bytes, reserved_files, reserved_uploads";
 
 /// Without a time, which is 0, only a file that is not in the trash; with one, only a file that came
 /// into the trash by then.
@@ -55,7 +55,7 @@ pub(super) const DELETE_FILE: &str = "DELETE FROM files WHERE id = $1 AND owner_
 macro_rules! file_columns_as_json {
     () => {
         "json_array(hex(f.id), hex(f.owner_id), f.path, f.name, f.metadata, f.revision, f.created_at, f.updated_at,
-         hex(f.blob_id), f.signed_until, f.signed_generation, f.signed_revoked_at,
+         hex(f.blob_id), f.signed_urls_expire_at, f.signed_url_generation, f.signed_urls_revoked_at,
          b.key, b.size, hex(b.sha256), b.content_type, b.ready_at)"
     };
 }
@@ -73,9 +73,9 @@ pub struct FileRow {
     pub created_at: i64,
     pub updated_at: i64,
     pub blob_id: Uuid,
-    pub signed_until: i64,
-    pub signed_generation: i64,
-    pub signed_revoked_at: i64,
+    pub signed_urls_expire_at: i64,
+    pub signed_url_generation: i64,
+    pub signed_urls_revoked_at: i64,
     pub key: String,
     pub size: i64,
     #[serde(deserialize_with = "hexadecimal")]
@@ -105,9 +105,9 @@ where
             created_at: row.try_get(6)?,
             updated_at: row.try_get(7)?,
             blob_id: row.try_get(8)?,
-            signed_until: row.try_get(9)?,
-            signed_generation: row.try_get(10)?,
-            signed_revoked_at: row.try_get(11)?,
+            signed_urls_expire_at: row.try_get(9)?,
+            signed_url_generation: row.try_get(10)?,
+            signed_urls_revoked_at: row.try_get(11)?,
             key: row.try_get(12)?,
             size: row.try_get(13)?,
             sha256: row.try_get(14)?,
@@ -209,7 +209,7 @@ impl Db {
         new: &NewFileRow,
         place: &FileLocation,
         blob: &BlobFacts,
-        answer: Option<&KeyAnswer>,
+        answer: Option<&KeyResponse>,
         upload: Option<&EndedUpload>,
         event: &EventRow,
     ) -> Result<()> {

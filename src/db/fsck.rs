@@ -23,20 +23,20 @@ statements! {
     DANGLING_AVATARS = "SELECT NULL AS file_id, u.id AS owner_id, COALESCE(b.key, '') AS key, COALESCE(b.state, 'gone') AS state
         FROM users u LEFT JOIN blobs b ON b.id = u.avatar_id
         WHERE u.avatar_id IS NOT NULL AND COALESCE(b.state, 'gone') IN ('pending', 'deleting', 'gone') LIMIT $1";
-    END_BROKEN = "UPDATE fsck_passes SET state = 'failed', finished_at = (SELECT now FROM clock) WHERE state = 'running'";
-    BEGIN = "INSERT INTO fsck_passes (id, state, report, started_at) VALUES ($1, 'running', $2, (SELECT now FROM clock))";
-    FORGET_OLD = "DELETE FROM fsck_passes WHERE id NOT IN (SELECT id FROM fsck_passes ORDER BY id DESC LIMIT 20)";
-    UPDATE = "UPDATE fsck_passes SET report = $2 WHERE id = $1 AND state = 'running'";
-    END = "UPDATE fsck_passes SET report = $2, state = $3, finished_at = (SELECT now FROM clock)
+    END_BROKEN = "UPDATE fsck_runs SET state = 'failed', finished_at = (SELECT now FROM clock) WHERE state = 'running'";
+    BEGIN = "INSERT INTO fsck_runs (id, state, report, started_at) VALUES ($1, 'running', $2, (SELECT now FROM clock))";
+    FORGET_OLD = "DELETE FROM fsck_runs WHERE id NOT IN (SELECT id FROM fsck_runs ORDER BY id DESC LIMIT 20)";
+    UPDATE = "UPDATE fsck_runs SET report = $2 WHERE id = $1 AND state = 'running'";
+    END = "UPDATE fsck_runs SET report = $2, state = $3, finished_at = (SELECT now FROM clock)
         WHERE id = $1 AND state = 'running'";
-    RELEASE = "DELETE FROM duties WHERE name = 'fsck' AND holder = $1";
+    RELEASE = "DELETE FROM job_leases WHERE name = 'fsck' AND holder = $1";
     /// A pass that runs has the duty; without it, its process is gone.
     LAST = "SELECT id, report, started_at, finished_at,
-            CASE WHEN state = 'running' AND NOT EXISTS (SELECT 1 FROM duties
+            CASE WHEN state = 'running' AND NOT EXISTS (SELECT 1 FROM job_leases
                 WHERE name = 'fsck' AND lease_until > (SELECT now FROM clock)) THEN 'failed' ELSE state END AS state
-        FROM fsck_passes ORDER BY id DESC LIMIT 1";
-    PASS = "SELECT id, state, report, started_at, finished_at FROM fsck_passes WHERE id = $1";
-    DONE_WITHIN = "SELECT COUNT(*) FROM fsck_passes
+        FROM fsck_runs ORDER BY id DESC LIMIT 1";
+    PASS = "SELECT id, state, report, started_at, finished_at FROM fsck_runs WHERE id = $1";
+    DONE_WITHIN = "SELECT COUNT(*) FROM fsck_runs
         WHERE state = 'done' AND started_at > (SELECT now FROM clock) - $1";
 }
 
@@ -77,9 +77,9 @@ pub struct FsckRunRow {
 }
 
 impl Db {
-    /// The blobs deadline this key, in the order of their keys.
-    pub async fn referenced_blobs(&self, deadline: &str, limit: i64) -> Result<Vec<ReferencedBlobRow>> {
-        Ok(on!(self.read, |p| sqlx::query_as(PAGE).bind(deadline).bind(limit).fetch_all(p).await)?)
+    /// The blobs after this key, in the order of their keys.
+    pub async fn referenced_blobs(&self, after: &str, limit: i64) -> Result<Vec<ReferencedBlobRow>> {
+        Ok(on!(self.read, |p| sqlx::query_as(PAGE).bind(after).bind(limit).fetch_all(p).await)?)
     }
 
     /// The blob with this key, whatever its state is.

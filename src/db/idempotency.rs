@@ -1,5 +1,5 @@
 //! The rows of idempotency keys. A key is claimed in the transaction that writes down the intent,
-//! and gets its answer in the one that publishes: what is there deadline a crash is both or neither.
+//! and gets its answer in the one that publishes: what is there after a crash is both or neither.
 
 use std::time::Duration;
 
@@ -14,64 +14,65 @@ pub(super) const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 statements! {
     /// A key without an answer is free when the attempt that has it is over.
-    FIND = "SELECT k.request, k.answer, b.id AS running FROM idempotency_keys k
+    FIND = "SELECT k.fingerprint, k.response, b.id AS running FROM idempotency_keys k
         LEFT JOIN blobs b ON b.id = k.blob_id AND b.state = 'pending' AND b.lease_until > (SELECT now FROM clock)
         WHERE k.owner_id = $1 AND k.key = $2
-            AND (CASE WHEN k.answer IS NULL THEN b.id IS NOT NULL ELSE k.expires_at > (SELECT now FROM clock) END)";
+            AND (CASE WHEN k.response IS NULL THEN b.id IS NOT NULL ELSE k.expires_at > (SELECT now FROM clock) END)";
     CLAIM = CLAIM_KEY;
     ANSWER = ANSWER_KEY;
     PURGE = "DELETE FROM idempotency_keys WHERE expires_at <= (SELECT now FROM clock)
-        AND (answer IS NOT NULL OR NOT EXISTS (SELECT 1 FROM blobs b WHERE b.id = idempotency_keys.blob_id
+        AND (response IS NOT NULL OR NOT EXISTS (SELECT 1 FROM blobs b WHERE b.id = idempotency_keys.blob_id
             AND b.state = 'pending' AND b.lease_until > (SELECT now FROM clock)))";
 }
 
 /// Takes a key that is new or free.
-pub(super) const CLAIM_KEY: &str = "INSERT INTO idempotency_keys (owner_id, key, request, blob_id, expires_at)
+pub(super) const CLAIM_KEY: &str = "INSERT INTO idempotency_keys (owner_id, key, fingerprint, blob_id, expires_at)
     VALUES ($1, $2, $3, $4, (SELECT now FROM clock) + $5)
     ON CONFLICT (owner_id, key) DO UPDATE SET
-        request = excluded.request, blob_id = excluded.blob_id, answer = NULL, expires_at = excluded.expires_at
-    WHERE CASE WHEN idempotency_keys.answer IS NULL
+        fingerprint = excluded.fingerprint, blob_id = excluded.blob_id, response = NULL, expires_at = excluded.expires_at
+    WHERE CASE WHEN idempotency_keys.response IS NULL
         THEN NOT EXISTS (SELECT 1 FROM blobs b WHERE b.id = idempotency_keys.blob_id
             AND b.state = 'pending' AND b.lease_until > (SELECT now FROM clock))
         ELSE idempotency_keys.expires_at <= (SELECT now FROM clock) END";
 
 /// Whoever claimed the key last answers it, nobody else.
-pub(super) const ANSWER_KEY: &str = "UPDATE idempotency_keys SET answer = $4, expires_at = (SELECT now FROM clock) + $5
-    WHERE owner_id = $1 AND key = $2 AND blob_id = $3 AND answer IS NULL";
+pub(super) const ANSWER_KEY: &str =
+    "UPDATE idempotency_keys SET response = $4, expires_at = (SELECT now FROM clock) + $5
+    WHERE owner_id = $1 AND key = $2 AND blob_id = $3 AND response IS NULL";
 
 /// A key, and the request that wants it.
 #[derive(Debug, Clone)]
 pub struct KeyClaim {
     pub key: String,
     /// The SHA-256 of what is asked for, without the bytes.
-    pub request: Vec<u8>,
+    pub fingerprint: Vec<u8>,
 }
 
 /// A key, and the answer that its request got.
 #[derive(Debug, Clone)]
-pub struct KeyAnswer {
+pub struct KeyResponse {
     pub key: String,
     /// JSON.
-    pub answer: String,
+    pub response: String,
 }
 
 /// A key that is not free.
 #[derive(Debug, FromRow)]
 pub struct KeyRow {
-    pub request: Vec<u8>,
+    pub fingerprint: Vec<u8>,
     /// Absent while the request is under way.
-    pub answer: Option<String>,
+    pub response: Option<String>,
 }
 
 /// Claims a key for a pending blob within a transaction; leaves it with `IdempotencyInProgress` if
-/// another has it. Comes deadline `reserve!`: by the account's row those who want the same key wait for
+/// another has it. Comes after `reserve!`: by the account's row those who want the same key wait for
 /// each other, so that the second one sees the first one's blob.
 macro_rules! claim_key {
     ($tx:ident, $owner:expr, $blob:expr, $claim:expr) => {{
         let claimed = sqlx::query($crate::db::idempotency::CLAIM_KEY)
             .bind($owner)
             .bind(&$claim.key)
-            .bind(&$claim.request)
+            .bind(&$claim.fingerprint)
             .bind($blob)
             .bind($crate::db::idempotency::LIFETIME.as_micros() as i64)
             .execute(&mut *$tx)
@@ -84,7 +85,7 @@ macro_rules! claim_key {
 }
 pub(super) use claim_key;
 
-/// Gives a key its answer within a transaction, deadline `count!`; leaves it with `UploadGone` if
+/// Gives a key its answer within a transaction, after `count!`; leaves it with `UploadGone` if
 /// another attempt has taken the key meanwhile.
 macro_rules! answer_key {
     ($tx:ident, $owner:expr, $blob:expr, $answer:expr) => {{
@@ -92,7 +93,7 @@ macro_rules! answer_key {
             .bind($owner)
             .bind(&$answer.key)
             .bind($blob)
-            .bind(&$answer.answer)
+            .bind(&$answer.response)
             .bind($crate::db::idempotency::LIFETIME.as_micros() as i64)
             .execute(&mut *$tx)
             .await?

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 /// Locks `<database>.lock` for as long as this process lives; `false` if the database is one that
 /// several servers may share.
 ///
-/// The system lets go of the lock deadline the last thread's last call is over. Whoever gets it
+/// The system lets go of the lock after the last thread's last call is over. Whoever gets it
 /// knows that nothing of the process before is still on its way to this machine's disks.
 ///
 /// # Errors

@@ -8,11 +8,11 @@ use super::{Db, on, statements};
 use crate::error::Result;
 
 statements! {
-    TAKE = "INSERT INTO duties (name, holder, lease_until) VALUES ($1, $2, (SELECT now FROM clock) + $3)
+    TAKE = "INSERT INTO job_leases (name, holder, lease_until) VALUES ($1, $2, (SELECT now FROM clock) + $3)
         ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, lease_until = excluded.lease_until
-        WHERE duties.holder = excluded.holder OR duties.lease_until < (SELECT now FROM clock)";
-    END = "DELETE FROM duties WHERE name = $1";
-    RELEASE = "DELETE FROM duties WHERE name = $1 AND holder = $2";
+        WHERE job_leases.holder = excluded.holder OR job_leases.lease_until < (SELECT now FROM clock)";
+    END = "DELETE FROM job_leases WHERE name = $1";
+    RELEASE = "DELETE FROM job_leases WHERE name = $1 AND holder = $2";
 }
 
 impl Db {

@@ -1,6 +1,6 @@
 //! The uses of links: counted when a delivery is complete, and until then held by it.
 //!
-//! Whoever changes the uses of a link takes the link's row first, so that they do so one deadline another.
+//! Whoever changes the uses of a link takes the link's row first, so that they do so one after another.
 
 use std::time::Duration;
 
@@ -10,37 +10,37 @@ use super::{Db, on, statements, transaction};
 use crate::error::{Error, Result};
 
 statements! {
-    LOCK = "UPDATE links SET used = used WHERE id = $1";
+    LOCK = "UPDATE links SET downloads = downloads WHERE id = $1";
     /// The client's delivery that broke off begins anew.
-    RESTART = "UPDATE link_uses SET answers = 1, granted = $3, lease_until = (SELECT now FROM clock) + $4
-        WHERE id = (SELECT id FROM link_uses WHERE link_id = $1 AND client = $2 AND answers = 0 AND NOT done
+    RESTART = "UPDATE link_downloads SET open_responses = 1, bytes_granted = $3, lease_until = (SELECT now FROM clock) + $4
+        WHERE id = (SELECT id FROM link_downloads WHERE link_id = $1 AND client_hash = $2 AND open_responses = 0 AND NOT counted
             AND lease_until > (SELECT now FROM clock) ORDER BY id LIMIT 1)
         RETURNING id";
     /// The client's delivery goes on, or the end of one that the server took for complete is fetched again.
-    RESUME = "UPDATE link_uses SET answers = answers + 1, granted = granted + $3,
+    RESUME = "UPDATE link_downloads SET open_responses = open_responses + 1, bytes_granted = bytes_granted + $3,
             lease_until = (SELECT now FROM clock) + $4
-        WHERE id = (SELECT id FROM link_uses WHERE link_id = $1 AND client = $2 AND granted <= $5
-            AND lease_until > (SELECT now FROM clock) ORDER BY done, id LIMIT 1)
+        WHERE id = (SELECT id FROM link_downloads WHERE link_id = $1 AND client_hash = $2 AND bytes_granted <= $5
+            AND lease_until > (SELECT now FROM clock) ORDER BY counted, id LIMIT 1)
         RETURNING id";
     /// A new delivery, if there is a use left and the link is alive at this very moment.
-    TAKE = "INSERT INTO link_uses (id, link_id, client, answers, granted, lease_until)
+    TAKE = "INSERT INTO link_downloads (id, link_id, client_hash, open_responses, bytes_granted, lease_until)
         SELECT $1, l.id, $3, 1, $4, (SELECT now FROM clock) + $5
         FROM links l JOIN files f ON f.id = l.file_id JOIN users u ON u.id = l.owner_id
         WHERE l.id = $2 AND l.revoked_at IS NULL AND (l.expires_at IS NULL OR l.expires_at > $6)
             AND f.trashed_at IS NULL AND u.disabled_at IS NULL
-            AND (l.max_downloads IS NULL OR l.max_downloads > l.used + (SELECT COUNT(*) FROM link_uses h
-                WHERE h.link_id = l.id AND NOT h.done AND h.lease_until > (SELECT now FROM clock)))";
-    RENEW = "UPDATE link_uses SET lease_until = (SELECT now FROM clock) + $2
+            AND (l.max_downloads IS NULL OR l.max_downloads > l.downloads + (SELECT COUNT(*) FROM link_downloads h
+                WHERE h.link_id = l.id AND NOT h.counted AND h.lease_until > (SELECT now FROM clock)))";
+    RENEW = "UPDATE link_downloads SET lease_until = (SELECT now FROM clock) + $2
         WHERE id = $1 AND lease_until > (SELECT now FROM clock)";
     /// What was promised and not given out comes back.
-    PAUSE = "UPDATE link_uses SET answers = answers - 1, granted = granted - $2,
+    PAUSE = "UPDATE link_downloads SET open_responses = open_responses - 1, bytes_granted = bytes_granted - $2,
             lease_until = (SELECT now FROM clock) + $3
-        WHERE id = $1 AND answers > 0 AND lease_until > (SELECT now FROM clock)";
-    IS_DONE = "SELECT done FROM link_uses WHERE id = $1 AND lease_until > (SELECT now FROM clock)";
-    FINISH = "UPDATE link_uses SET done = TRUE, answers = answers - 1, lease_until = (SELECT now FROM clock) + $2
+        WHERE id = $1 AND open_responses > 0 AND lease_until > (SELECT now FROM clock)";
+    IS_DONE = "SELECT counted FROM link_downloads WHERE id = $1 AND lease_until > (SELECT now FROM clock)";
+    FINISH = "UPDATE link_downloads SET counted = TRUE, open_responses = open_responses - 1, lease_until = (SELECT now FROM clock) + $2
         WHERE id = $1";
-    COUNT_USE = "UPDATE links SET used = used + 1, last_used_at = $2 WHERE id = $1";
-    PURGE = "DELETE FROM link_uses WHERE lease_until <= (SELECT now FROM clock)";
+    COUNT_USE = "UPDATE links SET downloads = downloads + 1, last_used_at = $2 WHERE id = $1";
+    PURGE = "DELETE FROM link_downloads WHERE lease_until <= (SELECT now FROM clock)";
 }
 
 /// A delivery that wants to begin.

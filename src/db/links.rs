@@ -10,8 +10,8 @@ use crate::error::{Error, Result};
 /// The columns of a [`LinkRow`].
 macro_rules! link_columns {
     () => {
-        "l.id, l.owner_id, l.file_id, l.token_hash, l.hint, l.password_hash, l.allow_from, l.download_name, l.inline,
-         l.note, l.max_downloads, l.used, l.created_at, l.last_used_at, l.expires_at, l.revoked_at,
+        "l.id, l.owner_id, l.file_id, l.token_hash, l.last_four, l.password_hash, l.allow_from, l.download_name, l.inline,
+         l.note, l.max_downloads, l.downloads, l.created_at, l.last_used_at, l.expires_at, l.revoked_at,
          l.revision"
     };
 }
@@ -20,7 +20,7 @@ statements! {
     /// Locks the account's row, so that two requests at once cannot both take the last place.
     LOCK_OWNER = "UPDATE users SET updated_at = updated_at WHERE id = $1";
     COUNT = "SELECT COUNT(*) FROM links WHERE owner_id = $1";
-    INSERT = "INSERT INTO links (id, owner_id, file_id, token_hash, hint, password_hash, allow_from, download_name, inline,
+    INSERT = "INSERT INTO links (id, owner_id, file_id, token_hash, last_four, password_hash, allow_from, download_name, inline,
             note, max_downloads, created_at, expires_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
     /// A disabled owner's links are not there.
@@ -35,7 +35,7 @@ statements! {
             max_downloads = $8, expires_at = $9, revision = revision + 1
         WHERE id = $1 AND owner_id = $2 AND revision = $10 AND revoked_at IS NULL";
     REVOKE = "UPDATE links SET revoked_at = $3 WHERE id = $1 AND owner_id = $2 AND revoked_at IS NULL";
-    ROTATE = "UPDATE links SET token_hash = $3, hint = $4 WHERE id = $1 AND owner_id = $2 AND revoked_at IS NULL";
+    ROTATE = "UPDATE links SET token_hash = $3, last_four = $4 WHERE id = $1 AND owner_id = $2 AND revoked_at IS NULL";
     PURGE = "DELETE FROM links WHERE revoked_at IS NOT NULL AND revoked_at <= $1";
 }
 
@@ -47,7 +47,7 @@ pub struct LinkRow {
     pub file_id: Uuid,
     pub token_hash: Vec<u8>,
     /// The token's last characters.
-    pub hint: String,
+    pub last_four: String,
     pub password_hash: Option<String>,
     /// Networks with commas between them.
     pub allow_from: String,
@@ -56,7 +56,7 @@ pub struct LinkRow {
     pub note: String,
     pub max_downloads: Option<i64>,
     /// Complete deliveries.
-    pub used: i64,
+    pub downloads: i64,
     pub created_at: i64,
     pub last_used_at: Option<i64>,
     pub expires_at: Option<i64>,
@@ -77,7 +77,7 @@ impl Db {
                 .bind(link.owner_id)
                 .bind(link.file_id)
                 .bind(&link.token_hash)
-                .bind(&link.hint)
+                .bind(&link.last_four)
                 .bind(&link.password_hash)
                 .bind(&link.allow_from)
                 .bind(&link.download_name)
@@ -167,11 +167,11 @@ impl Db {
         owner: Uuid,
         id: Uuid,
         token_hash: &[u8],
-        hint: &str,
+        last_four: &str,
         event: &EventRow,
     ) -> Result<bool> {
         transaction!(self, |tx| {
-            let query = sqlx::query(ROTATE).bind(id).bind(owner).bind(token_hash).bind(hint);
+            let query = sqlx::query(ROTATE).bind(id).bind(owner).bind(token_hash).bind(last_four);
             if query.execute(&mut *tx).await?.rows_affected() != 1 {
                 return Ok(false);
             }

@@ -26,7 +26,7 @@ pub enum Direction {
     Descending,
 }
 
-/// The last file of the page before: the next page begins deadline it.
+/// The last file of the page before: the next page begins after it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum After {
     Text(String, Uuid),
@@ -46,13 +46,13 @@ pub struct ListQuery {
     pub folder: Option<String>,
     /// Locations that contain this, in lower case.
     pub search: String,
-    pub deadline: Option<After>,
+    pub after: Option<After>,
     pub limit: i64,
 }
 
 /// The query with its values, in the order of [`statement`].
 macro_rules! bound {
-    ($query:expr, $list:expr, $range:expr, $deadline:expr) => {{
+    ($query:expr, $list:expr, $range:expr, $after:expr) => {{
         let (mut query, list) = ($query.bind($list.owner).bind($list.limit), $list);
         if let Some((low, high)) = $range {
             query = query.bind(low).bind(high);
@@ -63,7 +63,7 @@ macro_rules! bound {
         if !list.search.is_empty() {
             query = query.bind(format!("%{}%", escape_like(&list.search)));
         }
-        match $deadline {
+        match $after {
             None => query,
             Some(After::Text(text, id)) => query.bind(text).bind(id),
             Some(After::Number(number, id)) => query.bind(number).bind(id),
@@ -75,27 +75,27 @@ macro_rules! bound {
 impl Db {
     /// The files of one page, in order.
     pub async fn list_files(&self, list: &ListQuery) -> Result<Vec<FileRow>> {
-        let (sort, deadline) = order(list);
-        let range = range(list, sort, deadline.as_ref());
+        let (sort, after) = order(list);
+        let range = range(list, sort, after.as_ref());
         // The order by location has the place of the cursor in the range.
-        let deadline = deadline.filter(|_| sort != Sort::Location);
+        let after = after.filter(|_| sort != Sort::Location);
         let filters = Filters {
             range: range.is_some(),
             folder: list.folder.is_some(),
             search: !list.search.is_empty(),
-            deadline: deadline.is_some(),
+            after: after.is_some(),
         };
         match &self.read {
             Pool::Postgres(pool) => {
                 let sql = statement(Shape::Rows, sort, list.direction, filters);
                 let query = sqlx::query_as(AssertSqlSafe(sql));
-                Ok(bound!(query, list, &range, &deadline).fetch_all(pool).await?)
+                Ok(bound!(query, list, &range, &after).fetch_all(pool).await?)
             }
             // Each value of each row would come over from SQLite's thread by itself.
             Pool::Sqlite(pool) => {
                 let sql = statement(Shape::Packed, sort, list.direction, filters);
                 let query = sqlx::query_scalar(AssertSqlSafe(sql));
-                let rows: Option<String> = bound!(query, list, &range, &deadline).fetch_one(pool).await?;
+                let rows: Option<String> = bound!(query, list, &range, &after).fetch_one(pool).await?;
                 serde_json::from_str(&format!("[{}]", rows.unwrap_or_default())).map_err(Error::internal)
             }
         }
@@ -104,21 +104,21 @@ impl Db {
 
 /// Within one folder the order of locations is that of names, along which there is an index.
 fn order(list: &ListQuery) -> (Sort, Option<After>) {
-    match (list.sort, &list.folder, &list.deadline) {
+    match (list.sort, &list.folder, &list.after) {
         (Sort::Location, Some(_), Some(After::Text(location, id))) => {
             let name = location.rsplit_once('/').map_or(location.as_str(), |(_, name)| name);
             (Sort::Name, Some(After::Text(name.to_owned(), *id)))
         }
         (Sort::Location, Some(_), _) => (Sort::Name, None),
-        _ => (list.sort, list.deadline.clone()),
+        _ => (list.sort, list.after.clone()),
     }
 }
 
 /// From which location on, and before which one. A cursor in the order by location is one end of it:
 /// were it a condition of its own, SQLite would begin each page at the prefix's first file.
-fn range(list: &ListQuery, sort: Sort, deadline: Option<&After>) -> Option<(String, String)> {
+fn range(list: &ListQuery, sort: Sort, after: Option<&After>) -> Option<(String, String)> {
     let (low, high) = (list.prefix.clone(), successor(&list.prefix));
-    match (deadline, list.direction) {
+    match (after, list.direction) {
         // No name contains a control character, so the next location is none before this.
         (Some(After::Text(location, _)), Direction::Ascending) if sort == Sort::Location => {
             Some((low.max(format!("{location}\u{1}")), high))
@@ -136,7 +136,7 @@ struct Filters {
     range: bool,
     folder: bool,
     search: bool,
-    deadline: bool,
+    after: bool,
 }
 
 /// How a page comes out of the database.
@@ -189,7 +189,7 @@ fn statement(shape: Shape, sort: Sort, direction: Direction, filters: Filters) -
     if filters.search {
         sql += &format!(" AND f.search LIKE ${} ESCAPE '\\'", number());
     }
-    if filters.deadline {
+    if filters.after {
         let bound: Vec<String> = columns.iter().map(|_| format!("${}", number())).collect();
         sql += &format!(" AND ({}) {beyond} ({})", columns.join(", "), bound.join(", "));
     }
@@ -212,8 +212,8 @@ pub(super) fn every_statement(shape: Shape) -> Vec<String> {
         for direction in [Direction::Ascending, Direction::Descending] {
             for bits in 0..16 {
                 let is_set = |bit: u8| bits & bit > 0;
-                let filters = Filters { range: is_set(1), folder: is_set(2), search: is_set(4), deadline: is_set(8) };
-                if sort != Sort::Location || !filters.folder && !filters.deadline {
+                let filters = Filters { range: is_set(1), folder: is_set(2), search: is_set(4), after: is_set(8) };
+                if sort != Sort::Location || !filters.folder && !filters.after {
                     statements.push(statement(shape, sort, direction, filters));
                 }
             }

@@ -55,7 +55,7 @@ pub use erasures::{DeletedAccountRow, ErasureRow};
 pub use events::{EventQuery, EventRow};
 pub use files::{ChangedFileRow, FileLocation, FileRow, NewFileRow};
 pub use fsck::{DanglingReferenceRow, FsckRunRow, ReferencedBlobRow};
-pub use idempotency::{KeyAnswer, KeyClaim, KeyRow};
+pub use idempotency::{KeyClaim, KeyResponse, KeyRow};
 pub use instance_lock::acquire_instance_lock;
 pub use link_downloads::NewLinkDownload;
 pub use links::LinkRow;
@@ -190,10 +190,10 @@ impl Db {
         let write = pool().max_connections(1).before_acquire(|connection, _| {
             Box::pin(async move {
                 if connection.is_in_transaction() {
-                    // The rollback of a dropped transaction may be on its way; the ping comes deadline it.
+                    // The rollback of a dropped transaction may be on its way; the ping comes after it.
                     connection.ping().await?;
                 }
-                // SQLite itself rolls back what a full or broken disk stopped. A rollback deadline that fails, and
+                // SQLite itself rolls back what a full or broken disk stopped. A rollback after that fails, and
                 // the driver would take the connection for one within a transaction for ever.
                 Ok(!connection.is_in_transaction())
             })
@@ -348,7 +348,7 @@ fn is_full(code: &str) -> bool {
 /// Whether the same statement may go well a little later.
 fn is_away(code: &str) -> bool {
     // PostgreSQL (appendix A): connection lost, out of resources, operator intervention, read-only
-    // deadline a failover, serialization failure, deadlock, I/O error.
+    // after a failover, serialization failure, deadlock, I/O error.
     let classes = ["08", "53", "57", "25006", "40001", "40P01", "58030"];
     // SQLite: BUSY, LOCKED, READONLY, IOERR, CANTOPEN.
     let passing = [5, 6, 8, 10, 14];

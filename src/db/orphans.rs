@@ -6,15 +6,15 @@ use super::{Db, on, statements};
 use crate::error::Result;
 
 statements! {
-    ADMIT = "INSERT INTO strays (kind, key, upload_id, size, first_seen, last_seen)
+    ADMIT = "INSERT INTO orphans (kind, key, multipart_id, size, first_seen_at, last_seen_at)
         VALUES ($1, $2, $3, $4, (SELECT now FROM clock), (SELECT now FROM clock))
-        ON CONFLICT (kind, key, upload_id) DO UPDATE SET last_seen = excluded.last_seen
-        RETURNING last_seen - first_seen";
-    SEE = "UPDATE strays SET last_seen = (SELECT now FROM clock)
-        WHERE kind = $1 AND key = $2 AND upload_id = $3 RETURNING last_seen - first_seen";
-    RELEASE = "DELETE FROM strays WHERE kind = $1 AND key = $2 AND upload_id = $3";
-    RELEASE_UNSEEN = "DELETE FROM strays WHERE last_seen < (SELECT started_at FROM fsck_passes WHERE id = $1)";
-    COUNT = "SELECT COUNT(*) FROM strays";
+        ON CONFLICT (kind, key, multipart_id) DO UPDATE SET last_seen_at = excluded.last_seen_at
+        RETURNING last_seen_at - first_seen_at";
+    SEE = "UPDATE orphans SET last_seen_at = (SELECT now FROM clock)
+        WHERE kind = $1 AND key = $2 AND multipart_id = $3 RETURNING last_seen_at - first_seen_at";
+    RELEASE = "DELETE FROM orphans WHERE kind = $1 AND key = $2 AND multipart_id = $3";
+    RELEASE_UNSEEN = "DELETE FROM orphans WHERE last_seen_at < (SELECT started_at FROM fsck_runs WHERE id = $1)";
+    COUNT = "SELECT COUNT(*) FROM orphans";
 }
 
 /// Bytes that no row knows.
@@ -24,7 +24,7 @@ pub struct OrphanRow {
     pub kind: &'static str,
     pub key: String,
     /// Empty unless it is a multipart upload.
-    pub upload_id: String,
+    pub multipart_id: String,
     /// Bytes.
     pub size: Option<i64>,
 }
@@ -36,7 +36,7 @@ impl Db {
         Ok(on!(self.write, |p| sqlx::query_scalar(ADMIT)
             .bind(stray.kind)
             .bind(&stray.key)
-            .bind(&stray.upload_id)
+            .bind(&stray.multipart_id)
             .bind(stray.size)
             .fetch_one(p)
             .await)?)
@@ -47,7 +47,7 @@ impl Db {
         Ok(on!(self.write, |p| sqlx::query_scalar(SEE)
             .bind(stray.kind)
             .bind(&stray.key)
-            .bind(&stray.upload_id)
+            .bind(&stray.multipart_id)
             .fetch_optional(p)
             .await)?)
     }
@@ -57,7 +57,7 @@ impl Db {
         on!(self.write, |p| sqlx::query(RELEASE)
             .bind(stray.kind)
             .bind(&stray.key)
-            .bind(&stray.upload_id)
+            .bind(&stray.multipart_id)
             .execute(p)
             .await
             .map(drop))?;

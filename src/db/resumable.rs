@@ -6,7 +6,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::blobs::{MULTIPART, NewBlobRow, give_up, insert_pending};
-use super::idempotency::{KeyAnswer, answer_key, claim_key};
+use super::idempotency::{KeyResponse, answer_key, claim_key};
 use super::usage::{ReservedRow, by_owner, count, reserve};
 use super::{Db, on, statements, transaction};
 use crate::config::Quotas;
@@ -15,49 +15,49 @@ use crate::error::{Error, Result};
 /// The columns of a [`ResumableRow`], and where they come from.
 macro_rules! columns {
     () => {
-        "SELECT u.id, u.owner_id, u.blob_id, b.key, b.multipart_id, b.reserved, u.tail_id, t.key AS tail_key, u.mode, u.path,
-            u.name, u.content_type, u.note, u.size, u.received, u.part_size, u.hash, u.sha256, u.file_id, u.created_at, u.expires_at
-        FROM resumable_uploads u JOIN blobs b ON b.id = u.blob_id LEFT JOIN blobs t ON t.id = u.tail_id"
+        "SELECT u.id, u.owner_id, u.blob_id, b.key, b.multipart_id, b.reserved_bytes, u.tail_blob_id, t.key AS tail_key, u.mode, u.path,
+            u.name, u.content_type, u.upload_metadata, u.size, u.received, u.part_size, u.hash_state, u.sha256, u.file_id, u.created_at, u.expires_at
+        FROM resumable_uploads u JOIN blobs b ON b.id = u.blob_id LEFT JOIN blobs t ON t.id = u.tail_blob_id"
     };
 }
 
 statements! {
     INSERT = "INSERT INTO resumable_uploads
-            (id, owner_id, blob_id, mode, path, name, content_type, note, size, part_size, hash, sha256, created_at, expires_at)
+            (id, owner_id, blob_id, mode, path, name, content_type, upload_metadata, size, part_size, hash_state, sha256, created_at, expires_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
     BY_ID = concat!(columns!(), " WHERE u.id = $1 AND u.owner_id = $2");
     OPEN = concat!(columns!(), " WHERE u.owner_id = $1 AND u.file_id IS NULL AND u.expires_at > $2 AND u.id > $3
         ORDER BY u.id LIMIT $4");
     BY_KEY = "SELECT COUNT(*) FROM resumable_uploads u JOIN blobs b ON b.id = u.blob_id WHERE b.key = $1";
     CLAIM = "UPDATE resumable_uploads
-        SET writer = $3, writer_until = (SELECT now FROM clock) + $4, lost_writer = writer
+        SET claim_id = $3, claim_expires_at = (SELECT now FROM clock) + $4, stale_claim_id = claim_id
         WHERE id = $1 AND owner_id = $2 AND file_id IS NULL
-            AND (writer IS NULL OR writer_until <= (SELECT now FROM clock))
-        RETURNING lost_writer";
+            AND (claim_id IS NULL OR claim_expires_at <= (SELECT now FROM clock))
+        RETURNING stale_claim_id";
     /// Locks the row, so that nobody takes over before the transaction is done.
-    KEEP = "UPDATE resumable_uploads SET writer = writer WHERE id = $1 AND writer = $2";
-    END_CLAIMS = "UPDATE resumable_uploads SET writer_until = (SELECT now FROM clock) + $1
-        WHERE writer IS NOT NULL AND writer_until > (SELECT now FROM clock) + $1";
-    HOLD = "UPDATE resumable_uploads SET writer_until = (SELECT now FROM clock) + $3 WHERE id = $1 AND writer = $2";
-    HELD = "SELECT COUNT(*) FROM resumable_uploads WHERE id = $1 AND writer = $2";
-    LET_GO = "UPDATE resumable_uploads SET writer = NULL, writer_until = 0 WHERE id = $1 AND writer = $2";
-    DECLARE = "UPDATE resumable_uploads SET size = $3 WHERE id = $1 AND writer = $2 AND size IS NULL AND received <= $3";
-    ADVANCE = "UPDATE resumable_uploads SET received = $3, hash = $4, tail_id = $5, expires_at = $6
-        WHERE id = $1 AND writer = $2 AND file_id IS NULL";
+    KEEP = "UPDATE resumable_uploads SET claim_id = claim_id WHERE id = $1 AND claim_id = $2";
+    END_CLAIMS = "UPDATE resumable_uploads SET claim_expires_at = (SELECT now FROM clock) + $1
+        WHERE claim_id IS NOT NULL AND claim_expires_at > (SELECT now FROM clock) + $1";
+    HOLD = "UPDATE resumable_uploads SET claim_expires_at = (SELECT now FROM clock) + $3 WHERE id = $1 AND claim_id = $2";
+    HELD = "SELECT COUNT(*) FROM resumable_uploads WHERE id = $1 AND claim_id = $2";
+    LET_GO = "UPDATE resumable_uploads SET claim_id = NULL, claim_expires_at = 0 WHERE id = $1 AND claim_id = $2";
+    DECLARE = "UPDATE resumable_uploads SET size = $3 WHERE id = $1 AND claim_id = $2 AND size IS NULL AND received <= $3";
+    ADVANCE = "UPDATE resumable_uploads SET received = $3, hash_state = $4, tail_blob_id = $5, expires_at = $6
+        WHERE id = $1 AND claim_id = $2 AND file_id IS NULL";
     TOUCH = "UPDATE resumable_uploads SET expires_at = $2 WHERE id = $1 AND owner_id = $3 AND file_id IS NULL";
     PROLONG = "UPDATE blobs SET lease_until = (SELECT now FROM clock) + $2 WHERE id = $1 AND state = 'pending'";
     INSERT_PART = "INSERT INTO upload_parts (upload_id, number, receipt) VALUES ($1, $2, $3)";
     RECEIPTS = "SELECT receipt FROM upload_parts WHERE upload_id = $1 ORDER BY number";
     FORGET_THE_PARTS = FORGET_PARTS;
     END = FINISH;
-    STOP = "UPDATE resumable_uploads SET writer = NULL WHERE id = $1 AND owner_id = $2 AND file_id IS NULL";
+    STOP = "UPDATE resumable_uploads SET claim_id = NULL WHERE id = $1 AND owner_id = $2 AND file_id IS NULL";
     /// A writer's last request may still be on its way; the bytes are left alone as long as it may hold on.
-    MARK_FOR_DELETION = "UPDATE blobs SET state = 'deleting', lease_until = (SELECT CASE WHEN u.writer_until > (SELECT now FROM clock)
-                THEN u.writer_until ELSE (SELECT now FROM clock) END FROM resumable_uploads u WHERE u.id = $1)
+    MARK_FOR_DELETION = "UPDATE blobs SET state = 'deleting', lease_until = (SELECT CASE WHEN u.claim_expires_at > (SELECT now FROM clock)
+                THEN u.claim_expires_at ELSE (SELECT now FROM clock) END FROM resumable_uploads u WHERE u.id = $1)
         WHERE state = 'pending' AND id IN
             (SELECT blob_id FROM resumable_uploads WHERE id = $1 AND owner_id = $2 AND file_id IS NULL
-             UNION ALL SELECT tail_id FROM resumable_uploads WHERE id = $1 AND owner_id = $2 AND file_id IS NULL)
-        RETURNING owner_id, reserved, reserved_files, reserved_uploads";
+             UNION ALL SELECT tail_blob_id FROM resumable_uploads WHERE id = $1 AND owner_id = $2 AND file_id IS NULL)
+        RETURNING owner_id, reserved_bytes, reserved_files, reserved_uploads";
     DELETE = "DELETE FROM resumable_uploads WHERE id = $1 AND owner_id = $2 AND file_id IS NULL";
     PURGE = "DELETE FROM resumable_uploads WHERE file_id IS NOT NULL AND expires_at < $1";
 }
@@ -65,8 +65,8 @@ statements! {
 pub(super) const FORGET_PARTS: &str = "DELETE FROM upload_parts WHERE upload_id = $1";
 
 pub(super) const FINISH: &str = "UPDATE resumable_uploads
-    SET file_id = $3, blob_id = $4, tail_id = NULL, writer = NULL, writer_until = 0
-    WHERE id = $1 AND writer = $2 AND file_id IS NULL";
+    SET file_id = $3, blob_id = $4, tail_blob_id = NULL, claim_id = NULL, claim_expires_at = 0
+    WHERE id = $1 AND claim_id = $2 AND file_id IS NULL";
 
 /// An upload in pieces.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -77,19 +77,19 @@ pub struct ResumableRow {
     pub key: String,
     pub multipart_id: Option<String>,
     /// Bytes.
-    pub reserved: i64,
-    pub tail_id: Option<Uuid>,
+    pub reserved_bytes: i64,
+    pub tail_blob_id: Option<Uuid>,
     pub tail_key: Option<String>,
     /// `tus` or `direct`.
     pub mode: String,
     pub path: String,
     pub name: String,
     pub content_type: Option<String>,
-    pub note: String,
+    pub upload_metadata: String,
     pub size: Option<i64>,
     pub received: i64,
     pub part_size: i64,
-    pub hash: Vec<u8>,
+    pub hash_state: Vec<u8>,
     /// What the bytes shall come to.
     pub sha256: Option<Vec<u8>>,
     pub file_id: Option<Uuid>,
@@ -106,10 +106,10 @@ pub struct NewResumableRow {
     pub path: String,
     pub name: String,
     pub content_type: Option<String>,
-    pub note: String,
+    pub upload_metadata: String,
     pub size: Option<i64>,
     pub part_size: i64,
-    pub hash: Vec<u8>,
+    pub hash_state: Vec<u8>,
     pub sha256: Option<Vec<u8>>,
     /// Microseconds since 1970.
     pub expires_at: i64,
@@ -126,10 +126,10 @@ pub struct PartRow {
 #[derive(Debug, Clone)]
 pub struct Progress {
     pub id: Uuid,
-    pub writer: Uuid,
+    pub claim_id: Uuid,
     pub blob_id: Uuid,
     pub received: i64,
-    pub hash: Vec<u8>,
+    pub hash_state: Vec<u8>,
     pub parts: Vec<PartRow>,
     /// The tail now, and the one before.
     pub tail: Option<Uuid>,
@@ -141,7 +141,7 @@ pub struct Progress {
 #[derive(Debug, Clone)]
 pub struct EndedUpload {
     pub id: Uuid,
-    pub writer: Uuid,
+    pub claim_id: Uuid,
     /// The blob that it began with, which is not the file's if the bytes were few.
     pub blob_id: Uuid,
 }
@@ -152,7 +152,7 @@ pub struct EndedUpload {
 macro_rules! end_upload {
     ($tx:ident, $upload:expr, $file:expr, $blob:expr) => {{
         use $crate::db::resumable::{FINISH, FORGET_PARTS};
-        let ended = sqlx::query(FINISH).bind($upload.id).bind($upload.writer).bind($file).bind($blob);
+        let ended = sqlx::query(FINISH).bind($upload.id).bind($upload.claim_id).bind($file).bind($blob);
         if ended.execute(&mut *$tx).await?.rows_affected() != 1 {
             return Err($crate::error::Error::UploadGone);
         }
@@ -184,10 +184,10 @@ impl Db {
                 .bind(&new.path)
                 .bind(&new.name)
                 .bind(&new.content_type)
-                .bind(&new.note)
+                .bind(&new.upload_metadata)
                 .bind(new.size)
                 .bind(new.part_size)
-                .bind(&new.hash)
+                .bind(&new.hash_state)
                 .bind(&new.sha256)
                 .bind(blob.now)
                 .bind(new.expires_at)
@@ -196,29 +196,17 @@ impl Db {
             reserve!(tx, blob.owner, blob.usage_delta(), quotas);
             if let Some(claim) = &blob.claim {
                 claim_key!(tx, blob.owner, blob.id, claim);
-                let answer = KeyAnswer { key: claim.key.clone(), answer: new.id.to_string() };
+                let answer = KeyResponse { key: claim.key.clone(), response: new.id.to_string() };
                 answer_key!(tx, blob.owner, blob.id, answer);
             }
             Ok(())
         })
     }
 
-    /// A page of the uploads of this owner that are open and not over, deadline the one with this id,
+    /// A page of the uploads of this owner that are open and not over, after the one with this id,
     /// in the order in which they began.
-    pub async fn open_resumables(
-        &self,
-        owner: Uuid,
-        now: i64,
-        deadline: Uuid,
-        limit: i64,
-    ) -> Result<Vec<ResumableRow>> {
-        Ok(on!(self.read, |p| sqlx::query_as(OPEN)
-            .bind(owner)
-            .bind(now)
-            .bind(deadline)
-            .bind(limit)
-            .fetch_all(p)
-            .await)?)
+    pub async fn open_resumables(&self, owner: Uuid, now: i64, after: Uuid, limit: i64) -> Result<Vec<ResumableRow>> {
+        Ok(on!(self.read, |p| sqlx::query_as(OPEN).bind(owner).bind(now).bind(after).bind(limit).fetch_all(p).await)?)
     }
 
     /// The upload with this id, if it is this owner's.
@@ -238,12 +226,12 @@ impl Db {
     ///
     /// # Errors
     /// `UploadBusy` if somebody else may append, or the upload has ended.
-    pub async fn acquire_claim(&self, owner: Uuid, id: Uuid, writer: Uuid, lease: Duration) -> Result<Option<Uuid>> {
+    pub async fn acquire_claim(&self, owner: Uuid, id: Uuid, claim_id: Uuid, lease: Duration) -> Result<Option<Uuid>> {
         let lease = lease.as_micros() as i64;
         let claim: Option<Option<Uuid>> = on!(self.write, |p| sqlx::query_scalar(CLAIM)
             .bind(id)
             .bind(owner)
-            .bind(writer)
+            .bind(claim_id)
             .bind(lease)
             .fetch_optional(p)
             .await)?;
@@ -262,12 +250,12 @@ impl Db {
     pub async fn set_resumable_multipart_id(
         &self,
         id: Uuid,
-        writer: Uuid,
+        claim_id: Uuid,
         blob: Uuid,
         multipart_id: &str,
     ) -> Result<bool> {
         transaction!(self, |tx| {
-            if sqlx::query(KEEP).bind(id).bind(writer).execute(&mut *tx).await?.rows_affected() != 1 {
+            if sqlx::query(KEEP).bind(id).bind(claim_id).execute(&mut *tx).await?.rows_affected() != 1 {
                 return Ok(false);
             }
             let noted = sqlx::query(MULTIPART).bind(blob).bind(multipart_id).execute(&mut *tx).await?;
@@ -276,31 +264,36 @@ impl Db {
     }
 
     /// Whether a writer has its claim still.
-    pub async fn holds_claim(&self, id: Uuid, writer: Uuid) -> Result<bool> {
-        let held: i64 = on!(self.write, |p| sqlx::query_scalar(HELD).bind(id).bind(writer).fetch_one(p).await)?;
+    pub async fn holds_claim(&self, id: Uuid, claim_id: Uuid) -> Result<bool> {
+        let held: i64 = on!(self.write, |p| sqlx::query_scalar(HELD).bind(id).bind(claim_id).fetch_one(p).await)?;
         Ok(held == 1)
     }
 
     /// Prolongs a writer's claim; `false` if it is lost.
-    pub async fn renew_claim(&self, id: Uuid, writer: Uuid, lease: Duration) -> Result<bool> {
+    pub async fn renew_claim(&self, id: Uuid, claim_id: Uuid, lease: Duration) -> Result<bool> {
         let lease = lease.as_micros() as i64;
-        let held =
-            on!(self.write, |p| sqlx::query(HOLD).bind(id).bind(writer).bind(lease).execute(p).await?.rows_affected());
+        let held = on!(self.write, |p| sqlx::query(HOLD)
+            .bind(id)
+            .bind(claim_id)
+            .bind(lease)
+            .execute(p)
+            .await?
+            .rows_affected());
         Ok(held == 1)
     }
 
     /// Ends a writer's claim.
-    pub async fn release_claim(&self, id: Uuid, writer: Uuid) -> Result<()> {
-        on!(self.write, |p| sqlx::query(LET_GO).bind(id).bind(writer).execute(p).await.map(drop))?;
+    pub async fn release_claim(&self, id: Uuid, claim_id: Uuid) -> Result<()> {
+        on!(self.write, |p| sqlx::query(LET_GO).bind(id).bind(claim_id).execute(p).await.map(drop))?;
         Ok(())
     }
 
     /// Writes down the size of the whole, which was left open; `false` if it is known already, or
     /// smaller than what there is.
-    pub async fn declare_size(&self, id: Uuid, writer: Uuid, size: i64) -> Result<bool> {
+    pub async fn declare_size(&self, id: Uuid, claim_id: Uuid, size: i64) -> Result<bool> {
         let declared = on!(self.write, |p| sqlx::query(DECLARE)
             .bind(id)
-            .bind(writer)
+            .bind(claim_id)
             .bind(size)
             .execute(p)
             .await?
@@ -317,9 +310,9 @@ impl Db {
         transaction!(self, |tx| {
             let advanced = sqlx::query(ADVANCE)
                 .bind(to.id)
-                .bind(to.writer)
+                .bind(to.claim_id)
                 .bind(to.received)
-                .bind(&to.hash)
+                .bind(&to.hash_state)
                 .bind(to.tail)
                 .bind(to.expires_at)
                 .execute(&mut *tx)

@@ -36,7 +36,7 @@ statements! {
     TOUCH = "UPDATE sessions SET last_used_at = $2 WHERE id = $1 AND last_used_at < $2";
     END = "DELETE FROM sessions WHERE id = $1 AND user_id = $2";
     PURGE = "DELETE FROM sessions WHERE expires_at <= $1";
-    PURGE_TOKENS = "DELETE FROM tokens WHERE expires_at <= $1";
+    PURGE_TOKENS = "DELETE FROM api_tokens WHERE expires_at <= $1";
 }
 
 impl Db {

@@ -9,10 +9,10 @@ use crate::config::Quotas;
 use crate::error::{Error, Result};
 
 statements! {
-    INSERT = "INSERT INTO uploads (id, owner_id, blob_id, file_id, replaces_blob_id, created_at, expires_at)
+    INSERT = "INSERT INTO signed_puts (id, owner_id, blob_id, file_id, replaces_blob_id, created_at, expires_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7)";
-    BY_ID = "SELECT u.id, u.owner_id, u.blob_id, u.file_id, u.replaces_blob_id, u.expires_at, b.key, b.state, b.reserved
-        FROM uploads u JOIN blobs b ON b.id = u.blob_id WHERE u.id = $1 AND u.owner_id = $2";
+    BY_ID = "SELECT u.id, u.owner_id, u.blob_id, u.file_id, u.replaces_blob_id, u.expires_at, b.key, b.state, b.reserved_bytes
+        FROM signed_puts u JOIN blobs b ON b.id = u.blob_id WHERE u.id = $1 AND u.owner_id = $2";
 }
 
 /// An upload that waits for its bytes, or for being completed.
@@ -27,7 +27,7 @@ pub struct SignedPutRow {
     pub key: String,
     pub state: String,
     /// Bytes.
-    pub reserved: i64,
+    pub reserved_bytes: i64,
 }
 
 /// An upload that is about to begin.

@@ -6,14 +6,14 @@ use super::{Db, on, statements};
 use crate::error::Result;
 
 statements! {
-    NOTE = "UPDATE files SET signed_until = $3 WHERE id = $1 AND owner_id = $2 AND signed_until < $3";
-    OF_LISTS = "SELECT lists_signed_until, lists_signed_at FROM users WHERE id = $1";
-    NOTE_LIST = "UPDATE users SET lists_signed_at = $3,
-            lists_signed_until = CASE WHEN lists_signed_until > $2 THEN lists_signed_until ELSE $2 END
+    NOTE = "UPDATE files SET signed_urls_expire_at = $3 WHERE id = $1 AND owner_id = $2 AND signed_urls_expire_at < $3";
+    OF_LISTS = "SELECT list_urls_expire_at, list_urls_recorded_at FROM users WHERE id = $1";
+    NOTE_LIST = "UPDATE users SET list_urls_recorded_at = $3,
+            list_urls_expire_at = CASE WHEN list_urls_expire_at > $2 THEN list_urls_expire_at ELSE $2 END
         WHERE id = $1";
-    REVOKE = "UPDATE files SET signed_generation = signed_generation + 1, signed_until = 0, signed_revoked_at = $3
+    REVOKE = "UPDATE files SET signed_url_generation = signed_url_generation + 1, signed_urls_expire_at = 0, signed_urls_revoked_at = $3
         WHERE id = $1 AND owner_id = $2 AND trashed_at IS NULL";
-    GENERATION = "SELECT f.signed_generation FROM files f JOIN blobs b ON b.id = f.blob_id
+    GENERATION = "SELECT f.signed_url_generation FROM files f JOIN blobs b ON b.id = f.blob_id
         WHERE b.key = $1 AND f.trashed_at IS NULL";
 }
 
@@ -21,8 +21,8 @@ statements! {
 /// Microseconds since 1970.
 #[derive(Debug, Clone, Copy, sqlx::FromRow)]
 pub struct ListSigningRow {
-    pub lists_signed_until: i64,
-    pub lists_signed_at: i64,
+    pub list_urls_expire_at: i64,
+    pub list_urls_recorded_at: i64,
 }
 
 impl Db {

@@ -1,4 +1,4 @@
-//! The rows of API tokens.
+//! The rows of API api_tokens.
 
 use sqlx::FromRow;
 use uuid::Uuid;
@@ -15,7 +15,7 @@ pub struct TokenRow {
     pub user_id: Uuid,
     pub name: String,
     /// The secret's last characters.
-    pub hint: String,
+    pub last_four: String,
     pub created_at: i64,
     pub last_used_at: Option<i64>,
     pub expires_at: Option<i64>,
@@ -24,17 +24,17 @@ pub struct TokenRow {
 statements! {
     /// Locks the account's row, so that two requests at once cannot both take the last place.
     LOCK = "UPDATE users SET updated_at = updated_at WHERE id = $1";
-    COUNT = "SELECT COUNT(*) FROM tokens WHERE user_id = $1 AND (expires_at IS NULL OR expires_at > $2)";
-    INSERT = "INSERT INTO tokens (id, user_id, token_hash, name, hint, created_at, expires_at)
+    COUNT = "SELECT COUNT(*) FROM api_tokens WHERE user_id = $1 AND (expires_at IS NULL OR expires_at > $2)";
+    INSERT = "INSERT INTO api_tokens (id, user_id, token_hash, name, last_four, created_at, expires_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7)";
-    FIND_CALLER = concat!("SELECT ", columns!(), ", tokens.id AS credential_id, tokens.last_used_at, tokens.expires_at
-        FROM tokens JOIN users ON users.id = tokens.user_id
-        WHERE tokens.token_hash = $1 AND (tokens.expires_at IS NULL OR tokens.expires_at > $2)
+    FIND_CALLER = concat!("SELECT ", columns!(), ", api_tokens.id AS credential_id, api_tokens.last_used_at, api_tokens.expires_at
+        FROM api_tokens JOIN users ON users.id = api_tokens.user_id
+        WHERE api_tokens.token_hash = $1 AND (api_tokens.expires_at IS NULL OR api_tokens.expires_at > $2)
         AND users.disabled_at IS NULL");
-    LIST = "SELECT id, user_id, name, hint, created_at, last_used_at, expires_at FROM tokens
+    LIST = "SELECT id, user_id, name, last_four, created_at, last_used_at, expires_at FROM api_tokens
         WHERE user_id = $1 AND (expires_at IS NULL OR expires_at > $2) ORDER BY id DESC";
-    TOUCH = "UPDATE tokens SET last_used_at = $2 WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2)";
-    REVOKE = "DELETE FROM tokens WHERE id = $1 AND user_id = $2";
+    TOUCH = "UPDATE api_tokens SET last_used_at = $2 WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2)";
+    REVOKE = "DELETE FROM api_tokens WHERE id = $1 AND user_id = $2";
 }
 
 impl Db {
@@ -58,7 +58,7 @@ impl Db {
                 .bind(token.user_id)
                 .bind(token_hash)
                 .bind(&token.name)
-                .bind(&token.hint)
+                .bind(&token.last_four)
                 .bind(token.created_at)
                 .bind(token.expires_at)
                 .execute(&mut *tx)

@@ -1,5 +1,5 @@
 //! What each account uses and may use. Whatever makes, publishes or dooms a blob counts it in the
-//! same transaction, and takes the account's row deadline those of blobs and files, so that no two
+//! same transaction, and takes the account's row after those of blobs and files, so that no two
 //! transactions wait for each other.
 
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ statements! {
                 COALESCE(b.files, 0) + COALESCE(f.files, 0) AS files
             FROM users u
             LEFT JOIN (SELECT owner_id,
-                    SUM(CASE state WHEN 'pending' THEN reserved WHEN 'ready' THEN size ELSE 0 END) AS bytes,
+                    SUM(CASE state WHEN 'pending' THEN reserved_bytes WHEN 'ready' THEN size ELSE 0 END) AS bytes,
                     SUM(CASE state WHEN 'pending' THEN reserved_files ELSE 0 END) AS files,
                     SUM(CASE state WHEN 'pending' THEN reserved_uploads ELSE 0 END) AS uploads
                 FROM blobs GROUP BY owner_id) AS b ON b.owner_id = u.id
@@ -72,7 +72,7 @@ pub struct UsageDelta {
 #[derive(Debug, Clone, Copy, FromRow)]
 pub(super) struct ReservedRow {
     pub owner_id: Uuid,
-    pub reserved: i64,
+    pub reserved_bytes: i64,
     pub reserved_files: i64,
     pub reserved_uploads: i64,
 }
@@ -80,7 +80,7 @@ pub(super) struct ReservedRow {
 impl ReservedRow {
     /// What its owner gets back.
     pub(super) fn usage_delta(&self) -> UsageDelta {
-        UsageDelta { bytes: -self.reserved, files: -self.reserved_files, uploads: -self.reserved_uploads }
+        UsageDelta { bytes: -self.reserved_bytes, files: -self.reserved_files, uploads: -self.reserved_uploads }
     }
 }
 

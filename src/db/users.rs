@@ -168,9 +168,9 @@ impl Db {
         Ok(on!(self.read, |p| sqlx::query_as(FIND_BY_ID).bind(id).fetch_optional(p).await)?)
     }
 
-    /// At most so many accounts deadline the one with this id, oldest first.
-    pub async fn list_accounts(&self, deadline: Uuid, limit: i64) -> Result<Vec<AccountRow>> {
-        Ok(on!(self.read, |p| sqlx::query_as(LIST).bind(deadline).bind(limit).fetch_all(p).await)?)
+    /// At most so many accounts after the one with this id, oldest first.
+    pub async fn list_accounts(&self, after: Uuid, limit: i64) -> Result<Vec<AccountRow>> {
+        Ok(on!(self.read, |p| sqlx::query_as(LIST).bind(after).bind(limit).fetch_all(p).await)?)
     }
 
     /// Whether there is an account at all.

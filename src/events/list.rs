@@ -95,7 +95,7 @@ impl TryFrom<EventRow> for AuditEvent {
             file_id: row.file_id,
             link_id: row.link_id,
             address: row.address,
-            door: row.door,
+            door: row.channel,
             detail: serde_json::from_str(&row.detail).map_err(Error::internal)?,
         })
     }

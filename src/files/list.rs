@@ -56,7 +56,7 @@ pub struct Page {
 /// `BadCursor` if the cursor is not of a list with this order; `Invalid` if the limit is out of bounds.
 pub async fn list(app: &App, user: &User, list: &List) -> Result<Page> {
     let limit = app.config.limits.on_page(list.limit)?;
-    let deadline = list.cursor.as_deref().map(|cursor| Cursor::decode(cursor, list.order)).transpose()?;
+    let after = list.cursor.as_deref().map(|cursor| Cursor::decode(cursor, list.order)).transpose()?;
     let mut rows = app
         .db
         .list_files(&ListQuery {
@@ -66,7 +66,7 @@ pub async fn list(app: &App, user: &User, list: &List) -> Result<Page> {
             prefix: searchable(list.prefix.as_deref(), "/prefix")?,
             folder: list.folder.as_ref().map(|folder| folder.as_str().to_owned()),
             search: searchable(list.search.as_deref(), "/q")?.to_lowercase(),
-            deadline,
+            after,
             // One more than asked for tells whether there is a next page.
             limit: limit as i64 + 1,
         })

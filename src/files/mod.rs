@@ -164,9 +164,9 @@ impl TryFrom<FileRow> for File {
             blob_id: row.blob_id,
             revision: row.revision,
             signed: Signing {
-                until: row.signed_until,
-                generation: row.signed_generation,
-                revoked_at: row.signed_revoked_at,
+                until: row.signed_urls_expire_at,
+                generation: row.signed_url_generation,
+                revoked_at: row.signed_urls_revoked_at,
             },
         })
     }

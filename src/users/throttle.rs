@@ -88,7 +88,7 @@ async fn count(app: &App, subject: &str, limit: u32) -> Result<Attempt> {
     if attempt.attempts <= i64::from(limit) {
         return Ok(attempt);
     }
-    let rest = attempt.window_ends.saturating_sub(now.as_microsecond());
+    let rest = attempt.window_ends_at.saturating_sub(now.as_microsecond());
     Err(Error::Throttled { retry_after: Duration::from_micros(rest.max(0).unsigned_abs()) })
 }
 

@@ -58,7 +58,7 @@ pub async fn create_token(app: &App, caller: &Caller, wish: NewToken) -> Result<
         id: app.clock.new_id(),
         user_id: caller.user.id,
         name,
-        hint: secret.hint().to_owned(),
+        last_four: secret.hint().to_owned(),
         created_at: now.as_microsecond(),
         last_used_at: None,
         expires_at: life.map(|life| deadline(now, life).as_microsecond()),
@@ -96,7 +96,7 @@ impl From<TokenRow> for ApiToken {
         Self {
             id: row.id,
             name: row.name,
-            hint: row.hint,
+            hint: row.last_four,
             created_at: from_micros(row.created_at),
             last_used_at: row.last_used_at.map(from_micros),
             expires_at: row.expires_at.map(from_micros),

@@ -89,15 +89,15 @@ both! {
         let (file, other) = (ann.upload("a.txt", "mine").await, ann.upload("b.txt", "mine").await);
         let list = || async { ann.get("/v1/files?urls=signed&expires_in=3600").answer().await.json() };
         let listed = list().await;
-        assert_eq!(app.count("SELECT COUNT(*) FROM files WHERE signed_until > 0").await, 0);
+        assert_eq!(app.count("SELECT COUNT(*) FROM files WHERE signed_urls_expire_at > 0").await, 0);
         let expires: jiff::Timestamp = listed["items"][0]["url_expires_at"].as_str().unwrap().parse().unwrap();
         for file in [&file, &other] {
             let until: jiff::Timestamp = signed_urls(&ann, file).await.unwrap()["until"].as_str().unwrap().parse().unwrap();
             assert!(until >= expires);
         }
-        app.execute("UPDATE users SET lists_signed_at = 77").await;
+        app.execute("UPDATE users SET list_urls_recorded_at = 77").await;
         if list().await["items"][0]["url_expires_at"] == listed["items"][0]["url_expires_at"] {
-            assert_eq!(app.count("SELECT lists_signed_at FROM users").await, 77);
+            assert_eq!(app.count("SELECT list_urls_recorded_at FROM users").await, 77);
         }
         if app.setup == Setup::SqliteAndDisk {
             // What is listed deadline a revocation is known again.

@@ -55,7 +55,7 @@ fn s3(app: &TestApp) -> &S3Config {
 fn assert_away(app: &TestApp, answer: &Answer, about: &str) {
     assert_eq!(answer.status, 503, "{about}: {}", answer.text());
     let problem = answer.problem(503, "unavailable");
-    assert_eq!(answer.header("retry-deadline"), "5");
+    assert_eq!(answer.header("retry-after"), "5");
     let (detail, s3) = (problem["detail"].as_str().expect("a detail"), s3(app));
     let endpoint = s3.endpoint.as_ref().expect("an endpoint");
     let port = endpoint.port().expect("a port").to_string();

@@ -60,7 +60,7 @@ async fn survives(setup: Setup, size: usize, piece: usize, points: &[(&str, usiz
         assert_eq!(status.signal(), Some(9), "{point}: {stderr}");
         if setup == Setup::PostgresAndS3 {
             // Who does not know that no writer lives waits until the claim of the dead one is over.
-            app.execute("UPDATE resumable_uploads SET writer_until = 0").await;
+            app.execute("UPDATE resumable_uploads SET claim_expires_at = 0").await;
         }
         assert_clean(&app).await;
         app.assert_usage_is_exact().await;
@@ -72,7 +72,7 @@ async fn survives(setup: Setup, size: usize, piece: usize, points: &[(&str, usiz
     assert!(!stderr.contains("ERROR"), "{stderr}");
     // What dead writers set aside is the reaper's when their leases are over, and that of a dead reaper.
     app.execute("UPDATE blobs SET lease_until = 1 WHERE state <> 'ready'").await;
-    app.execute("UPDATE duties SET lease_until = 1").await;
+    app.execute("UPDATE job_leases SET lease_until = 1").await;
     app.assert_nothing_but(1).await;
 }
 

@@ -125,7 +125,7 @@ fn judge(attempt: &Attempt<'_>, cut: &PartLayout, answer: &Answer, happened: boo
         200..300 => assert!(happened, "{about}"),
         _ => {
             let problem = answer.problem(503, "unavailable");
-            assert_eq!(answer.header("retry-deadline"), "5", "{about}");
+            assert_eq!(answer.header("retry-after"), "5", "{about}");
             assert_eq!(problem["detail"], "the database is not available");
         }
     }

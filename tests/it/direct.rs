@@ -523,7 +523,7 @@ async fn survives(setup: Setup, points: &[&str]) {
         assert_eq!(status.signal(), Some(9), "{point}: {stderr}");
         if setup == Setup::PostgresAndS3 {
             // Who does not know that no writer lives waits until the claim of the dead one is over.
-            app.execute("UPDATE resumable_uploads SET writer_until = 0").await;
+            app.execute("UPDATE resumable_uploads SET claim_expires_at = 0").await;
         }
         assert_clean(&app).await;
         app.assert_usage_is_exact().await;
@@ -533,7 +533,7 @@ async fn survives(setup: Setup, points: &[&str]) {
     assert!(ann.download(&file).await == bytes);
     let (_, stderr) = program.stop();
     assert!(!stderr.contains("ERROR"), "{stderr}");
-    app.execute("UPDATE duties SET lease_until = 1").await;
+    app.execute("UPDATE job_leases SET lease_until = 1").await;
     app.assert_tidy(1).await;
 }
 

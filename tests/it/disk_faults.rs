@@ -46,7 +46,7 @@ fn assert_told(answer: &Answer, status: u16, code: &str) {
     for inside in ["/", "os error", "rows.db", "SQL", "disk", "sqlite"] {
         assert!(!detail.contains(inside), "{problem}");
     }
-    assert_eq!(answer.header("retry-deadline"), if status == 503 { "5" } else { "" });
+    assert_eq!(answer.header("retry-after"), if status == 503 { "5" } else { "" });
 }
 
 async fn files(client: &Client) -> usize {

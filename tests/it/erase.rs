@@ -78,7 +78,7 @@ both! {
         assert_unknown(&app, &ann.id, "ann").await;
         app.assert_nothing_but(1).await;
         assert_eq!(bob.download(&of_bob).await, b"bob");
-        assert_eq!(app.count("SELECT COUNT(*) FROM events WHERE kind = 'account_deleted' AND user_id IS NULL AND actor_id IS NULL").await, 1);
+        assert_eq!(app.count("SELECT COUNT(*) FROM audit_events WHERE kind = 'account_deleted' AND user_id IS NULL AND actor_id IS NULL").await, 1);
 
         app.advance(Duration::from_secs(91 * 24 * 3600));
         app.reap().await;
@@ -209,11 +209,11 @@ both! {
         // Each try is given up a little later than the one before, wherever it is by then.
         for milliseconds in 1..40 {
             let _ = tokio::time::timeout(Duration::from_millis(milliseconds), app.reap()).await;
-            app.execute("DELETE FROM duties").await;
+            app.execute("DELETE FROM job_leases").await;
         }
         // What was given up may still be on its way to the database, and take the duty there.
         while app.count("SELECT COUNT(*) FROM erasures WHERE state = 'running'").await > 0 {
-            app.execute("DELETE FROM duties").await;
+            app.execute("DELETE FROM job_leases").await;
             app.reap().await;
         }
         assert_eq!(state(&app, &accepted).await, "done");

@@ -120,8 +120,8 @@ both! {
         // Reads and refusals are written together.
         told.sort_unstable();
         assert_eq!(told, [
-            ("file_downloaded", "link"), ("link_changed", "api"), ("link_created", "api"), ("link_refused", "link"),
-            ("link_refused", "link"), ("link_refused", "link"), ("link_revoked", "api"), ("link_downloaded", "link"),
+            ("file_downloaded", "link"), ("link_changed", "api"), ("link_created", "api"), ("link_downloaded", "link"),
+            ("link_refused", "link"), ("link_refused", "link"), ("link_refused", "link"), ("link_revoked", "api"),
         ]);
         let why: Vec<_> = events.iter().filter_map(|event| event["detail"]["why"].as_str()).collect();
         assert_eq!(why, ["password", "used_up", "revoked"]);
@@ -246,10 +246,10 @@ both! {
         ann.upload("a.txt", "x").await;
         app.advance(Duration::from_secs(89 * 24 * 3600));
         app.reap().await;
-        assert_eq!(app.count("SELECT COUNT(*) FROM events").await, 3);
+        assert_eq!(app.count("SELECT COUNT(*) FROM audit_events").await, 3);
         app.advance(Duration::from_secs(2 * 24 * 3600));
         app.reap().await;
-        assert_eq!(app.count("SELECT COUNT(*) FROM events").await, 0);
+        assert_eq!(app.count("SELECT COUNT(*) FROM audit_events").await, 0);
     }
 
     async fn many_events_at_once_are_all_written_and_none_of_an_account_that_is_gone(app: TestApp) {
@@ -263,7 +263,7 @@ both! {
             }
         }
         app.app.events.flush().await;
-        assert_eq!(app.count("SELECT COUNT(*) FROM events WHERE kind = 'link_downloaded'").await, 100);
+        assert_eq!(app.count("SELECT COUNT(*) FROM audit_events WHERE kind = 'link_downloaded'").await, 100);
     }
 
     async fn no_event_holds_a_secret(app: TestApp) {
@@ -297,7 +297,7 @@ async fn a_signed_url_of_ours_is_a_door() {
 async fn the_trail_is_read_by_an_index() {
     let app = TestApp::start(Setup::SqliteAndDisk).await;
     let statements = app.app.db.statements();
-    for sql in statements.iter().filter(|sql| sql.contains("FROM events") && !sql.starts_with("DELETE")) {
+    for sql in statements.iter().filter(|sql| sql.contains("FROM audit_events") && !sql.starts_with("DELETE")) {
         let plan = app.plan(sql).await;
         assert!(plan.contains("events_by_") && !plan.contains("TEMP B-TREE"), "{sql}: {plan}");
     }

@@ -73,7 +73,7 @@ both! {
         let told = ann.get("/v1/me/events").answer().await.json();
         assert!(told["items"].as_array().unwrap().iter().any(|event| event["kind"] == "account_exported") || {
             app.app.events.flush().await;
-            app.count("SELECT COUNT(*) FROM events WHERE kind = 'account_exported'").await == 1
+            app.count("SELECT COUNT(*) FROM audit_events WHERE kind = 'account_exported'").await == 1
         });
     }
 

@@ -113,7 +113,7 @@ async fn abort_all(app: &TestApp) {
 
 /// Makes what was put into quarantine until now look as old as this.
 async fn age_quarantine(app: &TestApp) {
-    app.execute("UPDATE strays SET first_seen = first_seen - 90000000000").await;
+    app.execute("UPDATE orphans SET first_seen_at = first_seen_at - 90000000000").await;
 }
 
 both! {
@@ -290,7 +290,7 @@ both! {
         let outcome = command(&app, &["--repair"]);
         assert_eq!(outcome.status, 1, "{}", outcome.stderr);
         assert!(outcome.stdout.contains("2 of 21 objects are unknown, more than 5 in 100"), "{}", outcome.stdout);
-        assert_eq!(app.count("SELECT COUNT(*) FROM strays").await, 1);
+        assert_eq!(app.count("SELECT COUNT(*) FROM orphans").await, 1);
         for key in [&first, &second] {
             assert_eq!(app.app.store.size(key).await.unwrap(), Some(6));
         }
@@ -375,7 +375,7 @@ both! {
         assert_eq!(ann.get("/v1/admin/fsck").answer().await.json()["state"], "running");
         // Its server goes away.
         drop(accepted);
-        app.execute("UPDATE duties SET lease_until = 1").await;
+        app.execute("UPDATE job_leases SET lease_until = 1").await;
         let told = ann.get("/v1/admin/fsck").answer().await.json();
         assert_eq!((&told["state"], &told["clean"]), (&json!("failed"), &json!(false)));
         assert_eq!(begin(json!({})).await.status, 202);

@@ -115,7 +115,7 @@ both! {
         }
         let second = upload(&ann, "k-1").body(noise(1000)).answer().await;
         second.problem(409, "idempotency_in_progress");
-        assert_eq!(second.header("retry-deadline"), "5");
+        assert_eq!(second.header("retry-after"), "5");
         let other = ann.post("/v1/files?name=b.bin").header("idempotency-key", "k-1").body("x").answer().await;
         other.problem(422, "idempotency_mismatch");
         drop(send);
@@ -157,7 +157,7 @@ both! {
             reserve: 10,
             new_file: true,
             aside: false,
-            claim: Some(KeyClaim { key: "k-1".into(), request: vec![1] }),
+            claim: Some(KeyClaim { key: "k-1".into(), fingerprint: vec![1] }),
             now: app.app.clock.now().as_microsecond(),
         };
         app.app.db.insert_pending_blob(&blob, &app.app.config.quotas).await.unwrap();
@@ -194,7 +194,7 @@ both! {
             lost.expect_err("the server died before it answered");
             assert!(!program.ended().0.success());
             // It may have died as the reaper, too.
-            app.execute("DELETE FROM duties").await;
+            app.execute("DELETE FROM job_leases").await;
             assert_eq!(app.count("SELECT COUNT(*) FROM files").await, (round + published) as i64, "{point}");
 
             if published == 0 {

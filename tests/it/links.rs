@@ -47,7 +47,7 @@ async fn break_off(client: &Client, url: &str) {
 
 /// Waits until no answer of a link is under way.
 async fn until_quiet(app: &TestApp) {
-    while app.count("SELECT COUNT(*) FROM link_uses WHERE answers > 0").await > 0 {
+    while app.count("SELECT COUNT(*) FROM link_downloads WHERE open_responses > 0").await > 0 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -216,7 +216,7 @@ both! {
             assert_eq!(stranger.get(url(&link)).header("if-none-match", file["etag"].as_str().unwrap()).answer().await.status, 304);
             stranger.get(url(&link)).header("range", "bytes=99999999-").answer().await.problem(416, "range_not_satisfiable");
         }
-        assert_eq!(app.count("SELECT COUNT(*) FROM link_uses").await, 0);
+        assert_eq!(app.count("SELECT COUNT(*) FROM link_downloads").await, 0);
         // It breaks off, again and again; the same client may come back, another has to wait for a little while.
         for _ in 0..3 {
             break_off(&stranger, url(&link)).await;
@@ -225,7 +225,7 @@ both! {
         let other = || stranger.get(url(&link)).header("user-agent", "another");
         other().answer().await.problem(410, "link_used_up");
         assert_eq!(state(&ann, &link).await, ("active".into(), 0));
-        app.execute("UPDATE link_uses SET lease_until = 1").await;
+        app.execute("UPDATE link_downloads SET lease_until = 1").await;
         let mut held = other().send().await.unwrap();
         assert_eq!(held.status(), 200);
         stranger.get(url(&link)).answer().await.problem(410, "link_used_up");
@@ -255,7 +255,7 @@ both! {
         assert!(more.iter().filter(|answer| answer.status == 206).count() <= 1);
         range(0, 24 * MIB - 1).answer().await.problem(410, "link_used_up");
         range(23 * MIB, 24 * MIB - 1).header("user-agent", "another").answer().await.problem(410, "link_used_up");
-        app.execute("UPDATE link_uses SET lease_until = 1").await;
+        app.execute("UPDATE link_downloads SET lease_until = 1").await;
         range(23 * MIB, 24 * MIB - 1).answer().await.problem(410, "link_used_up");
     }
 
@@ -348,7 +348,7 @@ both! {
         let answers = join_all((0..6).map(|_| unlock(&stranger, &link, "wrong"))).await;
         assert_eq!(answers.iter().filter(|answer| answer.status == 401).count(), 3);
         let refused = answers.iter().find(|answer| answer.status == 429).unwrap();
-        let seconds: u64 = refused.header("retry-deadline").parse().unwrap();
+        let seconds: u64 = refused.header("retry-after").parse().unwrap();
         // The right password is no way around it, by no door; whoever has proven it goes on.
         stranger.get(url(&link)).basic_auth("", Some(PASSWORD)).answer().await.problem(429, "too_many_attempts");
         assert_eq!(stranger.get(url(&link)).bearer_auth(&key).answer().await.status, 200);

@@ -160,7 +160,7 @@ async fn three_servers_have_one_reaper() {
     nodes
         .app
         .execute(
-            "INSERT INTO duties (name, holder, lease_until)
+            "INSERT INTO job_leases (name, holder, lease_until)
             VALUES ('reaper', gen_random_uuid(), (SELECT now FROM clock) + 600000000)
             ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, lease_until = excluded.lease_until",
         )
@@ -189,7 +189,7 @@ async fn three_servers_have_one_reaper() {
     };
     assert_eq!((figure(" abandoned uploads ended"), figure(" blobs removed")), (LEFT, LEFT), "{told}");
     assert!(!told.contains("the reaper could not") && !told.contains("ERROR"), "{told}");
-    nodes.app.execute("DELETE FROM duties").await;
+    nodes.app.execute("DELETE FROM job_leases").await;
     nodes.app.assert_nothing_but(0).await;
 }
 
@@ -278,7 +278,7 @@ async fn a_server_that_is_killed_takes_nothing_along() {
     nodes.stop();
     // Files whose answer was lost may be there, too. What the dead one had accepted is the reaper's when its leases are over.
     nodes.app.execute("UPDATE blobs SET lease_until = 1 WHERE state <> 'ready'").await;
-    nodes.app.execute("UPDATE duties SET lease_until = 1").await;
+    nodes.app.execute("UPDATE job_leases SET lease_until = 1").await;
     let files = nodes.app.count("SELECT COUNT(*) FROM files").await as usize;
     assert!((kept.len() + 1..=kept.len() + 1 + 9).contains(&files), "{files} files, {} acknowledged", kept.len());
     nodes.app.assert_nothing_but(files).await;

@@ -39,7 +39,7 @@ async fn with_a_line_to_the_bucket() -> (TcpProxy, TestApp) {
 #[track_caller]
 fn assert_try_again_later(answer: &Answer) {
     let problem = answer.problem(503, "unavailable");
-    assert_eq!(answer.header("retry-deadline"), "5");
+    assert_eq!(answer.header("retry-after"), "5");
     for inside in ["127.0.0.1", "postgres", "Io", "os error", "bucket"] {
         assert!(!problem["detail"].as_str().unwrap().contains(inside), "{problem}");
     }

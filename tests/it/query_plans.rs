@@ -9,11 +9,11 @@ use crate::support::{Rows, Setup, TestApp};
 /// What stays small, so that it may be read whole.
 const SMALL: [&str; 11] = [
     "_sqlx_migrations",
-    "duties",
+    "job_leases",
     // The last twenty are kept.
-    "fsck_passes",
+    "fsck_runs",
     // At most 10,000 are put there by a pass.
-    "strays",
+    "orphans",
     // Indexes of what is under way or about to go, and of the few who look deadline the service.
     "blobs_to_reap",
     "users_admins",
@@ -32,16 +32,16 @@ const MAY: [(&str, &str); 18] = [
     ("ORDER BY COALESCE(", "a folder, or a prefix, in another order than its own is sorted: it costs what is in it"),
     ("f.location < $4 AND f.path = $5", "a prefix in a folder is sorted: it costs what is in the folder"),
     ("f.search LIKE $", "a search reads what the owner has, or what of it is in the folder or has the prefix"),
-    ("FROM events ORDER BY at DESC", "walks along its order until the page is full"),
-    ("FROM events WHERE kind = $2 ORDER BY at DESC", "admins alone look for a kind in everybody's trail"),
+    ("FROM audit_events ORDER BY at DESC", "walks along its order until the page is full"),
+    ("FROM audit_events WHERE kind = $2 ORDER BY at DESC", "admins alone look for a kind in everybody's trail"),
     ("SELECT path FROM paths", "sorts the few that are read at once"),
     ("FROM sessions WHERE user_id = $1 AND expires_at > $2", "an account has 1,000 sessions at most"),
-    ("FROM tokens\n        WHERE user_id = $1", "the tokens of an account have a limit"),
+    ("FROM api_tokens\n        WHERE user_id = $1", "the tokens of an account have a limit"),
     ("FROM upload_parts WHERE upload_id = $1", "an upload has 10,000 parts at most"),
-    ("FROM link_uses WHERE link_id = $1", "sorts the deliveries of one link that are under way"),
-    ("UNION ALL SELECT tail_id", "sorts two ids"),
+    ("FROM link_downloads WHERE link_id = $1", "sorts the deliveries of one link that are under way"),
+    ("UNION ALL SELECT tail_blob_id", "sorts two ids"),
     ("FROM erasures WHERE state = 'running' ORDER BY", "sorts the accounts that are going at this moment"),
-    ("FROM fsck_passes ORDER BY id DESC", "the last twenty passes"),
+    ("FROM fsck_runs ORDER BY id DESC", "the last twenty passes"),
     ("COALESCE(b.state, 'gone')", "fsck reads everything anyway"),
     ("UPDATE users SET updated_at = updated_at", "everything is counted anew, by hand"),
     ("SET used_bytes = counted.bytes", "everything is counted anew, by hand"),
@@ -160,6 +160,6 @@ async fn what_refers_to_a_row_is_found_by_an_index() {
     let without = "SELECT COALESCE(string_agg(c.conrelid::regclass || '.' || c.conname, ', '), '') FROM pg_constraint c
         WHERE c.contype = 'f' AND NOT EXISTS (SELECT FROM pg_index i
             WHERE i.indrelid = c.conrelid AND i.indkey[0] = c.conkey[1]
-                AND (i.indpred IS NULL OR pg_get_expr(i.indpred, i.indrelid) = '(tail_id IS NOT NULL)'))";
+                AND (i.indpred IS NULL OR pg_get_expr(i.indpred, i.indrelid) = '(tail_blob_id IS NOT NULL)'))";
     assert_eq!(app.text(without).await, "");
 }

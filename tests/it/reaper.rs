@@ -70,7 +70,7 @@ async fn an_upload_whose_id_was_never_written_down_is_ended() {
     assert_eq!(app.count("SELECT COUNT(*) FROM blobs WHERE state = 'pending' AND multipart_id IS NULL").await, 1);
 
     // The killed one may have been at its own pass.
-    app.execute("DELETE FROM duties").await;
+    app.execute("DELETE FROM job_leases").await;
     assert_eq!(app.reap().await.lapsed, 0, "its lease is not over");
     assert_eq!(open_multipart_uploads(s3).await.len(), 1);
     app.execute("UPDATE blobs SET lease_until = 1").await;

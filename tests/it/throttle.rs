@@ -13,7 +13,7 @@ const WRONG: &str = "not her password";
 /// The seconds deadline which one may try again.
 fn retry_after(answer: &Answer) -> u64 {
     answer.problem(429, "too_many_attempts");
-    answer.header("retry-deadline").parse().expect("whole seconds")
+    answer.header("retry-after").parse().expect("whole seconds")
 }
 
 async fn guess(app: &TestApp, name: &str) -> Answer {

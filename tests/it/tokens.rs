@@ -115,7 +115,7 @@ both! {
         program.get("/v1/me").answer().await.problem(401, "unauthorized");
         assert_eq!(ann.get("/v1/me/tokens").answer().await.json()["items"], json!([]));
         app.reap().await;
-        assert_eq!(app.count("SELECT COUNT(*) FROM tokens").await, 0);
+        assert_eq!(app.count("SELECT COUNT(*) FROM api_tokens").await, 0);
     }
 
     async fn wishes_that_make_no_sense_are_refused(app: TestApp) {
@@ -134,7 +134,7 @@ both! {
             assert_eq!(problem["errors"][0]["pointer"], pointer, "{wish}");
         }
         ann.post("/v1/me/tokens").json(&json!({})).answer().await.problem(422, "invalid");
-        assert_eq!(app.count("SELECT COUNT(*) FROM tokens").await, 0);
+        assert_eq!(app.count("SELECT COUNT(*) FROM api_tokens").await, 0);
         // Ten years are the longest.
         program(&app, &ann, json!({"name": "a", "expires_in": 315_360_000})).await;
     }

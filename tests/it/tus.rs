@@ -16,7 +16,7 @@ const MIB: usize = 1024 * 1024;
 
 impl TestApp {
     async fn until_nobody_writes(&self) {
-        while self.count("SELECT COUNT(*) FROM resumable_uploads WHERE writer IS NOT NULL").await > 0 {
+        while self.count("SELECT COUNT(*) FROM resumable_uploads WHERE claim_id IS NOT NULL").await > 0 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -106,7 +106,7 @@ both! {
         let (send, body) = fed();
         let first = tokio::spawn(upload.piece(&ann, 0, body).send());
         send.send(Ok(bytes[..1000].to_vec())).await.unwrap();
-        while app.count("SELECT COUNT(*) FROM resumable_uploads WHERE writer IS NOT NULL").await == 0 {
+        while app.count("SELECT COUNT(*) FROM resumable_uploads WHERE claim_id IS NOT NULL").await == 0 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         upload.append(&ann, 0, bytes.clone()).await.problem(423, "upload_busy");

@@ -40,7 +40,7 @@ fn durability<'a>(setting: impl Fn(&str) -> &'a str) -> Check {
             name,
             tried,
             format!("off: {}", off.join(", ")),
-            "switch them on: deadline a power cut, uploads that were acknowledged may be gone, or the database damaged",
+            "switch them on: after a power cut, uploads that were acknowledged may be gone, or the database damaged",
         ),
     }
 }

@@ -57,7 +57,7 @@ impl OpenedLink {
     /// `LinkUsedUp` if no use is left. A delivery that goes on needs none.
     pub fn check_uses(&self, app: &App) -> Result<()> {
         match self.link.max_downloads {
-            Some(most) if self.link.used >= most => {
+            Some(most) if self.link.downloads >= most => {
                 refused(app, &self.link, &Error::LinkUsedUp);
                 Err(Error::LinkUsedUp)
             }

@@ -64,9 +64,9 @@ pub async fn access(app: &App, user: &User, file: &File) -> Result<FileAccess> {
     }));
     let mut until = file.signed.until;
     if let Some(lists) = app.db.list_signing(user.id).await?
-        && lists.lists_signed_at > file.signed.revoked_at
+        && lists.list_urls_recorded_at > file.signed.revoked_at
     {
-        until = until.max(lists.lists_signed_until);
+        until = until.max(lists.list_urls_expire_at);
     }
     if until > now {
         let revocable = app.url_signer().is_some();

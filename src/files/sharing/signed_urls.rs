@@ -123,7 +123,7 @@ async fn record_list(app: &App, files: &[File], until: Timestamp) -> Result<()> 
     let Some(known) = app.db.list_signing(owner).await? else { return Ok(()) };
     let revoked = files.iter().map(|file| file.signed.revoked_at).max().unwrap_or_default();
     let until = until.as_microsecond();
-    if known.lists_signed_until < until || known.lists_signed_at <= revoked {
+    if known.list_urls_expire_at < until || known.list_urls_recorded_at <= revoked {
         app.db.record_list_signing(owner, until, app.clock.now().as_microsecond()).await?;
     }
     Ok(())

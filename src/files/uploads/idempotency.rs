@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::Body;
 use crate::app::App;
 use crate::clock::from_micros;
-use crate::db::{KeyAnswer, KeyClaim};
+use crate::db::{KeyClaim, KeyResponse};
 use crate::error::{Error, Result};
 use crate::files::{Content, File, Signing};
 use crate::users::User;
@@ -47,9 +47,9 @@ pub(in crate::files) enum Lookup {
 pub(in crate::files) async fn lookup(app: &App, user: &User, key: &IdempotencyKey, request: &[&str]) -> Result<Lookup> {
     let request = fingerprint(request);
     match app.db.idempotency_key(user.id, &key.0).await? {
-        None => Ok(Lookup::Fresh(KeyClaim { key: key.0.clone(), request })),
-        Some(known) if known.request != request => Err(Error::IdempotencyMismatch),
-        Some(known) => known.answer.map(Lookup::Completed).ok_or(Error::IdempotencyInProgress),
+        None => Ok(Lookup::Fresh(KeyClaim { key: key.0.clone(), fingerprint: request })),
+        Some(known) if known.fingerprint != request => Err(Error::IdempotencyMismatch),
+        Some(known) => known.response.map(Lookup::Completed).ok_or(Error::IdempotencyInProgress),
     }
 }
 
@@ -79,7 +79,7 @@ struct Uploaded {
 }
 
 /// What is kept under the key as the answer to the upload of this file.
-pub(in crate::files) fn answer(claim: &KeyClaim, file: &File) -> Result<KeyAnswer> {
+pub(in crate::files) fn answer(claim: &KeyClaim, file: &File) -> Result<KeyResponse> {
     let Content { key, size, sha256, content_type, modified_at } = &file.content;
     let uploaded = Uploaded {
         id: file.id,
@@ -93,8 +93,8 @@ pub(in crate::files) fn answer(claim: &KeyClaim, file: &File) -> Result<KeyAnswe
         content_type: content_type.clone(),
         ready_at: modified_at.as_microsecond(),
     };
-    let answer = serde_json::to_string(&uploaded).map_err(Error::internal)?;
-    Ok(KeyAnswer { key: claim.key.clone(), answer })
+    let response = serde_json::to_string(&uploaded).map_err(Error::internal)?;
+    Ok(KeyResponse { key: claim.key.clone(), response })
 }
 
 /// Answers an upload that was done already, if its bytes are the same. Announced digests and

@@ -157,7 +157,7 @@ async fn write(app: &Arc<App>, user: &User, id: Uuid, piece: Append) -> Result<U
 /// Reserves what is missing up to the announced end of the whole, or else of the piece.
 async fn reserve(app: &App, row: &ResumableRow, announced: Option<u64>) -> Result<Reservation> {
     let most = announced.unwrap_or(app.config.limits.file_size);
-    let (blob, owner, reserved) = (row.blob_id, row.owner_id, row.reserved as u64);
+    let (blob, owner, reserved) = (row.blob_id, row.owner_id, row.reserved_bytes as u64);
     let mut reservation = Reservation::resume(&app.db, &app.config.quotas, blob, owner, reserved, most);
     reservation.ensure(announced.unwrap_or(0)).await?;
     Ok(reservation)
@@ -262,7 +262,7 @@ impl From<&ResumableRow> for Upload {
             size: row.size.map(|size| size as u64),
             received: row.received as u64,
             part_size: row.part_size as u64,
-            note: row.note.clone(),
+            note: row.upload_metadata.clone(),
             created_at: from_micros(row.created_at),
             expires_at: from_micros(row.expires_at),
             file_id: row.file_id,

@@ -93,7 +93,7 @@ pub async fn receive(app: &Arc<App>, grant: Grant, body: Body) -> Result<()> {
     // Reserving and releasing happen in one task, which a client that disconnects cannot stop in between.
     detached(async move {
         let mut reservation =
-            Reservation::resume(&app.db, &app.config.quotas, blob.id, blob.owner_id, blob.reserved as u64, most);
+            Reservation::resume(&app.db, &app.config.quotas, blob.id, blob.owner_id, blob.reserved_bytes as u64, most);
         reservation.ensure(body.size.unwrap_or(0)).await?;
         let meter = Arc::new(Mutex::new(Meter::new(limit, body.digest)));
         let stream = Purpose::NewContent.filter_by_type(&app.config.limits, body.stream, None);
@@ -176,7 +176,7 @@ async fn reserve_arrived(app: &App, user: &User, upload: &SignedPutRow, key: &Ke
         return Err(Error::TooLarge { limit });
     }
     // An earlier attempt may have reserved it.
-    let missing = size.saturating_sub(upload.reserved as u64);
+    let missing = size.saturating_sub(upload.reserved_bytes as u64);
     if missing > 0 {
         app.db.reserve_more(upload.blob_id, user.id, missing, &app.config.quotas).await?;
     }

@@ -42,13 +42,13 @@ impl Orphan {
             What::Object(object) => OrphanRow {
                 kind: "object",
                 key: object.key.to_string(),
-                upload_id: String::new(),
+                multipart_id: String::new(),
                 size: Some(object.size as i64),
             },
             What::Upload(upload) => OrphanRow {
                 kind: "upload",
                 key: upload.key.to_string(),
-                upload_id: upload.id.clone().unwrap_or_default(),
+                multipart_id: upload.id.clone().unwrap_or_default(),
                 size: None,
             },
         }

@@ -26,10 +26,10 @@ pub struct World {
 
 const UNTOLD: &str = "SELECT
     (SELECT COUNT(*) FROM files f
-        WHERE (SELECT COUNT(*) FROM events e WHERE e.file_id = f.id AND e.kind = 'file_uploaded') <> 1)
-    + (SELECT COUNT(*) FROM events e WHERE e.kind = 'file_uploaded'
+        WHERE (SELECT COUNT(*) FROM audit_events e WHERE e.file_id = f.id AND e.kind = 'file_uploaded') <> 1)
+    + (SELECT COUNT(*) FROM audit_events e WHERE e.kind = 'file_uploaded'
         AND (SELECT COUNT(*) FROM files f WHERE f.id = e.file_id)
-            + (SELECT COUNT(*) FROM events d WHERE d.file_id = e.file_id AND d.kind = 'file_deleted') <> 1)";
+            + (SELECT COUNT(*) FROM audit_events d WHERE d.file_id = e.file_id AND d.kind = 'file_deleted') <> 1)";
 
 /// A blob's row.
 #[derive(Debug, sqlx::FromRow)]
@@ -96,14 +96,14 @@ impl World {
         self.execute(match self.setup {
             Setup::SqliteAndDisk => {
                 "UPDATE blobs SET lease_until = 1
-                 WHERE state = 'deleting' OR state = 'pending' AND (id IN (SELECT blob_id FROM uploads)
-                     OR id IN (SELECT blob_id FROM resumable_uploads) OR id IN (SELECT tail_id FROM resumable_uploads))"
+                 WHERE state = 'deleting' OR state = 'pending' AND (id IN (SELECT blob_id FROM signed_puts)
+                     OR id IN (SELECT blob_id FROM resumable_uploads) OR id IN (SELECT tail_blob_id FROM resumable_uploads))"
             }
             Setup::PostgresAndS3 => "UPDATE blobs SET lease_until = 1 WHERE state <> 'ready'",
         })
         .await;
         if self.setup == Setup::PostgresAndS3 {
-            self.execute("UPDATE duties SET lease_until = 1").await;
+            self.execute("UPDATE job_leases SET lease_until = 1").await;
         }
     }
 

@@ -101,7 +101,7 @@ impl World {
     /// Ends what the dead server held, and lets the reaper make one pass.
     async fn clear_up(&self) {
         let rows = self.rows().await;
-        for sql in ["UPDATE blobs SET lease_until = 1 WHERE state <> 'ready'", "DELETE FROM duties"] {
+        for sql in ["UPDATE blobs SET lease_until = 1 WHERE state <> 'ready'", "DELETE FROM job_leases"] {
             sqlx::query(sql).execute(&rows).await.expect(sql);
         }
         rows.close().await;

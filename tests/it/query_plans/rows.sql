@@ -14,10 +14,10 @@ CREATE TEMPORARY TABLE made AS
 INSERT INTO sessions (id, user_id, token_hash, user_agent, address, created_at, last_used_at, expires_at)
     SELECT uuidv7(), id, decode(md5('session' || n || copy), 'hex'), '', '', n, n, n + copy
     FROM people, generate_series(1, 3) copy;
-INSERT INTO tokens (id, user_id, token_hash, name, hint, created_at, expires_at)
+INSERT INTO api_tokens (id, user_id, token_hash, name, last_four, created_at, expires_at)
     SELECT uuidv7(), id, decode(md5('token' || n || copy), 'hex'), '', '', n, NULLIF(n + copy, n + 1)
     FROM people, generate_series(1, 3) copy;
-INSERT INTO throttles (subject, attempts, window_ends) SELECT 'address ' || n, 1, n FROM generate_series(1, 10000) n;
+INSERT INTO throttles (subject, attempts, window_ends_at) SELECT 'address ' || n, 1, n FROM generate_series(1, 10000) n;
 
 -- One in two hundred is under way or about to go.
 INSERT INTO blobs (id, owner_id, key, state, lease_until, size, sha256, content_type, created_at, ready_at)
@@ -30,32 +30,32 @@ INSERT INTO files (id, owner_id, path, name, search, blob_id, size, metadata, cr
         n, CASE WHEN n % 10 = 0 THEN n END
     FROM made;
 
-INSERT INTO uploads (id, owner_id, blob_id, file_id, replaces_blob_id, created_at, expires_at)
+INSERT INTO signed_puts (id, owner_id, blob_id, file_id, replaces_blob_id, created_at, expires_at)
     SELECT uuidv7(), owner, blob, file, blob, n, n FROM made WHERE n % 8 = 0;
-INSERT INTO resumable_uploads (id, owner_id, blob_id, tail_id, mode, path, name, note, part_size, hash, file_id,
+INSERT INTO resumable_uploads (id, owner_id, blob_id, tail_blob_id, mode, path, name, upload_metadata, part_size, hash_state, file_id,
         created_at, expires_at)
     SELECT uuidv7(), owner, blob, CASE WHEN n % 3 = 0 THEN blob END, 'tus', '', '', '', 1, '',
         CASE WHEN n % 2 = 0 THEN file END, n, n
     FROM made WHERE n % 4 = 0;
 INSERT INTO upload_parts (upload_id, number, receipt)
     SELECT id, number, 'receipt' FROM resumable_uploads, generate_series(1, 3) number;
-INSERT INTO idempotency_keys (owner_id, key, request, blob_id, answer, expires_at)
+INSERT INTO idempotency_keys (owner_id, key, fingerprint, blob_id, response, expires_at)
     SELECT owner, 'key ' || n, '', blob, '{}', n FROM made;
 
-INSERT INTO links (id, owner_id, file_id, token_hash, hint, allow_from, inline, note, created_at, revoked_at)
+INSERT INTO links (id, owner_id, file_id, token_hash, last_four, allow_from, inline, note, created_at, revoked_at)
     SELECT uuidv7(), owner, file, decode(md5('link' || n), 'hex'), '', '', FALSE, '', n,
         CASE WHEN n % 20 = 0 THEN n END
     FROM made WHERE n % 2 = 0;
-INSERT INTO link_uses (id, link_id, client, answers, granted, lease_until)
+INSERT INTO link_downloads (id, link_id, client_hash, open_responses, bytes_granted, lease_until)
     SELECT uuidv7(), id, '', 1, 1, created_at FROM links;
-INSERT INTO events (id, at, kind, user_id, actor_id, file_id, door, detail)
+INSERT INTO audit_events (id, at, kind, user_id, actor_id, file_id, channel, detail)
     SELECT uuidv7(), 3 * n + copy, CASE copy WHEN 1 THEN 'file.created' WHEN 2 THEN 'file.read' ELSE 'file.changed' END,
         owner, owner, file, 'api', '{}'
     FROM made, generate_series(1, 3) copy;
 INSERT INTO erasures (id, user_id, state, started_at, finished_at)
     SELECT uuidv7(), CASE WHEN n % 1000 = 0 THEN uuidv7() END, CASE WHEN n % 1000 = 0 THEN 'running' ELSE 'done' END, n, n
     FROM generate_series(1, 10000) n;
-INSERT INTO strays (kind, key, upload_id, first_seen, last_seen)
+INSERT INTO orphans (kind, key, multipart_id, first_seen_at, last_seen_at)
     SELECT 'object', md5('stray' || n), '', n, n FROM generate_series(1, 10000) n;
 
 ANALYZE;

@@ -96,10 +96,10 @@ async fn record_assembled(app: &App, user: &User, row: &ResumableRow, claim: &Cl
     }
     let to = Progress {
         id: row.id,
-        writer: claim.writer,
+        claim_id: claim.writer,
         blob_id: row.blob_id,
         received: size as i64,
-        hash: serialize_hash_state(&meter.hash()),
+        hash_state: serialize_hash_state(&meter.hash()),
         parts: Vec::new(),
         tail: None,
         old_tail: None,

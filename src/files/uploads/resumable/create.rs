@@ -65,9 +65,9 @@ impl NewUpload {
             path: self.path.as_str().to_owned(),
             name: self.name.as_str().to_owned(),
             content_type: self.content_type,
-            note: self.note,
+            upload_metadata: self.note,
             size: size.map(|size| size as i64),
-            hash: serialize_hash_state(&Sha256::new()),
+            hash_state: serialize_hash_state(&Sha256::new()),
             sha256,
             expires_at: expiry(app, now),
         };

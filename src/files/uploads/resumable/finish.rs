@@ -31,7 +31,7 @@ pub(in crate::files::uploads) async fn finish(
 ) -> Result<Upload> {
     faults::point("T4");
     let size = complete_size(row).ok_or(Error::UploadIncomplete)?;
-    let (blob_id, key) = match (&row.multipart_id, row.tail_id, &row.tail_key) {
+    let (blob_id, key) = match (&row.multipart_id, row.tail_blob_id, &row.tail_key) {
         // So few bytes that the tail is the whole.
         (None, Some(id), Some(key)) => (id, key),
         _ => (row.blob_id, &row.key),
@@ -48,7 +48,7 @@ pub(in crate::files::uploads) async fn finish(
     let facts = BlobFacts {
         id: blob_id,
         size: size as i64,
-        sha256: restore_hash_state(&row.hash)?.finalize().to_vec(),
+        sha256: restore_hash_state(&row.hash_state)?.finalize().to_vec(),
         content_type: content_type(&head, row.content_type.as_deref()),
         keep_for: std::time::Duration::ZERO,
         ready_at: app.clock.now().as_microsecond(),
@@ -68,7 +68,7 @@ pub(in crate::files::uploads) async fn finish(
     };
     let file = new.file(app, user, &stored);
     events::set_channel(if row.mode == DIRECT { "direct" } else { "tus" });
-    let ended = EndedUpload { id: row.id, writer: claim.writer, blob_id: row.blob_id };
+    let ended = EndedUpload { id: row.id, claim_id: claim.writer, blob_id: row.blob_id };
     let file = publish(app, user, &new, file, None, &stored, Some(&ended)).await?;
     Ok(Upload { file_id: Some(file.id), ..Upload::from(row) })
 }

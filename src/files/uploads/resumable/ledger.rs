@@ -38,10 +38,10 @@ impl<'a> RowObserver<'a> {
             row,
             writer: claim.writer,
             received: row.received as u64,
-            hash: restore_hash_state(&row.hash)?,
+            hash: restore_hash_state(&row.hash_state)?,
             parts: Vec::new(),
-            tail: row.tail_id,
-            tail_in_row: row.tail_id,
+            tail: row.tail_blob_id,
+            tail_in_row: row.tail_blob_id,
             next_tail: None,
             at_once,
         })
@@ -55,10 +55,10 @@ impl<'a> RowObserver<'a> {
         let now = self.app.clock.now();
         let to = Progress {
             id: self.row.id,
-            writer: self.writer,
+            claim_id: self.writer,
             blob_id: self.row.blob_id,
             received: self.received as i64,
-            hash: serialize_hash_state(&self.hash),
+            hash_state: serialize_hash_state(&self.hash),
             parts: std::mem::take(&mut self.parts),
             tail: self.tail,
             old_tail: self.tail_in_row,

@@ -1,0 +1,331 @@
+-- Times are microseconds since 1970 (UTC). Ids are UUIDv7, which sort by creation.
+-- Keep in step with ../sqlite. Text that is sorted or compared by prefix has COLLATE "C": byte by byte, as in SQLite.
+
+-- The database's clock, with which every server compares leases.
+CREATE VIEW clock AS SELECT (EXTRACT(EPOCH FROM clock_timestamp()) * 1000000)::BIGINT AS now;
+
+-- Accounts.
+CREATE TABLE users (
+    id                    UUID PRIMARY KEY,
+    email                 TEXT NOT NULL,
+    -- The address in lower case, which makes addresses unique regardless of case.
+    email_key             TEXT NOT NULL UNIQUE,
+    name                  TEXT NOT NULL,
+    password_hash         TEXT NOT NULL,
+    is_admin              BOOLEAN NOT NULL DEFAULT FALSE,
+    disabled_at           BIGINT,
+    -- The blob of the avatar.
+    avatar_id             UUID,
+    -- Usage, updated in the transaction of every change.
+    -- Bytes reserved by pending blobs plus the sizes of ready ones.
+    used_bytes            BIGINT NOT NULL DEFAULT 0,
+    -- Files, including those that pending blobs are going to become.
+    used_files            BIGINT NOT NULL DEFAULT 0,
+    -- Pending blobs that count as an upload in progress.
+    open_uploads          BIGINT NOT NULL DEFAULT 0,
+    -- Quotas. NULL: the default from the configuration; 2^63 - 1: unlimited.
+    quota_bytes           BIGINT,
+    quota_files           BIGINT,
+    -- Signed URLs in file lists, for all files of the account together: the latest expiry, and when it was recorded.
+    list_urls_expire_at   BIGINT NOT NULL DEFAULT 0,
+    list_urls_recorded_at BIGINT NOT NULL DEFAULT 0,
+    created_at            BIGINT NOT NULL,
+    updated_at            BIGINT NOT NULL
+);
+CREATE INDEX users_admins ON users (id) WHERE is_admin;
+
+CREATE TABLE sessions (
+    id           UUID PRIMARY KEY,
+    user_id      UUID NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    token_hash   BYTEA NOT NULL UNIQUE,
+    user_agent   TEXT NOT NULL,
+    address      TEXT NOT NULL,
+    created_at   BIGINT NOT NULL,
+    last_used_at BIGINT NOT NULL,
+    expires_at   BIGINT NOT NULL
+);
+CREATE INDEX sessions_by_user ON sessions (user_id, id);
+CREATE INDEX sessions_by_expiry ON sessions (expires_at);
+
+CREATE TABLE api_tokens (
+    id           UUID PRIMARY KEY,
+    user_id      UUID NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    token_hash   BYTEA NOT NULL UNIQUE,
+    name         TEXT NOT NULL,
+    -- The last four characters of the secret, by which users tell tokens apart.
+    last_four    TEXT NOT NULL,
+    created_at   BIGINT NOT NULL,
+    last_used_at BIGINT,
+    -- NULL: never.
+    expires_at   BIGINT
+);
+CREATE INDEX api_tokens_by_user ON api_tokens (user_id, id);
+CREATE INDEX api_tokens_by_expiry ON api_tokens (expires_at);
+
+-- Attempts per subject (an account, an address, a link) within a fixed window.
+CREATE TABLE throttles (
+    subject        TEXT PRIMARY KEY,
+    attempts       BIGINT NOT NULL,
+    window_ends_at BIGINT NOT NULL
+);
+CREATE INDEX throttles_by_window_end ON throttles (window_ends_at);
+
+-- Content in the store. A key is used once and never overwritten.
+CREATE TABLE blobs (
+    id               UUID PRIMARY KEY,
+    owner_id         UUID NOT NULL REFERENCES users (id),
+    key              TEXT COLLATE "C" NOT NULL UNIQUE,
+    state            TEXT NOT NULL CHECK (state IN ('pending', 'ready', 'deleting')),
+    -- Pending: when the writer's lease expires. Otherwise: the earliest time at which the object may be deleted.
+    lease_until      BIGINT NOT NULL,
+    -- The store's id of a multipart upload, recorded before its first part is sent.
+    multipart_id     TEXT,
+    -- What a pending blob counts towards its owner's usage.
+    reserved_bytes   BIGINT NOT NULL DEFAULT 0,
+    -- 1 if the blob is going to become a new file.
+    reserved_files   BIGINT NOT NULL DEFAULT 0,
+    -- 1 if the blob counts as an upload in progress; the tail of a resumable upload does not.
+    reserved_uploads BIGINT NOT NULL DEFAULT 1,
+    -- Known once the blob is ready.
+    size             BIGINT,
+    sha256           BYTEA,
+    content_type     TEXT,
+    created_at       BIGINT NOT NULL,
+    ready_at         BIGINT,
+    CHECK (state <> 'ready' OR (size IS NOT NULL AND sha256 IS NOT NULL AND content_type IS NOT NULL AND ready_at IS NOT NULL))
+);
+CREATE INDEX blobs_by_owner ON blobs (owner_id);
+CREATE INDEX blobs_to_reap ON blobs (lease_until) WHERE state <> 'ready';
+
+-- Files: a path and a name that refer to one ready blob.
+CREATE TABLE files (
+    id                     UUID PRIMARY KEY,
+    owner_id               UUID NOT NULL REFERENCES users (id),
+    path                   TEXT COLLATE "C" NOT NULL,
+    name                   TEXT COLLATE "C" NOT NULL,
+    -- Path and name together; prefixes and the order by path refer to this.
+    location               TEXT COLLATE "C" NOT NULL GENERATED ALWAYS AS (CASE path WHEN '' THEN name ELSE path || '/' || name END) STORED,
+    -- The location in lower case, for search.
+    search                 TEXT NOT NULL,
+    blob_id                UUID NOT NULL UNIQUE REFERENCES blobs (id),
+    -- A copy of the blob's size, so that a list sorted by size is an index scan.
+    size                   BIGINT NOT NULL,
+    metadata               TEXT NOT NULL,
+    -- Incremented by every change, for optimistic locking.
+    revision               BIGINT NOT NULL DEFAULT 0,
+    -- Signed download URLs issued by this server: the latest expiry (0: none), and the last revocation.
+    signed_urls_expire_at  BIGINT NOT NULL DEFAULT 0,
+    signed_urls_revoked_at BIGINT NOT NULL DEFAULT 0,
+    -- Part of what their signatures cover; incremented to revoke them.
+    signed_url_generation  BIGINT NOT NULL DEFAULT 0,
+    created_at             BIGINT NOT NULL,
+    updated_at             BIGINT NOT NULL,
+    -- When the file was moved to the trash.
+    trashed_at             BIGINT
+);
+CREATE UNIQUE INDEX files_by_location ON files (owner_id, location) WHERE trashed_at IS NULL;
+CREATE INDEX files_by_name ON files (owner_id, name, id) WHERE trashed_at IS NULL;
+CREATE INDEX files_by_update ON files (owner_id, updated_at, id) WHERE trashed_at IS NULL;
+CREATE INDEX files_by_size ON files (owner_id, size, id) WHERE trashed_at IS NULL;
+-- The contents of a folder by name; folders themselves are found by skipping along this index.
+CREATE INDEX files_by_folder ON files (owner_id, path, name, id) WHERE trashed_at IS NULL;
+-- All files of an owner, in the trash or not, in the order of creation: for the list in that order, the trash,
+-- and the deletion of an account.
+CREATE INDEX files_by_owner ON files (owner_id, trashed_at, id);
+CREATE INDEX files_to_purge ON files (trashed_at, id) WHERE trashed_at IS NOT NULL;
+
+-- Share links: anyone with the token may download one file, within the owner's restrictions.
+CREATE TABLE links (
+    id            UUID PRIMARY KEY,
+    owner_id      UUID NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    file_id       UUID NOT NULL REFERENCES files (id) ON DELETE CASCADE,
+    token_hash    BYTEA NOT NULL UNIQUE,
+    -- The last four characters of the token, by which users tell links apart.
+    last_four     TEXT NOT NULL,
+    password_hash TEXT,
+    -- Networks, separated by commas; empty: any.
+    allow_from    TEXT NOT NULL,
+    -- Replaces the name of the file.
+    download_name TEXT,
+    inline        BOOLEAN NOT NULL,
+    -- Visible to the owner only.
+    note          TEXT NOT NULL,
+    max_downloads BIGINT,
+    -- Complete downloads.
+    downloads     BIGINT NOT NULL DEFAULT 0,
+    created_at    BIGINT NOT NULL,
+    last_used_at  BIGINT,
+    expires_at    BIGINT,
+    revoked_at    BIGINT,
+    -- Incremented by every change of the restrictions, for optimistic locking.
+    revision      BIGINT NOT NULL DEFAULT 0
+);
+CREATE INDEX links_by_owner ON links (owner_id, id);
+CREATE INDEX links_by_file ON links (file_id, id);
+CREATE INDEX links_by_revocation ON links (revoked_at) WHERE revoked_at IS NOT NULL;
+
+-- Downloads through links with a download limit: in progress, recently interrupted, or recently completed.
+CREATE TABLE link_downloads (
+    id             UUID PRIMARY KEY,
+    link_id        UUID NOT NULL REFERENCES links (id) ON DELETE CASCADE,
+    -- A hash that identifies the client, so that it can resume its download.
+    client_hash    BYTEA NOT NULL,
+    -- Responses in progress.
+    open_responses BIGINT NOT NULL,
+    -- Bytes sent, plus those that responses in progress are going to send.
+    bytes_granted  BIGINT NOT NULL,
+    -- Whether links.downloads includes this download.
+    counted        BOOLEAN NOT NULL DEFAULT FALSE,
+    lease_until    BIGINT NOT NULL
+);
+CREATE INDEX link_downloads_by_link ON link_downloads (link_id, lease_until);
+CREATE INDEX link_downloads_by_expiry ON link_downloads (lease_until);
+
+-- Uploads through signed URLs that replace the content of a file.
+CREATE TABLE signed_puts (
+    id               UUID PRIMARY KEY,
+    owner_id         UUID NOT NULL REFERENCES users (id),
+    blob_id          UUID NOT NULL UNIQUE REFERENCES blobs (id) ON DELETE CASCADE,
+    -- The file whose content is replaced, and its blob when the URL was signed.
+    file_id          UUID NOT NULL REFERENCES files (id) ON DELETE CASCADE,
+    replaces_blob_id UUID NOT NULL,
+    created_at       BIGINT NOT NULL,
+    expires_at       BIGINT NOT NULL
+);
+CREATE INDEX signed_puts_by_owner ON signed_puts (owner_id);
+CREATE INDEX signed_puts_by_file ON signed_puts (file_id);
+
+-- Resumable uploads: the bytes that are durable so far, and who may append to them.
+CREATE TABLE resumable_uploads (
+    id               UUID PRIMARY KEY,
+    owner_id         UUID NOT NULL REFERENCES users (id),
+    -- The blob of the file to be. It is pending while the upload is open, with the upload's expiry as its lease.
+    blob_id          UUID NOT NULL UNIQUE REFERENCES blobs (id) ON DELETE CASCADE,
+    -- The bytes after the last complete part, in an object of their own.
+    tail_blob_id     UUID REFERENCES blobs (id) ON DELETE SET NULL,
+    -- 'tus': bytes in order; 'direct': parts in any order through signed URLs.
+    mode             TEXT NOT NULL,
+    path             TEXT NOT NULL,
+    name             TEXT NOT NULL,
+    -- As declared by the client.
+    content_type     TEXT,
+    -- The tus header Upload-Metadata, returned verbatim.
+    upload_metadata  TEXT NOT NULL,
+    -- Total bytes, once known.
+    size             BIGINT,
+    -- Durable bytes. The store may hold more, which are discarded.
+    received         BIGINT NOT NULL DEFAULT 0,
+    part_size        BIGINT NOT NULL,
+    -- The intermediate state of SHA-256 after the durable bytes.
+    hash_state       BYTEA NOT NULL,
+    -- The expected digest of a direct upload, if the client sent one.
+    sha256           BYTEA,
+    -- The claim of the request that may append, and when it expires.
+    claim_id         UUID,
+    claim_expires_at BIGINT NOT NULL DEFAULT 0,
+    -- The previous claim, if it expired without being released: its writer may have left bytes behind.
+    stale_claim_id   UUID,
+    -- The file, once the upload is complete.
+    file_id          UUID,
+    created_at       BIGINT NOT NULL,
+    expires_at       BIGINT NOT NULL,
+    CHECK (received >= 0 AND (size IS NULL OR received <= size))
+);
+CREATE INDEX resumable_uploads_by_owner ON resumable_uploads (owner_id, id);
+CREATE INDEX resumable_uploads_by_expiry ON resumable_uploads (expires_at) WHERE file_id IS NOT NULL;
+-- For the foreign key: the deletion of a tail's row looks for references to it.
+CREATE INDEX resumable_uploads_by_tail ON resumable_uploads (tail_blob_id) WHERE tail_blob_id IS NOT NULL;
+
+-- Parts that the store has acknowledged.
+CREATE TABLE upload_parts (
+    upload_id UUID NOT NULL REFERENCES resumable_uploads (id) ON DELETE CASCADE,
+    -- From 1; without gaps if the bytes arrive in order.
+    number    BIGINT NOT NULL,
+    -- What the store returned for the part and requires to assemble the parts.
+    receipt   TEXT NOT NULL,
+    PRIMARY KEY (upload_id, number)
+);
+
+-- Values of Idempotency-Key, by which a repeated request is executed once.
+CREATE TABLE idempotency_keys (
+    owner_id    UUID NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    key         TEXT NOT NULL,
+    -- The SHA-256 of the request without its content.
+    fingerprint BYTEA NOT NULL,
+    -- The blob of the attempt that holds the key. Without a response, the key is free unless this blob is pending
+    -- within its lease.
+    blob_id     UUID NOT NULL,
+    -- The response as JSON, written in the transaction that publishes.
+    response    TEXT,
+    expires_at  BIGINT NOT NULL,
+    PRIMARY KEY (owner_id, key)
+);
+CREATE INDEX idempotency_keys_by_expiry ON idempotency_keys (expires_at);
+
+-- The audit log, append-only. Events outlive files, links, sessions and tokens, hence no foreign keys to them;
+-- the events of an account are deleted with it.
+CREATE TABLE audit_events (
+    id            UUID PRIMARY KEY,
+    at            BIGINT NOT NULL,
+    kind          TEXT NOT NULL,
+    -- The account whose log this is: the owner of the file, or the account that was signed in to or changed.
+    user_id       UUID REFERENCES users (id) ON DELETE CASCADE,
+    -- The account that acted, if any.
+    actor_id      UUID,
+    -- The kind of credential it used, a session or a token, and its id.
+    credential    TEXT,
+    credential_id UUID,
+    file_id       UUID,
+    link_id       UUID,
+    address       TEXT,
+    -- The entry point, such as 'api', 'link' or 'command'.
+    channel       TEXT NOT NULL,
+    -- Details that depend on the kind, as JSON.
+    detail        TEXT NOT NULL
+);
+CREATE INDEX audit_events_by_time ON audit_events (at, id);
+CREATE INDEX audit_events_by_user ON audit_events (user_id, at, id);
+CREATE INDEX audit_events_by_file ON audit_events (file_id, at, id) WHERE file_id IS NOT NULL;
+-- What an account did to others, for its deletion.
+CREATE INDEX audit_events_by_actor ON audit_events (actor_id) WHERE user_id IS NULL OR actor_id <> user_id;
+
+-- Leases of background jobs that only one server may run at a time.
+CREATE TABLE job_leases (
+    name        TEXT PRIMARY KEY,
+    holder      UUID NOT NULL,
+    lease_until BIGINT NOT NULL
+);
+
+-- Runs of fsck, the latest twenty.
+CREATE TABLE fsck_runs (
+    id          UUID PRIMARY KEY,
+    state       TEXT NOT NULL CHECK (state IN ('running', 'done', 'failed')),
+    -- The findings so far, as JSON.
+    report      TEXT NOT NULL,
+    started_at  BIGINT NOT NULL,
+    finished_at BIGINT
+);
+
+-- The quarantine: orphaned objects, which no row refers to, before their deletion.
+CREATE TABLE orphans (
+    kind          TEXT NOT NULL CHECK (kind IN ('object', 'upload')),
+    key           TEXT COLLATE "C" NOT NULL,
+    -- The store's id if it is a multipart upload, otherwise empty.
+    multipart_id  TEXT NOT NULL,
+    -- Bytes, if known.
+    size          BIGINT,
+    first_seen_at BIGINT NOT NULL,
+    last_seen_at  BIGINT NOT NULL,
+    PRIMARY KEY (kind, key, multipart_id)
+);
+
+-- Deletions of accounts. The id is random, because it authorizes its holder to query the progress.
+CREATE TABLE erasures (
+    id          UUID PRIMARY KEY,
+    -- NULL once the row of the account is deleted.
+    user_id     UUID,
+    state       TEXT NOT NULL CHECK (state IN ('running', 'done')),
+    started_at  BIGINT NOT NULL,
+    finished_at BIGINT
+);
+CREATE INDEX erasures_by_end ON erasures (state, finished_at);
