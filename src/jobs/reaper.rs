@@ -110,7 +110,7 @@ async fn reap(app: &App, report: &mut ReaperReport) -> Result<()> {
     report.expired += app.db.purge_idempotency_keys().await? + app.db.purge_resumables(now).await?;
     report.expired +=
         app.db.purge_link_downloads().await? + app.db.purge_links(now - REMEMBERED.as_micros() as i64).await?;
-    let oldest = now - app.config.event_retention.as_micros() as i64;
+    let oldest = now - app.config.audit_log_retention.as_micros() as i64;
     report.expired += app.db.purge_erasures(oldest).await?;
     loop {
         let purged = app.db.purge_events(oldest, EVENTS).await?;
