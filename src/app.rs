@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::events::Recorder;
 use crate::health::Health;
 use crate::keys;
-use crate::store::{DiskStore, Listed, MemoryStore, S3Store, Store, UrlSigner};
+use crate::store::{DiskStore, Listed, NoStore, S3Store, Store, UrlSigner};
 use crate::users::Passwords;
 
 /// How long a bucket may still carry out what a server had sent it before it died.
@@ -99,14 +99,13 @@ impl App {
         Ok(())
     }
 
-    /// Opens the database alone, for commands on accounts: they shall work when the store does
-    /// not. What is kept in this store ends with the process.
+    /// Opens the database only, for commands on accounts: they must work when the store does not.
+    /// The store of this app is [`NoStore`].
     ///
     /// # Errors
     /// What [`Db::open`] fails with.
     pub async fn open_database_only(config: Config, clock: Clock) -> Result<Arc<Self>> {
-        let signer = UrlSigner::new(&[0; 32], config.public_url.clone(), clock.clone());
-        Self::with_store(config, clock, Arc::new(MemoryStore::new(signer)), None).await
+        Self::with_store(config, clock, Arc::new(NoStore), None).await
     }
 
     async fn with_store(

@@ -7,6 +7,7 @@ mod disk;
 mod key;
 mod listing;
 mod memory;
+mod none;
 mod s3;
 mod url_signer;
 
@@ -28,7 +29,9 @@ pub use append::{AppendObserver, AppendRequest, PartObserver, Persisted};
 pub use disk::{DiskStore, probe_disk};
 pub use key::Key;
 pub use listing::{ListStream, Listed, Object, OpenUpload, StoredPart};
+#[doc(hidden)]
 pub use memory::MemoryStore;
+pub use none::NoStore;
 pub use s3::S3Store;
 pub use url_signer::{Grant, UrlSigner};
 

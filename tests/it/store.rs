@@ -13,6 +13,7 @@ use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::signer::{SignedUrlOptions, Signer};
 use reqwest::{Client, StatusCode};
+use strongroom::app::App;
 use strongroom::clock::Clock;
 use strongroom::config::{S3Config, Uploads};
 use strongroom::error::{Error, Result};
@@ -23,7 +24,7 @@ use strongroom::store::{
 use tokio::sync::oneshot;
 
 use crate::support::client::bucket;
-use crate::support::s3_config;
+use crate::support::{Setup, config, s3_config};
 
 const MIB: usize = 1024 * 1024;
 /// The smallest that S3 takes.
@@ -415,6 +416,17 @@ async fn the_disk_is_private_and_follows_no_link() {
     std::fs::remove_dir(root.join("tmp")).unwrap();
     symlink(folder.path(), root.join("tmp")).unwrap();
     assert!(matches!(DiskStore::open(&root, url_signer()).await, Err(Error::Setup(_))));
+}
+
+#[tokio::test]
+async fn a_command_that_opened_only_the_database_cannot_use_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(Setup::SqliteAndDisk, &folder).await;
+    let app = App::open_database_only(config, Clock::default()).await.unwrap();
+    let key = Key::random();
+    assert!(matches!(put(&*app.store, &key, b"lost", true).await, Err(Error::Internal(_))));
+    assert!(matches!(get(&*app.store, &key, 0..1).await, Err(Error::Internal(_))));
+    assert!(app.store.list().try_next().await.is_err(), "its store is not an empty one");
 }
 
 #[tokio::test]
