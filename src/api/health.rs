@@ -75,8 +75,8 @@ async fn alive() -> axum::Json<Health> {
 /// Do the database and the store answer
 #[utoipa::path(get, path = "/readyz", tag = "operations", operation_id = "ready", responses((status = 200, body = Readiness)))]
 async fn ready(State(app): State<Arc<App>>) -> Result<axum::Json<Readiness>> {
-    app.ready().await?;
-    let found = app.health.found().map(|found| found.checks).unwrap_or_default();
+    app.health.ready(app.db.ping(), app.store.ping()).await?;
+    let found = app.health.latest().map(|report| report.checks).unwrap_or_default();
     let status = status(&found);
     let checks =
         found.into_iter().map(|check| NamedOutcome { name: check.name, outcome: check.outcome.into() }).collect();

@@ -6,10 +6,9 @@ use url::Url;
 
 use super::{Failure, print};
 use crate::clock::Clock;
-use crate::config::{Config, StoreConfig};
+use crate::config::{Config, StoreConfig, is_loopback, is_unreachable};
 use crate::db::probe_database;
 use crate::health::check::{Check, Outcome, ProbeLevel, ProbeOptions};
-use crate::net::{is_loopback, is_unreachable};
 use crate::store::{S3Store, Store, probe_disk};
 
 #[derive(Debug, clap::Args)]
@@ -24,8 +23,8 @@ pub(super) struct Options {
 
 /// Nothing is opened as the server opens it: neither are folders made nor migrations applied.
 pub(super) async fn run(config: &Config, options: &Options) -> Result<(), Failure> {
-    let depth = if options.deep { ProbeLevel::Deep } else { ProbeLevel::Full };
-    let probing = ProbeOptions { depth, clock: Clock::default(), public_url: config.public_url.clone() };
+    let level = if options.deep { ProbeLevel::Deep } else { ProbeLevel::Full };
+    let probing = ProbeOptions { level, clock: Clock::default(), public_url: config.public_url.clone() };
     let mut checks = addresses(config);
     checks.extend(probe_database(config.database_url.expose_secret(), config.database_connections, &probing).await);
     checks.extend(store(config, probing).await?);
@@ -36,7 +35,7 @@ pub(super) async fn run(config: &Config, options: &Options) -> Result<(), Failur
     } else {
         let lines: String = checks.iter().map(|check| format!("{check}\n")).collect();
         let summary = [Outcome::Ok, Outcome::Warning, Outcome::Failed, Outcome::Skipped]
-            .map(|outcome| format!("{} {}", count(outcome), outcome.word()));
+            .map(|outcome| format!("{} {}", count(outcome), outcome.as_str()));
         print(&format!("{lines}{}\n", summary.join(", ")))?;
     }
     match failed {
@@ -51,7 +50,7 @@ async fn store(config: &Config, probing: ProbeOptions) -> Result<Vec<Check>, Fai
         StoreConfig::S3(s3) => Ok(S3Store::open(s3, &config.uploads)?.probe(&probing).await),
         StoreConfig::Disk { root } => {
             let root = root.clone();
-            let probing = tokio::task::spawn_blocking(move || probe_disk(&root, probing.depth));
+            let probing = tokio::task::spawn_blocking(move || probe_disk(&root, probing.level));
             probing.await.map_err(Failure::runtime)
         }
     }

@@ -1,5 +1,5 @@
-//! What came of trying something that the server needs: told by `strongroom doctor`, and by the
-//! server in its log and at `/readyz`.
+//! One diagnostic check: the action, what was observed, and the remedy. `strongroom doctor` prints
+//! checks; the server logs them and reports their outcomes at `/readyz`.
 
 use std::fmt;
 
@@ -9,101 +9,111 @@ use url::Url;
 
 use crate::clock::Clock;
 
-/// One thing that was action.
+/// The result of one check of the database, the store or the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// Stable, and fit for foreign_entries.
+    /// Stable name such as `store.private`; safe to show to anonymous clients.
     pub name: &'static str,
     pub outcome: Outcome,
-    /// What was action, and what came back: for the operator alone, who may know addresses.
+    /// What the check did. Like `observed`, for operators only: it may contain addresses.
     pub action: String,
-    pub came_back: String,
-    /// What the operator can do about it; empty when there is nothing to do.
-    pub what_to_do: String,
+    /// What the database or the store returned, in one line.
+    pub observed: String,
+    /// What the operator can do; empty if no action is needed.
+    pub remedy: String,
 }
 
+/// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
 pub enum Outcome {
+    #[serde(rename = "ok")]
     Ok,
     /// It works, but not as well or as safely as it could.
+    #[serde(rename = "warning")]
     Warning,
-    /// Something will not work, or is not safe.
+    /// Something does not work, or is not safe.
+    #[serde(rename = "failed")]
     Failed,
-    /// It could not be found out.
+    /// The check could not be completed.
+    #[serde(rename = "skipped")]
     Skipped,
 }
 
-/// How much is action.
+/// How many checks a probe runs. Each level includes the ones before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ProbeLevel {
-    /// What the server wants to know at its start: a dozen small requests.
+    /// What the server runs at startup: a dozen small requests.
     Quick,
-    /// Everything that costs little.
+    /// Also everything else that is cheap.
     Full,
-    /// What takes a while or moves megabytes, too.
+    /// Also checks that take seconds or transfer megabytes.
     Deep,
 }
 
-/// What a probe is told.
+/// The input of a probe.
 #[derive(Debug, Clone)]
 pub struct ProbeOptions {
-    pub depth: ProbeLevel,
-    /// What the clocks of others are compared with.
+    pub level: ProbeLevel,
+    /// The clock that those of the database and the store are compared with.
     pub clock: Clock,
-    /// Where people, and the pages in their browsers, reach the server.
+    /// The URL of this server, as clients use it.
     pub public_url: Url,
 }
 
-/// Clocks further apart than this are worth a word, in seconds ...
+/// Clock skew above which a check warns, in seconds.
 const SKEW_WARNED: i64 = 60;
-/// ... and further than this they make trouble: S3 refuses requests that are 15 minutes off.
+/// Clock skew above which a check fails, in seconds. S3 refuses requests that are 15 minutes off.
 const SKEW_REFUSED: i64 = 300;
 
 impl Check {
-    pub fn ok(name: &'static str, action: impl Into<String>, came_back: impl Into<String>) -> Self {
-        Self::new(name, Outcome::Ok, action, came_back, "")
+    /// A check that found nothing wrong.
+    pub fn ok(name: &'static str, action: impl Into<String>, observed: impl Into<String>) -> Self {
+        Self::new(name, Outcome::Ok, action, observed, "")
     }
 
+    /// A check that found something that could be better.
     pub fn warning(
         name: &'static str,
         action: impl Into<String>,
-        came_back: impl Into<String>,
-        what_to_do: impl Into<String>,
+        observed: impl Into<String>,
+        remedy: impl Into<String>,
     ) -> Self {
-        Self::new(name, Outcome::Warning, action, came_back, what_to_do)
+        Self::new(name, Outcome::Warning, action, observed, remedy)
     }
 
+    /// A check that found something broken or unsafe.
     pub fn failed(
         name: &'static str,
         action: impl Into<String>,
-        came_back: impl Into<String>,
-        what_to_do: impl Into<String>,
+        observed: impl Into<String>,
+        remedy: impl Into<String>,
     ) -> Self {
-        Self::new(name, Outcome::Failed, action, came_back, what_to_do)
+        Self::new(name, Outcome::Failed, action, observed, remedy)
     }
 
-    pub fn skipped(name: &'static str, action: impl Into<String>, came_back: impl Into<String>) -> Self {
-        Self::new(name, Outcome::Skipped, action, came_back, "")
+    /// A check without a result; `observed` says why.
+    pub fn skipped(name: &'static str, action: impl Into<String>, observed: impl Into<String>) -> Self {
+        Self::new(name, Outcome::Skipped, action, observed, "")
     }
 
-    /// Compares the clock of what was asked with this machine's; a request lies in between.
+    /// Compares a remote clock with this machine's. The time of one request is part of the difference.
     pub fn clock(name: &'static str, whose: &str, theirs: Timestamp, ours: Timestamp) -> Self {
         let action = format!("compare {whose} clock with this machine's");
         let ahead = theirs.as_second() - ours.as_second();
-        let came_back = match ahead {
+        let observed = match ahead {
             -2..=2 => "they agree".to_owned(),
             3.. => format!("it is {ahead} seconds ahead"),
             _ => format!("it is {} seconds behind", -ahead),
         };
-        let what_to_do = "keep both machines' clocks right, with NTP for instance";
+        let remedy = "synchronize the clocks of both machines, for example with NTP";
         match ahead.abs() {
-            0..=SKEW_WARNED => Self::ok(name, action, came_back),
-            skew if skew <= SKEW_REFUSED => Self::warning(name, action, came_back, what_to_do),
-            _ => Self::failed(name, action, came_back, what_to_do),
+            0..=SKEW_WARNED => Self::ok(name, action, observed),
+            skew if skew <= SKEW_REFUSED => Self::warning(name, action, observed, remedy),
+            _ => Self::failed(name, action, observed, remedy),
         }
     }
 
+    /// Whether the outcome is [`Outcome::Failed`].
     pub fn has_failed(&self) -> bool {
         self.outcome == Outcome::Failed
     }
@@ -112,27 +122,28 @@ impl Check {
         name: &'static str,
         outcome: Outcome,
         action: impl Into<String>,
-        came_back: impl Into<String>,
-        what_to_do: impl Into<String>,
+        observed: impl Into<String>,
+        remedy: impl Into<String>,
     ) -> Self {
-        let (action, came_back) = (action.into(), one_line(&came_back.into()));
-        Self { name, outcome, action, came_back, what_to_do: what_to_do.into() }
+        let (action, observed) = (action.into(), one_line(&observed.into()));
+        Self { name, outcome, action, observed, remedy: remedy.into() }
     }
 }
 
-/// One line: what was action, what came back, what to do.
+/// One line: outcome, name, action, what was observed, remedy.
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:8} {:22} {}: {}", self.outcome.word(), self.name, self.action, self.came_back)?;
-        match self.what_to_do.as_str() {
+        write!(f, "{:8} {:22} {}: {}", self.outcome.as_str(), self.name, self.action, self.observed)?;
+        match self.remedy.as_str() {
             "" => Ok(()),
-            what_to_do => write!(f, " -> {what_to_do}"),
+            remedy => write!(f, " -> {remedy}"),
         }
     }
 }
 
 impl Outcome {
-    pub fn word(self) -> &'static str {
+    /// The name, as in JSON and in the doctor's output.
+    pub fn as_str(self) -> &'static str {
         match self {
             Outcome::Ok => "ok",
             Outcome::Warning => "warning",
@@ -142,7 +153,7 @@ impl Outcome {
     }
 }
 
-/// What others answer may have many lines, and any length.
+/// Joins the lines of a response and limits its length.
 fn one_line(text: &str) -> String {
     const LONGEST: usize = 300;
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -1,5 +1,5 @@
-//! How the database and the store are doing: asked for often, and by foreign_entries, so that it is
-//! looked up once for all who ask at the same time.
+//! Readiness and diagnostics of a running server. Clients poll readiness often and anonymously, so
+//! that concurrent requests share one ping of the database and the store.
 
 pub mod check;
 pub mod volume;
@@ -10,82 +10,89 @@ use jiff::Timestamp;
 use tokio::sync::{Mutex, watch};
 use tokio::time::timeout;
 
-use crate::app::App;
 use crate::error::{Error, Result};
 use crate::health::check::Check;
 
-/// How long the database and the store may take to give a sign of life.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How long a sign of life, or its absence, is good for.
-const GOOD_FOR: Duration = Duration::from_secs(1);
+/// How long the database and the store may take to respond to a ping.
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the result of a ping is reused.
+const CACHE_TTL: Duration = Duration::from_secs(1);
 
-/// What is known.
+/// What a server knows about its database and its store.
 #[derive(Debug, Default)]
 pub struct Health {
-    /// What the last probe found; nothing before the first one has ended.
-    found: watch::Sender<Option<CheckReport>>,
-    last: Mutex<Option<SignOfLife>>,
-    /// Held by the probe that is at work.
+    /// `None` until the first probe has ended.
+    latest: watch::Sender<Option<CheckReport>>,
+    last_ping: Mutex<Option<Ping>>,
+    /// Held by the running probe: there is one at a time in a process.
     pub probing: Mutex<()>,
 }
 
-/// What a probe found, and when.
+/// The result of a probe.
 #[derive(Debug, Clone)]
 pub struct CheckReport {
+    /// When the probe ended.
     pub at: Timestamp,
     pub checks: Vec<Check>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct SignOfLife {
+struct Ping {
     at: Instant,
-    silent: Option<&'static str>,
+    failed: Option<&'static str>,
 }
 
 impl Health {
-    /// What the last probe found; `None` before the first one has ended.
-    pub fn found(&self) -> Option<CheckReport> {
-        self.found.borrow().clone()
+    /// The latest report; `None` until the first probe has ended.
+    pub fn latest(&self) -> Option<CheckReport> {
+        self.latest.borrow().clone()
     }
 
-    /// Notes what a probe found, and gives what was found before.
-    pub fn note(&self, found: CheckReport) -> Vec<Check> {
-        self.found.send_replace(Some(found)).map(|before| before.checks).unwrap_or_default()
+    /// Records the report of a probe; returns the checks of the one before.
+    pub fn record(&self, report: CheckReport) -> Vec<Check> {
+        self.latest.send_replace(Some(report)).map(|before| before.checks).unwrap_or_default()
     }
 
-    /// Waits until a probe has ended.
+    /// Waits until the first probe has ended.
     pub async fn wait_for_first_check(&self) {
-        // It fails when the sender is gone, and that is here.
-        let _ = self.found.subscribe().wait_for(Option::is_some).await;
+        // It fails only if the sender is dropped, and `self` owns the sender.
+        let _ = self.latest.subscribe().wait_for(Option::is_some).await;
+    }
+
+    /// Whether the database and the store respond. The result may be one second old; then the two
+    /// pings are not sent.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] names the one that does not respond.
+    pub async fn ready(
+        &self,
+        database: impl Future<Output = Result<()>>,
+        store: impl Future<Output = Result<()>>,
+    ) -> Result<()> {
+        // Held during the pings, so that concurrent callers share their result.
+        let mut last = self.last_ping.lock().await;
+        if let Some(ping) = last.filter(|ping| ping.at.elapsed() < CACHE_TTL) {
+            return ping.failed.map_or(Ok(()), |what| Err(unavailable(what, "the last ping failed".to_owned())));
+        }
+        let failure = first_failure(database, store).await;
+        *last = Some(Ping { at: Instant::now(), failed: failure.as_ref().map(|(what, _)| *what) });
+        failure.map_or(Ok(()), |(what, cause)| Err(unavailable(what, cause)))
     }
 }
 
-impl App {
-    /// Whether the database and the store give signs of life, as of a second ago at most.
-    ///
-    /// # Errors
-    /// `Unavailable`.
-    pub async fn ready(&self) -> Result<()> {
-        // Held while they are asked: whoever comes meanwhile gets the same answer.
-        let mut last = self.health.last.lock().await;
-        let (silent, source) = match *last {
-            Some(sign) if sign.at.elapsed() < GOOD_FOR => (sign.silent, "it was silent a moment ago".to_owned()),
-            _ => {
-                let (db, store) = tokio::join!(timeout(PATIENCE, self.db.ping()), timeout(PATIENCE, self.store.ping()));
-                let silence =
-                    [("database", db), ("store", store)].into_iter().find_map(|(what, answer)| match answer {
-                        Ok(Ok(())) => None,
-                        Ok(Err(error)) => Some((what, error.cause())),
-                        Err(_) => Some((what, "no sign of life in time".to_owned())),
-                    });
-                let (silent, source) = silence.unzip();
-                *last = Some(SignOfLife { at: Instant::now(), silent });
-                (silent, source.unwrap_or_default())
-            }
-        };
-        match silent {
-            None => Ok(()),
-            Some(what) => Err(Error::Unavailable { what, source: source.into() }),
-        }
-    }
+/// Pings both at the same time; returns which one failed, and why.
+async fn first_failure(
+    database: impl Future<Output = Result<()>>,
+    store: impl Future<Output = Result<()>>,
+) -> Option<(&'static str, String)> {
+    let (database, store) = tokio::join!(timeout(PING_TIMEOUT, database), timeout(PING_TIMEOUT, store));
+    [("database", database), ("store", store)].into_iter().find_map(|(what, response)| match response {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some((what, error.cause())),
+        Err(_) => Some((what, format!("no response within {PING_TIMEOUT:?}"))),
+    })
+}
+
+fn unavailable(what: &'static str, cause: String) -> Error {
+    Error::Unavailable { what, source: cause.into() }
 }

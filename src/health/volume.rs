@@ -1,4 +1,4 @@
-//! The filesystem that something lies on: how much room is left, and whether it is one to trust.
+//! Checks of a filesystem: its free space and its kind.
 
 use std::io;
 use std::path::Path;
@@ -6,11 +6,12 @@ use std::path::Path;
 use crate::health::check::Check;
 
 const MIB: u64 = 1024 * 1024;
-/// Less room than this is worth a word, in bytes and in files.
-const LITTLE_ROOM: u64 = 1024 * MIB;
+/// Free space below which a check warns, in bytes.
+const LITTLE_SPACE: u64 = 1024 * MIB;
+/// Free inodes below which a check warns.
 const FEW_FILES: u64 = 10_000;
 
-/// Filesystems whose bytes lie elsewhere, by the magic numbers of Linux.
+/// Network filesystems, by the magic numbers of Linux (`statfs(2)`).
 const NETWORK: &[(u64, &str)] = &[
     (0x6969, "NFS"),
     (0x517b, "SMB"),
@@ -23,50 +24,50 @@ const NETWORK: &[(u64, &str)] = &[
     (0x6573_5546, "FUSE"),
 ];
 
-/// Looks at the filesystem of `path`: its room, under `space`, and its kind, under `filesystem`.
+/// Checks the filesystem of `path`: its free space as the check `space`, its kind as `filesystem`.
 pub fn checks(space: &'static str, filesystem: &'static str, path: &Path) -> Vec<Check> {
-    vec![room(space, path), kind(filesystem, path)]
+    vec![free_space(space, path), kind(filesystem, path)]
 }
 
-fn room(name: &'static str, path: &Path) -> Check {
-    let tried = format!("ask how much room is left at {}", path.display());
+fn free_space(name: &'static str, path: &Path) -> Check {
+    let action = format!("measure the free space at {}", path.display());
     let found = match rustix::fs::statvfs(path) {
         Ok(found) => found,
-        Err(error) => return Check::skipped(name, tried, io::Error::from(error).to_string()),
+        Err(error) => return Check::skipped(name, action, io::Error::from(error).to_string()),
     };
     let free = found.f_bavail.saturating_mul(found.f_frsize);
-    // Some filesystems make room for files as they need it, and count none.
+    // Some filesystems allocate inodes on demand, and report a total of zero.
     let files = (found.f_files > 0).then_some(found.f_favail);
-    let mut came_back = format!("{} MiB", free / MIB);
+    let mut observed = format!("{} MiB", free / MIB);
     if let Some(files) = files {
-        came_back += &format!(", {files} files");
+        observed += &format!(", {files} files");
     }
-    if free < LITTLE_ROOM || files.is_some_and(|files| files < FEW_FILES) {
-        return Check::warning(name, tried, came_back, "make room: when it is full, uploads are refused with 507");
+    if free < LITTLE_SPACE || files.is_some_and(|files| files < FEW_FILES) {
+        return Check::warning(name, action, observed, "free space: uploads to a full disk are refused with 507");
     }
-    Check::ok(name, tried, came_back)
+    Check::ok(name, action, observed)
 }
 
 fn kind(name: &'static str, path: &Path) -> Check {
-    let tried = format!("ask what filesystem {} is on", path.display());
+    let action = format!("determine the filesystem of {}", path.display());
     match magic_number(path) {
         Ok(Some(magic)) => match NETWORK.iter().find(|(known, _)| *known == magic) {
             Some((_, kind)) => Check::warning(
                 name,
-                tried,
-                format!("{kind}, which may not lie on this machine"),
-                "use a local disk: others may lose locks, renames or bytes that were written already",
+                action,
+                format!("{kind}, which may be on another machine"),
+                "use a local disk: network filesystems may lose locks, renames or bytes that were synced",
             ),
-            None => Check::ok(name, tried, "a local one"),
+            None => Check::ok(name, action, "a local filesystem"),
         },
-        Ok(None) => Check::skipped(name, tried, "this system does not tell"),
-        Err(error) => Check::skipped(name, tried, error.to_string()),
+        Ok(None) => Check::skipped(name, action, "not reported by this operating system"),
+        Err(error) => Check::skipped(name, action, error.to_string()),
     }
 }
 
 #[cfg(target_os = "linux")]
 fn magic_number(path: &Path) -> io::Result<Option<u64>> {
-    // The kernel's numbers have 32 bits; what is above is the sign on some machines.
+    // The numbers have 32 bits; on some architectures the field is sign-extended.
     Ok(Some(rustix::fs::statfs(path)?.f_type as u64 & 0xffff_ffff))
 }
 

@@ -438,7 +438,7 @@ both! {
             assert_eq!(outcome_of(&looked.json(), name), "ok");
         }
         for check in looked.json()["checks"].as_array().unwrap() {
-            assert!(!check["tried"].as_str().unwrap().is_empty() && !check["came_back"].as_str().unwrap().is_empty(), "{check}");
+            assert!(!check["action"].as_str().unwrap().is_empty() && !check["observed"].as_str().unwrap().is_empty(), "{check}");
         }
         if app.setup == Setup::PostgresAndS3 {
             let s3 = s3_config();
@@ -469,7 +469,7 @@ async fn a_check_that_fails_while_serving_is_told_to_admins_with_what_to_do() {
     assert_eq!((&told["status"], outcome_of(&told, "store.folder").as_str()), (&json!("impaired"), "failed"));
     let checks = told["checks"].as_array().unwrap();
     let folder = checks.iter().find(|check| check["name"] == "store.folder").unwrap();
-    assert!(folder["what_to_do"].as_str().unwrap().contains("chmod 700"), "{folder}");
+    assert!(folder["remedy"].as_str().unwrap().contains("chmod 700"), "{folder}");
     // It is put right, and the next look sees it.
     std::fs::set_permissions(root, std::fs::Permissions::from_mode(0o700)).unwrap();
     assert_eq!(ann.post("/v1/admin/doctor").answer().await.json()["status"], "ok");

@@ -144,7 +144,7 @@ fn free_port() -> u16 {
 
 fn probing() -> ProbeOptions {
     let public_url = "http://127.0.0.1:3000".parse().expect("a URL");
-    ProbeOptions { depth: ProbeLevel::Quick, clock: Clock::default(), public_url }
+    ProbeOptions { level: ProbeLevel::Quick, clock: Clock::default(), public_url }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

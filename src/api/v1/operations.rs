@@ -83,20 +83,20 @@ async fn begin_fsck(
 /// The result of checking one thing that the server needs.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = DiagnosticCheck, example = json!({"name": "store.private", "outcome": "failed", "action": "read an object without a signature",
-    "came_back": "200: it can be read by anybody", "what_to_do": "make the bucket private"}))]
+    "observed": "200: anyone can read it", "remedy": "make the bucket private"}))]
 struct DiagnosticCheckView {
     /// Stable, and contains no private details.
     name: &'static str,
     outcome: CheckOutcomeView,
     action: String,
-    came_back: String,
+    observed: String,
     /// What the operator can do about it; empty if there is nothing to do.
-    what_to_do: String,
+    remedy: String,
 }
 
 impl From<Check> for DiagnosticCheckView {
-    fn from(Check { name, outcome, action, came_back, what_to_do }: Check) -> Self {
-        Self { name, outcome: outcome.into(), action, came_back, what_to_do }
+    fn from(Check { name, outcome, action, observed, remedy }: Check) -> Self {
+        Self { name, outcome: outcome.into(), action, observed, remedy }
     }
 }
 
@@ -130,7 +130,7 @@ impl From<CheckReport> for Diagnosis {
     security(("bearer" = []), ("cookie" = [])),
     extensions(("x-problem-codes" = json!(["session_required", "admin_required", "not_found"]))))]
 async fn last_look(State(app): State<Arc<App>>, _: Admin) -> Result<axum::Json<Diagnosis>> {
-    Ok(axum::Json(app.health.found().ok_or(Error::NotFound)?.into()))
+    Ok(axum::Json(app.health.latest().ok_or(Error::NotFound)?.into()))
 }
 
 /// FsckRunner at the set-up again
@@ -147,5 +147,5 @@ async fn look_again(State(app): State<Arc<App>>, _: Admin) -> Result<axum::Json<
         async move { probe::run_once(&app).await }
     });
     look.await.map_err(Error::internal)?;
-    Ok(axum::Json(app.health.found().ok_or(Error::NotFound)?.into()))
+    Ok(axum::Json(app.health.latest().ok_or(Error::NotFound)?.into()))
 }

@@ -11,7 +11,7 @@ use crate::health::volume;
 pub(super) async fn checks(pool: &SqlitePool, probing: &ProbeOptions) -> Vec<Check> {
     let file = pool.connect_options().get_filename().to_owned();
     let mut checks = vec![settings(pool).await, rights(&file)];
-    if probing.depth >= ProbeLevel::Full {
+    if probing.level >= ProbeLevel::Full {
         checks.push(integrity(pool).await);
         checks.extend(volume::checks("database.space", "database.filesystem", &file));
     }

@@ -241,8 +241,8 @@ impl Store for DiskStore {
     }
 
     async fn probe(&self, probing: &ProbeOptions) -> Vec<Check> {
-        let (layout, depth) = (self.layout.clone(), probing.depth);
-        blocking(move || Ok(probe_disk(&layout.root, depth))).await.unwrap_or_else(|error| {
+        let (layout, level) = (self.layout.clone(), probing.level);
+        blocking(move || Ok(probe_disk(&layout.root, level))).await.unwrap_or_else(|error| {
             vec![Check::failed("store.write", "look at the disk", error.cause(), "report this")]
         })
     }

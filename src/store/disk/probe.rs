@@ -18,14 +18,14 @@ const LENGTH: usize = 64 * 1024;
 
 /// Tries the folder `root`, which may be missing as yet. Nothing is made but one file, and that is
 /// taken away. Blocks.
-pub fn probe_disk(root: &Path, depth: ProbeLevel) -> Vec<Check> {
+pub fn probe_disk(root: &Path, level: ProbeLevel) -> Vec<Check> {
     let mut checks = vec![folder(root)];
     if checks[0].has_failed() {
         return checks;
     }
     let place = nearest_folder(root);
     checks.push(bytes(&place));
-    if depth >= ProbeLevel::Full {
+    if level >= ProbeLevel::Full {
         checks.extend(volume::checks("store.space", "store.filesystem", &place));
     }
     checks

@@ -73,12 +73,12 @@ impl Probe<'_> {
 
     async fn try_what_was_written(&self) -> Vec<Check> {
         let mut checks = vec![self.read().await, self.conditions().await, self.checksums().await, self.private().await];
-        if self.probing.depth >= ProbeLevel::Full {
+        if self.probing.level >= ProbeLevel::Full {
             checks.extend([self.signed_get().await, self.signed_put().await, self.browsers().await]);
             checks.extend([self.multipart().await, self.open_uploads().await]);
             checks.extend([self.lifecycle().await, self.versioning().await]);
         }
-        if self.probing.depth >= ProbeLevel::Deep {
+        if self.probing.level >= ProbeLevel::Deep {
             checks.push(self.unequal_parts().await);
         }
         checks

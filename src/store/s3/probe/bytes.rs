@@ -116,8 +116,8 @@ impl Probe<'_> {
             }
         };
         self.store.clients.quirks.learn_checksums(true);
-        if self.probing.depth >= ProbeLevel::Full {
-            check.came_back += match self.checksum("x-amz-checksum-sha256", SHA256, WRONG_SHA256).await {
+        if self.probing.level >= ProbeLevel::Full {
+            check.observed += match self.checksum("x-amz-checksum-sha256", SHA256, WRONG_SHA256).await {
                 Ok(Taken::Verified) => "; SHA-256 is verified, too",
                 Ok(Taken::Ignored) => "; SHA-256 is ignored",
                 Ok(Taken::Refused(_)) => "; SHA-256 is not known",
