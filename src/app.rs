@@ -9,7 +9,7 @@ use secrecy::ExposeSecret;
 
 use crate::clock::Clock;
 use crate::config::{Config, SignedUrls, StoreConfig};
-use crate::db::{self, Db};
+use crate::db::{self, Db, JobLease};
 use crate::error::{Error, Result};
 use crate::events::Recorder;
 use crate::health::Health;
@@ -49,7 +49,7 @@ impl App {
             }
             StoreConfig::S3(s3) => {
                 let store = S3Store::open(s3, &config.uploads).map_err(|error| about("STORE_URL", error))?;
-                (Arc::new(store), (config.signed_urls == SignedUrls::Server).then(signer).transpose()?)
+                (Arc::new(store), (config.signed_urls == SignedUrls::Ours).then(signer).transpose()?)
             }
         };
         Self::with_store(config, clock, store, signer).await
@@ -74,7 +74,7 @@ impl App {
             app.db.expire_all_leases(grace).await?;
             app.db.expire_all_claims(grace).await?;
             // A command may be reaping; then there are two at it for once, which does no harm.
-            app.db.expire_job_lease(crate::jobs::reaper::JOB_LEASE).await?;
+            app.db.expire_job_lease(JobLease::Reaper).await?;
             if let StoreConfig::Disk { .. } = &app.config.store {
                 app.abort_incomplete_uploads().await?;
             }
@@ -117,8 +117,8 @@ impl App {
         prepare_folder(&config)?;
         let url = config.database_url.expose_secret();
         let db = Db::open(url, config.database_connections).await.map_err(|error| about("DATABASE_URL", error))?;
-        let db = db.with_caller_cache(config.auth.session_cache_ttl);
-        let passwords = Passwords::new(config.auth.password_hash_concurrency);
+        let db = db.with_caller_cache(config.auth.session_cache);
+        let passwords = Passwords::new(config.auth.password_hashers);
         let events = Recorder::new(db.clone(), clock.clone());
         Ok(Arc::new(Self { config, clock, db, store, passwords, health: Health::default(), signer, events }))
     }

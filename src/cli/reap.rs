@@ -8,6 +8,7 @@ pub(super) async fn run(app: &App) -> Result<(), Failure> {
     let report = reaper::run_once(app).await?;
     print(&format!("{report}\n"))?;
     match report.failed {
+        _ if report.interrupted => Err(Failure::Runtime("interrupted: another server has taken over".into())),
         0 => Ok(()),
         failed => Err(Failure::Runtime(format!("{failed} blobs could not be removed; the log says why"))),
     }

@@ -1,4 +1,4 @@
-//! Work that only one server may do at a time.
+//! Job leases: work that only one server may do at a time.
 
 use std::time::Duration;
 
@@ -15,12 +15,29 @@ statements! {
     RELEASE = "DELETE FROM job_leases WHERE name = $1 AND holder = $2";
 }
 
+/// A job with a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobLease {
+    Reaper,
+    Fsck,
+}
+
+impl JobLease {
+    /// The name in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            JobLease::Reaper => "reaper",
+            JobLease::Fsck => "fsck",
+        }
+    }
+}
+
 impl Db {
-    /// Takes, or keeps, a duty for `lease`; `false` if somebody else has it.
-    pub async fn acquire_job_lease(&self, name: &str, holder: Uuid, lease: Duration) -> Result<bool> {
+    /// Acquires or renews the lease of a job; `false` if another holder has it.
+    pub async fn acquire_job_lease(&self, job: JobLease, holder: Uuid, lease: Duration) -> Result<bool> {
         let lease = lease.as_micros() as i64;
         let taken = on!(self.write, |p| sqlx::query(TAKE)
-            .bind(name)
+            .bind(job.as_str())
             .bind(holder)
             .bind(lease)
             .execute(p)
@@ -29,15 +46,15 @@ impl Db {
         Ok(taken == 1)
     }
 
-    /// Takes a duty from whoever has it. Only for whoever knows that no other server lives.
-    pub async fn expire_job_lease(&self, name: &str) -> Result<()> {
-        on!(self.write, |p| sqlx::query(END).bind(name).execute(p).await.map(drop))?;
+    /// Ends the lease of a job, whoever holds it. Only for a process that knows that no other server runs.
+    pub async fn expire_job_lease(&self, job: JobLease) -> Result<()> {
+        on!(self.write, |p| sqlx::query(END).bind(job.as_str()).execute(p).await.map(drop))?;
         Ok(())
     }
 
-    /// Lets go of a duty.
-    pub async fn release_job_lease(&self, name: &str, holder: Uuid) -> Result<()> {
-        on!(self.write, |p| sqlx::query(RELEASE).bind(name).bind(holder).execute(p).await.map(drop))?;
+    /// Releases the lease of a job, if `holder` has it.
+    pub async fn release_job_lease(&self, job: JobLease, holder: Uuid) -> Result<()> {
+        on!(self.write, |p| sqlx::query(RELEASE).bind(job.as_str()).bind(holder).execute(p).await.map(drop))?;
         Ok(())
     }
 }

@@ -57,6 +57,7 @@ pub use files::{ChangedFileRow, FileLocation, FileRow, NewFileRow};
 pub use fsck::{DanglingReferenceRow, FsckRunRow, ReferencedBlobRow};
 pub use idempotency::{KeyClaim, KeyResponse, KeyRow};
 pub use instance_lock::acquire_instance_lock;
+pub use job_leases::JobLease;
 pub use link_downloads::NewLinkDownload;
 pub use links::LinkRow;
 pub use list::{After, Direction, ListQuery, Sort};

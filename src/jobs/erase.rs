@@ -1,23 +1,23 @@
-//! Takes away what is left of accounts that were erased. The rows say what there is to do, so any
-//! pass goes on where one before it ended, however it did.
+//! Erasure of deleted accounts. The rows say what remains to be done, so that any run continues
+//! where an earlier one ended, however it ended.
 
 use uuid::Uuid;
 
 use crate::app::App;
 use crate::error::Result;
 
-/// Rows that go in one transaction.
+/// Rows that are deleted in one transaction.
 const BATCH: i64 = 100;
 
-/// Ends what is under way for accounts that are to go and gives their bytes to the reaper, with all
+/// Cancels the uploads of deleted accounts, marks their blobs for deletion, and deletes all their
 /// rows but the account's own.
 ///
 /// # Errors
-/// `Unavailable`, deadline which the rest is for the next pass.
+/// [`Error::Unavailable`](crate::error::Error::Unavailable); the next run continues.
 pub async fn sweep(app: &App) -> Result<()> {
-    for erased in app.db.erasures().await? {
-        let user = erased.user_id;
-        end_uploads(app, user).await?;
+    for account in app.db.erasures().await? {
+        let user = account.user_id;
+        cancel_uploads(app, user).await?;
         app.db.end_blobs(user).await?;
         app.db.remove_avatar(user).await?;
         while app.db.erase_files(user, BATCH).await? > 0 {}
@@ -26,23 +26,23 @@ pub async fn sweep(app: &App) -> Result<()> {
     Ok(())
 }
 
-/// Takes away the accounts of which nothing is left; tells how many. Where a writer or a signed URL
-/// may still bring bytes, a later pass does.
+/// Deletes the rows of accounts of which nothing else is left; returns their number. An account
+/// whose blobs may still receive bytes, from a writer or by a signed URL, is left to a later run.
 ///
 /// # Errors
-/// `Unavailable`, deadline which the rest is for the next pass.
+/// [`Error::Unavailable`](crate::error::Error::Unavailable); the next run continues.
 pub async fn finish(app: &App) -> Result<u64> {
     let mut finished = 0;
-    for erased in app.db.erasures().await? {
-        if app.db.finish_erasure(&erased, app.clock.now().as_microsecond()).await? {
-            tracing::info!(job = %erased.id, "an account is erased");
+    for account in app.db.erasures().await? {
+        if app.db.finish_erasure(&account, app.clock.now().as_microsecond()).await? {
+            tracing::info!(job = %account.id, "account erased");
             finished += 1;
         }
     }
     Ok(finished)
 }
 
-async fn end_uploads(app: &App, user: Uuid) -> Result<()> {
+async fn cancel_uploads(app: &App, user: Uuid) -> Result<()> {
     loop {
         let open = app.db.unfinished_uploads(user, BATCH).await?;
         for id in &open {

@@ -1,54 +1,58 @@
-//! The reaper: the only one who takes bytes away, and only those whose row says so and whose lease
-//! is over. It runs on one server at a time.
+//! Garbage collector: deletes objects whose row allows it and whose lease has expired. Only the
+//! reaper deletes content, apart from orphans that fsck quarantined. It runs on one server at a time.
 
 use std::fmt;
-use std::future::ready;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use uuid::Uuid;
 
-use super::{erase, until_lost};
+use super::erase;
+use super::lease::until_lost;
 use crate::app::App;
-use crate::db::PendingDeletionRow;
+use crate::db::{JobLease, PendingDeletionRow};
 use crate::error::{Error, Result};
 use crate::faults;
 use crate::files::trash;
 use crate::store::{Key, Listed};
 
-pub const JOB_LEASE: &str = "reaper";
-/// How long the duty stays with a reaper that died at it. One that lives keeps it, however long
-/// its store keeps it waiting.
-const DUTY_LEASE: Duration = Duration::from_secs(15);
-/// Blobs that are looked up at once.
+/// The length of the job lease: how long a crashed reaper delays the next one. A running one renews
+/// its lease, however long the store keeps it waiting.
+const LEASE: Duration = Duration::from_secs(15);
+/// Blobs that are read from the database at once.
 const BATCH: i64 = 64;
-/// How long a revoked link is told from one that never was.
-const REMEMBERED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-/// Events that are deleted by one statement.
+/// How long the row of a revoked link is kept, so that it is answered as revoked and not as unknown.
+const REVOKED_LINK_RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// Audit events that one statement deletes.
 const EVENTS: i64 = 1000;
-/// Blobs that are taken away at once.
+/// Objects that are deleted concurrently.
 const CONCURRENCY: usize = 8;
 
-/// What a pass did.
+/// What one run did.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct ReaperReport {
-    /// Another server is at it.
+    /// Another server is reaping; this run did nothing.
     pub elsewhere: bool,
-    /// Uploads whose writer fell silent.
+    /// Another server acquired the job lease during this run, which then stopped; the other fields
+    /// say what it did until then.
+    pub interrupted: bool,
+    /// Abandoned uploads: their leases had expired.
     pub lapsed: u64,
-    /// Files that were in the trash for long enough.
+    /// Files whose time in the trash had expired.
     pub purged: u64,
-    /// Blobs whose bytes and rows are gone now.
+    /// Blobs whose object and row were deleted.
     pub removed: u64,
-    /// Blobs that the store would not let go of; the next pass tries again.
+    /// Blobs whose object could not be deleted; the next run tries again.
     pub failed: u64,
-    /// Accounts of which nothing is left.
+    /// Accounts whose erasure was completed.
     pub erased: u64,
-    /// Sessions, tokens, throttling windows, idempotency keys, events and uploads that became files, whose time was over.
+    /// Expired rows: sessions, tokens, throttling windows, idempotency keys, links, events and
+    /// completed uploads.
     pub expired: u64,
 }
 
 impl ReaperReport {
+    /// Whether nothing but expired rows was deleted, and nothing failed.
     pub fn is_idle(&self) -> bool {
         self.lapsed + self.purged + self.removed + self.failed + self.erased == 0
     }
@@ -62,55 +66,69 @@ impl fmt::Display for ReaperReport {
         let Self { lapsed, purged, removed, failed, erased, expired, .. } = self;
         write!(
             f,
-            "{lapsed} abandoned uploads ended, {purged} files purged from the trash, {removed} blobs removed, {failed} not removed, {erased} accounts erased, {expired} expired rows deleted"
-        )
+            "{lapsed} abandoned uploads ended, {purged} files purged from the trash, {removed} blobs removed, \
+             {failed} not removed, {erased} accounts erased, {expired} expired rows deleted"
+        )?;
+        match self.interrupted {
+            true => f.write_str("; interrupted: another server has taken over"),
+            false => Ok(()),
+        }
     }
 }
 
-/// Makes one pass over everything that is due.
+/// Runs once over everything that is due.
 ///
 /// # Errors
-/// `Unavailable` if the database does not answer. A store that does not answer is in the report.
+/// [`Error::Unavailable`] if the database does not respond. What the store refused is in the report.
 pub async fn run_once(app: &App) -> Result<ReaperReport> {
     let holder = app.clock.new_id();
-    if !app.db.acquire_job_lease(JOB_LEASE, holder, DUTY_LEASE).await? {
+    if !app.db.acquire_job_lease(JobLease::Reaper, holder, LEASE).await? {
         return Ok(ReaperReport { elsewhere: true, ..ReaperReport::default() });
     }
     let mut report = ReaperReport::default();
-    let done = tokio::select! {
-        done = reap(app, &mut report) => done,
-        // Somebody else is at it by now. What was accepted here may be done twice.
-        () = until_lost(app, JOB_LEASE, holder, DUTY_LEASE) => Ok(()),
+    let interrupted = tokio::select! {
+        done = reap(app, &mut report) => done.map(|()| false),
+        // What was started here may be done a second time by the new holder, which is harmless.
+        () = until_lost(app, JobLease::Reaper, holder, LEASE) => Ok(true),
     };
-    if let Err(error) = app.db.release_job_lease(JOB_LEASE, holder).await {
-        tracing::warn!(%error, "the reaper keeps its duty until the lease is over");
+    if let Err(error) = app.db.release_job_lease(JobLease::Reaper, holder).await {
+        tracing::warn!(%error, "the reaper could not release its job lease; it expires by itself");
     }
-    done.map(|()| report)
+    Ok(ReaperReport { interrupted: interrupted?, ..report })
 }
 
 async fn reap(app: &App, report: &mut ReaperReport) -> Result<()> {
     erase::sweep(app).await?;
     report.lapsed = app.db.expire_blob_leases().await?;
     report.purged = trash::purge(app).await?;
-    // Each blob is tried once in a pass, so that those which stay do not hold up the others.
+    delete_blobs(app, report).await?;
+    report.erased = erase::finish(app).await?;
+    purge_rows(app, report).await
+}
+
+/// Deletes every blob that is due. Each is tried once in a run, so that failures do not block the others.
+async fn delete_blobs(app: &App, report: &mut ReaperReport) -> Result<()> {
     let mut last = (i64::MIN, Uuid::nil());
     loop {
-        let doomed = app.db.blobs_pending_deletion(last, BATCH).await?;
-        let Some(end) = doomed.last().map(|blob| (blob.lease_until, blob.id)) else { break };
-        let found = doomed.len() as u64;
-        let removals = stream::iter(doomed).map(|blob| remove(app, blob)).buffer_unordered(CONCURRENCY);
-        let removed = removals.filter(|removed| ready(*removed)).count().await as u64;
-        report.removed += removed;
-        report.failed += found - removed;
+        let due = app.db.blobs_pending_deletion(last, BATCH).await?;
+        let Some(end) = due.last().map(|blob| (blob.lease_until, blob.id)) else { return Ok(()) };
+        let mut deletions = stream::iter(due).map(|blob| delete_blob(app, blob)).buffer_unordered(CONCURRENCY);
+        while let Some(deleted) = deletions.next().await {
+            report.removed += u64::from(deleted);
+            report.failed += u64::from(!deleted);
+        }
         last = end;
     }
-    report.erased = erase::finish(app).await?;
+}
+
+/// Deletes rows whose retention has ended.
+async fn purge_rows(app: &App, report: &mut ReaperReport) -> Result<()> {
     let now = app.clock.now().as_microsecond();
-    report.expired = app.db.purge_sessions(now).await? + app.db.purge_throttles(now).await?;
+    report.expired += app.db.purge_sessions(now).await? + app.db.purge_throttles(now).await?;
     report.expired += app.db.purge_idempotency_keys().await? + app.db.purge_resumables(now).await?;
-    report.expired +=
-        app.db.purge_link_downloads().await? + app.db.purge_links(now - REMEMBERED.as_micros() as i64).await?;
-    let oldest = now - app.config.audit_log_retention.as_micros() as i64;
+    let revoked_before = now - REVOKED_LINK_RETENTION.as_micros() as i64;
+    report.expired += app.db.purge_link_downloads().await? + app.db.purge_links(revoked_before).await?;
+    let oldest = now - app.config.event_retention.as_micros() as i64;
     report.expired += app.db.purge_erasures(oldest).await?;
     loop {
         let purged = app.db.purge_events(oldest, EVENTS).await?;
@@ -121,9 +139,9 @@ async fn reap(app: &App, report: &mut ReaperReport) -> Result<()> {
     }
 }
 
-/// Takes away the bytes, and only when they are surely gone the row.
-async fn remove(app: &App, blob: PendingDeletionRow) -> bool {
-    let removed = async {
+/// Deletes the object and, once that has succeeded, the row. Returns whether it did.
+async fn delete_blob(app: &App, blob: PendingDeletionRow) -> bool {
+    let deleted = async {
         let key = blob.key.parse().map_err(Error::internal)?;
         if blob.ready_at.is_none() {
             abort_uploads(app, &key).await?;
@@ -134,18 +152,18 @@ async fn remove(app: &App, blob: PendingDeletionRow) -> bool {
         faults::point("D4");
         Ok::<_, Error>(())
     };
-    match removed.await {
+    match deleted.await {
         Ok(()) => true,
         Err(error) => {
-            tracing::warn!(key = blob.key, %error, "a blob could not be removed; the next pass tries again");
+            tracing::warn!(key = blob.key, %error, "a blob could not be deleted; the next run tries again");
             false
         }
     }
 }
 
-/// Ends every upload of a key that never became ready. The row may not know all of them: the answer
-/// that told an id was lost, or the process died before it wrote the id down. What became ready is
-/// spared the question.
+/// Aborts every upload of a key that never became ready. The row may not name all of them: the
+/// response with an id was lost, or the process crashed before it recorded the id. Blobs that were
+/// ready have no such uploads and are not asked about.
 async fn abort_uploads(app: &App, key: &Key) -> Result<()> {
     let open: Vec<_> = app.store.list_uploads(Some(key)).try_collect().await?;
     for upload in open.into_iter().filter_map(Listed::ours) {

@@ -34,6 +34,30 @@ both! {
         app.assert_nothing_but(0).await;
     }
 
+    async fn a_run_that_loses_its_job_lease_is_reported_as_interrupted(app: TestApp) {
+        let ann = app.sign_up("ann").await;
+        for _ in 0..60 {
+            abandon(&app, &ann.id, Duration::ZERO, 10).await;
+        }
+        // Every deletion takes so long that the run outlasts the first renewal of its lease.
+        let slow = Start::with(&["reap"]).beside(&app).variable("FAILPOINTS", "D3=sleep(300)");
+        let folder = app.folder.path().to_owned();
+        let run = tokio::task::spawn_blocking(move || slow.run(&folder, ""));
+        while app.count("SELECT COUNT(*) FROM job_leases").await == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        app.execute("UPDATE job_leases SET holder = (SELECT id FROM users), lease_until = lease_until + 600000000").await;
+        let outcome = run.await.unwrap();
+        assert_eq!(outcome.status, 1, "{}", outcome.stdout);
+        assert!(outcome.stdout.contains("interrupted: another server has taken over"), "{}", outcome.stdout);
+        let error = "strongroom: interrupted: another server has taken over\n";
+        assert!(outcome.stderr.ends_with(error), "{}", outcome.stderr);
+        assert!(app.count("SELECT COUNT(*) FROM blobs").await > 0, "the run ended early");
+
+        app.execute("DELETE FROM job_leases").await;
+        app.assert_nothing_but(0).await;
+    }
+
     async fn a_writer_that_lost_its_lease_publishes_nothing(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let (send, body) = fed();
