@@ -33,7 +33,7 @@ pub(super) async fn run(app: &Arc<App>, options: Options) -> Result<(), Failure>
         repair: if options.repair { Repair::Everything } else { Repair::Nothing },
     };
     let is_watched = std::io::stderr().is_terminal();
-    let pass = fsck::begin(app, wanted).await?.run(move |report| {
+    let pass = fsck::start(app, wanted).await?.run(move |report| {
         if is_watched {
             eprintln!("{}", progress(report));
         }
@@ -43,7 +43,7 @@ pub(super) async fn run(app: &Arc<App>, options: Options) -> Result<(), Failure>
         true => print(&(serde_json::to_string_pretty(&pass).map_err(Failure::runtime)? + "\n"))?,
         false => print(&format!("{pass}\n"))?,
     }
-    match pass.report.wrong() {
+    match pass.report.problems() {
         0 if pass.clean => Ok(()),
         wrong => Err(Failure::Runtime(format!("fsck: {wrong} things are not as they should be"))),
     }
@@ -52,5 +52,5 @@ pub(super) async fn run(app: &Arc<App>, options: Options) -> Result<(), Failure>
 fn progress(report: &FsckReport) -> String {
     let FsckReport { rows, objects, uploads, hashed_bytes, .. } = report;
     let read = if report.full { format!(", {} read", ByteSize(*hashed_bytes)) } else { String::new() };
-    format!("{rows} rows, {objects} objects, {uploads} uploads{read}; {} findings", report.wrong())
+    format!("{rows} rows, {objects} objects, {uploads} uploads{read}; {} findings", report.problems())
 }

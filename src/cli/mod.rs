@@ -89,9 +89,9 @@ fn run(options: Options) -> Result<(), Failure> {
     if let Some(Command::Config { example: true }) = options.command {
         return print(&crate::config::example());
     }
-    let settings = Settings::load(options.settings, options.config, std::env::vars_os())?;
+    let settings = Settings::load(options.settings, options.config, |name| std::env::var_os(name))?;
     if let Some(Command::Config { .. }) = options.command {
-        return print(&settings.effective()?);
+        return print(&settings.in_force()?);
     }
     let config = settings.resolve()?;
     logs::start(&config);

@@ -45,7 +45,7 @@ pub struct OpenUpload {
     pub key: Key,
     /// The store's id of a multipart upload; a staged file has none.
     pub id: Option<String>,
-    pub begun_at: Timestamp,
+    pub started_at: Timestamp,
 }
 
 /// A part of an upload that is not put together yet. Some stores keep one that was sent again beside

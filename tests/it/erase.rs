@@ -56,11 +56,11 @@ async fn furnish(app: &TestApp, person: &Client) {
 
 /// Makes fsck name an owner in its report.
 async fn be_found_by_fsck(app: &TestApp) {
-    use strongroom::jobs::fsck::{Options, Repair, begin};
+    use strongroom::jobs::fsck::{Options, Repair, start};
     let key = app.text("SELECT key FROM blobs WHERE size = 5").await;
     app.app.store.delete(&key.parse().unwrap(), None).await.unwrap();
     let options = Options { full: false, rate: 1_000_000, repair: Repair::Nothing };
-    let report = begin(&app.app, options).await.unwrap().run(|_| {}).await.unwrap();
+    let report = start(&app.app, options).await.unwrap().run(|_| {}).await.unwrap();
     assert_eq!(report.report.findings.len(), 1, "{report:?}");
 }
 

@@ -134,7 +134,7 @@ both! {
         // Two blobs wait for the reaper, one for its bytes.
         let outcome = command(&app, &[]);
         assert_eq!((outcome.status, outcome.stderr.as_str()), (0, ""), "{}", outcome.stdout);
-        assert_eq!(outcome.stdout, "10 rows, 9 objects, 0 uploads: all is well\n");
+        assert_eq!(outcome.stdout, "10 rows, 9 objects, 0 uploads: no problems found\n");
         let outcome = command(&app, &["--full", "--rate", "1GB", "--json"]);
         assert_eq!((outcome.status, outcome.stderr.as_str()), (0, ""), "{}", outcome.stdout);
         let told: Value = serde_json::from_str(&outcome.stdout).unwrap();
@@ -177,11 +177,11 @@ both! {
         let mut expected = vec![
             (FsckFindingKind::Missing, missing.to_string()),
             (FsckFindingKind::SizeMismatch, shorter.to_string()),
-            (FsckFindingKind::DanglingFile, dangling.to_string()),
+            (FsckFindingKind::DanglingReference, dangling.to_string()),
             (FsckFindingKind::Stale, pending.to_string()),
-            (FsckFindingKind::UnknownObject, unknown.to_string()),
-            (FsckFindingKind::UnknownUpload, half.to_string()),
-            (FsckFindingKind::UnknownUpload, again.to_string()),
+            (FsckFindingKind::OrphanedObject, unknown.to_string()),
+            (FsckFindingKind::OrphanedUpload, half.to_string()),
+            (FsckFindingKind::OrphanedUpload, again.to_string()),
             (FsckFindingKind::Foreign, name),
         ];
         expected.sort();
@@ -198,8 +198,8 @@ both! {
         assert_eq!(told["clean"], json!(false));
         let counts: BTreeMap<String, u64> = serde_json::from_value(told["counts"].clone()).unwrap();
         let expected_counts = [
-            ("missing", 1), ("size_mismatch", 1), ("hash_mismatch", 1), ("dangling_file", 1), ("stale", 1),
-            ("unknown_object", 1), ("unknown_upload", 2), ("foreign", 1),
+            ("missing", 1), ("size_mismatch", 1), ("hash_mismatch", 1), ("dangling_reference", 1), ("stale", 1),
+            ("orphaned_object", 1), ("orphaned_upload", 2), ("foreign", 1),
         ];
         assert_eq!(counts, expected_counts.map(|(kind, count)| (kind.to_owned(), count)).into());
         let lost = told["findings"].as_array().unwrap().iter().find(|finding| finding["kind"] == "missing").unwrap();
@@ -289,7 +289,7 @@ both! {
         half_write(&app, &half).await;
         let outcome = command(&app, &["--repair"]);
         assert_eq!(outcome.status, 1, "{}", outcome.stderr);
-        assert!(outcome.stdout.contains("2 of 21 objects are unknown, more than 5 in 100"), "{}", outcome.stdout);
+        assert!(outcome.stdout.contains("2 of 21 objects are orphans, more than 5 in 100"), "{}", outcome.stdout);
         assert_eq!(app.count("SELECT COUNT(*) FROM orphans").await, 1);
         for key in [&first, &second] {
             assert_eq!(app.app.store.size(key).await.unwrap(), Some(6));
@@ -364,11 +364,11 @@ both! {
         assert_eq!((accepted.status, &accepted.json()["full"]), (202, &json!(true)), "{}", accepted.text());
         let ended = last_of(&ann).await;
         assert_eq!((&ended["id"], &ended["state"]), (&accepted.json()["id"], &json!("done")));
-        assert_eq!((&ended["rows"], &ended["counts"]), (&json!(3), &json!({"unknown_object": 1})), "{ended}");
+        assert_eq!((&ended["rows"], &ended["counts"]), (&json!(3), &json!({"orphaned_object": 1})), "{ended}");
         assert_eq!((&ended["findings"][0]["key"], &ended["clean"]), (&json!(unknown.as_str()), &json!(false)));
 
         // One at a time, on whichever server.
-        let accepted = fsck::begin(&app.app, LOOK).await.unwrap();
+        let accepted = fsck::start(&app.app, LOOK).await.unwrap();
         begin(json!({})).await.problem(409, "fsck_running");
         let outcome = command(&app, &[]);
         assert_eq!((outcome.status, outcome.stderr.as_str()), (1, "strongroom: fsck is already running\n"));
@@ -448,13 +448,13 @@ async fn many_pages_are_walked_without_losing_the_place() {
     }
     let report = pass(&app, LOOK).await.report;
     assert_eq!((report.rows, report.objects), (3000, 3240));
-    assert_eq!(report.counts, [(FsckFindingKind::Missing, 10), (FsckFindingKind::UnknownObject, 250)].into());
+    assert_eq!(report.counts, [(FsckFindingKind::Missing, 10), (FsckFindingKind::OrphanedObject, 250)].into());
     // Many of one kind do not hide the few of another.
     let named = |kind| -> BTreeSet<_> {
         report.findings.iter().filter(|finding| finding.kind == kind).map(|finding| finding.key.clone()).collect()
     };
     assert_eq!(named(FsckFindingKind::Missing), missing.map(|number| keys[number].clone()).into());
-    let strays = named(FsckFindingKind::UnknownObject);
+    let strays = named(FsckFindingKind::OrphanedObject);
     assert!(strays.len() == 200 && strays.is_subset(&unknown));
 }
 
@@ -467,7 +467,7 @@ async fn a_store_that_goes_away_is_not_taken_for_an_empty_one() {
     let StoreConfig::Disk { root } = &app.app.config.store else { unreachable!("it is on disk") };
     std::fs::rename(root, app.folder.path().join("elsewhere")).unwrap();
     for options in [LOOK, FULL, REPAIR] {
-        let outcome = fsck::begin(&app.app, options).await.unwrap().run(|_| {}).await;
+        let outcome = fsck::start(&app.app, options).await.unwrap().run(|_| {}).await;
         assert!(matches!(outcome, Err(Error::Unavailable { what: "store", .. })), "{outcome:?}");
         let told = last_of(&ann).await;
         assert_eq!((&told["state"], &told["clean"], &told["counts"]), (&json!("failed"), &json!(false), &json!({})));
@@ -486,7 +486,7 @@ async fn it_looks_by_itself_and_logs_what_it_finds() {
     program.wait_for(|program| {
         let log = program.stderr();
         log.lines()
-            .any(|line| line.contains("ERROR") && line.contains("unknown_object") && line.contains(unknown.as_str()))
+            .any(|line| line.contains("ERROR") && line.contains("orphaned_object") && line.contains(unknown.as_str()))
     });
     program.stop();
     assert_eq!(app.app.store.size(&unknown).await.unwrap(), Some(6));

@@ -1,7 +1,5 @@
 //! Every behaviour, through the front door, on SQLite + disk and on PostgreSQL + S3.
 
-#![allow(clippy::disallowed_methods, reason = "clippy.toml is about the server")]
-
 mod access;
 mod architecture;
 #[cfg(feature = "ui")]
@@ -51,4 +49,3 @@ mod tokens;
 mod trash;
 mod tus;
 mod upload;
-mod words;

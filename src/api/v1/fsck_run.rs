@@ -15,8 +15,8 @@ use crate::jobs::fsck::{FsckAction, FsckFinding, FsckFindingKind, FsckReport, Fs
     "id": "019ab0c2-7b11-7d02-9c0e-5d3a7c1f2e90", "state": "done", "clean": false,
     "started_at": "2026-11-22T15:04:05Z", "finished_at": "2026-11-22T15:04:07Z",
     "full": false, "repair": true, "rows": 4011, "objects": 4012, "uploads": 2, "hashed_bytes": 0,
-    "counts": {"unknown_object": 1},
-    "findings": [{"kind": "unknown_object", "key": "0f8e2c47a1b34d5596e70b8a4cd1f2e3",
+    "counts": {"orphaned_object": 1},
+    "findings": [{"kind": "orphaned_object", "key": "0f8e2c47a1b34d5596e70b8a4cd1f2e3",
         "detail": "5242880 bytes since 2026-11-20T09:30:00Z without a row", "action": "quarantined"}],
     "quarantined": 1, "removed": 0
 }))]
@@ -111,13 +111,13 @@ enum FsckFindingKindView {
     /// The object exists and cannot be read (found by full runs).
     Unreadable,
     /// A file or an avatar references a blob that is not ready.
-    DanglingFile,
+    DanglingReference,
     /// The reaper should have deleted this long ago.
     Stale,
     /// An object without a row.
-    UnknownObject,
+    OrphanedObject,
     /// An incomplete upload without a row.
-    UnknownUpload,
+    OrphanedUpload,
     /// A name in the store that Strongroom does not use. It is reported, and harmless.
     Foreign,
 }
@@ -149,7 +149,7 @@ impl From<FsckReport> for FsckReportView {
             objects: report.objects,
             uploads: report.uploads,
             hashed_bytes: report.hashed_bytes,
-            counts: report.counts.into_iter().map(|(kind, count)| (kind.name(), count)).collect(),
+            counts: report.counts.into_iter().map(|(kind, count)| (kind.as_str(), count)).collect(),
             findings: report.findings.into_iter().map(FsckFindingView::from).collect(),
             quarantined: report.quarantined,
             removed: report.removed,
@@ -193,10 +193,10 @@ impl From<FsckFindingKind> for FsckFindingKindView {
             FsckFindingKind::SizeMismatch => Self::SizeMismatch,
             FsckFindingKind::HashMismatch => Self::HashMismatch,
             FsckFindingKind::Unreadable => Self::Unreadable,
-            FsckFindingKind::DanglingFile => Self::DanglingFile,
+            FsckFindingKind::DanglingReference => Self::DanglingReference,
             FsckFindingKind::Stale => Self::Stale,
-            FsckFindingKind::UnknownObject => Self::UnknownObject,
-            FsckFindingKind::UnknownUpload => Self::UnknownUpload,
+            FsckFindingKind::OrphanedObject => Self::OrphanedObject,
+            FsckFindingKind::OrphanedUpload => Self::OrphanedUpload,
             FsckFindingKind::Foreign => Self::Foreign,
         }
     }

@@ -51,7 +51,7 @@ struct FsckWish {
     extensions(("x-problem-codes" = json!(["session_required", "admin_required", "not_found"])))
 )]
 async fn last_fsck(State(app): State<Arc<App>>, _admin: Admin) -> Result<axum::Json<FsckRunView>> {
-    Ok(axum::Json(fsck::last(&app).await?.into()))
+    Ok(axum::Json(fsck::latest(&app).await?.into()))
 }
 
 /// Begin a pass of fsck
@@ -70,13 +70,13 @@ async fn begin_fsck(
     Json(wish): Json<FsckWish>,
 ) -> Result<impl IntoResponse> {
     let repair = if wish.repair { Repair::Everything } else { Repair::Nothing };
-    let accepted = fsck::begin(&app, Options { full: wish.full, rate: app.config.fsck.rate, repair }).await?;
+    let started = fsck::start(&app, Options { full: wish.full, rate: app.config.fsck.rate, repair }).await?;
     tracing::info!(admin = %caller.user.id, full = wish.full, repair = wish.repair, "a pass of fsck begins");
     app.events.record(
         &Event::new(EventKind::FsckStarted, caller.user.id).with("full", wish.full).with("repair", wish.repair),
     );
-    let pass = accepted.told().await?;
-    tokio::spawn(accepted.run_logged());
+    let pass = started.status().await?;
+    tokio::spawn(started.run_logged());
     Ok((StatusCode::ACCEPTED, axum::Json(FsckRunView::from(pass))))
 }
 

@@ -1,58 +1,43 @@
-//! Reading every object again, at a pace that leaves the store to those who wait for it.
-
-use std::time::Duration;
+//! Reads objects and compares their hashes, at a limited rate that leaves the store to clients.
 
 use futures_util::TryStreamExt;
 use sha2::{Digest, Sha256};
-use tokio::time::Instant;
 
-use super::recheck::{self, about, parsed, still_ready};
+use super::recheck::{self, finding_about, parse_key, still_ready};
 use super::report::{FsckFinding, FsckFindingKind};
-use super::run::FsckRunner;
+use super::runner::FsckRunner;
 use crate::db::ReferencedBlobRow;
 use crate::error::{Error, Result};
 
-/// Keeps to a rate, without making up for time in which nothing was read.
-pub(super) struct Pace {
-    rate: u64,
-    due: Instant,
-}
-
-impl Pace {
-    /// `rate` in bytes a second.
-    pub fn of(rate: u64) -> Self {
-        Self { rate: rate.max(1), due: Instant::now() }
-    }
-
-    async fn spend(&mut self, bytes: usize) {
-        self.due = self.due.max(Instant::now()) + Duration::from_secs_f64(bytes as f64 / self.rate as f64);
-        tokio::time::sleep_until(self.due).await;
-    }
-}
-
 impl FsckRunner<'_> {
-    /// Reads the bytes of a ready row, and reads them again if they are not what was stored: what
-    /// went wrong on the way is no damage.
-    pub(super) async fn hash(&mut self, row: &ReferencedBlobRow) -> Result<Option<FsckFinding>> {
-        if self.has_its_hash(row).await.is_ok_and(|it_has| it_has) {
+    /// Reads the object of a ready row. A difference is read a second time: a transmission error is
+    /// not damage.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the store does not respond at all.
+    pub(super) async fn check_hash(&mut self, row: &ReferencedBlobRow) -> Result<Option<FsckFinding>> {
+        if self.hash_matches(row).await.is_ok_and(|matches| matches) {
             return Ok(None);
         }
-        let again = self.has_its_hash(row).await;
+        let again = self.hash_matches(row).await;
         let Some(row) = still_ready(self.app, &row.key).await? else { return Ok(None) };
         match again {
             Ok(true) => Ok(None),
-            Ok(false) => Ok(Some(about(&row, FsckFindingKind::HashMismatch, "other bytes than were stored".into()))),
+            Ok(false) => {
+                let detail = "the content differs from what was stored".into();
+                Ok(Some(finding_about(&row, FsckFindingKind::HashMismatch, detail)))
+            }
             Err(Error::NotFound) => recheck::ready(self.app, &row.key).await,
             Err(error) => {
-                // One object that cannot be read is a finding; a store that cannot is none.
+                // One unreadable object is a finding; an unavailable store is not.
                 self.app.store.ping().await?;
-                Ok(Some(about(&row, FsckFindingKind::Unreadable, crate::error::chain(&error))))
+                Ok(Some(finding_about(&row, FsckFindingKind::Unreadable, crate::error::chain(&error))))
             }
         }
     }
 
-    async fn has_its_hash(&mut self, row: &ReferencedBlobRow) -> Result<bool> {
-        let (key, size) = (parsed(&row.key)?, row.size.unwrap_or_default() as u64);
+    async fn hash_matches(&mut self, row: &ReferencedBlobRow) -> Result<bool> {
+        let (key, size) = (parse_key(&row.key)?, row.size.unwrap_or_default() as u64);
         let mut hash = Sha256::new();
         if size > 0 {
             let mut bytes = self.app.store.get(&key, 0..size).await?;

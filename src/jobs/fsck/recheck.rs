@@ -1,5 +1,5 @@
-//! The second look. A list shows a suspicion; here the row and the store are asked about the one
-//! key, in the order in which no honest change between two questions looks like damage.
+//! Re-checks one suspicion. The row and the object of one key are read again, in the order in which
+//! no regular change between the two reads looks like damage.
 
 use std::time::Duration;
 
@@ -11,38 +11,39 @@ use crate::db::ReferencedBlobRow;
 use crate::error::{Error, Result};
 use crate::store::{Key, Listed, Object, OpenUpload};
 
-/// How far behind the reaper may be, besides the time between two of its passes.
-const BEHIND: Duration = Duration::from_secs(60 * 60);
+/// How late the reaper may be, in addition to its interval.
+const REAPER_DELAY: Duration = Duration::from_secs(60 * 60);
 
-/// Whether the reaper should have been at this row long ago.
+/// Whether the reaper should have deleted this row long ago.
 pub(super) fn is_stale(app: &App, row: &ReferencedBlobRow) -> bool {
-    let late = (app.config.reap_interval + BEHIND).as_micros() as i64;
+    let late = (app.config.reap_interval + REAPER_DELAY).as_micros() as i64;
     row.state != "ready" && row.overdue > late
 }
 
+/// A row that looked stale.
 pub(super) async fn stale(app: &App, key: &str) -> Result<Option<FsckFinding>> {
     let row = app.db.referenced_blob(key).await?.filter(|row| is_stale(app, row));
     Ok(row.map(|row| {
-        let since = Duration::from_micros(row.overdue.unsigned_abs());
-        let since = humantime::format_duration(Duration::from_secs(since.as_secs()));
-        let detail = format!("{}, and the reaper's since {since}", row.state);
-        about(&row, FsckFindingKind::Stale, detail)
+        let overdue = Duration::from_micros(row.overdue.unsigned_abs());
+        let overdue = humantime::format_duration(Duration::from_secs(overdue.as_secs()));
+        let detail = format!("{}, overdue for the reaper by {overdue}", row.state);
+        finding_about(&row, FsckFindingKind::Stale, detail)
     }))
 }
 
-/// A ready row whose object was not there, or of another size. First the object, then the row.
+/// A ready row whose object was missing or of another size. Reads the object, then the row.
 pub(super) async fn ready(app: &App, key: &str) -> Result<Option<FsckFinding>> {
-    let size = app.store.size(&parsed(key)?).await;
+    let size = app.store.size(&parse_key(key)?).await;
     let Some(row) = still_ready(app, key).await? else { return Ok(None) };
     let expected = row.size.unwrap_or_default();
     Ok(match size {
-        Ok(None) => Some(about(&row, FsckFindingKind::Missing, format!("{expected} bytes are not there"))),
+        Ok(None) => Some(finding_about(&row, FsckFindingKind::Missing, format!("{expected} bytes are missing"))),
         Ok(Some(size)) if size as i64 != expected => {
-            Some(about(&row, FsckFindingKind::SizeMismatch, format!("{size} bytes instead of {expected}")))
+            Some(finding_about(&row, FsckFindingKind::SizeMismatch, format!("{size} bytes instead of {expected}")))
         }
         Ok(Some(_)) => None,
-        // Something lies there that is no file.
-        Err(Error::Internal(cause)) => Some(about(&row, FsckFindingKind::Unreadable, cause.to_string())),
+        // Something other than a file is in its place.
+        Err(Error::Internal(cause)) => Some(finding_about(&row, FsckFindingKind::Unreadable, cause.to_string())),
         Err(error) => return Err(error),
     })
 }
@@ -52,33 +53,33 @@ pub(super) async fn still_ready(app: &App, key: &str) -> Result<Option<Reference
     Ok(app.db.referenced_blob(key).await?.filter(|row| row.state == "ready"))
 }
 
-/// An object without a row. First the row, then the object.
-pub(super) async fn unknown_object(app: &App, object: &Object) -> Result<Option<FsckFinding>> {
+/// An object that had no row. Reads the row, then the object.
+pub(super) async fn orphaned_object(app: &App, object: &Object) -> Result<Option<FsckFinding>> {
     if app.db.referenced_blob(object.key.as_str()).await?.is_some() {
         return Ok(None);
     }
     let size = app.store.size(&object.key).await?;
     Ok(size.map(|size| {
-        let detail = format!("{size} bytes since {} without a row", object.modified_at);
-        FsckFinding::new(FsckFindingKind::UnknownObject, &object.key, detail)
+        let detail = format!("{size} bytes without a row, last modified {}", object.modified_at);
+        FsckFinding::new(FsckFindingKind::OrphanedObject, &object.key, detail)
     }))
 }
 
-/// Half-written bytes that their row does not name. First the row, then the store.
-pub(super) async fn unknown_upload(app: &App, upload: &OpenUpload) -> Result<Option<FsckFinding>> {
+/// An incomplete upload that its row did not name. Reads the row, then the store.
+pub(super) async fn orphaned_upload(app: &App, upload: &OpenUpload) -> Result<Option<FsckFinding>> {
     let row = app.db.referenced_blob(upload.key.as_str()).await?;
     if row.is_some_and(|row| owns(&row, upload)) || !is_open(app, upload).await? {
         return Ok(None);
     }
-    let detail = format!("half written since {} without a row", upload.begun_at);
-    let finding = FsckFinding::new(FsckFindingKind::UnknownUpload, &upload.key, detail);
+    let detail = format!("incomplete upload without a row, started {}", upload.started_at);
+    let finding = FsckFinding::new(FsckFindingKind::OrphanedUpload, &upload.key, detail);
     Ok(Some(FsckFinding { upload_id: upload.id.clone(), ..finding }))
 }
 
 /// Whether an upload belongs to this row, so that its writer or the reaper will end it.
 fn owns(row: &ReferencedBlobRow, upload: &OpenUpload) -> bool {
     match row.state.as_str() {
-        // Without an id the answer that tells it is on its way, or lost, and then the reaper asks for all.
+        // Without an id, the response with the id is on its way, or it was lost and the reaper aborts all.
         "pending" => row.multipart_id.is_none() || row.multipart_id == upload.id,
         "deleting" => row.ready_at.is_none(),
         _ => false,
@@ -90,11 +91,11 @@ async fn is_open(app: &App, upload: &OpenUpload) -> Result<bool> {
     Ok(open.into_iter().filter_map(Listed::ours).any(|open| open.id == upload.id))
 }
 
-/// A finding about a row, with whom it hurts.
-pub(super) fn about(row: &ReferencedBlobRow, kind: FsckFindingKind, detail: String) -> FsckFinding {
+/// A finding about a row, with the file and the owner that are affected.
+pub(super) fn finding_about(row: &ReferencedBlobRow, kind: FsckFindingKind, detail: String) -> FsckFinding {
     FsckFinding { file_id: row.file_id, owner_id: Some(row.owner_id), ..FsckFinding::new(kind, &row.key, detail) }
 }
 
-pub(super) fn parsed(key: &str) -> Result<Key> {
+pub(super) fn parse_key(key: &str) -> Result<Key> {
     key.parse().map_err(Error::internal)
 }

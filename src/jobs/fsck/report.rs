@@ -1,4 +1,4 @@
-//! What a pass found, as programs and people read it.
+//! The report of an fsck run: findings and counts, as JSON and as text.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,90 +7,100 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Options, Repair};
+use super::options::{Options, Repair};
 use crate::clock::from_micros;
 use crate::db::FsckRunRow;
 use crate::error::{Error, Result};
 
-/// Findings of one kind that a report names, so that many of one do not hide the few of another.
+/// Findings of one kind that a report lists, so that many of one kind do not hide a few of another.
 /// All of them are counted.
-const NAMED: u64 = 200;
+const MAX_LISTED: u64 = 200;
 
 /// What can be wrong. The names are stable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
 pub enum FsckFindingKind {
-    /// The row is ready and its object is not there: a file is lost.
+    /// The row is ready and its object does not exist: a file is lost.
+    #[serde(rename = "missing")]
     Missing,
-    /// The object has another size than its row says.
+    /// The object and its row disagree about the size.
+    #[serde(rename = "size_mismatch")]
     SizeMismatch,
-    /// The object has other bytes than were stored (a full pass finds it).
+    /// The content differs from what was stored. Only a full run finds it.
+    #[serde(rename = "hash_mismatch")]
     HashMismatch,
-    /// The object is there and cannot be read (a full pass finds it).
+    /// The object exists and cannot be read. Only a full run finds it.
+    #[serde(rename = "unreadable")]
     Unreadable,
-    /// A file or an avatar points at a blob that is not ready.
-    DanglingFile,
-    /// The reaper should have cleared this long ago.
+    /// A file or an avatar references a blob that is not ready.
+    #[serde(rename = "dangling_reference")]
+    DanglingReference,
+    /// The reaper should have deleted this blob long ago.
+    #[serde(rename = "stale")]
     Stale,
-    /// An object that no row knows.
-    UnknownObject,
-    /// Half-written bytes that no row knows.
-    UnknownUpload,
-    /// A name in the store that cannot be one of ours. It is told, and does no harm.
+    /// An object without a row.
+    #[serde(rename = "orphaned_object")]
+    OrphanedObject,
+    /// An incomplete upload without a row.
+    #[serde(rename = "orphaned_upload")]
+    OrphanedUpload,
+    /// A name in the store that Strongroom does not create. It is reported and otherwise ignored.
+    #[serde(rename = "foreign")]
     Foreign,
 }
 
 impl FsckFindingKind {
-    /// The name, as it is in JSON.
-    pub fn name(self) -> &'static str {
+    /// The name, as in JSON.
+    pub fn as_str(self) -> &'static str {
         match self {
             FsckFindingKind::Missing => "missing",
             FsckFindingKind::SizeMismatch => "size_mismatch",
             FsckFindingKind::HashMismatch => "hash_mismatch",
             FsckFindingKind::Unreadable => "unreadable",
-            FsckFindingKind::DanglingFile => "dangling_file",
+            FsckFindingKind::DanglingReference => "dangling_reference",
             FsckFindingKind::Stale => "stale",
-            FsckFindingKind::UnknownObject => "unknown_object",
-            FsckFindingKind::UnknownUpload => "unknown_upload",
+            FsckFindingKind::OrphanedObject => "orphaned_object",
+            FsckFindingKind::OrphanedUpload => "orphaned_upload",
             FsckFindingKind::Foreign => "foreign",
         }
     }
 }
 
-/// One thing that is not as it should be.
+/// One difference between database and store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FsckFinding {
     pub kind: FsckFindingKind,
-    /// The key in the store; of something foreign, its name there.
+    /// The key of the object; the name in the store if the kind is `foreign`.
     pub key: String,
-    /// The store's id of an open multipart upload.
+    /// The store's id of an incomplete multipart upload.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upload_id: Option<String>,
-    /// The file that it is about, if it is about one.
+    /// The affected file, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file_id: Option<Uuid>,
-    /// Whose it is.
+    /// The owner of the affected blob, if it has a row.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub owner_id: Option<Uuid>,
-    /// What is wrong, in words.
+    /// A description for operators.
     pub detail: String,
-    /// What was done about it.
+    /// What this run did about it, or an earlier one; absent if nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub action: Option<FsckAction>,
 }
 
 /// What was done about a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
 pub enum FsckAction {
-    /// It waits in quarantine.
+    /// It is in quarantine.
+    #[serde(rename = "quarantined")]
     Quarantined,
-    /// It was in quarantine for long enough, and is gone now.
+    /// It was in quarantine for long enough and has been deleted.
+    #[serde(rename = "removed")]
     Removed,
 }
 
 impl FsckFinding {
-    pub fn new(kind: FsckFindingKind, key: impl ToString, detail: impl Into<String>) -> Self {
+    /// A finding that concerns no row.
+    pub(super) fn new(kind: FsckFindingKind, key: impl ToString, detail: impl Into<String>) -> Self {
         Self {
             kind,
             key: key.to_string(),
@@ -105,8 +115,8 @@ impl FsckFinding {
 
 impl fmt::Display for FsckFinding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Names that others gave may hold anything, line breaks too.
-        write!(f, "{:<14} {}  {}", self.kind.name(), self.key.escape_debug(), self.detail.escape_debug())?;
+        // Foreign names may contain anything, including line breaks.
+        write!(f, "{:<18} {}  {}", self.kind.as_str(), self.key.escape_debug(), self.detail.escape_debug())?;
         if let Some(id) = &self.upload_id {
             write!(f, "; upload {id}")?;
         }
@@ -124,33 +134,33 @@ impl fmt::Display for FsckFinding {
     }
 }
 
-/// What a pass has looked at and found until now.
+/// What a run has read and found so far.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FsckReport {
     /// Whether every object is read and hashed.
     pub full: bool,
-    /// Whether what is unknown is put into quarantine.
+    /// Whether orphans are quarantined.
     pub repair: bool,
-    /// Blobs in the database.
+    /// Rows of blobs in the database.
     pub rows: u64,
-    /// Objects in the store, but for foreign ones.
+    /// Objects in the store, without foreign ones.
     pub objects: u64,
-    /// Open multipart uploads and staged files.
+    /// Incomplete multipart uploads and staged files.
     pub uploads: u64,
-    /// Bytes that were read and hashed.
+    /// Bytes read and hashed.
     pub hashed_bytes: u64,
-    /// How many findings there are of each kind.
+    /// The number of findings of each kind.
     pub counts: BTreeMap<FsckFindingKind, u64>,
     /// The findings, the first 200 of each kind.
     pub findings: Vec<FsckFinding>,
-    /// What is in quarantine deadline this pass.
+    /// Orphans in quarantine after this run.
     pub quarantined: u64,
-    /// What this pass removed, deadline its time in quarantine.
+    /// Orphans that this run deleted because their time in quarantine has expired.
     pub removed: u64,
-    /// Why nothing was put into quarantine or removed, although that was asked for.
+    /// Why the run refused to quarantine or delete orphans, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
-    /// Why the pass did not come to its end.
+    /// Why the run failed, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
@@ -173,22 +183,23 @@ impl FsckReport {
         }
     }
 
-    /// Adds a finding; gives its place among those that are named.
+    /// Counts a finding; returns its index if it is listed.
     pub(super) fn add(&mut self, finding: FsckFinding) -> Option<usize> {
         let count = self.counts.entry(finding.kind).or_default();
         *count += 1;
-        (*count <= NAMED).then(|| {
+        (*count <= MAX_LISTED).then(|| {
             self.findings.push(finding);
             self.findings.len() - 1
         })
     }
 
+    /// The number of findings of one kind.
     pub fn count(&self, kind: FsckFindingKind) -> u64 {
         self.counts.get(&kind).copied().unwrap_or(0)
     }
 
-    /// How much is wrong. What is foreign does no harm.
-    pub fn wrong(&self) -> u64 {
+    /// The number of findings, without foreign names, which are harmless.
+    pub fn problems(&self) -> u64 {
         self.counts.iter().filter(|(kind, _)| **kind != FsckFindingKind::Foreign).map(|(_, count)| count).sum()
     }
 
@@ -197,18 +208,22 @@ impl FsckReport {
     }
 }
 
+/// The state of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
 pub enum FsckState {
+    #[serde(rename = "running")]
     Running,
-    /// It looked at everything.
+    /// It has checked everything.
+    #[serde(rename = "done")]
     Done,
-    /// It broke off: what it did not find may be there still.
+    /// It ended early; there may be problems that it has not found.
+    #[serde(rename = "failed")]
     Failed,
 }
 
 impl FsckState {
-    pub(super) fn name(self) -> &'static str {
+    /// The name, as in JSON and in the database.
+    pub fn as_str(self) -> &'static str {
         match self {
             FsckState::Running => "running",
             FsckState::Done => "done",
@@ -217,12 +232,12 @@ impl FsckState {
     }
 }
 
-/// A pass, while it runs and deadline it.
+/// A run, in progress or ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FsckRun {
     pub id: Uuid,
     pub state: FsckState,
-    /// Whether it looked at everything and nothing is wrong.
+    /// Whether the run has checked everything and found no problem.
     pub clean: bool,
     pub started_at: Timestamp,
     pub finished_at: Option<Timestamp>,
@@ -236,12 +251,12 @@ impl TryFrom<FsckRunRow> for FsckRun {
     fn try_from(row: FsckRunRow) -> Result<Self> {
         let report: FsckReport = serde_json::from_str(&row.report).map_err(Error::internal)?;
         let states = [FsckState::Running, FsckState::Done, FsckState::Failed];
-        let state = states.into_iter().find(|state| state.name() == row.state);
-        let state = state.ok_or_else(|| Error::internal("a pass in an unknown state"))?;
+        let state = states.into_iter().find(|state| state.as_str() == row.state);
+        let state = state.ok_or_else(|| Error::internal("an fsck run in an unknown state"))?;
         Ok(Self {
             id: row.id,
             state,
-            clean: state == FsckState::Done && report.wrong() == 0,
+            clean: state == FsckState::Done && report.problems() == 0,
             started_at: from_micros(row.started_at),
             finished_at: row.finished_at.map(from_micros),
             report,
@@ -250,10 +265,10 @@ impl TryFrom<FsckRunRow> for FsckRun {
 }
 
 impl FsckRun {
-    /// Writes what was found into the log, for passes that nobody looks at.
+    /// Logs the findings, for runs without an operator.
     pub(super) fn log(&self) {
         for finding in self.report.findings.iter().filter(|finding| finding.kind != FsckFindingKind::Foreign) {
-            tracing::error!(kind = finding.kind.name(), "fsck: {finding}");
+            tracing::error!(kind = finding.kind.as_str(), "fsck: {finding}");
         }
         if let Some(why) = &self.report.refused {
             tracing::error!("fsck: {why}");
@@ -262,15 +277,16 @@ impl FsckRun {
         if self.clean { tracing::info!("fsck: {summary}") } else { tracing::error!("fsck: {summary}") }
     }
 
-    /// All of it in one line.
+    /// The counts in one line.
     pub fn summary(&self) -> String {
         let FsckReport { rows, objects, uploads, hashed_bytes, quarantined, removed, .. } = self.report;
         let mut text = format!("{rows} rows, {objects} objects, {uploads} uploads");
         if self.report.full {
             text += &format!(", {} read", bytesize::ByteSize(hashed_bytes));
         }
-        let found: Vec<_> = self.report.counts.iter().map(|(kind, count)| format!("{count} {}", kind.name())).collect();
-        text += &if found.is_empty() { ": all is well".to_owned() } else { format!(": {}", found.join(", ")) };
+        let found: Vec<_> =
+            self.report.counts.iter().map(|(kind, count)| format!("{count} {}", kind.as_str())).collect();
+        text += &if found.is_empty() { ": no problems found".to_owned() } else { format!(": {}", found.join(", ")) };
         if quarantined + removed > 0 {
             text += &format!("; {quarantined} in quarantine, {removed} removed");
         }
@@ -283,14 +299,41 @@ impl fmt::Display for FsckRun {
         for finding in &self.report.findings {
             writeln!(f, "{finding}")?;
         }
-        let named = self.report.findings.len() as u64;
+        let listed = self.report.findings.len() as u64;
         let all: u64 = self.report.counts.values().sum();
-        if all > named {
-            writeln!(f, "... and {} more", all - named)?;
+        if all > listed {
+            writeln!(f, "... and {} more", all - listed)?;
         }
         if let Some(why) = &self.report.refused {
             writeln!(f, "{why}")?;
         }
         f.write_str(&self.summary())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_json_are_those_of_as_str() {
+        use FsckFindingKind::*;
+        let kinds = [
+            Missing,
+            SizeMismatch,
+            HashMismatch,
+            Unreadable,
+            DanglingReference,
+            Stale,
+            OrphanedObject,
+            OrphanedUpload,
+            Foreign,
+        ];
+        for kind in kinds {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+        }
+        for state in [FsckState::Running, FsckState::Done, FsckState::Failed] {
+            assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
+        }
     }
 }

@@ -90,7 +90,7 @@ fn staged_under(layout: &Layout, key: Key) -> Result<Vec<Listed<OpenUpload>>> {
 }
 
 fn half_written(key: Key, file: &Metadata) -> OpenUpload {
-    OpenUpload { key, id: None, begun_at: modified_at(file) }
+    OpenUpload { key, id: None, started_at: modified_at(file) }
 }
 
 /// What is in a folder now, by name.

@@ -70,7 +70,7 @@ impl Lister {
         let lister = self.clone();
         let found = move |entry: UploadEntry| {
             let UploadEntry { key, upload_id, initiated } = entry;
-            let found = |key| OpenUpload { key, id: Some(upload_id), begun_at: initiated };
+            let found = |key| OpenUpload { key, id: Some(upload_id), started_at: initiated };
             is_wanted(&key).then(|| Ok(lister.ours(key, found)))
         };
         let pages = self.clone().pages(query);

@@ -7,7 +7,7 @@ use super::TestApp;
 pub const LOOK: Options = Options { full: false, rate: u64::MAX, repair: Repair::Nothing };
 
 pub async fn pass(app: &TestApp, options: Options) -> FsckRun {
-    fsck::begin(&app.app, options).await.expect("a pass").run(|_| {}).await.expect("a whole pass")
+    fsck::start(&app.app, options).await.expect("a pass").run(|_| {}).await.expect("a whole pass")
 }
 
 /// Finds nothing, not even what would do no harm.

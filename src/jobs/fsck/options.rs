@@ -1,0 +1,22 @@
+//! What an fsck run reads and what it may delete.
+
+/// The options of one run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Whether every object is read and hashed.
+    pub full: bool,
+    /// The limit for reading objects, in bytes per second.
+    pub rate: u64,
+    pub repair: Repair,
+}
+
+/// What a run does with orphans. Nothing else is ever repaired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repair {
+    /// Only report them.
+    Nothing,
+    /// Also delete those that an operator quarantined long enough ago.
+    Quarantined,
+    /// Also quarantine all others.
+    Everything,
+}
