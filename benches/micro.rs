@@ -3,6 +3,8 @@
 //! Lists are read from SQLite and, if `STRONGROOM_TEST_DATABASE_URL` is set, from PostgreSQL. With
 //! `STRONGROOM_BENCH_MILLION=1` one of the owners has a million files, which takes minutes to make.
 
+#![allow(clippy::disallowed_methods, reason = "clippy.toml is about the server")]
+
 use std::hint::black_box;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

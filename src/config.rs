@@ -1,12 +1,14 @@
-//! Every setting: where it comes from, what it may be, and what the program runs with.
+//! The configuration: where settings come from, which values are valid, and what the program runs with.
 //!
-//! `settings` is the table that everything else is made from (flags, variables, keys of the file,
-//! defaults, help, the example file); `layers` puts the sources on top of each other; `resolve`
-//! checks the texts and turns them into a [`Config`].
+//! `settings` is the table from which everything else is generated (flags, variables, keys of the file, defaults, help,
+//! the example file); `layers` puts the sources on top of each other; `resolve` validates the texts and turns them into
+//! a [`Config`].
 
 mod layers;
+mod log_filter;
 mod places;
 mod resolve;
+mod setting;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -21,69 +23,87 @@ use ipnet::IpNet;
 use secrecy::{SecretSlice, SecretString};
 use url::Url;
 
-use crate::error::{Error, Result};
-
 pub use layers::Settings;
-pub use resolve::{is_loopback, is_unreachable, network};
-pub use settings::{SETTINGS, Setting};
+pub use log_filter::log_filter;
+pub use setting::Setting;
+pub use settings::SETTINGS;
 pub use text::{example, redacted_url};
 pub use value::ConfigError;
 
-/// Things on a page when the request does not say.
-const USUAL_PAGE: u32 = 100;
-
-/// What the program runs with, once defaults, file, environment and flags are put together and
-/// checked. Sizes are bytes.
+/// What the program runs with: defaults, file, environment and flags, merged and validated. Sizes are in bytes.
+///
+/// # Examples
+/// ```
+/// use strongroom::config::Config;
+///
+/// let config = Config::default();
+/// assert_eq!(config.url("/v1/files"), "http://127.0.0.1:3000/v1/files");
+/// ```
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where the server listens.
+    /// Address and port to listen on.
     pub listen: SocketAddr,
-    /// The base of every URL that is given out; its path ends with a slash. Never taken from a request.
+    /// Base of every URL in a response; its path ends with a slash. Never taken from a request.
     pub public_url: Url,
-    /// Whether people may register by themselves.
+    /// Whether users may register themselves.
     pub registration: Registration,
-    /// Where keys, and on the embedded default the database and the files, are kept.
+    /// Directory for keys and, unless configured otherwise, the database and the files.
     pub data_dir: PathBuf,
     /// `sqlite:...` or `postgres://...`
     pub database_url: SecretString,
-    /// Connections to the database that are open at most (SQLite: readers; one more writes).
+    /// Maximum number of database connections (SQLite: readers; one more connection writes).
     pub database_connections: u32,
+    /// Where content is stored.
     pub store: StoreConfig,
-    /// What our own signed URLs are derived from, 32 bytes at least; made and kept in `data_dir` when absent.
+    /// At least 32 bytes, from which the keys of server-signed URLs are derived; generated and stored in `data_dir`
+    /// when absent.
     pub secret_key: Option<SecretSlice<u8>>,
+    /// Certificate and key for HTTPS; absent: plain HTTP.
     pub tls: Option<TlsConfig>,
+    /// Limits of one request, and of one account beside its quota.
     pub limits: Limits,
+    /// Default quota of an account.
     pub quotas: Quotas,
+    /// How content is received.
     pub uploads: Uploads,
+    /// Sessions, passwords, and limits on attempts.
     pub auth: Auth,
+    /// Share links.
     pub links: Links,
+    /// Who signs URLs to read from S3.
     pub signed_urls: SignedUrls,
-    /// How content is delivered when the request does not say.
+    /// Default delivery of content.
     pub download_via: Via,
-    /// Proxies in front: `X-Forwarded-For` counts only when it comes from these networks.
+    /// Networks of trusted reverse proxies: `X-Forwarded-For` is used only if it comes from them.
     pub trusted_proxies: Vec<IpNet>,
-    /// The time between two passes of the reaper.
+    /// Interval of garbage collection.
     pub reap_interval: Duration,
-    /// How long deleted files can be restored; zero for no trash.
+    /// How long deleted files can be restored; zero: there is no trash.
     pub trash_retention: Duration,
-    /// How long events are kept.
-    pub event_retention: Duration,
+    /// How long events of the audit log are kept.
+    pub audit_log_retention: Duration,
+    /// Checks of database and store.
     pub fsck: Fsck,
-    /// How long transfers may go on deadline the order to stop.
+    /// Time that transfers may continue after a shutdown signal.
     pub shutdown_deadline: Duration,
-    /// How long a client may take to send the head of a request.
+    /// Time a client may take to send the head of a request.
     pub header_timeout: Duration,
-    /// A level for our own code, or directives of `tracing_subscriber`'s `EnvFilter`.
+    /// A level for Strongroom's own code, or directives of `tracing_subscriber`'s `EnvFilter`.
     pub log: String,
+    /// Format of log lines.
     pub log_format: LogFormat,
 }
 
+/// Whether users may register themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Registration {
+    /// Everyone who reaches the server may register.
     Open,
+    /// Only the operator creates accounts.
     Closed,
 }
 
+/// How content is delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Via {
     /// Through this server.
@@ -92,96 +112,120 @@ pub enum Via {
     Redirect,
 }
 
+/// Format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
+    /// For people.
     Text,
+    /// One JSON object per line.
     Json,
 }
 
-/// Where the bytes are.
+/// Where content is stored.
 #[derive(Debug, Clone)]
 pub enum StoreConfig {
-    Disk { root: PathBuf },
+    /// A directory of this machine.
+    Disk {
+        /// The directory.
+        root: PathBuf,
+    },
+    /// A bucket.
     S3(Box<S3Config>),
 }
 
+/// A bucket, and how to reach it.
 #[derive(Debug, Clone)]
 pub struct S3Config {
+    /// Name of the bucket.
     pub bucket: String,
-    /// Before every key, without slashes at its ends; may be empty.
+    /// Prefix of every key, without slashes at its ends; may be empty.
     pub prefix: String,
+    /// Region of the bucket.
     pub region: String,
     /// Absent: the credential chain of the environment (web identity, container, instance).
     pub credentials: Option<S3Credentials>,
-    /// Absent: AWS.
+    /// S3 endpoint; absent: AWS.
     pub endpoint: Option<Url>,
-    /// The endpoint as people reach it; the base of signed URLs. Absent: `endpoint`.
+    /// Public endpoint, the base of signed URLs; absent: `endpoint`.
     pub public_endpoint: Option<Url>,
     /// `endpoint/bucket/key` instead of `bucket.endpoint/key`.
     pub path_style: bool,
+    /// Server-side encryption by the bucket; absent: none is requested.
     pub encryption: Option<Encryption>,
 }
 
+/// An access key.
 #[derive(Debug, Clone)]
 pub struct S3Credentials {
+    /// Id of the key.
     pub access_key_id: String,
+    /// Secret of the key.
     pub secret_access_key: SecretString,
+    /// Session token of temporary credentials.
     pub session_token: Option<SecretString>,
 }
 
-/// Encryption by the store itself.
+/// Server-side encryption by the bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Encryption {
     /// SSE-S3.
     Aes256,
-    /// SSE-KMS; without a key id, the account's default key.
-    Kms { key_id: Option<String> },
+    /// SSE-KMS.
+    Kms {
+        /// Absent: the default key of the AWS account.
+        key_id: Option<String>,
+    },
 }
 
+/// Certificate and key for HTTPS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsConfig {
+    /// Certificate chain, in PEM.
     pub certificate: PathBuf,
+    /// Private key of the certificate, in PEM.
     pub key: PathBuf,
 }
 
+/// Limits of one request, and of one account beside its quota.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes in one file.
+    /// Bytes of one file.
     pub file_size: u64,
-    /// What files may be.
+    /// Content types that files may have.
     pub allowed_types: AllowedTypes,
-    /// Bytes in one avatar.
+    /// Bytes of one avatar.
     pub avatar_size: u64,
-    /// Bytes in one JSON body.
+    /// Bytes of one JSON body.
     pub json_body: usize,
-    /// Bytes in one file's metadata, as JSON.
+    /// Bytes of the metadata of one file, as JSON.
     pub metadata: usize,
-    /// Files on one page of a list.
+    /// Items on one page of a list.
     pub page: u32,
     /// Files in one batch.
     pub batch: usize,
-    /// Parts in the answer to one range request.
+    /// Ranges in one request.
     pub ranges: usize,
-    /// Connections that are open at once.
+    /// Open connections.
     pub connections: usize,
-    /// Live API tokens of one account.
+    /// Active API tokens of one account.
     pub tokens: u32,
-    /// Life of a signed URL when the request does not say.
-    pub signed_url_default: Duration,
-    /// Longest life of a signed URL.
-    pub signed_url_max: Duration,
+    /// Default lifetime of a signed URL.
+    pub signed_url_lifetime: Duration,
+    /// Maximum lifetime of a signed URL.
+    pub signed_url_max_lifetime: Duration,
 }
 
-/// Types of content such as `image/*` or `application/pdf`, in lower case; none means any.
+/// Content types such as `image/*` or `application/pdf`, in lower case; empty: any.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct AllowedTypes(pub Vec<String>);
 
 impl AllowedTypes {
+    /// Whether every content type is allowed.
     pub fn is_any(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether a content of this type is one of them. Parameters, as of `text/plain; charset=utf-8`, do not matter.
+    /// Whether content of this type is allowed. Parameters, as in `text/plain; charset=utf-8`, are ignored.
     pub fn admit(&self, content_type: &str) -> bool {
         let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         let matches = |allowed: &String| match allowed.strip_suffix('*') {
@@ -192,100 +236,97 @@ impl AllowedTypes {
     }
 }
 
-/// What one account may use; its own row may say otherwise of bytes and files.
+/// Default quota of an account; bytes and files can be overridden for each account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quotas {
-    /// Absent: without a limit.
+    /// Bytes; absent: unlimited.
     pub bytes: Option<u64>,
-    /// Absent: without a limit.
+    /// Files; absent: unlimited.
     pub files: Option<u64>,
-    /// Uploads under way at once.
+    /// Open uploads.
     pub open_uploads: u32,
 }
 
+/// How content is received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Uploads {
-    /// Memory for bytes on their way to the store, for the whole process.
+    /// Bytes of memory for content in transit to the store, for the whole process.
     pub memory: u64,
-    /// Size of one part of a multipart upload to S3.
+    /// Bytes of one part of a multipart upload to S3.
     pub part_size: u64,
-    /// Parts of one upload that are on their way at once.
+    /// Parts of one upload that are sent concurrently.
     pub part_concurrency: usize,
-    /// How long a writer may be silent before its upload counts as dead.
+    /// Time without a heartbeat after which an upload is abandoned.
     pub lease: Duration,
-    /// How long an upload in pieces waits for its next byte.
+    /// Time without new bytes after which a resumable upload expires.
     pub expiry: Duration,
-    /// How long a client may send nothing.
+    /// Time that a client may send nothing before its upload is aborted.
     pub stall_timeout: Duration,
 }
 
-/// Who signs the URLs that are given out to read from S3. On disk it is always this server.
+/// Who signs URLs to read from S3. On disk it is always this server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignedUrls {
+    /// The bucket, which then serves the content.
     Store,
-    Ours,
+    /// This server, which can revoke the URLs and proxies the content.
+    Server,
 }
 
+/// Share links.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Links {
+    /// Delivery of content through links.
     pub delivery: Via,
-    /// Links of one account.
+    /// Links of one account, including those revoked in the last 30 days.
     pub limit: u32,
-    /// How long the password need not be given again.
-    pub unlock: Duration,
-    /// How long a download that broke off keeps its use.
-    pub resume: Duration,
+    /// How long a link with a password stays unlocked.
+    pub unlock_lifetime: Duration,
+    /// How long an interrupted download can resume without counting again.
+    pub resume_window: Duration,
 }
 
+/// Checks of database and store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fsck {
-    /// The time between two passes that make themselves; zero for none.
+    /// Interval of automatic runs; zero for none.
     pub interval: Duration,
-    /// Bytes that a full pass reads in a second.
+    /// Bytes per second that a full run reads.
     pub rate: u64,
-    /// How long bytes that no row knows stay in quarantine before they are removed.
+    /// How long orphaned objects stay in quarantine before they are deleted.
     pub quarantine: Duration,
 }
 
+/// Sessions, passwords, and limits on attempts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Auth {
+    /// Lifetime of a session.
     pub session_lifetime: Duration,
-    /// How long callers are remembered without asking the database.
-    pub session_cache: Duration,
-    /// Passwords that are hashed at the same time.
-    pub password_hashers: usize,
-    /// The window in which the attempts below are counted.
+    /// How long sessions and tokens are cached before the database is asked again; zero disables the cache.
+    pub session_cache_ttl: Duration,
+    /// Maximum number of concurrent password hashes.
+    pub password_hash_concurrency: usize,
+    /// Time window in which the attempts below are counted.
     pub attempt_window: Duration,
+    /// Failed sign-ins to one account, and failed passwords of one share link.
     pub logins_per_account: u32,
+    /// Failed sign-ins and share link passwords from one address.
     pub logins_per_address: u32,
+    /// Registrations from one address.
     pub registrations_per_address: u32,
 }
 
 impl Config {
-    /// The URL of a path, which begins with a slash, as people reach it.
+    /// The public URL of a path that starts with a slash.
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.public_url.as_str().trim_end_matches('/'))
     }
 }
 
-impl Limits {
-    /// How many things are on a page of which so many were asked for.
-    ///
-    /// # Errors
-    /// `Invalid` at `/limit` if there may not be so many.
-    pub fn on_page(&self, wanted: Option<u32>) -> Result<usize> {
-        let limit = wanted.unwrap_or(USUAL_PAGE.min(self.page));
-        if !(1..=self.page).contains(&limit) {
-            return Err(Error::invalid_parameter("limit", "out_of_range", format!("from 1 to {}", self.page)));
-        }
-        Ok(limit as usize)
-    }
-}
-
 impl Default for Config {
-    /// What runs when nothing is set at all.
+    /// The configuration without any setting.
     fn default() -> Self {
-        Settings::default().resolve().expect("the defaults in the table are accepted, as a test shows")
+        Settings::default().resolve().expect("the defaults of the table are valid, as a test shows")
     }
 }
 

@@ -1,4 +1,4 @@
-//! Pages of lists, and the cursors between them. CallerCache treat their text as opaque.
+//! Pages of lists, and the cursors between them. Callers treat the text of a cursor as opaque.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -6,33 +6,60 @@ use uuid::Uuid;
 
 use crate::error::{Error, Result};
 
-/// The page that so many rows at most are on, and the cursor of the next one. The rows are one more than
-/// that if there are so many: that one tells whether there is a next page.
-pub fn page<T>(mut rows: Vec<T>, limit: usize, place: impl FnOnce(&T) -> String) -> (Vec<T>, Option<String>) {
+/// Items on a page when the request does not say.
+const DEFAULT_PAGE_SIZE: u32 = 100;
+
+/// The number of items on a page for which `wanted` were requested; `max` is the limit of the server.
+///
+/// # Errors
+/// [`Error::Invalid`] at the query parameter `limit` if it is 0 or larger than `max`.
+pub fn page_size(wanted: Option<u32>, max: u32) -> Result<usize> {
+    let size = wanted.unwrap_or(DEFAULT_PAGE_SIZE.min(max));
+    if !(1..=max).contains(&size) {
+        return Err(Error::invalid_parameter("limit", "out_of_range", format!("from 1 to {max}")));
+    }
+    Ok(size as usize)
+}
+
+/// Splits rows into a page of at most `limit` items and the cursor of the next page. Query one row more than
+/// `limit`: it shows that there is a next page, and is not part of this one.
+///
+/// # Examples
+/// ```
+/// use strongroom::cursor::page;
+///
+/// let (items, next) = page(vec!["a", "b", "c"], 2, |last| format!("after {last}"));
+/// assert_eq!((items, next.as_deref()), (vec!["a", "b"], Some("after b")));
+/// ```
+pub fn page<T>(mut rows: Vec<T>, limit: usize, cursor: impl FnOnce(&T) -> String) -> (Vec<T>, Option<String>) {
     let more = rows.len() > limit;
     rows.truncate(limit);
-    let next = rows.last().filter(|_| more).map(place);
+    let next = rows.last().filter(|_| more).map(cursor);
     (rows, next)
 }
 
-/// The place of what has this id, in a list in the order of ids.
+/// The cursor after the item with this id, in a list that is ordered by id.
 pub fn encode_id(id: Uuid) -> String {
     id.simple().to_string()
 }
 
+/// The id in a cursor of [`encode_id`].
+///
 /// # Errors
-/// `BadCursor` if the text is none.
+/// [`Error::BadCursor`] if the text is not such a cursor.
 pub fn decode_id(cursor: &str) -> Result<Uuid> {
     cursor.parse().map_err(|_| Error::BadCursor)
 }
 
-/// The place of what has this time and id, in a list in the order of times.
+/// The cursor after the item with this time (microseconds since 1970) and id, in a list that is ordered by time.
 pub fn encode(time: i64, id: Uuid) -> String {
     BASE64_URL_SAFE_NO_PAD.encode([&time.to_be_bytes()[..], id.as_bytes()].concat())
 }
 
+/// The time and id in a cursor of [`encode`].
+///
 /// # Errors
-/// `BadCursor` if the text is none.
+/// [`Error::BadCursor`] if the text is not such a cursor.
 pub fn decode(cursor: &str) -> Result<(i64, Uuid)> {
     let decoded = || {
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(cursor).ok()?;

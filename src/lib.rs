@@ -17,6 +17,7 @@ pub mod http;
 pub mod jobs;
 pub mod keys;
 pub mod logs;
+pub mod net;
 pub mod store;
 pub mod suggest;
 pub mod unicode;

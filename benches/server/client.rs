@@ -106,12 +106,14 @@ impl Connection {
     }
 }
 
+#[expect(unsafe_code, reason = "the standard library cannot discard received bytes without a copy")]
 unsafe extern "C" {
     fn recv(socket: i32, buffer: *mut u8, length: usize, flags: i32) -> isize;
 }
 
 /// Takes bytes off the connection without copying them: with the copy the client would need more CPU than a
 /// server that sends files by `sendfile`, and be what is measured.
+#[expect(unsafe_code, reason = "calls a C function")]
 fn discard(stream: &TcpStream, most: usize) -> io::Result<usize> {
     const MSG_TRUNC: i32 = 0x20;
     loop {

@@ -3,6 +3,8 @@
 //! PostgreSQL and S3; beside them, round by round, what moves the same bytes and does nothing else.
 //! `scripts/bench` runs it; only 64-bit Linux is measured.
 
+#![allow(clippy::disallowed_methods, reason = "clippy.toml is about the server")]
+
 mod chart;
 mod client;
 mod figures;

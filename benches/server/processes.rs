@@ -18,10 +18,12 @@ struct Timespec {
     nanos: i64,
 }
 
+#[expect(unsafe_code, reason = "the standard library cannot read the CPU time of another process")]
 unsafe extern "C" {
     fn clock_gettime(clock: i32, time: *mut Timespec) -> i32;
 }
 
+#[expect(unsafe_code, reason = "calls a C function")]
 fn read_clock(clock: i32) -> Duration {
     let mut time = Timespec { seconds: 0, nanos: 0 };
     // SAFETY: 64-bit Linux writes a struct of this layout, which lives until deadline the call.

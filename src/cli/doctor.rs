@@ -6,9 +6,10 @@ use url::Url;
 
 use super::{Failure, print};
 use crate::clock::Clock;
-use crate::config::{Config, StoreConfig, is_loopback, is_unreachable};
+use crate::config::{Config, StoreConfig};
 use crate::db::probe_database;
 use crate::health::check::{Check, Outcome, ProbeLevel, ProbeOptions};
+use crate::net::{is_loopback, is_unreachable};
 use crate::store::{S3Store, Store, probe_disk};
 
 #[derive(Debug, clap::Args)]

@@ -89,9 +89,9 @@ fn run(options: Options) -> Result<(), Failure> {
     if let Some(Command::Config { example: true }) = options.command {
         return print(&crate::config::example());
     }
-    let settings = Settings::load(options.settings, options.config, |name| std::env::var_os(name))?;
+    let settings = Settings::load(options.settings, options.config, std::env::vars_os())?;
     if let Some(Command::Config { .. }) = options.command {
-        return print(&settings.in_force()?);
+        return print(&settings.effective()?);
     }
     let config = settings.resolve()?;
     logs::start(&config);

@@ -11,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 use super::{Failure, print};
 use crate::app::App;
 use crate::clock::Clock;
-use crate::config::{Config, Registration, StoreConfig, is_loopback, redacted_url};
+use crate::config::{Config, Registration, StoreConfig, redacted_url};
 use crate::http::server::Server;
+use crate::net::is_loopback;
 use crate::{jobs, users};
 
 /// How long the start waits for what the probe finds, so that the store's quirks are known before

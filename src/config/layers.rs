@@ -7,48 +7,67 @@ use std::path::{Path, PathBuf};
 use clap::{Arg, ArgMatches, Command};
 use secrecy::ExposeSecret;
 
-use super::settings::{SETTINGS, Setting};
+use super::setting::Setting;
+use super::settings::SETTINGS;
 use super::value::{ConfigError, Given, Value};
+use crate::suggest::nearest;
 
-/// The file that is read when none is named.
+/// The file that is read if none is named.
 const FILE: &str = "strongroom.toml";
 /// The variable that names a file.
 const FILE_VARIABLE: &str = "STRONGROOM_CONFIG";
 
-/// The texts that were given, by one source or by several on top of each other; not checked yet.
+/// What the names of Strongroom's own variables start with.
+const PREFIX: &str = "STRONGROOM_";
+/// Variables of the scripts and tests of this project, which the program ignores: names, and prefixes of names.
+const FOREIGN: &[&str] = &[
+    "STRONGROOM_BENCH_",
+    "STRONGROOM_CRASH_",
+    "STRONGROOM_NO_PAGE",
+    "STRONGROOM_POWER_",
+    "STRONGROOM_STACK_DIR",
+    "STRONGROOM_TEST_",
+];
+
+/// The variables of the environment that have Unicode names, as no setting has another.
+type Environment = BTreeMap<String, OsString>;
+
+/// The texts of one source, or of several on top of each other; not validated yet.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     values: BTreeMap<&'static str, Value>,
 }
 
 impl Settings {
-    /// Puts the flags on top of the environment, and both on top of the file: the one that is
-    /// named, else the one that the environment names, else `strongroom.toml` if there is one.
+    /// Puts the flags on top of the environment, and both on top of the file: the one that is named, else the one that
+    /// the environment names, else `strongroom.toml` if it exists.
     ///
     /// # Errors
-    /// If the file cannot be read or has an unknown key, or a variable is not Unicode.
+    /// [`ConfigError`] if the file cannot be read or has an unknown key, a variable is not Unicode, or a variable whose
+    /// name starts with `STRONGROOM_` is unknown.
     pub fn load(
         flags: Settings,
         file: Option<PathBuf>,
-        environment: impl Fn(&str) -> Option<OsString>,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, ConfigError> {
-        let named = file.or_else(|| environment(FILE_VARIABLE).filter(|name| !name.is_empty()).map(PathBuf::from));
+        let environment: Environment =
+            environment.into_iter().filter_map(|(name, value)| Some((name.into_string().ok()?, value))).collect();
+        check_names(&environment)?;
+        let named = environment.get(FILE_VARIABLE).filter(|name| !name.is_empty());
+        let named = file.or_else(|| named.map(PathBuf::from));
         let file = named.or_else(|| Some(PathBuf::from(FILE)).filter(|file| file.exists()));
         let below = file.map(|file| Self::from_file(&file)).transpose()?.unwrap_or_default();
-        Ok(flags.over(Self::from_environment(environment)?).over(below))
+        Ok(flags.over(Self::from_environment(&environment)?).over(below))
     }
 
     /// The layer of a TOML file.
-    ///
-    /// # Errors
-    /// If the file cannot be read, is not TOML, or has an unknown key.
     fn from_file(file: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(file).map_err(|error| ConfigError::new(file.display(), error))?;
         Self::from_toml(&text, file)
     }
 
     pub(super) fn from_toml(text: &str, file: &Path) -> Result<Self, ConfigError> {
-        // Its own way to print an error quotes the line, which may hold a secret.
+        // The error's own text quotes the line, which may have a secret.
         let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
             let line = error.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
             ConfigError::new(format_args!("{} line {line}", file.display()), error.message())
@@ -56,24 +75,23 @@ impl Settings {
         let mut settings = Self::default();
         for (key, value) in table {
             let place = format!("{}: {key}", file.display());
-            let setting = SETTINGS
-                .iter()
-                .find(|setting| setting.key == key)
-                .ok_or_else(|| ConfigError::new(file.display(), format_args!("{key:?} is not a setting")))?;
+            let setting = SETTINGS.iter().find(|setting| setting.key == key).ok_or_else(|| {
+                let near = nearest_setting(&key).map(|setting| setting.key);
+                ConfigError::new(file.display(), unknown("setting", &key, near))
+            })?;
             let text = plain_text(value)
-                .ok_or_else(|| ConfigError::new(&place, format_args!("give {} as text", setting.shape)))?;
+                .ok_or_else(|| ConfigError::new(&place, format_args!("{} is expected as text", setting.shape)))?;
             settings.insert(setting, Value::new(place, text));
         }
         Ok(settings)
     }
 
-    pub(super) fn from_environment(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, ConfigError> {
+    pub(super) fn from_environment(environment: &Environment) -> Result<Self, ConfigError> {
         let mut settings = Self::default();
         for setting in SETTINGS {
             for name in [setting.fallback, Some(setting.variable)].into_iter().flatten() {
-                if let Some(text) = variable(name) {
-                    let text =
-                        text.into_string().map_err(|_| ConfigError::new(name, "the value is not Unicode text"))?;
+                if let Some(text) = environment.get(name) {
+                    let text = text.to_str().ok_or_else(|| ConfigError::new(name, "the value is not Unicode text"))?;
                     settings.insert(setting, Value::new(name, text));
                 }
             }
@@ -81,13 +99,13 @@ impl Settings {
         Ok(settings)
     }
 
-    /// The same with `default` where nothing was given.
+    /// These settings, with `default` for one that is absent.
     pub(super) fn or(mut self, setting: &'static Setting, default: impl Into<String>) -> Self {
         self.values.entry(setting.key).or_insert_with(|| Value::new(setting.variable, default));
         self
     }
 
-    /// What was given here, and beneath it what `lower` says.
+    /// These settings, on top of those of `lower`.
     fn over(mut self, lower: Self) -> Self {
         for (key, value) in lower.values {
             self.values.entry(key).or_insert(value);
@@ -107,7 +125,35 @@ impl Settings {
     }
 }
 
-/// A value of the file in the form that a variable would have; none if it has no such form.
+/// Refuses unknown variables: a misspelled setting would silently have no effect.
+fn check_names(environment: &Environment) -> Result<(), ConfigError> {
+    let is_known = |name: &str| name == FILE_VARIABLE || SETTINGS.iter().any(|setting| setting.variable == name);
+    let is_foreign = |name: &str| FOREIGN.iter().any(|foreign| name.starts_with(foreign));
+    for name in environment.keys().filter(|name| !is_known(name) && !is_foreign(name)) {
+        if let Some(key) = name.strip_prefix(PREFIX) {
+            return Err(ConfigError::one_line(unknown(
+                "variable",
+                name,
+                nearest_setting(key).map(|near| near.variable),
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn nearest_setting(key: &str) -> Option<&'static Setting> {
+    let key = nearest(key, SETTINGS.iter().map(|setting| setting.key))?;
+    SETTINGS.iter().find(|setting| setting.key == key)
+}
+
+fn unknown(what: &str, name: &str, near: Option<&str>) -> String {
+    match near {
+        Some(near) => format!("unknown {what} {name}; did you mean {near}?"),
+        None => format!("unknown {what} {name} (see strongroom --help)"),
+    }
+}
+
+/// A value of the file as a variable would have it; `None` if it is not a text, a number, a boolean or an array of them.
 fn plain_text(value: toml::Value) -> Option<String> {
     match value {
         toml::Value::String(text) => Some(text),
@@ -118,8 +164,8 @@ fn plain_text(value: toml::Value) -> Option<String> {
     }
 }
 
-// The flags are texts without any check by clap, whose complaints would quote the value. The
-// environment is not left to clap either: a test could not hand in another one.
+// clap does not validate the values of flags, because its errors would quote them. It does not read the environment
+// either, because tests pass in another one.
 impl clap::Args for Settings {
     fn augment_args(command: Command) -> Command {
         command.args(SETTINGS.iter().map(flag))

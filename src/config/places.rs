@@ -1,4 +1,4 @@
-//! Where rows and bytes lie: the database, the folder, the bucket.
+//! Locations of the database and the store.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use url::Url;
 use super::value::{ConfigError, Given};
 use super::{Encryption, S3Config, S3Credentials, Settings, StoreConfig};
 
-/// What a path in a URL cannot have as it is.
+/// What must be percent-encoded in the path of a URL.
 const NOT_IN_A_URL: &AsciiSet = &CONTROLS.add(b' ').add(b'%').add(b'?').add(b'#');
 
 pub(super) fn database_url(given: &Given<'_>) -> Result<SecretString, ConfigError> {
@@ -19,7 +19,8 @@ pub(super) fn database_url(given: &Given<'_>) -> Result<SecretString, ConfigErro
         (sqlite || postgres && text.parse::<Url>().is_ok()).then(|| SecretString::from(text))
     })?;
     if [":memory:", "mode=memory"].iter().any(|memory| url.expose_secret().contains(memory)) {
-        return Err(given.refuse("a database in memory would lose the rows and leave their files"));
+        return Err(given
+            .refuse("in-memory databases are not supported: a restart would lose the metadata of the stored files"));
     }
     Ok(url)
 }
@@ -27,23 +28,23 @@ pub(super) fn database_url(given: &Given<'_>) -> Result<SecretString, ConfigErro
 pub(super) fn store(settings: &Settings) -> Result<StoreConfig, ConfigError> {
     let given = settings.store_url();
     if given.text().is_some_and(|text| text.contains('@') && !text.starts_with("file:")) {
-        return Err(given.refuse("credentials are not accepted here; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"));
+        return Err(given.refuse("must not have credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"));
     }
-    let expected = "a place such as file:///srv/files, file:files or s3://bucket/prefix";
+    let expected = "a location such as file:///srv/files, file:files or s3://bucket/prefix";
     match given.text() {
         Some(text) if text.starts_with("s3://") => {
             let (bucket, prefix) = given.required(expected, bucket_and_prefix)?;
             Ok(StoreConfig::S3(Box::new(s3(settings, bucket, prefix)?)))
         }
-        _ => Ok(StoreConfig::Disk { root: given.required(expected, folder)? }),
+        _ => Ok(StoreConfig::Disk { root: given.required(expected, directory)? }),
     }
 }
 
 /// `file:///absolute` or `file:relative`.
-fn folder(text: &str) -> Option<PathBuf> {
+fn directory(text: &str) -> Option<PathBuf> {
     let rest = text.strip_prefix("file:")?;
     let rest = match rest.strip_prefix("//") {
-        // What stands between the slashes would be a host, and another machine's folder is none of ours.
+        // A host between the slashes would be another machine.
         Some(absolute) => Some(absolute).filter(|path| path.starts_with('/'))?,
         None => rest,
     };
@@ -58,7 +59,7 @@ fn bucket_and_prefix(text: &str) -> Option<(String, String)> {
     let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
     let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
     let is_plain = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
-    // Object stores differ in what they make of other characters, of empty segments and of dots.
+    // Object stores handle other characters, empty segments and dots differently.
     let is_segment = |segment: &str| !["", ".", ".."].contains(&segment) && is_plain(segment);
     let accepted = bucket.len() >= 3 && is_plain(bucket) && (prefix.is_empty() || prefix.split('/').all(is_segment));
     accepted.then(|| (bucket.to_owned(), prefix.to_owned()))
@@ -88,9 +89,9 @@ fn credentials(settings: &Settings) -> Result<Option<S3Credentials>, ConfigError
             secret_access_key: secret.into(),
             session_token: session.text().map(SecretString::from),
         })),
-        (Some(_), None) => Err(secret.refuse("must be set, as AWS_ACCESS_KEY_ID is")),
-        (None, Some(_)) => Err(id.refuse("must be set, as AWS_SECRET_ACCESS_KEY is")),
-        (None, None) if session.is_set() => Err(id.refuse("must be set, as AWS_SESSION_TOKEN is")),
+        (Some(_), None) => Err(secret.refuse("required with AWS_ACCESS_KEY_ID")),
+        (None, Some(_)) => Err(id.refuse("required with AWS_SECRET_ACCESS_KEY")),
+        (None, None) if session.is_set() => Err(id.refuse("required with AWS_SESSION_TOKEN")),
         (None, None) => Ok(None),
     }
 }
@@ -101,7 +102,7 @@ fn encryption(settings: &Settings) -> Result<Option<Encryption>, ConfigError> {
     let choices = [("none", None), ("aes256", Some(&Encryption::Aes256)), ("kms", Some(&kms))];
     let chosen = settings.s3_encryption().choice(&choices)?;
     if key.is_set() && chosen != Some(&kms) {
-        return Err(key.refuse("is of no use unless STRONGROOM_S3_ENCRYPTION is kms"));
+        return Err(key.refuse("requires STRONGROOM_S3_ENCRYPTION=kms"));
     }
     Ok(chosen.cloned())
 }
@@ -110,7 +111,7 @@ pub(super) fn path(text: &str) -> Option<PathBuf> {
     (!text.is_empty() && !text.contains('\0')).then(|| text.into())
 }
 
-/// A path as the rest of a URL.
+/// A path, percent-encoded for a URL.
 pub(super) fn in_a_url(path: &Path) -> String {
     utf8_percent_encode(&path.to_string_lossy(), NOT_IN_A_URL).to_string()
 }

@@ -1,4 +1,4 @@
-//! From texts to a [`Config`]: what follows from other settings, and what is refused.
+//! Validates the texts and turns them into a [`Config`]; derives the defaults that depend on other settings.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,8 +8,8 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use ipnet::IpNet;
 use secrecy::SecretSlice;
-use url::{Host, Url};
 
+use super::log_filter::log_filter;
 use super::places::{database_url, in_a_url, path, store};
 use super::settings::SETTINGS;
 use super::value::{ConfigError, Given};
@@ -18,6 +18,7 @@ use super::{
     Uploads, Via,
 };
 use crate::hex::unhex;
+use crate::net::{is_loopback, parse_network};
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -27,23 +28,23 @@ const EIB: u64 = 1024 * 1024 * TIB;
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// SigV4 signs for no longer than this.
+/// The longest lifetime of a SigV4 signature.
 const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// Browsers keep no cookie for longer.
+/// The longest lifetime of a cookie that browsers allow (RFC 6265bis, section 5.5).
 const LONGEST_SESSION: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
 const SHORTEST_SECRET_KEY: usize = 32;
 
 impl Settings {
-    /// Checks everything and gives what the program runs with.
+    /// Validates all settings and returns what the program runs with.
     ///
     /// # Errors
-    /// The first setting that cannot be accepted, or that must be chosen and is not.
+    /// [`ConfigError`] for the first setting that is not valid, or that is required and absent.
     pub fn resolve(self) -> Result<Config, ConfigError> {
         let settings = self.completed()?;
         Ok(Config {
             listen: listen(&settings)?,
-            public_url: settings.public_url().base_url()?.ok_or_else(|| settings.public_url().refuse("must be set"))?,
+            public_url: settings.public_url().base_url()?.ok_or_else(|| settings.public_url().refuse("required"))?,
             registration: settings
                 .registration()
                 .choice(&[("open", Registration::Open), ("closed", Registration::Closed)])?,
@@ -58,26 +59,28 @@ impl Settings {
             uploads: uploads(&settings)?,
             auth: auth(&settings)?,
             links: links(&settings)?,
-            signed_urls: settings.signed_urls().choice(&[("store", SignedUrls::Store), ("ours", SignedUrls::Ours)])?,
+            signed_urls: settings
+                .signed_urls()
+                .choice(&[("store", SignedUrls::Store), ("server", SignedUrls::Server)])?,
             download_via: via(&settings.download_via())?,
             trusted_proxies: networks(&settings.trusted_proxies())?,
             reap_interval: settings.reap_interval().time(SECOND..=DAY)?,
             trash_retention: settings.trash_retention().time(Duration::ZERO..=3650 * DAY)?,
-            event_retention: settings.event_retention().time(DAY..=3650 * DAY)?,
+            audit_log_retention: settings.audit_log_retention().time(DAY..=3650 * DAY)?,
             fsck: fsck(&settings)?,
             shutdown_deadline: settings.shutdown_deadline().time(SECOND..=HOUR)?,
             header_timeout: settings.header_timeout().time(SECOND..=HOUR)?,
             log: settings.log().required("a level such as info, or directives such as info,sqlx=debug", |text| {
-                crate::logs::filter(text).map(|_| text.to_owned())
+                log_filter(text).map(|_| text.to_owned())
             })?,
             log_format: settings.log_format().choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)])?,
         })
     }
 
-    /// Adds every default: those of the table, then those that follow from other settings.
+    /// Adds every default: those of the table, then those that depend on other settings.
     ///
     /// # Errors
-    /// If other machines can connect, and the public URL or the registration is not chosen.
+    /// [`ConfigError`] if other machines can connect, and the public URL or the registration is not set.
     pub(super) fn completed(mut self) -> Result<Self, ConfigError> {
         for setting in SETTINGS {
             if let Some(default) = setting.default {
@@ -90,7 +93,7 @@ impl Settings {
         let data_dir = self.data_dir().required("a path", path)?;
         let own_endpoint = self.aws_endpoint_url_s3().is_set();
 
-        let follows = [
+        let derived = [
             (self.public_url(), format!("{scheme}://{listen}")),
             (self.registration(), "open".to_owned()),
             (self.database_url(), format!("sqlite:{}", in_a_url(&data_dir.join("strongroom.db")))),
@@ -98,7 +101,7 @@ impl Settings {
             (self.s3_path_style(), own_endpoint.to_string()),
         ]
         .map(|(given, default)| (given.setting, default));
-        for (setting, default) in follows {
+        for (setting, default) in derived {
             self = self.or(setting, default);
         }
         if own_endpoint {
@@ -108,44 +111,22 @@ impl Settings {
         Ok(self)
     }
 
-    /// As soon as other machines can connect, directly or through a proxy, the defaults for a
-    /// machine of one's own do not do.
+    /// The defaults are for a single machine. If other machines can connect, directly or through a proxy, the public URL
+    /// and the registration are required.
     fn check_exposure(&self, listen: SocketAddr) -> Result<(), ConfigError> {
-        let must_be_chosen = |given: Given<'_>, place: &dyn std::fmt::Display| {
+        let required = |given: Given<'_>, place: &dyn std::fmt::Display| {
             let example = given.setting.example;
-            let why = format!("must be chosen, such as {example}: other machines can connect to {place}");
+            let why = format!("required, such as {example}, because other machines can connect to {place}");
             if given.is_set() { Ok(()) } else { Err(given.refuse(why)) }
         };
         if !listen.ip().to_canonical().is_loopback() {
-            must_be_chosen(self.public_url(), &listen)?;
-            must_be_chosen(self.registration(), &listen)?;
+            required(self.public_url(), &listen)?;
+            required(self.registration(), &listen)?;
         }
         match self.public_url().base_url()? {
-            Some(url) if !is_loopback(&url) => must_be_chosen(self.registration(), &url),
+            Some(url) if !is_loopback(&url) => required(self.registration(), &url),
             _ => Ok(()),
         }
-    }
-}
-
-/// Whether a URL leads no further than the machine that follows it.
-pub fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
-}
-
-/// Why people of this server, and its pages in their browsers, cannot use this address of the store; nothing if it
-/// seems that they can.
-pub fn is_unreachable(public_url: &Url, endpoint: &Url) -> Option<&'static str> {
-    if is_loopback(endpoint) && !is_loopback(public_url) {
-        Some("nobody but this machine reaches it")
-    } else if public_url.scheme() == "https" && endpoint.scheme() == "http" {
-        Some("pages of an https:// server may not use it")
-    } else {
-        None
     }
 }
 
@@ -154,7 +135,7 @@ fn listen(settings: &Settings) -> Result<SocketAddr, ConfigError> {
 }
 
 fn limits(settings: &Settings) -> Result<Limits, ConfigError> {
-    let signed_url_max = settings.signed_url_max().time(SECOND..=WEEK)?;
+    let signed_url_max_lifetime = settings.signed_url_max_lifetime().time(SECOND..=WEEK)?;
     Ok(Limits {
         file_size: settings.max_file_size().size(1..=64 * TIB)?,
         allowed_types: allowed_types(&settings.allowed_types())?,
@@ -166,20 +147,20 @@ fn limits(settings: &Settings) -> Result<Limits, ConfigError> {
         ranges: settings.range_limit().number(1..=100)?,
         connections: settings.connection_limit().number(1..=1_000_000)?,
         tokens: settings.token_limit().number(1..=100_000)?,
-        signed_url_default: settings.signed_url_default().time(SECOND..=signed_url_max)?,
-        signed_url_max,
+        signed_url_lifetime: settings.signed_url_lifetime().time(SECOND..=signed_url_max_lifetime)?,
+        signed_url_max_lifetime,
     })
 }
 
-/// Types with commas between them, without parameters.
+/// Content types separated by commas, without parameters.
 fn allowed_types(given: &Given<'_>) -> Result<AllowedTypes, ConfigError> {
     let allowed = |text: &str| {
         let mime = text.trim().parse::<mime::Mime>().ok()?;
         let whole = mime.type_() != mime::STAR && mime.params().next().is_none();
         whole.then(|| mime.essence_str().to_ascii_lowercase())
     };
-    let types =
-        given.optional("types such as image/*,application/pdf", |text| text.split(',').map(allowed).collect())?;
+    let types = given
+        .optional("content types such as image/*,application/pdf", |text| text.split(',').map(allowed).collect())?;
     Ok(AllowedTypes(types.unwrap_or_default()))
 }
 
@@ -195,7 +176,7 @@ fn quotas(settings: &Settings) -> Result<Quotas, ConfigError> {
 fn uploads(settings: &Settings) -> Result<Uploads, ConfigError> {
     let part_size = settings.part_size().size(5 * MIB..=5 * GIB)?;
     Ok(Uploads {
-        // A part is gathered in memory before it is sent.
+        // A part is buffered in memory before it is sent.
         memory: settings.upload_memory().size(part_size..=TIB)?,
         part_size,
         part_concurrency: settings.part_concurrency().number(1..=64)?,
@@ -209,7 +190,7 @@ fn fsck(settings: &Settings) -> Result<Fsck, ConfigError> {
     Ok(Fsck {
         interval: settings.fsck_interval().time(Duration::ZERO..=30 * DAY)?,
         rate: settings.fsck_rate().size(KIB..=TIB)?,
-        // Less than an hour is no time to notice anything.
+        // An operator needs some time to notice a mistake.
         quarantine: settings.fsck_quarantine().time(HOUR..=30 * DAY)?,
     })
 }
@@ -217,8 +198,8 @@ fn fsck(settings: &Settings) -> Result<Fsck, ConfigError> {
 fn auth(settings: &Settings) -> Result<Auth, ConfigError> {
     Ok(Auth {
         session_lifetime: settings.session_lifetime().time(60 * SECOND..=LONGEST_SESSION)?,
-        session_cache: settings.session_cache().time(Duration::ZERO..=SECOND)?,
-        password_hashers: settings.password_hashers().number(1..=64)?,
+        session_cache_ttl: settings.session_cache_ttl().time(Duration::ZERO..=SECOND)?,
+        password_hash_concurrency: settings.password_hash_concurrency().number(1..=64)?,
         attempt_window: settings.attempt_window().time(SECOND..=DAY)?,
         logins_per_account: settings.logins_per_account().number(1..=1_000_000)?,
         logins_per_address: settings.logins_per_address().number(1..=1_000_000)?,
@@ -230,8 +211,8 @@ fn links(settings: &Settings) -> Result<Links, ConfigError> {
     Ok(Links {
         delivery: via(&settings.link_delivery())?,
         limit: settings.link_limit().number(1..=1_000_000)?,
-        unlock: settings.link_unlock().time(SECOND..=30 * DAY)?,
-        resume: settings.link_resume().time(SECOND..=DAY)?,
+        unlock_lifetime: settings.link_unlock_lifetime().time(SECOND..=30 * DAY)?,
+        resume_window: settings.link_resume_window().time(SECOND..=DAY)?,
     })
 }
 
@@ -243,20 +224,20 @@ fn tls(settings: &Settings) -> Result<Option<TlsConfig>, ConfigError> {
     let [certificate, key] = [settings.tls_cert(), settings.tls_key()];
     match (certificate.text(), key.text()) {
         (Some(certificate), Some(key)) => Ok(Some(TlsConfig { certificate: certificate.into(), key: key.into() })),
-        (Some(_), None) => Err(key.refuse("must be set, as STRONGROOM_TLS_CERT is")),
-        (None, Some(_)) => Err(certificate.refuse("must be set, as STRONGROOM_TLS_KEY is")),
+        (Some(_), None) => Err(key.refuse("required with STRONGROOM_TLS_CERT")),
+        (None, Some(_)) => Err(certificate.refuse("required with STRONGROOM_TLS_KEY")),
         (None, None) => Ok(None),
     }
 }
 
 fn secret_key(given: &Given<'_>) -> Result<Option<SecretSlice<u8>>, ConfigError> {
-    given.optional("32 bytes or more in hex or base64; make one with: openssl rand -hex 32", |text| {
+    given.optional("at least 32 bytes in hex or base64; generate it with: openssl rand -hex 32", |text| {
         Some(decoded(text)?).filter(|key| key.len() >= SHORTEST_SECRET_KEY).map(SecretSlice::from)
     })
 }
 
-/// The bytes of a text in hex, else in base64 of either alphabet, padded or not. A text that is
-/// hex would be base64 too, but of a key that nobody meant.
+/// Decodes hex, else base64 of either alphabet, padded or not. Hex comes first: it is valid base64 too, but of another
+/// key.
 fn decoded(text: &str) -> Option<Vec<u8>> {
     if let Some(bytes) = unhex(text) {
         return Some(bytes);
@@ -267,16 +248,9 @@ fn decoded(text: &str) -> Option<Vec<u8>> {
         .find_map(|alphabet| GeneralPurpose::new(alphabet, padding).decode(text).ok())
 }
 
-/// A network; a single address is one of its own.
-pub fn network(text: &str) -> Option<IpNet> {
-    let text = text.trim();
-    let network = text.parse().ok().or_else(|| text.parse::<std::net::IpAddr>().ok().map(IpNet::from));
-    network.map(|network: IpNet| network.trunc())
-}
-
-/// Networks with commas between them; a single address is a network of one.
+/// Networks separated by commas; a single address is a network of one.
 fn networks(given: &Given<'_>) -> Result<Vec<IpNet>, ConfigError> {
     let networks =
-        given.optional("networks such as 10.0.0.0/8,fd00::/8", |text| text.split(',').map(network).collect())?;
+        given.optional("networks such as 10.0.0.0/8,fd00::/8", |text| text.split(',').map(parse_network).collect())?;
     Ok(networks.unwrap_or_default())
 }

@@ -1,77 +1,11 @@
-//! The table of settings. A setting is written here once; its flag, its line in `--help`, its key
-//! in the file, its row in docs/configure.md and its line in the example file all come from here.
+//! The table of settings. Each setting is written here once: its flag, its line in `--help`, its key in the file, its row in
+//! docs/configure.md and its line in the example file are generated from it.
 
 use super::Settings;
+use super::setting::{Setting, set};
 use super::value::Given;
 
-/// One setting, as operators know it.
-#[derive(Debug, Clone, Copy)]
-pub struct Setting {
-    /// The heading it stands under.
-    pub section: &'static str,
-    /// Its name in the file; as a flag, with dashes.
-    pub key: &'static str,
-    /// The environment variable.
-    pub variable: &'static str,
-    /// A second variable that counts when the first is absent.
-    pub fallback: Option<&'static str>,
-    /// What a value looks like, in one word.
-    pub shape: &'static str,
-    /// The default, or none if the setting is then absent or follows from others.
-    pub default: Option<&'static str>,
-    /// A value to show where there is no default.
-    pub example: &'static str,
-    /// Never printed, neither in errors nor by `strongroom config`.
-    pub secret: bool,
-    help: &'static str,
-}
-
-impl Setting {
-    /// What it is for, in one or two sentences.
-    pub fn help(&self) -> &'static str {
-        self.help.trim()
-    }
-
-    const fn section(self, section: &'static str) -> Self {
-        Self { section, ..self }
-    }
-
-    const fn named(self, key: &'static str, help: &'static str) -> Self {
-        Self { key, help, ..self }
-    }
-
-    const fn or(self, default: &'static str) -> Self {
-        Self { default: Some(default), ..self }
-    }
-
-    const fn like(self, example: &'static str) -> Self {
-        Self { example, ..self }
-    }
-
-    const fn secret(self) -> Self {
-        Self { secret: true, ..self }
-    }
-
-    const fn fallback(self, variable: &'static str) -> Self {
-        Self { fallback: Some(variable), ..self }
-    }
-}
-
-const fn set(variable: &'static str, shape: &'static str) -> Setting {
-    Setting {
-        section: "",
-        key: "",
-        variable,
-        fallback: None,
-        shape,
-        default: None,
-        example: "",
-        secret: false,
-        help: "",
-    }
-}
-
-/// Makes the table, and for every setting a method of [`Settings`] that gives its text.
+/// Builds the table, and for every setting a method of [`Settings`] that returns its text.
 macro_rules! settings {
     ($($section:literal { $($(#[doc = $help:literal])+ $key:ident = $setting:expr;)+ })+) => {
         /// Every setting, in the order in which it is shown.
@@ -87,156 +21,156 @@ macro_rules! settings {
 }
 
 settings! {
-    "The server" {
-        /// Where the server listens; port 0 takes any free one.
+    "Server" {
+        /// Address and port to listen on; port 0 selects a free port.
         listen = set("STRONGROOM_LISTEN", "ADDRESS").or("127.0.0.1:3000");
-        /// The base of every URL that is given out. Default: the address it listens on; must be chosen if other machines can connect.
+        /// Base of every URL in a response. Default: the listen address; required when listening on a non-loopback address.
         public_url = set("STRONGROOM_PUBLIC_URL", "URL").like("https://files.example.org");
-        /// Whether people may register by themselves. Default: open; must be chosen if other machines can connect.
+        /// Whether users may register themselves. Default: open; required when listening on a non-loopback address.
         registration = set("STRONGROOM_REGISTRATION", "open|closed").like("closed");
-        /// The folder for keys and, unless they are told to lie elsewhere, the database and the files.
+        /// Directory for keys and, unless configured otherwise, the database and the files.
         data_dir = set("STRONGROOM_DATA_DIR", "PATH").or("strongroom-data");
-        /// 32 bytes or more in hex or base64, from which our own signed URLs are derived. Default: made once and kept in the data folder.
+        /// At least 32 bytes in hex or base64, from which the keys of server-signed URLs are derived. Default: generated once and stored in the data directory.
         secret_key = set("STRONGROOM_SECRET_KEY", "SECRET").secret().like("the output of: openssl rand -hex 32");
-        /// The certificate chain for HTTPS, in PEM.
+        /// Certificate chain for HTTPS, in PEM.
         tls_cert = set("STRONGROOM_TLS_CERT", "PATH").like("/etc/strongroom/chain.pem");
-        /// The certificate's key, in PEM.
+        /// Private key of the certificate, in PEM.
         tls_key = set("STRONGROOM_TLS_KEY", "PATH").like("/etc/strongroom/key.pem");
-        /// Networks of the proxies in front, whose X-Forwarded-For is believed.
+        /// Networks of trusted reverse proxies (X-Forwarded-For).
         trusted_proxies = set("STRONGROOM_TRUSTED_PROXIES", "NETWORK,...").like("10.0.0.0/8,fd00::/8");
-        /// How long a client may take to send the head of a request.
+        /// Time a client may take to send the head of a request.
         header_timeout = set("STRONGROOM_HEADER_TIMEOUT", "TIME").or("15s");
-        /// How long transfers may go on deadline the order to stop.
+        /// Maximum number of open connections; fewer if the process may not open twice as many files.
+        connection_limit = set("STRONGROOM_CONNECTION_LIMIT", "NUMBER").or("4096");
+        /// Time that transfers may continue after a shutdown signal.
         shutdown_deadline = set("STRONGROOM_SHUTDOWN_DEADLINE", "TIME").or("30s");
     }
-    "The database" {
-        /// sqlite:PATH or postgres://USER:PASSWORD@HOST/NAME. Default: strongroom.db in the data folder.
+    "Database" {
+        /// sqlite:PATH or postgres://USER:PASSWORD@HOST/NAME. Default: strongroom.db in the data directory.
         database_url = set("DATABASE_URL", "URL").secret().like("postgres://strongroom:password@db.example.org/strongroom");
-        /// Connections that are open at most (SQLite: readers; one more writes).
+        /// Maximum number of database connections (SQLite: readers; one more connection writes).
         database_connections = set("STRONGROOM_DATABASE_CONNECTIONS", "NUMBER").or("16");
     }
-    "The store" {
-        /// Where the bytes lie: file:///PATH or s3://BUCKET/PREFIX. Default: files in the data folder.
+    "Storage" {
+        /// Storage location: file:///PATH or s3://BUCKET/PREFIX. Default: files in the data directory.
         store_url = set("STORE_URL", "URL").like("s3://my-bucket/strongroom");
-        /// The bucket's region. Default: us-east-1 with an endpoint of your own; must be chosen on AWS.
+        /// Region of the bucket. Default: us-east-1 with a custom endpoint; required on AWS.
         aws_region = set("AWS_REGION", "NAME").fallback("AWS_DEFAULT_REGION").like("eu-central-1");
-        /// The access key. Default: the credentials of the machine, container or web identity.
+        /// Access key. Default: the credentials of the machine, container or web identity.
         aws_access_key_id = set("AWS_ACCESS_KEY_ID", "TEXT").like("AKIAIOSFODNN7EXAMPLE");
-        /// The secret of the access key.
+        /// Secret of the access key.
         aws_secret_access_key = set("AWS_SECRET_ACCESS_KEY", "SECRET").secret().like("(better kept in the environment)");
-        /// The session of temporary credentials.
+        /// Session token of temporary credentials.
         aws_session_token = set("AWS_SESSION_TOKEN", "SECRET").secret().like("(better kept in the environment)");
-        /// Where S3 is. Default: AWS.
+        /// S3 endpoint. Default: AWS.
         aws_endpoint_url_s3 = set("AWS_ENDPOINT_URL_S3", "URL").fallback("AWS_ENDPOINT_URL").like("http://minio:9000");
-        /// The endpoint as people reach it, the base of signed URLs. Default: the endpoint.
+        /// Public S3 endpoint used in signed URLs. Default: the endpoint.
         s3_public_endpoint = set("STRONGROOM_S3_PUBLIC_ENDPOINT", "URL").like("https://s3.example.org");
-        /// endpoint/bucket/key instead of bucket.endpoint/key. Default: true with an endpoint of your own, false on AWS.
+        /// Whether to use endpoint/bucket/key instead of bucket.endpoint/key. Default: true with a custom endpoint, false on AWS.
         s3_path_style = set("STRONGROOM_S3_PATH_STYLE", "true|false").like("true");
-        /// Encryption by the bucket.
+        /// Server-side encryption by the bucket.
         s3_encryption = set("STRONGROOM_S3_ENCRYPTION", "none|aes256|kms").or("none");
-        /// The key for kms. Default: the account's default key.
+        /// Key for kms. Default: the default key of the AWS account.
         s3_kms_key_id = set("STRONGROOM_S3_KMS_KEY_ID", "TEXT").like("arn:aws:kms:eu-central-1:111122223333:key/example");
     }
-    "Limits of one request" {
-        /// The largest file.
+    "Request limits" {
+        /// Maximum size of a file.
         max_file_size = set("STRONGROOM_MAX_FILE_SIZE", "SIZE").or("64GiB");
-        /// Types of files that are accepted, told from their bytes. Default: any.
+        /// Allowed content types (detected from content). Default: any.
         allowed_types = set("STRONGROOM_ALLOWED_TYPES", "TYPE,...").like("image/*,application/pdf");
-        /// The largest avatar.
+        /// Maximum size of an avatar.
         max_avatar_size = set("STRONGROOM_MAX_AVATAR_SIZE", "SIZE").or("5MiB");
-        /// The largest JSON body.
+        /// Maximum size of a JSON body.
         max_json_body = set("STRONGROOM_MAX_JSON_BODY", "SIZE").or("256KiB");
-        /// The largest metadata of one file, as JSON.
+        /// Maximum size of the metadata of one file, as JSON.
         max_metadata = set("STRONGROOM_MAX_METADATA", "SIZE").or("8KiB");
-        /// Files on one page of a list.
+        /// Maximum number of items on one page of a list.
         page_limit = set("STRONGROOM_PAGE_LIMIT", "NUMBER").or("1000");
-        /// Files in one batch.
+        /// Maximum number of files in one batch.
         batch_limit = set("STRONGROOM_BATCH_LIMIT", "NUMBER").or("1000");
-        /// Parts in the answer to one range request.
+        /// Maximum number of ranges in one request.
         range_limit = set("STRONGROOM_RANGE_LIMIT", "NUMBER").or("10");
     }
-    "Limits of one account" {
-        /// Bytes that one account may use, avatar and uploads under way included. Default: without a limit.
+    "Account limits" {
+        /// Bytes that one account may use, including its avatar and open uploads. Default: unlimited.
         quota_bytes = set("STRONGROOM_QUOTA_BYTES", "SIZE").like("10GB");
-        /// Files that one account may have. Default: without a limit.
+        /// Files that one account may have. Default: unlimited.
         quota_files = set("STRONGROOM_QUOTA_FILES", "NUMBER").like("100000");
-        /// Uploads that one account may have under way at once, those through signed URLs and in pieces included.
+        /// Open uploads that one account may have at once, including resumable uploads and signed PUT URLs.
         open_uploads = set("STRONGROOM_OPEN_UPLOADS", "NUMBER").or("100");
+        /// Active API tokens of one account.
+        token_limit = set("STRONGROOM_TOKEN_LIMIT", "NUMBER").or("100");
     }
     "Uploads and downloads" {
-        /// Memory for bytes on their way to the store, for the whole process.
+        /// Memory for bytes in transit to the store, for the whole process.
         upload_memory = set("STRONGROOM_UPLOAD_MEMORY", "SIZE").or("128MiB");
-        /// One part of a multipart upload to S3, 5MiB to 5GiB.
+        /// Part size of multipart uploads to S3, 5MiB to 5GiB.
         part_size = set("STRONGROOM_PART_SIZE", "SIZE").or("8MiB");
-        /// Parts of one upload that are on their way at once.
+        /// Parts of one upload that are sent concurrently.
         part_concurrency = set("STRONGROOM_PART_CONCURRENCY", "NUMBER").or("4");
-        /// How long a writer may be silent before its upload counts as dead.
+        /// Upload lease: time without a heartbeat after which an upload is abandoned.
         upload_lease = set("STRONGROOM_UPLOAD_LEASE", "TIME").or("15min");
-        /// How long an upload that can be resumed waits for its next byte before it is given up.
+        /// Time without new bytes after which a resumable upload expires.
         upload_expiry = set("STRONGROOM_UPLOAD_EXPIRY", "TIME").or("24h");
-        /// How long a client may send nothing.
+        /// Time that a client may send nothing before its upload is aborted.
         upload_stall_timeout = set("STRONGROOM_UPLOAD_STALL_TIMEOUT", "TIME").or("1min");
-        /// How content is delivered when the request does not say: through this server, or by a redirect to the store.
+        /// Default delivery of content: proxied by this server, or by a redirect to the store.
         download_via = set("STRONGROOM_DOWNLOAD_VIA", "proxy|redirect").or("proxy");
-        /// Life of a signed URL when the request does not say.
-        signed_url_default = set("STRONGROOM_SIGNED_URL_DEFAULT", "TIME").or("15min");
-        /// Longest life of a signed URL, 7d at most.
-        signed_url_max = set("STRONGROOM_SIGNED_URL_MAX", "TIME").or("7d");
-        /// Whose signed URLs are given out to read from S3: the bucket's, or this server's, which can be revoked and go through it.
-        signed_urls = set("STRONGROOM_SIGNED_URLS", "store|ours").or("store");
-        /// The time between two passes of the reaper, which clears what broken uploads and deleted files left.
+        /// Default lifetime of a signed URL.
+        signed_url_lifetime = set("STRONGROOM_SIGNED_URL_LIFETIME", "TIME").or("15min");
+        /// Maximum lifetime of a signed URL, at most 7d.
+        signed_url_max_lifetime = set("STRONGROOM_SIGNED_URL_MAX_LIFETIME", "TIME").or("7d");
+        /// Who signs download URLs for S3: the store, or this server, which can revoke them and proxies the content.
+        signed_urls = set("STRONGROOM_SIGNED_URLS", "store|server").or("store");
+        /// Interval of garbage collection, which deletes what interrupted uploads and deleted files left behind.
         reap_interval = set("STRONGROOM_REAP_INTERVAL", "TIME").or("1min");
     }
     "Share links" {
-        /// How the bytes of a link are delivered: through this server, or by a redirect to a URL that the bucket signs for 30 seconds.
+        /// Delivery of content through links: proxied by this server, or by a redirect to a URL that the bucket signs for 30 seconds.
         link_delivery = set("STRONGROOM_LINK_DELIVERY", "proxy|redirect").or("proxy");
-        /// Links of one account, those revoked in the last 30 days included.
+        /// Maximum number of links of one account, including those revoked in the last 30 days.
         link_limit = set("STRONGROOM_LINK_LIMIT", "NUMBER").or("10000");
-        /// How long the password of a link need not be given again.
-        link_unlock = set("STRONGROOM_LINK_UNLOCK", "TIME").or("1h");
-        /// How long a download that broke off keeps its use of a link that has a number of them.
-        link_resume = set("STRONGROOM_LINK_RESUME", "TIME").or("2min");
+        /// How long a link with a password stays unlocked.
+        link_unlock_lifetime = set("STRONGROOM_LINK_UNLOCK_LIFETIME", "TIME").or("1h");
+        /// How long an interrupted download of a link with a download limit can resume without counting again.
+        link_resume_window = set("STRONGROOM_LINK_RESUME_WINDOW", "TIME").or("2min");
     }
     "Trash" {
-        /// How long deleted files can be restored; 0: they are deleted for good at once.
+        /// How long deleted files can be restored; 0: they are deleted permanently at once.
         trash_retention = set("STRONGROOM_TRASH_RETENTION", "TIME").or("30d");
     }
-    "The trail" {
-        /// How long it is kept who did what.
-        event_retention = set("STRONGROOM_EVENT_RETENTION", "TIME").or("90d");
+    "Audit log" {
+        /// Audit log retention.
+        audit_log_retention = set("STRONGROOM_AUDIT_LOG_RETENTION", "TIME").or("90d");
     }
-    "Checks" {
-        /// The time between two passes of fsck that nobody asks for; 0 for none. They tell what they find, and put nothing into quarantine.
+    "Integrity checks" {
+        /// Interval of automatic fsck runs; 0 for none. They report their findings and put nothing into quarantine.
         fsck_interval = set("STRONGROOM_FSCK_INTERVAL", "TIME").or("1d");
-        /// Bytes that a full pass of fsck reads in a second.
+        /// Bytes per second that a full fsck run reads.
         fsck_rate = set("STRONGROOM_FSCK_RATE", "SIZE").or("50MB");
-        /// How long bytes that no row knows stay in quarantine before fsck removes them.
+        /// How long orphaned objects stay in quarantine before fsck deletes them.
         fsck_quarantine = set("STRONGROOM_FSCK_QUARANTINE", "TIME").or("1d");
     }
-    "People" {
-        /// How long a sign-in lasts.
-        session_lifetime = set("STRONGROOM_SESSION_LIFE", "TIME").or("30d");
-        /// How long a server trusts what it knows of a session or token before it asks the database again; 0: it always asks. What is ended on one server ends there at once, and on the others within this time.
-        session_cache = set("STRONGROOM_SESSION_CACHE", "TIME").or("500ms");
-        /// Connections that are open at once; fewer if the process may not open twice as many files.
-        connection_limit = set("STRONGROOM_CONNECTION_LIMIT", "NUMBER").or("4096");
-        /// Live API tokens of one account.
-        token_limit = set("STRONGROOM_TOKEN_LIMIT", "NUMBER").or("100");
-        /// Passwords that are hashed at the same time; each takes memory and a core.
-        password_hashers = set("STRONGROOM_PASSWORD_HASHERS", "NUMBER").or("2");
-        /// The time in which the attempts below are counted.
+    "Accounts and authentication" {
+        /// Session lifetime.
+        session_lifetime = set("STRONGROOM_SESSION_LIFETIME", "TIME").or("30d");
+        /// How long a server caches sessions and tokens before it asks the database again; 0 disables the cache. A session that is revoked on one server ends there at once, and on the others within this time.
+        session_cache_ttl = set("STRONGROOM_SESSION_CACHE_TTL", "TIME").or("500ms");
+        /// Maximum number of concurrent password hashes; each takes memory and a core.
+        password_hash_concurrency = set("STRONGROOM_PASSWORD_HASH_CONCURRENCY", "NUMBER").or("2");
+        /// Time window in which the attempts below are counted.
         attempt_window = set("STRONGROOM_ATTEMPT_WINDOW", "TIME").or("15min");
-        /// Failed sign-ins of one account, and failed passwords of one share link.
+        /// Failed sign-ins to one account, and failed passwords of one share link.
         logins_per_account = set("STRONGROOM_LOGINS_PER_ACCOUNT", "NUMBER").or("10");
-        /// Failed sign-ins and passwords of share links from one address.
+        /// Failed sign-ins and share link passwords from one address.
         logins_per_address = set("STRONGROOM_LOGINS_PER_ADDRESS", "NUMBER").or("100");
         /// Registrations from one address.
         registrations_per_address = set("STRONGROOM_REGISTRATIONS_PER_ADDRESS", "NUMBER").or("20");
     }
-    "Logs" {
-        /// A level (error, warn, info, debug, trace), or directives such as info,sqlx=debug.
+    "Logging" {
+        /// Log level (error, warn, info, debug, trace), or directives such as info,sqlx=debug.
         log = set("STRONGROOM_LOG", "LEVEL").or("info");
-        /// How lines of the log are written.
+        /// Log format.
         log_format = set("STRONGROOM_LOG_FORMAT", "text|json").or("text");
     }
 }

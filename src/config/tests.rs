@@ -4,18 +4,19 @@ use secrecy::ExposeSecret;
 
 use super::*;
 
-/// A text that no Debug and no refusal may show.
+/// A text that neither `Debug` nor an error may show.
 const HIDDEN: &str = "hunter2";
 
 fn variables(pairs: &[(&str, &str)]) -> Settings {
-    Settings::from_environment(|name| Some(pairs.iter().find(|(key, _)| *key == name)?.1.into())).unwrap()
+    let environment = pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).into())).collect();
+    Settings::from_environment(&environment).unwrap()
 }
 
 fn resolved(pairs: &[(&str, &str)]) -> Config {
     variables(pairs).resolve().unwrap_or_else(|error| panic!("{pairs:?}: {error}"))
 }
 
-fn refusal(pairs: &[(&str, &str)]) -> String {
+fn error(pairs: &[(&str, &str)]) -> String {
     variables(pairs).resolve().map(|_| format!("{pairs:?} was accepted")).unwrap_or_else(|error| error.to_string())
 }
 
@@ -32,7 +33,7 @@ fn the_defaults_are_what_is_promised() {
     assert_eq!(config.database_url.expose_secret(), "sqlite:strongroom-data/strongroom.db");
     assert!(matches!(config.store, StoreConfig::Disk { root } if root == Path::new("strongroom-data/files")));
     assert_eq!(config.limits.file_size, 64 << 30);
-    assert_eq!(config.limits.signed_url_max, Duration::from_secs(7 * 24 * 3600));
+    assert_eq!(config.limits.signed_url_max_lifetime, Duration::from_secs(7 * 24 * 3600));
     assert_eq!(config.uploads.memory, 128 << 20);
     assert_eq!(config.auth.session_lifetime, Duration::from_secs(30 * 24 * 3600));
 }
@@ -42,19 +43,19 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("own.toml");
     std::fs::write(&file, "page_limit = 1\nbatch_limit = 1\nrange_limit = 1\ntoken_limit = 1").unwrap();
-    let environment = |name: &str| match name {
-        "STRONGROOM_PAGE_LIMIT" | "STRONGROOM_BATCH_LIMIT" => Some("2".into()),
-        // An empty variable is none.
-        "STRONGROOM_RANGE_LIMIT" => Some("".into()),
-        "STRONGROOM_CONFIG" => Some(file.clone().into()),
-        _ => None,
+    let environment = || {
+        let limits = [("STRONGROOM_PAGE_LIMIT", "2"), ("STRONGROOM_BATCH_LIMIT", "2")];
+        // An empty variable counts as absent.
+        let texts =
+            limits.into_iter().chain([("STRONGROOM_RANGE_LIMIT", ""), ("STRONGROOM_CONFIG", file.to_str().unwrap())]);
+        texts.map(|(name, text)| (name.into(), text.into()))
     };
     let flags = variables(&[("STRONGROOM_PAGE_LIMIT", "3")]);
-    let limits = Settings::load(flags, None, environment).unwrap().resolve().unwrap().limits;
+    let limits = Settings::load(flags, None, environment()).unwrap().resolve().unwrap().limits;
     assert_eq!((limits.page, limits.batch, limits.ranges, limits.tokens), (3, 2, 1, 1));
     assert_eq!(limits.json_body, Limits::default().json_body);
 
-    let missing = Settings::load(Settings::default(), Some(folder.path().join("none.toml")), environment);
+    let missing = Settings::load(Settings::default(), Some(folder.path().join("none.toml")), environment());
     assert!(missing.unwrap_err().to_string().contains("none.toml: "));
 }
 
@@ -71,8 +72,8 @@ fn limits_of_accounts_and_types_are_read() {
     assert!(!allowed("text/plain; charset=utf-8") && !allowed("application/pdfx") && !allowed("imagex/png"));
     assert_eq!((Config::default().quotas.bytes, Config::default().limits.allowed_types.admit("a/b")), (None, true));
     for types in ["image", "*/*", "image/png; q=1", "image/png,,image/gif"] {
-        let why = refusal(&[("STRONGROOM_ALLOWED_TYPES", types)]);
-        assert!(why.contains("is not types such as"), "{why}");
+        let why = error(&[("STRONGROOM_ALLOWED_TYPES", types)]);
+        assert!(why.contains("is not content types such as"), "{why}");
     }
 }
 
@@ -124,66 +125,66 @@ fn values_have_more_than_one_spelling() {
     resolved(&[("AWS_ACCESS_KEY_ID", "id"), ("STRONGROOM_S3_KMS_KEY_ID", "key")]);
 }
 
-/// What is set, and the line that refuses it.
+/// What is set, and the error.
 #[rustfmt::skip]
-const REFUSALS: &[(&[(&str, &str)], &str)] = &[
+const INVALID: &[(&[(&str, &str)], &str)] = &[
     (&[("STRONGROOM_LISTEN", "abc")], "STRONGROOM_LISTEN: \"abc\" is not an address such as 127.0.0.1:3000"),
-    (&[("STRONGROOM_LISTEN", "0.0.0.0:80"), ("STRONGROOM_REGISTRATION", "open")], "STRONGROOM_PUBLIC_URL: must be chosen, such as https://files.example.org: other machines can connect to 0.0.0.0:80"),
-    (&[("STRONGROOM_LISTEN", "[::]:80"), ("STRONGROOM_PUBLIC_URL", "http://a.example")], "STRONGROOM_REGISTRATION: must be chosen, such as closed: other machines can connect to [::]:80"),
-    (&[("STRONGROOM_PUBLIC_URL", "https://a.example")], "STRONGROOM_REGISTRATION: must be chosen, such as closed: other machines can connect to https://a.example/"),
+    (&[("STRONGROOM_LISTEN", "0.0.0.0:80"), ("STRONGROOM_REGISTRATION", "open")], "STRONGROOM_PUBLIC_URL: required, such as https://files.example.org, because other machines can connect to 0.0.0.0:80"),
+    (&[("STRONGROOM_LISTEN", "[::]:80"), ("STRONGROOM_PUBLIC_URL", "http://a.example")], "STRONGROOM_REGISTRATION: required, such as closed, because other machines can connect to [::]:80"),
+    (&[("STRONGROOM_PUBLIC_URL", "https://a.example")], "STRONGROOM_REGISTRATION: required, such as closed, because other machines can connect to https://a.example/"),
     (&[("STRONGROOM_PUBLIC_URL", "ftp://a.example")], "STRONGROOM_PUBLIC_URL: \"ftp://a.example\" is not a URL such as https://files.example.org: http or https, without ? and #"),
     (&[("STRONGROOM_PUBLIC_URL", "http://a.example/?b")], "STRONGROOM_PUBLIC_URL: \"http://a.example/?b\" is not a URL such as https://files.example.org: http or https, without ? and #"),
-    (&[("STRONGROOM_PUBLIC_URL", "http://me:hunter2@a.example")], "STRONGROOM_PUBLIC_URL: a URL with a user name or password is not accepted here"),
+    (&[("STRONGROOM_PUBLIC_URL", "http://me:hunter2@a.example")], "STRONGROOM_PUBLIC_URL: must not have a user name or password"),
     (&[("STRONGROOM_REGISTRATION", "maybe")], "STRONGROOM_REGISTRATION: \"maybe\" is not open or closed"),
-    (&[("STRONGROOM_TLS_CERT", "a.pem")], "STRONGROOM_TLS_KEY: must be set, as STRONGROOM_TLS_CERT is"),
-    (&[("STRONGROOM_TLS_KEY", "a.pem")], "STRONGROOM_TLS_CERT: must be set, as STRONGROOM_TLS_KEY is"),
-    (&[("STRONGROOM_SECRET_KEY", HIDDEN)], "STRONGROOM_SECRET_KEY: the value is not 32 bytes or more in hex or base64; make one with: openssl rand -hex 32"),
+    (&[("STRONGROOM_TLS_CERT", "a.pem")], "STRONGROOM_TLS_KEY: required with STRONGROOM_TLS_CERT"),
+    (&[("STRONGROOM_TLS_KEY", "a.pem")], "STRONGROOM_TLS_CERT: required with STRONGROOM_TLS_KEY"),
+    (&[("STRONGROOM_SECRET_KEY", HIDDEN)], "STRONGROOM_SECRET_KEY: the value is not at least 32 bytes in hex or base64; generate it with: openssl rand -hex 32"),
     (&[("STRONGROOM_TRUSTED_PROXIES", "10.0.0.0/8,x")], "STRONGROOM_TRUSTED_PROXIES: \"10.0.0.0/8,x\" is not networks such as 10.0.0.0/8,fd00::/8"),
     (&[("DATABASE_URL", "mysql://me:hunter2@db/name")], "DATABASE_URL: the value is not a URL such as sqlite:strongroom.db or postgres://user:password@host/name"),
-    (&[("DATABASE_URL", "sqlite::memory:")], "DATABASE_URL: a database in memory would lose the rows and leave their files"),
+    (&[("DATABASE_URL", "sqlite::memory:")], "DATABASE_URL: in-memory databases are not supported: a restart would lose the metadata of the stored files"),
     (&[("STRONGROOM_DATABASE_CONNECTIONS", "0")], "STRONGROOM_DATABASE_CONNECTIONS: \"0\" is not a whole number from 1 to 1000"),
-    (&[("STORE_URL", "ftp://files")], "STORE_URL: \"ftp://files\" is not a place such as file:///srv/files, file:files or s3://bucket/prefix"),
-    (&[("STORE_URL", "file://host/files")], "STORE_URL: \"file://host/files\" is not a place such as file:///srv/files, file:files or s3://bucket/prefix"),
-    (&[("STORE_URL", "s3://bucket/a/../b")], "STORE_URL: \"s3://bucket/a/../b\" is not a place such as file:///srv/files, file:files or s3://bucket/prefix"),
-    (&[("STORE_URL", "s3://id:hunter2@bucket")], "STORE_URL: credentials are not accepted here; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+    (&[("STORE_URL", "ftp://files")], "STORE_URL: \"ftp://files\" is not a location such as file:///srv/files, file:files or s3://bucket/prefix"),
+    (&[("STORE_URL", "file://host/files")], "STORE_URL: \"file://host/files\" is not a location such as file:///srv/files, file:files or s3://bucket/prefix"),
+    (&[("STORE_URL", "s3://bucket/a/../b")], "STORE_URL: \"s3://bucket/a/../b\" is not a location such as file:///srv/files, file:files or s3://bucket/prefix"),
+    (&[("STORE_URL", "s3://id:hunter2@bucket")], "STORE_URL: must not have credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
     (&[("STORE_URL", "s3://bucket")], "AWS_REGION: must be set to the region of the bucket, such as eu-central-1"),
     (&[("STORE_URL", "s3://bucket"), ("AWS_ENDPOINT_URL", "minio")], "AWS_ENDPOINT_URL: \"minio\" is not a URL such as https://files.example.org"),
-    (&[("STORE_URL", "s3://bucket"), ("AWS_REGION", "a"), ("AWS_ACCESS_KEY_ID", "id")], "AWS_SECRET_ACCESS_KEY: must be set, as AWS_ACCESS_KEY_ID is"),
-    (&[("STORE_URL", "s3://bucket"), ("AWS_REGION", "a"), ("AWS_SECRET_ACCESS_KEY", HIDDEN)], "AWS_ACCESS_KEY_ID: must be set, as AWS_SECRET_ACCESS_KEY is"),
-    (&[("STORE_URL", "s3://bucket"), ("AWS_REGION", "a"), ("STRONGROOM_S3_KMS_KEY_ID", "key")], "STRONGROOM_S3_KMS_KEY_ID: is of no use unless STRONGROOM_S3_ENCRYPTION is kms"),
+    (&[("STORE_URL", "s3://bucket"), ("AWS_REGION", "a"), ("AWS_ACCESS_KEY_ID", "id")], "AWS_SECRET_ACCESS_KEY: required with AWS_ACCESS_KEY_ID"),
+    (&[("STORE_URL", "s3://bucket"), ("AWS_REGION", "a"), ("AWS_SECRET_ACCESS_KEY", HIDDEN)], "AWS_ACCESS_KEY_ID: required with AWS_SECRET_ACCESS_KEY"),
+    (&[("STORE_URL", "s3://bucket"), ("AWS_REGION", "a"), ("STRONGROOM_S3_KMS_KEY_ID", "key")], "STRONGROOM_S3_KMS_KEY_ID: requires STRONGROOM_S3_ENCRYPTION=kms"),
     (&[("STORE_URL", "s3://bucket"), ("AWS_REGION", "a"), ("STRONGROOM_S3_PATH_STYLE", "yes")], "STRONGROOM_S3_PATH_STYLE: \"yes\" is not true or false"),
     (&[("STRONGROOM_PART_SIZE", "1MiB")], "STRONGROOM_PART_SIZE: \"1MiB\" is not a size such as 128MiB, from 5MiB to 5GiB"),
     (&[("STRONGROOM_UPLOAD_MEMORY", "7MiB")], "STRONGROOM_UPLOAD_MEMORY: \"7MiB\" is not a size such as 128MiB, from 8MiB to 1TiB"),
     (&[("STRONGROOM_MAX_FILE_SIZE", "0")], "STRONGROOM_MAX_FILE_SIZE: \"0\" is not a size such as 128MiB, from 1B to 64TiB"),
-    (&[("STRONGROOM_SIGNED_URL_MAX", "8d")], "STRONGROOM_SIGNED_URL_MAX: \"8d\" is not a length of time such as 15min, from 1s to 7days"),
-    (&[("STRONGROOM_SIGNED_URL_MAX", "5m")], "STRONGROOM_SIGNED_URL_DEFAULT: \"15min\" is not a length of time such as 15min, from 1s to 5m"),
-    (&[("STRONGROOM_REAP_INTERVAL", "0s")], "STRONGROOM_REAP_INTERVAL: \"0s\" is not a length of time such as 15min, from 1s to 1day"),
-    (&[("STRONGROOM_FSCK_INTERVAL", "31d")], "STRONGROOM_FSCK_INTERVAL: \"31d\" is not a length of time such as 15min, from 0s to 30days"),
-    (&[("STRONGROOM_FSCK_QUARANTINE", "0")], "STRONGROOM_FSCK_QUARANTINE: \"0\" is not a length of time such as 15min, from 1h to 30days"),
+    (&[("STRONGROOM_SIGNED_URL_MAX_LIFETIME", "8d")], "STRONGROOM_SIGNED_URL_MAX_LIFETIME: \"8d\" is not a duration such as 15min, from 1s to 7days"),
+    (&[("STRONGROOM_SIGNED_URL_MAX_LIFETIME", "5m")], "STRONGROOM_SIGNED_URL_LIFETIME: \"15min\" is not a duration such as 15min, from 1s to 5m"),
+    (&[("STRONGROOM_REAP_INTERVAL", "0s")], "STRONGROOM_REAP_INTERVAL: \"0s\" is not a duration such as 15min, from 1s to 1day"),
+    (&[("STRONGROOM_FSCK_INTERVAL", "31d")], "STRONGROOM_FSCK_INTERVAL: \"31d\" is not a duration such as 15min, from 0s to 30days"),
+    (&[("STRONGROOM_FSCK_QUARANTINE", "0")], "STRONGROOM_FSCK_QUARANTINE: \"0\" is not a duration such as 15min, from 1h to 30days"),
     (&[("STRONGROOM_DOWNLOAD_VIA", "mail")], "STRONGROOM_DOWNLOAD_VIA: \"mail\" is not proxy or redirect"),
     (&[("STRONGROOM_LOG", "verbose")], "STRONGROOM_LOG: \"verbose\" is not a level such as info, or directives such as info,sqlx=debug"),
     (&[("STRONGROOM_LOG_FORMAT", "a\nb")], "STRONGROOM_LOG_FORMAT: \"a\\nb\" is not text or json"),
 ];
 
 #[test]
-fn a_refusal_names_the_setting_the_value_and_what_is_expected() {
-    for (pairs, line) in REFUSALS {
-        assert_eq!(&refusal(pairs), line);
+fn an_error_names_the_setting_the_value_and_what_is_expected() {
+    for (pairs, line) in INVALID {
+        assert_eq!(&error(pairs), line);
         assert!(!line.contains(HIDDEN));
     }
 }
 
 #[test]
-fn a_refusal_of_something_in_the_file_names_the_file() {
+fn an_error_in_the_file_names_the_file() {
     for (text, line) in [
         ("listen = 3000", "strongroom.toml: listen: \"3000\" is not an address such as 127.0.0.1:3000"),
-        ("page_limt = 5", "strongroom.toml: \"page_limt\" is not a setting"),
-        ("[listen]\nport = 1", "strongroom.toml: listen: give ADDRESS as text"),
+        ("page_limt = 5", "strongroom.toml: unknown setting page_limt; did you mean page_limit?"),
+        ("[listen]\nport = 1", "strongroom.toml: listen: ADDRESS is expected as text"),
         (
             "secret_key = \"hunter2\"",
-            "strongroom.toml: secret_key: the value is not 32 bytes or more in hex or base64; make one with: openssl rand -hex 32",
+            "strongroom.toml: secret_key: the value is not at least 32 bytes in hex or base64; generate it with: openssl rand -hex 32",
         ),
-        ("secret_key = 2024-01-01", "strongroom.toml: secret_key: give SECRET as text"),
+        ("secret_key = 2024-01-01", "strongroom.toml: secret_key: SECRET is expected as text"),
     ] {
         let error = in_file(text).and_then(Settings::resolve).unwrap_err();
         assert_eq!(error.to_string(), line);
@@ -207,20 +208,21 @@ fn secrets_are_shown_nowhere() {
     let shown = format!("{settings:?} {:?}", settings.clone().resolve().unwrap());
     assert!(!shown.contains(HIDDEN), "{shown}");
 
-    let in_force = settings.in_force().unwrap();
-    assert!(!in_force.contains(HIDDEN), "{in_force}");
+    let effective = settings.effective().unwrap();
+    assert!(!effective.contains(HIDDEN), "{effective}");
     assert!(
-        in_force
-            .contains("\ndatabase_url = \"postgres://me:hidden@db.example/name?password=hidden&sslmode=require\"\n")
+        effective.contains(
+            "\ndatabase_url = \"postgres://me:redacted@db.example/name?password=redacted&sslmode=require\"\n"
+        )
     );
-    assert!(in_force.contains("\n# aws_secret_access_key is set\n"));
-    assert!(in_force.contains("\n# tls_cert is not set\n"));
+    assert!(effective.contains("\n# aws_secret_access_key is set\n"));
+    assert!(effective.contains("\n# tls_cert is not set\n"));
 }
 
 #[test]
 fn the_example_file_has_every_setting_at_its_default() {
     let file = include_str!("../../strongroom.example.toml");
-    assert_eq!(file, example(), "write it anew: strongroom config --example > strongroom.example.toml");
+    assert_eq!(file, example(), "regenerate it: strongroom config --example > strongroom.example.toml");
     let config = in_file(file).unwrap().resolve().unwrap();
     assert_eq!(format!("{config:?}"), format!("{:?}", Config::default()));
     assert_eq!(config.database_url.expose_secret(), Config::default().database_url.expose_secret());
@@ -236,6 +238,21 @@ fn examples_are_accepted() {
 }
 
 #[test]
+fn unknown_variables_are_errors() {
+    let load = |name: &str| Settings::load(Settings::default(), None, [(name.into(), "1".into())]);
+    for (name, line) in [
+        ("STRONGROOM_REGISTRATON", "unknown variable STRONGROOM_REGISTRATON; did you mean STRONGROOM_REGISTRATION?"),
+        ("STRONGROOM_DATABASE_URL", "unknown variable STRONGROOM_DATABASE_URL; did you mean DATABASE_URL?"),
+        ("STRONGROOM_BANANA", "unknown variable STRONGROOM_BANANA (see strongroom --help)"),
+    ] {
+        assert_eq!(load(name).unwrap_err().to_string(), line);
+    }
+    for ignored in ["REGISTRATON", "STRONGROOM", "STRONGROOM_TEST_S3_BUCKET", "STRONGROOM_STACK_DIR"] {
+        load(ignored).unwrap();
+    }
+}
+
+#[test]
 fn names_follow_one_rule() {
     for setting in SETTINGS {
         let key = setting.variable.trim_start_matches("STRONGROOM_").to_lowercase();
@@ -245,7 +262,7 @@ fn names_follow_one_rule() {
 }
 
 #[test]
-fn the_page_for_operators_has_the_table_of_settings() {
+fn the_documentation_has_the_table_of_settings() {
     let mut table = "| Key in the file | Variable | Default | What it is for |\n|---|---|---|---|\n".to_owned();
     for setting in SETTINGS {
         let default = setting.default.map(|default| format!("`{default}`")).unwrap_or_default();

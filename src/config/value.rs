@@ -1,4 +1,4 @@
-//! The text of one setting, on its way to a checked value. Every refusal is one line.
+//! The text of one setting, and its conversion into a valid value. Every error is one line.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -8,23 +8,27 @@ use bytesize::ByteSize;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use super::settings::Setting;
+use super::setting::Setting;
 
-/// A setting that cannot be accepted: one line that names it, and its value unless that is secret.
+/// A setting that is not valid: one line that names it, and its value unless that is secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ConfigError(String);
 
 impl ConfigError {
-    /// `place`: what is wrong there.
+    /// `place: why`
     pub(super) fn new(place: impl fmt::Display, why: impl fmt::Display) -> Self {
-        // An operator's text may have line ends; the refusal may not.
-        Self(format!("{place}: {why}").replace(['\n', '\r'], " "))
+        Self::one_line(format!("{place}: {why}"))
+    }
+
+    /// The text, without the line breaks that names and values may have.
+    pub(super) fn one_line(text: String) -> Self {
+        Self(text.replace(['\n', '\r'], " "))
     }
 }
 
-/// A text as it was given, and where: a variable, or a key of the file. Each is kept as a secret
-/// until it is known to be none.
+/// A text, and where it was set: a variable, or a key of the file. Every text is treated as a secret
+/// until it is known not to be one.
 #[derive(Debug, Clone)]
 pub(super) struct Value {
     pub(super) place: String,
@@ -52,12 +56,12 @@ impl<'a> Given<'a> {
         self.value.map(|value| value.text.expose_secret())
     }
 
-    /// The refusal of this setting, whatever its value is.
+    /// The error of this setting, whatever its value is.
     pub(super) fn refuse(&self, why: impl fmt::Display) -> ConfigError {
         ConfigError::new(self.value.map_or(self.setting.variable, |value| &value.place), why)
     }
 
-    /// The refusal of this value: it `is not` what was expected.
+    /// The error of this value: it is not what was expected.
     pub(super) fn is_not(&self, expected: impl fmt::Display) -> ConfigError {
         match self.text() {
             Some(text) if !self.setting.secret => self.refuse(format_args!("{text:?} is not {expected}")),
@@ -65,7 +69,7 @@ impl<'a> Given<'a> {
         }
     }
 
-    /// The value as `parse` understands it, if it is set.
+    /// The value, parsed, if it is set.
     pub(super) fn optional<T>(
         &self,
         expected: &str,
@@ -74,7 +78,7 @@ impl<'a> Given<'a> {
         self.text().map(|text| parse(text).ok_or_else(|| self.is_not(expected))).transpose()
     }
 
-    /// The value as `parse` understands it.
+    /// The value, parsed.
     pub(super) fn required<T>(
         &self,
         expected: &str,
@@ -83,6 +87,7 @@ impl<'a> Given<'a> {
         self.optional(expected, parse)?.ok_or_else(|| self.refuse(format_args!("must be set to {expected}")))
     }
 
+    /// The choice that the value names.
     pub(super) fn choice<T: Copy>(&self, choices: &[(&str, T)]) -> Result<T, ConfigError> {
         let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
         self.required(&names.join(" or "), |text| {
@@ -90,6 +95,7 @@ impl<'a> Given<'a> {
         })
     }
 
+    /// A whole number.
     pub(super) fn number<T: TryFrom<u64>>(&self, range: RangeInclusive<u64>) -> Result<T, ConfigError> {
         let expected = format!("a whole number from {} to {}", range.start(), range.end());
         self.required(&expected, |text| within(text.parse().ok()?, &range))
@@ -103,10 +109,10 @@ impl<'a> Given<'a> {
         self.required(&expected, |text| within(text.parse::<ByteSize>().ok()?.as_u64(), &range))
     }
 
-    /// A length of time, such as 15min.
+    /// A duration, such as 15min.
     pub(super) fn time(&self, range: RangeInclusive<Duration>) -> Result<Duration, ConfigError> {
         let [start, end] = [range.start(), range.end()].map(|time| humantime::format_duration(*time).to_string());
-        let expected = format!("a length of time such as 15min, from {start} to {end}");
+        let expected = format!("a duration such as 15min, from {start} to {end}");
         self.required(&expected, |text| humantime::parse_duration(text).ok().filter(|time| range.contains(time)))
     }
 
@@ -118,7 +124,7 @@ impl<'a> Given<'a> {
         let expected = "a URL such as https://files.example.org";
         let mut url: Url = text.parse().map_err(|_| self.is_not(expected))?;
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(self.refuse("a URL with a user name or password is not accepted here"));
+            return Err(self.refuse("must not have a user name or password"));
         }
         if !["http", "https"].contains(&url.scheme()) || url.query().is_some() || url.fragment().is_some() {
             return Err(self.is_not(format_args!("{expected}: http or https, without ? and #")));

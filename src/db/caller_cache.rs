@@ -2,7 +2,7 @@
 //!
 //! What ends a session or a token, or changes an account, forgets them all: on this server it
 //! counts as soon as it is answered. What another process does, or somebody who hung up before the
-//! answer, counts when an entry is too old, half a second later at most (`session_cache`).
+//! answer, counts when an entry is too old, half a second later at most (`session_cache_ttl`).
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

@@ -63,7 +63,7 @@ pub struct ShownCredential {
 /// # Errors
 /// `BadCursor`; `Invalid` if the limit is out of bounds.
 pub async fn list(app: &App, filter: &Filter, limit: Option<u32>, cursor: Option<&str>) -> Result<Page> {
-    let limit = app.config.limits.on_page(limit)?;
+    let limit = cursor::page_size(limit, app.config.limits.page)?;
     let before = cursor.map(cursor::decode).transpose()?;
     let wanted = EventQuery {
         user: filter.account,

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::name::location;
 use super::{File, FolderPath};
 use crate::app::App;
+use crate::cursor;
 use crate::db::{After, ListQuery};
 use crate::error::{Error, Result};
 use crate::users::User;
@@ -55,7 +56,7 @@ pub struct Page {
 /// # Errors
 /// `BadCursor` if the cursor is not of a list with this order; `Invalid` if the limit is out of bounds.
 pub async fn list(app: &App, user: &User, list: &List) -> Result<Page> {
-    let limit = app.config.limits.on_page(list.limit)?;
+    let limit = cursor::page_size(list.limit, app.config.limits.page)?;
     let after = list.cursor.as_deref().map(|cursor| Cursor::decode(cursor, list.order)).transpose()?;
     let mut rows = app
         .db

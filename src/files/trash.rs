@@ -42,7 +42,7 @@ const BATCH: i64 = 100;
 /// # Errors
 /// [`Error::BadCursor`]; [`Error::Invalid`] if the limit is out of range.
 pub async fn list(app: &App, user: &User, limit: Option<u32>, cursor: Option<&str>) -> Result<TrashPage> {
-    let limit = app.config.limits.on_page(limit)?;
+    let limit = cursor::page_size(limit, app.config.limits.page)?;
     let before = cursor.map_or(Ok((i64::MAX, Uuid::max())), cursor::decode)?;
     let rows = app.db.list_trash(user.id, before, limit as i64 + 1).await?;
     let (rows, next_cursor) = cursor::page(rows, limit, |last| cursor::encode(last.trashed_at, last.file.id));

@@ -128,7 +128,7 @@ async fn purge_rows(app: &App, report: &mut ReaperReport) -> Result<()> {
     report.expired += app.db.purge_idempotency_keys().await? + app.db.purge_resumables(now).await?;
     let revoked_before = now - REVOKED_LINK_RETENTION.as_micros() as i64;
     report.expired += app.db.purge_link_downloads().await? + app.db.purge_links(revoked_before).await?;
-    let oldest = now - app.config.event_retention.as_micros() as i64;
+    let oldest = now - app.config.audit_log_retention.as_micros() as i64;
     report.expired += app.db.purge_erasures(oldest).await?;
     loop {
         let purged = app.db.purge_events(oldest, EVENTS).await?;

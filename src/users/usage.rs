@@ -183,7 +183,7 @@ pub async fn account(app: &App, id: Uuid) -> Result<AdminUser> {
 /// # Errors
 /// `BadCursor`; `Invalid` if the limit is out of bounds.
 pub async fn list_page(app: &App, limit: Option<u32>, cursor: Option<&str>) -> Result<AdminUserPage> {
-    let limit = app.config.limits.on_page(limit)?;
+    let limit = cursor::page_size(limit, app.config.limits.page)?;
     let deadline = cursor.map_or(Ok(Uuid::nil()), cursor::decode_id)?;
     let rows = app.db.list_accounts(deadline, limit as i64 + 1).await?;
     let (rows, next_cursor) = cursor::page(rows, limit, |last| cursor::encode_id(last.user.id));

@@ -28,7 +28,7 @@ async fn end(owner: &Client, reader: &Value) {
 both! {
     async fn what_opens_a_file_is_listed_and_has_an_end(app: TestApp) {
         // So that everything has one, on S3 too.
-        let app = app.restart_with(|config| config.signed_urls = SignedUrls::Ours).await;
+        let app = app.restart_with(|config| config.signed_urls = SignedUrls::Server).await;
         let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
         let (file, other) = (ann.upload("a.txt", "mine").await, ann.upload("b.txt", "other").await);
         let only_ann = readers(&ann, &file).await;
@@ -123,7 +123,7 @@ async fn what_the_bucket_signed_cannot_be_revoked_and_says_so() {
 
 #[tokio::test]
 async fn urls_of_ours_read_from_a_bucket_too() {
-    let app = TestApp::start_with(Setup::PostgresAndS3, |config| config.signed_urls = SignedUrls::Ours).await;
+    let app = TestApp::start_with(Setup::PostgresAndS3, |config| config.signed_urls = SignedUrls::Server).await;
     let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
     let file = ann.upload("a.txt", "mine").await;
     let signed = ann.sign(&file, "get").await;

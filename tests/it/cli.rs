@@ -160,8 +160,8 @@ fn wrong_settings_are_told_in_one_line_that_names_them() {
         (&[], &[("STRONGROOM_TRUSTED_PROXIES", "everybody")], "STRONGROOM_TRUSTED_PROXIES"),
         (&[], &[("STRONGROOM_PART_SIZE", "1MiB")], "STRONGROOM_PART_SIZE"),
         (&[], &[("STRONGROOM_UPLOAD_MEMORY", "6MiB"), ("STRONGROOM_PART_SIZE", "7MiB")], "STRONGROOM_UPLOAD_MEMORY"),
-        (&[], &[("STRONGROOM_SIGNED_URL_MAX", "8d")], "STRONGROOM_SIGNED_URL_MAX"),
-        (&[], &[("STRONGROOM_SESSION_LIFE", "for ever")], "STRONGROOM_SESSION_LIFE"),
+        (&[], &[("STRONGROOM_SIGNED_URL_MAX_LIFETIME", "8d")], "STRONGROOM_SIGNED_URL_MAX_LIFETIME"),
+        (&[], &[("STRONGROOM_SESSION_LIFETIME", "forever")], "STRONGROOM_SESSION_LIFETIME"),
         (&[], &[("STRONGROOM_LOGINS_PER_ACCOUNT", "0")], "STRONGROOM_LOGINS_PER_ACCOUNT"),
         (&[], &[("STRONGROOM_LOG", "verbose")], "STRONGROOM_LOG"),
         (&["--header-timeout", "soon"], &[], "STRONGROOM_HEADER_TIMEOUT"),
@@ -186,7 +186,7 @@ fn wrong_settings_are_told_in_one_line_that_names_them() {
 fn a_wrong_file_of_settings_is_told_by_its_line_and_not_quoted() {
     for (text, expected) in [
         ("listen = \"127.0.0.1:0\"\nsecret_key = hunter2", "strongroom.toml line 2"),
-        ("secert_key = \"hunter2\"", "\"secert_key\" is not a setting"),
+        ("secert_key = \"hunter2\"", "unknown setting secert_key; did you mean secret_key?"),
         ("secret_key = \"hunter2\"", "strongroom.toml: secret_key"),
         ("[secret_key]\nvalue = \"hunter2\"", "strongroom.toml: secret_key"),
     ] {
@@ -196,6 +196,19 @@ fn a_wrong_file_of_settings_is_told_by_its_line_and_not_quoted() {
         assert_eq!((status, stderr.lines().count()), (2, 1), "{stderr}");
         assert!(stderr.contains(expected) && !stderr.contains("hunter2"), "{stderr}");
     }
+}
+
+#[test]
+fn an_unknown_variable_stops_every_command_and_names_the_one_that_was_probably_meant() {
+    let folder = folder();
+    for arguments in [&[][..], &["serve"], &["config"], &["user", "list"], &["reap"], &["fsck"], &["doctor"]] {
+        let start = Start::with(arguments).variable("STRONGROOM_REGISTRATON", "closed");
+        let Outcome { status, stdout, stderr } = start.run(folder.path(), "");
+        assert_eq!((status, stdout.as_str()), (2, ""), "{arguments:?}: {stderr}");
+        let line = "strongroom: unknown variable STRONGROOM_REGISTRATON; did you mean STRONGROOM_REGISTRATION?\n";
+        assert_eq!(stderr, line, "{arguments:?}");
+    }
+    assert_eq!(folder.path().read_dir().unwrap().count(), 0, "nothing was created");
 }
 
 #[test]

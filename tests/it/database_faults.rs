@@ -25,7 +25,7 @@ async fn app_behind_a_proxy(connections: u32) -> (DatabaseProxy, TestApp) {
         config.database_url = SecretString::from(String::from(url));
         config.database_connections = connections;
         // So that each try asks the same.
-        config.auth.session_cache = Duration::ZERO;
+        config.auth.session_cache_ttl = Duration::ZERO;
     });
     (proxy, app.await)
 }

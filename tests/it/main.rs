@@ -1,5 +1,7 @@
 //! Every behaviour, through the front door, on SQLite + disk and on PostgreSQL + S3.
 
+#![allow(clippy::disallowed_methods, reason = "clippy.toml is about the server")]
+
 mod access;
 mod architecture;
 #[cfg(feature = "ui")]
@@ -49,3 +51,4 @@ mod tokens;
 mod trash;
 mod tus;
 mod upload;
+mod words;

@@ -81,7 +81,7 @@ async fn password(app: &App, is_form: bool, request: Request) -> Result<SecretSt
 fn unlocked(app: &App, token: &str, is_form: bool, proof: Option<UnlockToken>) -> Result<Response> {
     let mut headers = HeaderMap::new();
     if let Some(proof) = &proof {
-        let (path, seconds) = (app.config.public_url.path(), app.config.links.unlock.as_secs());
+        let (path, seconds) = (app.config.public_url.path(), app.config.links.unlock_lifetime.as_secs());
         let secure = if is_https(&app.config) { "; Secure" } else { "" };
         let attributes = format!("Path={path}l/{token}; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
         let cookie = format!("{COOKIE}={}; {attributes}", proof.text);

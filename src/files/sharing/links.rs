@@ -10,11 +10,11 @@ use std::net::IpAddr;
 use secrecy::SecretString;
 
 use crate::app::App;
-use crate::config;
 use crate::db::LinkRow;
 use crate::error::{Error, Result};
 use crate::events::{Event, EventKind};
 use crate::files::File;
+use crate::net::parse_network;
 use crate::users::{LoginAttempt, Secret, SecretKind};
 
 pub use delivery::{Delivery, Part, redirect_link};
@@ -144,5 +144,5 @@ async fn check_password(app: &App, visitor: &LinkVisitor, link: &LinkRow) -> Res
 /// `Invalid` at `/allow_from` if it is none.
 fn network(text: &str) -> Result<ipnet::IpNet> {
     let wrong = || Error::invalid("/allow_from", "invalid", "networks such as 192.0.2.0/24, or addresses");
-    config::network(text).ok_or_else(wrong)
+    parse_network(text).ok_or_else(wrong)
 }

@@ -59,7 +59,7 @@ pub async fn sign(app: &App, user: &User, file: &File, options: &SignOptions) ->
 /// # Errors
 /// [`Error::Invalid`] if the lifetime is out of range; [`Error::Unavailable`].
 pub async fn sign_list(app: &App, files: &[File], expires_in: Option<Duration>) -> Result<Vec<SignedUrl>> {
-    let max = app.config.limits.signed_url_max;
+    let max = app.config.limits.signed_url_max_lifetime;
     let lifetime = signed_url_lifetime(&app.config.limits, expires_in)?;
     let step = (lifetime / 4).clamp(Duration::from_secs(1), Duration::from_secs(3600));
     // Near the longest lifetime allowed, the step is what is left of it.

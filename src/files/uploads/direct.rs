@@ -12,10 +12,10 @@ use uuid::Uuid;
 
 use super::resumable::{DIRECT, expiry, find, key, lease};
 use crate::app::App;
-use crate::config::is_unreachable;
 use crate::db::ResumableRow;
 use crate::error::{Error, Result};
 use crate::files::lifetime::signed_url_lifetime;
+use crate::net::is_unreachable;
 use crate::store::{Operation, PartTarget, SignRequest, SignedUrl, StoredPart};
 use crate::users::User;
 

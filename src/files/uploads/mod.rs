@@ -39,7 +39,7 @@ pub struct UploadPage {
 /// # Errors
 /// `BadCursor`; `Invalid` if the limit is out of bounds.
 pub async fn list(app: &App, user: &User, limit: Option<u32>, cursor: Option<&str>) -> Result<UploadPage> {
-    let limit = app.config.limits.on_page(limit)?;
+    let limit = cursor::page_size(limit, app.config.limits.page)?;
     let now = app.clock.now().as_microsecond();
     let deadline = cursor.map_or(Ok(Uuid::nil()), cursor::decode_id)?;
     let rows = app.db.open_resumables(user.id, now, deadline, limit as i64 + 1).await?;

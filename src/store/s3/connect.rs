@@ -12,8 +12,9 @@ use url::{Host, Url};
 
 use super::quirks::Quirks;
 use super::retry::{attempts, is_missing, unavailable};
-use crate::config::{Encryption, S3Config, is_loopback};
+use crate::config::{Encryption, S3Config};
 use crate::error::{Error, Result};
+use crate::net::is_loopback;
 
 const CONNECT: Duration = Duration::from_secs(5);
 /// Silence that a reader puts up with.

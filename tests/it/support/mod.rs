@@ -41,7 +41,7 @@ pub enum Setup {
 macro_rules! both {
     ($($(#[$meta:meta])* async fn $name:ident($app:ident: TestApp) $body:block)*) => {
         $(mod $name {
-            #[allow(unused_imports)]
+            #[allow(unused_imports, reason = "a test may need none of them")]
             use super::*;
 
             async fn check($app: TestApp) $body

@@ -130,9 +130,9 @@ impl Delivery {
         let (db, now) = (&self.app.db, self.app.clock.now().as_microsecond());
         let is_new = match self.held {
             Some(held) if self.part.ends => {
-                db.finish_link_download(self.link, held, self.app.config.links.resume, now).await?
+                db.finish_link_download(self.link, held, self.app.config.links.resume_window, now).await?
             }
-            Some(held) => db.pause_link_download(held, 0, self.app.config.links.resume).await.map(|()| false)?,
+            Some(held) => db.pause_link_download(held, 0, self.app.config.links.resume_window).await.map(|()| false)?,
             None if self.part.ends => db.count_link_download(self.link, now).await.map(|()| true)?,
             None => false,
         };
@@ -152,7 +152,7 @@ impl Drop for Delivery {
         let Some(held) = self.held.filter(|_| !self.settled) else { return };
         let (app, left) = (self.app.clone(), self.left as i64);
         tokio::spawn(async move {
-            if let Err(error) = app.db.pause_link_download(held, left, app.config.links.resume).await {
+            if let Err(error) = app.db.pause_link_download(held, left, app.config.links.resume_window).await {
                 tracing::warn!(%error, "the use of a link is free again only when its lease is over");
             }
         });
@@ -187,7 +187,7 @@ pub async fn redirect_link(app: &Arc<App>, opened: &OpenedLink, inline: bool) ->
 
 /// Longer than a client may take nothing of an answer.
 fn lease(app: &App) -> Duration {
-    app.config.links.resume + 2 * app.config.uploads.stall_timeout
+    app.config.links.resume_window + 2 * app.config.uploads.stall_timeout
 }
 
 /// The parts of one delivery come to twice the file at most: what a client fetches anew because it

@@ -129,7 +129,7 @@ pub async fn list_links(
     limit: Option<u32>,
     cursor: Option<&str>,
 ) -> Result<LinkPage> {
-    let limit = app.config.limits.on_page(limit)?;
+    let limit = cursor::page_size(limit, app.config.limits.page)?;
     let before = cursor.map_or(Ok(Uuid::max()), cursor::decode_id)?;
     let rows = app.db.list_links(user.id, file, before, limit as i64 + 1).await?;
     let (rows, next_cursor) = cursor::page(rows, limit, |last| cursor::encode_id(last.id));

@@ -22,7 +22,7 @@ pub struct UnlockToken {
 
 impl UnlockToken {
     pub(super) fn new(app: &App, link: &LinkRow, password_hash: &str) -> Self {
-        let expires_at = deadline(app.clock.now(), app.config.links.unlock);
+        let expires_at = deadline(app.clock.now(), app.config.links.unlock_lifetime);
         let micros = expires_at.as_microsecond();
         let signature = signature(link, password_hash, micros).finalize().into_bytes();
         let text = BASE64_URL_SAFE_NO_PAD.encode([micros.to_be_bytes().as_slice(), &signature].concat());
