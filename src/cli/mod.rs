@@ -18,7 +18,7 @@ use crate::app::App;
 use crate::clock::Clock;
 use crate::config::{ConfigError, Settings};
 use crate::error::{Error, chain};
-use crate::events::RequestContext;
+use crate::events::{Channel, RequestContext};
 use crate::faults;
 use crate::logs;
 
@@ -101,7 +101,7 @@ fn run(options: Options) -> Result<(), Failure> {
             None | Some(Command::Serve) => serve::run(config).await,
             Some(Command::User(command)) => {
                 with_app(App::open_database_only(config, Clock::default()), async |app| {
-                    RequestContext::new("command", None).scope(users::run(app, command)).await
+                    RequestContext::new(Channel::Command, None).scope(users::run(app, command)).await
                 })
                 .await
             }

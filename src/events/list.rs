@@ -1,80 +1,90 @@
-//! Reading the trail, page by page.
+//! Reads the audit log, page by page.
 
 use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::EventKind;
-use crate::app::App;
 use crate::clock::from_micros;
 use crate::cursor;
-use crate::db::{EventQuery, EventRow};
+use crate::db::{Db, EventQuery, EventRow};
 use crate::error::{Error, Result};
 
-/// What is asked for; what is absent does not matter.
+/// Which events to list; absent members do not restrict the list.
 #[derive(Debug, Default, Clone)]
 pub struct Filter {
+    /// Only events in the audit log of this account.
     pub account: Option<Uuid>,
+    /// Only events of this file.
     pub file: Option<Uuid>,
+    /// Only events of this kind.
     pub kind: Option<EventKind>,
+    /// Only events at or after this time.
     pub since: Option<Timestamp>,
+    /// Only events before this time.
     pub until: Option<Timestamp>,
 }
 
-/// Some events, and where to go on.
+/// A page of events.
 #[derive(Debug)]
 pub struct Page {
+    /// The events, newest first.
     pub events: Vec<AuditEvent>,
+    /// The cursor of the next page; `None` on the last page.
     pub next_cursor: Option<String>,
 }
 
-/// Something that was done.
+/// An entry of the audit log.
 #[derive(Debug, Clone, Serialize)]
 pub struct AuditEvent {
+    /// Unique; later events have larger ids.
     pub id: Uuid,
+    /// When it happened.
     pub at: Timestamp,
+    /// The name of its [`EventKind`].
     pub kind: String,
-    /// The account whose trail it belongs to: the owner of the file, or who signed in.
+    /// The account to whose audit log it belongs: the owner of the file, or the account that was signed in to.
     pub user_id: Option<Uuid>,
-    /// Who did it; null for foreign_entries, for the operator's command line and for the server itself.
+    /// The account that acted; `None` for visitors, the command line and the server itself.
     pub actor_id: Option<Uuid>,
-    /// The session or token that they showed.
-    pub credential: Option<ShownCredential>,
+    /// The session or token of the actor.
+    pub credential: Option<EventCredential>,
+    /// The file that it is about.
     pub file_id: Option<Uuid>,
+    /// The link that it is about.
     pub link_id: Option<Uuid>,
-    /// Where the request came from.
+    /// The address of the client.
     pub address: Option<String>,
-    /// `api`, `raw`, `form`, `tus`, `direct`, `batch`, `signed_put`, `signed_url`, `link`, `command` or `server`.
-    pub door: String,
-    /// What else there is to say; it depends on the kind.
+    /// The name of the [`super::Channel`].
+    pub channel: String,
+    /// Further details, which depend on the kind.
     pub detail: serde_json::Value,
 }
 
-/// What somebody showed, by its id.
+/// A session or token, by its id.
 #[derive(Debug, Clone, Serialize)]
-pub struct ShownCredential {
+pub struct EventCredential {
     /// `session` or `token`.
     pub kind: String,
+    /// Its id.
     pub id: Uuid,
 }
 
-/// One page of the trail, the latest first.
+/// Lists at most `limit` events, newest first.
 ///
 /// # Errors
-/// `BadCursor`; `Invalid` if the limit is out of bounds.
-pub async fn list(app: &App, filter: &Filter, limit: Option<u32>, cursor: Option<&str>) -> Result<Page> {
-    let limit = cursor::page_size(limit, app.config.limits.page)?;
-    let before = cursor.map(cursor::decode).transpose()?;
-    let wanted = EventQuery {
+/// [`Error::BadCursor`] if the cursor is not one of this list.
+pub async fn list(db: &Db, filter: &Filter, limit: usize, cursor: Option<&str>) -> Result<Page> {
+    let query = EventQuery {
         user: filter.account,
         file: filter.file,
-        kind: filter.kind.map(EventKind::as_str),
+        kind: filter.kind.map(|kind| kind.as_str().to_owned()),
         since: filter.since.map(Timestamp::as_microsecond),
         until: filter.until.map(Timestamp::as_microsecond),
-        before,
+        before: cursor.map(cursor::decode).transpose()?,
         limit: limit as i64 + 1,
     };
-    let rows = app.db.list_events(&wanted).await?;
+    let rows = db.list_events(&query).await?;
     let (rows, next_cursor) = cursor::page(rows, limit, |last| cursor::encode(last.at, last.id));
     let events = rows.into_iter().map(AuditEvent::try_from).collect::<Result<_>>()?;
     Ok(Page { events, next_cursor })
@@ -91,11 +101,11 @@ impl TryFrom<EventRow> for AuditEvent {
             kind: row.kind,
             user_id: row.user_id,
             actor_id: row.actor_id,
-            credential: credential.map(|(kind, id)| ShownCredential { kind, id }),
+            credential: credential.map(|(kind, id)| EventCredential { kind, id }),
             file_id: row.file_id,
             link_id: row.link_id,
             address: row.address,
-            door: row.channel,
+            channel: row.channel,
             detail: serde_json::from_str(&row.detail).map_err(Error::internal)?,
         })
     }

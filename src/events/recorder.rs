@@ -1,4 +1,4 @@
-//! Writes down what is in no transaction: reads and refusals, together and a moment later.
+//! Records reads and refusals: outside of transactions, in batches, with a delay.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,17 +13,17 @@ use crate::clock::Clock;
 use crate::db::{Db, EventRow};
 use crate::error::Error;
 
-/// How long an event waits for others.
+/// How long an event waits for others to be written with it.
 const GATHER: Duration = Duration::from_millis(500);
-/// Events that are written at once.
+/// Events per batch.
 const BATCH: usize = 512;
-/// Events that wait at most. Who comes when there is no room is counted in the log instead: nobody
-/// is kept from reading because the database is slow.
+/// Maximum number of waiting events. Further ones are dropped, and counted in the log: a slow database must not make
+/// readers wait.
 const QUEUE: usize = 8192;
-/// Refusals that are written down in a minute about one thing.
+/// Refusals that are recorded per minute and subject.
 const REFUSALS: u32 = 10;
 
-/// Takes events, and writes them down within a second or so.
+/// Records events within about a second.
 #[derive(Debug)]
 pub struct Recorder {
     queue: mpsc::Sender<Message>,
@@ -32,7 +32,7 @@ pub struct Recorder {
     refusals: Mutex<Refusals>,
 }
 
-/// How often whom something was refused in this minute.
+/// The refusals of the current minute, by subject.
 #[derive(Debug, Default)]
 struct Refusals {
     minute: i64,
@@ -42,47 +42,48 @@ struct Refusals {
 #[derive(Debug)]
 enum Message {
     Event(Box<EventRow>),
-    /// Answered when everything that came before it is written.
+    /// Answered once all earlier events are written.
     Flush(oneshot::Sender<()>),
 }
 
 impl Recorder {
+    /// Starts the task that writes events. It ends with the recorder.
     pub fn new(db: Db, clock: Clock) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
         tokio::spawn(write(db, waiting));
         Self { queue, clock, lost: AtomicU64::new(0), refusals: Mutex::default() }
     }
 
-    /// Takes an event. Neither waits nor fails; what changes something goes into its transaction
+    /// Records an event. Neither waits nor fails. Events of changes are inserted in the transaction of the change
     /// instead.
     pub fn record(&self, event: &Event) {
         if self.queue.try_send(Message::Event(Box::new(event.row(&self.clock)))).is_err() {
             let lost = self.lost.fetch_add(1, Ordering::Relaxed) + 1;
             if lost.is_power_of_two() {
-                tracing::error!(lost, "events of downloads and refusals were lost: the database is too slow");
+                tracing::error!(lost, "audit events dropped: the database is too slow");
             }
         }
     }
 
-    /// Takes an event that foreign_entries can cause as often as they like: so many a minute about one thing.
-    pub fn record_refusal(&self, about: Uuid, event: &Event) {
+    /// Records an event that anyone can cause at will; at most ten per minute and subject.
+    pub fn record_refusal(&self, subject: Uuid, event: &Event) {
         let minute = self.clock.now().as_second().div_euclid(60);
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         if refusals.minute != minute {
             *refusals = Refusals { minute, counts: HashMap::new() };
         }
-        let count = refusals.counts.entry(about).or_default();
+        let count = refusals.counts.entry(subject).or_default();
         *count += 1;
         if *count <= REFUSALS {
             self.record(event);
         }
     }
 
-    /// Waits until everything that was taken is written.
+    /// Waits until all recorded events are written.
     pub async fn flush(&self) {
         let (done, written) = oneshot::channel();
         if self.queue.send(Message::Flush(done)).await.is_ok() {
-            // It fails when the writer is gone, and so is whatever could be waited for.
+            // It fails if the writer has ended; then there is nothing to wait for.
             let _ = written.await;
         }
     }
@@ -102,7 +103,7 @@ async fn write(db: Db, mut queue: mpsc::Receiver<Message>) {
                 sort(next, &mut rows, &mut flushes);
             }
         };
-        // Over or not: what has come is written.
+        // On a timeout the batch is written as it is.
         let _ = tokio::time::timeout(GATHER, gather).await;
         write_rows(&db, &rows).await;
         rows.clear();
@@ -112,7 +113,7 @@ async fn write(db: Db, mut queue: mpsc::Receiver<Message>) {
     }
 }
 
-/// Tries until the database is there again; the queue holds what comes meanwhile.
+/// Retries until the database is available again; meanwhile the queue holds new events.
 async fn write_rows(db: &Db, rows: &[EventRow]) {
     loop {
         match db.insert_events(rows).await {
@@ -121,11 +122,11 @@ async fn write_rows(db: &Db, rows: &[EventRow]) {
                 if db.is_closed() {
                     return;
                 }
-                tracing::warn!(%error, "events wait for the database");
+                tracing::warn!(%error, "audit events wait for the database");
                 tokio::time::sleep(2 * GATHER).await;
             }
             Err(error) => {
-                tracing::error!(%error, lost = rows.len(), "events could not be written");
+                tracing::error!(%error, lost = rows.len(), "could not write audit events");
                 return;
             }
         }

@@ -27,6 +27,9 @@ use crate::users::{self, Caller, User};
 /// Chunks that may wait for whoever reads.
 const AHEAD: usize = 4;
 
+/// Events that are read from the database at once.
+const EVENTS_AT_ONCE: usize = 500;
+
 /// A file, as the description names it.
 #[derive(Serialize)]
 struct Described<'a> {
@@ -149,7 +152,7 @@ async fn describe_events(app: &App, account: Uuid, archive: &mut Archive) -> Res
     archive.text(",\n\"events\": [").await?;
     let (mut separator, mut cursor) = ("\n", None);
     loop {
-        let page = events::list(app, &filter, None, cursor.as_deref()).await?;
+        let page = events::list(&app.db, &filter, EVENTS_AT_ONCE, cursor.as_deref()).await?;
         for event in &page.events {
             let text = serde_json::to_string(event).map_err(Error::internal)?;
             archive.text(&format!("{separator}{text}")).await?;

@@ -9,7 +9,7 @@ use super::body::Binary;
 use super::{body, digest, form};
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::events;
+use crate::events::{self, Channel};
 use crate::files::Body;
 
 /// A form with one file.
@@ -37,14 +37,14 @@ pub struct Incoming {
 pub async fn open(app: &App, request: Request) -> Result<Incoming> {
     let content_type = text(request.headers(), header::CONTENT_TYPE).unwrap_or_default();
     if !content_type.trim_start().to_ascii_lowercase().starts_with("multipart/form-data") {
-        events::set_channel("raw");
+        events::set_channel(Channel::Raw);
         return Ok(Incoming { name: None, path: None, body: open_raw(app, request)? });
     }
     if digest::announced(request.headers())?.is_some() {
         let detail = "a form has its digest among the headers of its part";
         return Err(Error::invalid("/repr-digest", "misplaced", detail));
     }
-    events::set_channel("form");
+    events::set_channel(Channel::Form);
     let boundary = multer::parse_boundary(content_type)
         .map_err(|error| Error::Malformed(format!("the form cannot be read: {error}")))?;
     let at_most = length(request.headers());

@@ -14,7 +14,7 @@ use tracing::Instrument;
 use super::problem::Problem;
 use super::{body, client_address};
 use crate::app::App;
-use crate::events::RequestContext;
+use crate::events::{Channel, RequestContext};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -29,7 +29,8 @@ pub async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) 
     let accepted = Instant::now();
     let span = tracing::info_span!("request", id, %method, route);
 
-    let scene = RequestContext::new("api", client_address::address(&app, request.headers(), request.extensions()));
+    let scene =
+        RequestContext::new(Channel::Api, client_address::address(&app, request.headers(), request.extensions()));
     let response = scene.scope(next.run(request).instrument(span.clone())).await;
     let mut response = complete_problem(response, &app, &path, &id);
     if is_http2 && !response.body().is_end_stream() {

@@ -28,7 +28,7 @@ async fn of_file(app: &TestApp, client: &Client, file: &Value) -> Vec<Value> {
 
 /// What was done, through which door.
 fn told(events: &[Value]) -> Vec<(&str, &str)> {
-    events.iter().map(|event| (event["kind"].as_str().unwrap(), event["door"].as_str().unwrap())).collect()
+    events.iter().map(|event| (event["kind"].as_str().unwrap(), event["channel"].as_str().unwrap())).collect()
 }
 
 fn kinds(events: &[Value]) -> Vec<&str> {
@@ -125,7 +125,7 @@ both! {
         ]);
         let why: Vec<_> = events.iter().filter_map(|event| event["detail"]["why"].as_str()).collect();
         assert_eq!(why, ["password", "used_up", "revoked"]);
-        assert!(events.iter().filter(|event| event["door"] == "link").all(|event| event["actor_id"].is_null()));
+        assert!(events.iter().filter(|event| event["channel"] == "link").all(|event| event["actor_id"].is_null()));
     }
 
     async fn what_the_trash_lets_go_of_by_itself_was_done_by_the_server(app: TestApp) {
@@ -136,7 +136,7 @@ both! {
         app.assert_nothing_but(0).await;
         let events = of_file(&app, &another_session(&app, "ann").await, &file).await;
         let last = events.last().unwrap();
-        assert_eq!((&last["kind"], &last["door"], &last["actor_id"], &last["address"]), (&json!("file_deleted"), &json!("server"), &json!(null), &json!(null)));
+        assert_eq!((&last["kind"], &last["channel"], &last["actor_id"], &last["address"]), (&json!("file_deleted"), &json!("server"), &json!(null), &json!(null)));
     }
 
     async fn downloads_are_told_with_their_bytes_whether_they_came_to_an_end_or_not(app: TestApp) {

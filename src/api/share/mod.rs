@@ -22,7 +22,7 @@ use utoipa_axum::routes;
 use crate::api::auth::bearer;
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::events;
+use crate::events::{self, Channel};
 use crate::files::{self, Delivery, LinkVisitor, OpenedLink, Part};
 use crate::http::body::Binary;
 use crate::http::content::{self, Presentation};
@@ -92,7 +92,7 @@ impl Visit {
         let Self { app, token, origin, params, method, headers } = self;
         let as_page = wants_page(&params, &headers);
         let answer = async {
-            events::set_channel("link");
+            events::set_channel(Channel::Link);
             let opened = files::open_link(&app, &visitor(&origin, &headers), &token).await?;
             match as_page {
                 true => opened.check_uses(&app).map(|()| page::about(&url(&app, &token), &opened)),

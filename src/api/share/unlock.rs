@@ -16,7 +16,7 @@ use super::{COOKIE, answered, url, visitor};
 use crate::api::auth::is_https;
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::events;
+use crate::events::{self, Channel};
 use crate::files::{self, LinkVisitor, UnlockToken};
 use crate::http::extract::{Name, is_json, read_whole};
 use crate::users::Origin;
@@ -56,7 +56,7 @@ struct Unlocked {
 async fn unlock(State(app): State<Arc<App>>, Name(token): Name, origin: Origin, request: Request) -> Response {
     let (is_form, headers) = (!is_json(request.headers()), request.headers().clone());
     let answer = async {
-        events::set_channel("link");
+        events::set_channel(Channel::Link);
         let password = password(&app, is_form, request).await?;
         let visitor = LinkVisitor { password: Some(password), proof: None, ..visitor(&origin, &headers) };
         let proof = files::unlock_link(&app, &visitor, &token).await?;

@@ -15,7 +15,7 @@ use super::signed_urls::SignedUrlView;
 use crate::api::auth::SignedIn;
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::events;
+use crate::events::{self, Channel};
 use crate::files::signed_urls::{self, ReadMethod, SignOptions};
 use crate::files::{self, Change, Expected, FolderPath, Removal};
 use crate::http::extract::Json;
@@ -84,7 +84,7 @@ async fn batch(
     SignedIn(caller): SignedIn,
     Json(request): Json<BatchRequest>,
 ) -> Result<axum::Json<BatchResponse>> {
-    events::set_channel("batch");
+    events::set_channel(Channel::Batch);
     let most = app.config.limits.batch;
     if request.ids.len() > most {
         return Err(Error::invalid("/ids", "too_many", format!("at most {most} ids")));

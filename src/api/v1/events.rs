@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::api::auth::{Admin, SessionCaller, SignedIn};
 use crate::app::App;
+use crate::cursor;
 use crate::error::Result;
 use crate::events::{self, AuditEvent, EventKind, Filter, Page};
 use crate::files;
@@ -28,7 +29,7 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
     "id": "019ab0c2-7a2e-7c55-b1de-0f5a8b7e4d11", "at": "2026-11-22T09:30:00Z", "kind": "file_downloaded",
     "user_id": "019ab0c1-55aa-7b10-8f5e-2f0c9a3b7d21", "actor_id": "019ab0c1-55aa-7b10-8f5e-2f0c9a3b7d21",
     "credential": {"kind": "token", "id": "019ab0c2-8b33-7f10-a0de-4f6c9a3b7d77"},
-    "file_id": "019ab0c2-7a2e-7c55-b1de-0f5a8b7e4d20", "link_id": null, "address": "192.0.2.7", "door": "api",
+    "file_id": "019ab0c2-7a2e-7c55-b1de-0f5a8b7e4d20", "link_id": null, "address": "192.0.2.7", "channel": "api",
     "detail": {"path": "2026", "name": "report.pdf", "size": 183422, "bytes": 183422, "complete": true}
 }))]
 struct AuditEventView {
@@ -53,7 +54,7 @@ struct AuditEventView {
     #[schema(required)]
     address: Option<String>,
     /// `api`, `raw`, `form`, `tus`, `direct`, `batch`, `signed_put`, `signed_url`, `link`, `command` or `server`.
-    door: String,
+    channel: String,
     /// Further details, which depend on the kind.
     #[schema(value_type = Object)]
     detail: serde_json::Value,
@@ -81,7 +82,7 @@ impl From<AuditEvent> for AuditEventView {
             file_id: event.file_id,
             link_id: event.link_id,
             address: event.address,
-            door: event.door,
+            channel: event.channel,
             detail: event.detail,
         }
     }
@@ -179,7 +180,9 @@ async fn of_account(
     Query(page): Query<PageParams>,
 ) -> Result<axum::Json<EventPage>> {
     let filter = Filter { account: Some(caller.user.id), ..Filter::default() };
-    let page = events::list(&app, &filter, page.limit, page.cursor.as_deref()).await?;
+    let page =
+        events::list(&app.db, &filter, cursor::page_size(page.limit, app.config.limits.page)?, page.cursor.as_deref())
+            .await?;
     Ok(axum::Json(page.into()))
 }
 
@@ -201,6 +204,8 @@ async fn of_all(
         since: params.since,
         until: params.until,
     };
-    let page = events::list(&app, &filter, page.limit, page.cursor.as_deref()).await?;
+    let page =
+        events::list(&app.db, &filter, cursor::page_size(page.limit, app.config.limits.page)?, page.cursor.as_deref())
+            .await?;
     Ok(axum::Json(page.into()))
 }

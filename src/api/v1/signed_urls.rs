@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::api::auth::SignedIn;
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::events;
+use crate::events::{self, Channel};
 use crate::files::signed_urls::{self, ReadMethod, SignOptions};
 use crate::files::uploads::signed_put::{self, SignedPut};
 use crate::files::{self, FileName, uploads};
@@ -160,7 +160,7 @@ async fn get_signed(
     headers: HeaderMap,
 ) -> Result<Response> {
     let grant = verify(&app, &method, &key, query.as_deref())?;
-    events::set_channel("signed_url");
+    events::set_channel(Channel::SignedUrl);
     let (content, event) = signed_urls::open(&app, &grant).await?;
     let left = grant.expires_at.as_second() - app.clock.now().as_second();
     let presentation = Presentation {

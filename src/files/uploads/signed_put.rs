@@ -15,7 +15,7 @@ use super::whole::{detached, swap};
 use crate::app::App;
 use crate::db::{NewBlobRow, NewSignedPutRow, SignedPutRow};
 use crate::error::{Error, Result};
-use crate::events::{self, EventKind};
+use crate::events::{self, Channel, EventKind};
 use crate::files::lifetime::signed_url_lifetime;
 use crate::files::{Expected, File, find};
 use crate::store::{Grant, Key, MultipartObserver, Operation, SignRequest, SignedUrl};
@@ -160,7 +160,7 @@ pub(super) async fn complete(app: &Arc<App>, user: &User, id: Uuid) -> Result<Fi
             return abandon_on_error(&app, &stored, Err(Error::TypeRefused)).await;
         }
         let expected = Expected::OneOf(vec![file.content.etag()]);
-        events::set_channel("signed_put");
+        events::set_channel(Channel::SignedPut);
         let swapped = swap(&app, &user, file, &expected, &stored).await;
         abandon_on_error(&app, &stored, swapped).await
     })

@@ -8,7 +8,7 @@ use super::{Claim, DIRECT, Upload, complete_size};
 use crate::app::App;
 use crate::db::{BlobFacts, EndedUpload, ResumableRow};
 use crate::error::{Error, Result};
-use crate::events;
+use crate::events::{self, Channel};
 use crate::faults;
 use crate::files::sniff::{SNIFFED_BYTES, content_type};
 use crate::files::uploads::pending::Stored;
@@ -67,7 +67,7 @@ pub(in crate::files::uploads) async fn finish(
         idempotency_key: None,
     };
     let file = new.file(app, user, &stored);
-    events::set_channel(if row.mode == DIRECT { "direct" } else { "tus" });
+    events::set_channel(if row.mode == DIRECT { Channel::Direct } else { Channel::Tus });
     let ended = EndedUpload { id: row.id, claim_id: claim.writer, blob_id: row.blob_id };
     let file = publish(app, user, &new, file, None, &stored, Some(&ended)).await?;
     Ok(Upload { file_id: Some(file.id), ..Upload::from(row) })

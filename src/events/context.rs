@@ -1,0 +1,119 @@
+//! The context of a request: the client's address, the channel, and the actor.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use uuid::Uuid;
+
+tokio::task_local! {
+    static REQUEST_CONTEXT: RequestContext;
+}
+
+/// The entry point through which an operation came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Channel {
+    /// A call of the API that is none of the following.
+    Api,
+    /// An upload whose body is the content.
+    Raw,
+    /// An upload with a form.
+    Form,
+    /// A tus upload.
+    Tus,
+    /// A direct upload, in parts sent to the store.
+    Direct,
+    /// A batch.
+    Batch,
+    /// A signed PUT URL.
+    SignedPut,
+    /// A signed URL to read.
+    SignedUrl,
+    /// A share link.
+    Link,
+    /// The command line.
+    Command,
+    /// The server itself.
+    #[default]
+    Server,
+}
+
+impl Channel {
+    /// The name in the database and in the API. It must never change.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Channel::Api => "api",
+            Channel::Raw => "raw",
+            Channel::Form => "form",
+            Channel::Tus => "tus",
+            Channel::Direct => "direct",
+            Channel::Batch => "batch",
+            Channel::SignedPut => "signed_put",
+            Channel::SignedUrl => "signed_url",
+            Channel::Link => "link",
+            Channel::Command => "command",
+            Channel::Server => "server",
+        }
+    }
+}
+
+/// The authenticated account, and its credential.
+#[derive(Debug, Clone, Copy)]
+pub struct Actor {
+    /// The id of the account.
+    pub account: Uuid,
+    /// `session` or `token`.
+    pub credential: &'static str,
+    /// The id of the session or token.
+    pub credential_id: Uuid,
+}
+
+/// Who acts, from where, and through which channel. There is one for each request, and one for a command.
+#[derive(Debug, Clone, Default)]
+pub struct RequestContext(Arc<Mutex<ContextState>>);
+
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct ContextState {
+    pub(super) address: Option<IpAddr>,
+    pub(super) channel: Channel,
+    pub(super) actor: Option<Actor>,
+}
+
+impl RequestContext {
+    /// A context without an actor.
+    pub fn new(channel: Channel, address: Option<IpAddr>) -> Self {
+        Self(Arc::new(Mutex::new(ContextState { address, channel, actor: None })))
+    }
+
+    /// Runs work in this context.
+    pub async fn scope<T>(self, work: impl Future<Output = T>) -> T {
+        REQUEST_CONTEXT.scope(self, work).await
+    }
+
+    /// The context of the current task; `None` in a background job.
+    pub(super) fn current() -> Option<Self> {
+        REQUEST_CONTEXT.try_with(RequestContext::clone).ok()
+    }
+
+    pub(super) fn state(&self) -> ContextState {
+        *self.lock()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ContextState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Sets the actor of the current context, once it is authenticated.
+pub fn set_actor(actor: Actor) {
+    let _ = REQUEST_CONTEXT.try_with(|context| context.lock().actor = Some(actor));
+}
+
+/// Sets the channel of the current context, where it is more specific than [`Channel::Api`].
+pub fn set_channel(channel: Channel) {
+    let _ = REQUEST_CONTEXT.try_with(|context| context.lock().channel = channel);
+}
+
+/// Work that runs in the current context even if it is spawned as another task.
+pub fn in_current_context<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
+    REQUEST_CONTEXT.scope(RequestContext::current().unwrap_or_default(), work)
+}
