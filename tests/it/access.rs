@@ -1,4 +1,4 @@
-//! Who can read a file now: what opens it is listed, and each of it has an end.
+//! The list of everything that gives access to a file, each entry with the request that revokes it.
 
 use std::time::Duration;
 
@@ -19,15 +19,15 @@ async fn signed_urls(owner: &Client, file: &Value) -> Option<Value> {
     readers(owner, file).await.into_iter().find(|reader| reader["kind"] == "signed_urls")
 }
 
-/// Does what a reader's entry says would end it.
-async fn end(owner: &Client, reader: &Value) {
+/// Sends the request that an entry names as revoking it.
+async fn revoke(owner: &Client, reader: &Value) {
     let (method, path) = reader["ended_by"].as_str().unwrap().split_once(' ').unwrap();
     assert_eq!(owner.request(method.parse().unwrap(), path).answer().await.status, 204, "{reader}");
 }
 
 both! {
-    async fn what_opens_a_file_is_listed_and_has_an_end(app: TestApp) {
-        // So that everything has one, on S3 too.
+    async fn everything_that_gives_access_is_listed_and_can_be_revoked(app: TestApp) {
+        // URLs that the bucket signs cannot be revoked.
         let app = app.restart_with(|config| config.signed_urls = SignedUrls::Server).await;
         let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
         let (file, other) = (ann.upload("a.txt", "mine").await, ann.upload("b.txt", "other").await);
@@ -54,16 +54,16 @@ both! {
         assert_eq!(all[0]["tokens"], 1);
         assert_eq!(all[3]["revocable"], true);
         for reader in &all[1..] {
-            end(&ann, reader).await;
+            revoke(&ann, reader).await;
         }
         for url in &urls {
             let status = stranger.get(url.as_str().unwrap()).answer().await.status;
             assert!(status == 404 || status == 410, "{url}: {status}");
         }
-        end(&ann, &json!({"ended_by": format!("DELETE /v1/me/tokens/{}", token["id"].as_str().unwrap())})).await;
+        revoke(&ann, &json!({"ended_by": format!("DELETE /v1/me/tokens/{}", token["id"].as_str().unwrap())})).await;
         assert_eq!(program.get(&content(&file)).answer().await.status, 401);
         assert_eq!(readers(&ann, &file).await.len(), 1);
-        // Nothing else has ended, and new ones are good.
+        // Other URLs are unaffected, and new ones work.
         assert_eq!(stranger.get(of_other["url"].as_str().unwrap()).answer().await.bytes, b"other");
         assert_eq!(stranger.get(ann.sign(&file, "get").await["url"].as_str().unwrap()).answer().await.bytes, b"mine");
         assert!(signed_urls(&ann, &file).await.is_some());
@@ -71,7 +71,7 @@ both! {
         assert_eq!(stranger.get(of_other["url"].as_str().unwrap()).answer().await.status, 404);
     }
 
-    async fn dead_links_and_urls_are_not_listed(app: TestApp) {
+    async fn expired_links_and_urls_are_not_listed(app: TestApp) {
         let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
         let file = ann.upload("a.txt", "mine").await;
         create_link(&ann, &file, json!({"expires_in": 60})).await;
@@ -84,7 +84,7 @@ both! {
         assert_eq!(readers(&ann, &file).await.len(), 1);
     }
 
-    async fn a_list_with_urls_writes_no_row_for_each(app: TestApp) {
+    async fn listing_with_signed_urls_records_nothing_per_file(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let (file, other) = (ann.upload("a.txt", "mine").await, ann.upload("b.txt", "mine").await);
         let list = || async { ann.get("/v1/files?urls=signed&expires_in=3600").answer().await.json() };
@@ -100,7 +100,7 @@ both! {
             assert_eq!(app.count("SELECT list_urls_recorded_at FROM users").await, 77);
         }
         if app.setup == Setup::SqliteAndDisk {
-            // What is listed deadline a revocation is known again.
+            // A list after a revocation is recorded again.
             assert_eq!(ann.post(&format!("{}/signed-urls/revoke", path(&file))).answer().await.status, 204);
             assert!(signed_urls(&ann, &file).await.is_none() && signed_urls(&ann, &other).await.is_some());
             list().await;
@@ -110,7 +110,7 @@ both! {
 }
 
 #[tokio::test]
-async fn what_the_bucket_signed_cannot_be_revoked_and_says_so() {
+async fn urls_signed_by_the_bucket_are_reported_as_not_revocable() {
     let app = TestApp::start(Setup::PostgresAndS3).await;
     let ann = app.sign_up("ann").await;
     let file = ann.upload("a.txt", "mine").await;
@@ -122,7 +122,7 @@ async fn what_the_bucket_signed_cannot_be_revoked_and_says_so() {
 }
 
 #[tokio::test]
-async fn urls_of_ours_read_from_a_bucket_too() {
+async fn server_signed_urls_work_with_a_bucket() {
     let app = TestApp::start_with(Setup::PostgresAndS3, |config| config.signed_urls = SignedUrls::Server).await;
     let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
     let file = ann.upload("a.txt", "mine").await;
@@ -132,10 +132,10 @@ async fn urls_of_ours_read_from_a_bucket_too() {
     let part = stranger.get(url).header("range", "bytes=1-2").answer().await;
     assert_eq!((part.status, part.bytes.as_slice()), (206, b"in".as_slice()));
     stranger.get(&format!("{url}&generation=1")).answer().await.problem(403, "bad_signature");
-    // New bytes still go straight to the bucket.
+    // Uploads still go straight to the bucket.
     let put = ann.sign(&file, "put").await;
     assert_eq!(crate::support::links::follow(&stranger, &put, "newer").await.status, 200);
     assert_eq!(crate::support::links::complete(&ann, &put).await.status, 200);
-    // The URL was for the bytes of then.
+    // The URL was for the replaced content.
     stranger.get(url).answer().await.problem(404, "not_found");
 }

@@ -1,4 +1,4 @@
-//! The web page in a real browser, against the real program. What is done with it is in web/e2e.
+//! The web page in a real browser, against the compiled program. The scripts are in web/e2e.
 
 use std::fs::Permissions;
 use std::io::{BufRead, BufReader, Write};
@@ -13,24 +13,24 @@ use crate::support::client::Ask;
 use crate::support::program::{Program, Start};
 use crate::support::{Setup, TestApp, both, s3_config};
 
-/// What the tests need besides the program: a browser, and the packages that the page is built with. Nothing where
-/// they are not, and one line that says what to install.
+/// The folder of the web page if a browser and the page's packages are installed. Otherwise prints a line that says what
+/// is missing.
 fn browser() -> Option<PathBuf> {
     let web = Path::new(env!("CARGO_MANIFEST_DIR")).join("web");
     let script = "const { program } = await import('./e2e/browser.mjs'); if (!program()) process.exit(75)";
     let found = Command::new("node").args(["--input-type=module", "--eval", script]).current_dir(&web).output();
     let lacking = match found {
-        _ if !strongroom_web::is_built() => "this build has no web page, as cargo has said",
+        _ if !strongroom_web::is_built() => "this build has no web page",
         Ok(output) if output.status.success() => return Some(web),
-        Ok(output) if output.status.code() == Some(75) => "no browser (apt-get install chromium, or say CHROMIUM=path)",
+        Ok(output) if output.status.code() == Some(75) => "no browser (apt-get install chromium, or set CHROMIUM=path)",
         _ => "no Node, or no web/node_modules, which cargo build installs",
     };
-    // Past the harness, which shows nothing of tests that pass.
+    // Not with a macro, whose output the test harness captures.
     let _ = writeln!(std::io::stderr(), "skipped the web page in a browser: {lacking}");
     None
 }
 
-/// What web/e2e signs in with.
+/// The password in web/e2e.
 const PAGE_PASSWORD: &str = "violet tractor under rain";
 
 fn server(app: &TestApp) -> Start {
@@ -38,12 +38,12 @@ fn server(app: &TestApp) -> Start {
 }
 
 /// Runs a script against the program.
-async fn passes(script: &str, setup: Setup) {
+async fn run(script: &str, setup: Setup) {
     let app = TestApp::start(setup).await;
-    passes_on(&app, script, "", server(&app)).await;
+    run_with(&app, script, "", server(&app)).await;
 }
 
-/// Loses the bytes of every file, and lets others of this machine into a store on disk.
+/// Deletes every object, and opens a store on disk to other users of the machine.
 async fn damage(app: &TestApp) {
     for row in app.app.db.referenced_blobs("", 1000).await.expect("rows") {
         app.app.store.delete(&row.key.parse().expect("a key"), None).await.expect("it is gone");
@@ -53,10 +53,10 @@ async fn damage(app: &TestApp) {
     }
 }
 
-/// Runs a script with this word. Whenever it says `restart`, kills the server and starts it again at the same address;
-/// `admin` makes an admin's account on the command line, `damage` damages what is stored.
-async fn passes_on(app: &TestApp, script: &str, word: &str, server: Start) {
-    /// A browser takes all cores that there are; several at once would only wait for each other.
+/// Runs a script with one more argument. When it prints `restart`, kills the server and starts it again at the same
+/// address; `admin` creates an admin on the command line, `damage` damages the store.
+async fn run_with(app: &TestApp, script: &str, argument: &str, server: Start) {
+    /// A browser uses all cores; several at once would only slow each other down.
     static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
     let Some(web) = browser() else { return };
@@ -67,7 +67,7 @@ async fn passes_on(app: &TestApp, script: &str, word: &str, server: Start) {
         .arg(format!("e2e/{script}"))
         .arg(&url)
         .arg(app.folder.path().join("browser"))
-        .arg(word)
+        .arg(argument)
         .current_dir(web)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -75,8 +75,8 @@ async fn passes_on(app: &TestApp, script: &str, word: &str, server: Start) {
         .spawn()
         .expect("node starts");
     let mut input = running.stdin.take().expect("an input");
-    let mut told = running.stderr.take().expect("an output");
-    let errors = std::thread::spawn(move || std::io::read_to_string(&mut told).unwrap_or_default());
+    let mut stderr = running.stderr.take().expect("an output");
+    let errors = std::thread::spawn(move || std::io::read_to_string(&mut stderr).unwrap_or_default());
     for line in BufReader::new(running.stdout.take().expect("an output")).lines() {
         match line.expect("a line").as_str() {
             "restart" => {
@@ -86,92 +86,92 @@ async fn passes_on(app: &TestApp, script: &str, word: &str, server: Start) {
             }
             "admin" => {
                 let add = ["user", "add", "boss@example.org", "--name", "Bo Boss", "--admin", "--password-stdin"];
-                let made = Start::with(&add).beside(app).run(app.folder.path(), PAGE_PASSWORD);
-                assert_eq!(made.status, 0, "{}", made.stderr);
+                let outcome = Start::with(&add).beside(app).run(app.folder.path(), PAGE_PASSWORD);
+                assert_eq!(outcome.status, 0, "{}", outcome.stderr);
             }
             "damage" => damage(app).await,
-            other => panic!("{script} says {other}"),
+            other => panic!("{script} prints {other}"),
         }
-        input.write_all(b"done\n").expect("it listens");
+        input.write_all(b"done\n").expect("the script reads");
     }
-    let status = running.wait().expect("an end");
+    let status = running.wait().expect("a status");
     let errors = errors.join().expect("text");
-    assert!(status.success(), "{script} {word} on {:?}: {errors}\n{}", app.setup, program.stderr());
+    assert!(status.success(), "{script} {argument} on {:?}: {errors}\n{}", app.setup, program.stderr());
     program.stop();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn people_use_the_page_on_sqlite_and_disk() {
-    passes("page.mjs", Setup::SqliteAndDisk).await;
+async fn the_page_works_on_sqlite_and_disk() {
+    run("page.mjs", Setup::SqliteAndDisk).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn people_use_the_page_on_postgres_and_s3() {
-    passes("page.mjs", Setup::PostgresAndS3).await;
+async fn the_page_works_on_postgres_and_s3() {
+    run("page.mjs", Setup::PostgresAndS3).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hostile_files_run_nothing_on_sqlite_and_disk() {
-    passes("hostile.mjs", Setup::SqliteAndDisk).await;
+async fn hostile_files_run_no_script_on_sqlite_and_disk() {
+    run("hostile.mjs", Setup::SqliteAndDisk).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hostile_files_run_nothing_on_postgres_and_s3() {
-    passes("hostile.mjs", Setup::PostgresAndS3).await;
+async fn hostile_files_run_no_script_on_postgres_and_s3() {
+    run("hostile.mjs", Setup::PostgresAndS3).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn uploads_survive_on_sqlite_and_disk() {
-    passes("uploads.mjs", Setup::SqliteAndDisk).await;
+async fn uploads_survive_restarts_on_sqlite_and_disk() {
+    run("uploads.mjs", Setup::SqliteAndDisk).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn uploads_go_straight_to_the_bucket_and_survive_on_postgres_and_s3() {
-    passes("uploads.mjs", Setup::PostgresAndS3).await;
+async fn direct_uploads_survive_restarts_on_postgres_and_s3() {
+    run("uploads.mjs", Setup::PostgresAndS3).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn uploads_go_through_the_server_where_the_bucket_lets_no_page_in() {
+async fn uploads_go_through_the_server_if_the_bucket_refuses_cors() {
     let app = TestApp::start(Setup::PostgresAndS3).await;
     let bucket = BucketProxy::before(s3_config().endpoint.as_ref().expect("an endpoint")).await;
     bucket.always(Site::new("OPTIONS", ""), Fault::Answer(403, ""));
     let server = server(&app).variable("STRONGROOM_S3_PUBLIC_ENDPOINT", bucket.url.as_str());
-    passes_on(&app, "uploads.mjs", "turned-away", server).await;
-    assert!(browser().is_none() || bucket.mend() > 0);
+    run_with(&app, "uploads.mjs", "turned-away", server).await;
+    assert!(browser().is_none() || bucket.clear() > 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn people_share_a_file_and_see_who_can_read_it_on_sqlite_and_disk() {
-    passes("sharing.mjs", Setup::SqliteAndDisk).await;
+async fn sharing_works_on_sqlite_and_disk() {
+    run("sharing.mjs", Setup::SqliteAndDisk).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn people_share_a_file_and_see_who_can_read_it_on_postgres_and_s3() {
-    passes("sharing.mjs", Setup::PostgresAndS3).await;
+async fn sharing_works_on_postgres_and_s3() {
+    run("sharing.mjs", Setup::PostgresAndS3).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn admins_look_after_the_server_on_the_page_on_sqlite_and_disk() {
-    passes("admin.mjs", Setup::SqliteAndDisk).await;
+async fn administration_works_on_sqlite_and_disk() {
+    run("admin.mjs", Setup::SqliteAndDisk).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn admins_look_after_the_server_on_the_page_on_postgres_and_s3() {
-    passes("admin.mjs", Setup::PostgresAndS3).await;
+async fn administration_works_on_postgres_and_s3() {
+    run("admin.mjs", Setup::PostgresAndS3).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_reference_of_the_api_asks_nobody_else_on_sqlite_and_disk() {
-    passes("docs.mjs", Setup::SqliteAndDisk).await;
+async fn the_api_reference_loads_nothing_from_elsewhere_on_sqlite_and_disk() {
+    run("docs.mjs", Setup::SqliteAndDisk).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_reference_of_the_api_asks_nobody_else_on_postgres_and_s3() {
-    passes("docs.mjs", Setup::PostgresAndS3).await;
+async fn the_api_reference_loads_nothing_from_elsewhere_on_postgres_and_s3() {
+    run("docs.mjs", Setup::PostgresAndS3).await;
 }
 
 both! {
-    async fn the_page_and_its_files_come_with_a_policy_and_are_cached(app: TestApp) {
+    async fn the_page_has_a_content_security_policy_and_is_cached(app: TestApp) {
         let stranger = app.stranger();
         for screen in ["/", "/files/a/b%20c", "/search?q=x", "/trash", "/links", "/account", "/trail", "/admin/users"] {
             let page = stranger.get(screen).answer().await;
@@ -182,7 +182,7 @@ both! {
             let again = stranger.get(screen).header("if-none-match", page.header("etag")).answer().await;
             assert_eq!((again.status, again.bytes.len()), (304, 0));
         }
-        // Beside this server they may speak with the bucket that parts go to, and with nothing else.
+        // The page may connect to this server and to the bucket that receives parts, and to nothing else.
         let bucket = app.sign_up("ann").await.get("/v1/capabilities").answer().await.json()["direct_uploads_to"].clone();
         assert_eq!(bucket.is_string(), app.setup == Setup::PostgresAndS3, "{bucket}");
         let page = stranger.get("/").answer().await;

@@ -1,6 +1,5 @@
-//! A bucket that fails at any of the requests that are made of it, seen through the front door: no
-//! success without the bytes, no short answer, an honest status that gives nothing away, and when the
-//! fault is over all goes on by itself and nothing is left.
+//! Faults of each request to the bucket, seen through the API: no success without stored bytes, no truncated response that
+//! looks complete, a correct status without internal details, and recovery without a restart and without leftovers.
 
 use std::time::{Duration, Instant};
 
@@ -28,12 +27,12 @@ const LIST: Site = Site::new("GET", "list-type=2");
 const BROKEN: Fault = Fault::Answer(500, "<Error><Code>InternalError</Code></Error>");
 const BUSY: Fault = Fault::Answer(503, "<Error><Code>SlowDown</Code></Error>");
 const REFUSED: Fault = Fault::Answer(403, "<Error><Code>AccessDenied</Code></Error>");
-/// S3 does this when it finds out too late to change the status.
+/// S3 responds so when it fails after it has sent the status.
 const FAILED_200: Fault = Fault::Answer(200, "<Error><Code>InternalError</Code></Error>");
 const OTHER_ETAG: Fault = Fault::Header("etag", "\"00000000000000000000000000000000\"");
 const OTHER_RANGE: Fault = Fault::Header("content-range", "bytes 7-8/9");
 
-/// Every fault by which a request fails for good.
+/// Every fault that makes a request fail when repeated for all attempts.
 const FATAL: [Fault; 4] = [BROKEN, BUSY, REFUSED, Fault::Reset];
 
 async fn app_behind_a_proxy() -> (BucketProxy, TestApp) {
@@ -50,9 +49,9 @@ fn s3(app: &TestApp) -> &S3Config {
     s3
 }
 
-/// An answer that says to come back later, and nothing of what is behind.
+/// Asserts a 503 with Retry-After and without internal details.
 #[track_caller]
-fn assert_away(app: &TestApp, answer: &Answer, about: &str) {
+fn assert_unavailable(app: &TestApp, answer: &Answer, about: &str) {
     assert_eq!(answer.status, 503, "{about}: {}", answer.text());
     let problem = answer.problem(503, "unavailable");
     assert_eq!(answer.header("retry-after"), "5");
@@ -66,26 +65,26 @@ fn assert_away(app: &TestApp, answer: &Answer, about: &str) {
     assert!(!answer.text().contains(&s3.prefix) && !answer.text().contains(endpoint.as_str()), "{}", answer.text());
 }
 
-/// Works again without a restart, soon: an upload comes through, and its bytes come back.
-async fn until_it_works(client: &Client, app: &TestApp) {
-    let accepted = Instant::now();
+/// Waits until uploads and downloads work again, without a restart.
+async fn wait_for_recovery(client: &Client, app: &TestApp) {
+    let started = Instant::now();
     loop {
-        let answer = client.post("/v1/files?name=deadline.txt").body("deadline").answer().await;
+        let answer = client.post("/v1/files?name=after.txt").body("after").answer().await;
         if answer.status == 201 {
             let file = answer.json();
-            assert_eq!(client.download(&file).await, b"deadline");
-            assert_eq!(client.delete_for_good(&file).answer().await.status, 204);
+            assert_eq!(client.download(&file).await, b"after");
+            assert_eq!(client.delete_permanently(&file).answer().await.status, 204);
             return;
         }
-        assert_away(app, &answer, "deadline the fault");
-        assert!(accepted.elapsed() < Duration::from_secs(30), "it does not recover");
+        assert_unavailable(app, &answer, "after the fault");
+        assert!(started.elapsed() < Duration::from_secs(30), "it does not recover");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
-/// Uploads so many bytes under each fault and compares the status with the one that is told. Those
-/// with a success are there, the others are not; in the end there is nothing else.
-async fn upload_through(size: usize, cases: Vec<(Site, Fault, u16)>) {
+/// Uploads this many bytes under each fault and checks the status. Successful uploads exist, failed ones do not, and
+/// nothing else is left in the end.
+async fn upload_with_faults(size: usize, cases: Vec<(Site, Fault, u16)>) {
     let (proxy, app) = app_behind_a_proxy().await;
     let ann = app.sign_up("ann").await;
     let bytes = noise(size);
@@ -94,25 +93,25 @@ async fn upload_through(size: usize, cases: Vec<(Site, Fault, u16)>) {
         let about = format!("{site:?} {fault:?}");
         proxy.always(site, fault);
         let answer = try_upload(&ann, &bytes).await;
-        assert!(proxy.mend() > 0, "{about} did not happen");
+        assert!(proxy.clear() > 0, "{about} did not happen");
         match answer {
             Some(answer) if expected == 201 => {
                 assert_eq!(answer.status, 201, "{about}: {}", answer.text());
                 kept += 1;
                 assert!(ann.download(&answer.json()).await == bytes, "{about}");
             }
-            Some(answer) => assert_away(&app, &answer, &about),
+            Some(answer) => assert_unavailable(&app, &answer, &about),
             None => assert_eq!(expected, 503, "{about}: no answer"),
         }
-        until_it_works(&ann, &app).await;
+        wait_for_recovery(&ann, &app).await;
         assert_eq!(files(&ann).await, kept, "{about}");
     }
-    let_leases_end(&app).await;
+    expire_leases(&app).await;
     app.assert_nothing_but(kept).await;
 }
 
-/// The answer; none if the connection ended before the client had sent everything, which may be
-/// when the answer does not wait for the rest.
+/// The response; none if the connection was closed before the client had sent everything, which is possible when the
+/// server responds early.
 async fn try_upload(client: &Client, bytes: &[u8]) -> Option<Answer> {
     let sent = client.post("/v1/files?name=a.bin").body(bytes.to_vec()).send().await.ok()?;
     let (status, headers) = (sent.status().as_u16(), sent.headers().clone());
@@ -123,25 +122,25 @@ async fn files(client: &Client) -> usize {
     client.get("/v1/files").answer().await.json()["items"].as_array().expect("files").len()
 }
 
-async fn let_leases_end(app: &TestApp) {
+async fn expire_leases(app: &TestApp) {
     app.execute("UPDATE blobs SET lease_until = 1 WHERE state <> 'ready'").await;
 }
 
 #[tokio::test]
-async fn a_small_upload_comes_through_or_is_not_there() {
+async fn a_small_upload_is_stored_or_fails() {
     let fatal = FATAL.map(|fault| (PUT, fault, 503));
     let harmless = [Fault::Slow, OTHER_ETAG].map(|fault| (PUT, fault, 201));
-    // The bytes are there and nobody heard of it: the reaper takes them away.
+    // The object exists, but the server does not know: the reaper deletes it.
     let lost = [(PUT, Fault::Lost, 503)];
-    upload_through(SMALL, [&fatal[..], &harmless, &lost].concat()).await;
+    upload_with_faults(SMALL, [&fatal[..], &harmless, &lost].concat()).await;
 }
 
 #[tokio::test]
-async fn a_large_upload_comes_through_or_is_not_there() {
+async fn a_large_upload_is_stored_or_fails() {
     let at =
         |site: &Site, faults: &[Fault], status| faults.iter().map(|fault| (*site, *fault, status)).collect::<Vec<_>>();
-    // Before a multipart upload is opened the key must be free, deadline it the size must be right.
-    let sized = HEAD.deadline(1);
+    // The first HEAD checks that the key is free, the second one the size.
+    let sized = HEAD.after(1);
     let cases = [
         at(&CREATE, &FATAL, 503),
         at(&CREATE, &[FAILED_200], 503),
@@ -152,18 +151,18 @@ async fn a_large_upload_comes_through_or_is_not_there() {
         at(&PART, &[OTHER_ETAG], 503),
         at(&COMPLETE, &FATAL, 503),
         at(&COMPLETE, &[FAILED_200], 503),
-        // The object itself decides.
+        // The state of the object decides.
         at(&COMPLETE, &[Fault::Lost, Fault::Slow, OTHER_ETAG], 201),
         at(&HEAD, &FATAL, 503),
         at(&sized, &FATAL, 503),
         at(&sized, &[Fault::Lost], 503),
         at(&sized, &[Fault::Slow], 201),
     ];
-    upload_through(LARGE, cases.concat()).await;
+    upload_with_faults(LARGE, cases.concat()).await;
 }
 
 #[tokio::test]
-async fn an_answer_that_is_lost_once_is_made_up_for() {
+async fn a_single_lost_response_is_recovered() {
     let (proxy, app) = app_behind_a_proxy().await;
     let ann = app.sign_up("ann").await;
     let sites = [(PUT, SMALL), (PART, LARGE), (COMPLETE, LARGE), (HEAD, LARGE)];
@@ -172,48 +171,48 @@ async fn an_answer_that_is_lost_once_is_made_up_for() {
         let bytes = noise(size);
         proxy.once(site, Fault::Lost);
         let file = ann.upload("a.bin", bytes.clone()).await;
-        assert_eq!(proxy.mend(), 1);
+        assert_eq!(proxy.clear(), 1);
         proxy.once(GET, Fault::Lost);
         assert!(ann.download(&file).await == bytes);
-        assert_eq!(proxy.mend(), 1);
+        assert_eq!(proxy.clear(), 1);
     }
     app.assert_nothing_but(count).await;
 }
 
-/// The one case in which something stays that no row knows of: the bucket opened a multipart upload,
-/// and its id was lost with the answer.
+/// The only case that leaves something that the database does not know: the bucket created a multipart upload, and its
+/// id was lost with the response.
 #[tokio::test]
-async fn a_multipart_upload_whose_id_was_lost() {
+async fn a_multipart_upload_with_a_lost_id_is_the_only_leftover() {
     let (proxy, app) = app_behind_a_proxy().await;
     let ann = app.sign_up("ann").await;
     proxy.once(CREATE, Fault::Lost);
     ann.upload("a.bin", noise(LARGE)).await;
-    assert_eq!(proxy.mend(), 1);
+    assert_eq!(proxy.clear(), 1);
     proxy.always(CREATE, Fault::Lost);
     if let Some(answer) = try_upload(&ann, &noise(LARGE)).await {
-        assert_away(&app, &answer, "no id");
+        assert_unavailable(&app, &answer, "no id");
     }
-    assert!(proxy.mend() > 0);
-    let_leases_end(&app).await;
+    assert!(proxy.clear() > 0);
+    expire_leases(&app).await;
     app.reap().await;
-    end_unknown_uploads(s3(&app)).await;
+    abort_unknown_uploads(s3(&app)).await;
     app.assert_nothing_but(1).await;
 }
 
-/// What the reaper will do when it looks for uploads that no row knows of.
-async fn end_unknown_uploads(s3: &S3Config) {
+/// Aborts the multipart uploads that the database does not know.
+async fn abort_unknown_uploads(s3: &S3Config) {
     use object_store::multipart::MultipartStore;
     for (key, id) in open_multipart_uploads(s3).await {
-        bucket(s3).abort_multipart(&key.into(), &id).await.expect("it ends");
+        bucket(s3).abort_multipart(&key.into(), &id).await.expect("it is aborted");
     }
 }
 
-/// How a download went.
+/// The result of a download.
 #[derive(Debug, PartialEq, Eq)]
 enum Download {
     Whole,
-    /// A success that broke off: the client can see that bytes are missing.
-    Broken,
+    /// A success status, but the connection was closed early: the client can see that bytes are missing.
+    Truncated,
     Status(u16),
 }
 
@@ -225,15 +224,15 @@ async fn download(app: &TestApp, client: &Client, path: &str, range: Option<(usi
     let sent = request.send().await.expect("an answer");
     let (status, headers) = (sent.status().as_u16(), sent.headers().clone());
     match (status, sent.bytes().await) {
-        (200 | 206, Err(_)) => Download::Broken,
+        (200 | 206, Err(_)) => Download::Truncated,
         (200 | 206, Ok(got)) => {
             let (first, last) = range.unwrap_or((0, bytes.len() - 1));
-            assert!(got == bytes[first..=last], "{} bytes that are not those of the file", got.len());
+            assert!(got == bytes[first..=last], "{} bytes that differ from the file", got.len());
             Download::Whole
         }
         (503, body) => {
             let answer = Answer { status, headers, bytes: body.expect("a whole problem").to_vec() };
-            assert_away(app, &answer, path);
+            assert_unavailable(app, &answer, path);
             Download::Status(503)
         }
         (status, _) => Download::Status(status),
@@ -241,8 +240,8 @@ async fn download(app: &TestApp, client: &Client, path: &str, range: Option<(usi
 }
 
 #[tokio::test]
-async fn a_download_is_whole_or_visibly_not() {
-    use Download::{Broken, Status, Whole};
+async fn a_download_is_complete_or_visibly_truncated() {
+    use Download::{Status, Truncated, Whole};
     let (proxy, app) = app_behind_a_proxy().await;
     let ann = app.sign_up("ann").await;
     let bytes = noise(300_000);
@@ -254,12 +253,12 @@ async fn a_download_is_whole_or_visibly_not() {
         (Fault::Reset, &[Status(503)]),
         (Fault::Lost, &[Status(503)]),
         (FAILED_200, &[Status(503)]),
-        // The bytes of a ready blob are not there: that is no passing fault.
+        // The object of a ready blob is missing: that is not a temporary fault.
         (Fault::Answer(404, "<Error><Code>NoSuchKey</Code></Error>"), &[Status(500)]),
-        (Fault::PartLayout(0), &[Broken]),
-        // As long as something comes it goes on.
-        (Fault::PartLayout(100_000), &[Whole]),
-        (Fault::Short(0), &[Status(503), Broken]),
+        (Fault::Cut(0), &[Truncated]),
+        // A read that makes progress is resumed.
+        (Fault::Cut(100_000), &[Whole]),
+        (Fault::Short(0), &[Status(503), Truncated]),
         (Fault::Short(100_000), &[Whole]),
         (OTHER_RANGE, &[Status(503)]),
         (Fault::Slow, &[Whole]),
@@ -269,60 +268,60 @@ async fn a_download_is_whole_or_visibly_not() {
         for range in [None, Some((1_000, 250_999))] {
             proxy.always(GET, fault);
             let found = download(&app, &ann, &content(&file), range, &bytes).await;
-            assert!(proxy.mend() > 0, "{fault:?} did not happen");
+            assert!(proxy.clear() > 0, "{fault:?} did not happen");
             assert!(expected.contains(&found), "{fault:?} {range:?}: {found:?}");
         }
     }
-    // The object became another one while it was read.
-    proxy.once(GET, Fault::PartLayout(1000));
+    // The object was replaced while it was read.
+    proxy.once(GET, Fault::Cut(1000));
     proxy.once(GET, Fault::Answer(412, "<Error><Code>PreconditionFailed</Code></Error>"));
-    assert_eq!(download(&app, &ann, &content(&file), None, &bytes).await, Broken);
-    proxy.mend();
+    assert_eq!(download(&app, &ann, &content(&file), None, &bytes).await, Truncated);
+    proxy.clear();
     assert!(ann.download(&file).await == bytes);
     app.assert_nothing_but(1).await;
 }
 
 #[tokio::test]
-async fn what_cannot_be_taken_away_yet_is_taken_away_later() {
+async fn failed_deletions_are_retried_later() {
     let (proxy, app) = app_behind_a_proxy().await;
     let ann = app.sign_up("ann").await;
     for fault in [FATAL.as_slice(), &[Fault::Lost]].concat() {
         let file = ann.upload("a.bin", noise(SMALL)).await;
-        assert_eq!(ann.delete_for_good(&file).answer().await.status, 204);
+        assert_eq!(ann.delete_permanently(&file).answer().await.status, 204);
         proxy.always(DELETE, fault);
         let report = app.reap().await;
-        assert!(proxy.mend() > 0, "{fault:?} did not happen");
+        assert!(proxy.clear() > 0, "{fault:?} did not happen");
         assert_eq!((report.removed, report.failed), (0, 1), "{fault:?}");
         assert_eq!(app.reap().await.removed, 1, "{fault:?}");
 
-        // Given up deadline its parts were sent, and the bucket does not hear that either.
+        // An upload that is aborted after its parts were sent, while the bucket fails the abort.
         proxy.always(ABORT, fault);
         let upload = ann.post("/v1/files?name=b.bin").header("repr-digest", format!("sha-256=:{}=:", "A".repeat(43)));
         upload.body(noise(LARGE)).answer().await.problem(422, "digest_mismatch");
-        assert!(proxy.mend() > 0, "{fault:?} did not happen");
+        assert!(proxy.clear() > 0, "{fault:?} did not happen");
         app.assert_nothing_but(0).await;
     }
 }
 
 #[tokio::test]
-async fn it_is_not_ready_while_its_bucket_cannot_be_listed() {
+async fn readyz_fails_while_the_bucket_cannot_be_listed() {
     let (proxy, app) = app_behind_a_proxy().await;
     for fault in [FATAL.as_slice(), &[Fault::Lost, Fault::Hang]].concat() {
         proxy.always(LIST, fault);
-        assert_away(&app, &app.stranger().until_readyz(503).await, &format!("{fault:?}"));
-        assert!(proxy.mend() > 0, "{fault:?} did not happen");
+        assert_unavailable(&app, &app.stranger().until_readyz(503).await, &format!("{fault:?}"));
+        assert!(proxy.clear() > 0, "{fault:?} did not happen");
         app.stranger().until_readyz(200).await;
     }
 }
 
 #[tokio::test]
-async fn a_silent_bucket_is_not_waited_for_forever() {
+async fn requests_to_a_silent_bucket_time_out() {
     let (proxy, app) = app_behind_a_proxy().await;
     let ann = app.sign_up("ann").await;
     let kept = ann.upload("kept.bin", noise(SMALL)).await;
     let gone = ann.upload("gone.bin", noise(SMALL)).await;
-    assert_eq!(ann.delete_for_good(&gone).answer().await.status, 204);
-    // The address of each request holds the prefix.
+    assert_eq!(ann.delete_permanently(&gone).answer().await.status, 204);
+    // Matches every request: each URL has a slash.
     for method in ["GET", "HEAD", "DELETE"] {
         for _ in 0..2 {
             proxy.once(Site::new(method, "/"), Fault::Hang);
@@ -336,7 +335,7 @@ async fn a_silent_bucket_is_not_waited_for_forever() {
         app.reap(),
         try_upload(&ann, &large),
         async {
-            // A writer is given more time than this test has: what it waits for ends first.
+            // Writes have longer timeouts than this test waits for: the fault ends first.
             let waiting = tokio::spawn({
                 let (ann, small) = (ann.clone(), small.clone());
                 async move { ann.post("/v1/files?name=b.bin").body(small).answer().await }
@@ -346,17 +345,17 @@ async fn a_silent_bucket_is_not_waited_for_forever() {
             [waiting]
         },
     );
-    assert_away(&app, &read, "a download");
-    assert_away(&app, &part, "a range");
+    assert_unavailable(&app, &read, "a download");
+    assert_unavailable(&app, &part, "a range");
     assert_eq!((report.removed, report.failed), (0, 1));
     if let Some(sized) = sized {
-        assert_away(&app, &sized, "a question for the size");
+        assert_unavailable(&app, &sized, "a request for the size");
     }
-    assert!(proxy.mend() >= 4);
-    // The line broke, and the bucket is back: it is sent again.
+    assert!(proxy.clear() >= 4);
+    // The connection was closed and the bucket is back: the request is repeated.
     let [written] = written;
     assert_eq!(written.await.expect("an answer").status, 201);
-    until_it_works(&ann, &app).await;
-    let_leases_end(&app).await;
+    wait_for_recovery(&ann, &app).await;
+    expire_leases(&app).await;
     app.assert_nothing_but(2).await;
 }

@@ -1,5 +1,4 @@
-//! The program itself: how it starts with nothing, what it refuses, how it stops, what it logs,
-//! and what its commands do.
+//! The command line: start without settings, configuration errors, shutdown, logs, and the commands.
 
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
@@ -24,18 +23,18 @@ fn folder() -> TempDir {
 }
 
 #[tokio::test]
-async fn it_starts_with_nothing_and_tells_what_to_do_next() {
+async fn it_starts_without_settings_and_prints_the_next_step() {
     let folder = folder();
     let program = Start::default().serve(folder.path());
-    let told = program.stdout();
+    let banner = program.stdout();
     let address = program.url.strip_prefix("http://").unwrap();
-    assert!(address.starts_with("127.0.0.1:") && !address.ends_with(":0"), "{told}");
+    assert!(address.starts_with("127.0.0.1:") && !address.ends_with(":0"), "{banner}");
     for expected in [address, "strongroom-data/strongroom.db", "strongroom-data/files", "strongroom user add"] {
-        assert!(told.contains(expected), "{expected} in {told}");
+        assert!(banner.contains(expected), "{expected} in {banner}");
     }
-    // What it says to type works as it stands.
+    // The command in the banner works verbatim.
     let (body, rest) =
-        told.split_once("-d '").and_then(|(_, rest)| rest.split_once('\'')).expect("a command to register");
+        banner.split_once("-d '").and_then(|(_, rest)| rest.split_once('\'')).expect("a command to register");
     assert_eq!(rest.trim(), program.url.clone() + "/v1/auth/register");
     let request = program.stranger().post("/v1/auth/register").header("content-type", "application/json");
     let answer = request.body(body.to_owned()).answer().await;
@@ -53,21 +52,21 @@ async fn it_starts_with_nothing_and_tells_what_to_do_next() {
 }
 
 #[tokio::test]
-async fn what_it_keeps_is_for_its_owner_alone() {
+async fn its_files_are_accessible_to_their_owner_only() {
     let folder = folder();
     let program = Start::default().serve(folder.path());
     let ann = sign_up(&program, "ann@example.org").await;
     ann.upload("a.bin", noise(MIB)).await;
     let data = folder.path().join("strongroom-data");
     assert!(data.join("secret.key").is_file());
-    assert!(data.join("strongroom.db-wal").is_file(), "the log beside the database holds rows, too");
+    assert!(data.join("strongroom.db-wal").is_file(), "the write-ahead log contains rows too");
     let too_open = open_to_others(&data);
     assert!(too_open.is_empty(), "{too_open:#?}");
     program.stop();
     assert!(open_to_others(&data).is_empty());
 }
 
-/// Everything below this folder, itself included, that others than its owner may use.
+/// The files and folders below and including this one that other users may access.
 fn open_to_others(path: &Path) -> Vec<String> {
     let mode = path.symlink_metadata().expect("metadata").permissions().mode() & 0o7777;
     let expected = if path.is_dir() { 0o700 } else { 0o600 };
@@ -83,7 +82,7 @@ fn open_to_others(path: &Path) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_download_may_come_to_its_end_after_the_order_to_stop() {
+async fn shutdown_waits_for_a_running_download() {
     let folder = folder();
     let mut program = Start::default().serve(folder.path());
     let ann = sign_up(&program, "ann@example.org").await;
@@ -104,7 +103,7 @@ async fn a_download_may_come_to_its_end_after_the_order_to_stop() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_transfer_cannot_hold_it_up_for_longer_than_the_deadline_or_a_second_signal() {
+async fn shutdown_stops_waiting_after_the_deadline_or_a_second_signal() {
     let folder = folder();
     for (deadline, status) in [("1s", Some(0)), ("1h", Some(1))] {
         let start = Start::default().variable("STRONGROOM_SHUTDOWN_DEADLINE", deadline);
@@ -121,15 +120,15 @@ async fn a_transfer_cannot_hold_it_up_for_longer_than_the_deadline_or_a_second_s
         let (ended, _, log) = program.ended();
         assert_eq!(ended.code(), status, "{log}");
         assert!(!log.contains("panicked"), "{log}");
-        // What came is less than the whole, and the client is told.
+        // The client can see that the response is incomplete.
         while let Ok(chunk) = download.chunk().await {
-            assert!(chunk.is_some(), "the answer ended as if it were whole");
+            assert!(chunk.is_some(), "the response looks complete");
         }
     }
 }
 
 #[test]
-fn wrong_settings_are_told_in_one_line_that_names_them() {
+fn invalid_settings_are_reported_in_one_line_that_names_them() {
     const KEY: &str = "c2hvcnQ";
     for (arguments, variables, name) in [
         (&[][..], &[("STRONGROOM_LISTEN", "localhost")][..], "STRONGROOM_LISTEN"),
@@ -178,12 +177,12 @@ fn wrong_settings_are_told_in_one_line_that_names_them() {
         assert!(stderr.starts_with("strongroom: ") && stderr.lines().count() == 1, "{case}");
         assert!(stderr.contains(name), "{case}");
         assert!(!stderr.contains("hunter2") && !stderr.contains(KEY), "{case}");
-        assert_eq!(folder.path().read_dir().unwrap().count(), 0, "nothing was made yet: {case}");
+        assert_eq!(folder.path().read_dir().unwrap().count(), 0, "nothing was created: {case}");
     }
 }
 
 #[test]
-fn a_wrong_file_of_settings_is_told_by_its_line_and_not_quoted() {
+fn errors_in_the_configuration_file_are_located_but_not_quoted() {
     for (text, expected) in [
         ("listen = \"127.0.0.1:0\"\nsecret_key = hunter2", "strongroom.toml line 2"),
         ("secert_key = \"hunter2\"", "unknown setting secert_key; did you mean secret_key?"),
@@ -199,7 +198,7 @@ fn a_wrong_file_of_settings_is_told_by_its_line_and_not_quoted() {
 }
 
 #[test]
-fn an_unknown_variable_stops_every_command_and_names_the_one_that_was_probably_meant() {
+fn an_unknown_variable_stops_every_command_with_a_suggestion() {
     let folder = folder();
     for arguments in [&[][..], &["serve"], &["config"], &["user", "list"], &["reap"], &["fsck"], &["doctor"]] {
         let start = Start::with(arguments).variable("STRONGROOM_REGISTRATON", "closed");
@@ -212,7 +211,7 @@ fn an_unknown_variable_stops_every_command_and_names_the_one_that_was_probably_m
 }
 
 #[test]
-fn what_is_not_there_is_told_in_one_line() {
+fn unavailable_resources_are_reported_in_one_line() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let database = format!("postgres://me:{SECRET}@127.0.0.1:1/rows");
@@ -242,7 +241,7 @@ fn what_is_not_there_is_told_in_one_line() {
 }
 
 #[tokio::test]
-async fn accounts_are_managed_beside_the_running_server() {
+async fn accounts_can_be_managed_while_the_server_runs() {
     let folder = folder();
     let program = Start::default().variable("STRONGROOM_REGISTRATION", "closed").serve(folder.path());
     let command = |arguments: &[&str], input: &str| Start::with(arguments).run(folder.path(), input);
@@ -250,19 +249,19 @@ async fn accounts_are_managed_beside_the_running_server() {
         assert_eq!(outcome.status, 0, "{}", outcome.stderr);
         outcome.stdout
     };
-    // A password is made up and shown this once ...
-    let told = ok(command(&["user", "add", "Ann@example.org", "--admin"], ""));
-    let password = told.lines().find_map(|line| line.split_once("): ")).expect("a password").1.to_owned();
-    let accepted = log_in(&program.stranger(), "ann@example.org", &password).await;
-    assert_eq!(accepted.status, 200, "{}", accepted.text());
-    assert_eq!((&accepted.json()["user"]["is_admin"], &accepted.json()["user"]["name"]), (&json!(true), &json!("Ann")));
-    let ann = signed_in(&program, &accepted.json());
-    // ... or comes from the standard input, and is not shown at all.
-    let told = ok(command(
+    // A password is generated and shown once ...
+    let output = ok(command(&["user", "add", "Ann@example.org", "--admin"], ""));
+    let password = output.lines().find_map(|line| line.split_once("): ")).expect("a password").1.to_owned();
+    let session = log_in(&program.stranger(), "ann@example.org", &password).await;
+    assert_eq!(session.status, 200, "{}", session.text());
+    assert_eq!((&session.json()["user"]["is_admin"], &session.json()["user"]["name"]), (&json!(true), &json!("Ann")));
+    let ann = signed_in(&program, &session.json());
+    // ... or is read from standard input, and not shown.
+    let output = ok(command(
         &["user", "add", "bob@example.org", "--name", "Bob B.", "--password-stdin"],
         &format!("{PASSWORD}\n"),
     ));
-    assert!(!told.contains(PASSWORD), "{told}");
+    assert!(!output.contains(PASSWORD), "{output}");
     assert_eq!(log_in(&program.stranger(), "bob@example.org", PASSWORD).await.status, 200);
 
     let list = ok(command(&["user", "list"], ""));
@@ -275,8 +274,8 @@ async fn accounts_are_managed_beside_the_running_server() {
     log_in(&program.stranger(), "ann@example.org", &password).await.problem(401, "bad_credentials");
     assert!(ok(command(&["user", "list"], "")).contains("disabled"));
     ok(command(&["user", "enable", "ann@example.org"], ""));
-    let accepted = log_in(&program.stranger(), "ann@example.org", &password).await;
-    let ann = signed_in(&program, &accepted.json());
+    let session = log_in(&program.stranger(), "ann@example.org", &password).await;
+    let ann = signed_in(&program, &session.json());
 
     let quota = |arguments: &[&str]| ok(command(&[&["user", "quota", "bob@example.org"], arguments].concat(), ""));
     assert_eq!(
@@ -311,19 +310,19 @@ async fn accounts_are_managed_beside_the_running_server() {
 }
 
 #[tokio::test]
-async fn one_pass_of_the_reaper_can_be_made_by_hand() {
+async fn the_reap_command_runs_the_reaper_once() {
     let folder = folder();
     let program = Start::default().serve(folder.path());
     let ann = sign_up(&program, "ann@example.org").await;
     let file = ann.upload("a.txt", "to go").await;
-    assert_eq!(ann.delete_for_good(&file).answer().await.status, 204);
+    assert_eq!(ann.delete_permanently(&file).answer().await.status, 204);
     let outcome = Start::with(&["reap"]).run(folder.path(), "");
     assert_eq!((outcome.status, outcome.stdout.lines().count()), (0, 1), "{} {}", outcome.stdout, outcome.stderr);
     program.stop();
 }
 
 #[test]
-fn the_settings_in_force_are_shown_without_secrets() {
+fn the_config_command_prints_the_settings_without_secrets() {
     let folder = folder();
     let start = Start::with(&["config", "--page-limit", "77"])
         .variable("STRONGROOM_SECRET_KEY", "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff")
@@ -337,13 +336,13 @@ fn the_settings_in_force_are_shown_without_secrets() {
     assert_eq!((status, stderr.as_str()), (0, ""));
     assert!(stdout.contains("page_limit = 77") && stdout.contains("s3://bucket/here"), "{stdout}");
     assert!(!stdout.contains("hunter2") && !stdout.contains("00112233"), "{stdout}");
-    // What it prints is a file that it reads.
+    // The output is a valid configuration file.
     assert!(stdout.parse::<toml::Table>().is_ok(), "{stdout}");
     assert_eq!(folder.path().read_dir().unwrap().count(), 0);
 }
 
 both! {
-    async fn the_log_holds_no_secrets_at_its_most_talkative(app: TestApp) {
+    async fn the_log_contains_no_secrets_at_trace_level(app: TestApp) {
         let mut secrets: Vec<String> = vec![PASSWORD.into(), "not her password".into(), "violet tractor under rain".into()];
         let folder = folder();
         let mut start = Start::with(&["--log", "trace,sqlx=trace,object_store=trace,tower_http=trace,axum=trace,axum_server=trace,hyper=trace,hyper_util=trace,reqwest=trace,h2=trace,rustls=trace"])
@@ -357,9 +356,9 @@ both! {
             secrets.extend(url.password().filter(|password| password.len() > 3).map(str::to_owned));
         }
         let program = start.serve(folder.path());
-        secrets.extend(whole_flow(&program).await);
+        secrets.extend(use_secrets(&program).await);
         let (stdout, stderr) = program.stop();
-        assert!(stderr.contains("/v1/files") && stderr.contains("signed in"), "it did log: {stderr}");
+        assert!(stderr.contains("/v1/files") && stderr.contains("signed in"), "the log is empty: {stderr}");
         for secret in secrets {
             for text in [&stdout, &stderr] {
                 let line = text.lines().find(|line| line.contains(&secret));
@@ -369,8 +368,8 @@ both! {
     }
 }
 
-/// Uses everything that has secrets in it, rightly and wrongly, and gives the secrets.
-async fn whole_flow(program: &Program) -> Vec<String> {
+/// Sends valid and invalid requests of every kind that contains secrets, and returns the secrets.
+async fn use_secrets(program: &Program) -> Vec<String> {
     let ann = sign_up(program, "ann@example.org").await;
     let mut secrets = vec![ann.token.clone().unwrap()];
     log_in(&program.stranger(), "ann@example.org", "not her password").await.problem(401, "bad_credentials");
@@ -394,13 +393,13 @@ async fn whole_flow(program: &Program) -> Vec<String> {
             let complete = format!("/v1/uploads/{}/complete", signed["upload_id"].as_str().unwrap());
             assert_eq!(ann.post(&complete).answer().await.status, 200);
         }
-        // Altered, and to a path that does not exist.
+        // With an altered signature, and to a path that does not exist.
         let altered = url.as_str().replace("xpires=", "xpires=1");
         assert_ne!(program.stranger().get(&altered).answer().await.status, 200);
         let elsewhere = format!("{}/v1/elsewhere?{}", program.url, url.query().unwrap());
         program.stranger().get(&elsewhere).answer().await.problem(404, "not_found");
     }
-    // Secrets at the wrong places.
+    // Secrets in the wrong places.
     for (body, content_type) in [
         (format!(r#"{{"email": "ann@example.org", "password": "{PASSWORD}""#), "application/json"),
         (format!(r#"{{"email": "ann@example.org", "password": ["{PASSWORD}"]}}"#), "application/json"),
@@ -417,7 +416,7 @@ async fn whole_flow(program: &Program) -> Vec<String> {
     assert_eq!(ann.patch("/v1/me").json(&body).answer().await.status, 200);
     assert_eq!(ann.post("/v1/auth/logout").answer().await.status, 204);
     secrets.extend([token.as_str().unwrap().to_owned(), almost]);
-    // The part that is random: neither prefix nor checksum are secret.
+    // Only the random part of a token is secret, not its prefix and its checksum.
     let random: Vec<String> =
         secrets.iter().filter(|text| text.len() == 40).map(|text| text[4..34].to_owned()).collect();
     [secrets, random].concat()

@@ -1,5 +1,5 @@
-//! Clients that others wrote and people use, against the real program, which is killed while they
-//! upload. Their scripts are in tests/clients.
+//! Third-party clients against the compiled program, which is killed while they upload. Their scripts are in
+//! tests/clients.
 
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
@@ -11,13 +11,13 @@ use crate::support::bytes::noise;
 use crate::support::client::{Ask, Client};
 use crate::support::program::Start;
 use crate::support::tus::Tus;
-use crate::support::{Setup, TestApp};
+use crate::support::{Setup, TestApp, until};
 
 const MIB: usize = 1024 * 1024;
-/// What scripts/clients ends with where there is no Node, no Python, or no way to where packages are.
+/// The exit code of scripts/clients if Node, Python or the package registries are not available.
 const CANNOT_INSTALL: i32 = 75;
 
-/// Where the clients are installed; nothing where they cannot be, and one line that says why.
+/// The folder of the installed clients. If they cannot be installed, prints a line that says why.
 fn installed() -> Option<&'static Path> {
     static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
     FOLDER.get_or_init(install).as_deref()
@@ -26,28 +26,28 @@ fn installed() -> Option<&'static Path> {
 fn install() -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let output = Command::new(root.join("scripts/clients")).output().expect("scripts/clients runs");
-    let told = String::from_utf8_lossy(&output.stderr);
+    let stderr = String::from_utf8_lossy(&output.stderr);
     if output.status.code() == Some(CANNOT_INSTALL) {
-        // Past the harness, which shows nothing of tests that pass.
-        let reason = told.lines().last().unwrap_or_default();
-        let _ = writeln!(std::io::stderr(), "skipped the clients by others: {reason}");
+        // Not with a macro, whose output the test harness captures.
+        let reason = stderr.lines().last().unwrap_or_default();
+        let _ = writeln!(std::io::stderr(), "skipped the third-party clients: {reason}");
         return None;
     }
-    assert!(output.status.success(), "{told}");
+    assert!(output.status.success(), "{stderr}");
     let folder = root.join("target/clients");
-    // Node looks for packages beside the script.
+    // Node searches for packages beside the script.
     for script in ["tus.mjs", "tus.py", "uppy.mjs"] {
         std::fs::copy(root.join("tests/clients").join(script), folder.join(script)).expect("a copy");
     }
     Some(folder)
 }
 
-/// Lets a client upload 17 MiB to this door while the server is killed at this point and comes back;
-/// gives the URL that it tells, once it has found that the file is there once.
-async fn uploads_through_a_kill(
+/// Lets a client upload 17 MiB to this endpoint while the server is killed at this point and started again. Checks that
+/// there is one file, and returns the URL that the client prints, and the bytes.
+async fn upload_across_a_kill(
     app: &TestApp,
     ann: &Client,
-    (client, door): (&[&str], &str),
+    (client, endpoint): (&[&str], &str),
     (point, chunk): (&str, usize),
     folder: &Path,
 ) -> (url::Url, Vec<u8>) {
@@ -64,7 +64,7 @@ async fn uploads_through_a_kill(
     let address = program.url.strip_prefix("http://").expect("an address").to_owned();
     let uploading = Command::new(client[0])
         .args(&client[1..])
-        .arg(format!("{}{door}", program.url))
+        .arg(format!("{}{endpoint}", program.url))
         .arg(ann.token.as_deref().expect("a token"))
         .arg(&path)
         .arg(chunk.to_string())
@@ -76,7 +76,7 @@ async fn uploads_through_a_kill(
     assert_eq!(program.ended().0.signal(), Some(9), "{point}");
     let program = server().variable("STRONGROOM_LISTEN", address).serve(app.folder.path());
 
-    let output = uploading.wait_with_output().expect("an end");
+    let output = uploading.wait_with_output().expect("a status");
     assert!(output.status.success(), "{client:?}, {point}: {}", String::from_utf8_lossy(&output.stderr));
     let url: url::Url = String::from_utf8_lossy(&output.stdout).trim().parse().expect("a URL");
     let listed = ann.get("/v1/files").query(&[("q", &name)]).answer().await.json();
@@ -85,45 +85,46 @@ async fn uploads_through_a_kill(
     (url, bytes)
 }
 
-/// The bytes of a file, by what a client of tus tells of it.
-async fn by_tus(ann: &Client, url: &url::Url) -> Vec<u8> {
+/// The content of the file of a completed tus upload.
+async fn tus_content(ann: &Client, url: &url::Url) -> Vec<u8> {
     Tus { path: url.path().to_owned() }.file(ann).await.bytes
 }
 
-async fn finishes_what_it_began(client: &[&str]) {
+async fn upload_survives_kills(client: &[&str]) {
     let Some(folder) = installed() else { return };
     for setup in [Setup::SqliteAndDisk, Setup::PostgresAndS3] {
         let app = TestApp::start(setup).await;
         let ann = app.sign_up("ann").await;
         for (point, chunk) in [("T1=1*off->return", 18 * MIB), ("T2=1*off->return", 6 * MIB), ("T5=return", 6 * MIB)] {
-            let (url, bytes) = uploads_through_a_kill(&app, &ann, (client, "/v1/tus"), (point, chunk), folder).await;
-            assert!(by_tus(&ann, &url).await == bytes, "{client:?}, {point}");
+            let (url, bytes) = upload_across_a_kill(&app, &ann, (client, "/v1/tus"), (point, chunk), folder).await;
+            assert!(tus_content(&ann, &url).await == bytes, "{client:?}, {point}");
         }
         assert_tidy(&app).await;
     }
 }
 
 async fn assert_tidy(app: &TestApp) {
-    while app.count("SELECT COUNT(*) FROM blobs WHERE state <> 'ready'").await > 0 {
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    until(async || {
         app.reap().await;
-    }
+        app.count("SELECT COUNT(*) FROM blobs WHERE state <> 'ready'").await == 0
+    })
+    .await;
     app.assert_nothing_but(app.count("SELECT COUNT(*) FROM files").await as usize).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tus_js_client_finishes_what_it_began() {
-    finishes_what_it_began(&["node", "tus.mjs"]).await;
+async fn tus_js_client_uploads_survive_kills() {
+    upload_survives_kills(&["node", "tus.mjs"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tuspy_finishes_what_it_began() {
-    finishes_what_it_began(&["venv/bin/python", "tus.py"]).await;
+async fn tuspy_uploads_survive_kills() {
+    upload_survives_kills(&["venv/bin/python", "tus.py"]).await;
 }
 
-/// Parts go straight to the store, the last words through Companion's door.
+/// Parts go straight to the store, the completion to the Companion endpoint.
 #[tokio::test(flavor = "multi_thread")]
-async fn uppy_finishes_what_it_began() {
+async fn uppy_uploads_survive_kills() {
     let Some(folder) = installed() else { return };
     for (setup, points) in
         [(Setup::SqliteAndDisk, ["P1=1*off->return", "P2=return"]), (Setup::PostgresAndS3, ["M5=return", "P2=return"])]
@@ -132,7 +133,7 @@ async fn uppy_finishes_what_it_began() {
         let ann = app.sign_up("ann").await;
         for point in points {
             let client = (&["node", "uppy.mjs"][..], "/v1/companion");
-            let (url, bytes) = uploads_through_a_kill(&app, &ann, client, (point, 0), folder).await;
+            let (url, bytes) = upload_across_a_kill(&app, &ann, client, (point, 0), folder).await;
             assert!(ann.get(url.path()).answer().await.bytes == bytes, "{point}");
         }
         assert_tidy(&app).await;

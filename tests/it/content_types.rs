@@ -1,4 +1,4 @@
-//! Only the types that the operator allows are kept, told from the bytes.
+//! Only the content types that the operator allows are stored. The type is detected from the bytes.
 
 use reqwest::Method;
 use reqwest::multipart::{Form, Part};
@@ -10,7 +10,7 @@ use crate::support::links::{complete, follow};
 use crate::support::tus::{Tus, create, tus};
 use crate::support::{Setup, TestApp, both};
 
-async fn pictures_and_documents(app: TestApp) -> TestApp {
+async fn with_images_and_pdf_allowed(app: TestApp) -> TestApp {
     let types = ["image/*", "application/pdf"].map(str::to_owned).to_vec();
     app.restart_with(|config| config.limits.allowed_types = AllowedTypes(types)).await
 }
@@ -21,13 +21,13 @@ fn png(length: usize) -> Vec<u8> {
 
 both! {
     async fn other_types_are_refused_and_leave_nothing(app: TestApp) {
-        let app = pictures_and_documents(app).await;
+        let app = with_images_and_pdf_allowed(app).await;
         let ann = app.sign_up("ann").await;
         let file = ann.upload("a.png", png(10_000)).await;
         ann.upload("b.pdf", "%PDF-1.7 and so on").await;
         for body in [b"text".to_vec(), Vec::new(), noise(5000), noise(6 * 1024 * 1024), b"%PD".to_vec()] {
             let claimed = ann.post("/v1/files?name=c.png").header("content-type", "image/png").body(body.clone());
-            // The server may answer, and close, before the client has sent everything.
+            // The server may respond and close the connection before the client has sent everything.
             if let Ok(answer) = claimed.send().await {
                 assert_eq!(answer.status(), 415);
             }
@@ -42,8 +42,8 @@ both! {
         app.assert_nothing_but(2).await;
     }
 
-    async fn a_type_is_told_from_bytes_that_come_one_by_one(app: TestApp) {
-        let app = pictures_and_documents(app).await;
+    async fn a_type_is_detected_from_single_byte_chunks(app: TestApp) {
+        let app = with_images_and_pdf_allowed(app).await;
         let ann = app.sign_up("ann").await;
         for size in [0, 100, 5000] {
             let bytes = png(size);
@@ -56,15 +56,15 @@ both! {
         app.assert_nothing_but(3).await;
     }
 
-    async fn what_comes_in_pieces_is_told_at_the_latest_when_it_is_whole(app: TestApp) {
-        let app = pictures_and_documents(app).await;
+    async fn the_type_of_a_resumable_upload_is_checked_by_its_completion(app: TestApp) {
+        let app = with_images_and_pdf_allowed(app).await;
         let ann = app.sign_up("ann").await;
-        // Enough to tell: nothing of it is kept.
+        // Enough bytes to detect the type: none of them is stored.
         let upload = Tus::create(&ann, Some(10_000), "c.png,filetype aW1hZ2UvcG5n").await;
         upload.append(&ann, 0, noise(9000)).await.problem(415, "unsupported_media_type");
         assert_eq!(upload.offset(&ann).await, 0);
         assert_eq!(tus(&ann, Method::DELETE, &upload.path).answer().await.status, 204);
-        // Too little to tell, until there is no more.
+        // Too few bytes to detect the type before the upload is complete.
         let upload = Tus::create(&ann, Some(4), "c.png,filetype aW1hZ2UvcG5n").await;
         assert_eq!(upload.append(&ann, 0, "te").await.status, 204);
         upload.append(&ann, 2, "xt").await.problem(415, "unsupported_media_type");
@@ -76,20 +76,20 @@ both! {
 
         let bytes = png(6 * 1024 * 1024);
         let upload = Tus::create(&ann, Some(bytes.len()), "").await;
-        for (offset, piece) in [(0, &bytes[..5]), (5, &bytes[5..])] {
-            assert_eq!(upload.append(&ann, offset, piece.to_vec()).await.status, 204);
+        for (offset, chunk) in [(0, &bytes[..5]), (5, &bytes[5..])] {
+            assert_eq!(upload.append(&ann, offset, chunk.to_vec()).await.status, 204);
         }
         assert_eq!(upload.file(&ann).await.header("content-type"), "image/png");
         app.assert_nothing_but(1).await;
     }
 
-    async fn what_came_through_a_signed_url_is_told_at_the_latest_when_it_is_completed(app: TestApp) {
-        let app = pictures_and_documents(app).await;
+    async fn the_type_of_a_signed_put_is_checked_by_its_completion(app: TestApp) {
+        let app = with_images_and_pdf_allowed(app).await;
         let ann = app.sign_up("ann").await;
         let file = ann.upload("a.png", png(100)).await;
         let signed = ann.sign(&file, "put").await;
         let put = follow(&app.stranger(), &signed, "text").await;
-        // A bucket takes in whatever is put.
+        // A bucket accepts any bytes.
         if app.setup == Setup::SqliteAndDisk {
             put.problem(415, "unsupported_media_type");
             complete(&ann, &signed).await.problem(409, "upload_incomplete");

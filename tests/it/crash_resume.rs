@@ -1,16 +1,16 @@
-//! Uploads in pieces whose server is killed again and again, between any two steps: they go on on
-//! the next one, come out byte for byte, and leave nothing behind.
+//! Resumable uploads whose server is killed repeatedly, between any two steps: the next server resumes them, the content
+//! is identical, and nothing is left behind.
 
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
 use reqwest::Method;
-use serde_json::json;
 
+use crate::support::accounts::same_session;
 use crate::support::bytes::noise;
 use crate::support::client::Client;
 use crate::support::fsck::assert_clean;
-use crate::support::program::{Program, Start};
+use crate::support::program::Start;
 use crate::support::tus::{Tus, tus};
 use crate::support::{Setup, TestApp};
 
@@ -20,13 +20,8 @@ fn server(app: &TestApp) -> Start {
     Start::default().variable("STRONGROOM_PART_SIZE", "5MiB").beside(app)
 }
 
-/// The same person, on another server.
-fn known(person: &Client, program: &Program) -> Client {
-    program.stranger().with_token(person.token.as_deref().expect("a token"), &json!(person.id))
-}
-
-/// Sends what is missing, piece by piece; `false` if the server ended before there was a file.
-async fn go_on(client: &Client, upload: &Tus, bytes: &[u8], piece: usize) -> bool {
+/// Appends the missing bytes in chunks of this size. Returns `false` if the server ended before the file existed.
+async fn resume(client: &Client, upload: &Tus, bytes: &[u8], chunk: usize) -> bool {
     loop {
         let Ok(head) = tus(client, Method::HEAD, &upload.path).send().await else { return false };
         if head.headers().contains_key("strongroom-file-id") {
@@ -35,9 +30,9 @@ async fn go_on(client: &Client, upload: &Tus, bytes: &[u8], piece: usize) -> boo
         if head.status() != 423 {
             assert_eq!(head.status(), 200);
             let offset: usize = head.headers()["upload-offset"].to_str().unwrap().parse().expect("a number");
-            let end = (offset + piece).min(bytes.len());
-            // A refusal may come, and the connection end, before everything is sent.
-            if let Ok(answer) = upload.piece(client, offset, bytes[offset..end].to_vec()).send().await {
+            let end = (offset + chunk).min(bytes.len());
+            // The server may refuse and close the connection before everything is sent.
+            if let Ok(answer) = upload.append_request(client, offset, bytes[offset..end].to_vec()).send().await {
                 assert!([204, 409, 423].contains(&answer.status().as_u16()), "{answer:?}");
             }
         } else {
@@ -46,8 +41,8 @@ async fn go_on(client: &Client, upload: &Tus, bytes: &[u8], piece: usize) -> boo
     }
 }
 
-/// One upload, of which each server dies at the next of these points, when it has been passed so often.
-async fn survives(setup: Setup, size: usize, piece: usize, points: &[(&str, usize)]) {
+/// One upload whose servers are killed, each at the next of these points after it has been passed this many times.
+async fn survives(setup: Setup, size: usize, chunk: usize, points: &[(&str, usize)]) {
     let app = TestApp::start(setup).await;
     let ann = app.sign_up("ann").await;
     let bytes = noise(size);
@@ -55,29 +50,29 @@ async fn survives(setup: Setup, size: usize, piece: usize, points: &[(&str, usiz
     for (point, passes) in points {
         let failpoints = format!("{point}={passes}*off->return");
         let program = server(&app).variable("FAILPOINTS", failpoints).serve(app.folder.path());
-        assert!(!go_on(&known(&ann, &program), &upload, &bytes, piece).await, "{point} was not passed");
+        assert!(!resume(&same_session(&ann, &program), &upload, &bytes, chunk).await, "{point} was not passed");
         let (status, _, stderr) = program.ended();
         assert_eq!(status.signal(), Some(9), "{point}: {stderr}");
         if setup == Setup::PostgresAndS3 {
-            // Who does not know that no writer lives waits until the claim of the dead one is over.
+            // On PostgreSQL another server may hold the claim, so the next one would wait until it expires.
             app.execute("UPDATE resumable_uploads SET claim_expires_at = 0").await;
         }
         assert_clean(&app).await;
         app.assert_usage_is_exact().await;
     }
     let program = server(&app).serve(app.folder.path());
-    assert!(go_on(&known(&ann, &program), &upload, &bytes, piece).await);
+    assert!(resume(&same_session(&ann, &program), &upload, &bytes, chunk).await);
     assert!(upload.file(&ann).await.bytes == bytes);
     let (_, stderr) = program.stop();
     assert!(!stderr.contains("ERROR"), "{stderr}");
-    // What dead writers set aside is the reaper's when their leases are over, and that of a dead reaper.
+    // The reaper deletes what killed writers left once their leases, and the job lease of a killed reaper, have expired.
     app.execute("UPDATE blobs SET lease_until = 1 WHERE state <> 'ready'").await;
     app.execute("UPDATE job_leases SET lease_until = 1").await;
     app.assert_nothing_but(1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upload_survives_its_servers_on_disk() {
+async fn an_upload_survives_kills_on_disk() {
     let first = [("T1", 0), ("T2", 0), ("T1", 1), ("T2", 2)];
     let last = ["T4", "K6", "K7", "K8", "T5", "K10", "K11"].map(|point| (point, 0));
     survives(Setup::SqliteAndDisk, 17 * MIB + 3, 3 * MIB, &[&first[..], &last].concat()).await;
@@ -85,8 +80,8 @@ async fn an_upload_survives_its_servers_on_disk() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upload_survives_its_servers_in_a_bucket() {
-    // The first tail; a part, for which a multipart upload is opened; further tails and parts; the end.
+async fn an_upload_survives_kills_in_a_bucket() {
+    // The first tail; a part, for which a multipart upload is created; further tails and parts; the completion.
     let tail = ["T3", "K6", "K7", "T1", "T2"].map(|point| (point, 0));
     let part = ["M1", "M2", "M3", "T1", "T2"].map(|point| (point, 0));
     let more = [("K6", 0), ("T2", 1), ("T3", 1)];
@@ -94,43 +89,43 @@ async fn an_upload_survives_its_servers_in_a_bucket() {
     survives(Setup::PostgresAndS3, 17 * MIB + 3, 3 * MIB, &[&tail[..], &part, &more, &last].concat()).await;
 }
 
-/// What fits into one part never sees a multipart upload; its last steps are others.
+/// An upload that fits into one part does not use a multipart upload.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_small_upload_survives_its_servers_in_a_bucket_too() {
+async fn a_small_upload_survives_kills_in_a_bucket() {
     let points = [("T2", 0), ("T1", 0), ("T2", 0), ("T4", 0), ("T5", 0), ("K10", 0), ("K11", 0)];
     survives(Setup::PostgresAndS3, 10, 5, &points).await;
 }
 
-/// Two servers share an upload: whoever comes next goes on, and who comes at the same time waits.
+/// Two servers share an upload: either can continue it, and simultaneous appends wait for each other.
 #[tokio::test(flavor = "multi_thread")]
-async fn two_servers_take_turns_at_one_upload() {
+async fn two_servers_can_alternate_on_one_upload() {
     for setup in [Setup::SqliteAndDisk, Setup::PostgresAndS3] {
         let app = TestApp::start(setup).await;
         let ann = app.sign_up("ann").await;
         let program = server(&app).serve(app.folder.path());
-        let clients = [ann.clone(), known(&ann, &program)];
+        let clients = [ann.clone(), same_session(&ann, &program)];
         let bytes = noise(13 * MIB);
         let upload = Tus::create(&ann, Some(bytes.len()), "").await;
-        for (turn, piece) in bytes.chunks(MIB).enumerate() {
+        for (turn, chunk) in bytes.chunks(MIB).enumerate() {
             let (client, other) = (&clients[turn % 2], &clients[(turn + 1) % 2]);
-            let sent = upload.append(client, turn * MIB, piece.to_vec()).await;
+            let sent = upload.append(client, turn * MIB, chunk.to_vec()).await;
             assert_eq!(sent.status, 204, "{}", sent.text());
             assert_eq!(upload.offset(other).await, (turn + 1) * MIB);
         }
         assert!(upload.file(&ann).await.bytes == bytes);
 
-        // Both at once: each piece is taken from one of them.
+        // Both at once: each append is accepted from one of them.
         let upload = Tus::create(&ann, Some(bytes.len()), "").await;
-        let go_on = async |client| {
-            // The connection of a piece that was refused early may end with the next request on its way.
+        let resume_with_retries = async |client| {
+            // The connection of an append that was refused early may be closed while the next request is sent.
             for _ in 0..10 {
-                if go_on(client, &upload, &bytes, 4 * MIB).await {
+                if resume(client, &upload, &bytes, 4 * MIB).await {
                     return true;
                 }
             }
             false
         };
-        assert_eq!(tokio::join!(go_on(&clients[0]), go_on(&clients[1])), (true, true));
+        assert_eq!(tokio::join!(resume_with_retries(&clients[0]), resume_with_retries(&clients[1])), (true, true));
         assert!(upload.file(&ann).await.bytes == bytes);
         program.stop();
         app.assert_nothing_but(2).await;

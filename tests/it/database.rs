@@ -1,10 +1,10 @@
-//! Every SQL statement is one that both databases understand.
+//! Every SQL statement is valid on both databases.
 
 use crate::support::{Setup, TestApp, both};
 
-/// The reaper looks every minute; it must not walk through everything that is ready.
+/// The reaper runs every minute; it must not scan all ready blobs.
 #[tokio::test]
-async fn the_reaper_walks_an_index_of_what_is_due_alone() {
+async fn the_reaper_scans_only_an_index_of_due_blobs() {
     let app = TestApp::start(Setup::SqliteAndDisk).await;
     for sql in app.app.db.statements().iter().filter(|sql| sql.contains("state <> 'ready'")) {
         let plan = app.plan(sql).await;

@@ -1,6 +1,5 @@
-//! A database whose connection is cut at any statement, before the server hears of it, a little before
-//! that, or deadline it has done it: a success is one that was committed, deadline anything else the state is the old one or the
-//! new one, and nothing is left between.
+//! Database connections that are cut at any statement, before or after its execution: a success is committed, after an
+//! error the state is either the old or the new one, and nothing is left in between.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +10,7 @@ use url::Url;
 
 use crate::support::accounts::{log_in, register};
 use crate::support::client::{Answer, Ask, Client, content};
-use crate::support::database_proxy::{DatabaseProxy, Hit, PartLayout, When};
+use crate::support::database_proxy::{Cut, DatabaseProxy, Hit, When};
 use crate::support::{PASSWORD, Setup, TestApp};
 
 async fn app_behind_a_proxy(connections: u32) -> (DatabaseProxy, TestApp) {
@@ -24,13 +23,13 @@ async fn app_behind_a_proxy(connections: u32) -> (DatabaseProxy, TestApp) {
     let app = app.restart_with(|config| {
         config.database_url = SecretString::from(String::from(url));
         config.database_connections = connections;
-        // So that each try asks the same.
+        // So that each attempt executes the same statements.
         config.auth.session_cache_ttl = Duration::ZERO;
     });
     (proxy, app.await)
 }
 
-/// What is tried while the connection is cut.
+/// An operation that is attempted while the connection is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Operation {
     Upload,
@@ -42,13 +41,13 @@ enum Operation {
 use Operation::{Delete, Register, Replace, Upload};
 
 impl Operation {
-    /// Commits before the one that decides: bytes have that of their intent.
+    /// The commits before the decisive one: an upload first commits its intent.
     fn earlier_commits(self) -> usize {
         matches!(self, Upload | Replace).into()
     }
 }
 
-/// One operation on a name of its own.
+/// One attempt of an operation, on a file or account of its own.
 struct Attempt<'a> {
     app: &'a TestApp,
     ann: &'a Client,
@@ -67,12 +66,12 @@ impl<'a> Attempt<'a> {
         Self { app, ann, operation, name, file }
     }
 
-    async fn carry_out(&self) -> Answer {
+    async fn run(&self) -> Answer {
         match self.operation {
             Upload => self.ann.post("/v1/files").query(&[("name", &self.name)]).body("new").answer().await,
             Replace => self.ann.put(&content(&self.file)).header("if-match", "*").body("new").answer().await,
-            Delete => self.ann.delete_for_good(&self.file).answer().await,
-            Register => register(&self.app.stranger(), &self.email(), "A Person", PASSWORD).await,
+            Delete => self.ann.delete_permanently(&self.file).answer().await,
+            Register => register(&self.app.stranger(), &self.email(), "A User", PASSWORD).await,
         }
     }
 
@@ -80,21 +79,21 @@ impl<'a> Attempt<'a> {
         format!("{}@example.org", self.name)
     }
 
-    /// Whether it happened, as everybody can see from now on; fails if it happened by halves.
+    /// Whether the operation took effect. Panics if it took effect partially.
     async fn happened(&self) -> bool {
-        let happened = self.is_seen().await;
-        // What looking leaves in the trail is written a moment later, and is not what the next cut is for.
+        let happened = self.is_visible().await;
+        // The audit log is written a moment later, and must not be what the next cut hits.
         self.app.app.events.flush().await;
         happened
     }
 
-    async fn is_seen(&self) -> bool {
+    async fn is_visible(&self) -> bool {
         match self.operation {
             Register => match log_in(&self.app.stranger(), &self.email(), PASSWORD).await.status {
                 200 => true,
                 status => {
                     assert_eq!(status, 401);
-                    assert_eq!(self.carry_out().await.status, 201, "the address is free");
+                    assert_eq!(self.run().await.status, 201, "the address is not taken");
                     false
                 }
             },
@@ -118,8 +117,8 @@ impl<'a> Attempt<'a> {
     }
 }
 
-/// Judges the answer to an operation by what became of it.
-fn judge(attempt: &Attempt<'_>, cut: &PartLayout, answer: &Answer, happened: bool) {
+/// Asserts that the response to an operation agrees with its effect.
+fn assert_consistent(attempt: &Attempt<'_>, cut: &Cut, answer: &Answer, happened: bool) {
     let about = format!("{:?} {cut:?}: {}", attempt.operation, answer.text());
     match answer.status {
         200..300 => assert!(happened, "{about}"),
@@ -131,11 +130,11 @@ fn judge(attempt: &Attempt<'_>, cut: &PartLayout, answer: &Answer, happened: boo
     }
 }
 
-/// Waits until it works again, without a restart.
-async fn until_it_works(ann: &Client) {
-    let accepted = Instant::now();
+/// Waits until requests work again, without a restart.
+async fn wait_for_recovery(ann: &Client) {
+    let started = Instant::now();
     while ann.get("/v1/files").answer().await.status != 200 {
-        assert!(accepted.elapsed() < Duration::from_secs(30), "it does not recover");
+        assert!(started.elapsed() < Duration::from_secs(30), "it does not recover");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -148,33 +147,33 @@ async fn assert_nothing_is_left(app: &TestApp, ann: &Client) {
 
 /// Cuts the connection of the operation at its first statement, its second, and so on to its last.
 async fn cut_at_every_statement(operation: Operation) {
-    // On one connection each try has the same statements: none is prepared yet deadline a cut.
+    // On one connection each attempt executes the same statements: none is prepared yet after a cut.
     let (proxy, app) = app_behind_a_proxy(1).await;
     let ann = app.sign_up("ann").await;
     for when in [When::Before, When::Late, When::Done] {
         let mut commits = 0;
-        for spared in 0.. {
-            let attempt = Attempt::new(&app, &ann, operation, format!("{when:?}-{spared}-").to_lowercase()).await;
-            let cut = PartLayout { when, spared, commits: false, for_all: false };
+        for skipped in 0.. {
+            let attempt = Attempt::new(&app, &ann, operation, format!("{when:?}-{skipped}-").to_lowercase()).await;
+            let cut = Cut { when, skipped, commits: false, for_all: false };
             proxy.cut(cut);
-            let answer = attempt.carry_out().await;
-            let hit = proxy.mend().await;
+            let answer = attempt.run().await;
+            let hit = proxy.restore().await;
             let happened = attempt.happened().await;
-            judge(&attempt, &cut, &answer, happened);
+            assert_consistent(&attempt, &cut, &answer, happened);
             match hit {
                 None => {
-                    assert!(happened && spared > 2, "{operation:?}, {spared} statements: {}", answer.text());
+                    assert!(happened && skipped > 2, "{operation:?}, {skipped} statements: {}", answer.text());
                     break;
                 }
                 Some(Hit::Commit) => {
                     commits += 1;
-                    let decides = commits > operation.earlier_commits();
-                    // A new account signs in with a commit of its own.
-                    assert!(when != When::Before || !happened || operation == Register, "nobody committed it");
-                    assert!(when != When::Done || happened == decides, "it was committed");
-                    // Only its answer was lost, and the blob's row tells that; if need be it is waited for.
-                    let was_committed_anyway = decides && when != When::Before && matches!(operation, Upload | Replace);
-                    assert!(!was_committed_anyway || answer.status < 300, "{operation:?}: {}", answer.text());
+                    let is_decisive = commits > operation.earlier_commits();
+                    // A registration commits its session separately.
+                    assert!(when != When::Before || !happened || operation == Register, "it was not committed");
+                    assert!(when != When::Done || happened == is_decisive, "it was committed");
+                    // Only the response was lost: the server finds that out from the blob's row, and waits for it if necessary.
+                    let is_recovered = is_decisive && when != When::Before && matches!(operation, Upload | Replace);
+                    assert!(!is_recovered || answer.status < 300, "{operation:?}: {}", answer.text());
                 }
                 Some(Hit::Statement) => {}
             }
@@ -186,28 +185,28 @@ async fn cut_at_every_statement(operation: Operation) {
 }
 
 #[tokio::test]
-async fn an_upload_is_committed_or_it_is_not() {
+async fn an_upload_is_atomic() {
     cut_at_every_statement(Upload).await;
 }
 
 #[tokio::test]
-async fn new_bytes_are_committed_or_they_are_not() {
+async fn a_replacement_is_atomic() {
     cut_at_every_statement(Replace).await;
 }
 
 #[tokio::test]
-async fn a_deletion_is_committed_or_it_is_not() {
+async fn a_deletion_is_atomic() {
     cut_at_every_statement(Delete).await;
 }
 
 #[tokio::test]
-async fn an_account_is_made_or_it_is_not() {
+async fn a_registration_is_atomic() {
     cut_at_every_statement(Register).await;
 }
 
-/// With the answer to a commit the whole database goes away: nobody can ask whether it happened.
+/// The database becomes unavailable at the commit: the server cannot find out whether it was executed.
 #[tokio::test]
-async fn what_nobody_can_ask_about_is_old_or_new() {
+async fn an_operation_with_unknown_outcome_is_atomic() {
     let cases = [Upload, Replace, Delete]
         .into_iter()
         .flat_map(|operation| [(operation, When::Before), (operation, When::Done)]);
@@ -215,14 +214,14 @@ async fn what_nobody_can_ask_about_is_old_or_new() {
         let (proxy, app) = app_behind_a_proxy(4).await;
         let ann = app.sign_up("ann").await;
         let attempt = Attempt::new(&app, &ann, operation, "a".into()).await;
-        let cut = PartLayout { when, spared: operation.earlier_commits(), commits: true, for_all: true };
+        let cut = Cut { when, skipped: operation.earlier_commits(), commits: true, for_all: true };
         proxy.cut(cut);
-        let answer = attempt.carry_out().await;
+        let answer = attempt.run().await;
         assert_eq!(answer.status, 503, "{cut:?}: {}", answer.text());
-        assert_eq!(proxy.mend().await, Some(Hit::Commit), "{operation:?}");
-        until_it_works(&ann).await;
+        assert_eq!(proxy.restore().await, Some(Hit::Commit), "{operation:?}");
+        wait_for_recovery(&ann).await;
         let happened = attempt.happened().await;
-        judge(&attempt, &cut, &answer, happened);
+        assert_consistent(&attempt, &cut, &answer, happened);
         assert_eq!(happened, when == When::Done, "{operation:?} {cut:?}");
         assert_nothing_is_left(&app, &ann).await;
     }))

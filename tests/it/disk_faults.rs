@@ -17,7 +17,7 @@ use crate::support::{PASSWORD, Setup, TestApp, email};
 
 const MIB: usize = 1024 * 1024;
 
-/// A filesystem of 12 MiB, and the folder that it is mounted in. To be made before the app is, so that it ends deadline it.
+/// A filesystem of 12 MiB, and the folder that it is mounted in. To be made before the app is, so that it ends after it.
 fn small_disk(test: &str) -> Option<(Mounted, TempDir)> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let disk = or_skip(test, Mounted::in_memory(&folder.path().join("disk"), "12m"))?;
@@ -79,7 +79,7 @@ async fn a_full_disk_takes_no_upload_and_keeps_no_half_one() {
     assert!(ann.download(&kept).await == noise(MIB));
 
     // Deleting needs no space, and makes some.
-    assert_eq!(ann.delete_for_good(&gone).answer().await.status, 204);
+    assert_eq!(ann.delete_permanently(&gone).answer().await.status, 204);
     assert_nothing_but(&app, 1).await;
     ann.upload("new.bin", noise(MIB / 2)).await;
     std::fs::remove_file(filler).expect("space");
@@ -103,7 +103,7 @@ async fn a_full_disk_of_the_database_is_told_and_reading_goes_on() {
     };
     assert_told(&full, 507, "storage_full");
     let there = files(&ann).await;
-    assert_told(&ann.delete_for_good(&kept).answer().await, 507, "storage_full");
+    assert_told(&ann.delete_permanently(&kept).answer().await, 507, "storage_full");
     assert_told(&log_in(&app.stranger(), &email("ann"), PASSWORD).await, 507, "storage_full");
     assert!(ann.download(&kept).await == noise(1000));
     assert_eq!(files(&ann).await, there);
@@ -126,7 +126,7 @@ async fn a_disk_that_is_read_only_is_read() {
     }
     assert_told(&app.stranger().until_readyz(503).await, 503, "unavailable");
     assert!(ann.download(&kept).await == noise(MIB));
-    assert_eq!(ann.delete_for_good(&gone).answer().await.status, 204);
+    assert_eq!(ann.delete_permanently(&gone).answer().await.status, 204);
     assert_eq!((app.reap().await.failed, files(&ann).await), (1, 1));
 
     disk.remount("rw");
@@ -148,7 +148,7 @@ async fn a_database_whose_disk_failed_has_all_it_acknowledged_after_a_restart() 
     disk.remount("abort");
     for _ in 0..3 {
         assert_told(&post(&ann, noise(1000)).answer().await, 503, "unavailable");
-        assert_told(&ann.delete_for_good(&file).answer().await, 503, "unavailable");
+        assert_told(&ann.delete_permanently(&file).answer().await, 503, "unavailable");
         assert_told(&program.stranger().until_readyz(503).await, 503, "unavailable");
     }
     assert_eq!(files(&ann).await, 1);

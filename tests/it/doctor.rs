@@ -31,7 +31,7 @@ fn s3(config: &mut Config) -> &mut S3Config {
     }
 }
 
-/// Rows in a new SQLite database, bytes in a place of their own in the bucket.
+/// Database in a new SQLite database, bytes in a place of their own in the bucket.
 fn on_s3(folder: &TempDir, change: impl FnOnce(&mut S3Config)) -> Config {
     let mut config = Config {
         database_url: SecretString::from(format!("sqlite:{}/rows.db", folder.path().display())),
@@ -310,7 +310,7 @@ async fn a_server_that_began_without_its_store_looks_again() {
     let config = on_s3(&folder, |s3| s3.endpoint = Some(format!("http://{}", line.address).parse().unwrap()));
     let program = Start::default().on(&config).variable("STRONGROOM_REAP_INTERVAL", "1s").serve(folder.path());
     program.stranger().get("/readyz").answer().await.problem(503, "unavailable");
-    line.mend();
+    line.restore();
     until_known(&program, "store.private", "ok").await;
     let ann = sign_up(&program).await;
     let file = ann.upload("a.txt", "kept").await;

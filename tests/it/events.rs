@@ -95,7 +95,7 @@ both! {
         bob.get(&format!("{}/events", path(&file))).answer().await.problem(404, "not_found");
 
         let other = ann.upload("c.txt", "bytes").await;
-        ann.delete_for_good(&other).answer().await;
+        ann.delete_permanently(&other).answer().await;
         assert_eq!(kinds(&of_file(&app, &ann, &other).await), ["file_uploaded", "file_deleted"]);
     }
 

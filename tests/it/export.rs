@@ -156,7 +156,7 @@ async fn what_goes_meanwhile_is_left_out() {
     let last = ann.upload("1.txt", "last").await;
     let mut answer = ann.get("/v1/me/export").send().await.unwrap();
     let mut bytes = answer.chunk().await.unwrap().unwrap().to_vec();
-    assert_eq!(ann.delete_for_good(&last).answer().await.status, 204);
+    assert_eq!(ann.delete_permanently(&last).answer().await.status, 204);
     while let Some(chunk) = answer.chunk().await.unwrap() {
         bytes.extend_from_slice(&chunk);
     }

@@ -1,4 +1,4 @@
-//! Rows are held against bytes: what does not fit is found and named, and nothing that fits is.
+//! Database are held against bytes: what does not fit is found and named, and nothing that fits is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,13 +19,13 @@ use uuid::Uuid;
 
 use crate::support::bytes::noise;
 use crate::support::client::{Ask, Client, bucket, content};
-use crate::support::fsck::{LOOK, assert_clean, pass};
+use crate::support::fsck::{CHECK_ONLY, assert_clean, run_fsck};
 use crate::support::program::{Outcome, Start};
 use crate::support::tus::{Tus, tus};
 use crate::support::{Setup, TestApp, both};
 
-const FULL: Options = Options { full: true, ..LOOK };
-const REPAIR: Options = Options { repair: Repair::Everything, ..LOOK };
+const FULL: Options = Options { full: true, ..CHECK_ONLY };
+const REPAIR: Options = Options { repair: Repair::Everything, ..CHECK_ONLY };
 
 /// What `strongroom fsck` says of this app's rows and bytes.
 fn command(app: &TestApp, arguments: &[&str]) -> Outcome {
@@ -126,7 +126,7 @@ both! {
         app.execute("UPDATE blobs SET lease_until = 1").await;
         let replaced = ann.put(&content(&files[0])).header("if-match", "*").body("new bytes").answer().await;
         assert_eq!(replaced.status, 200);
-        assert_eq!(ann.delete_for_good(&files[1]).answer().await.status, 204);
+        assert_eq!(ann.delete_permanently(&files[1]).answer().await.status, 204);
         ann.sign(&files[2], "put").await;
         let gif = b"GIF89a\x01\0\x01\0\0\0\0;".to_vec();
         assert_eq!(ann.put("/v1/me/avatar").body(gif).answer().await.status, 201);
@@ -142,7 +142,7 @@ both! {
         let sizes = app.count("SELECT CAST(SUM(size) AS BIGINT) FROM blobs WHERE state = 'ready'").await;
         assert_eq!(told["hashed_bytes"], sizes);
         app.reap().await;
-        assert_eq!(found(&pass(&app, FULL).await), []);
+        assert_eq!(found(&run_fsck(&app, FULL).await), []);
     }
 
     async fn each_kind_of_damage_is_found_once_and_named(app: TestApp) {
@@ -185,12 +185,12 @@ both! {
             (FsckFindingKind::Foreign, name),
         ];
         expected.sort();
-        let looked = pass(&app, LOOK).await;
+        let looked = run_fsck(&app, CHECK_ONLY).await;
         assert_eq!(found(&looked), expected, "the bytes were not read");
         expected.push((FsckFindingKind::HashMismatch, other.to_string()));
         expected.sort();
         // Nothing was changed by looking.
-        assert_eq!(found(&pass(&app, FULL).await), expected);
+        assert_eq!(found(&run_fsck(&app, FULL).await), expected);
 
         let outcome = command(&app, &["--full", "--json"]);
         assert_eq!(outcome.status, 1, "{}", outcome.stderr);
@@ -227,9 +227,9 @@ both! {
         write(&app, unknown.as_str(), "whose?").await;
         half_write(&app, &half).await;
         write(&app, "README", "theirs").await;
-        assert_eq!(pass(&app, LOOK).await.report.quarantined, 0, "looking puts nothing into quarantine");
-        let background = Options { repair: Repair::Quarantined, ..LOOK };
-        assert_eq!(pass(&app, background).await.report.quarantined, 0, "nor does the pass that makes itself");
+        assert_eq!(run_fsck(&app, CHECK_ONLY).await.report.quarantined, 0, "looking puts nothing into quarantine");
+        let background = Options { repair: Repair::Quarantined, ..CHECK_ONLY };
+        assert_eq!(run_fsck(&app, background).await.report.quarantined, 0, "nor does the pass that makes itself");
 
         for _ in 0..2 {
             let outcome = command(&app, &["--repair"]);
@@ -239,12 +239,12 @@ both! {
             assert!(is_half_written(&app, &half).await);
         }
         age_quarantine(&app).await;
-        let looked = pass(&app, LOOK).await.report;
+        let looked = run_fsck(&app, CHECK_ONLY).await.report;
         assert_eq!((looked.quarantined, looked.removed), (2, 0), "looking removes nothing");
         // What somebody put into quarantine is removed by the pass that makes itself.
         let newcomer = Key::random();
         half_write(&app, &newcomer).await;
-        let removed = pass(&app, background).await.report;
+        let removed = run_fsck(&app, background).await.report;
         assert_eq!((removed.quarantined, removed.removed), (0, 2));
         assert_eq!(removed.findings.iter().filter(|finding| finding.action == Some(fsck::FsckAction::Removed)).count(), 2);
         assert_eq!(app.app.store.size(&unknown).await.unwrap(), None);
@@ -252,7 +252,7 @@ both! {
         assert!(is_half_written(&app, &newcomer).await, "it was not in quarantine");
         abort_all(&app).await;
 
-        let left = pass(&app, LOOK).await;
+        let left = run_fsck(&app, CHECK_ONLY).await;
         assert!(left.clean && left.report.count(FsckFindingKind::Foreign) == 1, "{left}");
         for file in &files {
             assert_eq!(ann.download(file).await.len() as u64, file["size"].as_u64().unwrap());
@@ -264,15 +264,15 @@ both! {
         upload_many(&ann, 25).await;
         let stray = Key::random();
         write(&app, stray.as_str(), "from the future").await;
-        assert_eq!(pass(&app, REPAIR).await.report.quarantined, 1);
+        assert_eq!(run_fsck(&app, REPAIR).await.report.quarantined, 1);
         age_quarantine(&app).await;
         // The database of today is back.
         know(&app, &ann.id, &stray, Duration::from_secs(60)).await;
-        let known = pass(&app, LOOK).await;
+        let known = run_fsck(&app, CHECK_ONLY).await;
         assert!(known.clean && known.report.quarantined == 0, "{known}");
         // Unknown once more, its time begins anew.
         app.execute("DELETE FROM blobs WHERE state = 'pending'").await;
-        let unknown = pass(&app, REPAIR).await.report;
+        let unknown = run_fsck(&app, REPAIR).await.report;
         assert_eq!((unknown.quarantined, unknown.removed), (1, 0));
         assert_eq!(app.app.store.size(&stray).await.unwrap(), Some(15));
     }
@@ -282,7 +282,7 @@ both! {
         upload_many(&ann, 19).await;
         let (first, second) = (Key::random(), Key::random());
         write(&app, first.as_str(), "whose?").await;
-        assert_eq!(pass(&app, REPAIR).await.report.quarantined, 1, "one of twenty is not too much");
+        assert_eq!(run_fsck(&app, REPAIR).await.report.quarantined, 1, "one of twenty is not too much");
         age_quarantine(&app).await;
         write(&app, second.as_str(), "whose?").await;
         let half = Key::random();
@@ -319,7 +319,7 @@ both! {
         let looking = async {
             let mut passes = 0;
             while busy.load(Ordering::Relaxed) > 0 {
-                let pass = pass(&app, if passes % 4 == 0 { FULL } else { LOOK }).await;
+                let pass = run_fsck(&app, if passes % 4 == 0 { FULL } else { CHECK_ONLY }).await;
                 assert!(pass.clean && pass.report.counts.is_empty(), "{pass}");
                 passes += 1;
             }
@@ -329,7 +329,7 @@ both! {
         done.into_iter().for_each(|worker| worker.expect("a worker"));
         assert!(passes > 3, "{passes} passes");
         app.reap().await;
-        assert_eq!(found(&pass(&app, FULL).await), []);
+        assert_eq!(found(&run_fsck(&app, FULL).await), []);
     }
 
     async fn uploads_in_the_middle_are_no_finding(app: TestApp) {
@@ -341,7 +341,7 @@ both! {
             assert_eq!(upload.append(&ann, 0, bytes[..received].to_vec()).await.status, 204);
             assert_clean(&app).await;
             app.reap().await;
-            assert_eq!(found(&pass(&app, FULL).await), []);
+            assert_eq!(found(&run_fsck(&app, FULL).await), []);
         }
         app.execute("UPDATE blobs SET lease_until = 1 WHERE state = 'pending'").await;
         app.assert_nothing_but(1).await;
@@ -368,7 +368,7 @@ both! {
         assert_eq!((&ended["findings"][0]["key"], &ended["clean"]), (&json!(unknown.as_str()), &json!(false)));
 
         // One at a time, on whichever server.
-        let accepted = fsck::start(&app.app, LOOK).await.unwrap();
+        let accepted = fsck::start(&app.app, CHECK_ONLY).await.unwrap();
         begin(json!({})).await.problem(409, "fsck_running");
         let outcome = command(&app, &[]);
         assert_eq!((outcome.status, outcome.stderr.as_str()), (1, "strongroom: fsck is already running\n"));
@@ -402,7 +402,7 @@ async fn live(client: &Client, worker: usize, turn: usize) {
     let replaced = client.put(&content(&file)).header("if-match", "*").body(noise(500)).answer().await;
     assert_eq!(replaced.status, 200, "{}", replaced.text());
     if !turn.is_multiple_of(3) {
-        assert_eq!(client.delete_for_good(&file).answer().await.status, 204);
+        assert_eq!(client.delete_permanently(&file).answer().await.status, 204);
     }
     if turn.is_multiple_of(5) {
         let bytes = noise(6 * 1024 * 1024);
@@ -446,7 +446,7 @@ async fn many_pages_are_walked_without_losing_the_place() {
     for key in &unknown {
         write(&app, key, "whose?").await;
     }
-    let report = pass(&app, LOOK).await.report;
+    let report = run_fsck(&app, CHECK_ONLY).await.report;
     assert_eq!((report.rows, report.objects), (3000, 3240));
     assert_eq!(report.counts, [(FsckFindingKind::Missing, 10), (FsckFindingKind::OrphanedObject, 250)].into());
     // Many of one kind do not hide the few of another.
@@ -466,7 +466,7 @@ async fn a_store_that_goes_away_is_not_taken_for_an_empty_one() {
     app.execute("UPDATE users SET is_admin = TRUE").await;
     let StoreConfig::Disk { root } = &app.app.config.store else { unreachable!("it is on disk") };
     std::fs::rename(root, app.folder.path().join("elsewhere")).unwrap();
-    for options in [LOOK, FULL, REPAIR] {
+    for options in [CHECK_ONLY, FULL, REPAIR] {
         let outcome = fsck::start(&app.app, options).await.unwrap().run(|_| {}).await;
         assert!(matches!(outcome, Err(Error::Unavailable { what: "store", .. })), "{outcome:?}");
         let told = last_of(&ann).await;

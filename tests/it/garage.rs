@@ -157,7 +157,7 @@ async fn garage_conforms_once_it_is_known() {
     assert_eq!(conditions.outcome, Outcome::Warning, "{conditions}");
     conforms(store.clone(), &bucket).await;
 
-    // A URL to write with could be used deadline the bytes were taken for complete.
+    // A URL to write with could be used after the bytes were taken for complete.
     let key = Key::random();
     let refused = store.sign(&request(Operation::Put, &key)).await;
     assert!(matches!(refused, Err(Error::Invalid(_))), "{refused:?}");

@@ -53,7 +53,7 @@ both! {
         let patch = AccountPatch { bytes: Some(Quota::Most(0)), ..AccountPatch::default() };
         patch_account(&app.app, ann.id.parse().unwrap(), patch).await.unwrap();
         same(upload(&ann, "k-1").body(bytes.clone())).await;
-        assert_eq!(ann.delete_for_good(&first.json()).answer().await.status, 204);
+        assert_eq!(ann.delete_permanently(&first.json()).answer().await.status, 204);
         same(upload(&ann, "k-1").body(bytes)).await;
         app.assert_nothing_but(0).await;
     }

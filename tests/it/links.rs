@@ -39,7 +39,7 @@ async fn unlock(client: &Client, link: &Value, password: &str) -> Answer {
 }
 
 /// Begins to read and goes away in the middle.
-async fn break_off(client: &Client, url: &str) {
+async fn interrupt(client: &Client, url: &str) {
     let mut answer = client.get(url).send().await.expect("an answer");
     assert_eq!(answer.status(), 200);
     answer.chunk().await.expect("bytes").expect("a chunk");
@@ -219,7 +219,7 @@ both! {
         assert_eq!(app.count("SELECT COUNT(*) FROM link_downloads").await, 0);
         // It breaks off, again and again; the same client may come back, another has to wait for a little while.
         for _ in 0..3 {
-            break_off(&stranger, url(&link)).await;
+            interrupt(&stranger, url(&link)).await;
             until_quiet(&app).await;
         }
         let other = || stranger.get(url(&link)).header("user-agent", "another");
@@ -239,7 +239,7 @@ both! {
         let bytes = noise(24 * MIB);
         let file = ann.upload("a.bin", bytes.clone()).await;
         let link = create_link(&ann, &file, json!({"max_downloads": 1})).await;
-        break_off(&stranger, url(&link)).await;
+        interrupt(&stranger, url(&link)).await;
         until_quiet(&app).await;
         let range = |from: usize, to: usize| stranger.get(url(&link)).header("range", format!("bytes={from}-{to}"));
         let middle = range(MIB, 2 * MIB - 1).answer().await;
@@ -323,7 +323,7 @@ both! {
         let cross = stranger.post(&format!("{}/unlock", url(&link))).header("origin", "https://evil.example").header("sec-fetch-site", "cross-site");
         cross.json(&json!({"password": PASSWORD})).answer().await.problem(403, "cross_site");
 
-        // It is worth nothing for another link, deadline a while, and with another password or token.
+        // It is worth nothing for another link, after a while, and with another password or token.
         let other = create_link(&ann, &file, json!({"password": PASSWORD})).await;
         stranger.get(url(&other)).bearer_auth(&key).answer().await.problem(401, "password_required");
         app.advance(Duration::from_secs(3601));

@@ -16,11 +16,11 @@ use crate::support::fsck::assert_clean;
 use crate::support::links::create_link;
 use crate::support::program::{Program, Start};
 use crate::support::tus::{Tus, tus};
-use crate::support::{PASSWORD, Rows, Setup, TestApp, email};
+use crate::support::{Database, PASSWORD, Setup, TestApp, email};
 
 const MIB: usize = 1024 * 1024;
 const NODES: usize = 3;
-/// What is ended on one server has ended on all of them deadline this.
+/// What is ended on one server has ended on all of them after this.
 const DEATH: Duration = Duration::from_secs(1);
 
 /// Servers on the rows and bytes of an app, which itself only looks on.
@@ -129,11 +129,11 @@ async fn what_is_ended_on_one_server_is_dead_on_all() {
     let file = clients[0].upload("shared.txt", "shared").await;
     let link = create_link(&clients[0], &file, json!({})).await;
     let url: url::Url = link["url"].as_str().unwrap().parse().unwrap();
-    let foreign_entries: Vec<Client> = nodes.programs.iter().map(Program::stranger).collect();
-    alive(&foreign_entries, url.path()).await;
+    let clients: Vec<Client> = nodes.programs.iter().map(Program::stranger).collect();
+    alive(&clients, url.path()).await;
     let revoked = clients[1].delete(&format!("/v1/links/{}", link["id"].as_str().unwrap())).answer().await;
     assert_eq!(revoked.status, 204, "{}", revoked.text());
-    assert_soon(&foreign_entries, url.path(), 410).await;
+    assert_soon(&clients, url.path(), 410).await;
 
     alive(&clients, "/v1/me").await;
     let disabled = Start::with(&["user", "disable", &email("ann")]).beside(&nodes.app).run(nodes.app.folder.path(), "");
@@ -156,7 +156,7 @@ async fn three_servers_have_one_reaper() {
     while nodes.app.count("SELECT COUNT(*) FROM blobs").await > 0 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    // Somebody else has the duty and keeps it: all three leave the work to them, pass deadline pass.
+    // Somebody else has the duty and keeps it: all three leave the work to them, pass after pass.
     nodes
         .app
         .execute(
@@ -194,10 +194,10 @@ async fn three_servers_have_one_reaper() {
 }
 
 /// What a server has acknowledged: a file and its bytes.
-type Persisted = (Value, Vec<u8>);
+type Kept = (Value, Vec<u8>);
 
-/// Uploads one deadline another until it is told to stop, here to one server and there to the next when that one is gone.
-async fn keep_uploading(clients: Vec<Client>, number: usize, stop: &AtomicBool) -> (Vec<Persisted>, usize) {
+/// Uploads one after another until it is told to stop, here to one server and there to the next when that one is gone.
+async fn keep_uploading(clients: Vec<Client>, number: usize, stop: &AtomicBool) -> (Vec<Kept>, usize) {
     let (mut kept, mut broken) = (Vec::new(), 0);
     let mut turn = number;
     for count in 0.. {
@@ -234,7 +234,7 @@ async fn a_server_that_is_killed_takes_nothing_along() {
 
     let stop = AtomicBool::new(false);
     let uploaders = join_all((0..9).map(|number| keep_uploading(clients.clone(), number, &stop)));
-    let rows = Rows::of(&nodes.app.app.config).await;
+    let rows = Database::of(&nodes.app.app.config).await;
     let kill = async {
         while rows.count("SELECT COUNT(*) FROM files").await < 30 {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -270,7 +270,7 @@ async fn a_server_that_is_killed_takes_nothing_along() {
     assert_eq!(upload.append(&others[1], offset, whole[offset..].to_vec()).await.status, 204);
     assert!(upload.file(&others[0]).await.bytes == whole);
 
-    let kept: Vec<Persisted> = uploaded.into_iter().flat_map(|(kept, _)| kept).collect();
+    let kept: Vec<Kept> = uploaded.into_iter().flat_map(|(kept, _)| kept).collect();
     for (number, (file, bytes)) in kept.iter().enumerate() {
         let answer = others[number % 2].get(&content(file)).answer().await;
         assert!(answer.status == 200 && answer.bytes == *bytes, "{file}: {}", answer.status);
@@ -293,7 +293,7 @@ async fn limits_hold_across_servers() {
 
     // Fifty at once, of which ten fit.
     let watched = AtomicBool::new(false);
-    let rows = Rows::of(&nodes.app.app.config).await;
+    let rows = Database::of(&nodes.app.app.config).await;
     let watch = async {
         while !watched.load(Ordering::Relaxed) {
             assert_eq!(rows.count("SELECT COUNT(*) FROM users WHERE used_bytes > 200000").await, 0);
@@ -322,8 +322,8 @@ async fn limits_hold_across_servers() {
     nodes.app.assert_usage_is_exact().await;
 
     // Guesses are counted together, wherever they are made.
-    let foreign_entries: Vec<Client> = nodes.programs.iter().map(Program::stranger).collect();
-    let guesses = (0..30).map(|turn| log_in(&foreign_entries[turn % NODES], "ann@example.org", "not her password"));
+    let clients: Vec<Client> = nodes.programs.iter().map(Program::stranger).collect();
+    let guesses = (0..30).map(|turn| log_in(&clients[turn % NODES], "ann@example.org", "not her password"));
     let statuses: Vec<u16> = join_all(guesses).await.iter().map(|answer| answer.status).collect();
     let tried = statuses.iter().filter(|status| **status == 401).count();
     let refused = statuses.iter().filter(|status| **status == 429).count();

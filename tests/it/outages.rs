@@ -66,7 +66,7 @@ async fn without_its_database_it_says_so_and_goes_on_when_it_is_back() {
     }
     assert_eq!(alive.status, 200);
 
-    line.mend();
+    line.restore();
     stranger.until_readyz(200).await;
     assert_eq!(ann.download(&file).await, b"kept");
     ann.upload("c.txt", "new").await;
@@ -88,7 +88,7 @@ async fn an_upload_whose_database_goes_away_is_not_kept() {
     drop(send);
     assert_eq!(upload.await.unwrap().unwrap().status(), 503);
 
-    line.mend();
+    line.restore();
     app.stranger().until_readyz(200).await;
     assert_eq!(ann.get("/v1/files").answer().await.json()["items"], serde_json::json!([]));
     // Nobody could write down that it failed, so its lease has to end.
@@ -115,13 +115,13 @@ async fn without_its_bucket_it_says_so_and_goes_on_when_it_is_back() {
     }
     // The answer may come, and the connection end, before the client has sent everything.
     assert!(large.map_or(true, |answer| answer.status() == 503));
-    // Rows alone do without the bucket, deletions included: the bytes go later.
+    // Database alone do without the bucket, deletions included: the bytes go later.
     assert_eq!(ann.get("/v1/files").answer().await.json()["items"].as_array().unwrap().len(), 1);
     assert_eq!(ann.head(&path).answer().await.status, 200);
-    assert_eq!(ann.delete_for_good(&file).answer().await.status, 204);
+    assert_eq!(ann.delete_permanently(&file).answer().await.status, 204);
     assert_eq!(app.reap().await.removed, 0);
 
-    line.mend();
+    line.restore();
     stranger.until_readyz(200).await;
     let file = ann.upload("d.txt", "new").await;
     assert_eq!(ann.download(&file).await, b"new");
@@ -142,12 +142,12 @@ async fn a_download_whose_bucket_goes_away_is_cut_and_never_looks_whole() {
     let error = loop {
         match answer.chunk().await {
             Ok(Some(chunk)) => received += chunk.len(),
-            Ok(None) => panic!("it looked whole deadline {received} bytes"),
+            Ok(None) => panic!("it looked whole after {received} bytes"),
             Err(error) => break error,
         }
     };
     assert!(received < bytes.len(), "{error}");
-    line.mend();
+    line.restore();
     app.stranger().until_readyz(200).await;
     assert!(ann.download(&file).await == bytes);
 }
@@ -171,7 +171,7 @@ async fn an_upload_whose_bucket_goes_away_is_not_kept() {
     let told = answer.text().await.unwrap();
     assert!(!told.contains(&line.address.port().to_string()) && !told.contains("bucket"), "{told}");
 
-    line.mend();
+    line.restore();
     app.stranger().until_readyz(200).await;
     app.execute("UPDATE blobs SET lease_until = 1 WHERE state <> 'ready'").await;
     app.assert_nothing_but(0).await;

@@ -4,7 +4,7 @@
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Row};
 
-use crate::support::{Rows, Setup, TestApp};
+use crate::support::{Database, Setup, TestApp};
 
 /// What stays small, so that it may be read whole.
 const SMALL: [&str; 11] = [
@@ -14,7 +14,7 @@ const SMALL: [&str; 11] = [
     "fsck_runs",
     // At most 10,000 are put there by a pass.
     "orphans",
-    // Indexes of what is under way or about to go, and of the few who look deadline the service.
+    // Indexes of what is under way or about to go, and of the few who look after the service.
     "blobs_to_reap",
     "users_admins",
     // As SQLite calls them: the row of the view `clock`, rows that the statement brings along or finds one by one.
@@ -136,11 +136,11 @@ async fn no_statement_costs_more_because_there_is_more() {
     assert_bounded(&plans, &mut needed);
 
     let app = TestApp::start(Setup::PostgresAndS3).await;
-    let Rows::Postgres(pool) = Rows::of(&app.app.config).await else { unreachable!("it is PostgreSQL") };
+    let Database::Postgres(pool) = Database::of(&app.app.config).await else { unreachable!("it is PostgreSQL") };
     sqlx::raw_sql(include_str!("query_plans/rows.sql")).execute(&pool).await.expect("rows");
     let mut plans = Vec::new();
     for sql in app.app.db.statements() {
-        // Without values: what a prepared statement may come to deadline a while.
+        // Without values: what a prepared statement may come to after a while.
         let explain = AssertSqlSafe(format!("EXPLAIN (GENERIC_PLAN, FORMAT JSON) {sql}"));
         let row = sqlx::raw_sql(explain).fetch_one(&pool).await.expect(&sql);
         let explained: Value = serde_json::from_str(row.try_get_raw(0).unwrap().as_str().unwrap()).unwrap();

@@ -114,7 +114,7 @@ both! {
         assert_eq!(ann.put(&content(file)).header("if-match", "*").body("new").answer().await.status, 200);
         let gif = b"GIF89a\x01\0\x01\0\0\0\0;".to_vec();
         assert_eq!(ann.put("/v1/me/avatar").body(gif).answer().await.status, 201);
-        assert_eq!(ann.delete_for_good(file).answer().await.status, 204);
+        assert_eq!(ann.delete_permanently(file).answer().await.status, 204);
         assert_eq!(upload(&ann, "").await.status, 201);
         app.assert_nothing_but(4).await;
     }
@@ -150,7 +150,7 @@ both! {
         upload(&ann, "x").await.problem(507, "quota_exceeded");
         assert_eq!(app.reap().await.lapsed, 1);
         assert_eq!(used(&ann).await, (100_000, 1));
-        assert_eq!(ann.delete_for_good(&file).answer().await.status, 204);
+        assert_eq!(ann.delete_permanently(&file).answer().await.status, 204);
         assert_eq!(used(&ann).await, (0, 0));
         app.assert_nothing_but(0).await;
     }
@@ -167,7 +167,7 @@ both! {
                 let file = answers[1].json();
                 let sign = || ann.post(&format!("{}/signed-urls", path(&file))).json(&json!({"operation": "put"})).answer();
                 let replace = |size| ann.put(&content(&file)).header("if-match", "*").body(noise(size)).answer();
-                let delete = ann.delete_for_good(&file).answer();
+                let delete = ann.delete_permanently(&file).answer();
                 let (one, two, three, four, five) = tokio::join!(sign(), replace(10), replace(20_000), sign(), delete);
                 answers.extend([one, two, three, four, five]);
                 for answer in answers {
@@ -200,7 +200,7 @@ both! {
         smaller.problem(507, "quota_exceeded");
         let url = ann.post(&format!("{}/signed-urls", path(&kept))).json(&json!({"operation": "put"})).answer().await;
         url.problem(507, "quota_exceeded");
-        assert_eq!(ann.delete_for_good(&other).answer().await.status, 204);
+        assert_eq!(ann.delete_permanently(&other).answer().await.status, 204);
         assert_eq!(ann.put(&content(&kept)).header("if-match", "*").body("x").answer().await.status, 200);
         app.assert_nothing_but(1).await;
     }
@@ -243,7 +243,7 @@ both! {
         assert_eq!(refused.problem(507, "quota_exceeded")["needed"], 8_500);
         assert_eq!(used(&ann).await, (2000, 2));
         // Once there is room it may be tried again.
-        assert_eq!(ann.delete_for_good(&other).answer().await.status, 204);
+        assert_eq!(ann.delete_permanently(&other).answer().await.status, 204);
         if app.setup == Setup::SqliteAndDisk {
             assert_eq!(follow(&app.stranger(), &signed, noise(8_500)).await.status, 200);
             assert_eq!(used(&ann).await, (9_500, 1));
@@ -298,16 +298,16 @@ both! {
         assert_eq!(used(&ann).await, (6 * MIB as u64, 1));
         let more = |length| upload.append(&ann, 6 * MIB, noise(length));
         more(4 * MIB + 1).await.problem(507, "quota_exceeded");
-        let declare = |length: usize| upload.piece(&ann, 6 * MIB, "").header("upload-length", length.to_string());
+        let declare = |length: usize| upload.append_request(&ann, 6 * MIB, "").header("upload-length", length.to_string());
         declare(10 * MIB + 1).answer().await.problem(507, "quota_exceeded");
         assert_eq!((upload.offset(&ann).await, used(&ann).await), (6 * MIB, (6 * MIB as u64, 1)));
         // Nor does it get through without saying how much it is; the connection may end before all is sent.
-        if let Ok(refused) = upload.piece(&ann, 6 * MIB, unannounced(noise(5 * MIB))).send().await {
+        if let Ok(refused) = upload.append_request(&ann, 6 * MIB, unannounced(noise(5 * MIB))).send().await {
             assert_eq!(refused.status(), 507);
         }
         app.assert_usage_is_exact().await;
         let offset = upload.offset(&ann).await;
-        let rest = upload.piece(&ann, offset, noise(10 * MIB - offset));
+        let rest = upload.append_request(&ann, offset, noise(10 * MIB - offset));
         let declared = rest.header("upload-length", (10 * MIB).to_string());
         assert_eq!(declared.answer().await.status, 204);
         assert_eq!(used(&ann).await, (10 * MIB as u64, 1));
@@ -334,7 +334,7 @@ both! {
         app.execute("UPDATE blobs SET lease_until = 1 WHERE state = 'pending'").await;
         assert_eq!(app.reap().await.lapsed, 5);
         assert_eq!(sign().await.status, 201);
-        assert_eq!(ann.delete_for_good(&file).answer().await.status, 204);
+        assert_eq!(ann.delete_permanently(&file).answer().await.status, 204);
         assert_eq!(ann.get("/v1/me/usage").answer().await.json()["open_uploads"], 0);
         app.assert_usage_is_exact().await;
     }

@@ -16,8 +16,8 @@ async fn upload_at(client: &Client, folder: &str, name: &str) -> Value {
 async fn walk(client: &Client, query: &str, member: &str) -> (Vec<String>, usize) {
     let (mut values, mut pages, mut cursor) = (Vec::new(), 0, String::new());
     loop {
-        let deadline = if cursor.is_empty() { String::new() } else { format!("&cursor={cursor}") };
-        let page = client.get(&format!("/v1/files?{query}{deadline}")).answer().await;
+        let after = if cursor.is_empty() { String::new() } else { format!("&cursor={cursor}") };
+        let page = client.get(&format!("/v1/files?{query}{after}")).answer().await;
         assert_eq!(page.status, 200, "{}", page.text());
         let page = page.json();
         values.extend(page["items"].as_array().unwrap().iter().map(|file| match &file[member] {

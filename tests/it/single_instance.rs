@@ -1,4 +1,4 @@
-//! On SQLite one server runs alone: a second one is refused, and one that comes deadline a crash need
+//! On SQLite one server runs alone: a second one is refused, and one that comes after a crash need
 //! not wait for what the crash left.
 
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::support::accounts::sign_up;
 use crate::support::bytes::noise;
 use crate::support::client::{Ask, Client, Feed, content, fed};
 use crate::support::program::{Program, Start};
-use crate::support::{Rows, Setup, config, files_below, s3_config};
+use crate::support::{Database, Setup, config, files_below, s3_config};
 
 /// Begins an upload and sends half of it, until it has `accepted`; the client stays on the line.
 async fn begin_upload(client: &Client, accepted: impl AsyncFn() -> bool) -> Feed {
@@ -94,7 +94,7 @@ async fn what_it_had_sent_to_a_bucket_may_still_arrive_for_a_minute() {
     let start = Start::default().on(&settings);
     let mut program = start.clone().serve(folder.path());
     let ann = sign_up(&program, "ann@example.org").await;
-    let rows = Rows::of(&settings).await;
+    let rows = Database::of(&settings).await;
     let pending = async || rows.count("SELECT COUNT(*) FROM blobs WHERE state = 'pending'").await;
     let _upload = begin_upload(&ann, async || pending().await > 0).await;
     let later = "SELECT COUNT(*) FROM blobs, clock WHERE lease_until > now + 60 * 1000000";
@@ -116,14 +116,14 @@ async fn a_reaper_that_was_killed_does_not_keep_the_next_server_waiting() {
     let files = [ann.upload("a.txt", "a").await, ann.upload("b.txt", "b").await];
     // The pass may come between the two.
     for file in files {
-        let _ = ann.delete_for_good(&file).send().await;
+        let _ = ann.delete_permanently(&file).send().await;
     }
     let (status, _, _) = program.ended();
     assert_eq!(status.code(), None, "a signal ended it");
     let mut program = Start::default().serve(folder.path());
     let ann = program.stranger().with_token(ann.token.as_deref().unwrap(), &json!(ann.id));
     for file in ann.get("/v1/files").answer().await.json()["items"].as_array().unwrap() {
-        assert_eq!(ann.delete_for_good(file).answer().await.status, 204);
+        assert_eq!(ann.delete_permanently(file).answer().await.status, 204);
     }
     let reaped = Start::with(&["reap"]).run(folder.path(), "");
     assert_eq!(reaped.status, 0, "{}", reaped.stderr);

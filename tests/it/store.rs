@@ -122,8 +122,8 @@ async fn keeps_bytes_in_crumbs(store: &dyn Store) {
 
 async fn leaves_nothing_of_a_broken_body(store: &dyn Store, leftovers: &dyn Leftovers, length: usize, declared: bool) {
     let key = Key::random();
-    let break_off = stream::once(async { Err(Error::BodyStalled) });
-    let body = Box::pin(chunks(&content(length)).chain(break_off));
+    let interrupt = stream::once(async { Err(Error::BodyStalled) });
+    let body = Box::pin(chunks(&content(length)).chain(interrupt));
     let outcome = store.put(&key, declared.then_some(length as u64 * 2), body, &Noted::default()).await;
     assert!(matches!(outcome, Err(Error::BodyStalled)), "{outcome:?}");
     assert!(!leftovers.exist(&key).await);

@@ -9,7 +9,7 @@ use strongroom::store::{Key, S3Store, Store};
 use crate::store::{Bucket, Leftovers, PART, content, get, put, uploads};
 use crate::support::bucket_proxy::{BucketProxy, Fault, Site};
 
-/// Part of a request's method and address, and the faults of such requests, one deadline the other.
+/// Part of a request's method and address, and the faults of such requests, one after the other.
 pub type Script = Vec<(&'static str, &'static str, Fault)>;
 
 /// A store behind a proxy that follows the script.
@@ -58,7 +58,7 @@ pub const FAILED_200: Fault = Fault::Answer(200, "<Error><Code>InternalError</Co
 async fn an_object_gets_through_or_leaves_nothing() {
     let put = |faults: &[Fault]| faults.iter().map(|fault| ("PUT", "", *fault)).collect();
     assert!(put_through(put(&[BUSY, BUSY]), 1000).await.is_ok());
-    assert!(put_through(put(&[Fault::Unheard(500)]), 1000).await.is_ok());
+    assert!(put_through(put(&[Fault::FalseStatus(500)]), 1000).await.is_ok());
     assert!(unavailable(put_through(put(&[BUSY, BUSY, BUSY]), 1000).await));
     assert!(unavailable(put_through(put(&[REFUSED]), 1000).await));
     let full = put_through(put(&[Fault::Answer(507, ""); 3]), 1000).await;
@@ -69,7 +69,7 @@ async fn an_object_gets_through_or_leaves_nothing() {
 async fn parts_get_through_or_leave_nothing() {
     let part = |number: &'static str, fault: Fault| ("PUT", number, fault);
     let script =
-        vec![part("partNumber=1&", BUSY), part("partNumber=2&", Fault::Unheard(500)), ("POST", "uploads", BUSY)];
+        vec![part("partNumber=1&", BUSY), part("partNumber=2&", Fault::FalseStatus(500)), ("POST", "uploads", BUSY)];
     assert!(put_through(script, 2 * PART + 1).await.is_ok());
     assert!(unavailable(put_through(vec![part("partNumber=1&", REFUSED)], 2 * PART + 1).await));
     assert!(unavailable(put_through(vec![part("partNumber=3&", REFUSED)], 2 * PART + 1).await));
@@ -86,28 +86,28 @@ async fn the_object_decides_whether_it_was_completed() {
     };
     let length = PART + 1;
     assert!(put_through(complete(&[BUSY, FAILED_200]), length).await.is_ok());
-    assert!(put_through(complete(&[Fault::Unheard(500)]), length).await.is_ok());
-    assert!(put_through(complete(&[Fault::Unheard(504), NO_UPLOAD]), length).await.is_ok());
+    assert!(put_through(complete(&[Fault::FalseStatus(500)]), length).await.is_ok());
+    assert!(put_through(complete(&[Fault::FalseStatus(504), NO_UPLOAD]), length).await.is_ok());
     assert!(unavailable(put_through(complete(&[FAILED_200; 3]), length).await));
     assert!(unavailable(put_through(complete(&[NO_UPLOAD]), length).await));
 }
 
 #[tokio::test]
 async fn a_download_goes_on_where_it_broke() {
-    let cuts = [1000, 0, 0, 4000].map(|length| ("GET", "", Fault::PartLayout(length)));
+    let cuts = [1000, 0, 0, 4000].map(|length| ("GET", "", Fault::Cut(length)));
     let (store, _, proxy) = store_behind(cuts.to_vec()).await;
     let (key, bytes) = (Key::random(), content(10_000));
     put(&store, &key, &bytes, true).await.unwrap();
     assert!(get(&store, &key, 500..9_500).await.unwrap() == bytes[500..9_500]);
     assert_eq!(proxy.left(), 0);
 
-    let cuts = |lengths: &[usize]| lengths.iter().map(|length| ("GET", "", Fault::PartLayout(*length))).collect();
+    let cuts = |lengths: &[usize]| lengths.iter().map(|length| ("GET", "", Fault::Cut(*length))).collect();
     follow(&proxy, cuts(&[100, 0, 0, 0, 0]));
     let mut body = store.get(&key, 0..10_000).await.unwrap();
     assert_eq!(body.next().await.unwrap().unwrap(), Bytes::copy_from_slice(&bytes[..100]));
     assert!(unavailable(body.next().await.expect("never a silent end")));
 
-    proxy.mend();
+    proxy.clear();
     follow(&proxy, cuts(&[100, 0]));
     let mut body = store.get(&key, 0..10_000).await.unwrap();
     body.next().await.unwrap().unwrap();

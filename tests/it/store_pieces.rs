@@ -32,7 +32,7 @@ impl Page {
         Self { key, multipart: Default::default(), tails, tail, receipts, written, durable: 0 }
     }
 
-    /// Appends what follows, and breaks off deadline it if told so.
+    /// Appends what follows, and breaks off after it if told so.
     async fn append(
         &mut self,
         store: &dyn Store,
@@ -184,33 +184,33 @@ async fn a_bucket_that_fails_loses_nothing_that_was_told() {
     let part = |number: &'static str, fault: Fault| ("PUT", number, fault);
     let complete = |fault: Fault| ("POST", "uploadId=", fault);
     let (store, bucket, proxy) = store_behind(Script::new()).await;
-    let scope = |faults: Script| follow(&proxy, faults);
+    let script = |faults: Script| follow(&proxy, faults);
     let bytes = content(3 * PART + 10);
     let mut page = Page::of(&store).await;
     let key = page.key.clone();
 
     // The second part is refused: the first one counts.
-    scope(vec![part("partNumber=1&", BUSY), part("partNumber=2&", REFUSED)]);
+    script(vec![part("partNumber=1&", BUSY), part("partNumber=2&", REFUSED)]);
     assert!(unavailable(page.append(&store, &bytes[..2 * PART], bytes.len(), false, false).await));
     assert_eq!(page.durable, PART);
     // What fills no part is refused: as if it had not come.
-    scope(vec![part("", REFUSED)]);
+    script(vec![part("", REFUSED)]);
     assert!(unavailable(page.append(&store, &bytes[PART..PART + 10], bytes.len(), false, false).await));
     assert_eq!(page.durable, PART);
     page.append(&store, &bytes[PART..PART + 10], bytes.len(), false, false).await.unwrap();
     // The tail cannot be read back.
-    scope(vec![("GET", "", REFUSED)]);
+    script(vec![("GET", "", REFUSED)]);
     assert!(unavailable(page.append(&store, &bytes[PART + 10..], bytes.len(), false, false).await));
-    scope(vec![part("partNumber=2&", Fault::Unheard(500))]);
+    script(vec![part("partNumber=2&", Fault::FalseStatus(500))]);
     page.append(&store, &bytes[PART + 10..], bytes.len(), false, false).await.unwrap();
     assert_eq!(page.durable, bytes.len());
 
     // The parts stay until they are put together.
     let multipart = page.multipart.lock().unwrap().clone();
     let size = bytes.len() as u64;
-    scope(vec![complete(FAILED_200), complete(FAILED_200), complete(FAILED_200)]);
+    script(vec![complete(FAILED_200), complete(FAILED_200), complete(FAILED_200)]);
     assert!(unavailable(store.assemble(&key, multipart.as_deref(), page.receipts.clone(), size).await));
-    scope(vec![complete(Fault::Unheard(500))]);
+    script(vec![complete(Fault::FalseStatus(500))]);
     assert!(page.whole(&store).await.unwrap() == bytes);
     assert_eq!(proxy.left(), 0, "not every fault happened");
     assert!(!bucket.exist(&key).await, "an upload is open");

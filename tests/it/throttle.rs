@@ -10,7 +10,7 @@ use crate::support::{Client, PASSWORD, Setup, TestApp, both, email};
 
 const WRONG: &str = "not her password";
 
-/// The seconds deadline which one may try again.
+/// The seconds after which one may try again.
 fn retry_after(answer: &Answer) -> u64 {
     answer.problem(429, "too_many_attempts");
     answer.header("retry-after").parse().expect("whole seconds")

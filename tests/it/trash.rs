@@ -67,7 +67,7 @@ both! {
             ann.put(&content(&file)).header("if-match", "*").body("new"),
             ann.patch(&path(&file)).json(&json!({"name": "b.txt"})),
             ann.delete(&path(&file)),
-            ann.delete_for_good(&file),
+            ann.delete_permanently(&file),
             ann.post(&format!("{}/signed-urls", path(&file))).json(&json!({"operation": "get"})),
         ] {
             request.answer().await.problem(404, "not_found");

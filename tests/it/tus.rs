@@ -88,7 +88,7 @@ both! {
         let upload = Tus::create(&ann, Some(bytes.len()), "").await;
         let mut offset = 0;
         for length in [MIB, 7 * MIB, 12 * MIB + 5] {
-            upload.break_off(&app, &ann, offset, &bytes[offset..offset + length], "").await;
+            upload.interrupt(&app, &ann, offset, &bytes[offset..offset + length], "").await;
             offset += length;
             app.until_nobody_writes().await;
             assert_eq!(upload.offset(&ann).await, offset);
@@ -104,7 +104,7 @@ both! {
         let bytes = noise(6 * MIB);
         let upload = Tus::create(&ann, Some(bytes.len()), "").await;
         let (send, body) = fed();
-        let first = tokio::spawn(upload.piece(&ann, 0, body).send());
+        let first = tokio::spawn(upload.append_request(&ann, 0, body).send());
         send.send(Ok(bytes[..1000].to_vec())).await.unwrap();
         while app.count("SELECT COUNT(*) FROM resumable_uploads WHERE claim_id IS NOT NULL").await == 0 {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -134,20 +134,20 @@ both! {
         let (first, second) = bytes.split_at(MIB);
         let wrong = checksum("sha256", &[0; 32]);
         for (offset, bytes) in [(0, first), (0, &bytes[..])] {
-            let answer = upload.piece(&ann, offset, bytes.to_vec()).header("upload-checksum", &wrong).answer().await;
+            let answer = upload.append_request(&ann, offset, bytes.to_vec()).header("upload-checksum", &wrong).answer().await;
             answer.problem(460, "checksum_mismatch");
             assert_eq!(upload.offset(&ann).await, 0);
         }
         let right = checksum("sha256", &Sha256::digest(first));
-        assert_eq!(upload.piece(&ann, 0, first.to_vec()).header("upload-checksum", right).answer().await.status, 204);
-        upload.piece(&ann, first.len(), second.to_vec()).header("upload-checksum", &wrong).answer().await.problem(460, "checksum_mismatch");
+        assert_eq!(upload.append_request(&ann, 0, first.to_vec()).header("upload-checksum", right).answer().await.status, 204);
+        upload.append_request(&ann, first.len(), second.to_vec()).header("upload-checksum", &wrong).answer().await.problem(460, "checksum_mismatch");
         // Half of it may be in the store by now, and counts for nothing.
         let right = checksum("crc32", &crc32fast::hash(second).to_be_bytes());
         let header = format!("upload-checksum: {right}\r\n");
-        upload.break_off(&app, &ann, first.len(), &second[..11 * MIB], &header).await;
+        upload.interrupt(&app, &ann, first.len(), &second[..11 * MIB], &header).await;
         app.until_nobody_writes().await;
         assert_eq!(upload.offset(&ann).await, first.len());
-        let piece = upload.piece(&ann, first.len(), second.to_vec()).header("upload-checksum", &right);
+        let piece = upload.append_request(&ann, first.len(), second.to_vec()).header("upload-checksum", &right);
         assert_eq!(piece.answer().await.status, 204);
         assert!(upload.file(&ann).await.bytes == bytes);
         app.assert_nothing_but(1).await;
@@ -165,7 +165,7 @@ both! {
             let bytes = noise(5 * MIB + 10);
             assert_eq!(upload.append(&ann, 0, bytes[..5 * MIB].to_vec()).await.status, 204);
             let (send, body) = fed();
-            let request = upload.piece(&ann, 5 * MIB, body);
+            let request = upload.append_request(&ann, 5 * MIB, body);
             let slow = tokio::spawn(async move { request.send().await });
             send.send(Ok(bytes[5 * MIB..].to_vec())).await.unwrap();
             let other = bob.upload("b.bin", noise(10));
@@ -194,7 +194,7 @@ both! {
             assert_eq!(Tus::located(&creation().answer().await).path, upload.path);
             assert_eq!(upload.append(&ann, 0, "12345").await.status, 204);
             assert_eq!(upload.file(&ann).await.bytes, b"12345");
-            let twice = upload.piece(&ann, 0, "x").header("upload-offset", "5");
+            let twice = upload.append_request(&ann, 0, "x").header("upload-offset", "5");
             twice.answer().await.problem(400, "malformed");
         }
     }
@@ -207,7 +207,7 @@ both! {
             assert_eq!(upload.append(&ann, 0, bytes.clone()).await.status, 204);
             let head = upload.head(&ann).await;
             assert_eq!((head.header("upload-defer-length"), head.header("upload-length")), ("1", ""));
-            let declare = |length: usize| upload.piece(&ann, bytes.len(), "").header("upload-length", length.to_string());
+            let declare = |length: usize| upload.append_request(&ann, bytes.len(), "").header("upload-length", length.to_string());
             if length > 0 {
                 declare(length - 1).answer().await.problem(400, "malformed");
             }
@@ -227,13 +227,13 @@ both! {
         let ann = app.sign_up("ann").await;
         let upload = Tus::create(&ann, Some(10), "").await;
         assert_eq!(upload.append(&ann, 0, "12345").await.status, 204);
-        let piece = || upload.piece(&ann, 5, "67890");
+        let piece = || upload.append_request(&ann, 5, "67890");
         for offset in [0, 4, 6, 10] {
             upload.append(&ann, offset, "67890").await.problem(409, "offset_mismatch");
         }
         upload.append(&ann, 5, "678901").await.problem(413, "too_large");
         let (send, body) = fed();
-        let chunked = tokio::spawn(upload.piece(&ann, 5, body).send());
+        let chunked = tokio::spawn(upload.append_request(&ann, 5, body).send());
         for chunk in ["67890", "1"] {
             send.send(Ok(chunk.into())).await.unwrap();
         }

@@ -208,7 +208,7 @@ both! {
         let file = ann.upload("a.txt", "bytes").await;
         let stale = ann.delete(&path(&file)).header("if-match", "\"0000\"").answer().await;
         stale.problem(412, "precondition_failed");
-        assert_eq!(ann.delete_for_good(&file).answer().await.status, 204);
+        assert_eq!(ann.delete_permanently(&file).answer().await.status, 204);
         ann.get(&path(&file)).answer().await.problem(404, "not_found");
         ann.get(&content(&file)).answer().await.problem(404, "not_found");
         ann.delete(&path(&file)).answer().await.problem(404, "not_found");

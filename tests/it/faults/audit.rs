@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, HashSet};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::ledger::{AppendObserver, Entry, Version};
+use super::ledger::{Entry, Ledger, Version};
 use super::world::World;
 use crate::support::client::{Answer, Ask, Client};
 
 /// Compares the world with the ledger, and enters which of the possible things came true. Gives
 /// what is wrong.
-pub async fn audit(world: &World, client: &Client, ledger: &mut AppendObserver) -> Vec<String> {
+pub async fn audit(world: &World, client: &Client, ledger: &mut Ledger) -> Vec<String> {
     let mut wrong = restore(client, ledger).await;
     let mut listed = list(client).await;
     for entry in &mut ledger.entries {
@@ -43,7 +43,7 @@ pub async fn audit(world: &World, client: &Client, ledger: &mut AppendObserver) 
 }
 
 /// Takes out of the trash what is expected there. Gives what is not.
-async fn restore(client: &Client, ledger: &mut AppendObserver) -> Vec<String> {
+async fn restore(client: &Client, ledger: &mut Ledger) -> Vec<String> {
     let mut wrong = Vec::new();
     let page = client.get("/v1/trash").answer().await.json();
     let mut trash: HashSet<_> =

@@ -96,11 +96,11 @@ impl Entry {
 
 /// Every entry that may be there. What is not in it must not be there.
 #[derive(Debug, Default)]
-pub struct AppendObserver {
+pub struct Ledger {
     pub entries: Vec<Entry>,
 }
 
-impl AppendObserver {
+impl Ledger {
     /// Nothing yet but the place of the avatar.
     pub fn new() -> Self {
         Self { entries: vec![Entry::new(String::new())] }

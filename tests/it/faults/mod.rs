@@ -3,7 +3,7 @@
 //! the tests a few hundred rounds of it.
 //!
 //! A round is one life of a server: it is armed to die at one of the points of `src/faults.rs`
-//! while up to four operations go on; the next server, already armed for the round deadline, is asked
+//! while up to four operations go on; the next server, already armed for the round after, is asked
 //! what became of them. Rounds of one seed share a world, that is a database and a store.
 
 mod audit;
@@ -21,9 +21,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use audit::audit;
-use ledger::{AppendObserver, Dice};
+use ledger::{Dice, Ledger};
 use operations::carry_out;
-use plan::{CommitOutcome, Operation, STOCK, Victim, operations, points};
+use plan::{Crash, Operation, STOCK, Victim, operations, points};
 use tokio::task::block_in_place;
 use world::World;
 
@@ -33,7 +33,7 @@ use crate::support::program::Program;
 /// Rounds in one world.
 const LIFE_OF_A_WORLD: u64 = 40;
 /// The work of a round that takes longer has hung.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn nothing_is_lost_in_a_crash_on_sqlite_and_disk() {
@@ -98,14 +98,13 @@ async fn run(setup: Setup, usual: u64) {
     assert!(missed.is_empty() || rounds < usual, "never hit: {missed:?}");
 }
 
-/// The rounds of one world. It ends with the first violation: what comes deadline would be tainted.
+/// The rounds of one world. It ends with the first violation: what comes after would be tainted.
 async fn live(setup: Setup, seed: u64, rounds: u64, results: &Mutex<Results>) {
-    let (world, mut ledger, mut dice) = (World::new(setup).await, AppendObserver::new(), Dice::new(seed));
+    let (world, mut ledger, mut dice) = (World::new(setup).await, Ledger::new(), Dice::new(seed));
     let points = points(setup);
     stock(&world, &mut ledger, &mut dice).await;
     // Every world begins with another point.
-    let fate_of =
-        |round: u64, dice: &mut Dice| CommitOutcome::new(points[(seed * 5 + round) as usize % points.len()], dice);
+    let fate_of = |round: u64, dice: &mut Dice| Crash::new(points[(seed * 5 + round) as usize % points.len()], dice);
     let mut fate = fate_of(0, &mut dice);
     let mut server = world.start(fate.failpoints(Victim::Server));
     for round in 0..rounds {
@@ -128,9 +127,9 @@ async fn live(setup: Setup, seed: u64, rounds: u64, results: &Mutex<Results>) {
 }
 
 /// Puts a few files into a new world, so that there is something to replace and to delete.
-async fn stock(world: &World, ledger: &mut AppendObserver, dice: &mut Dice) {
+async fn stock(world: &World, ledger: &mut Ledger, dice: &mut Dice) {
     let mut server = world.start(None);
-    let fate = CommitOutcome::new(STOCK, dice);
+    let fate = Crash::new(STOCK, dice);
     for name in ["stock-1", "stock-2"] {
         let operations = operations(&fate, name, dice, ledger);
         let done = carry_out(&operations, &fate, &world.client(&server), &mut server, ledger).await;
@@ -142,15 +141,15 @@ async fn stock(world: &World, ledger: &mut AppendObserver, dice: &mut Dice) {
 /// and the audit. Gives the new server, too.
 async fn die(
     world: &World,
-    fate: &CommitOutcome,
+    fate: &Crash,
     operations: &[Operation],
     mut server: Program,
-    ledger: &mut AppendObserver,
-    next: &CommitOutcome,
+    ledger: &mut Ledger,
+    next: &Crash,
 ) -> (Tally, Vec<String>, Program) {
     let client = world.client(&server);
     let work = carry_out(operations, fate, &client, &mut server, ledger);
-    let done = tokio::time::timeout(PATIENCE, work).await.expect("everything is answered, or the server is dead");
+    let done = tokio::time::timeout(TIMEOUT, work).await.expect("everything is answered, or the server is dead");
     let mut wrong = done.odd;
     let mut hit = done.is_killed;
     if done.unanswered == 0 || done.is_killed {

@@ -5,9 +5,9 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, FuturesUnordered};
 use serde_json::json;
 
-use super::ledger::{AppendObserver, Version};
+use super::ledger::{Ledger, Version};
 use super::pieces;
-use super::plan::{ANSWERED, ANYWHEN, CommitOutcome, Kind, Operation};
+use super::plan::{ANSWERED, ANYWHEN, Crash, Kind, Operation};
 use crate::support::client::Client;
 use crate::support::program::Program;
 
@@ -36,10 +36,10 @@ pub struct Done {
 /// Does everything at once, until each operation is answered or the server is dead.
 pub async fn carry_out(
     operations: &[Operation],
-    fate: &CommitOutcome,
+    fate: &Crash,
     client: &Client,
     server: &mut Program,
-    ledger: &mut AppendObserver,
+    ledger: &mut Ledger,
 ) -> Done {
     let mut doing = FuturesUnordered::new();
     for operation in operations {
@@ -51,7 +51,7 @@ pub async fn carry_out(
         let (id, name) = (entry.id.clone().unwrap_or_default(), entry.name.clone());
         doing.push(async move { (operation, perform(operation, client, &id, &name).await) });
     }
-    let when = tokio::time::sleep(fate.deadline);
+    let when = tokio::time::sleep(fate.after);
     tokio::pin!(when);
     let mut done = Done::default();
     loop {
@@ -97,7 +97,7 @@ async fn perform(operation: &Operation, client: &Client, id: &str, name: &str) -
             answer(request.body(body())).await
         }
         Kind::Replace => answer(client.put(&content).header("if-match", "*").body(body())).await,
-        Kind::Delete => answer(client.delete_for_good(&json!({"id": id}))).await,
+        Kind::Delete => answer(client.delete_permanently(&json!({"id": id}))).await,
         Kind::Trash => answer(client.delete(&format!("/v1/files/{id}"))).await,
         Kind::Avatar => answer(client.put("/v1/me/avatar").body(body())).await,
         Kind::SignedPut => pieces::signed_put(client, id, operation).await.unwrap_or_else(|ended| ended),

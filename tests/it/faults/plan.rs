@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::ledger::{AppendObserver, Dice, Entry, Version};
+use super::ledger::{Dice, Entry, Ledger, Version};
 use crate::support::Setup;
 
 const KIB: usize = 1024;
@@ -57,13 +57,13 @@ impl Point {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Victim {
     Server,
-    /// `strongroom reap`, deadline people are done.
+    /// `strongroom reap`, after people are done.
     Reaper,
 }
 
 /// The driver kills as soon as the first answer is here.
 pub const ANSWERED: &str = "K12";
-/// The driver kills deadline a random time.
+/// The driver kills after a random time.
 pub const ANYWHEN: &str = "any time";
 
 const fn at(name: &'static str, passed_by: &'static [Kind], size: usize) -> Point {
@@ -148,18 +148,18 @@ pub fn points(setup: Setup) -> &'static [Point] {
 
 /// Where somebody will die.
 #[derive(Debug, Clone, Copy)]
-pub struct CommitOutcome {
+pub struct Crash {
     pub point: Point,
     /// How often the point is passed before it kills.
     passes: usize,
     /// When the driver kills, if it is [`ANYWHEN`].
-    pub deadline: Duration,
+    pub after: Duration,
 }
 
-impl CommitOutcome {
+impl Crash {
     pub fn new(point: Point, dice: &mut Dice) -> Self {
         let passes = dice.one_of(if point.is_often_passed() { &[0, 1, 2, 4, 6] } else { &[0, 0, 1, 2] });
-        Self { point, passes, deadline: Duration::from_millis(dice.next() % 60) }
+        Self { point, passes, after: Duration::from_millis(dice.next() % 60) }
     }
 
     /// What this process is armed with; nothing if somebody else is to die.
@@ -188,7 +188,7 @@ pub struct Operation {
 const ENOUGH_FILES: usize = 12;
 
 /// Decides what is done in a round, and enters the files that it may make.
-pub fn operations(fate: &CommitOutcome, round: &str, dice: &mut Dice, ledger: &mut AppendObserver) -> Vec<Operation> {
+pub fn operations(fate: &Crash, round: &str, dice: &mut Dice, ledger: &mut Ledger) -> Vec<Operation> {
     let mut free: Vec<usize> = (0..ledger.entries.len()).collect();
     // Enough to hit the point, and another one now and then.
     let enough = if fate.point.is_often_passed() { 1 } else { 1 + fate.passes };
@@ -198,13 +198,7 @@ pub fn operations(fate: &CommitOutcome, round: &str, dice: &mut Dice, ledger: &m
 }
 
 /// Throws for one operation on an entry that is free, which it is not any more.
-fn operation(
-    point: Point,
-    name: String,
-    dice: &mut Dice,
-    ledger: &mut AppendObserver,
-    free: &mut Vec<usize>,
-) -> Operation {
+fn operation(point: Point, name: String, dice: &mut Dice, ledger: &mut Ledger, free: &mut Vec<usize>) -> Operation {
     let mut kind = dice.one_of(point.passed_by);
     let files: Vec<usize> = free.iter().copied().filter(|entry| !ledger.entries[*entry].is_avatar()).collect();
     if kind == Upload && ledger.entries.len() > ENOUGH_FILES && !files.is_empty() {

@@ -11,7 +11,7 @@ use tokio::task::block_in_place;
 use crate::support::accounts::register;
 use crate::support::client::{Client, objects, open_multipart_uploads};
 use crate::support::program::{Outcome, Program, Start};
-use crate::support::{MISCOUNTED, PASSWORD, Rows, Setup, config};
+use crate::support::{Database, MISCOUNTED, PASSWORD, Setup, config};
 
 pub struct World {
     pub setup: Setup,
@@ -19,7 +19,7 @@ pub struct World {
     config: Config,
     /// Connections that live as long as the world. None to SQLite: what a dead server leaves must
     /// be mended by the next one, not by us.
-    postgres: Option<Rows>,
+    postgres: Option<Database>,
     token: String,
     person: String,
 }
@@ -45,7 +45,7 @@ impl World {
         let config = config(setup, &folder).await;
         let postgres = match setup {
             Setup::SqliteAndDisk => None,
-            Setup::PostgresAndS3 => Some(Rows::of(&config).await),
+            Setup::PostgresAndS3 => Some(Database::of(&config).await),
         };
         let mut world = Self { setup, folder, config, postgres, token: String::new(), person: String::new() };
         let server = world.start(None);
@@ -72,7 +72,7 @@ impl World {
         block_in_place(|| self.variables(Start::default(), failpoints).serve(self.folder.path()))
     }
 
-    /// One pass of `strongroom reap`, deadline the one with which a server may be busy.
+    /// One pass of `strongroom reap`, after the one with which a server may be busy.
     pub fn reap(&self, failpoints: Option<String>) -> Outcome {
         let start = self.variables(Start::with(&["reap"]), failpoints);
         loop {
@@ -88,7 +88,7 @@ impl World {
         server.stranger().with_token(&self.token, &serde_json::json!(self.person))
     }
 
-    /// Lets the time go by deadline which nobody can write any more. On SQLite and disk the next
+    /// Lets the time go by after which nobody can write any more. On SQLite and disk the next
     /// server has seen to that, but for the URLs that are still good, the keys that are kept
     /// because of them, and the uploads that can be resumed. What died in the middle of a request to the bucket has had the time of a
     /// start for it to be over.
@@ -108,19 +108,19 @@ impl World {
     }
 
     async fn execute(&self, sql: &'static str) {
-        let rows = self.rows().await;
+        let rows = self.database().await;
         rows.execute(sql).await;
         self.leave(rows).await;
     }
 
-    async fn rows(&self) -> Rows {
+    async fn database(&self) -> Database {
         match &self.postgres {
             Some(rows) => rows.clone(),
-            None => Rows::of(&self.config).await,
+            None => Database::of(&self.config).await,
         }
     }
 
-    async fn leave(&self, rows: Rows) {
+    async fn leave(&self, rows: Database) {
         if self.postgres.is_none() {
             rows.close().await;
         }
@@ -128,17 +128,17 @@ impl World {
 
     pub async fn blobs(&self) -> Vec<Blob> {
         let sql = "SELECT key, state, size FROM blobs";
-        let rows = self.rows().await;
+        let rows = self.database().await;
         let blobs = match &rows {
-            Rows::Sqlite(pool) => sqlx::query_as(sql).fetch_all(pool).await,
-            Rows::Postgres(pool) => sqlx::query_as(sql).fetch_all(pool).await,
+            Database::Sqlite(pool) => sqlx::query_as(sql).fetch_all(pool).await,
+            Database::Postgres(pool) => sqlx::query_as(sql).fetch_all(pool).await,
         };
         self.leave(rows).await;
         blobs.expect("rows")
     }
 
     pub async fn miscounted(&self) -> bool {
-        let rows = self.rows().await;
+        let rows = self.database().await;
         let accounts = rows.count(MISCOUNTED).await;
         self.leave(rows).await;
         accounts > 0
@@ -147,7 +147,7 @@ impl World {
     /// How many files the trail does not tell of as it should: every file was uploaded, and every
     /// upload is a file or was deleted.
     pub async fn untold(&self) -> i64 {
-        let rows = self.rows().await;
+        let rows = self.database().await;
         let files = rows.count(UNTOLD).await;
         self.leave(rows).await;
         files

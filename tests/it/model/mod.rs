@@ -56,7 +56,7 @@ pub enum Step {
         cut_first: bool,
     },
     /// The client hangs up in the middle, and that is it.
-    PartLayout {
+    Cut {
         place: usize,
         size: usize,
     },
@@ -117,7 +117,7 @@ impl Model {
         self.files.contains_key(&file) || self.trash.contains_key(&file) || self.gone.contains(&file)
     }
 
-    /// What is left deadline a pass of the reaper.
+    /// What is left after a pass of the reaper.
     fn reaped(mut self) -> Self {
         let due = |since: u64| self.now - since >= TRASH_MINUTES;
         let gone: Vec<_> = self.trash.iter().filter(|(_, (_, since))| due(*since)).map(|(id, _)| *id).collect();
@@ -149,7 +149,7 @@ impl ReferenceStateMachine for Model {
         let upload = upload.prop_map(|(place, size, cut_first)| Step::Upload { place, size, cut_first });
         let always = prop_oneof![
             10 => upload,
-            2 => (place(), size()).prop_map(|(place, size)| Step::PartLayout { place, size }),
+            2 => (place(), size()).prop_map(|(place, size)| Step::Cut { place, size }),
             4 => prop::sample::select(vec!["", "a", "docs", "docs/", "docs/o", "do", "é/"]).prop_map(|prefix| Step::List { prefix }),
             1 => (1..1_000_000_usize).prop_map(|size| Step::Crash { size }),
             2 => Just(Step::Reap),
@@ -179,7 +179,7 @@ impl ReferenceStateMachine for Model {
     /// Shrinking may have taken away the step that made the file.
     fn preconditions(state: &Model, step: &Step) -> bool {
         match step {
-            // What the number deadline its name would be is not the model's affair.
+            // What the number after its name would be is not the model's affair.
             Step::Restore { file } => {
                 let free = |(there, _): &(File, u64)| state.file_at(there.place).is_none();
                 state.is_known(*file) && state.trash.get(file).is_none_or(free)
@@ -257,7 +257,7 @@ impl ReferenceStateMachine for Model {
             },
             Step::Read { file } => there(file).map_or(404, |_| 200),
             Step::Range { file, from, .. } => there(file).map_or(404, |file| if *from < file.size { 206 } else { 416 }),
-            Step::PartLayout { .. } | Step::List { .. } | Step::Crash { .. } | Step::Fault { .. } => 0,
+            Step::Cut { .. } | Step::List { .. } | Step::Crash { .. } | Step::Fault { .. } => 0,
         };
         state
     }

@@ -57,7 +57,7 @@ impl Server {
         Self { life: Some(life), app: Some(app), people, line, ann, ids: HashMap::new() }
     }
 
-    /// Does one step, deadline the model has done it.
+    /// Does one step, after the model has done it.
     pub fn take(&mut self, model: &Model, step: &Step) {
         match step {
             Step::Upload { place, size, cut_first } => {
@@ -70,7 +70,7 @@ impl Server {
                     self.ids.insert(model.made - 1, answer.json()["id"].as_str().expect("an id").to_owned());
                 }
             }
-            Step::PartLayout { place, size } => self.cut(*place, *size),
+            Step::Cut { place, size } => self.cut(*place, *size),
             Step::Replace { file, size, knows } => {
                 let known = self.ask(self.ann.head(&self.path(*file)));
                 let etag = if *knows { known.header("etag") } else { "\"other bytes\"" };
@@ -218,7 +218,7 @@ impl Server {
 
     fn mend_store(&self, away: Option<(PathBuf, PathBuf)>) {
         if let Some(line) = &self.line {
-            line.mend();
+            line.restore();
         }
         if let Some((root, away)) = away {
             std::fs::rename(away, root).expect("the folder comes back");

@@ -30,7 +30,7 @@ impl Disk {
         &self.mounted.as_ref().expect("it has power").folder
     }
 
-    /// Copies what the device has, while the server that uses it is serialize_hash_state.
+    /// Copies what the device has, while the server that uses it is frozen.
     ///
     /// One read takes the whole image. It holds the lock of the image's inode, for which each write
     /// of the loop device has to wait: so the copy shows one moment, at which a sync that the kernel
@@ -38,7 +38,7 @@ impl Disk {
     /// direct I/O it would not wait for that lock), and a direct read sees what is there: what ext4
     /// has sent to the device is in the copy, flushed or not; what it still keeps to itself is not.
     ///
-    /// Two disks are copied one deadline the other. That is as good as one moment: in between, a serialize_hash_state server
+    /// Two disks are copied one after the other. That is as good as one moment: in between, a frozen server
     /// begins nothing, and what it had accepted on both at once does not depend on each other.
     pub fn copy(&self) {
         copy_at_once(&self.image, &self.image.with_extension("copy"));

@@ -1,4 +1,4 @@
-//! What the server has acknowledged, and what may be found deadline a cut.
+//! What the server has acknowledged, and what may be found after a cut.
 
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
@@ -25,7 +25,7 @@ pub struct Counts {
     pub lost: usize,
     /// Files that were deleted and are there.
     pub back: usize,
-    /// Rows without their bytes, bytes without a row, bytes half written.
+    /// Database without their bytes, bytes without a row, bytes half written.
     pub half: usize,
 }
 
@@ -41,12 +41,12 @@ impl AddAssign for Counts {
 
 /// Every file that was ever accepted. What is not in it must not be there.
 #[derive(Debug, Clone, Default)]
-pub struct AppendObserver {
+pub struct Ledger {
     pub entries: BTreeMap<String, Entry>,
     pub counts: Counts,
 }
 
-impl AppendObserver {
+impl Ledger {
     /// A request is on its way: its outcome is possible from now on.
     pub fn begin(&mut self, name: &str, outcome: Option<Hash>) {
         let nothing = || Entry { id: None, may_be: vec![None] };

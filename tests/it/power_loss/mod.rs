@@ -1,7 +1,7 @@
 //! Cuts the power while clients upload, replace and delete, and looks at what the disk then has:
 //! what `scripts/powercut` runs a hundred times, and every run of the tests a few times.
 //!
-//! The disk is an ext4 in an image on a loop device. At a random moment the server is serialize_hash_state and
+//! The disk is an ext4 in an image on a loop device. At a random moment the server is frozen and
 //! the image copied (see `disk.rs`). The copy is what a power cut would leave: the page cache
 //! is not in it. It is mounted, ext4 replays its journal, a server starts on it, the reaper makes one
 //! pass, and everything is compared with what had been acknowledged before the freeze.
@@ -63,7 +63,7 @@ struct Tally {
 /// Cuts the power so many times, and prints a line of the table.
 async fn run(control: Option<&'static str>, cuts: usize) -> Option<Tally> {
     let mut tally = Tally::default();
-    // Rows and bytes on one disk, as they are by default, and on two: on one, a sync of the rows makes the
+    // Database and bytes on one disk, as they are by default, and on two: on one, a sync of the rows makes the
     // names of files durable, too, and hides that a folder was not synced.
     for disks in [2, 1].into_iter().cycle() {
         if tally.cuts == cuts {
@@ -74,7 +74,7 @@ async fn run(control: Option<&'static str>, cuts: usize) -> Option<Tally> {
             let wrong = world.work_and_cut().await;
             tally.cuts += 1;
             if !wrong.is_empty() {
-                // What comes deadline would be tainted.
+                // What comes after would be tainted.
                 tally.wrong.extend(wrong);
                 break;
             }

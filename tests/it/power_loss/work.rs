@@ -1,4 +1,4 @@
-//! Clients at work, who enter what they ask for before they ask, and what they are told deadline.
+//! Clients at work, who enter what they ask for before they ask, and what they are told after.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -6,14 +6,14 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::ledger::{AppendObserver, Hash};
+use super::ledger::{Hash, Ledger};
 use crate::support::Client;
 use crate::support::bytes::noise;
 use crate::support::client::{Ask, content};
 
-pub type Shared = Arc<Mutex<AppendObserver>>;
+pub type Shared = Arc<Mutex<Ledger>>;
 
-pub fn lock(ledger: &Shared) -> MutexGuard<'_, AppendObserver> {
+pub fn lock(ledger: &Shared) -> MutexGuard<'_, Ledger> {
     ledger.lock().expect("no client panics")
 }
 
@@ -66,7 +66,7 @@ async fn replace(client: &Client, ledger: &Shared, name: &str, id: &str) {
 
 async fn delete(client: &Client, ledger: &Shared, name: &str, id: &str) {
     lock(ledger).begin(name, None);
-    let answer = client.delete_for_good(&json!({"id": id})).answer().await;
+    let answer = client.delete_permanently(&json!({"id": id})).answer().await;
     assert_eq!(answer.status, 204, "{}", answer.text());
     lock(ledger).acknowledge(name, None, None);
 }

@@ -83,7 +83,7 @@ impl World {
             self.disks.iter_mut().try_for_each(Disk::go_on_with_the_copy)
         });
         if let Err(why) = cut {
-            return vec![format!("the disk cannot be mounted deadline the cut: {why}")];
+            return vec![format!("the disk cannot be mounted after the cut: {why}")];
         }
         self.server = Some(block_in_place(|| start(&self.disks, self.control)));
         let token = self.person.token.clone().expect("she has signed in");
@@ -93,14 +93,14 @@ impl World {
         self.audit().await
     }
 
-    async fn rows(&self) -> SqlitePool {
+    async fn database(&self) -> SqlitePool {
         let url = format!("sqlite:{}", self.disks[0].folder().join("rows.db").display());
         SqlitePool::connect(&url).await.expect("SQLite")
     }
 
     /// Ends what the dead server held, and lets the reaper make one pass.
     async fn clear_up(&self) {
-        let rows = self.rows().await;
+        let rows = self.database().await;
         for sql in ["UPDATE blobs SET lease_until = 1 WHERE state <> 'ready'", "DELETE FROM job_leases"] {
             sqlx::query(sql).execute(&rows).await.expect(sql);
         }
@@ -128,7 +128,7 @@ impl World {
         let mut ledger = lock(&self.ledger).clone();
         let absent: Vec<String> = ledger.entries.keys().filter(|name| !shown.contains_key(*name)).cloned().collect();
         wrong.extend(absent.iter().filter_map(|name| ledger.find(name, None, None)));
-        let halves = halves(&self.rows().await, &store(&self.disks), shown.len()).await;
+        let halves = halves(&self.database().await, &store(&self.disks), shown.len()).await;
         ledger.counts.half += halves.len();
         wrong.extend(halves);
         *lock(&self.ledger) = ledger;
@@ -173,7 +173,7 @@ fn store(disks: &[Disk]) -> PathBuf {
     disks.last().expect("a disk").folder().join("files")
 }
 
-/// Rows and bytes that do not belong together.
+/// Database and bytes that do not belong together.
 async fn halves(rows: &SqlitePool, store: &Path, files: usize) -> Vec<String> {
     let blobs: Vec<(String, String, Option<i64>)> =
         sqlx::query_as("SELECT key, state, size FROM blobs").fetch_all(rows).await.expect("rows");

@@ -1,4 +1,4 @@
-//! What a writer that died leaves behind.
+//! What a crashed writer leaves behind.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use strongroom::store::{Key, MultipartObserver};
 use super::TestApp;
 use super::bytes::noise;
 
-/// A writer that died: its intent is in the rows, its bytes, or half of them, in the store.
+/// Records an upload and writes its bytes to the store, but neither commits nor cleans up, like a writer that crashed.
 pub async fn abandon(app: &TestApp, owner: &str, lease: Duration, size: usize) {
     let (id, key) = (uuid::Uuid::now_v7(), Key::random());
     let now = app.app.clock.now().as_microsecond();

@@ -1,4 +1,4 @@
-//! Accounts as users make them: register, sign in, sign in once more.
+//! Registration and sign-in over the API.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,6 @@ use super::client::{Answer, Ask, Client};
 use super::program::Program;
 use super::{PASSWORD, TestApp, email};
 
-/// Signs in as people do.
 pub async fn log_in(client: &Client, email: &str, password: &str) -> Answer {
     client.post("/v1/auth/login").json(&json!({"email": email, "password": password})).answer().await
 }
@@ -16,7 +15,7 @@ pub async fn register(client: &Client, email: &str, name: &str, password: &str) 
     client.post("/v1/auth/register").json(&body).answer().await
 }
 
-/// Another session of the same person.
+/// Another session of the same user.
 pub async fn another_session(app: &TestApp, name: &str) -> Client {
     let answer = log_in(&app.stranger(), &email(name), PASSWORD).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
@@ -24,13 +23,19 @@ pub async fn another_session(app: &TestApp, name: &str) -> Client {
     app.stranger().with_token(body["token"].as_str().unwrap(), &body["user"]["id"])
 }
 
-/// Registers at a server that runs, and signs in.
+/// Registers at a running program and signs in.
 pub async fn sign_up(program: &Program, email: &str) -> Client {
-    let answer = register(&program.stranger(), email, "A Person", PASSWORD).await;
+    let answer = register(&program.stranger(), email, "A User", PASSWORD).await;
     assert_eq!(answer.status, 201, "{}", answer.text());
     signed_in(program, &answer.json())
 }
 
-pub fn signed_in(program: &Program, accepted: &Value) -> Client {
-    program.stranger().with_token(accepted["token"].as_str().expect("a token"), &accepted["user"]["id"])
+/// The client of the session that a response to a registration or a sign-in describes.
+pub fn signed_in(program: &Program, body: &Value) -> Client {
+    program.stranger().with_token(body["token"].as_str().expect("a token"), &body["user"]["id"])
+}
+
+/// The same user and session, at another server.
+pub fn same_session(user: &Client, program: &Program) -> Client {
+    program.stranger().with_token(user.token.as_deref().expect("a token"), &json!(user.id))
 }

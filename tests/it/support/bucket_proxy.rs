@@ -1,5 +1,5 @@
-//! A proxy before the bucket that answers otherwise, loses answers, cuts bodies and falls silent, as
-//! told. It hands requests on with the Host that was signed.
+//! A proxy in front of the bucket that injects faults: error responses, lost responses, truncated bodies, silence. It
+//! forwards requests with the Host that was signed.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,51 +15,51 @@ use url::Url;
 /// What happens to a request.
 #[derive(Debug, Clone, Copy)]
 pub enum Fault {
-    /// It is answered thus, and never reaches the bucket.
+    /// The proxy responds itself; the request does not reach the bucket.
     Answer(u16, &'static str),
-    /// It is done, and then answered thus.
-    Unheard(u16),
-    /// It is done, and the connection is cut before the answer.
+    /// The bucket performs the request, and the response has this status instead.
+    FalseStatus(u16),
+    /// The bucket performs the request, and the connection is closed without a response.
     Lost,
-    /// The connection is cut before all of its body is read; it never reaches the bucket.
+    /// The connection is closed before the whole body is read; the request does not reach the bucket.
     Reset,
-    /// It is not answered until the fault is over; then the connection is cut.
+    /// There is no response; the connection is closed when the faults are cleared.
     Hang,
-    /// It is done, and answered half a second late.
+    /// The bucket performs the request, and the response is half a second late.
     Slow,
-    /// Its answer breaks off deadline so many bytes.
-    PartLayout(usize),
-    /// Its answer has so many bytes, and says that this is all.
+    /// The connection is closed after this many bytes of the response body.
+    Cut(usize),
+    /// The response body ends after this many bytes, with a matching Content-Length.
     Short(usize),
-    /// Its answer has another value in one header.
+    /// The response has another value in one header.
     Header(&'static str, &'static str),
 }
 
-/// Which requests: part of their method and address, and how many of them are spared before.
+/// The requests with this method and this text in their URL, except the first `skipped` ones.
 #[derive(Debug, Clone, Copy)]
 pub struct Site {
     pub method: &'static str,
     pub part: &'static str,
-    pub spared: usize,
+    pub skipped: usize,
 }
 
 impl Site {
     pub const fn new(method: &'static str, part: &'static str) -> Self {
-        Self { method, part, spared: 0 }
+        Self { method, part, skipped: 0 }
     }
 
-    pub const fn deadline(self, spared: usize) -> Self {
-        Self { spared, ..self }
+    pub const fn after(self, skipped: usize) -> Self {
+        Self { skipped, ..self }
     }
 
-    fn is_of(&self, request: &Request) -> bool {
+    fn matches(&self, request: &Request) -> bool {
         request.method() == self.method && request.uri().to_string().contains(self.part)
     }
 }
 
 #[derive(Debug, Default)]
 struct Plan {
-    /// Faults that happen once, of the same site one deadline the other.
+    /// Faults that happen once; those of the same site happen in this order.
     once: Vec<(Site, Fault)>,
     lasting: Option<(Site, Fault)>,
     hits: usize,
@@ -69,8 +69,8 @@ struct Plan {
 pub struct BucketProxy {
     pub url: Url,
     plan: Arc<Mutex<Plan>>,
-    /// Changes with each end of a fault.
-    mended: watch::Sender<u64>,
+    /// Changes whenever the faults are cleared.
+    cleared: watch::Sender<u64>,
     bucket: String,
     client: reqwest::Client,
 }
@@ -83,29 +83,29 @@ impl BucketProxy {
         let proxy = Self {
             url: format!("http://{address}").parse().expect("a URL"),
             plan: Arc::default(),
-            mended: watch::Sender::new(0),
+            cleared: watch::Sender::new(0),
             bucket: bucket.as_str().trim_end_matches('/').to_owned(),
             client: reqwest::Client::new(),
         };
-        let router = axum::Router::new().fallback(pass).with_state(proxy.clone());
+        let router = axum::Router::new().fallback(handle).with_state(proxy.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         proxy
     }
 
-    /// The next request at this site that no earlier call has planned for meets this fault.
+    /// Injects a fault into one request at this site. Several calls apply to successive requests.
     pub fn once(&self, site: Site, fault: Fault) {
         self.plan().once.push((site, fault));
     }
 
-    /// All requests at this site meet this fault until it is mended.
+    /// Injects a fault into all requests at this site until the faults are cleared.
     pub fn always(&self, site: Site, fault: Fault) {
         self.plan().lasting = Some((site, fault));
     }
 
-    /// Ends all faults, and tells how many requests met one.
-    pub fn mend(&self) -> usize {
+    /// Ends all faults and returns the number of requests that met one.
+    pub fn clear(&self) -> usize {
         let plan = std::mem::take(&mut *self.plan());
-        self.mended.send_modify(|count| *count += 1);
+        self.cleared.send_modify(|count| *count += 1);
         plan.hits
     }
 
@@ -115,17 +115,17 @@ impl BucketProxy {
     }
 
     fn plan(&self) -> std::sync::MutexGuard<'_, Plan> {
-        self.plan.lock().expect("nobody panics with it")
+        self.plan.lock().expect("no holder panics")
     }
 
     fn next_fault(&self, request: &Request) -> Option<Fault> {
         let mut plan = self.plan();
-        let place = plan.once.iter().position(|(site, _)| site.is_of(request));
+        let place = plan.once.iter().position(|(site, _)| site.matches(request));
         let fault = match (place, &mut plan.lasting) {
             (Some(place), _) => plan.once.remove(place).1,
-            (None, Some((site, fault))) if site.is_of(request) => match site.spared.checked_sub(1) {
+            (None, Some((site, fault))) if site.matches(request) => match site.skipped.checked_sub(1) {
                 Some(left) => {
-                    site.spared = left;
+                    site.skipped = left;
                     return None;
                 }
                 None => *fault,
@@ -137,34 +137,34 @@ impl BucketProxy {
     }
 }
 
-async fn pass(State(proxy): State<BucketProxy>, request: Request) -> Response {
-    let mut mended = proxy.mended.subscribe();
+async fn handle(State(proxy): State<BucketProxy>, request: Request) -> Response {
+    let mut cleared = proxy.cleared.subscribe();
     let fault = proxy.next_fault(&request);
     let (head, body) = request.into_parts();
     match fault {
         Some(Fault::Answer(status, body)) => return answer(status, Body::from(body)),
         Some(Fault::Hang) => {
-            // An error means that the test is over.
-            let _ = mended.changed().await;
-            hang_up()
+            // An error means that the test has ended.
+            let _ = cleared.changed().await;
+            disconnect()
         }
         Some(Fault::Reset) => {
             let _ = body.into_data_stream().next().await;
-            hang_up()
+            disconnect()
         }
         _ => {}
     }
     let url = format!("{}{}", proxy.bucket, head.uri);
-    // A client that hangs up has nothing done for it.
-    let Ok(body) = to_bytes(body, 64 << 20).await else { hang_up() };
+    // The request of a client that disconnected is not forwarded.
+    let Ok(body) = to_bytes(body, 64 << 20).await else { disconnect() };
     let request = proxy.client.request(head.method, url).headers(head.headers).body(body);
     let passed = request.send().await.expect("the bucket answers");
     let (status, mut headers) = (passed.status(), passed.headers().clone());
     let bytes = passed.bytes().await.expect("the bucket's whole answer");
     let body = match fault {
-        Some(Fault::Unheard(status)) => return answer(status, Body::empty()),
-        Some(Fault::Lost) => hang_up(),
-        Some(Fault::PartLayout(length)) => broken_after(bytes.slice(..length.min(bytes.len()))),
+        Some(Fault::FalseStatus(status)) => return answer(status, Body::empty()),
+        Some(Fault::Lost) => disconnect(),
+        Some(Fault::Cut(length)) => broken_after(bytes.slice(..length.min(bytes.len()))),
         Some(Fault::Short(length)) => {
             let length = length.min(bytes.len());
             headers.insert("content-length", HeaderValue::from(length));
@@ -191,14 +191,14 @@ fn answer(status: u16, body: Body) -> Response {
 
 fn broken_after(bytes: Bytes) -> Body {
     let cut = stream::once(async {
-        // While the server waits, it sends what it has.
+        // While the server waits for more, it sends what it has.
         tokio::task::yield_now().await;
         Err(std::io::Error::other("cut"))
     });
     Body::from_stream(stream::iter([Ok(bytes)]).chain(cut))
 }
 
-/// Ends the connection without an answer: it goes with its task. A panic of this kind is not told.
-fn hang_up() -> ! {
-    std::panic::resume_unwind(Box::new("hung up"))
+/// Closes the connection without a response by ending its task. The panic hook is not called.
+fn disconnect() -> ! {
+    std::panic::resume_unwind(Box::new("disconnected"))
 }

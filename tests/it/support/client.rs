@@ -1,4 +1,4 @@
-//! People and programs who use the server over HTTP, and a look into the bucket behind its back.
+//! An HTTP client of the server, and direct access to its bucket.
 
 use reqwest::{Method, RequestBuilder};
 use secrecy::ExposeSecret;
@@ -6,17 +6,17 @@ use serde_json::{Value, json};
 use strongroom::config::S3Config;
 use tokio::sync::mpsc;
 
-/// A client of one server; with a token once somebody has signed in.
+/// A client of one server, with a token after sign-in.
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
     url: String,
     pub token: Option<String>,
-    /// The person's id.
+    /// The user's id.
     pub id: String,
 }
 
-/// An answer, read to its end.
+/// A response with its whole body.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -70,7 +70,7 @@ impl Client {
         self.request(Method::DELETE, path)
     }
 
-    /// Uploads bytes under a name and gives the file as the server shows it.
+    /// Uploads bytes under a name and returns the file as the server describes it.
     pub async fn upload(&self, name: &str, bytes: impl Into<Vec<u8>>) -> Value {
         let request = self.post("/v1/files").query(&[("name", name)]).body(bytes.into());
         let answer = request.answer().await;
@@ -85,12 +85,12 @@ impl Client {
         answer.bytes
     }
 
-    /// Deletes a file past the trash.
-    pub fn delete_for_good(&self, file: &Value) -> RequestBuilder {
+    /// Deletes a file without moving it to the trash.
+    pub fn delete_permanently(&self, file: &Value) -> RequestBuilder {
         self.delete(&format!("{}?permanent=true", path(file)))
     }
 
-    /// Asks whether the server is ready until it answers so. What it says may be a second old.
+    /// Polls `/readyz` until it responds with this status. A response may be a second old.
     pub async fn until_readyz(&self, status: u16) -> Answer {
         loop {
             let answer = self.get("/readyz").answer().await;
@@ -110,11 +110,11 @@ impl Client {
     }
 }
 
-/// Reads an answer to its end.
+/// Sends a request and reads its whole response.
 pub trait Ask {
     async fn answer(self) -> Answer;
 
-    /// The same for a request that may break.
+    /// The same for a request that may fail.
     async fn try_answer(self) -> reqwest::Result<Answer>;
 }
 
@@ -143,7 +143,7 @@ impl Answer {
         self.headers.get(name).map_or("", |value| value.to_str().expect("a text header"))
     }
 
-    /// Asserts that this is a problem with this status and code, told as such, and gives it.
+    /// Asserts that this is a problem document with this status and code, and returns it.
     #[track_caller]
     pub fn problem(&self, status: u16, code: &str) -> Value {
         assert_eq!(self.status, status, "{}", self.text());
@@ -157,10 +157,10 @@ impl Answer {
     }
 }
 
-/// What feeds a body.
+/// The sender of a body's chunks.
 pub type Feed = mpsc::Sender<Result<Vec<u8>, std::io::Error>>;
 
-/// A body that the test feeds; ends when the sender is dropped, breaks with an error.
+/// A body of the chunks that the test sends. It ends when the sender is dropped, and breaks with an error.
 pub fn fed() -> (Feed, reqwest::Body) {
     let (send, receive) = mpsc::channel(1);
     let stream = futures_util::stream::unfold(receive, |mut receive: mpsc::Receiver<_>| async move {
@@ -179,7 +179,7 @@ pub fn content(file: &Value) -> String {
     format!("{}/content", path(file))
 }
 
-/// The bucket, behind the server's back.
+/// The bucket, past the server.
 pub fn bucket(s3: &S3Config) -> object_store::aws::AmazonS3 {
     let credentials = s3.credentials.as_ref().expect("credentials");
     object_store::aws::AmazonS3Builder::new()
@@ -201,7 +201,7 @@ pub async fn objects(s3: &S3Config) -> Vec<object_store::ObjectMeta> {
     bucket(s3).list(Some(&prefix)).try_collect().await.expect("a list of objects")
 }
 
-/// The multipart uploads that are open below the prefix, each with its path and its id.
+/// The path and the id of each open multipart upload below the prefix.
 pub async fn open_multipart_uploads(s3: &S3Config) -> Vec<(String, String)> {
     use object_store::signer::{SignedUrlOptions, Signer};
     // Signed for the bucket itself: the list of multipart uploads has no key.

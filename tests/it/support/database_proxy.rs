@@ -1,5 +1,5 @@
-//! A proxy before PostgreSQL that knows its protocol well enough to cut a connection at a statement:
-//! before the server hears of it, a little before that, or when the server has done it.
+//! A proxy in front of PostgreSQL that parses enough of its protocol to cut a connection at a chosen statement: before the
+//! statement is forwarded, shortly before it is executed late, or after it is executed.
 
 use std::convert::Infallible;
 use std::io::{Error, Result};
@@ -15,23 +15,23 @@ use tokio::sync::watch;
 /// When the connection is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {
-    /// The server never hears of the statement.
+    /// The statement is never forwarded.
     Before,
-    /// The server hears of it a little later than the client of the cut.
+    /// The statement is forwarded a little after the client's connection is closed.
     Late,
-    /// The server has done it, and its answer is lost.
+    /// The statement is executed, and the response is lost.
     Done,
 }
 
 /// Where and how a connection is cut.
 #[derive(Debug, Clone, Copy)]
-pub struct PartLayout {
+pub struct Cut {
     pub when: When,
-    /// Statements that are spared before.
-    pub spared: usize,
-    /// Only commits count.
+    /// The number of statements to let through first.
+    pub skipped: usize,
+    /// Cut, and count, commits only.
     pub commits: bool,
-    /// With it go all other connections, and no new one is made until the database is back.
+    /// Close all other connections too, and refuse new ones until [`DatabaseProxy::restore`].
     pub for_all: bool,
 }
 
@@ -44,13 +44,13 @@ pub enum Hit {
 
 #[derive(Debug, Default)]
 struct Plan {
-    cut: Option<PartLayout>,
+    cut: Option<Cut>,
     hit: Option<Hit>,
-    /// The cut statement has come to its end.
+    /// Whether the handling of the cut statement has finished.
     is_over: bool,
 }
 
-/// How late a late statement is.
+/// The delay of a late statement.
 const LATE: Duration = Duration::from_millis(200);
 
 #[derive(Clone)]
@@ -74,8 +74,8 @@ impl DatabaseProxy {
                     tokio::select! {
                         biased;
                         _ = away.wait_for(|is_away| *is_away) => {}
-                        // Whoever ended it, there is nothing left to hand on.
-                        _ = proxy.hand_on(client, database) => {}
+                        // Whichever side closed it, there is nothing left to forward.
+                        _ = proxy.forward(client, database) => {}
                     }
                 });
             }
@@ -83,13 +83,13 @@ impl DatabaseProxy {
         proxy
     }
 
-    /// Cuts once.
-    pub fn cut(&self, cut: PartLayout) {
+    /// Cuts one connection, once.
+    pub fn cut(&self, cut: Cut) {
         *self.plan() = Plan { cut: Some(cut), ..Plan::default() };
     }
 
-    /// From now on nothing is cut; tells what was, once the server is through with it.
-    pub async fn mend(&self) -> Option<Hit> {
+    /// Stops cutting, and returns what was cut once the server has finished with it.
+    pub async fn restore(&self) -> Option<Hit> {
         while self.plan().hit.is_some() && !self.plan().is_over {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -98,11 +98,11 @@ impl DatabaseProxy {
     }
 
     fn plan(&self) -> std::sync::MutexGuard<'_, Plan> {
-        self.plan.lock().expect("nobody panics with it")
+        self.plan.lock().expect("no holder panics")
     }
 
-    /// The cut that this message is to suffer.
-    fn next_cut(&self, message: &[u8]) -> Option<PartLayout> {
+    /// The cut to make at this message.
+    fn next_cut(&self, message: &[u8]) -> Option<Cut> {
         // A statement ends with its Sync, or is a Query as a whole.
         if !matches!(message[0], b'S' | b'Q') {
             return None;
@@ -110,17 +110,17 @@ impl DatabaseProxy {
         let is_commit = message[0] == b'Q' && message[5..].starts_with(b"COMMIT");
         let mut plan = self.plan();
         let cut = plan.cut.as_mut().filter(|cut| is_commit || !cut.commits)?;
-        if cut.spared > 0 {
-            cut.spared -= 1;
+        if cut.skipped > 0 {
+            cut.skipped -= 1;
             return None;
         }
         plan.hit = Some(if is_commit { Hit::Commit } else { Hit::Statement });
         plan.cut.take()
     }
 
-    async fn hand_on(&self, mut client: TcpStream, database: String) -> Result<()> {
+    async fn forward(&self, mut client: TcpStream, database: String) -> Result<()> {
         let mut server = TcpStream::connect(database).await?;
-        // A statement is several small messages, which would wait for each other.
+        // A statement consists of several small messages, which Nagle's algorithm would delay.
         client.set_nodelay(true)?;
         server.set_nodelay(true)?;
         greet(&mut client, &mut server).await?;
@@ -128,16 +128,16 @@ impl DatabaseProxy {
         let (mut from_server, mut to_server) = server.into_split();
         let (cut, message) = tokio::select! {
             cut = self.statements(from_client, &mut to_server) => cut?,
-            Err(error) = hand_back(&mut from_server, &mut to_client) => return Err(error),
+            Err(error) = forward_responses(&mut from_server, &mut to_client) => return Err(error),
         };
         match cut.when {
             When::Before => {}
             When::Late => {
                 drop(to_client);
                 tokio::time::sleep(LATE).await;
-                carry_out(&message, &mut to_server, &mut from_server).await?;
+                execute(&message, &mut to_server, &mut from_server).await?;
             }
-            When::Done => carry_out(&message, &mut to_server, &mut from_server).await?,
+            When::Done => execute(&message, &mut to_server, &mut from_server).await?,
         }
         self.plan().is_over = true;
         if cut.for_all {
@@ -146,13 +146,9 @@ impl DatabaseProxy {
         Ok(())
     }
 
-    /// Hands statements on, up to the one at which the connection is cut. That one's last message is
-    /// kept back: without it the server does nothing yet, and says nothing.
-    async fn statements(
-        &self,
-        mut client: OwnedReadHalf,
-        server: &mut OwnedWriteHalf,
-    ) -> Result<(PartLayout, Vec<u8>)> {
+    /// Forwards statements up to the one at which the connection is cut. The last message of that one is held back:
+    /// without it the server neither executes nor responds.
+    async fn statements(&self, mut client: OwnedReadHalf, server: &mut OwnedWriteHalf) -> Result<(Cut, Vec<u8>)> {
         loop {
             let message = read(&mut client).await?;
             match self.next_cut(&message) {
@@ -163,26 +159,26 @@ impl DatabaseProxy {
     }
 }
 
-async fn hand_back(server: &mut OwnedReadHalf, client: &mut OwnedWriteHalf) -> Result<Infallible> {
+async fn forward_responses(server: &mut OwnedReadHalf, client: &mut OwnedWriteHalf) -> Result<Infallible> {
     loop {
         client.write_all(&read(server).await?).await?;
     }
 }
 
-/// Lets the server do it, and keeps its answer, which ends with ReadyForQuery.
-async fn carry_out(message: &[u8], to: &mut OwnedWriteHalf, from: &mut OwnedReadHalf) -> Result<()> {
+/// Lets the server execute the statement, and drops its response, which ends with ReadyForQuery.
+async fn execute(message: &[u8], to: &mut OwnedWriteHalf, from: &mut OwnedReadHalf) -> Result<()> {
     to.write_all(message).await?;
     while read(from).await?[0] != b'Z' {}
     Ok(())
 }
 
-/// Lets the client introduce itself, without encryption.
+/// Forwards the startup message, and refuses encryption.
 async fn greet(client: &mut TcpStream, server: &mut TcpStream) -> Result<()> {
-    const ASKS_FOR_ENCRYPTION: [[u8; 4]; 2] = [80_877_103_i32.to_be_bytes(), 80_877_104_i32.to_be_bytes()];
+    const ENCRYPTION_REQUESTS: [[u8; 4]; 2] = [80_877_103_i32.to_be_bytes(), 80_877_104_i32.to_be_bytes()];
     loop {
         let mut head = [0; 8];
         client.read_exact(&mut head).await?;
-        if ASKS_FOR_ENCRYPTION.iter().any(|code| head[4..] == *code) {
+        if ENCRYPTION_REQUESTS.iter().any(|code| head[4..] == *code) {
             client.write_all(b"N").await?;
             continue;
         }
@@ -193,7 +189,7 @@ async fn greet(client: &mut TcpStream, server: &mut TcpStream) -> Result<()> {
     }
 }
 
-/// One message: a letter, its length, which counts itself, and what it holds.
+/// Reads one message: a type byte, a length that includes itself, and the content.
 async fn read(from: &mut OwnedReadHalf) -> Result<Vec<u8>> {
     let mut message = vec![0; 5];
     from.read_exact(&mut message).await?;

@@ -1,4 +1,4 @@
-//! Something that stands before the bucket and bends what passes: a store with a will of its own.
+//! A proxy in front of a bucket that behaves like a store with limitations or a wrong configuration.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,12 +8,12 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use url::Url;
 
-/// What becomes of a request.
+/// What happens to a request.
 pub enum Fault {
     Pass,
-    /// It is answered thus, and never reaches the bucket.
+    /// The proxy responds itself; the request does not reach the bucket.
     Answer(u16, &'static [(&'static str, &'static str)], &'static str),
-    /// The bucket's answer gets another header.
+    /// The bucket's response gets another value in one header.
     Header(&'static str, String),
 }
 
@@ -27,11 +27,11 @@ struct Inside {
     endpoint: String,
     client: reqwest::Client,
     requests: Arc<AtomicUsize>,
-    bend: Arc<dyn Fn(&Request) -> Fault + Send + Sync>,
+    fault: Arc<dyn Fn(&Request) -> Fault + Send + Sync>,
 }
 
 impl FaultProxy {
-    pub async fn before(endpoint: &Url, bend: impl Fn(&Request) -> Fault + Send + Sync + 'static) -> Self {
+    pub async fn before(endpoint: &Url, fault: impl Fn(&Request) -> Fault + Send + Sync + 'static) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address")).parse().expect("a URL");
@@ -40,23 +40,23 @@ impl FaultProxy {
             endpoint: endpoint.as_str().trim_end_matches('/').to_owned(),
             client: reqwest::Client::new(),
             requests: requests.clone(),
-            bend: Arc::new(bend),
+            fault: Arc::new(fault),
         };
-        let router = axum::Router::new().fallback(pass).with_state(inside);
+        let router = axum::Router::new().fallback(handle).with_state(inside);
         tokio::spawn(async move { axum::serve(listener, router).await });
         Self { url, requests }
     }
 
-    /// How many requests came.
+    /// The number of requests so far.
     pub fn requests(&self) -> usize {
         self.requests.load(Ordering::Relaxed)
     }
 }
 
-async fn pass(State(inside): State<Inside>, request: Request) -> Response {
+async fn handle(State(inside): State<Inside>, request: Request) -> Response {
     inside.requests.fetch_add(1, Ordering::Relaxed);
-    let bend = (inside.bend)(&request);
-    if let Fault::Answer(status, headers, body) = bend {
+    let fault = (inside.fault)(&request);
+    if let Fault::Answer(status, headers, body) = fault {
         let answer = headers
             .iter()
             .fold(Response::builder().status(status), |answer, (name, value)| answer.header(*name, *value));
@@ -64,11 +64,11 @@ async fn pass(State(inside): State<Inside>, request: Request) -> Response {
     }
     let (head, body) = request.into_parts();
     let body = to_bytes(body, 64 << 20).await.expect("a body");
-    // With the Host that was signed.
+    // With the original Host, which is signed.
     let passed = inside.client.request(head.method, format!("{}{}", inside.endpoint, head.uri)).headers(head.headers);
     let passed = passed.body(body).send().await.expect("an answer");
     let (status, mut headers) = (passed.status(), passed.headers().clone());
-    if let Fault::Header(name, value) = bend {
+    if let Fault::Header(name, value) = fault {
         headers.insert(name, value.parse().expect("a header"));
     }
     let mut answer = Response::new(Body::from(passed.bytes().await.expect("a body")));

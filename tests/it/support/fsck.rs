@@ -1,17 +1,17 @@
-//! Consistency checks that tests make of what they leave.
+//! Consistency checks of what a test leaves behind.
 
 use strongroom::jobs::fsck::{self, FsckRun, Options, Repair};
 
 use super::TestApp;
 
-pub const LOOK: Options = Options { full: false, rate: u64::MAX, repair: Repair::Nothing };
+pub const CHECK_ONLY: Options = Options { full: false, rate: u64::MAX, repair: Repair::Nothing };
 
-pub async fn pass(app: &TestApp, options: Options) -> FsckRun {
-    fsck::start(&app.app, options).await.expect("a pass").run(|_| {}).await.expect("a whole pass")
+pub async fn run_fsck(app: &TestApp, options: Options) -> FsckRun {
+    fsck::start(&app.app, options).await.expect("fsck starts").run(|_| {}).await.expect("fsck finishes")
 }
 
-/// Finds nothing, not even what would do no harm.
+/// Asserts that fsck finds nothing, not even harmless leftovers.
 pub async fn assert_clean(app: &TestApp) {
-    let pass = pass(app, LOOK).await;
-    assert!(pass.clean && pass.report.counts.is_empty(), "{pass}");
+    let run = run_fsck(app, CHECK_ONLY).await;
+    assert!(run.clean && run.report.counts.is_empty(), "{run}");
 }

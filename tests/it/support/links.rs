@@ -1,17 +1,17 @@
-//! Share links and signed URLs, as their owners create them and others use them.
+//! Creating and using share links and signed URLs.
 
 use serde_json::Value;
 
 use super::client::{Answer, Ask, Client, path};
 
-/// Makes a link and gives it as it is shown this once.
-pub async fn create_link(owner: &Client, file: &Value, bounds: Value) -> Value {
-    let answer = owner.post(&format!("{}/links", path(file))).json(&bounds).answer().await;
+/// Creates a link and returns it with its URL, which is only shown in this response.
+pub async fn create_link(owner: &Client, file: &Value, options: Value) -> Value {
+    let answer = owner.post(&format!("{}/links", path(file))).json(&options).answer().await;
     assert_eq!(answer.status, 201, "{}", answer.text());
     answer.json()
 }
 
-/// Does what a signed URL is for, with the headers that came with it.
+/// Sends the request that a signed URL describes, with its method and headers.
 pub async fn follow(client: &Client, signed: &Value, body: impl Into<reqwest::Body>) -> Answer {
     let method = signed["method"].as_str().unwrap().parse().unwrap();
     let mut request = client.request(method, signed["url"].as_str().unwrap()).body(body);

@@ -1,5 +1,5 @@
-//! A whole Strongroom for one test: its own database, its own store, its own port, a clock that
-//! the test moves, and clients that talk to it as people do. All of it goes with the value.
+//! A server for one test, with a database, a store, a port and a movable clock of its own, and clients that talk to it
+//! over HTTP. Dropping the value stops the server.
 
 pub mod abandoned;
 pub mod accounts;
@@ -30,14 +30,14 @@ use tokio::task::JoinHandle;
 
 pub use client::Client;
 
-/// The two set-ups that every behaviour is tested on.
+/// The two setups that every behaviour is tested on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Setup {
     SqliteAndDisk,
     PostgresAndS3,
 }
 
-/// Writes one behaviour as a test on each set-up.
+/// Defines each test twice: on SQLite and disk, and on PostgreSQL and S3.
 macro_rules! both {
     ($($(#[$meta:meta])* async fn $name:ident($app:ident: TestApp) $body:block)*) => {
         $(mod $name {
@@ -77,7 +77,7 @@ impl TestApp {
         Self::start_with(setup, |_| {}).await
     }
 
-    /// Starts with other settings than the tests' usual ones.
+    /// Starts a server with changed settings.
     pub async fn start_with(setup: Setup, change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut config = config(setup, &folder).await;
@@ -91,7 +91,7 @@ impl TestApp {
         config.listen = listener.local_addr().expect("an address");
         let scheme = if config.tls.is_some() { "https" } else { "http" };
         let url = format!("{scheme}://{}", config.listen);
-        // A test may have chosen where it pretends to be.
+        // A test may have set a public URL.
         if config.public_url.host_str() == Some("127.0.0.1") {
             config.public_url = url.parse().expect("a URL");
         }
@@ -108,27 +108,27 @@ impl TestApp {
         Self { app, setup, folder, url, stop: Some(stop), server: Some(server) }
     }
 
-    /// Stops the server and starts another one on the same rows and bytes. Time goes on.
+    /// Stops the server and starts another one on the same database and store. The clock keeps its time.
     pub async fn restart(self) -> Self {
         self.restart_with(|_| {}).await
     }
 
-    /// The same, with other settings.
+    /// The same, with changed settings.
     pub async fn restart_with(mut self, change: impl FnOnce(&mut Config)) -> Self {
         drop(self.stop.take());
         if let Some(server) = self.server.take() {
             server.await.expect("the server stops");
         }
         self.app.db.close().await;
-        self.start_anew(change).await
+        self.start_another(change).await
     }
 
-    /// Starts another server on the rows and bytes of one whose runtime is gone.
+    /// Starts another server on the database and the store of one whose runtime has ended.
     pub async fn start_again(self) -> Self {
-        self.start_anew(|_| {}).await
+        self.start_another(|_| {}).await
     }
 
-    async fn start_anew(mut self, change: impl FnOnce(&mut Config)) -> Self {
+    async fn start_another(mut self, change: impl FnOnce(&mut Config)) -> Self {
         let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().expect("a temporary folder"));
         let mut config = self.app.config.clone();
         change(&mut config);
@@ -144,7 +144,7 @@ impl TestApp {
         Client::new(&self.url)
     }
 
-    /// Registers a person of this name and signs in.
+    /// Registers a user with this name and signs in.
     pub async fn sign_up(&self, name: &str) -> Client {
         let stranger = self.stranger();
         let answer = stranger
@@ -158,35 +158,35 @@ impl TestApp {
         stranger.with_token(body["token"].as_str().expect("a token"), &body["user"]["id"])
     }
 
-    /// One pass of the reaper.
+    /// Runs the reaper once.
     pub async fn reap(&self) -> reaper::ReaperReport {
-        reaper::run_once(&self.app).await.expect("a pass of the reaper")
+        reaper::run_once(&self.app).await.expect("the reaper runs")
     }
 
     pub fn advance(&self, time: Duration) {
         self.app.clock.advance(time);
     }
 
-    /// How many rows a query counts, straight from the database.
+    /// The number that a query returns, read from the database directly.
     pub async fn count(&self, sql: &'static str) -> i64 {
-        self.rows().await.count(sql).await
+        self.database().await.count(sql).await
     }
 
-    /// The one text that a query finds, straight from the database.
+    /// The single text that a query returns, read from the database directly.
     pub async fn text(&self, sql: &'static str) -> String {
-        match &self.rows().await {
-            Rows::Sqlite(pool) => sqlx::query_scalar(sql).fetch_one(pool).await,
-            Rows::Postgres(pool) => sqlx::query_scalar(sql).fetch_one(pool).await,
+        match &self.database().await {
+            Database::Sqlite(pool) => sqlx::query_scalar(sql).fetch_one(pool).await,
+            Database::Postgres(pool) => sqlx::query_scalar(sql).fetch_one(pool).await,
         }
         .expect(sql)
     }
 
-    /// Changes rows behind the server's back.
+    /// Changes rows directly in the database, past the server.
     pub async fn execute(&self, sql: &'static str) {
-        self.rows().await.execute(sql).await;
+        self.database().await.execute(sql).await;
     }
 
-    /// Asserts that no row about people holds a secret, neither as text nor as bytes.
+    /// Asserts that no row about users or events contains a secret, neither as text nor as bytes.
     pub async fn assert_in_no_row(&self, secrets: &[&str]) {
         let mut rows = String::new();
         for table in ["users", "sessions", "api_tokens", "throttles", "links", "link_downloads", "audit_events"] {
@@ -203,14 +203,14 @@ impl TestApp {
 
     /// Every row of a table as text, with bytes in hex.
     async fn dump(&self, table: &str) -> String {
-        let rows: Vec<String> = match &self.rows().await {
-            Rows::Sqlite(pool) => {
+        let rows: Vec<String> = match &self.database().await {
+            Database::Sqlite(pool) => {
                 let columns =
                     format!("SELECT group_concat('quote(\"' || name || '\")') FROM pragma_table_info('{table}')");
                 let columns: String = scalars(pool, columns).await.concat();
                 scalars(pool, format!("SELECT concat_ws(' ', {columns}) FROM {table}")).await
             }
-            Rows::Postgres(pool) => {
+            Database::Postgres(pool) => {
                 let rows = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT {table}::text FROM {table}")));
                 rows.fetch_all(pool).await.expect("rows")
             }
@@ -220,9 +220,9 @@ impl TestApp {
 
     /// Every row of every table as text.
     pub async fn every_row(&self) -> String {
-        let tables: Vec<String> = match &self.rows().await {
-            Rows::Sqlite(pool) => scalars(pool, "SELECT name FROM sqlite_master WHERE type = 'table'".into()).await,
-            Rows::Postgres(pool) => {
+        let tables: Vec<String> = match &self.database().await {
+            Database::Sqlite(pool) => scalars(pool, "SELECT name FROM sqlite_master WHERE type = 'table'".into()).await,
+            Database::Postgres(pool) => {
                 let sql = "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'";
                 sqlx::query_scalar(sql).fetch_all(pool).await.expect("tables")
             }
@@ -234,19 +234,19 @@ impl TestApp {
         rows.to_lowercase()
     }
 
-    /// How SQLite would go about a statement.
+    /// SQLite's query plan for a statement.
     pub async fn plan(&self, sql: &str) -> String {
-        let Rows::Sqlite(pool) = self.rows().await else { panic!("only SQLite explains itself in this way") };
+        let Database::Sqlite(pool) = self.database().await else { panic!("only SQLite has EXPLAIN QUERY PLAN") };
         let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
         let steps: Vec<(i64, i64, i64, String)> = sqlx::query_as(explain).fetch_all(&pool).await.expect(sql);
         steps.into_iter().map(|step| step.3).collect::<Vec<_>>().join("; ")
     }
 
-    async fn rows(&self) -> Rows {
-        Rows::of(&self.app.config).await
+    async fn database(&self) -> Database {
+        Database::of(&self.app.config).await
     }
 
-    /// How many blobs there are in whatever state, and how many keys have bytes in the store.
+    /// The number of blobs in any state, and the number of objects in the store.
     pub async fn blobs_and_objects(&self) -> (i64, usize) {
         let blobs = self.count("SELECT COUNT(*) FROM blobs").await;
         let objects = match &self.app.config.store {
@@ -256,7 +256,7 @@ impl TestApp {
         (blobs, objects)
     }
 
-    /// What every account is said to use is what its blobs and files add up to.
+    /// Asserts that the recorded usage of every account equals the sum over its blobs and files.
     pub async fn assert_usage_is_exact(&self) {
         let wrong = self.count(MISCOUNTED).await;
         if wrong != 0 {
@@ -265,8 +265,8 @@ impl TestApp {
         }
     }
 
-    /// After one pass of the reaper there are so many files and nothing else: no blob without a
-    /// file, no bytes without a blob, no multipart upload left open.
+    /// Asserts that after one run of the reaper there are `files` files and nothing else: no blob without a file, no
+    /// object without a blob, no open multipart upload.
     pub async fn assert_nothing_but(&self, files: usize) {
         self.reap().await;
         self.assert_usage_is_exact().await;
@@ -281,7 +281,7 @@ async fn scalars(pool: &sqlx::SqlitePool, sql: String) -> Vec<String> {
     sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_all(pool).await.expect("rows")
 }
 
-/// How many accounts are said to use something else than what their blobs and files add up to.
+/// Counts the accounts whose recorded usage differs from the sum over their blobs and files.
 pub const MISCOUNTED: &str = "SELECT COUNT(*) FROM users u WHERE
     u.used_bytes <> (SELECT COALESCE(SUM(CASE state WHEN 'ready' THEN size ELSE reserved_bytes END), 0)
     FROM blobs WHERE owner_id = u.id AND state IN ('pending', 'ready'))
@@ -289,41 +289,41 @@ pub const MISCOUNTED: &str = "SELECT COUNT(*) FROM users u WHERE
     + (SELECT COALESCE(SUM(reserved_files), 0) FROM blobs WHERE owner_id = u.id AND state = 'pending')
     OR u.open_uploads <> (SELECT COALESCE(SUM(reserved_uploads), 0) FROM blobs WHERE owner_id = u.id AND state = 'pending')";
 
-/// The database, behind the server's back.
+/// A connection to the server's database, past the server.
 #[derive(Debug, Clone)]
-pub enum Rows {
+pub enum Database {
     Sqlite(sqlx::SqlitePool),
     Postgres(sqlx::PgPool),
 }
 
-impl Rows {
+impl Database {
     pub async fn of(config: &Config) -> Self {
         let url = config.database_url.expose_secret();
         match url.starts_with("sqlite:") {
-            true => Rows::Sqlite(sqlx::SqlitePool::connect(url).await.expect("SQLite")),
-            false => Rows::Postgres(sqlx::PgPool::connect(url).await.expect("PostgreSQL")),
+            true => Database::Sqlite(sqlx::SqlitePool::connect(url).await.expect("SQLite")),
+            false => Database::Postgres(sqlx::PgPool::connect(url).await.expect("PostgreSQL")),
         }
     }
 
     pub async fn close(&self) {
         match self {
-            Rows::Sqlite(pool) => pool.close().await,
-            Rows::Postgres(pool) => pool.close().await,
+            Database::Sqlite(pool) => pool.close().await,
+            Database::Postgres(pool) => pool.close().await,
         }
     }
 
     pub async fn count(&self, sql: &'static str) -> i64 {
         match self {
-            Rows::Sqlite(pool) => sqlx::query_scalar(sql).fetch_one(pool).await,
-            Rows::Postgres(pool) => sqlx::query_scalar(sql).fetch_one(pool).await,
+            Database::Sqlite(pool) => sqlx::query_scalar(sql).fetch_one(pool).await,
+            Database::Postgres(pool) => sqlx::query_scalar(sql).fetch_one(pool).await,
         }
         .expect(sql)
     }
 
     pub async fn execute(&self, sql: &'static str) {
         match self {
-            Rows::Sqlite(pool) => sqlx::query(sql).execute(pool).await.map(drop),
-            Rows::Postgres(pool) => sqlx::query(sql).execute(pool).await.map(drop),
+            Database::Sqlite(pool) => sqlx::query(sql).execute(pool).await.map(drop),
+            Database::Postgres(pool) => sqlx::query(sql).execute(pool).await.map(drop),
         }
         .expect(sql);
     }
@@ -343,7 +343,7 @@ pub fn email(name: &str) -> String {
     format!("{name}@example.org")
 }
 
-/// The settings of a server of one set-up, with a database and a store of its own.
+/// The settings of a server on one setup, with a database and a store of its own.
 pub async fn config(setup: Setup, folder: &TempDir) -> Config {
     let mut config = Config {
         data_dir: folder.path().to_owned(),
@@ -368,7 +368,7 @@ pub async fn config(setup: Setup, folder: &TempDir) -> Config {
 
 fn environment(name: &str) -> String {
     std::env::var(name)
-        .unwrap_or_else(|_| panic!("{name} is not set: run scripts/test, which starts what the tests need"))
+        .unwrap_or_else(|_| panic!("{name} is not set: run scripts/test, which starts the servers that the tests need"))
 }
 
 /// An empty database on the test server.
@@ -383,7 +383,7 @@ async fn new_database() -> String {
     url.into()
 }
 
-/// A prefix of its own in the test bucket.
+/// A new prefix in the test bucket.
 pub fn s3_config() -> S3Config {
     S3Config {
         bucket: environment("STRONGROOM_TEST_S3_BUCKET"),
@@ -401,7 +401,20 @@ pub fn s3_config() -> S3Config {
     }
 }
 
-/// How many files lie in a folder and in those in it.
+/// Polls a condition until it holds.
+///
+/// # Panics
+/// After a minute.
+pub async fn until(mut condition: impl AsyncFnMut() -> bool) {
+    let holds = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), holds).await.expect("the condition holds within a minute");
+}
+
+/// The number of files in a folder, at any depth.
 pub fn files_below(folder: &std::path::Path) -> usize {
     let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
     entries.map(|path| if path.is_dir() { files_below(&path) } else { 1 }).sum()

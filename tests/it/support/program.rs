@@ -1,5 +1,4 @@
-//! The program itself, as an operator starts it: in a folder of its own, with no environment but
-//! what the test gives it.
+//! The compiled program, started in a folder of its own with only the environment that the test gives it.
 
 use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
@@ -14,8 +13,8 @@ use strongroom::config::{Config, StoreConfig};
 
 use super::{Client, TestApp};
 
-/// A test that waits longer than this has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The longest that a test waits for the program.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Arguments and variables of one start.
 #[derive(Debug, Default, Clone)]
@@ -24,22 +23,22 @@ pub struct Start {
     pub variables: Vec<(String, String)>,
 }
 
-/// How a command ended.
+/// The result of a command.
 #[derive(Debug)]
 pub struct Outcome {
-    /// Below zero: the signal that ended it.
+    /// The exit code, or the negative number of the signal that ended it.
     pub status: i32,
     pub stdout: String,
     pub stderr: String,
 }
 
-/// A server that runs.
+/// A running server.
 pub struct Program {
     child: Child,
     stdout: Arc<Mutex<String>>,
     stderr: Arc<Mutex<String>>,
     readers: Vec<JoinHandle<()>>,
-    /// Without the slash at its end.
+    /// Without a trailing slash.
     pub url: String,
 }
 
@@ -53,13 +52,13 @@ impl Start {
         self
     }
 
-    /// Works on the rows and bytes of this app, with its keys.
+    /// Uses the database, the store and the keys of this app.
     pub fn beside(self, app: &TestApp) -> Self {
         let config = &app.app.config;
         self.variable("STRONGROOM_DATA_DIR", config.data_dir.to_str().expect("a plain path")).on(config)
     }
 
-    /// The variables of a program that works with this database and this store.
+    /// Uses the database and the store of this configuration.
     pub fn on(mut self, config: &Config) -> Self {
         self = self.variable("DATABASE_URL", config.database_url.expose_secret());
         match &config.store {
@@ -75,21 +74,21 @@ impl Start {
         }
     }
 
-    /// Runs a command to its end, with this text on its standard input.
+    /// Runs a command until it exits, with this text on its standard input.
     pub fn run(&self, folder: &Path, input: &str) -> Outcome {
         let mut child = self.spawn(folder);
-        // A command that reads nothing may be gone already.
+        // A command that reads nothing may have exited already.
         let _ = child.stdin.take().expect("an input").write_all(input.as_bytes());
-        let output = child.wait_with_output().expect("it ran");
+        let output = child.wait_with_output().expect("an exit");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
         let signal = || output.status.signal().map(|signal| -signal);
-        let status = output.status.code().or_else(signal).expect("an end");
+        let status = output.status.code().or_else(signal).expect("a status");
         Outcome { status, stdout: text(output.stdout), stderr: text(output.stderr) }
     }
 
-    /// Starts a server on any free port and waits until it listens.
+    /// Starts a server on a free port and waits until it listens.
     pub fn serve(mut self, folder: &Path) -> Program {
-        // Not for the program, but for the clients that will ask it.
+        // For the clients of this process, not for the program.
         let _ = rustls::crypto::ring::default_provider().install_default();
         if !self.variables.iter().any(|(name, _)| name == "STRONGROOM_LISTEN") {
             self = self.variable("STRONGROOM_LISTEN", "127.0.0.1:0");
@@ -99,8 +98,8 @@ impl Start {
         let (stderr, second) = collect(child.stderr.take().expect("an output"));
         let mut program = Program { child, stdout, stderr, readers: vec![first, second], url: String::new() };
         program.wait_for(|program| program.stdout().contains("listening on"));
-        let told = program.stdout();
-        let url = told.split_whitespace().find(|word| word.starts_with("http")).expect("a URL");
+        let banner = program.stdout();
+        let url = banner.split_whitespace().find(|word| word.starts_with("http")).expect("a URL");
         program.url = url.trim_end_matches('/').to_owned();
         program
     }
@@ -132,37 +131,37 @@ impl Program {
         self.stderr.lock().expect("no reader panics").clone()
     }
 
-    /// The process's id.
+    /// The process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Ends it as a power cut would: nothing is dropped, flushed or told.
+    /// Kills it: nothing is dropped or flushed.
     pub fn kill(&mut self) {
         self.child.kill().expect("it can be killed");
         self.child.wait().expect("a child");
     }
 
-    /// A figure of `/proc/self/status` in KiB, such as `VmRSS`.
+    /// A value of `/proc/PID/status` in KiB, such as `VmRSS`.
     pub fn memory(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("a process");
-        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).expect("a figure");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).expect("a value");
         line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
-    /// Asks it to stop, as service managers do.
+    /// Sends SIGTERM, as service managers do.
     pub fn terminate(&self) {
         self.signal("TERM");
     }
 
-    /// Stops all that it does, between two instructions; what the kernel does for it goes on.
+    /// Suspends all threads of the process. System calls in progress continue in the kernel.
     pub fn freeze(&self) {
         self.signal("STOP");
         let tasks = format!("/proc/{}/task", self.id());
         let is_running = |task: std::fs::DirEntry| {
             let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
-            // The letter comes deadline the name, which may hold anything. T: stopped; D: in the kernel, and stopped
-            // before it comes back from there.
+            // The state follows the name, which may contain anything. T: stopped; D: in a system call, and stopped
+            // before it returns from it.
             stat.rsplit(") ").next().is_some_and(|rest| !rest.starts_with(['T', 'D', 'Z']) && !rest.is_empty())
         };
         while std::fs::read_dir(&tasks).expect("a process").flatten().any(is_running) {
@@ -175,7 +174,7 @@ impl Program {
         assert!(sent.success());
     }
 
-    /// Waits for its end.
+    /// Waits until it exits, and returns its status and its outputs.
     pub fn ended(mut self) -> (ExitStatus, String, String) {
         let mut status = None;
         self.wait_for(|program| {
@@ -188,7 +187,7 @@ impl Program {
         (status.expect("a status"), self.stdout(), self.stderr())
     }
 
-    /// Stops it, and asserts that it ended in good order without a panic.
+    /// Stops it, and asserts that it exited with status 0 and without a panic.
     pub fn stop(self) -> (String, String) {
         self.terminate();
         let (status, stdout, stderr) = self.ended();
@@ -197,10 +196,11 @@ impl Program {
         (stdout, stderr)
     }
 
+    /// Polls a condition.
     pub fn wait_for(&mut self, mut done: impl FnMut(&mut Self) -> bool) {
-        let accepted = Instant::now();
+        let started = Instant::now();
         while !done(self) {
-            assert!(accepted.elapsed() < PATIENCE, "nothing came: {}{}", self.stdout(), self.stderr());
+            assert!(started.elapsed() < TIMEOUT, "timeout: {}{}", self.stdout(), self.stderr());
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -208,13 +208,13 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Reads an output to its end on the side, so that the program never waits for a reader.
+/// Reads an output in a thread, so that the program never blocks on a full pipe.
 fn collect(mut output: impl Read + Send + 'static) -> (Arc<Mutex<String>>, JoinHandle<()>) {
     let text = Arc::new(Mutex::new(String::new()));
     let reader = std::thread::spawn({

@@ -1,4 +1,4 @@
-//! A piece of network between the server and what it needs, which a test can cut and mend.
+//! A TCP proxy in front of a database or a bucket that a test can cut and restore.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,11 +8,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use url::Url;
 
-/// Hands connections on to an address, as long as it is not cut.
+/// Forwards connections to an address while it is not cut.
 pub struct TcpProxy {
     pub address: SocketAddr,
     is_cut: watch::Sender<bool>,
-    /// Held once by each connection.
+    /// Each connection holds a clone.
     open: Arc<()>,
 }
 
@@ -27,7 +27,7 @@ impl TcpProxy {
             while let Ok((client, _)) = listener.accept().await {
                 let (target, watched, open) = (target.clone(), watched.clone(), counted.clone());
                 tokio::spawn(async move {
-                    hand_on(client, target, watched).await;
+                    forward(client, target, watched).await;
                     drop(open);
                 });
             }
@@ -35,23 +35,24 @@ impl TcpProxy {
         Self { address, is_cut, open }
     }
 
-    /// Ends every connection, and every new one as soon as it is made.
+    /// Closes every connection, and every new one as soon as it is accepted.
     pub fn cut(&self) {
         self.is_cut.send_replace(true);
     }
 
-    /// How many connections are open.
+    /// The number of open connections.
     pub fn open(&self) -> usize {
-        // One is ours, one that of the task that accepts.
+        // One clone is ours, and one belongs to the accepting task.
         Arc::strong_count(&self.open) - 2
     }
 
-    pub fn mend(&self) {
+    /// Lets new connections through again.
+    pub fn restore(&self) {
         self.is_cut.send_replace(false);
     }
 }
 
-async fn hand_on(mut client: TcpStream, target: String, mut watched: watch::Receiver<bool>) {
+async fn forward(mut client: TcpStream, target: String, mut watched: watch::Receiver<bool>) {
     let connected = async {
         let mut server = TcpStream::connect(target).await?;
         copy_bidirectional(&mut client, &mut server).await
@@ -60,12 +61,12 @@ async fn hand_on(mut client: TcpStream, target: String, mut watched: watch::Rece
         biased;
         // An error means that the test is over.
         _ = watched.wait_for(|is_cut| *is_cut) => {}
-        // Whoever ended it, there is nothing left to hand on.
+        // Whichever side closed it, there is nothing left to forward.
         _ = connected => {}
     }
 }
 
-/// The place of a URL, and the same URL by way of the proxy.
+/// A proxy in front of the host of a URL, and the same URL through the proxy.
 pub async fn through_tcp_proxy(url: &Url) -> (TcpProxy, Url) {
     let target = format!("{}:{}", url.host_str().expect("a host"), url.port_or_known_default().expect("a port"));
     let proxy = TcpProxy::to(target).await;

@@ -1,4 +1,4 @@
-//! A tus client in a few lines.
+//! A minimal tus client.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -11,13 +11,13 @@ use super::client::{Answer, Ask, Client};
 
 pub const CHUNK_TYPE: &str = "application/offset+octet-stream";
 
-/// An upload, as a tus client knows it.
+/// An upload, identified by its path.
 pub struct Tus {
     pub path: String,
 }
 
 impl Tus {
-    /// Begins an upload; the metadata is a file name, and may go on with more pairs.
+    /// Creates an upload. The metadata is a file name, optionally followed by more pairs.
     pub async fn create(client: &Client, size: Option<usize>, metadata: &str) -> Self {
         let answer = create(client, size, metadata).answer().await;
         assert_eq!(answer.status, 201, "{}", answer.text());
@@ -33,13 +33,14 @@ impl Tus {
         self.path.rsplit('/').next().expect("an id")
     }
 
-    pub fn piece(&self, client: &Client, offset: usize, bytes: impl Into<reqwest::Body>) -> RequestBuilder {
+    /// The request that appends these bytes.
+    pub fn append_request(&self, client: &Client, offset: usize, bytes: impl Into<reqwest::Body>) -> RequestBuilder {
         let request = tus(client, Method::PATCH, &self.path).header("upload-offset", offset.to_string());
         request.header("content-type", CHUNK_TYPE).body(bytes)
     }
 
     pub async fn append(&self, client: &Client, offset: usize, bytes: impl Into<reqwest::Body>) -> Answer {
-        self.piece(client, offset, bytes).answer().await
+        self.append_request(client, offset, bytes).answer().await
     }
 
     pub async fn head(&self, client: &Client) -> Answer {
@@ -52,8 +53,8 @@ impl Tus {
         answer.header("upload-offset").parse().expect("a number")
     }
 
-    /// Announces a piece, sends these bytes of it, and hangs up once they have been taken in.
-    pub async fn break_off(&self, app: &TestApp, client: &Client, offset: usize, bytes: &[u8], header: &str) {
+    /// Starts an append of one byte more than these, sends only these, and closes the connection once they are received.
+    pub async fn interrupt(&self, app: &TestApp, client: &Client, offset: usize, bytes: &[u8], header: &str) {
         let mut stream = TcpStream::connect(app.app.config.listen).await.expect("a connection");
         let token = client.token.as_deref().expect("a token");
         let head = format!(
@@ -62,16 +63,16 @@ impl Tus {
             self.path,
             bytes.len() + 1
         );
-        stream.write_all(head.as_bytes()).await.expect("a line");
-        stream.write_all(bytes).await.expect("a line");
-        stream.shutdown().await.expect("a line");
+        stream.write_all(head.as_bytes()).await.expect("the server reads");
+        stream.write_all(bytes).await.expect("the server reads");
+        stream.shutdown().await.expect("the server reads");
         let mut answer = Vec::new();
-        // Whoever hangs up is answered with nothing, or with a refusal.
+        // There is no response, or an error.
         let _ = stream.read_to_end(&mut answer).await;
         assert!(!answer.starts_with(b"HTTP/1.1 2"), "{}", String::from_utf8_lossy(&answer));
     }
 
-    /// The bytes of the file that it became.
+    /// The content of the completed file.
     pub async fn file(&self, client: &Client) -> Answer {
         let head = self.head(client).await;
         let id = head.header("strongroom-file-id");
