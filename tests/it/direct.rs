@@ -1,5 +1,4 @@
-//! Uploads straight to the store: parts through signed URLs, in any order, and a completion that
-//! believes nothing.
+//! Direct uploads: parts go straight to the store through signed URLs, in any order, and the completion verifies them.
 
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
@@ -10,27 +9,28 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use strongroom::users::{AccountPatch, Quota, patch_account};
 
+use crate::support::accounts::same_session;
 use crate::support::bytes::noise;
 use crate::support::client::{Answer, Ask, Client, fed, path};
 use crate::support::fsck::assert_clean;
-use crate::support::program::{Program, Start};
+use crate::support::program::Start;
 use crate::support::tus::Tus;
 use crate::support::{Setup, TestApp, both};
 
 const MIB: usize = 1024 * 1024;
 const PART: usize = 5 * MIB;
 
-/// An upload, as its client knows it.
+/// An upload, identified by its id.
 struct Direct {
     id: String,
 }
 
 impl Direct {
-    async fn begin(client: &Client, size: usize) -> Self {
-        Self::accepted(&wish(client, size, json!({})).answer().await)
+    async fn create(client: &Client, size: usize) -> Self {
+        Self::created(&create(client, size, json!({})).answer().await)
     }
 
-    fn accepted(answer: &Answer) -> Self {
+    fn created(answer: &Answer) -> Self {
         assert_eq!(answer.status, 201, "{}", answer.text());
         let id = answer.json()["id"].as_str().expect("an id").to_owned();
         assert!(answer.header("location").ends_with(&format!("/v1/uploads/{id}")));
@@ -48,8 +48,8 @@ impl Direct {
     }
 
     async fn sign(&self, client: &Client, numbers: &[usize]) -> Vec<Value> {
-        let wanted = if numbers.is_empty() { json!({}) } else { json!({"numbers": numbers}) };
-        let answer = client.post(&format!("{}/parts", self.path())).json(&wanted).answer().await;
+        let body = if numbers.is_empty() { json!({}) } else { json!({"numbers": numbers}) };
+        let answer = client.post(&format!("{}/parts", self.path())).json(&body).answer().await;
         assert_eq!(answer.status, 200, "{}", answer.text());
         answer.json()["parts"].as_array().expect("parts").clone()
     }
@@ -75,13 +75,14 @@ impl Direct {
     }
 }
 
-fn wish(client: &Client, size: usize, more: Value) -> RequestBuilder {
-    let mut wish = json!({"name": "film.bin", "path": "direct", "size": size, "mode": "direct", "part_size": PART});
-    wish.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
-    client.post("/v1/uploads").json(&wish)
+/// The request that creates a direct upload.
+fn create(client: &Client, size: usize, more: Value) -> RequestBuilder {
+    let mut body = json!({"name": "film.bin", "path": "direct", "size": size, "mode": "direct", "part_size": PART});
+    body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+    client.post("/v1/uploads").json(&body)
 }
 
-fn digits(bytes: &[u8]) -> String {
+fn sha256_hex(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -91,7 +92,7 @@ async fn used(client: &Client) -> (u64, u64) {
 }
 
 impl TestApp {
-    /// Looks around once everything that was given up has been taken away.
+    /// Expires the leases of abandoned uploads and asserts that only these files are left.
     async fn assert_tidy(&self, files: usize) {
         self.execute("UPDATE blobs SET lease_until = 1 WHERE state <> 'ready'").await;
         self.assert_nothing_but(files).await;
@@ -99,11 +100,11 @@ impl TestApp {
 }
 
 both! {
-    async fn parts_in_any_order_become_the_file(app: TestApp) {
+    async fn parts_can_be_sent_in_any_order(app: TestApp) {
         let ann = app.sign_up("ann").await;
         for size in [1, PART, PART + 1, 17 * MIB + 3] {
             let bytes = noise(size);
-            let upload = Direct::begin(&ann, size).await;
+            let upload = Direct::create(&ann, size).await;
             assert_eq!(upload.state(&ann).await["part_count"], size.div_ceil(PART));
             upload.send_all(&ann, &bytes).await;
 
@@ -112,21 +113,21 @@ both! {
             let answer = upload.complete(&ann).await;
             assert_eq!(answer.status, 200, "{}", answer.text());
             let file = answer.json();
-            assert_eq!((&file["sha256"], &file["path"]), (&json!(digits(&bytes)), &json!("direct")));
+            assert_eq!((&file["sha256"], &file["path"]), (&json!(sha256_hex(&bytes)), &json!("direct")));
             assert!(ann.download(&file).await == bytes);
-            // Whoever lost the answer asks again.
+            // A client that lost the response repeats the request.
             assert_eq!(upload.complete(&ann).await.json()["id"], file["id"]);
             assert_eq!(upload.state(&ann).await["file_id"], file["id"]);
-            upload_is_over(&ann, &upload).await;
+            assert_gone(&ann, &upload).await;
         }
         assert_eq!(ann.get("/v1/uploads").answer().await.json()["items"], json!([]));
         app.assert_nothing_but(4).await;
     }
 
-    async fn parts_that_are_missing_are_named_and_can_be_sent(app: TestApp) {
+    async fn missing_parts_are_reported_and_can_be_sent(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let bytes = noise(2 * PART + 7);
-        let upload = Direct::begin(&ann, bytes.len()).await;
+        let upload = Direct::create(&ann, bytes.len()).await;
         let nothing = upload.complete(&ann).await.problem(409, "upload_incomplete");
         let named: Vec<_> = nothing["errors"].as_array().unwrap().iter().map(|error| error["pointer"].clone()).collect();
         assert_eq!(named, ["/parts/1", "/parts/2", "/parts/3"]);
@@ -135,7 +136,7 @@ both! {
         let named = upload.complete(&ann).await.problem(409, "upload_incomplete")["errors"].clone();
         let missing = |number| json!({"pointer": format!("/parts/{number}"), "code": "missing", "detail": "this part has not arrived"});
         assert_eq!(named, json!([missing(1), missing(3)]));
-        // Who does not say which gets those that are missing.
+        // Without numbers, the missing parts are signed.
         let numbers: Vec<_> = upload.sign(&ann, &[]).await.iter().map(|part| part["number"].clone()).collect();
         assert_eq!(numbers, [1, 3]);
         upload.send_all(&ann, &bytes).await;
@@ -143,35 +144,35 @@ both! {
         app.assert_nothing_but(1).await;
     }
 
-    async fn a_part_may_be_sent_again_until_the_end(app: TestApp) {
+    async fn a_part_can_be_replaced_before_completion(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let bytes = noise(PART + 9);
-        let upload = Direct::begin(&ann, bytes.len()).await;
+        let upload = Direct::create(&ann, bytes.len()).await;
         upload.send(&ann, 1, vec![7; PART]).await;
         let first = upload.send(&ann, 1, bytes[..PART].to_vec()).await.header("etag").to_owned();
         upload.send(&ann, 2, bytes[PART..].to_vec()).await;
         let other = noise(9).iter().map(|byte| !byte).collect::<Vec<_>>();
         let etag = upload.send(&ann, 2, other.clone()).await.header("etag").to_owned();
-        let believed = |etag: &str| json!({"parts": [{"number": 1, "etag": first}, {"number": 2, "etag": etag}]});
+        let parts = |etag: &str| json!({"parts": [{"number": 1, "etag": first}, {"number": 2, "etag": etag}]});
         let complete = format!("{}/complete", upload.path());
-        let problem = ann.post(&complete).json(&believed("0")).answer().await.problem(409, "upload_incomplete");
+        let problem = ann.post(&complete).json(&parts("0")).answer().await.problem(409, "upload_incomplete");
         assert_eq!(problem["errors"][0]["code"], "etag_mismatch");
-        let file = ann.post(&complete).json(&believed(&etag)).answer().await.json();
+        let file = ann.post(&complete).json(&parts(&etag)).answer().await.json();
         assert!(ann.download(&file).await == [&bytes[..PART], &other].concat());
         app.assert_nothing_but(1).await;
     }
 
-    async fn what_came_too_big_is_refused_and_taken_away(app: TestApp) {
+    async fn parts_larger_than_announced_are_refused_and_deleted(app: TestApp) {
         let ann = app.sign_up("ann").await;
-        let upload = Direct::begin(&ann, PART + 1).await;
+        let upload = Direct::create(&ann, PART + 1).await;
         let sent = upload.send(&ann, 2, noise(PART)).await;
         upload.send(&ann, 1, noise(PART)).await;
         match app.setup {
-            // A bucket takes what comes.
+            // A bucket accepts any size.
             Setup::PostgresAndS3 => {
                 assert_eq!(sent.status, 200);
                 upload.complete(&ann).await.problem(413, "too_large");
-                upload_is_over(&ann, &upload).await;
+                assert_gone(&ann, &upload).await;
             }
             Setup::SqliteAndDisk => {
                 sent.problem(413, "too_large");
@@ -183,36 +184,36 @@ both! {
         app.assert_tidy(0).await;
     }
 
-    async fn a_wrong_sum_ends_the_upload(app: TestApp) {
+    async fn a_wrong_digest_aborts_the_upload(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let bytes = noise(PART + 1);
-        let other = digits(&noise(5));
-        let upload = Direct::accepted(&wish(&ann, bytes.len(), json!({"sha256": other})).answer().await);
+        let other = sha256_hex(&noise(5));
+        let upload = Direct::created(&create(&ann, bytes.len(), json!({"sha256": other})).answer().await);
         upload.send_all(&ann, &bytes).await;
         upload.complete(&ann).await.problem(422, "digest_mismatch");
-        upload_is_over(&ann, &upload).await;
-        let upload = Direct::accepted(&wish(&ann, bytes.len(), json!({"sha256": digits(&bytes).to_uppercase()})).answer().await);
+        assert_gone(&ann, &upload).await;
+        let upload = Direct::created(&create(&ann, bytes.len(), json!({"sha256": sha256_hex(&bytes).to_uppercase()})).answer().await);
         upload.send_all(&ann, &bytes).await;
         assert_eq!(upload.complete(&ann).await.status, 200);
         app.assert_tidy(1).await;
     }
 
-    async fn the_quota_is_taken_at_once_and_given_back(app: TestApp) {
+    async fn the_quota_is_reserved_at_creation_and_released_on_cancellation(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let patch = AccountPatch { bytes: Some(Quota::Most(3 * PART as u64)), files: None, disabled: None };
         patch_account(&app.app, ann.id.parse().unwrap(), patch).await.unwrap();
-        let upload = Direct::begin(&ann, 2 * PART).await;
+        let upload = Direct::create(&ann, 2 * PART).await;
         assert_eq!(used(&ann).await, (2 * PART as u64, 1));
-        let problem = wish(&ann, 2 * PART, json!({})).answer().await.problem(507, "quota_exceeded");
+        let problem = create(&ann, 2 * PART, json!({})).answer().await.problem(507, "quota_exceeded");
         assert_eq!((&problem["needed"], &problem["used"]), (&json!(2 * PART), &json!(2 * PART)));
         assert_eq!(ann.delete(&upload.path()).answer().await.status, 204);
         assert_eq!(used(&ann).await, (0, 0));
-        let accepted = join_all((0..20).map(|_| wish(&ann, PART, json!({})).answer())).await;
-        assert_eq!(accepted.iter().filter(|answer| answer.status == 201).count(), 3);
+        let answers = join_all((0..20).map(|_| create(&ann, PART, json!({})).answer())).await;
+        assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 3);
         app.assert_usage_is_exact().await;
     }
 
-    async fn what_is_wrong_is_refused_and_leaves_nothing(app: TestApp) {
+    async fn invalid_requests_are_refused_and_leave_nothing(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let largest = app.app.config.limits.file_size;
         for (more, status, pointer) in [
@@ -228,29 +229,29 @@ both! {
             (json!({"path": "../x"}), 422, "/path"),
             (json!({"mode": "carrier pigeon"}), 422, "/mode"),
             (json!({"mode": "tus"}), 422, "/part_size"),
-            (json!({"mode": "tus", "part_size": null, "sha256": digits(b"")}), 422, "/sha256"),
+            (json!({"mode": "tus", "part_size": null, "sha256": sha256_hex(b"")}), 422, "/sha256"),
             (json!({"colour": "red"}), 422, ""),
         ] {
-            let answer = wish(&ann, 10, more.clone()).answer().await;
+            let answer = create(&ann, 10, more.clone()).answer().await;
             assert_eq!(answer.status, status, "{more}: {}", answer.text());
             if !pointer.is_empty() {
                 assert_eq!(answer.json()["errors"][0]["pointer"], pointer, "{more}");
             }
         }
-        let upload = Direct::begin(&ann, PART + 1).await;
+        let upload = Direct::create(&ann, PART + 1).await;
         let parts = format!("{}/parts", upload.path());
-        for (wanted, pointer) in [
+        for (body, pointer) in [
             (json!({"numbers": [1, 0]}), "/numbers/1"),
             (json!({"numbers": [3]}), "/numbers/0"),
             (json!({"numbers": [u64::MAX]}), "/numbers/0"),
             (json!({"numbers": vec![1; 1001]}), "/numbers"),
             (json!({"numbers": [1], "expires_in": 0}), "/expires_in"),
         ] {
-            let problem = ann.post(&parts).json(&wanted).answer().await.problem(422, "invalid");
+            let problem = ann.post(&parts).json(&body).answer().await.problem(422, "invalid");
             assert_eq!(problem["errors"][0]["pointer"], pointer);
         }
-        let believed = json!({"parts": [{"number": 3, "etag": "x"}]});
-        ann.post(&format!("{}/complete", upload.path())).json(&believed).answer().await.problem(422, "invalid");
+        let unknown = json!({"parts": [{"number": 3, "etag": "x"}]});
+        ann.post(&format!("{}/complete", upload.path())).json(&unknown).answer().await.problem(422, "invalid");
         ann.post(&format!("{}/complete", upload.path())).json(&json!({"parts": 1})).answer().await.problem(422, "invalid");
         ann.get("/v1/uploads?cursor=x").answer().await.problem(400, "bad_cursor");
         ann.get("/v1/uploads?limit=0").answer().await.problem(422, "invalid");
@@ -258,14 +259,14 @@ both! {
         app.assert_tidy(0).await;
     }
 
-    async fn a_part_that_breaks_off_is_missing(app: TestApp) {
-        // A bucket looks to that itself.
+    async fn an_interrupted_part_counts_as_missing(app: TestApp) {
+        // A bucket checks that itself.
         if app.setup == Setup::SqliteAndDisk {
             let ann = app.sign_up("ann").await;
             let bytes = noise(PART + 1);
-            let upload = Direct::begin(&ann, bytes.len()).await;
+            let upload = Direct::create(&ann, bytes.len()).await;
             upload.send_all(&ann, &bytes).await;
-            let chunks = [Ok(vec![0; MIB]), Err(std::io::Error::other("the line broke"))];
+            let chunks = [Ok(vec![0; MIB]), Err(std::io::Error::other("interrupted"))];
             let url = upload.sign(&ann, &[1]).await[0]["url"].as_str().unwrap().to_owned();
             let body = reqwest::Body::wrap_stream(futures_util::stream::iter(chunks));
             assert!(ann.put(&url).body(body).send().await.is_err());
@@ -282,18 +283,18 @@ both! {
             }
             ann.get(&url).answer().await.problem(403, "bad_signature");
             assert!(ann.download(&upload.complete(&ann).await.json()).await == bytes);
-            // Nobody writes into what is a file now.
+            // The completed file cannot be overwritten.
             ann.put(&url).body(bytes[..PART].to_vec()).answer().await.problem(410, "upload_gone");
             app.assert_nothing_but(1).await;
         }
     }
 
-    async fn of_two_that_send_one_part_at_once_one_is_turned_away(app: TestApp) {
-        // A bucket keeps them apart itself.
+    async fn a_second_simultaneous_request_for_one_part_is_refused(app: TestApp) {
+        // A bucket separates them itself.
         if app.setup == Setup::SqliteAndDisk {
             let ann = app.sign_up("ann").await;
             let bytes = noise(PART);
-            let upload = Direct::begin(&ann, PART).await;
+            let upload = Direct::create(&ann, PART).await;
             let url = upload.sign(&ann, &[1]).await[0]["url"].as_str().unwrap().to_owned();
             assert_eq!(ann.put(&url).body(bytes.clone()).answer().await.status, 200);
             let (send, body) = fed();
@@ -301,7 +302,7 @@ both! {
             let slow = ann.put(&url).header("content-digest", wrong).body(body);
             let slow = tokio::spawn(async move { slow.answer().await });
             send.send(Ok(vec![7; MIB])).await.unwrap();
-            // It has accepted when what was there counts no more.
+            // The server has accepted the request once the previous part no longer counts.
             while upload.state(&ann).await["received"] != 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
@@ -317,25 +318,25 @@ both! {
         }
     }
 
-    async fn a_part_that_is_not_what_its_row_says_is_found_out(app: TestApp) {
+    async fn a_part_that_differs_from_its_record_is_detected(app: TestApp) {
         if app.setup == Setup::SqliteAndDisk {
             let ann = app.sign_up("ann").await;
-            let upload = Direct::begin(&ann, PART + 1).await;
+            let upload = Direct::create(&ann, PART + 1).await;
             upload.send_all(&ann, &noise(PART + 1)).await;
-            // As another server does that writes the same part a moment later.
+            // As if another server had written the same part a moment later.
             let staged = std::fs::read_dir(app.folder.path().join("files/tmp")).unwrap().next().unwrap().unwrap().path();
             let mut bytes = std::fs::read(&staged).unwrap();
             bytes[PART] ^= 1;
             std::fs::write(&staged, bytes).unwrap();
             upload.complete(&ann).await.problem(422, "digest_mismatch");
-            upload_is_over(&ann, &upload).await;
+            assert_gone(&ann, &upload).await;
             app.assert_tidy(0).await;
         }
     }
 
-    async fn every_part_of_the_largest_upload_may_be_named(app: TestApp) {
+    async fn a_completion_can_list_the_maximum_number_of_parts(app: TestApp) {
         let ann = app.sign_up("ann").await;
-        let upload = Direct::begin(&ann, PART).await;
+        let upload = Direct::create(&ann, PART).await;
         let parts: Vec<_> = (0..10_000).map(|_| json!({"number": 1, "etag": "0123456789abcdef0123456789abcdef"})).collect();
         let complete = format!("{}/complete", upload.path());
         ann.post(&complete).json(&json!({"parts": parts})).answer().await.problem(409, "upload_incomplete");
@@ -343,23 +344,23 @@ both! {
         app.assert_tidy(0).await;
     }
 
-    async fn nothing_at_all_is_a_file_at_once(app: TestApp) {
+    async fn an_empty_upload_is_a_file_immediately(app: TestApp) {
         let ann = app.sign_up("ann").await;
-        let accepted = wish(&ann, 0, json!({})).answer().await.json();
-        let file = format!("/v1/files/{}/content", accepted["file_id"].as_str().unwrap());
+        let upload = create(&ann, 0, json!({})).answer().await.json();
+        let file = format!("/v1/files/{}/content", upload["file_id"].as_str().unwrap());
         assert_eq!(ann.get(&file).answer().await.bytes, b"");
-        wish(&ann, 0, json!({"sha256": digits(b"x")})).answer().await.problem(422, "digest_mismatch");
-        assert_eq!(wish(&ann, 0, json!({"sha256": digits(b""), "name": "b"})).answer().await.status, 201);
+        create(&ann, 0, json!({"sha256": sha256_hex(b"x")})).answer().await.problem(422, "digest_mismatch");
+        assert_eq!(create(&ann, 0, json!({"sha256": sha256_hex(b""), "name": "b"})).answer().await.status, 201);
         app.assert_nothing_but(2).await;
     }
 
-    async fn an_upload_is_seen_whatever_wire_it_began_on(app: TestApp) {
+    async fn uploads_of_every_protocol_are_listed(app: TestApp) {
         let ann = app.sign_up("ann").await;
-        let direct = Direct::begin(&ann, PART).await;
+        let direct = Direct::create(&ann, PART).await;
         let tus = Tus::create(&ann, Some(10), "by tus.txt").await;
         assert_eq!(tus.append(&ann, 0, "12345").await.status, 204);
-        let accepted = ann.post("/v1/uploads").json(&json!({"name": "later.txt", "mode": "tus"})).answer().await.json();
-        let later = Tus { path: accepted["tus_url"].as_str().unwrap().parse::<url::Url>().unwrap().path().to_owned() };
+        let created = ann.post("/v1/uploads").json(&json!({"name": "later.txt", "mode": "tus"})).answer().await.json();
+        let later = Tus { path: created["tus_url"].as_str().unwrap().parse::<url::Url>().unwrap().path().to_owned() };
 
         let page = ann.get("/v1/uploads?limit=2").answer().await.json();
         let rest = ann.get(&format!("/v1/uploads?cursor={}", page["next_cursor"].as_str().unwrap())).answer().await.json();
@@ -375,7 +376,7 @@ both! {
         assert_eq!(tus.append(&ann, 5, "67890").await.status, 204);
         let file = ann.post(&format!("/v1/uploads/{}/complete", tus.id())).answer().await.json();
         assert_eq!(ann.download(&file).await, b"1234567890");
-        // Of parts that came in any order tus could not tell how far they are.
+        // tus cannot express the progress of parts in any order.
         assert_eq!(Tus { path: format!("/v1/tus/{}", direct.id) }.head(&ann).await.status, 404);
         for id in [&direct.id, later.id()] {
             assert_eq!(ann.delete(&format!("/v1/uploads/{id}")).answer().await.status, 204);
@@ -384,7 +385,7 @@ both! {
         app.assert_tidy(1).await;
     }
 
-    async fn an_upload_through_a_signed_url_can_be_given_up(app: TestApp) {
+    async fn a_signed_put_can_be_cancelled(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "old").await;
         let signed = ann.sign(&file, "put").await;
@@ -396,12 +397,12 @@ both! {
         app.assert_tidy(1).await;
     }
 
-    async fn an_upload_that_is_forgotten_is_given_up(app: TestApp) {
+    async fn an_inactive_upload_expires(app: TestApp) {
         let ann = app.sign_up("ann").await;
-        let upload = Direct::begin(&ann, PART + 1).await;
+        let upload = Direct::create(&ann, PART + 1).await;
         assert_eq!(upload.send(&ann, 2, "x").await.status, 200);
         app.advance(Duration::from_secs(23 * 3600));
-        // Whoever asks for URLs is still there.
+        // A request for URLs extends the expiry.
         upload.sign(&ann, &[1]).await;
         app.advance(Duration::from_secs(23 * 3600));
         upload.state(&ann).await;
@@ -413,50 +414,50 @@ both! {
         assert_eq!(used(&ann).await, (0, 0));
     }
 
-    async fn a_key_begins_an_upload_once(app: TestApp) {
+    async fn creation_is_idempotent_under_a_key(app: TestApp) {
         let ann = app.sign_up("ann").await;
-        let begin = |size| wish(&ann, size, json!({})).header("idempotency-key", "once");
-        let answers = join_all((0..8).map(|_| begin(PART + 1).answer())).await;
+        let create_with_key = |size| create(&ann, size, json!({})).header("idempotency-key", "once");
+        let answers = join_all((0..8).map(|_| create_with_key(PART + 1).answer())).await;
         let mut ids: Vec<_> = answers
             .iter()
             .filter(|answer| answer.status != 409)
-            .map(|answer| Direct::accepted(answer).id)
+            .map(|answer| Direct::created(answer).id)
             .collect();
         ids.dedup();
         assert_eq!(ids.len(), 1, "{answers:?}");
-        let upload = Direct::accepted(&begin(PART + 1).answer().await);
+        let upload = Direct::created(&create_with_key(PART + 1).answer().await);
         assert_eq!(upload.id, ids[0]);
-        begin(PART).answer().await.problem(422, "idempotency_mismatch");
+        create_with_key(PART).answer().await.problem(422, "idempotency_mismatch");
         assert_eq!(app.count("SELECT COUNT(*) FROM resumable_uploads").await, 1);
         upload.send_all(&ann, &noise(PART + 1)).await;
         let file = upload.complete(&ann).await.json();
-        assert_eq!(begin(PART + 1).answer().await.json()["file_id"], file["id"]);
+        assert_eq!(create_with_key(PART + 1).answer().await.json()["file_id"], file["id"]);
 
-        let create = || crate::support::tus::create(&ann, Some(10), "").header("idempotency-key", "tus");
-        let (first, again) = (Tus::located(&create().answer().await), Tus::located(&create().answer().await));
+        let create_tus = || crate::support::tus::create(&ann, Some(10), "").header("idempotency-key", "tus");
+        let (first, again) = (Tus::located(&create_tus().answer().await), Tus::located(&create_tus().answer().await));
         assert_eq!(first.path, again.path);
         assert_eq!(first.append(&ann, 0, "12345").await.status, 204);
-        let with_bytes = create().header("content-type", "application/offset+octet-stream").body("12345");
+        let with_bytes = create_tus().header("content-type", "application/offset+octet-stream").body("12345");
         assert_eq!(with_bytes.answer().await.header("upload-offset"), "5");
         assert_eq!(ann.delete(&first.path.replace("tus", "uploads")).answer().await.status, 204);
-        create().answer().await.problem(410, "upload_gone");
+        create_tus().answer().await.problem(410, "upload_gone");
         app.assert_tidy(1).await;
     }
 
-    async fn a_widget_speaks_as_it_does_to_companion(app: TestApp) {
+    async fn companion_clients_can_upload(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let bytes = noise(PART + 3);
-        let begin = |metadata: Value| {
+        let create_multipart = |metadata: Value| {
             let file = json!({"filename": "photo.jpg", "type": "image/jpeg", "metadata": metadata});
             ann.post("/v1/companion/s3/multipart").json(&file)
         };
         for wrong in [json!({}), json!({"size": 0}), json!({"size": "much"})] {
-            let problem = begin(wrong).answer().await.problem(422, "invalid");
+            let problem = create_multipart(wrong).answer().await.problem(422, "invalid");
             assert_eq!(problem["errors"][0]["pointer"], "/metadata/size");
         }
-        let accepted = begin(json!({"size": bytes.len(), "path": "widget", "caption": null})).answer().await.json();
-        assert_eq!(accepted["key"], accepted["uploadId"]);
-        let base = format!("/v1/companion/s3/multipart/{}", accepted["uploadId"].as_str().unwrap());
+        let created = create_multipart(json!({"size": bytes.len(), "path": "companion", "caption": null})).answer().await.json();
+        assert_eq!(created["key"], created["uploadId"]);
+        let base = format!("/v1/companion/s3/multipart/{}", created["uploadId"].as_str().unwrap());
         let mut sent = Vec::new();
         for (index, part) in bytes.chunks(PART).enumerate() {
             let signed = ann.get(&format!("{base}/{}?key=x", index + 1)).answer().await.json();
@@ -470,32 +471,28 @@ both! {
         let content: url::Url = done["location"].as_str().unwrap().parse().unwrap();
         assert!(ann.get(content.path()).answer().await.bytes == bytes);
 
-        let accepted = begin(json!({"size": "10"})).answer().await.json();
-        let base = format!("/v1/companion/s3/multipart/{}", accepted["uploadId"].as_str().unwrap());
+        let created = create_multipart(json!({"size": "10"})).answer().await.json();
+        let base = format!("/v1/companion/s3/multipart/{}", created["uploadId"].as_str().unwrap());
         ann.get(&format!("{base}/x")).answer().await.problem(404, "not_found");
         assert_eq!(ann.delete(&base).answer().await.status, 200);
         app.assert_tidy(1).await;
     }
 }
 
-async fn upload_is_over(client: &Client, upload: &Direct) {
+/// Asserts that no more parts are accepted, and that it cannot be cancelled.
+async fn assert_gone(client: &Client, upload: &Direct) {
     let answer = client.post(&format!("{}/parts", upload.path())).json(&json!({"numbers": [1]})).answer().await;
     assert!([404, 410].contains(&answer.status), "{}", answer.text());
     let over = client.delete(&upload.path()).answer().await;
     assert!([404, 410].contains(&over.status), "{}", over.text());
 }
 
-/// The same person, on another server.
-fn known(person: &Client, program: &Program) -> Client {
-    program.stranger().with_token(person.token.as_deref().expect("a token"), &json!(person.id))
-}
-
-/// Begins, sends what is missing and completes, until the server ends or there is a file.
-async fn get_through(client: &Client, bytes: &[u8]) -> Option<Value> {
-    let begin = wish(client, bytes.len(), json!({})).header("idempotency-key", "through");
-    let accepted = begin.try_answer().await.ok()?;
-    let upload = Direct::accepted(&accepted);
-    if accepted.json()["file_id"].is_null() {
+/// Creates the upload, sends its missing parts and completes it. Returns the file, or nothing if the server ended.
+async fn upload_or_resume(client: &Client, bytes: &[u8]) -> Option<Value> {
+    let create = create(client, bytes.len(), json!({})).header("idempotency-key", "once");
+    let created = create.try_answer().await.ok()?;
+    let upload = Direct::created(&created);
+    if created.json()["file_id"].is_null() {
         let signed = client.post(&format!("{}/parts", upload.path())).json(&json!({})).try_answer().await.ok()?;
         for part in signed.json()["parts"].as_array().map_or(&[][..], Vec::as_slice) {
             let start = (part["number"].as_u64().unwrap() as usize - 1) * PART;
@@ -509,7 +506,7 @@ async fn get_through(client: &Client, bytes: &[u8]) -> Option<Value> {
     Some(done.json())
 }
 
-/// One upload, of which each server dies at the next of these points.
+/// One upload whose servers are killed, each at the next of these points.
 async fn survives(setup: Setup, points: &[&str]) {
     let app = TestApp::start(setup).await;
     let ann = app.sign_up("ann").await;
@@ -517,19 +514,19 @@ async fn survives(setup: Setup, points: &[&str]) {
     let server = || Start::default().beside(&app);
     for point in points {
         let program = server().variable("FAILPOINTS", format!("{point}=return")).serve(app.folder.path());
-        let through = get_through(&known(&ann, &program), &bytes).await;
-        assert!(through.is_none(), "{point} was not passed");
+        let file = upload_or_resume(&same_session(&ann, &program), &bytes).await;
+        assert!(file.is_none(), "{point} was not passed");
         let (status, _, stderr) = program.ended();
         assert_eq!(status.signal(), Some(9), "{point}: {stderr}");
         if setup == Setup::PostgresAndS3 {
-            // Who does not know that no writer lives waits until the claim of the dead one is over.
+            // On PostgreSQL another server may hold the claim, so the next one would wait until it expires.
             app.execute("UPDATE resumable_uploads SET claim_expires_at = 0").await;
         }
         assert_clean(&app).await;
         app.assert_usage_is_exact().await;
     }
     let program = server().serve(app.folder.path());
-    let file = get_through(&known(&ann, &program), &bytes).await.expect("nothing ends this one");
+    let file = upload_or_resume(&same_session(&ann, &program), &bytes).await.expect("this server is not killed");
     assert!(ann.download(&file).await == bytes);
     let (_, stderr) = program.stop();
     assert!(!stderr.contains("ERROR"), "{stderr}");
@@ -538,12 +535,12 @@ async fn survives(setup: Setup, points: &[&str]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_direct_upload_survives_its_servers_on_disk() {
+async fn a_direct_upload_survives_kills_on_disk() {
     survives(Setup::SqliteAndDisk, &["P1", "K6", "K7", "K8", "P2", "P3", "T4", "T5", "K10", "K11"]).await;
     survives(Setup::SqliteAndDisk, &["K9"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_direct_upload_survives_its_servers_in_a_bucket() {
+async fn a_direct_upload_survives_kills_in_a_bucket() {
     survives(Setup::PostgresAndS3, &["M1", "M2", "M3", "M5", "P2", "P3", "T4", "T5", "K10", "K11"]).await;
 }

@@ -1,5 +1,5 @@
-//! A disk that is full, read-only or broken: callers are told what it is, nothing half done stays, and
-//! when the disk is well again all goes on by itself.
+//! A disk that is full, read-only or failing: callers get the matching error, nothing partial is left, and the server
+//! recovers without a restart.
 
 use std::path::Path;
 
@@ -17,19 +17,19 @@ use crate::support::{PASSWORD, Setup, TestApp, email};
 
 const MIB: usize = 1024 * 1024;
 
-/// A filesystem of 12 MiB, and the folder that it is mounted in. To be made before the app is, so that it ends after it.
+/// A filesystem of 12 MiB, and the folder that it is mounted in. Create it before the app, so that it is dropped after it.
 fn small_disk(test: &str) -> Option<(Mounted, TempDir)> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let disk = or_skip(test, Mounted::in_memory(&folder.path().join("disk"), "12m"))?;
     Some((disk, folder))
 }
 
-async fn app_with_its_bytes_on(disk: &Mounted) -> TestApp {
+async fn app_with_its_store_on(disk: &Mounted) -> TestApp {
     let root = disk.folder.join("files");
     TestApp::start_with(Setup::SqliteAndDisk, |config| config.store = StoreConfig::Disk { root }).await
 }
 
-async fn app_with_its_rows_on(folder: &Path) -> TestApp {
+async fn app_with_its_database_on(folder: &Path) -> TestApp {
     let url = format!("sqlite:{}/rows.db", folder.display());
     TestApp::start_with(Setup::SqliteAndDisk, |config| config.database_url = SecretString::from(url)).await
 }
@@ -38,9 +38,9 @@ fn post(client: &Client, bytes: Vec<u8>) -> reqwest::RequestBuilder {
     client.post("/v1/files?name=lost.bin").body(bytes)
 }
 
-/// A problem that tells nothing of what is behind.
+/// Asserts a problem without internal details.
 #[track_caller]
-fn assert_told(answer: &Answer, status: u16, code: &str) {
+fn assert_problem(answer: &Answer, status: u16, code: &str) {
     let problem = answer.problem(status, code);
     let detail = problem["detail"].as_str().expect("a detail");
     for inside in ["/", "os error", "rows.db", "SQL", "disk", "sqlite"] {
@@ -61,24 +61,24 @@ async fn assert_nothing_but(app: &TestApp, files: usize) {
 }
 
 #[tokio::test]
-async fn a_full_disk_takes_no_upload_and_keeps_no_half_one() {
+async fn a_full_disk_refuses_uploads_and_keeps_no_partial_file() {
     let Some((disk, _folder)) = small_disk("a full disk") else { return };
-    let app = app_with_its_bytes_on(&disk).await;
+    let app = app_with_its_store_on(&disk).await;
     let ann = app.sign_up("ann").await;
     let (kept, gone) = (ann.upload("kept.bin", noise(MIB)).await, ann.upload("gone.bin", noise(MIB)).await);
-    // It becomes full in the middle. The answer may end the connection before the client has sent everything.
+    // It becomes full during the upload. The server may close the connection before the client has sent everything.
     if let Ok(answer) = post(&ann, noise(20 * MIB)).send().await {
         assert_eq!(answer.status(), 507);
     }
     let filler = disk.fill();
-    assert_told(&post(&ann, noise(1)).answer().await, 507, "storage_full");
-    assert_told(&post(&ann, noise(300_000)).answer().await, 507, "storage_full");
+    assert_problem(&post(&ann, noise(1)).answer().await, 507, "storage_full");
+    assert_problem(&post(&ann, noise(300_000)).answer().await, 507, "storage_full");
     let replacing = ann.put(&content(&kept)).header("if-match", "*").body(noise(1000));
-    assert_told(&replacing.answer().await, 507, "storage_full");
+    assert_problem(&replacing.answer().await, 507, "storage_full");
     assert_eq!(files(&ann).await, 2);
     assert!(ann.download(&kept).await == noise(MIB));
 
-    // Deleting needs no space, and makes some.
+    // Deletion needs no space, and frees some.
     assert_eq!(ann.delete_permanently(&gone).answer().await.status, 204);
     assert_nothing_but(&app, 1).await;
     ann.upload("new.bin", noise(MIB / 2)).await;
@@ -88,23 +88,23 @@ async fn a_full_disk_takes_no_upload_and_keeps_no_half_one() {
 }
 
 #[tokio::test]
-async fn a_full_disk_of_the_database_is_told_and_reading_goes_on() {
+async fn a_full_database_disk_is_reported_and_reads_still_work() {
     let Some((disk, _folder)) = small_disk("a full disk of the database") else { return };
-    let app = app_with_its_rows_on(&disk.folder).await;
+    let app = app_with_its_database_on(&disk.folder).await;
     let ann = app.sign_up("ann").await;
     let kept = ann.upload("kept.bin", noise(1000)).await;
     let filler = disk.fill();
-    // What space the log has already is used up first.
+    // The space that is allocated to the write-ahead log is used first.
     let full = loop {
         let answer = post(&ann, noise(1000)).answer().await;
         if answer.status != 201 {
             break answer;
         }
     };
-    assert_told(&full, 507, "storage_full");
+    assert_problem(&full, 507, "storage_full");
     let there = files(&ann).await;
-    assert_told(&ann.delete_permanently(&kept).answer().await, 507, "storage_full");
-    assert_told(&log_in(&app.stranger(), &email("ann"), PASSWORD).await, 507, "storage_full");
+    assert_problem(&ann.delete_permanently(&kept).answer().await, 507, "storage_full");
+    assert_problem(&log_in(&app.stranger(), &email("ann"), PASSWORD).await, 507, "storage_full");
     assert!(ann.download(&kept).await == noise(1000));
     assert_eq!(files(&ann).await, there);
 
@@ -115,16 +115,16 @@ async fn a_full_disk_of_the_database_is_told_and_reading_goes_on() {
 }
 
 #[tokio::test]
-async fn a_disk_that_is_read_only_is_read() {
+async fn a_read_only_disk_can_be_read() {
     let Some((disk, _folder)) = small_disk("a read-only disk") else { return };
-    let app = app_with_its_bytes_on(&disk).await;
+    let app = app_with_its_store_on(&disk).await;
     let ann = app.sign_up("ann").await;
     let (kept, gone) = (ann.upload("kept.bin", noise(MIB)).await, ann.upload("gone.bin", noise(1000)).await);
     disk.remount("ro");
     for size in [0, 1, MIB] {
-        assert_told(&post(&ann, noise(size)).answer().await, 503, "unavailable");
+        assert_problem(&post(&ann, noise(size)).answer().await, 503, "unavailable");
     }
-    assert_told(&app.stranger().until_readyz(503).await, 503, "unavailable");
+    assert_problem(&app.stranger().until_readyz(503).await, 503, "unavailable");
     assert!(ann.download(&kept).await == noise(MIB));
     assert_eq!(ann.delete_permanently(&gone).answer().await.status, 204);
     assert_eq!((app.reap().await.failed, files(&ann).await), (1, 1));
@@ -135,9 +135,9 @@ async fn a_disk_that_is_read_only_is_read() {
     assert_nothing_but(&app, 2).await;
 }
 
-/// The kernel makes a disk read-only that fails, under the programs that write to it.
+/// When a disk fails, the kernel remounts it read-only while programs write to it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_whose_disk_failed_has_all_it_acknowledged_after_a_restart() {
+async fn acknowledged_writes_survive_a_failed_database_disk() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (image, at) = (folder.path().join("image"), folder.path().join("disk"));
     let mount = || Mounted::image(&image, &at);
@@ -147,9 +147,9 @@ async fn a_database_whose_disk_failed_has_all_it_acknowledged_after_a_restart() 
     let file = ann.upload("kept.bin", noise(1000)).await;
     disk.remount("abort");
     for _ in 0..3 {
-        assert_told(&post(&ann, noise(1000)).answer().await, 503, "unavailable");
-        assert_told(&ann.delete_permanently(&file).answer().await, 503, "unavailable");
-        assert_told(&program.stranger().until_readyz(503).await, 503, "unavailable");
+        assert_problem(&post(&ann, noise(1000)).answer().await, 503, "unavailable");
+        assert_problem(&ann.delete_permanently(&file).answer().await, 503, "unavailable");
+        assert_problem(&program.stranger().until_readyz(503).await, 503, "unavailable");
     }
     assert_eq!(files(&ann).await, 1);
     assert!(ann.download(&file).await == noise(1000));
@@ -167,7 +167,7 @@ async fn a_database_whose_disk_failed_has_all_it_acknowledged_after_a_restart() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_error_of_the_disk_is_told_and_the_next_upload_is_fine() {
+async fn a_disk_error_is_reported_and_the_next_upload_succeeds() {
     let full = (507, "storage_full");
     let away = (503, "unavailable");
     for (errno, expected) in [(libc::ENOSPC, full), (libc::EDQUOT, full), (libc::EIO, away), (libc::EROFS, away)] {
@@ -177,8 +177,8 @@ async fn an_error_of_the_disk_is_told_and_the_next_upload_is_fine() {
             let start = Start::default().on(&app.app.config).variable("FAILPOINTS", failing);
             let program = start.serve(app.folder.path());
             let ann = sign_up(&program, "ann@example.org").await;
-            assert_told(&post(&ann, noise(1000)).answer().await, expected.0, expected.1);
-            assert_told(&post(&ann, noise(MIB)).answer().await, expected.0, expected.1);
+            assert_problem(&post(&ann, noise(1000)).answer().await, expected.0, expected.1);
+            assert_problem(&post(&ann, noise(MIB)).answer().await, expected.0, expected.1);
             assert_eq!(files(&ann).await, 0, "{point} {errno}");
             let file = ann.upload("kept.bin", noise(MIB)).await;
             assert!(ann.download(&file).await == noise(MIB));
@@ -189,18 +189,18 @@ async fn an_error_of_the_disk_is_told_and_the_next_upload_is_fine() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_download_that_the_disk_cannot_go_on_with_is_cut() {
+async fn a_download_is_aborted_when_the_disk_fails() {
     let app = TestApp::start(Setup::SqliteAndDisk).await;
     let failing = format!("disk_read=1*return({})->2*off->1*return({})->off", libc::EIO, libc::EIO);
     let program = Start::default().on(&app.app.config).variable("FAILPOINTS", failing).serve(app.folder.path());
     let ann = sign_up(&program, "ann@example.org").await;
     let bytes = noise(3 * MIB);
     let file = ann.upload("a.bin", bytes.clone()).await;
-    // Before the answer has accepted it can still be an honest one.
-    assert_told(&ann.get(&content(&file)).answer().await, 503, "unavailable");
-    let accepted = ann.get(&content(&file)).send().await.expect("an answer");
-    assert_eq!(accepted.status(), 200);
-    accepted.bytes().await.expect_err("bytes are missing, and the client can see that");
+    // Before the response has started, its status can still report the error.
+    assert_problem(&ann.get(&content(&file)).answer().await, 503, "unavailable");
+    let answer = ann.get(&content(&file)).send().await.expect("an answer");
+    assert_eq!(answer.status(), 200);
+    answer.bytes().await.expect_err("the client can see that bytes are missing");
     assert!(ann.download(&file).await == bytes);
     program.stop();
     assert_nothing_but(&app, 1).await;

@@ -1,4 +1,4 @@
-//! Reading bytes: ranges, conditions, HEAD, and how a browser is told to treat them.
+//! Downloads: ranges, conditional requests, HEAD, and the headers that control how browsers treat content.
 
 use reqwest::Method;
 
@@ -7,7 +7,7 @@ use crate::support::client::{Ask, content};
 use crate::support::{Setup, TestApp, both};
 
 both! {
-    async fn a_download_says_what_it_is(app: TestApp) {
+    async fn a_download_has_descriptive_headers(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let bytes = noise(100_000);
         let file = ann.upload("data.bin", bytes.clone()).await;
@@ -31,7 +31,7 @@ both! {
         }
     }
 
-    async fn one_range_gives_its_bytes(app: TestApp) {
+    async fn a_single_range_returns_its_bytes(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let bytes = noise(10_000);
         let file = ann.upload("data.bin", bytes.clone()).await;
@@ -71,7 +71,7 @@ both! {
         assert_eq!(range.header("content-range"), "bytes */0");
     }
 
-    async fn several_ranges_come_as_parts(app: TestApp) {
+    async fn several_ranges_are_returned_as_multipart(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let file = ann.upload("abc.txt", "abcdefghijklmnopqrstuvwxyz").await;
         let answer = ann.get(&content(&file)).header("range", "bytes=0-1, 24-, -1").answer().await;
@@ -89,7 +89,7 @@ both! {
         too_many.problem(416, "range_not_satisfiable");
     }
 
-    async fn conditions_are_heeded(app: TestApp) {
+    async fn conditional_headers_are_evaluated(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "some text").await;
         let etag = file["etag"].as_str().unwrap();
@@ -124,7 +124,7 @@ both! {
         }
     }
 
-    async fn nothing_that_can_carry_a_script_is_shown_in_place(app: TestApp) {
+    async fn types_that_can_contain_scripts_are_attachments(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0".to_vec();
         let cases: [(&str, Vec<u8>, &str, &str); 9] = [
@@ -149,12 +149,12 @@ both! {
             let forced = ann.get(&format!("{}?download=1", content(&file))).answer().await;
             assert!(forced.header("content-disposition").starts_with("attachment"), "{name}");
         }
-        // A picture's type is proved by its bytes, or not at all.
+        // The type of an image is only accepted if its bytes confirm it.
         let liar = ann.post("/v1/files?name=liar.png").header("content-type", "image/png").body("<b>hello").answer().await;
         assert_ne!(liar.json()["content_type"], "image/png");
     }
 
-    async fn a_download_over_http2_comes_whole(app: TestApp) {
+    async fn a_download_over_http2_is_complete(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let bytes = noise(3_000_000);
         let file = ann.upload("data.bin", bytes.clone()).await;
@@ -169,7 +169,7 @@ both! {
         assert!(refused.text().await.unwrap().contains("unauthorized"));
     }
 
-    async fn bytes_can_be_had_by_a_redirect(app: TestApp) {
+    async fn content_can_be_requested_as_a_redirect(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let bytes = noise(50_000);
         let file = ann.upload("data.bin", bytes.clone()).await;

@@ -1,5 +1,4 @@
-//! The trail tells who did what, from where, by what and through which door; and nothing is done
-//! that it does not tell.
+//! The audit log records the actor, the address, the credential and the channel of every operation.
 
 use std::time::Duration;
 
@@ -12,8 +11,8 @@ use crate::support::links::create_link;
 use crate::support::tus::Tus;
 use crate::support::{PASSWORD, Setup, TestApp, both, email};
 
-/// The events of a trail, the first one first.
-async fn trail(app: &TestApp, client: &Client, path: &str) -> Vec<Value> {
+/// The events of a list, oldest first.
+async fn list_events(app: &TestApp, client: &Client, path: &str) -> Vec<Value> {
     app.app.events.flush().await;
     let answer = client.get(path).answer().await;
     assert_eq!(answer.status, 200, "{path}: {}", answer.text());
@@ -23,16 +22,16 @@ async fn trail(app: &TestApp, client: &Client, path: &str) -> Vec<Value> {
 }
 
 async fn of_file(app: &TestApp, client: &Client, file: &Value) -> Vec<Value> {
-    trail(app, client, &format!("{}/events", path(file))).await
+    list_events(app, client, &format!("{}/events", path(file))).await
 }
 
-/// What was done, through which door.
-fn told(events: &[Value]) -> Vec<(&str, &str)> {
+/// The kind and the channel of each event.
+fn kinds_and_channels(events: &[Value]) -> Vec<(&str, &str)> {
     events.iter().map(|event| (event["kind"].as_str().unwrap(), event["channel"].as_str().unwrap())).collect()
 }
 
 fn kinds(events: &[Value]) -> Vec<&str> {
-    told(events).into_iter().map(|(kind, _)| kind).collect()
+    kinds_and_channels(events).into_iter().map(|(kind, _)| kind).collect()
 }
 
 async fn admin(app: &TestApp) -> Client {
@@ -42,13 +41,13 @@ async fn admin(app: &TestApp) -> Client {
 }
 
 both! {
-    async fn every_door_by_which_bytes_come_in_is_told(app: TestApp) {
+    async fn uploads_are_recorded_with_their_channel(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let raw = ann.upload("raw.txt", "raw").await;
         let part = reqwest::multipart::Part::bytes(b"form".to_vec()).file_name("form.txt");
         let form = ann.post("/v1/files").multipart(reqwest::multipart::Form::new().part("file", part)).answer().await.json();
-        let accepted = ann.post("/v1/uploads").json(&json!({"name": "direct.txt", "size": 6, "mode": "direct"})).answer().await.json();
-        let direct = format!("/v1/uploads/{}", accepted["id"].as_str().unwrap());
+        let upload = ann.post("/v1/uploads").json(&json!({"name": "direct.txt", "size": 6, "mode": "direct"})).answer().await.json();
+        let direct = format!("/v1/uploads/{}", upload["id"].as_str().unwrap());
         let parts = ann.post(&format!("{direct}/parts")).json(&json!({})).answer().await.json();
         let sent = ann.put(parts["parts"][0]["url"].as_str().unwrap()).body("direct").answer().await;
         assert_eq!(sent.status, 200, "{}", sent.text());
@@ -64,20 +63,20 @@ both! {
 
         let of_raw = of_file(&app, &ann, &raw).await;
         let mut expected = [("file_uploaded", "raw"), ("file_replaced", "raw"), ("file_replaced", "signed_put"), ("url_signed", "api")];
-        let mut found = told(&of_raw);
+        let mut found = kinds_and_channels(&of_raw);
         found.sort();
         expected.sort();
         assert_eq!(found, expected);
-        assert_eq!(told(&of_file(&app, &ann, &form).await), [("file_uploaded", "form")]);
-        assert_eq!(told(&of_file(&app, &ann, &direct).await), [("file_uploaded", "direct")]);
-        assert_eq!(told(&of_file(&app, &ann, &tus).await), [("file_uploaded", "tus")]);
+        assert_eq!(kinds_and_channels(&of_file(&app, &ann, &form).await), [("file_uploaded", "form")]);
+        assert_eq!(kinds_and_channels(&of_file(&app, &ann, &direct).await), [("file_uploaded", "direct")]);
+        assert_eq!(kinds_and_channels(&of_file(&app, &ann, &tus).await), [("file_uploaded", "tus")]);
         let first = &of_raw[0];
         assert_eq!((first["user_id"].as_str(), first["actor_id"].as_str()), (Some(&*ann.id), Some(&*ann.id)));
         assert_eq!((&first["address"], &first["credential"]["kind"]), (&json!("127.0.0.1"), &json!("session")));
         assert_eq!(first["detail"], json!({"path": "", "name": "raw.txt", "size": 3}));
     }
 
-    async fn what_is_done_with_a_file_can_be_read_after_it_is_gone(app: TestApp) {
+    async fn the_events_of_a_deleted_file_can_be_read(app: TestApp) {
         let (ann, bob) = (app.sign_up("ann").await, app.sign_up("bob").await);
         let file = ann.upload("a.txt", "bytes").await;
         ann.patch(&path(&file)).json(&json!({"name": "b.txt"})).answer().await;
@@ -99,7 +98,7 @@ both! {
         assert_eq!(kinds(&of_file(&app, &ann, &other).await), ["file_uploaded", "file_deleted"]);
     }
 
-    async fn links_are_told_from_their_making_to_their_end(app: TestApp) {
+    async fn the_lifecycle_of_a_link_is_recorded(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "for those who know").await;
         let link = create_link(&ann, &file, json!({"password": "violet tractor under rain", "max_downloads": 1})).await;
@@ -116,10 +115,10 @@ both! {
         app.stranger().get(url).answer().await.problem(410, "link_revoked");
 
         let events: Vec<_> = of_file(&app, &ann, &file).await.into_iter().filter(|event| event["link_id"] == id).collect();
-        let mut told = told(&events);
-        // Reads and refusals are written together.
-        told.sort_unstable();
-        assert_eq!(told, [
+        let mut found = kinds_and_channels(&events);
+        // Reads and refusals are recorded in batches, in no particular order.
+        found.sort_unstable();
+        assert_eq!(found, [
             ("file_downloaded", "link"), ("link_changed", "api"), ("link_created", "api"), ("link_downloaded", "link"),
             ("link_refused", "link"), ("link_refused", "link"), ("link_refused", "link"), ("link_revoked", "api"),
         ]);
@@ -128,7 +127,7 @@ both! {
         assert!(events.iter().filter(|event| event["channel"] == "link").all(|event| event["actor_id"].is_null()));
     }
 
-    async fn what_the_trash_lets_go_of_by_itself_was_done_by_the_server(app: TestApp) {
+    async fn automatic_deletion_from_the_trash_is_recorded_as_done_by_the_server(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "bytes").await;
         ann.delete(&path(&file)).answer().await;
@@ -139,14 +138,14 @@ both! {
         assert_eq!((&last["kind"], &last["channel"], &last["actor_id"], &last["address"]), (&json!("file_deleted"), &json!("server"), &json!(null), &json!(null)));
     }
 
-    async fn downloads_are_told_with_their_bytes_whether_they_came_to_an_end_or_not(app: TestApp) {
+    async fn complete_and_interrupted_downloads_are_recorded_with_their_bytes(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let size = 8 * 1024 * 1024;
         let file = ann.upload("a.bin", noise(size)).await;
         ann.download(&file).await;
         ann.get(&content(&file)).header("range", "bytes=10-19").answer().await;
         ann.get(&content(&file)).header("range", "bytes=0-0,5-6").answer().await;
-        // None of these gives bytes out.
+        // None of these sends content.
         ann.head(&content(&file)).answer().await;
         ann.get(&content(&file)).header("if-none-match", file["etag"].as_str().unwrap()).answer().await;
         ann.get(&content(&file)).header("range", "bytes=99999999-").answer().await;
@@ -169,20 +168,20 @@ both! {
         assert!(of(4, "bytes").as_u64().unwrap() < size as u64);
     }
 
-    async fn signing_in_and_out_is_told_and_so_is_what_was_refused(app: TestApp) {
+    async fn sign_ins_sign_outs_and_refusals_are_recorded(app: TestApp) {
         let ann = app.sign_up("ann").await;
         assert_eq!(log_in(&app.stranger(), &email("ann"), "a wrong guess").await.status, 401);
         assert_eq!(log_in(&app.stranger(), &email("nobody"), "a wrong guess").await.status, 401);
         let second = another_session(&app, "ann").await;
         assert_eq!(second.post("/v1/auth/logout").answer().await.status, 204);
-        let made = ann.post("/v1/me/tokens").json(&json!({"name": "backup"})).answer().await.json();
-        let token = ann.clone().with_token(made["token"].as_str().unwrap(), &json!(ann.id));
+        let created = ann.post("/v1/me/tokens").json(&json!({"name": "backup"})).answer().await.json();
+        let token = ann.clone().with_token(created["token"].as_str().unwrap(), &json!(ann.id));
         let file = token.upload("a.txt", "by a program").await;
-        assert_eq!(ann.delete(&format!("/v1/me/tokens/{}", made["id"].as_str().unwrap())).answer().await.status, 204);
+        assert_eq!(ann.delete(&format!("/v1/me/tokens/{}", created["id"].as_str().unwrap())).answer().await.status, 204);
         let change = json!({"password": "purple harvest engine", "current_password": PASSWORD});
         assert_eq!(ann.patch("/v1/me").json(&change).answer().await.status, 200);
 
-        let events = trail(&app, &ann, "/v1/me/events").await;
+        let events = list_events(&app, &ann, "/v1/me/events").await;
         let mut found = kinds(&events);
         found.sort();
         let mut expected = [
@@ -192,17 +191,17 @@ both! {
         expected.sort();
         assert_eq!(found, expected);
         let uploaded = &of_file(&app, &ann, &file).await[0];
-        assert_eq!(uploaded["credential"], json!({"kind": "token", "id": made["id"]}));
+        assert_eq!(uploaded["credential"], json!({"kind": "token", "id": created["id"]}));
         token.get("/v1/me/events").answer().await.problem(401, "unauthorized");
 
         let boss = admin(&app).await;
-        let refused = trail(&app, &boss, "/v1/admin/events?kind=sign_in_refused").await;
+        let refused = list_events(&app, &boss, "/v1/admin/events?kind=sign_in_refused").await;
         assert_eq!(refused.len(), 2, "{refused:?}");
-        assert!(refused.iter().any(|event| event["user_id"].is_null()), "nobody has this address");
+        assert!(refused.iter().any(|event| event["user_id"].is_null()), "no account has this address");
         assert!(refused.iter().all(|event| event["address"] == "127.0.0.1"));
     }
 
-    async fn admins_find_what_they_look_for(app: TestApp) {
+    async fn admins_can_filter_events(app: TestApp) {
         let (ann, bob, boss) = (app.sign_up("ann").await, app.sign_up("bob").await, admin(&app).await);
         let file = ann.upload("a.txt", "bytes").await;
         app.advance(Duration::from_secs(3600));
@@ -213,18 +212,18 @@ both! {
         boss.patch(&of_bob).json(&json!({"quota": {"bytes": 1000}, "disabled": true})).answer().await;
         boss.post("/v1/admin/fsck").json(&json!({})).answer().await;
 
-        let find = async |query: &str| kinds(&trail(&app, &boss, &format!("/v1/admin/events?{query}")).await).join(" ");
+        let find = async |query: &str| kinds(&list_events(&app, &boss, &format!("/v1/admin/events?{query}")).await).join(" ");
         assert_eq!(find(&format!("file_id={}", file["id"].as_str().unwrap())).await, "file_uploaded");
         assert_eq!(find(&format!("user_id={}&since={middle}", bob.id)).await, "file_uploaded account_disabled quota_changed");
         assert_eq!(find(&format!("user_id={}&until={middle}", bob.id)).await, "account_created signed_in");
         assert_eq!(find(&format!("kind=file_uploaded&until={middle}")).await, "file_uploaded");
         assert_eq!(find("kind=fsck_started").await, "fsck_started");
-        let changed = &trail(&app, &boss, "/v1/admin/events?kind=quota_changed").await[0];
+        let changed = &list_events(&app, &boss, "/v1/admin/events?kind=quota_changed").await[0];
         assert_eq!((changed["actor_id"].as_str(), &changed["detail"]), (Some(&*boss.id), &json!({"bytes": 1000})));
         boss.get("/v1/admin/events?kind=mischief").answer().await.problem(422, "invalid");
     }
 
-    async fn pages_lead_from_the_latest_to_the_first(app: TestApp) {
+    async fn events_are_paged_from_newest_to_oldest(app: TestApp) {
         let ann = app.sign_up("ann").await;
         for number in 0..5 {
             ann.upload(&number.to_string(), "x").await;
@@ -241,7 +240,7 @@ both! {
         ann.get("/v1/me/events?cursor=x").answer().await.problem(400, "bad_cursor");
     }
 
-    async fn it_is_kept_for_as_long_as_the_settings_say(app: TestApp) {
+    async fn events_are_deleted_after_the_retention_period(app: TestApp) {
         let ann = app.sign_up("ann").await;
         ann.upload("a.txt", "x").await;
         app.advance(Duration::from_secs(89 * 24 * 3600));
@@ -252,7 +251,7 @@ both! {
         assert_eq!(app.count("SELECT COUNT(*) FROM audit_events").await, 0);
     }
 
-    async fn many_events_at_once_are_all_written_and_none_of_an_account_that_is_gone(app: TestApp) {
+    async fn queued_events_are_all_recorded_except_those_of_deleted_accounts(app: TestApp) {
         use strongroom::events::{EventKind, Event};
         let ann = app.sign_up("ann").await;
         let account: uuid::Uuid = ann.id.parse().unwrap();
@@ -266,35 +265,38 @@ both! {
         assert_eq!(app.count("SELECT COUNT(*) FROM audit_events WHERE kind = 'link_downloaded'").await, 100);
     }
 
-    async fn no_event_holds_a_secret(app: TestApp) {
+    async fn events_contain_no_secrets(app: TestApp) {
         let ann = app.sign_up("ann").await;
-        let made = ann.post("/v1/me/tokens").json(&json!({"name": "backup"})).answer().await.json();
+        let created = ann.post("/v1/me/tokens").json(&json!({"name": "backup"})).answer().await.json();
         let file = ann.upload("a.txt", "x").await;
         let url = ann.sign(&file, "get").await["url"].as_str().unwrap().to_owned();
         app.stranger().get(&url).answer().await;
         log_in(&app.stranger(), "typed-into-the-wrong-field", "a wrong guess").await;
         app.app.events.flush().await;
         let signature = url.rsplit('=').next().unwrap();
-        let secrets = [PASSWORD, ann.token.as_deref().unwrap(), made["token"].as_str().unwrap(), signature, "typed-into", "a wrong guess"];
+        let secrets = [PASSWORD, ann.token.as_deref().unwrap(), created["token"].as_str().unwrap(), signature, "typed-into", "a wrong guess"];
         app.assert_in_no_row(&secrets).await;
     }
 }
 
 #[tokio::test]
-async fn a_signed_url_of_ours_is_a_door() {
+async fn downloads_through_server_signed_urls_are_recorded() {
     let app = TestApp::start(Setup::SqliteAndDisk).await;
     let ann = app.sign_up("ann").await;
     let file = ann.upload("a.txt", "bytes").await;
     let url = ann.sign(&file, "get").await["url"].as_str().unwrap().to_owned();
     assert_eq!(app.stranger().get(&url).answer().await.bytes, b"bytes");
     let events = of_file(&app, &ann, &file).await;
-    assert_eq!(told(&events), [("file_uploaded", "raw"), ("url_signed", "api"), ("file_downloaded", "signed_url")]);
+    assert_eq!(
+        kinds_and_channels(&events),
+        [("file_uploaded", "raw"), ("url_signed", "api"), ("file_downloaded", "signed_url")]
+    );
     assert_eq!((&events[2]["actor_id"], &events[2]["detail"]["complete"]), (&json!(null), &json!(true)));
 }
 
-/// Whatever is asked for, it is a walk along an index.
+/// Every query of the audit log scans an index range.
 #[tokio::test]
-async fn the_trail_is_read_by_an_index() {
+async fn the_audit_log_is_read_through_indexes() {
     let app = TestApp::start(Setup::SqliteAndDisk).await;
     let statements = app.app.db.statements();
     for sql in statements.iter().filter(|sql| sql.contains("FROM audit_events") && !sql.starts_with("DELETE")) {

@@ -1,4 +1,4 @@
-//! What somebody takes with them is everything, and readable by other people's tools.
+//! The export of an account contains all of its data, in an archive that other tools can read.
 
 use std::io::{Cursor, Read};
 use std::process::Command;
@@ -34,7 +34,7 @@ async fn upload(client: &Client, folder: &str, name: &str, bytes: Vec<u8>) -> Va
 }
 
 both! {
-    async fn it_holds_everything_under_the_paths_that_it_had(app: TestApp) {
+    async fn it_contains_all_data_under_the_original_paths(app: TestApp) {
         let (ann, bob) = (app.sign_up("ann").await, app.sign_up("bob").await);
         bob.upload("bob.txt", "not ann's").await;
         let large = noise(6_000_000);
@@ -65,19 +65,19 @@ both! {
         assert_eq!(read(&mut archive, "files/empty"), b"");
         assert_eq!(read(&mut archive, "trash/gone.txt"), b"in the trash");
         assert_eq!(read(&mut archive, "avatar.png"), png);
-        // Those three cannot be beside each other everywhere.
+        // Not every filesystem can hold these three names side by side.
         assert_eq!(read(&mut archive, "files/A"), b"upper");
         assert_eq!(read(&mut archive, "files/a (1)"), b"lower");
         assert_eq!(read(&mut archive, "files/a (2)/below"), b"below");
         assert_eq!(archive.len(), 8);
-        let told = ann.get("/v1/me/events").answer().await.json();
-        assert!(told["items"].as_array().unwrap().iter().any(|event| event["kind"] == "account_exported") || {
+        let events = ann.get("/v1/me/events").answer().await.json();
+        assert!(events["items"].as_array().unwrap().iter().any(|event| event["kind"] == "account_exported") || {
             app.app.events.flush().await;
             app.count("SELECT COUNT(*) FROM audit_events WHERE kind = 'account_exported'").await == 1
         });
     }
 
-    async fn an_account_without_anything_is_an_archive_too(app: TestApp) {
+    async fn an_empty_account_can_be_exported(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let mut archive = exported(&ann).await;
         assert_eq!(archive.len(), 1);
@@ -85,7 +85,7 @@ both! {
         assert_eq!((&description["files"], &description["trash"], &description["tokens"]), (&json!([]), &json!([]), &json!([])));
     }
 
-    async fn more_files_than_fit_on_a_page_are_all_there(app: TestApp) {
+    async fn more_files_than_one_page_are_exported(app: TestApp) {
         let ann = app.sign_up("ann").await;
         for number in 0..105 {
             ann.upload(&format!("{number}.txt"), number.to_string()).await;
@@ -98,9 +98,9 @@ both! {
     }
 }
 
-/// Another reader than the one that comes with the writer, which checks every CRC.
+/// An independent reader, which verifies every CRC.
 #[tokio::test]
-async fn python_reads_it() {
+async fn python_can_read_the_archive() {
     let app = TestApp::start(Setup::SqliteAndDisk).await;
     let ann = app.sign_up("ann").await;
     upload(&ann, "größe", "日本.bin", noise(200_000)).await;
@@ -113,15 +113,15 @@ print('|'.join(f'{i.filename}:{i.file_size}:{i.flag_bits >> 11 & 1}' for i in z.
     let output =
         Command::new("python3").env("PYTHONIOENCODING", "utf-8").args(["-c", script]).arg(&archive).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let told = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(told.trim(), "files/empty:0:0|files/größe/日本.bin:200000:1");
+    let entries = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(entries.trim(), "files/empty:0:0|files/größe/日本.bin:200000:1");
 }
 
 #[tokio::test]
-async fn a_store_that_fails_in_the_middle_cuts_the_connection() {
+async fn a_store_failure_aborts_the_response() {
     let app = TestApp::start(Setup::PostgresAndS3).await;
     let strongroom::config::StoreConfig::S3(s3) = &app.app.config.store else { unreachable!("it is on S3") };
-    let (line, detour) = through_tcp_proxy(s3.endpoint.as_ref().unwrap()).await;
+    let (network, detour) = through_tcp_proxy(s3.endpoint.as_ref().unwrap()).await;
     let app = app
         .restart_with(|config| {
             if let strongroom::config::StoreConfig::S3(s3) = &mut config.store {
@@ -136,7 +136,7 @@ async fn a_store_that_fails_in_the_middle_cuts_the_connection() {
     let mut answer = ann.get("/v1/me/export").send().await.unwrap();
     assert_eq!(answer.status(), 200);
     assert!(answer.chunk().await.unwrap().is_some());
-    line.cut();
+    network.cut();
     let broken = loop {
         match answer.chunk().await {
             Err(_) => break true,
@@ -144,12 +144,12 @@ async fn a_store_that_fails_in_the_middle_cuts_the_connection() {
             Ok(Some(_)) => {}
         }
     };
-    assert!(broken, "it looked whole");
+    assert!(broken, "the response looks complete");
 }
 
-/// What is deleted while the archive is made is left out, and the archive is one nonetheless.
+/// A file that is deleted during the export is omitted, and the archive is still valid.
 #[tokio::test]
-async fn what_goes_meanwhile_is_left_out() {
+async fn files_deleted_during_the_export_are_omitted() {
     let app = TestApp::start(Setup::SqliteAndDisk).await;
     let ann = app.sign_up("ann").await;
     ann.upload("0.bin", noise(20_000_000)).await;

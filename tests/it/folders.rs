@@ -1,4 +1,4 @@
-//! Folders: what the paths of files have in common.
+//! Folders: common prefixes of the paths of files.
 
 use serde_json::{Value, json};
 
@@ -23,7 +23,7 @@ async fn put(client: &Client, path: &str) {
 }
 
 both! {
-    async fn a_folder_is_there_as_long_as_a_file_is_in_it_or_further_down(app: TestApp) {
+    async fn a_folder_exists_while_it_contains_a_file_at_any_depth(app: TestApp) {
         let ann = app.sign_up("ann").await;
         assert!(folders(&ann, "").await.is_empty());
         for path in ["", "s", "s-t", "s/x", "s/x/y", "s0", "s.t/deep/down", "Ä/b", "%_", "t"] {
@@ -49,12 +49,12 @@ both! {
         ann.get("/v1/files?path=..").answer().await.problem(422, "invalid");
     }
 
-    async fn folders_are_left_without_reading_what_is_in_them(app: TestApp) {
+    async fn folders_are_listed_without_reading_their_files(app: TestApp) {
         let ann = app.sign_up("ann").await;
         for path in ["a", "a/0", "b", "b-c", "c/d"] {
             put(&ann, path).await;
         }
-        // More folders in one folder than are read at once.
+        // More folders in one folder than are read in one batch.
         for folder in 0..210 {
             put(&ann, &format!("a/{folder:04}")).await;
         }

@@ -1,5 +1,5 @@
-//! A request that is sent twice under one key is done once: also when the first answer was lost,
-//! also when the server died before it could answer.
+//! Requests with the same idempotency key are executed once, also if the first response was lost or the server was killed
+//! before it could respond.
 
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ use crate::support::client::{Ask, Client, fed, path};
 use crate::support::program::Start;
 use crate::support::{Setup, TestApp, both};
 
-fn upload(who: &Client, key: &str) -> RequestBuilder {
-    who.post("/v1/files?name=a.bin&path=docs").header("idempotency-key", key)
+fn upload(client: &Client, key: &str) -> RequestBuilder {
+    client.post("/v1/files?name=a.bin&path=docs").header("idempotency-key", key)
 }
 
 fn digest(bytes: &[u8]) -> String {
@@ -27,7 +27,7 @@ fn digest(bytes: &[u8]) -> String {
 }
 
 both! {
-    async fn the_same_request_gives_the_same_answer(app: TestApp) {
+    async fn a_repeated_request_gets_the_same_response(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let bytes = noise(6 * 1024 * 1024);
         let first = upload(&ann, "k-1").body(bytes.clone()).answer().await;
@@ -40,14 +40,14 @@ both! {
             }
         };
         same(upload(&ann, "k-1").body(bytes.clone())).await;
-        // The digest may tell what is in the body, and a form may bring it.
+        // The digest is part of the comparison only as a description of the body, and the body may be in a form.
         same(upload(&ann, "k-1").header("content-digest", digest(&bytes)).body(bytes.clone())).await;
         let chunks = vec![Ok::<_, std::io::Error>(bytes.clone())];
         same(upload(&ann, "k-1").body(reqwest::Body::wrap_stream(futures_util::stream::iter(chunks)))).await;
         let form = Form::new().text("path", "docs").part("file", Part::bytes(bytes.clone()).file_name("a.bin"));
         same(ann.post("/v1/files").header("idempotency-key", "k-1").multipart(form)).await;
         app.assert_nothing_but(1).await;
-        // What became of the file, and of the quota, does not change what was answered.
+        // Later changes of the file and of the quota do not change the stored response.
         let renamed = ann.patch(&path(&first.json())).json(&json!({"name": "b.bin", "metadata": {"a": 1}})).answer().await;
         assert_eq!(renamed.status, 200);
         let patch = AccountPatch { bytes: Some(Quota::Most(0)), ..AccountPatch::default() };
@@ -58,7 +58,7 @@ both! {
         app.assert_nothing_but(0).await;
     }
 
-    async fn a_condition_is_judged_once(app: TestApp) {
+    async fn preconditions_are_not_evaluated_again(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let request = |key| upload(&ann, key).header("if-none-match", "*").body("one");
         let first = request("k-1").answer().await;
@@ -67,7 +67,7 @@ both! {
         app.assert_nothing_but(1).await;
     }
 
-    async fn another_request_under_the_key_is_refused(app: TestApp) {
+    async fn a_different_request_with_the_same_key_is_refused(app: TestApp) {
         let (ann, bob) = (app.sign_up("ann").await, app.sign_up("bob").await);
         assert_eq!(upload(&ann, "k-1").body("some bytes").answer().await.status, 201);
         let chunks = |text: &'static str| reqwest::Body::wrap_stream(futures_util::stream::iter([Ok::<_, std::io::Error>(text)]));
@@ -86,14 +86,14 @@ both! {
         ] {
             other.answer().await.problem(422, "idempotency_mismatch");
         }
-        // A key is its owner's alone, and without one every request is another one.
+        // A key belongs to one user, and requests without a key are independent.
         assert_eq!(upload(&bob, "k-1").body("some bytes").answer().await.status, 201);
         assert_eq!(upload(&ann, "k-2").body("some bytes").answer().await.json()["name"], "a (1).bin");
         assert_eq!(ann.post("/v1/files?name=a.bin&path=docs").body("some bytes").answer().await.json()["name"], "a (2).bin");
         app.assert_nothing_but(4).await;
     }
 
-    async fn a_key_is_visible_ascii(app: TestApp) {
+    async fn keys_must_be_visible_ascii(app: TestApp) {
         let ann = app.sign_up("ann").await;
         for key in ["", "a b", "ä", &"x".repeat(256)] {
             let problem = upload(&ann, key).body("x").answer().await.problem(422, "invalid");
@@ -105,7 +105,7 @@ both! {
         app.assert_nothing_but(1).await;
     }
 
-    async fn while_the_first_is_under_way_a_second_one_waits(app: TestApp) {
+    async fn a_repeated_request_is_refused_while_the_first_is_in_progress(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let (send, body) = fed();
         let first = tokio::spawn(upload(&ann, "k-1").body(body).send());
@@ -124,13 +124,13 @@ both! {
         app.assert_nothing_but(1).await;
     }
 
-    async fn many_at_once_make_one_file(app: TestApp) {
+    async fn simultaneous_requests_create_one_file(app: TestApp) {
         let ann = app.sign_up("ann").await;
         for round in 0..5 {
             let key = format!("k-{round}");
             let answers = join_all((0..12).map(|_| upload(&ann, &key).body(noise(round)).answer())).await;
-            let made: Vec<_> = answers.iter().filter(|answer| answer.status == 201).map(|answer| answer.json()).collect();
-            assert!(!made.is_empty() && made.iter().all(|file| *file == made[0]), "{made:?}");
+            let created: Vec<_> = answers.iter().filter(|answer| answer.status == 201).map(|answer| answer.json()).collect();
+            assert!(!created.is_empty() && created.iter().all(|file| *file == created[0]), "{created:?}");
             for answer in answers.iter().filter(|answer| answer.status != 201) {
                 answer.problem(409, "idempotency_in_progress");
             }
@@ -138,7 +138,7 @@ both! {
         app.assert_nothing_but(5).await;
     }
 
-    async fn a_key_whose_request_failed_is_free(app: TestApp) {
+    async fn a_key_can_be_reused_after_a_failed_request(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let wrong = upload(&ann, "k-1").header("repr-digest", digest(b"others")).body("some bytes").answer().await;
         wrong.problem(422, "digest_mismatch");
@@ -147,7 +147,7 @@ both! {
         app.assert_nothing_but(1).await;
     }
 
-    async fn a_key_whose_writer_died_is_free_once_its_lease_is_over(app: TestApp) {
+    async fn a_key_can_be_reused_once_the_lease_of_a_crashed_writer_expires(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let blob = NewBlobRow {
             id: uuid::Uuid::now_v7(),
@@ -168,7 +168,7 @@ both! {
         app.assert_nothing_but(1).await;
     }
 
-    async fn a_key_lives_for_a_day(app: TestApp) {
+    async fn keys_expire_after_a_day(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let first = upload(&ann, "k-1").body("x").answer().await.json();
         assert_eq!(app.reap().await.expired, 0);
@@ -183,7 +183,7 @@ both! {
         app.assert_nothing_but(2).await;
     }
 
-    async fn what_a_crash_left_is_done_once(app: TestApp) {
+    async fn a_request_interrupted_by_a_crash_is_executed_once(app: TestApp) {
         let folder = tempfile::tempdir().unwrap();
         let ann = app.sign_up("ann").await;
         let at = |url: &str| Client::new(url).with_token(ann.token.as_deref().unwrap(), &json!(ann.id));
@@ -191,9 +191,9 @@ both! {
             let key = format!("k-{point}");
             let program = Start::default().beside(&app).variable("FAILPOINTS", format!("{point}=return")).serve(folder.path());
             let lost = upload(&at(&program.url), &key).body(noise(1000)).send().await;
-            lost.expect_err("the server died before it answered");
+            lost.expect_err("the server was killed before it responded");
             assert!(!program.ended().0.success());
-            // It may have died as the reaper, too.
+            // It may have held the reaper's job lease.
             app.execute("DELETE FROM job_leases").await;
             assert_eq!(app.count("SELECT COUNT(*) FROM files").await, (round + published) as i64, "{point}");
 

@@ -1,4 +1,4 @@
-//! Share links: whoever has one reads one file, within the bounds that its owner set.
+//! Share links: anyone with a link can read one file, within the options that its owner set.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::support::bytes::noise;
 use crate::support::client::{Answer, Ask, Client, content, path};
 use crate::support::links::create_link;
 use crate::support::program::Start;
-use crate::support::{Setup, TestApp, both, email};
+use crate::support::{Setup, TestApp, both, email, until};
 
 const MIB: usize = 1024 * 1024;
 const PASSWORD: &str = "violet tractor under rain";
@@ -30,7 +30,8 @@ async fn state(owner: &Client, link: &Value) -> (String, u64) {
     (link["state"].as_str().unwrap().to_owned(), link["downloads"].as_u64().unwrap())
 }
 
-async fn look(client: &Client, url: &str) -> Answer {
+/// Opens a link as a browser does.
+async fn browse(client: &Client, url: &str) -> Answer {
     client.get(url).header("accept", HTML).header("sec-fetch-mode", "navigate").answer().await
 }
 
@@ -38,22 +39,20 @@ async fn unlock(client: &Client, link: &Value, password: &str) -> Answer {
     client.post(&format!("{}/unlock", url(link))).json(&json!({"password": password})).answer().await
 }
 
-/// Begins to read and goes away in the middle.
-async fn interrupt(client: &Client, url: &str) {
+/// Starts a download and disconnects.
+async fn interrupt_download(client: &Client, url: &str) {
     let mut answer = client.get(url).send().await.expect("an answer");
     assert_eq!(answer.status(), 200);
     answer.chunk().await.expect("bytes").expect("a chunk");
 }
 
-/// Waits until no answer of a link is under way.
+/// Waits until no response of a link is open.
 async fn until_quiet(app: &TestApp) {
-    while app.count("SELECT COUNT(*) FROM link_downloads WHERE open_responses > 0").await > 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until(async || app.count("SELECT COUNT(*) FROM link_downloads WHERE open_responses > 0").await == 0).await;
 }
 
 both! {
-    async fn whoever_has_a_link_reads_the_file(app: TestApp) {
+    async fn anyone_with_a_link_can_read_the_file(app: TestApp) {
         let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
         let bytes = noise(100_000);
         let file = ann.upload("naïve.bin", bytes.clone()).await;
@@ -68,7 +67,7 @@ both! {
             assert_eq!((got.header("x-robots-tag"), got.header("cache-control")), ("noindex, nofollow", "private, no-cache"));
         }
         assert_eq!(state(&ann, &link).await, ("active".into(), 3));
-        // The URL was shown once; no row holds its token.
+        // The URL was shown once; no row contains its token.
         let shown = ann.get(&of(&link)).answer().await.json();
         assert!(shown.get("url").is_none() && shown["last_used_at"].is_string(), "{shown}");
         let token = url(&link).rsplit('/').next().unwrap();
@@ -77,25 +76,25 @@ both! {
         stranger.get("/l/srl_garbage").answer().await.problem(404, "not_found");
     }
 
-    async fn links_are_listed_page_by_page(app: TestApp) {
+    async fn links_are_listed_in_pages(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let (one, two) = (ann.upload("1", "1").await, ann.upload("2", "2").await);
-        let mut made = Vec::new();
+        let mut created = Vec::new();
         for file in [&one, &two, &one] {
-            made.push(create_link(&ann, file, json!({})).await["id"].clone());
+            created.push(create_link(&ann, file, json!({})).await["id"].clone());
         }
         let first = ann.get("/v1/links?limit=2").answer().await.json();
         let ids = |page: &Value| page["items"].as_array().unwrap().iter().map(|link| link["id"].clone()).collect::<Vec<_>>();
-        assert_eq!(ids(&first), [made[2].clone(), made[1].clone()]);
+        assert_eq!(ids(&first), [created[2].clone(), created[1].clone()]);
         let rest = ann.get(&format!("/v1/links?limit=2&cursor={}", first["next_cursor"].as_str().unwrap())).answer().await.json();
-        assert_eq!((ids(&rest), &rest["next_cursor"]), (vec![made[0].clone()], &Value::Null));
+        assert_eq!((ids(&rest), &rest["next_cursor"]), (vec![created[0].clone()], &Value::Null));
         let of_one = ann.get(&format!("/v1/links?file_id={}", one["id"].as_str().unwrap())).answer().await.json();
-        assert_eq!(ids(&of_one), [made[2].clone(), made[0].clone()]);
+        assert_eq!(ids(&of_one), [created[2].clone(), created[0].clone()]);
         ann.get("/v1/links?cursor=x").answer().await.problem(400, "bad_cursor");
         assert_eq!(app.sign_up("bob").await.get("/v1/links").answer().await.json()["items"], json!([]));
     }
 
-    async fn bounds_that_make_no_sense_are_refused(app: TestApp) {
+    async fn invalid_options_are_refused(app: TestApp) {
         let app = app.restart_with(|config| config.links.limit = 1).await;
         let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "mine").await;
@@ -112,7 +111,7 @@ both! {
         assert_eq!(app.count("SELECT COUNT(*) FROM links").await, 1);
     }
 
-    async fn a_link_ends_at_once_and_for_good(app: TestApp) {
+    async fn expiry_rotation_and_revocation_take_effect_immediately(app: TestApp) {
         let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
         let file = ann.upload("a.txt", "mine").await;
         let link = create_link(&ann, &file, json!({"expires_in": 60})).await;
@@ -120,9 +119,9 @@ both! {
         app.advance(Duration::from_secs(61));
         stranger.get(url(&link)).answer().await.problem(410, "link_expired");
         assert_eq!(stranger.head(url(&link)).answer().await.status, 410);
-        assert_eq!(look(&stranger, url(&link)).await.status, 410);
+        assert_eq!(browse(&stranger, url(&link)).await.status, 410);
         assert_eq!(state(&ann, &link).await.0, "expired");
-        // Its owner may give it more time.
+        // The owner can extend it.
         assert_eq!(ann.patch(&of(&link)).json(&json!({"expires_in": null})).answer().await.json()["expires_at"], Value::Null);
         assert_eq!(stranger.get(url(&link)).answer().await.status, 200);
 
@@ -143,7 +142,7 @@ both! {
         assert_eq!(app.count("SELECT COUNT(*) FROM links").await, 0);
     }
 
-    async fn of_two_changes_at_once_neither_undoes_the_other(app: TestApp) {
+    async fn simultaneous_changes_do_not_overwrite_each_other(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "mine").await;
         let link = create_link(&ann, &file, json!({})).await;
@@ -155,7 +154,7 @@ both! {
         assert!(link["expires_at"].is_string() && link["allow_from"] == json!(["::1/128"]) && link["has_password"] == true, "{link}");
     }
 
-    async fn a_link_is_worth_what_its_file_and_owner_are(app: TestApp) {
+    async fn a_link_follows_the_state_of_its_file_and_its_owner(app: TestApp) {
         let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
         let (file, other) = (ann.upload("a.txt", "mine").await, ann.upload("b.txt", "other").await);
         let (link, of_other) = (create_link(&ann, &file, json!({})).await, create_link(&ann, &other, json!({"password": PASSWORD})).await);
@@ -164,7 +163,7 @@ both! {
         for link in [&link, &of_other] {
             stranger.get(url(link)).bearer_auth(&key).answer().await.problem(404, "not_found");
             assert_eq!(stranger.head(url(link)).bearer_auth(&key).answer().await.status, 404);
-            assert_eq!(look(&stranger, url(link)).await.status, 404);
+            assert_eq!(browse(&stranger, url(link)).await.status, 404);
             unlock(&stranger, link, PASSWORD).await.problem(404, "not_found");
         }
         strongroom::users::set_disabled(&app.app, &email("ann"), false).await.unwrap();
@@ -183,7 +182,7 @@ both! {
         app.assert_nothing_but(1).await;
     }
 
-    async fn a_link_is_used_so_many_times_however_many_come_at_once(app: TestApp) {
+    async fn simultaneous_downloads_never_exceed_the_limit(app: TestApp) {
         let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
         let bytes = noise(3 * MIB);
         let file = ann.upload("a.bin", bytes.clone()).await;
@@ -195,7 +194,7 @@ both! {
         refused.iter().for_each(|answer| drop(answer.problem(410, "link_used_up")));
         assert_eq!(state(&ann, &link).await, ("used_up".into(), 3));
         assert_eq!(stranger.head(url(&link)).answer().await.status, 410);
-        assert_eq!(look(&stranger, url(&link)).await.status, 410);
+        assert_eq!(browse(&stranger, url(&link)).await.status, 410);
         ann.patch(&of(&link)).json(&json!({"max_downloads": 4})).answer().await;
         assert_eq!(stranger.get(url(&link)).answer().await.status, 200);
         stranger.get(url(&link)).answer().await.problem(410, "link_used_up");
@@ -203,23 +202,23 @@ both! {
         assert_eq!(stranger.get(url(&link)).answer().await.status, 200);
     }
 
-    async fn only_a_complete_delivery_is_a_use(app: TestApp) {
+    async fn only_complete_downloads_are_counted(app: TestApp) {
         let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
         let bytes = noise(24 * MIB);
         let file = ann.upload("a.bin", bytes.clone()).await;
         let link = create_link(&ann, &file, json!({"max_downloads": 1})).await;
         for _ in 0..3 {
             assert_eq!(stranger.head(url(&link)).answer().await.header("content-length"), (24 * MIB).to_string());
-            assert_eq!(look(&stranger, url(&link)).await.status, 200);
+            assert_eq!(browse(&stranger, url(&link)).await.status, 200);
             let preview = stranger.get(url(&link)).header("user-agent", "Slackbot-LinkExpanding 1.0").answer().await;
             assert!(preview.header("content-type").starts_with("text/html"));
             assert_eq!(stranger.get(url(&link)).header("if-none-match", file["etag"].as_str().unwrap()).answer().await.status, 304);
             stranger.get(url(&link)).header("range", "bytes=99999999-").answer().await.problem(416, "range_not_satisfiable");
         }
         assert_eq!(app.count("SELECT COUNT(*) FROM link_downloads").await, 0);
-        // It breaks off, again and again; the same client may come back, another has to wait for a little while.
+        // The download is interrupted repeatedly; the same client can retry, another one has to wait.
         for _ in 0..3 {
-            interrupt(&stranger, url(&link)).await;
+            interrupt_download(&stranger, url(&link)).await;
             until_quiet(&app).await;
         }
         let other = || stranger.get(url(&link)).header("user-agent", "another");
@@ -234,12 +233,12 @@ both! {
         other().answer().await.problem(410, "link_used_up");
     }
 
-    async fn a_resumed_download_is_one_use(app: TestApp) {
+    async fn a_resumed_download_is_counted_once(app: TestApp) {
         let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
         let bytes = noise(24 * MIB);
         let file = ann.upload("a.bin", bytes.clone()).await;
         let link = create_link(&ann, &file, json!({"max_downloads": 1})).await;
-        interrupt(&stranger, url(&link)).await;
+        interrupt_download(&stranger, url(&link)).await;
         until_quiet(&app).await;
         let range = |from: usize, to: usize| stranger.get(url(&link)).header("range", format!("bytes={from}-{to}"));
         let middle = range(MIB, 2 * MIB - 1).answer().await;
@@ -248,7 +247,7 @@ both! {
         let rest = range(2 * MIB, 24 * MIB - 1).answer().await;
         assert!(rest.status == 206 && rest.bytes == bytes[2 * MIB..]);
         assert_eq!(state(&ann, &link).await, ("used_up".into(), 1));
-        // What was lost on the way may be fetched once more by the same client, but not the whole again and again.
+        // The same client can repeat a lost range, but not download the whole file again and again.
         assert_eq!(range(23 * MIB, 24 * MIB - 1).answer().await.status, 206);
         assert_eq!(state(&ann, &link).await.1, 1);
         let more = join_all((0..6).map(|_| range(1, 24 * MIB - 1).answer())).await;
@@ -259,7 +258,7 @@ both! {
         range(23 * MIB, 24 * MIB - 1).answer().await.problem(410, "link_used_up");
     }
 
-    async fn an_empty_file_is_delivered_too(app: TestApp) {
+    async fn a_download_of_an_empty_file_is_counted(app: TestApp) {
         let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
         let file = ann.upload("empty", "").await;
         let link = create_link(&ann, &file, json!({"max_downloads": 1})).await;
@@ -267,7 +266,7 @@ both! {
         stranger.get(url(&link)).answer().await.problem(410, "link_used_up");
     }
 
-    async fn a_link_may_be_bound_to_networks(app: TestApp) {
+    async fn a_link_can_be_restricted_to_networks(app: TestApp) {
         let app = app.restart_with(|config| config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()]).await;
         let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
         let file = ann.upload("a.txt", "mine").await;
@@ -283,7 +282,7 @@ both! {
         assert_eq!(stranger.get(url(&link)).basic_auth("", Some(PASSWORD)).answer().await.status, 200);
     }
 
-    async fn nothing_shows_before_the_password(app: TestApp) {
+    async fn nothing_is_disclosed_before_the_password(app: TestApp) {
         let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
         let file = ann.upload("payslip.txt", "all of the money").await;
         let link = create_link(&ann, &file, json!({"password": PASSWORD, "note": "secret note"})).await;
@@ -291,7 +290,7 @@ both! {
         let locked = stranger.get(url(&link)).answer().await;
         locked.problem(401, "password_required");
         assert!(locked.header("www-authenticate").starts_with("Basic"));
-        let page = look(&stranger, url(&link)).await;
+        let page = browse(&stranger, url(&link)).await;
         let head = stranger.head(url(&link)).answer().await;
         assert_eq!((page.status, head.status), (401, 401));
         assert!(page.text().contains("type=\"password\"") && page.header("www-authenticate").is_empty());
@@ -305,7 +304,7 @@ both! {
         stranger.get(url(&link)).basic_auth("x", Some("wrong")).answer().await.problem(401, "password_required");
         assert_eq!(stranger.get(url(&link)).basic_auth("x", Some(PASSWORD)).answer().await.bytes, b"all of the money");
 
-        // Once proven, it is not asked for again; in a browser by a cookie for this link alone.
+        // Once unlocked, the password is not required again; a browser has a cookie for this link only.
         unlock(&stranger, &link, "wrong").await.problem(401, "password_required");
         let unlocked = unlock(&stranger, &link, PASSWORD).await;
         let cookie = unlocked.header("set-cookie").to_owned();
@@ -323,7 +322,7 @@ both! {
         let cross = stranger.post(&format!("{}/unlock", url(&link))).header("origin", "https://evil.example").header("sec-fetch-site", "cross-site");
         cross.json(&json!({"password": PASSWORD})).answer().await.problem(403, "cross_site");
 
-        // It is worth nothing for another link, after a while, and with another password or token.
+        // The key is not valid for another link, after its lifetime, or once the password has changed.
         let other = create_link(&ann, &file, json!({"password": PASSWORD})).await;
         stranger.get(url(&other)).bearer_auth(&key).answer().await.problem(401, "password_required");
         app.advance(Duration::from_secs(3601));
@@ -336,7 +335,7 @@ both! {
         app.assert_in_no_row(&[PASSWORD, &key]).await;
     }
 
-    async fn a_password_stands_so_many_guesses(app: TestApp) {
+    async fn password_guesses_are_throttled(app: TestApp) {
         let app = app.restart_with(|config| {
             config.auth.logins_per_account = 3;
             config.auth.logins_per_address = 8;
@@ -349,10 +348,10 @@ both! {
         assert_eq!(answers.iter().filter(|answer| answer.status == 401).count(), 3);
         let refused = answers.iter().find(|answer| answer.status == 429).unwrap();
         let seconds: u64 = refused.header("retry-after").parse().unwrap();
-        // The right password is no way around it, by no door; whoever has proven it goes on.
+        // The right password is refused too, at every endpoint; a client that has unlocked the link is not affected.
         stranger.get(url(&link)).basic_auth("", Some(PASSWORD)).answer().await.problem(429, "too_many_attempts");
         assert_eq!(stranger.get(url(&link)).bearer_auth(&key).answer().await.status, 200);
-        // The address has tried too often by now, so that it cannot go on with another link.
+        // The address has reached its limit, so another link is refused too.
         unlock(&stranger, &other, PASSWORD).await;
         unlock(&stranger, &other, "wrong").await;
         unlock(&stranger, &other, PASSWORD).await.problem(429, "too_many_attempts");
@@ -360,13 +359,13 @@ both! {
         assert_eq!(unlock(&stranger, &link, PASSWORD).await.status, 200);
     }
 
-    async fn a_browser_gets_a_page_without_script(app: TestApp) {
+    async fn browsers_get_a_page_without_scripts(app: TestApp) {
         let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
         let name = "<img src=x onerror=alert(1)>\"'&.png";
         let png = [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0".as_slice(), &noise(5000)].concat();
         let file = ann.upload(name, png.clone()).await;
         let link = create_link(&ann, &file, json!({"inline": true, "note": "a note of mine"})).await;
-        let page = look(&stranger, url(&link)).await;
+        let page = browse(&stranger, url(&link)).await;
         assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"));
         let policy = page.header("content-security-policy");
         assert!(policy.starts_with("default-src 'none'; style-src 'sha256-") && !policy.contains("unsafe"), "{policy}");
@@ -374,25 +373,25 @@ both! {
         assert!(text.contains("&lt;img src=x onerror=alert(1)&gt;&quot;&#39;&amp;.png") && !text.contains("<img"), "{text}");
         assert!(text.contains("image/png") && text.contains("kB") && !text.contains("a note") && !text.contains("<script"), "{text}");
         assert_eq!((page.header("cache-control"), page.header("referrer-policy")), ("private, no-store", "same-origin"));
-        // Its buttons lead to the bytes, for a browser too.
+        // Its buttons lead to the content, also in a browser.
         for (query, disposition) in [("download=1", "attachment"), ("open=1", "inline")] {
             assert!(text.contains(&format!("href=\"{}?{query}\"", url(&link))), "{text}");
-            let got = look(&stranger, &format!("{}?{query}", url(&link))).await;
+            let got = browse(&stranger, &format!("{}?{query}", url(&link))).await;
             assert!(got.bytes == png && got.header("content-disposition").starts_with(disposition));
             assert_eq!(got.header("content-security-policy"), "sandbox; default-src 'none'");
         }
-        // As a picture on another page it is no navigation.
+        // An image on another page is not a navigation.
         let embedded = stranger.get(url(&link)).header("accept", "image/*,*/*").header("sec-fetch-mode", "no-cors").answer().await;
         assert!(embedded.bytes == png);
-        let unknown = look(&stranger, &app.url("/l/srl_garbage")).await;
+        let unknown = browse(&stranger, &app.url("/l/srl_garbage")).await;
         assert!(unknown.status == 404 && unknown.header("content-type").starts_with("text/html"));
-        let evil = look(&stranger, &app.url("/l/%22%3E%3Cscript%3Ealert(1)%3C%2Fscript%3E")).await;
+        let evil = browse(&stranger, &app.url("/l/%22%3E%3Cscript%3Ealert(1)%3C%2Fscript%3E")).await;
         assert!(evil.status == 404 && !evil.text().contains("<script"), "{}", evil.text());
     }
 }
 
 #[tokio::test]
-async fn a_bucket_may_hand_over_the_bytes() {
+async fn delivery_can_redirect_to_the_bucket() {
     let app =
         TestApp::start_with(Setup::PostgresAndS3, |config| config.links.delivery = strongroom::config::Via::Redirect)
             .await;
@@ -400,21 +399,21 @@ async fn a_bucket_may_hand_over_the_bytes() {
     let file = ann.upload("a.txt", "mine").await;
     let link = create_link(&ann, &file, json!({"max_downloads": 1, "download_name": "yours.txt"})).await;
     assert_eq!(stranger.head(url(&link)).answer().await.header("content-length"), "4");
-    let over = stranger.get(url(&link)).answer().await;
-    assert_eq!(over.status, 302, "{}", over.text());
-    assert!(over.header("location").contains("X-Amz-Expires=30&"), "{}", over.header("location"));
-    let got = stranger.get(over.header("location")).answer().await;
+    let redirect = stranger.get(url(&link)).answer().await;
+    assert_eq!(redirect.status, 302, "{}", redirect.text());
+    assert!(redirect.header("location").contains("X-Amz-Expires=30&"), "{}", redirect.header("location"));
+    let got = stranger.get(redirect.header("location")).answer().await;
     assert_eq!(
         (got.bytes.as_slice(), got.header("content-disposition")),
         (b"mine".as_slice(), "attachment; filename=\"yours.txt\"")
     );
-    // The use counts when the URL is given out.
+    // The download is counted when the URL is issued.
     stranger.get(url(&link)).answer().await.problem(410, "link_used_up");
     assert_eq!(state(&ann, &link).await, ("used_up".into(), 1));
 }
 
 #[tokio::test]
-async fn the_log_holds_no_secret_of_a_link() {
+async fn the_log_contains_no_secrets_of_links() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let program = Start::default().variable("STRONGROOM_LOG", "trace").serve(folder.path());
     let (ann, stranger) = (sign_up(&program, "ann@example.org").await, program.stranger());
@@ -424,7 +423,7 @@ async fn the_log_holds_no_secret_of_a_link() {
     let key = unlocked.json()["key"].as_str().unwrap().to_owned();
     unlock(&stranger, &link, "a wrong guess of mine").await.problem(401, "password_required");
     assert_eq!(stranger.get(url(&link)).bearer_auth(&key).answer().await.status, 200);
-    assert_eq!(look(&stranger, url(&link)).await.status, 401);
+    assert_eq!(browse(&stranger, url(&link)).await.status, 401);
     ann.post(&format!("{}/rotate", of(&link))).answer().await;
     stranger.get(url(&link)).answer().await.problem(404, "not_found");
     let (stdout, stderr) = program.stop();
