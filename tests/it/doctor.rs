@@ -1,5 +1,5 @@
-//! `strongroom doctor`, and what the server makes of the same checks: a word for whatever is wrong
-//! with the database, the store or the way to it, and nothing left behind.
+//! `strongroom doctor`, and the same checks in the server: each problem of the database, the store or the network is
+//! reported by name, and nothing is left behind.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
@@ -11,12 +11,13 @@ use serde_json::{Value, json};
 use strongroom::config::{Config, S3Config, StoreConfig};
 use tempfile::TempDir;
 
+use crate::support::accounts::sign_up;
 use crate::support::bytes::noise;
 use crate::support::client::{Ask, bucket, content, objects};
 use crate::support::fault_proxy::{Fault, FaultProxy};
 use crate::support::program::{Outcome, Program, Start};
 use crate::support::tcp_proxy::TcpProxy;
-use crate::support::{PASSWORD, Setup, TestApp, both, files_below, s3_config};
+use crate::support::{Setup, TestApp, both, files_below, s3_config};
 
 const MIB: usize = 1024 * 1024;
 
@@ -31,7 +32,7 @@ fn s3(config: &mut Config) -> &mut S3Config {
     }
 }
 
-/// Database in a new SQLite database, bytes in a place of their own in the bucket.
+/// A new SQLite database, and a new prefix in the bucket.
 fn on_s3(folder: &TempDir, change: impl FnOnce(&mut S3Config)) -> Config {
     let mut config = Config {
         database_url: SecretString::from(format!("sqlite:{}/rows.db", folder.path().display())),
@@ -54,7 +55,7 @@ fn line<'a>(outcome: &'a Outcome, name: &str) -> &'a str {
     lines.next().unwrap_or_else(|| panic!("no {name}: {}{}", outcome.stdout, outcome.stderr))
 }
 
-/// Asserts that one check failed and no other, and that its line has these words.
+/// Asserts that this check failed and no other, and that its line contains these words.
 #[track_caller]
 fn assert_one_failure(outcome: &Outcome, name: &str, words: &[&str]) {
     let failures: Vec<_> = outcome.stdout.lines().filter(|line| line.starts_with("failed")).collect();
@@ -68,7 +69,7 @@ fn assert_one_failure(outcome: &Outcome, name: &str, words: &[&str]) {
 }
 
 both! {
-    async fn a_healthy_set_up_passes_and_nothing_stays(app: TestApp) {
+    async fn a_healthy_setup_passes_and_nothing_is_left(app: TestApp) {
         for arguments in [&[][..], &["--deep"]] {
             let outcome = doctor(&app.app.config, arguments);
             assert_eq!((outcome.status, outcome.stderr.as_str()), (0, ""), "{}", outcome.stdout);
@@ -91,15 +92,15 @@ both! {
             app.assert_nothing_but(0).await;
         }
         let outcome = doctor(&app.app.config, &["--json"]);
-        let told: Value = serde_json::from_str(&outcome.stdout).expect("JSON");
-        assert_eq!((outcome.status, &told["ok"]), (0, &json!(true)));
-        let write = told["checks"].as_array().unwrap().iter().find(|check| check["name"] == "store.write");
-        assert_eq!(write.unwrap()["outcome"], "ok", "{told}");
+        let report: Value = serde_json::from_str(&outcome.stdout).expect("JSON");
+        assert_eq!((outcome.status, &report["ok"]), (0, &json!(true)));
+        let write = report["checks"].as_array().unwrap().iter().find(|check| check["name"] == "store.write");
+        assert_eq!(write.unwrap()["outcome"], "ok", "{report}");
     }
 }
 
 #[test]
-fn before_the_first_start_it_makes_nothing() {
+fn it_creates_nothing_before_the_first_start() {
     let folder = folder();
     let outcome = Start::with(&["doctor"]).run(folder.path(), "");
     assert_eq!(outcome.status, 0, "{}", outcome.stdout);
@@ -110,7 +111,7 @@ fn before_the_first_start_it_makes_nothing() {
 }
 
 #[test]
-fn what_keeps_the_bucket_out_of_reach_is_told_in_one_line() {
+fn the_reason_for_an_unreachable_bucket_is_reported_in_one_line() {
     let folder = folder();
     type Case<'a> = (&'a [&'a str], fn(&mut S3Config));
     let cases: [Case<'_>; 4] = [
@@ -128,9 +129,9 @@ fn what_keeps_the_bucket_out_of_reach_is_told_in_one_line() {
     }
 }
 
-/// What AWS answers; the server that the tests run on takes any region, and has no opinion on clocks.
+/// The responses of AWS; the S3 server of the tests accepts any region and any clock.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_region_and_a_wrong_clock_are_told_as_such() {
+async fn a_wrong_region_and_clock_skew_are_reported() {
     const ELSEWHERE: &str = "<Error><Code>PermanentRedirect</Code><Message>elsewhere</Message></Error>";
     const MALFORMED: &str = "<Error><Code>AuthorizationQueryParametersError</Code><Message>the region is wrong</Message>\
                              <Region>eu-west-9</Region></Error>";
@@ -150,12 +151,12 @@ async fn a_wrong_region_and_a_wrong_clock_are_told_as_such() {
             FaultProxy::before(config.endpoint.as_ref().unwrap(), move |_| Fault::Answer(status, headers, body)).await;
         let outcome = doctor(&on_s3(&folder, |s3| s3.endpoint = Some(gateway.url.clone())), &[]);
         assert_one_failure(&outcome, name, &[word]);
-        assert_eq!(gateway.requests(), 1, "nothing more is asked, and nothing written");
+        assert_eq!(gateway.requests(), 1, "the first response ends the checks");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_clock_that_is_off_fails_even_where_the_store_does_not_mind() {
+async fn clock_skew_fails_even_if_the_store_accepts_it() {
     let folder = folder();
     let endpoint = s3_config().endpoint.unwrap();
     let late = jiff::Timestamp::now() - std::time::Duration::from_secs(600);
@@ -167,7 +168,7 @@ async fn a_clock_that_is_off_fails_even_where_the_store_does_not_mind() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_killed_doctor_left_goes_with_a_later_one() {
+async fn leftovers_of_a_killed_doctor_are_deleted_by_a_later_one() {
     use object_store::{ObjectStoreExt, path::Path};
     let folder = folder();
     let endpoint = s3_config().endpoint.unwrap();
@@ -178,18 +179,18 @@ async fn what_a_killed_doctor_left_goes_with_a_later_one() {
         client.put(&Path::from(format!("{prefix}/{name}")), "left".into()).await.unwrap();
     }
     assert_eq!(doctor(&config, &[]).status, 0);
-    assert_eq!(objects(s3(&mut config)).await.len(), 4, "another doctor may be at work");
-    // Two hours later, as the store's clock tells.
+    assert_eq!(objects(s3(&mut config)).await.len(), 4, "another doctor may be running");
+    // Two hours later, by the store's clock.
     let late = jiff::Timestamp::now() + std::time::Duration::from_secs(7200);
     let late = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&late).unwrap();
     let gateway = FaultProxy::before(&endpoint, move |_| Fault::Header("date", late.clone())).await;
     let mut later = config.clone();
     s3(&mut later).endpoint = Some(gateway.url.clone());
     assert_one_failure(&doctor(&later, &[]), "store.clock", &["ahead"]);
-    assert_eq!(objects(s3(&mut config)).await.len(), 3, "what is not the doctor's stays");
+    assert_eq!(objects(s3(&mut config)).await.len(), 3, "other objects are kept");
 }
 
-/// A bucket that anybody may read, but for one prefix nobody may write below.
+/// A bucket with public read access, and one prefix below which writing is denied.
 async fn public_bucket(prefix: &str) -> S3Config {
     let config = S3Config { bucket: "strongroom-public".into(), prefix: prefix.into(), ..s3_config() };
     let resource = format!("arn:aws:s3:::{}", config.bucket);
@@ -204,14 +205,14 @@ async fn public_bucket(prefix: &str) -> S3Config {
         let minute = std::time::Duration::from_secs(60);
         let url = client.signed_url_opts(Method::PUT, &root, minute, &options).await.expect("a signed URL");
         let answer = reqwest::Client::new().put(url).body(body).answer().await;
-        // There already: an earlier run made it.
+        // 409: an earlier run created it.
         assert!(matches!(answer.status, 200 | 204 | 409), "{}", answer.text());
     }
     config
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_public_bucket_is_an_alarm() {
+async fn a_public_bucket_is_a_failure() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let folder = folder();
     let public = public_bucket(&format!("test-{}", uuid::Uuid::now_v7().simple())).await;
@@ -232,7 +233,7 @@ async fn a_public_bucket_is_an_alarm() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn keys_that_may_only_read_are_told_as_such() {
+async fn read_only_keys_are_reported() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let folder = folder();
     let public = public_bucket("read-only").await;
@@ -241,14 +242,15 @@ async fn keys_that_may_only_read_are_told_as_such() {
     assert_eq!(objects(&public).await, []);
 }
 
-/// What a server says a check came to; empty if it says nothing of it.
+/// The outcome of a check in a readiness response; empty if it is not listed.
 fn outcome_of(ready: &Value, name: &str) -> String {
     let checks = ready["checks"].as_array().expect("checks");
     let found = checks.iter().find(|check| check["name"] == name);
     found.map_or("", |check| check["outcome"].as_str().expect("an outcome")).to_owned()
 }
 
-async fn until_known(program: &Program, name: &str, outcome: &str) {
+/// Polls `/readyz` until a check has this outcome.
+async fn wait_for_outcome(program: &Program, name: &str, outcome: &str) {
     loop {
         let ready = program.stranger().get("/readyz").answer().await;
         if ready.status == 200 && outcome_of(&ready.json(), name) == outcome {
@@ -258,16 +260,9 @@ async fn until_known(program: &Program, name: &str, outcome: &str) {
     }
 }
 
-/// Registers and signs in.
-async fn sign_up(program: &Program) -> crate::support::Client {
-    let request = json!({"email": "ann@example.org", "name": "Ann", "password": PASSWORD});
-    let accepted = program.stranger().post("/v1/auth/register").json(&request).answer().await.json();
-    program.stranger().with_token(accepted["token"].as_str().expect("a token"), &accepted["user"]["id"])
-}
-
-/// Some stores know neither the condition nor the checksum.
+/// Some stores support neither the condition nor the checksum.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_server_makes_do_with_a_store_that_refuses_conditions_and_checksums() {
+async fn the_server_works_with_a_store_without_conditions_and_checksums() {
     const UNKNOWN: &str = "<Error><Code>NotImplemented</Code><Message>a header is not known here</Message></Error>";
     let folder = folder();
     let gateway = FaultProxy::before(&s3_config().endpoint.unwrap(), |request| {
@@ -285,12 +280,12 @@ async fn the_server_makes_do_with_a_store_that_refuses_conditions_and_checksums(
     assert!(line(&outcome, "store.signed_put").starts_with("skipped"), "{}", outcome.stdout);
 
     let program = Start::default().on(&config).serve(folder.path());
-    until_known(&program, "store.conditions", "warning").await;
-    let ann = sign_up(&program).await;
+    wait_for_outcome(&program, "store.conditions", "warning").await;
+    let ann = sign_up(&program, "ann@example.org").await;
     for bytes in [b"small".to_vec(), noise(17 * MIB)] {
         let file = ann.upload("a.bin", bytes.clone()).await;
         assert!(ann.download(&file).await == bytes);
-        // A URL that is good for a second PUT would let whoever has it change bytes that are complete.
+        // A URL that allows a second PUT would let its holder change a completed object.
         let path = format!("{}/signed-urls", crate::support::client::path(&file));
         let refused = ann.post(&path).json(&json!({"operation": "put"})).answer().await.problem(422, "invalid");
         assert_eq!(refused["errors"][0]["pointer"], "/operation", "{refused}");
@@ -301,18 +296,18 @@ async fn the_server_makes_do_with_a_store_that_refuses_conditions_and_checksums(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_began_without_its_store_looks_again() {
+async fn a_server_started_without_its_store_repeats_the_checks() {
     let folder = folder();
     let endpoint = s3_config().endpoint.unwrap();
     let target = format!("{}:{}", endpoint.host_str().unwrap(), endpoint.port().unwrap());
-    let line = TcpProxy::to(target).await;
-    line.cut();
-    let config = on_s3(&folder, |s3| s3.endpoint = Some(format!("http://{}", line.address).parse().unwrap()));
+    let network = TcpProxy::to(target).await;
+    network.cut();
+    let config = on_s3(&folder, |s3| s3.endpoint = Some(format!("http://{}", network.address).parse().unwrap()));
     let program = Start::default().on(&config).variable("STRONGROOM_REAP_INTERVAL", "1s").serve(folder.path());
     program.stranger().get("/readyz").answer().await.problem(503, "unavailable");
-    line.restore();
-    until_known(&program, "store.private", "ok").await;
-    let ann = sign_up(&program).await;
+    network.restore();
+    wait_for_outcome(&program, "store.private", "ok").await;
+    let ann = sign_up(&program, "ann@example.org").await;
     let file = ann.upload("a.txt", "kept").await;
     assert_eq!(ann.get(&content(&file)).answer().await.bytes, b"kept");
     let (_, log) = program.stop();
@@ -320,7 +315,7 @@ async fn a_server_that_began_without_its_store_looks_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn strangers_who_ask_whether_it_is_ready_cost_the_store_next_to_nothing() {
+async fn readiness_requests_do_not_reach_the_store_each_time() {
     let app = TestApp::start(Setup::PostgresAndS3).await;
     let gateway = FaultProxy::before(&s3_config().endpoint.unwrap(), |_| Fault::Pass).await;
     let app = app.restart_with(|config| s3(config).endpoint = Some(gateway.url.clone())).await;
@@ -330,7 +325,7 @@ async fn strangers_who_ask_whether_it_is_ready_cost_the_store_next_to_nothing() 
     assert!(gateway.requests() <= 5, "{} requests", gateway.requests());
 }
 
-/// A store on disk, as the server makes it.
+/// A store on disk, as the server creates it.
 async fn disk() -> (TestApp, std::path::PathBuf) {
     let app = TestApp::start(Setup::SqliteAndDisk).await;
     let root = app.folder.path().join("files");
@@ -342,7 +337,7 @@ fn allow(path: &Path, mode: u32) {
 }
 
 #[tokio::test]
-async fn files_and_folders_that_others_get_at_are_told() {
+async fn files_and_folders_accessible_to_others_are_reported() {
     let (app, root) = disk().await;
     let config = &app.app.config;
     for (path, mode, name) in [
@@ -355,7 +350,7 @@ async fn files_and_folders_that_others_get_at_are_told() {
         assert_one_failure(&doctor(config, &[]), name, &["chmod", path.to_str().unwrap()]);
         allow(&path, before);
     }
-    // A folder that was mounted or made by others may be looked into: there is nothing to be read.
+    // Listing a mounted or foreign folder is only a warning: its files cannot be read.
     allow(&root, 0o755);
     let outcome = doctor(config, &[]);
     assert_eq!(outcome.status, 0, "{}", outcome.stdout);
@@ -363,7 +358,7 @@ async fn files_and_folders_that_others_get_at_are_told() {
 }
 
 #[tokio::test]
-async fn a_folder_that_cannot_hold_files_is_told() {
+async fn an_unusable_folder_is_reported() {
     let (app, root) = disk().await;
     let folder = folder();
     let at = |root: &Path| Config { store: StoreConfig::Disk { root: root.to_owned() }, ..app.app.config.clone() };
@@ -373,7 +368,7 @@ async fn a_folder_that_cannot_hold_files_is_told() {
     for path in [&link, &file] {
         assert_one_failure(&doctor(&at(path), &[]), "store.folder", &["no folder"]);
     }
-    // Where not even root can write.
+    // A folder where not even root can write.
     if Path::new("/sys/kernel").is_dir() {
         for path in ["/sys/kernel", "/sys/kernel/not/there"] {
             assert_one_failure(&doctor(&at(Path::new(path)), &[]), "store.write", &["/sys/kernel"]);
@@ -383,7 +378,7 @@ async fn a_folder_that_cannot_hold_files_is_told() {
 }
 
 both! {
-    async fn a_database_of_a_newer_version_is_told(app: TestApp) {
+    async fn a_database_of_a_newer_version_is_reported(app: TestApp) {
         app.execute(
             "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
              SELECT 9999, 'from the future', success, checksum, 0 FROM _sqlx_migrations WHERE version = 1",
@@ -393,18 +388,18 @@ both! {
 }
 
 #[test]
-fn a_database_that_is_away_is_told() {
+fn an_unreachable_database_is_reported() {
     let folder = folder();
     let mut config = on_s3(&folder, |_| {});
     config.database_url = SecretString::from("postgres://me:hunter2@127.0.0.1:9/rows".to_owned());
     let outcome = doctor(&config, &[]);
     assert_one_failure(&outcome, "database.reach", &["DATABASE_URL"]);
-    assert!(line(&outcome, "store.read").starts_with("ok"), "the rest is tried nonetheless");
+    assert!(line(&outcome, "store.read").starts_with("ok"), "the other checks still run");
     assert!(!outcome.stdout.contains(config.database_url.expose_secret()) && !outcome.stdout.contains("hunter2"));
 }
 
 #[test]
-fn addresses_that_people_cannot_use_are_told() {
+fn unusable_public_urls_are_reported() {
     let folder = folder();
     let start = |public_url| {
         let start = Start::with(&["doctor"]).on(&on_s3(&folder, |_| {}));
@@ -424,40 +419,40 @@ fn addresses_that_people_cannot_use_are_told() {
 }
 
 both! {
-    async fn admins_read_what_the_server_found_and_what_to_do_and_let_it_look_again(app: TestApp) {
+    async fn admins_can_read_and_repeat_the_checks(app: TestApp) {
         let (ann, bob) = (app.sign_up("ann").await, app.sign_up("bob").await);
         app.execute("UPDATE users SET is_admin = TRUE WHERE email_key = 'ann@example.org'").await;
-        // This server was started without its first look.
+        // This server was started without its first run of the checks.
         ann.get("/v1/admin/doctor").answer().await.problem(404, "not_found");
         bob.get("/v1/admin/doctor").answer().await.problem(403, "admin_required");
         bob.post("/v1/admin/doctor").answer().await.problem(403, "admin_required");
         let before = app.blobs_and_objects().await;
-        let looked = ann.post("/v1/admin/doctor").answer().await;
-        assert_eq!((looked.status, &looked.json()["status"]), (200, &json!("ok")), "{}", looked.text());
+        let first = ann.post("/v1/admin/doctor").answer().await;
+        assert_eq!((first.status, &first.json()["status"]), (200, &json!("ok")), "{}", first.text());
         for name in ["database.reach", "database.write", "store.write"] {
-            assert_eq!(outcome_of(&looked.json(), name), "ok");
+            assert_eq!(outcome_of(&first.json(), name), "ok");
         }
-        for check in looked.json()["checks"].as_array().unwrap() {
+        for check in first.json()["checks"].as_array().unwrap() {
             assert!(!check["action"].as_str().unwrap().is_empty() && !check["observed"].as_str().unwrap().is_empty(), "{check}");
         }
         if app.setup == Setup::PostgresAndS3 {
             let s3 = s3_config();
             let secret = s3.credentials.as_ref().unwrap().secret_access_key.expose_secret().to_owned();
-            assert!(!looked.text().contains(&secret), "{}", looked.text());
+            assert!(!first.text().contains(&secret), "{}", first.text());
         }
-        assert_eq!(app.blobs_and_objects().await, before, "a look leaves nothing behind");
+        assert_eq!(app.blobs_and_objects().await, before, "the checks leave nothing behind");
         let read = ann.get("/v1/admin/doctor").answer().await.json();
-        assert_eq!((&read["at"], &read["checks"]), (&looked.json()["at"], &looked.json()["checks"]));
+        assert_eq!((&read["at"], &read["checks"]), (&first.json()["at"], &first.json()["checks"]));
 
         app.advance(std::time::Duration::from_secs(60));
         let again = ann.post("/v1/admin/doctor").answer().await.json();
-        let time = |told: &Value| told["at"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+        let time = |report: &Value| report["at"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
         assert!(time(&again) > time(&read), "{again}");
     }
 }
 
 #[tokio::test]
-async fn a_check_that_fails_while_serving_is_told_to_admins_with_what_to_do() {
+async fn a_failed_check_is_reported_to_admins_with_a_remedy() {
     use std::os::unix::fs::PermissionsExt;
     let app = TestApp::start(Setup::SqliteAndDisk).await;
     let ann = app.sign_up("ann").await;
@@ -465,12 +460,12 @@ async fn a_check_that_fails_while_serving_is_told_to_admins_with_what_to_do() {
     assert_eq!(ann.post("/v1/admin/doctor").answer().await.json()["status"], "ok");
     let StoreConfig::Disk { root } = &app.app.config.store else { panic!("a disk") };
     std::fs::set_permissions(root, std::fs::Permissions::from_mode(0o777)).unwrap();
-    let told = ann.post("/v1/admin/doctor").answer().await.json();
-    assert_eq!((&told["status"], outcome_of(&told, "store.folder").as_str()), (&json!("impaired"), "failed"));
-    let checks = told["checks"].as_array().unwrap();
+    let report = ann.post("/v1/admin/doctor").answer().await.json();
+    assert_eq!((&report["status"], outcome_of(&report, "store.folder").as_str()), (&json!("impaired"), "failed"));
+    let checks = report["checks"].as_array().unwrap();
     let folder = checks.iter().find(|check| check["name"] == "store.folder").unwrap();
     assert!(folder["remedy"].as_str().unwrap().contains("chmod 700"), "{folder}");
-    // It is put right, and the next look sees it.
+    // After the repair, the next run finds nothing.
     std::fs::set_permissions(root, std::fs::Permissions::from_mode(0o700)).unwrap();
     assert_eq!(ann.post("/v1/admin/doctor").answer().await.json()["status"], "ok");
 }

@@ -1,4 +1,4 @@
-//! Whoever erases their account is gone: at once for everybody, and soon from every row and every byte.
+//! Account deletion: access ends immediately, and the data is deleted in the background.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::support::program::Start;
 use crate::support::tus::Tus;
 use crate::support::{PASSWORD, Setup, TestApp, both, email};
 
-async fn erase(client: &Client) -> Answer {
+async fn delete_account(client: &Client) -> Answer {
     client.delete("/v1/me").json(&json!({"password": PASSWORD})).answer().await
 }
 
@@ -24,7 +24,7 @@ async fn state(app: &TestApp, accepted: &Answer) -> String {
     job.json()["job"]["state"].as_str().unwrap().to_owned()
 }
 
-/// Nothing in any table names this person, in whatever form.
+/// Asserts that no table contains the id, the name or the address of this user, in any form.
 async fn assert_unknown(app: &TestApp, id: &str, name: &str) {
     app.app.events.flush().await;
     let rows = app.every_row().await;
@@ -34,28 +34,28 @@ async fn assert_unknown(app: &TestApp, id: &str, name: &str) {
     }
 }
 
-/// A bit of everything that somebody can have.
-async fn furnish(app: &TestApp, person: &Client) {
-    let files = [person.upload("one.txt", "one").await, person.upload("two.txt", noise(6_000_000)).await];
-    person.upload("three.txt", "three").await;
-    assert_eq!(person.delete(&path(&files[0])).answer().await.status, 204);
-    person.download(&files[1]).await;
-    assert_eq!(person.post("/v1/files?name=k").header("idempotency-key", "k").body("k").answer().await.status, 201);
+/// Creates one of everything that an account can have.
+async fn create_one_of_everything(app: &TestApp, user: &Client) {
+    let files = [user.upload("one.txt", "one").await, user.upload("two.txt", noise(6_000_000)).await];
+    user.upload("three.txt", "three").await;
+    assert_eq!(user.delete(&path(&files[0])).answer().await.status, 204);
+    user.download(&files[1]).await;
+    assert_eq!(user.post("/v1/files?name=k").header("idempotency-key", "k").body("k").answer().await.status, 201);
     let png = [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".as_slice(), &noise(1000)].concat();
-    assert_eq!(person.put("/v1/me/avatar").body(png).answer().await.status, 201);
-    assert_eq!(person.post("/v1/me/tokens").json(&json!({"name": "backup"})).answer().await.status, 201);
+    assert_eq!(user.put("/v1/me/avatar").body(png).answer().await.status, 201);
+    assert_eq!(user.post("/v1/me/tokens").json(&json!({"name": "backup"})).answer().await.status, 201);
     another_session(app, "ann").await;
-    let whole = Tus::create(person, Some(4), "").await;
-    assert_eq!(whole.append(person, 0, "tus!").await.status, 204);
+    let whole = Tus::create(user, Some(4), "").await;
+    assert_eq!(whole.append(user, 0, "tus!").await.status, 204);
     let direct = json!({"name": "direct.bin", "size": 6_000_000, "mode": "direct"});
-    assert_eq!(person.post("/v1/uploads").json(&direct).answer().await.status, 201);
-    let half = Tus::create(person, Some(9_000_000), "").await;
-    assert_eq!(half.append(person, 0, noise(6_000_000)).await.status, 204);
+    assert_eq!(user.post("/v1/uploads").json(&direct).answer().await.status, 201);
+    let half = Tus::create(user, Some(9_000_000), "").await;
+    assert_eq!(half.append(user, 0, noise(6_000_000)).await.status, 204);
     app.app.events.flush().await;
 }
 
-/// Makes fsck name an owner in its report.
-async fn be_found_by_fsck(app: &TestApp) {
+/// Loses a file, so that the report of fsck names its owner.
+async fn be_named_by_fsck(app: &TestApp) {
     use strongroom::jobs::fsck::{Options, Repair, start};
     let key = app.text("SELECT key FROM blobs WHERE size = 5").await;
     app.app.store.delete(&key.parse().unwrap(), None).await.unwrap();
@@ -65,12 +65,12 @@ async fn be_found_by_fsck(app: &TestApp) {
 }
 
 both! {
-    async fn nothing_is_left_of_an_account_that_was_erased(app: TestApp) {
+    async fn nothing_is_left_of_a_deleted_account(app: TestApp) {
         let (ann, bob) = (app.sign_up("ann").await, app.sign_up("bob").await);
         let of_bob = bob.upload("bob.txt", "bob").await;
-        furnish(&app, &ann).await;
-        be_found_by_fsck(&app).await;
-        let accepted = erase(&ann).await;
+        create_one_of_everything(&app, &ann).await;
+        be_named_by_fsck(&app).await;
+        let accepted = delete_account(&ann).await;
         assert_eq!(state(&app, &accepted).await, "running");
         assert!(accepted.header("set-cookie").contains("Max-Age=0"));
         app.reap().await;
@@ -86,15 +86,15 @@ both! {
         app.stranger().get(&job).answer().await.problem(404, "not_found");
     }
 
-    async fn it_is_dead_at_once_on_every_door_and_its_address_is_free(app: TestApp) {
+    async fn access_ends_immediately_and_the_address_can_be_reused(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "bytes").await;
         let url = ann.sign(&file, "get").await["url"].as_str().unwrap().to_owned();
         let put = ann.sign(&file, "put").await;
-        let made = ann.post("/v1/me/tokens").json(&json!({"name": "backup"})).answer().await.json();
-        let token = ann.clone().with_token(made["token"].as_str().unwrap(), &Value::Null);
+        let created = ann.post("/v1/me/tokens").json(&json!({"name": "backup"})).answer().await.json();
+        let token = ann.clone().with_token(created["token"].as_str().unwrap(), &Value::Null);
         let tus = Tus::create(&ann, Some(4), "").await;
-        assert_eq!(erase(&ann).await.status, 202);
+        assert_eq!(delete_account(&ann).await.status, 202);
 
         for client in [&ann, &token] {
             client.get(&content(&file)).answer().await.problem(401, "unauthorized");
@@ -107,19 +107,19 @@ both! {
             app.stranger().put(put["url"].as_str().unwrap()).header("if-none-match", "*").body("x").answer().await.problem(410, "upload_gone");
         }
 
-        // The same address begins anew, with nothing of what was.
+        // The address can be registered again, and the new account is empty.
         let new = app.sign_up("ann").await;
         assert_ne!(new.id, ann.id);
         assert_eq!(new.get("/v1/files").answer().await.json()["items"], json!([]));
         new.upload("b.txt", "new").await;
-        // The key of a URL that may still be put to is kept until that is dead.
+        // The object key of an unexpired PUT URL is kept until the URL expires.
         assert_eq!(app.reap().await.erased, 0);
         app.execute("UPDATE blobs SET lease_until = 1 WHERE state <> 'ready'").await;
         assert_eq!(app.reap().await.erased, 1);
         app.assert_nothing_but(1).await;
     }
 
-    async fn an_upload_that_was_under_way_leaves_nothing(app: TestApp) {
+    async fn an_upload_in_progress_leaves_nothing(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let (send, body) = fed();
         let upload = tokio::spawn(ann.post("/v1/files?name=late.bin").body(body).send());
@@ -127,7 +127,7 @@ both! {
         while app.count("SELECT COUNT(*) FROM blobs").await == 0 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        let accepted = erase(&ann).await;
+        let accepted = delete_account(&ann).await;
         app.reap().await;
         drop(send);
         assert_eq!(upload.await.unwrap().unwrap().status(), 410);
@@ -138,7 +138,7 @@ both! {
         assert_unknown(&app, &ann.id, "ann").await;
     }
 
-    async fn it_asks_for_the_password_and_for_a_session(app: TestApp) {
+    async fn deletion_requires_the_password_and_a_session(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let wrong = ann.delete("/v1/me").json(&json!({"password": "a wrong guess"})).answer().await;
         assert_eq!(wrong.problem(422, "invalid")["errors"][0]["pointer"], "/password");
@@ -146,22 +146,22 @@ both! {
         assert_eq!(ann.get("/v1/me").answer().await.status, 200);
     }
 
-    async fn the_last_admin_stays(app: TestApp) {
+    async fn the_last_admin_cannot_be_deleted(app: TestApp) {
         let (ann, bob) = (app.sign_up("ann").await, app.sign_up("bob").await);
         app.execute("UPDATE users SET is_admin = TRUE WHERE email = 'ann@example.org'").await;
-        erase(&ann).await.problem(409, "last_admin");
+        delete_account(&ann).await.problem(409, "last_admin");
         app.execute("UPDATE users SET is_admin = TRUE").await;
-        // Of two who go at once one has to stay.
-        let (one, other) = tokio::join!(erase(&ann), erase(&bob));
+        // Of two admins who delete their accounts at once, one has to stay.
+        let (one, other) = tokio::join!(delete_account(&ann), delete_account(&bob));
         let mut statuses = [one.status, other.status];
         statuses.sort();
         assert_eq!(statuses, [202, 409]);
     }
 
-    async fn admins_erase_others_and_what_they_did_to_others_stays_without_their_name(app: TestApp) {
+    async fn events_of_a_deleted_admin_are_anonymized(app: TestApp) {
         let (boss, ann, bob) = (app.sign_up("boss").await, app.sign_up("ann").await, app.sign_up("bob").await);
         app.execute("UPDATE users SET is_admin = TRUE WHERE email IN ('boss@example.org', 'ann@example.org')").await;
-        let of = |person: &Client| format!("/v1/admin/users/{}", person.id);
+        let of = |user: &Client| format!("/v1/admin/users/{}", user.id);
         assert_eq!(ann.patch(&of(&bob)).json(&json!({"quota": {"files": 7}})).answer().await.status, 200);
         ann.delete(&of(&ann)).answer().await.problem(422, "invalid");
         let accepted = boss.delete(&of(&ann)).answer().await;
@@ -174,20 +174,20 @@ both! {
         assert_unknown(&app, &ann.id, "ann").await;
         let changed = boss.get("/v1/admin/events?kind=quota_changed").answer().await.json();
         assert_eq!((&changed["items"][0]["user_id"], &changed["items"][0]["actor_id"]), (&json!(bob.id), &Value::Null));
-        let erased = boss.get("/v1/admin/events?kind=account_deleted").answer().await.json();
-        assert_eq!(erased["items"][0]["actor_id"], json!(boss.id));
+        let deleted = boss.get("/v1/admin/events?kind=account_deleted").answer().await.json();
+        assert_eq!(deleted["items"][0]["actor_id"], json!(boss.id));
     }
 
-    async fn the_command_line_erases_too(app: TestApp) {
+    async fn the_command_line_can_delete_accounts(app: TestApp) {
         let ann = app.sign_up("ann").await;
-        furnish(&app, &ann).await;
+        create_one_of_everything(&app, &ann).await;
         let folder = tempfile::tempdir().unwrap();
         let run = |arguments: &[&str]| Start::with(arguments).beside(&app).run(folder.path(), "");
         let outcome = run(&["user", "erase", "ann@example.org"]);
         assert_eq!(outcome.status, 0, "{outcome:?}");
         assert!(outcome.stdout.contains("/v1/jobs/"), "{outcome:?}");
-        assert_ne!(run(&["user", "erase", "ann@example.org"]).status, 0, "nobody has this address any more");
-        // Another process did it, of which the server hears when it asks again.
+        assert_ne!(run(&["user", "erase", "ann@example.org"]).status, 0, "no account has this address any more");
+        // Another process deleted it: the server notices once its cached session expires.
         let mut answer = ann.get("/v1/me").answer().await;
         while answer.status == 200 {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -198,20 +198,20 @@ both! {
         assert_unknown(&app, &ann.id, "ann").await;
     }
 
-    async fn a_pass_that_broke_off_is_gone_on_with(app: TestApp) {
+    async fn an_interrupted_deletion_is_resumed(app: TestApp) {
         let ann = app.sign_up("ann").await;
-        furnish(&app, &ann).await;
+        create_one_of_everything(&app, &ann).await;
         for number in 0..120 {
             app.app.events.record(&strongroom::events::Event::new(strongroom::events::EventKind::LinkDownloaded, ann.id.parse::<uuid::Uuid>().unwrap()).with("n", number));
         }
         app.app.events.flush().await;
-        let accepted = erase(&ann).await;
-        // Each try is given up a little later than the one before, wherever it is by then.
+        let accepted = delete_account(&ann).await;
+        // Each run is cancelled a little later than the previous one, at whatever step it is.
         for milliseconds in 1..40 {
             let _ = tokio::time::timeout(Duration::from_millis(milliseconds), app.reap()).await;
             app.execute("DELETE FROM job_leases").await;
         }
-        // What was given up may still be on its way to the database, and take the duty there.
+        // A cancelled run may still be on its way to the database, and acquire the job lease there.
         while app.count("SELECT COUNT(*) FROM erasures WHERE state = 'running'").await > 0 {
             app.execute("DELETE FROM job_leases").await;
             app.reap().await;

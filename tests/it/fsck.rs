@@ -1,4 +1,4 @@
-//! Database are held against bytes: what does not fit is found and named, and nothing that fits is.
+//! Comparison of database and store: every inconsistency is found and named, and nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -27,16 +27,16 @@ use crate::support::{Setup, TestApp, both};
 const FULL: Options = Options { full: true, ..CHECK_ONLY };
 const REPAIR: Options = Options { repair: Repair::Everything, ..CHECK_ONLY };
 
-/// What `strongroom fsck` says of this app's rows and bytes.
+/// Runs `strongroom fsck` on the database and the store of this app.
 fn command(app: &TestApp, arguments: &[&str]) -> Outcome {
     Start::with(&[&["fsck"], arguments].concat()).beside(app).run(app.folder.path(), "")
 }
 
-/// What was found, by kind and name.
-fn found(pass: &FsckRun) -> Vec<(FsckFindingKind, String)> {
-    let mut found: Vec<_> = pass.report.findings.iter().map(|finding| (finding.kind, finding.key.clone())).collect();
+/// The findings, by kind and name.
+fn found(run: &FsckRun) -> Vec<(FsckFindingKind, String)> {
+    let mut found: Vec<_> = run.report.findings.iter().map(|finding| (finding.kind, finding.key.clone())).collect();
     found.sort();
-    let counts: u64 = pass.report.counts.values().sum();
+    let counts: u64 = run.report.counts.values().sum();
     assert_eq!(counts, found.len() as u64, "every finding is counted");
     found
 }
@@ -54,8 +54,8 @@ async fn key(app: &TestApp, file: &Value) -> Key {
     rows.iter().find(|row| row.file_id == Some(id)).expect("a row").key.parse().unwrap()
 }
 
-/// Writes down that bytes are to come under this key, as an upload does.
-async fn know(app: &TestApp, owner: &str, key: &Key, lease: Duration) {
+/// Records an upload under this key.
+async fn record_upload(app: &TestApp, owner: &str, key: &Key, lease: Duration) {
     let row = NewBlobRow {
         id: Uuid::now_v7(),
         owner: owner.parse().unwrap(),
@@ -70,12 +70,12 @@ async fn know(app: &TestApp, owner: &str, key: &Key, lease: Duration) {
     app.app.db.insert_pending_blob(&row, &app.app.config.quotas).await.unwrap();
 }
 
-/// Where something lies in the bucket.
+/// The path of an object in the bucket.
 fn in_bucket(prefix: &str, name: &str) -> object_store::path::Path {
     object_store::path::Path::parse(format!("{prefix}/{name}")).unwrap()
 }
 
-/// Writes bytes under a name behind the server's back: beside its keys, or over one of them.
+/// Writes an object under a name directly into the store: beside the server's keys, or over one of them.
 async fn write(app: &TestApp, name: &str, bytes: &str) {
     match &app.app.config.store {
         StoreConfig::Disk { root } => {
@@ -89,7 +89,7 @@ async fn write(app: &TestApp, name: &str, bytes: &str) {
     }
 }
 
-/// Begins to write under a key behind the server's back.
+/// Starts an upload under a key directly in the store.
 async fn half_write(app: &TestApp, key: &Key) {
     match &app.app.config.store {
         StoreConfig::Disk { root } => std::fs::write(root.join("tmp").join(key.as_str()), "half").unwrap(),
@@ -106,23 +106,23 @@ async fn is_half_written(app: &TestApp, key: &Key) -> bool {
 async fn abort_all(app: &TestApp) {
     let mut uploads = app.app.store.list_uploads(None);
     while let Some(upload) = uploads.next().await {
-        let upload = upload.unwrap().ours().expect("no stranger");
+        let upload = upload.unwrap().ours().expect("not foreign");
         app.app.store.abort(&upload.key, upload.id.as_deref()).await.unwrap();
     }
 }
 
-/// Makes what was put into quarantine until now look as old as this.
+/// Makes the objects in quarantine a day older.
 async fn age_quarantine(app: &TestApp) {
     app.execute("UPDATE orphans SET first_seen_at = first_seen_at - 90000000000").await;
 }
 
 both! {
-    async fn a_store_that_is_well_is_clean(app: TestApp) {
+    async fn a_healthy_store_is_clean(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let files = upload_many(&ann, 5).await;
         ann.upload("empty.txt", "").await;
         ann.upload("large.bin", noise(11 * 1024 * 1024)).await;
-        // They were there for years.
+        // As if they were old.
         app.execute("UPDATE blobs SET lease_until = 1").await;
         let replaced = ann.put(&content(&files[0])).header("if-match", "*").body("new bytes").answer().await;
         assert_eq!(replaced.status, 200);
@@ -131,21 +131,21 @@ both! {
         let gif = b"GIF89a\x01\0\x01\0\0\0\0;".to_vec();
         assert_eq!(ann.put("/v1/me/avatar").body(gif).answer().await.status, 201);
 
-        // Two blobs wait for the reaper, one for its bytes.
+        // Two blobs wait for the reaper, and one for its content.
         let outcome = command(&app, &[]);
         assert_eq!((outcome.status, outcome.stderr.as_str()), (0, ""), "{}", outcome.stdout);
         assert_eq!(outcome.stdout, "10 rows, 9 objects, 0 uploads: no problems found\n");
         let outcome = command(&app, &["--full", "--rate", "1GB", "--json"]);
         assert_eq!((outcome.status, outcome.stderr.as_str()), (0, ""), "{}", outcome.stdout);
-        let told: Value = serde_json::from_str(&outcome.stdout).unwrap();
-        assert_eq!((&told["state"], &told["clean"], &told["findings"]), (&json!("done"), &json!(true), &json!([])));
+        let run: Value = serde_json::from_str(&outcome.stdout).unwrap();
+        assert_eq!((&run["state"], &run["clean"], &run["findings"]), (&json!("done"), &json!(true), &json!([])));
         let sizes = app.count("SELECT CAST(SUM(size) AS BIGINT) FROM blobs WHERE state = 'ready'").await;
-        assert_eq!(told["hashed_bytes"], sizes);
+        assert_eq!(run["hashed_bytes"], sizes);
         app.reap().await;
         assert_eq!(found(&run_fsck(&app, FULL).await), []);
     }
 
-    async fn each_kind_of_damage_is_found_once_and_named(app: TestApp) {
+    async fn each_kind_of_damage_is_reported_once(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let files = upload_many(&ann, 8).await;
         let (missing, shorter, other) = (key(&app, &files[0]).await, key(&app, &files[1]).await, key(&app, &files[2]).await);
@@ -155,13 +155,13 @@ both! {
         let (unknown, half) = (Key::random(), Key::random());
         write(&app, unknown.as_str(), "whose?").await;
         half_write(&app, &half).await;
-        // An upload under a key whose bytes are there already is nobody's, either.
+        // An upload under a key whose object exists already is orphaned too.
         let again = key(&app, &files[3]).await;
         half_write(&app, &again).await;
         write(&app, "README", "theirs").await;
         let (pending, waiting) = (Key::random(), Key::random());
         for (key, lease) in [(&pending, 0), (&waiting, 3600)] {
-            know(&app, &ann.id, key, Duration::from_secs(lease)).await;
+            record_upload(&app, &ann.id, key, Duration::from_secs(lease)).await;
             half_write(&app, key).await;
         }
         app.execute("UPDATE blobs SET lease_until = lease_until - 7200000000 WHERE state = 'pending' AND lease_until < (SELECT now FROM clock)").await;
@@ -185,24 +185,24 @@ both! {
             (FsckFindingKind::Foreign, name),
         ];
         expected.sort();
-        let looked = run_fsck(&app, CHECK_ONLY).await;
-        assert_eq!(found(&looked), expected, "the bytes were not read");
+        let quick = run_fsck(&app, CHECK_ONLY).await;
+        assert_eq!(found(&quick), expected, "the content was not read");
         expected.push((FsckFindingKind::HashMismatch, other.to_string()));
         expected.sort();
-        // Nothing was changed by looking.
+        // The run changed nothing.
         assert_eq!(found(&run_fsck(&app, FULL).await), expected);
 
         let outcome = command(&app, &["--full", "--json"]);
         assert_eq!(outcome.status, 1, "{}", outcome.stderr);
-        let told: Value = serde_json::from_str(&outcome.stdout).unwrap();
-        assert_eq!(told["clean"], json!(false));
-        let counts: BTreeMap<String, u64> = serde_json::from_value(told["counts"].clone()).unwrap();
+        let run: Value = serde_json::from_str(&outcome.stdout).unwrap();
+        assert_eq!(run["clean"], json!(false));
+        let counts: BTreeMap<String, u64> = serde_json::from_value(run["counts"].clone()).unwrap();
         let expected_counts = [
             ("missing", 1), ("size_mismatch", 1), ("hash_mismatch", 1), ("dangling_reference", 1), ("stale", 1),
             ("orphaned_object", 1), ("orphaned_upload", 2), ("foreign", 1),
         ];
         assert_eq!(counts, expected_counts.map(|(kind, count)| (kind.to_owned(), count)).into());
-        let lost = told["findings"].as_array().unwrap().iter().find(|finding| finding["kind"] == "missing").unwrap();
+        let lost = run["findings"].as_array().unwrap().iter().find(|finding| finding["kind"] == "missing").unwrap();
         assert_eq!((&lost["file_id"], &lost["owner_id"]), (&files[0]["id"], &json!(ann.id)));
         let outcome = command(&app, &[]);
         assert_eq!((outcome.status, outcome.stdout.lines().count()), (1, 9), "{}", outcome.stdout);
@@ -210,7 +210,7 @@ both! {
         for (_, name) in &expected {
             assert!(outcome.stdout.contains(name) != (*name == other.as_str()), "{name}: {}", outcome.stdout);
         }
-        // What is foreign alone does no harm.
+        // Foreign objects alone are harmless.
         app.execute("DELETE FROM files").await;
         app.execute("UPDATE blobs SET state = 'deleting', lease_until = 1").await;
         app.reap().await;
@@ -220,16 +220,16 @@ both! {
         assert_eq!((outcome.status, outcome.stdout.lines().count()), (0, 2), "{}", outcome.stdout);
     }
 
-    async fn bytes_that_nobody_knows_wait_for_a_day_before_they_go(app: TestApp) {
+    async fn orphans_are_quarantined_for_a_day_before_deletion(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let files = upload_many(&ann, 25).await;
         let (unknown, half) = (Key::random(), Key::random());
         write(&app, unknown.as_str(), "whose?").await;
         half_write(&app, &half).await;
         write(&app, "README", "theirs").await;
-        assert_eq!(run_fsck(&app, CHECK_ONLY).await.report.quarantined, 0, "looking puts nothing into quarantine");
+        assert_eq!(run_fsck(&app, CHECK_ONLY).await.report.quarantined, 0, "a run without repair puts nothing into quarantine");
         let background = Options { repair: Repair::Quarantined, ..CHECK_ONLY };
-        assert_eq!(run_fsck(&app, background).await.report.quarantined, 0, "nor does the pass that makes itself");
+        assert_eq!(run_fsck(&app, background).await.report.quarantined, 0, "nor does a scheduled run");
 
         for _ in 0..2 {
             let outcome = command(&app, &["--repair"]);
@@ -239,9 +239,9 @@ both! {
             assert!(is_half_written(&app, &half).await);
         }
         age_quarantine(&app).await;
-        let looked = run_fsck(&app, CHECK_ONLY).await.report;
-        assert_eq!((looked.quarantined, looked.removed), (2, 0), "looking removes nothing");
-        // What somebody put into quarantine is removed by the pass that makes itself.
+        let report = run_fsck(&app, CHECK_ONLY).await.report;
+        assert_eq!((report.quarantined, report.removed), (2, 0), "a run without repair removes nothing");
+        // A scheduled run removes what was put into quarantine on request.
         let newcomer = Key::random();
         half_write(&app, &newcomer).await;
         let removed = run_fsck(&app, background).await.report;
@@ -259,30 +259,30 @@ both! {
         }
     }
 
-    async fn what_is_known_again_leaves_the_quarantine(app: TestApp) {
+    async fn an_object_with_a_row_again_leaves_the_quarantine(app: TestApp) {
         let ann = app.sign_up("ann").await;
         upload_many(&ann, 25).await;
-        let stray = Key::random();
-        write(&app, stray.as_str(), "from the future").await;
+        let orphan = Key::random();
+        write(&app, orphan.as_str(), "from the future").await;
         assert_eq!(run_fsck(&app, REPAIR).await.report.quarantined, 1);
         age_quarantine(&app).await;
-        // The database of today is back.
-        know(&app, &ann.id, &stray, Duration::from_secs(60)).await;
+        // The current database is restored.
+        record_upload(&app, &ann.id, &orphan, Duration::from_secs(60)).await;
         let known = run_fsck(&app, CHECK_ONLY).await;
         assert!(known.clean && known.report.quarantined == 0, "{known}");
-        // Unknown once more, its time begins anew.
+        // If it becomes unknown again, its time in quarantine restarts.
         app.execute("DELETE FROM blobs WHERE state = 'pending'").await;
         let unknown = run_fsck(&app, REPAIR).await.report;
         assert_eq!((unknown.quarantined, unknown.removed), (1, 0));
-        assert_eq!(app.app.store.size(&stray).await.unwrap(), Some(15));
+        assert_eq!(app.app.store.size(&orphan).await.unwrap(), Some(15));
     }
 
-    async fn where_much_is_unknown_nothing_is_touched(app: TestApp) {
+    async fn nothing_is_repaired_if_many_objects_are_orphaned(app: TestApp) {
         let ann = app.sign_up("ann").await;
         upload_many(&ann, 19).await;
         let (first, second) = (Key::random(), Key::random());
         write(&app, first.as_str(), "whose?").await;
-        assert_eq!(run_fsck(&app, REPAIR).await.report.quarantined, 1, "one of twenty is not too much");
+        assert_eq!(run_fsck(&app, REPAIR).await.report.quarantined, 1, "one of twenty is below the limit");
         age_quarantine(&app).await;
         write(&app, second.as_str(), "whose?").await;
         let half = Key::random();
@@ -297,45 +297,45 @@ both! {
         assert!(is_half_written(&app, &half).await);
     }
 
-    async fn a_busy_server_gives_no_false_alarm(app: TestApp) {
+    async fn a_busy_server_causes_no_false_findings(app: TestApp) {
         let ann = app.sign_up("ann").await;
         upload_many(&ann, 20).await;
         let busy = Arc::new(AtomicUsize::new(5));
-        let work = (0..5).map(|worker| {
+        let workers = (0..5).map(|worker| {
             let (ann, busy) = (ann.clone(), busy.clone());
             tokio::spawn(async move {
                 for turn in 0..12 {
-                    live(&ann, worker, turn).await;
+                    work(&ann, worker, turn).await;
                 }
                 busy.fetch_sub(1, Ordering::Relaxed);
             })
         });
-        let work = futures_util::future::join_all(work.collect::<Vec<_>>());
+        let workers = futures_util::future::join_all(workers.collect::<Vec<_>>());
         let reaping = async {
             while busy.load(Ordering::Relaxed) > 0 {
                 app.reap().await;
             }
         };
-        let looking = async {
-            let mut passes = 0;
+        let checking = async {
+            let mut runs = 0;
             while busy.load(Ordering::Relaxed) > 0 {
-                let pass = run_fsck(&app, if passes % 4 == 0 { FULL } else { CHECK_ONLY }).await;
-                assert!(pass.clean && pass.report.counts.is_empty(), "{pass}");
-                passes += 1;
+                let run = run_fsck(&app, if runs % 4 == 0 { FULL } else { CHECK_ONLY }).await;
+                assert!(run.clean && run.report.counts.is_empty(), "{run}");
+                runs += 1;
             }
-            passes
+            runs
         };
-        let (done, (), passes) = tokio::join!(work, reaping, looking);
+        let (done, (), runs) = tokio::join!(workers, reaping, checking);
         done.into_iter().for_each(|worker| worker.expect("a worker"));
-        assert!(passes > 3, "{passes} passes");
+        assert!(runs > 3, "{runs} runs");
         app.reap().await;
         assert_eq!(found(&run_fsck(&app, FULL).await), []);
     }
 
-    async fn uploads_in_the_middle_are_no_finding(app: TestApp) {
+    async fn uploads_in_progress_are_not_reported(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let bytes = noise(12 * 1024 * 1024);
-        // Nothing yet; a tail; parts and a tail; over.
+        // Nothing yet; a tail; parts and a tail; complete.
         for received in [0, 10, 11 * 1024 * 1024, bytes.len()] {
             let upload = Tus::create(&ann, Some(bytes.len()), "").await;
             assert_eq!(upload.append(&ann, 0, bytes[..received].to_vec()).await.status, 204);
@@ -348,43 +348,43 @@ both! {
         assert_clean(&app).await;
     }
 
-    async fn admins_begin_passes_and_see_how_they_went(app: TestApp) {
+    async fn admins_can_start_runs_and_read_their_results(app: TestApp) {
         let (ann, bob) = (app.sign_up("ann").await, app.sign_up("bob").await);
-        let begin = |wish: Value| ann.post("/v1/admin/fsck").json(&wish).answer();
-        begin(json!({})).await.problem(403, "admin_required");
+        let start = |options: Value| ann.post("/v1/admin/fsck").json(&options).answer();
+        start(json!({})).await.problem(403, "admin_required");
         app.execute("UPDATE users SET is_admin = TRUE WHERE email_key = 'ann@example.org'").await;
         ann.get("/v1/admin/fsck").answer().await.problem(404, "not_found");
         bob.get("/v1/admin/fsck").answer().await.problem(403, "admin_required");
-        begin(json!({"ful": true})).await.problem(422, "invalid");
+        start(json!({"ful": true})).await.problem(422, "invalid");
 
         upload_many(&ann, 3).await;
         let unknown = Key::random();
         write(&app, unknown.as_str(), "whose?").await;
-        let accepted = begin(json!({"full": true})).await;
-        assert_eq!((accepted.status, &accepted.json()["full"]), (202, &json!(true)), "{}", accepted.text());
-        let ended = last_of(&ann).await;
-        assert_eq!((&ended["id"], &ended["state"]), (&accepted.json()["id"], &json!("done")));
+        let started = start(json!({"full": true})).await;
+        assert_eq!((started.status, &started.json()["full"]), (202, &json!(true)), "{}", started.text());
+        let ended = latest(&ann).await;
+        assert_eq!((&ended["id"], &ended["state"]), (&started.json()["id"], &json!("done")));
         assert_eq!((&ended["rows"], &ended["counts"]), (&json!(3), &json!({"orphaned_object": 1})), "{ended}");
         assert_eq!((&ended["findings"][0]["key"], &ended["clean"]), (&json!(unknown.as_str()), &json!(false)));
 
-        // One at a time, on whichever server.
-        let accepted = fsck::start(&app.app, CHECK_ONLY).await.unwrap();
-        begin(json!({})).await.problem(409, "fsck_running");
+        // One run at a time, on any server.
+        let running = fsck::start(&app.app, CHECK_ONLY).await.unwrap();
+        start(json!({})).await.problem(409, "fsck_running");
         let outcome = command(&app, &[]);
         assert_eq!((outcome.status, outcome.stderr.as_str()), (1, "strongroom: fsck is already running\n"));
         assert_eq!(ann.get("/v1/admin/fsck").answer().await.json()["state"], "running");
-        // Its server goes away.
-        drop(accepted);
+        // Its server is killed.
+        drop(running);
         app.execute("UPDATE job_leases SET lease_until = 1").await;
-        let told = ann.get("/v1/admin/fsck").answer().await.json();
-        assert_eq!((&told["state"], &told["clean"]), (&json!("failed"), &json!(false)));
-        assert_eq!(begin(json!({})).await.status, 202);
-        assert_eq!(last_of(&ann).await["state"], "done");
+        let run = ann.get("/v1/admin/fsck").answer().await.json();
+        assert_eq!((&run["state"], &run["clean"]), (&json!("failed"), &json!(false)));
+        assert_eq!(start(json!({})).await.status, 202);
+        assert_eq!(latest(&ann).await["state"], "done");
     }
 }
 
-/// Waits until the last pass is over.
-async fn last_of(admin: &Client) -> Value {
+/// Waits until the latest run has ended, and returns it.
+async fn latest(admin: &Client) -> Value {
     loop {
         let answer = admin.get("/v1/admin/fsck").answer().await;
         assert_eq!(answer.status, 200, "{}", answer.text());
@@ -395,8 +395,8 @@ async fn last_of(admin: &Client) -> Value {
     }
 }
 
-/// What people do all day.
-async fn live(client: &Client, worker: usize, turn: usize) {
+/// Typical operations of a user.
+async fn work(client: &Client, worker: usize, turn: usize) {
     let size = if (worker + turn).is_multiple_of(6) { 6 * 1024 * 1024 } else { 1000 * turn };
     let file = client.upload(&format!("{worker}.bin"), noise(size)).await;
     let replaced = client.put(&content(&file)).header("if-match", "*").body(noise(500)).answer().await;
@@ -415,15 +415,15 @@ async fn live(client: &Client, worker: usize, turn: usize) {
         }
     }
     if turn.is_multiple_of(4) {
-        // The body breaks off.
-        let pieces = [Ok(noise(5_500_000)), Err(std::io::Error::other("gone"))];
-        let body = reqwest::Body::wrap_stream(futures_util::stream::iter(pieces));
+        // The body is interrupted.
+        let chunks = [Ok(noise(5_500_000)), Err(std::io::Error::other("gone"))];
+        let body = reqwest::Body::wrap_stream(futures_util::stream::iter(chunks));
         assert!(client.post("/v1/files?name=broken.bin").body(body).send().await.is_err());
     }
 }
 
 #[tokio::test]
-async fn many_pages_are_walked_without_losing_the_place() {
+async fn many_pages_are_compared_completely() {
     const ROWS: usize = 3000;
     let app = TestApp::start(Setup::SqliteAndDisk).await;
     app.sign_up("ann").await;
@@ -449,17 +449,17 @@ async fn many_pages_are_walked_without_losing_the_place() {
     let report = run_fsck(&app, CHECK_ONLY).await.report;
     assert_eq!((report.rows, report.objects), (3000, 3240));
     assert_eq!(report.counts, [(FsckFindingKind::Missing, 10), (FsckFindingKind::OrphanedObject, 250)].into());
-    // Many of one kind do not hide the few of another.
+    // Many findings of one kind do not hide the few of another.
     let named = |kind| -> BTreeSet<_> {
         report.findings.iter().filter(|finding| finding.kind == kind).map(|finding| finding.key.clone()).collect()
     };
     assert_eq!(named(FsckFindingKind::Missing), missing.map(|number| keys[number].clone()).into());
-    let strays = named(FsckFindingKind::OrphanedObject);
-    assert!(strays.len() == 200 && strays.is_subset(&unknown));
+    let orphans = named(FsckFindingKind::OrphanedObject);
+    assert!(orphans.len() == 200 && orphans.is_subset(&unknown));
 }
 
 #[tokio::test]
-async fn a_store_that_goes_away_is_not_taken_for_an_empty_one() {
+async fn an_unavailable_store_is_not_treated_as_empty() {
     let app = TestApp::start(Setup::SqliteAndDisk).await;
     let ann = app.sign_up("ann").await;
     upload_many(&ann, 3).await;
@@ -469,14 +469,14 @@ async fn a_store_that_goes_away_is_not_taken_for_an_empty_one() {
     for options in [CHECK_ONLY, FULL, REPAIR] {
         let outcome = fsck::start(&app.app, options).await.unwrap().run(|_| {}).await;
         assert!(matches!(outcome, Err(Error::Unavailable { what: "store", .. })), "{outcome:?}");
-        let told = last_of(&ann).await;
-        assert_eq!((&told["state"], &told["clean"], &told["counts"]), (&json!("failed"), &json!(false), &json!({})));
-        assert_eq!(told["error"], "the store is not available");
+        let run = latest(&ann).await;
+        assert_eq!((&run["state"], &run["clean"], &run["counts"]), (&json!("failed"), &json!(false), &json!({})));
+        assert_eq!(run["error"], "the store is not available");
     }
 }
 
 #[tokio::test]
-async fn it_looks_by_itself_and_logs_what_it_finds() {
+async fn scheduled_runs_log_their_findings() {
     let app = TestApp::start(Setup::SqliteAndDisk).await;
     app.sign_up("ann").await;
     let unknown = Key::random();
@@ -493,7 +493,7 @@ async fn it_looks_by_itself_and_logs_what_it_finds() {
 }
 
 #[test]
-fn a_rate_without_a_full_pass_means_nothing() {
+fn a_rate_requires_a_full_run() {
     let folder = tempfile::tempdir().unwrap();
     let outcome = Start::with(&["fsck", "--rate", "5MB"]).run(folder.path(), "");
     assert_eq!((outcome.status, outcome.stderr.lines().count()), (2, 1), "{}", outcome.stderr);

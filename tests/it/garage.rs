@@ -1,6 +1,5 @@
-//! The store's contract and the doctor on Garage, an S3 server of another make. It knows no
-//! conditional PUT, which is what it is here for. These tests need the program `garage` on the PATH,
-//! or STRONGROOM_TEST_GARAGE to name it, and say so in one line where it is not.
+//! The store's contract and the doctor on Garage, another S3 server, which does not support conditional PUT. These tests
+//! require the program `garage` on the PATH or in STRONGROOM_TEST_GARAGE; without it, they print a line and are skipped.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -26,7 +25,7 @@ const REGION: &str = "garage";
 const ACCESS_KEY: &str = "GK0123456789abcdef01234567";
 const SECRET_KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
-/// A Garage of one node, with one bucket and a key to it. It goes with the value.
+/// A Garage server with one node, one bucket and a key to it. Dropping the value stops it.
 struct Garage {
     server: Child,
     folder: TempDir,
@@ -35,7 +34,7 @@ struct Garage {
 }
 
 impl Garage {
-    /// None, and a line that says so, if there is no such program.
+    /// Without the program, prints a line and returns nothing.
     async fn start() -> Option<Self> {
         let program = program()?;
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -56,22 +55,22 @@ impl Garage {
             .spawn()
             .expect("Garage starts");
         let garage = Self { server, folder, program, endpoint: format!("http://127.0.0.1:{s3}") };
-        garage.answers().await;
+        garage.wait_until_ready().await;
         Some(garage)
     }
 
-    async fn answers(&self) {
+    async fn wait_until_ready(&self) {
         let bucket = Bucket::of(self.config());
-        let answers = async {
+        let ready = async {
             while bucket.store().ping().await.is_err() {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         };
-        let in_time = tokio::time::timeout(Duration::from_secs(60), answers).await.is_ok();
+        let in_time = tokio::time::timeout(Duration::from_secs(60), ready).await.is_ok();
         assert!(in_time, "{}", std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default());
     }
 
-    /// A place of its own in the bucket.
+    /// A new prefix in the bucket.
     fn config(&self) -> S3Config {
         S3Config {
             bucket: BUCKET.into(),
@@ -89,7 +88,7 @@ impl Garage {
         }
     }
 
-    /// Runs a command of its own, and gives what it says.
+    /// Runs a Garage command and returns its output.
     fn run(&self, arguments: &[&str]) -> String {
         let output = command(&self.program, self.folder.path(), arguments).output().expect("it runs");
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
@@ -109,7 +108,7 @@ impl Garage {
 
 impl Drop for Garage {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have exited already.
         let _ = self.server.kill();
         let _ = self.server.wait();
     }
@@ -120,10 +119,10 @@ fn program() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = named
         .or_else(|| std::env::split_paths(&path).map(|folder| folder.join("garage")).find(|program| program.is_file()));
-    static SAID: Once = Once::new();
+    static PRINTED: Once = Once::new();
     if found.is_none() {
-        // Past the harness, which keeps to itself what a test prints that passes.
-        SAID.call_once(|| {
+        // Not with a macro, whose output the test harness captures.
+        PRINTED.call_once(|| {
             let why = "there is no `garage` on the PATH, and STRONGROOM_TEST_GARAGE is not set";
             let _ = writeln!(std::io::stderr(), "not tested on Garage: {why}");
         });
@@ -142,22 +141,22 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
 }
 
-fn probing() -> ProbeOptions {
+fn probe_options() -> ProbeOptions {
     let public_url = "http://127.0.0.1:3000".parse().expect("a URL");
     ProbeOptions { level: ProbeLevel::Quick, clock: Clock::default(), public_url }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn garage_conforms_once_it_is_known() {
+async fn garage_conforms_after_it_is_probed() {
     let Some(garage) = Garage::start().await else { return };
     let bucket = Bucket::of(garage.config());
     let store = Arc::new(bucket.store());
-    let found = store.probe(&probing()).await;
+    let found = store.probe(&probe_options()).await;
     let conditions = found.iter().find(|check| check.name == "store.conditions").expect("a check");
     assert_eq!(conditions.outcome, Outcome::Warning, "{conditions}");
     conforms(store.clone(), &bucket).await;
 
-    // A URL to write with could be used after the bytes were taken for complete.
+    // A PUT URL could be used again after the upload was completed.
     let key = Key::random();
     let refused = store.sign(&request(Operation::Put, &key)).await;
     assert!(matches!(refused, Err(Error::Invalid(_))), "{refused:?}");
@@ -165,39 +164,39 @@ async fn garage_conforms_once_it_is_known() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_doctor_knows_garage() {
+async fn the_doctor_works_with_garage() {
     let Some(garage) = Garage::start().await else { return };
     let config = garage.config();
-    let (status, told) = garage.doctor(&config, &["--deep"]);
-    assert_eq!(status, 0, "{told}");
-    assert!(told.contains("store.unequal_parts") && told.contains("the condition was ignored"), "{told}");
+    let (status, stdout) = garage.doctor(&config, &["--deep"]);
+    assert_eq!(status, 0, "{stdout}");
+    assert!(stdout.contains("store.unequal_parts") && stdout.contains("the condition was ignored"), "{stdout}");
     assert_eq!(objects(&config).await, []);
 
     let mut elsewhere = config.clone();
     elsewhere.region = "us-east-1".into();
-    let (status, told) = garage.doctor(&elsewhere, &[]);
-    assert!(status == 1 && told.contains("AWS_REGION=garage"), "{told}");
+    let (status, stdout) = garage.doctor(&elsewhere, &[]);
+    assert!(status == 1 && stdout.contains("AWS_REGION=garage"), "{stdout}");
 
     let mut nobody = config.clone();
     nobody.credentials.as_mut().expect("credentials").secret_access_key = SecretString::from("wrong");
-    let (status, told) = garage.doctor(&nobody, &[]);
-    assert!(status == 1 && told.contains("AWS_SECRET_ACCESS_KEY"), "{told}");
+    let (status, stdout) = garage.doctor(&nobody, &[]);
+    assert!(status == 1 && stdout.contains("AWS_SECRET_ACCESS_KEY"), "{stdout}");
 
-    let told = garage.run(&["key", "create", "reader"]);
-    let word = |name: &str| {
-        let line = told.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{told}"));
+    let output = garage.run(&["key", "create", "reader"]);
+    let value = |name: &str| {
+        let line = output.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{output}"));
         line.split_whitespace().last().expect("a word").to_owned()
     };
     garage.run(&["bucket", "allow", "--read", BUCKET, "--key", "reader"]);
     let mut reader = config.clone();
     reader.credentials = Some(S3Credentials {
-        access_key_id: word("Key ID"),
-        secret_access_key: SecretString::from(word("Secret key")),
+        access_key_id: value("Key ID"),
+        secret_access_key: SecretString::from(value("Secret key")),
         session_token: None,
     });
-    let (status, told) = garage.doctor(&reader, &[]);
-    let failures: Vec<_> = told.lines().filter(|line| line.starts_with("failed")).collect();
-    assert!(status == 1 && failures.len() == 1 && failures[0].contains("store.write"), "{told}");
-    assert!(!told.contains(reader.credentials.expect("credentials").secret_access_key.expose_secret()), "{told}");
+    let (status, stdout) = garage.doctor(&reader, &[]);
+    let failures: Vec<_> = stdout.lines().filter(|line| line.starts_with("failed")).collect();
+    assert!(status == 1 && failures.len() == 1 && failures[0].contains("store.write"), "{stdout}");
+    assert!(!stdout.contains(reader.credentials.expect("credentials").secret_access_key.expose_secret()), "{stdout}");
     assert_eq!(objects(&config).await, []);
 }

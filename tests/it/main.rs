@@ -44,7 +44,7 @@ mod single_instance;
 mod slow_clients;
 mod store;
 mod store_faults;
-mod store_pieces;
+mod store_resumable;
 mod support;
 mod throttle;
 mod tokens;

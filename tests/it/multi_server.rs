@@ -1,4 +1,4 @@
-//! Several servers on one database and one bucket: whichever is asked, it is one service.
+//! Several servers on one database and one bucket behave as one service.
 
 use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,21 +9,21 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::abandoned::abandon;
-use crate::support::accounts::log_in;
+use crate::support::accounts::{log_in, same_session};
 use crate::support::bytes::noise;
 use crate::support::client::{Ask, Client, content};
 use crate::support::fsck::assert_clean;
 use crate::support::links::create_link;
 use crate::support::program::{Program, Start};
 use crate::support::tus::{Tus, tus};
-use crate::support::{Database, PASSWORD, Setup, TestApp, email};
+use crate::support::{Database, PASSWORD, Setup, TestApp, email, until};
 
 const MIB: usize = 1024 * 1024;
 const NODES: usize = 3;
-/// What is ended on one server has ended on all of them after this.
-const DEATH: Duration = Duration::from_secs(1);
+/// The time after which a session, token or link that is ended on one server is refused by all.
+const PROPAGATION: Duration = Duration::from_secs(1);
 
-/// Servers on the rows and bytes of an app, which itself only looks on.
+/// Servers on the database and the store of an app, which only observes.
 struct Nodes {
     app: TestApp,
     programs: Vec<Program>,
@@ -40,15 +40,12 @@ impl Nodes {
         Self { app, programs }
     }
 
-    /// The same person on each server.
-    fn each(&self, person: &Client) -> Vec<Client> {
-        let known = |program: &Program| {
-            program.stranger().with_token(person.token.as_deref().expect("a token"), &json!(person.id))
-        };
-        self.programs.iter().map(known).collect()
+    /// The same session on each server.
+    fn each(&self, user: &Client) -> Vec<Client> {
+        self.programs.iter().map(|program| same_session(user, program)).collect()
     }
 
-    /// Ends all servers in good order, and asserts that none of them found something wrong.
+    /// Stops all servers, and asserts that none of them logged an error.
     fn stop(&mut self) {
         for program in self.programs.drain(..) {
             let (_, stderr) = program.stop();
@@ -57,25 +54,25 @@ impl Nodes {
     }
 }
 
-/// Asks each server until it answers like this. What is remembered from before may be as old as [`DEATH`].
+/// Polls each server until it responds with this status, at most for [`PROPAGATION`].
 async fn assert_soon(clients: &[Client], path: &str, status: u16) {
     let since = Instant::now();
     for client in clients {
         loop {
-            // An answer that was asked for in time may be an old one; one that was not may not.
-            let late = since.elapsed() > DEATH;
+            // Only a request that was sent in time may get the old response.
+            let late = since.elapsed() > PROPAGATION;
             let answer = client.get(path).answer().await;
             if answer.status == status {
                 break;
             }
-            assert!(!late, "{path} answers {} still: {}", answer.status, answer.text());
+            assert!(!late, "{path} still responds with {}: {}", answer.status, answer.text());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_one_server_takes_all_of_them_have() {
+async fn files_uploaded_to_one_server_are_available_on_all() {
     let mut nodes = Nodes::start(&[]).await;
     let ann = nodes.app.sign_up("ann").await;
     let clients = nodes.each(&ann);
@@ -88,11 +85,11 @@ async fn what_one_server_takes_all_of_them_have() {
     }
     assert_eq!(clients[2].get("/v1/files").answer().await.json()["items"].as_array().unwrap().len(), NODES);
 
-    // Each piece of one upload goes to the next server.
+    // Each append of one upload goes to the next server.
     let bytes = noise(13 * MIB);
     let upload = Tus::create(&clients[0], Some(bytes.len()), "").await;
-    for (turn, piece) in bytes.chunks(MIB).enumerate() {
-        let sent = upload.append(&clients[turn % NODES], turn * MIB, piece.to_vec()).await;
+    for (turn, chunk) in bytes.chunks(MIB).enumerate() {
+        let sent = upload.append(&clients[turn % NODES], turn * MIB, chunk.to_vec()).await;
         assert_eq!(sent.status, 204, "{}", sent.text());
         assert_eq!(upload.offset(&clients[(turn + 1) % NODES]).await, (turn + 1) * MIB);
     }
@@ -102,12 +99,12 @@ async fn what_one_server_takes_all_of_them_have() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_ended_on_one_server_is_dead_on_all() {
+async fn revocation_on_one_server_takes_effect_on_all() {
     let mut nodes = Nodes::start(&[]).await;
     let ann = nodes.app.sign_up("ann").await;
     let clients = nodes.each(&ann);
-    // Every server has seen each of these alive, and may have kept what it saw.
-    let alive = async |clients: &[Client], path: &str| {
+    // Every server has accepted each of these before, and may have cached it.
+    let assert_accepted = async |clients: &[Client], path: &str| {
         for client in clients.iter().chain(clients) {
             assert_eq!(client.get(path).answer().await.status, 200, "{path}");
         }
@@ -115,27 +112,27 @@ async fn what_is_ended_on_one_server_is_dead_on_all() {
 
     let session = log_in(&clients[0], &email("ann"), PASSWORD).await.json();
     let sessions = nodes.each(&ann.clone().with_token(session["token"].as_str().unwrap(), &json!(ann.id)));
-    alive(&sessions, "/v1/me").await;
+    assert_accepted(&sessions, "/v1/me").await;
     assert_eq!(sessions[1].post("/v1/auth/logout").answer().await.status, 204);
     assert_soon(&sessions, "/v1/me", 401).await;
 
-    let made = clients[0].post("/v1/me/tokens").json(&json!({"name": "script"})).answer().await.json();
-    let tokens = nodes.each(&ann.clone().with_token(made["token"].as_str().unwrap(), &json!(ann.id)));
-    alive(&tokens, "/v1/files").await;
-    let revoked = clients[2].delete(&format!("/v1/me/tokens/{}", made["id"].as_str().unwrap())).answer().await;
+    let created = clients[0].post("/v1/me/tokens").json(&json!({"name": "script"})).answer().await.json();
+    let tokens = nodes.each(&ann.clone().with_token(created["token"].as_str().unwrap(), &json!(ann.id)));
+    assert_accepted(&tokens, "/v1/files").await;
+    let revoked = clients[2].delete(&format!("/v1/me/tokens/{}", created["id"].as_str().unwrap())).answer().await;
     assert_eq!(revoked.status, 204, "{}", revoked.text());
     assert_soon(&tokens, "/v1/files", 401).await;
 
     let file = clients[0].upload("shared.txt", "shared").await;
     let link = create_link(&clients[0], &file, json!({})).await;
     let url: url::Url = link["url"].as_str().unwrap().parse().unwrap();
-    let clients: Vec<Client> = nodes.programs.iter().map(Program::stranger).collect();
-    alive(&clients, url.path()).await;
+    let strangers: Vec<Client> = nodes.programs.iter().map(Program::stranger).collect();
+    assert_accepted(&strangers, url.path()).await;
     let revoked = clients[1].delete(&format!("/v1/links/{}", link["id"].as_str().unwrap())).answer().await;
     assert_eq!(revoked.status, 204, "{}", revoked.text());
-    assert_soon(&clients, url.path(), 410).await;
+    assert_soon(&strangers, url.path(), 410).await;
 
-    alive(&clients, "/v1/me").await;
+    assert_accepted(&clients, "/v1/me").await;
     let disabled = Start::with(&["user", "disable", &email("ann")]).beside(&nodes.app).run(nodes.app.folder.path(), "");
     assert_eq!(disabled.status, 0, "{}", disabled.stderr);
     assert_soon(&clients, "/v1/me", 401).await;
@@ -143,7 +140,7 @@ async fn what_is_ended_on_one_server_is_dead_on_all() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn three_servers_have_one_reaper() {
+async fn three_servers_share_one_reaper() {
     const LEFT: usize = 60;
     let app = TestApp::start(Setup::PostgresAndS3).await;
     let ann = app.sign_up("ann").await;
@@ -153,10 +150,8 @@ async fn three_servers_have_one_reaper() {
     let start = Start::default().beside(&app).variable("STRONGROOM_REAP_INTERVAL", "1s");
     let start = start.variable("STRONGROOM_LOG", "debug");
     let mut nodes = Nodes { programs: (0..NODES).map(|_| start.clone().serve(app.folder.path())).collect(), app };
-    while nodes.app.count("SELECT COUNT(*) FROM blobs").await > 0 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    // Somebody else has the duty and keeps it: all three leave the work to them, pass after pass.
+    until(async || nodes.app.count("SELECT COUNT(*) FROM blobs").await == 0).await;
+    // Another process holds the job lease and keeps it: all three servers skip their runs.
     nodes
         .app
         .execute(
@@ -175,29 +170,30 @@ async fn three_servers_have_one_reaper() {
         let before = idle(program);
         program.wait_for(|program| idle(program) >= before + 2);
     }
-    assert_eq!(nodes.app.count("SELECT COUNT(*) FROM blobs").await, 1, "nobody may take it away now");
+    assert_eq!(nodes.app.count("SELECT COUNT(*) FROM blobs").await, 1, "no server may delete it now");
 
-    let mut told = String::new();
+    let mut logs = String::new();
     for program in nodes.programs.drain(..) {
-        told += &program.stop().1;
+        logs += &program.stop().1;
     }
-    // What each pass did, added up, is what there was to do: nothing was done twice.
-    let figure = |what: &str| -> usize {
-        let before = told.split(what).map(|text| text.rsplit([' ', '=']).find(|word| !word.is_empty()));
-        let figures: Vec<usize> = before.flatten().filter_map(|word| word.parse().ok()).collect();
-        figures.iter().sum()
+    // The sum over all runs equals the work: nothing was done twice.
+    let sum = |what: &str| -> usize {
+        let before = logs.split(what).map(|text| text.rsplit([' ', '=']).find(|word| !word.is_empty()));
+        let numbers: Vec<usize> = before.flatten().filter_map(|word| word.parse().ok()).collect();
+        numbers.iter().sum()
     };
-    assert_eq!((figure(" abandoned uploads ended"), figure(" blobs removed")), (LEFT, LEFT), "{told}");
-    assert!(!told.contains("the reaper could not") && !told.contains("ERROR"), "{told}");
+    assert_eq!((sum(" abandoned uploads ended"), sum(" blobs removed")), (LEFT, LEFT), "{logs}");
+    assert!(!logs.contains("the reaper could not") && !logs.contains("ERROR"), "{logs}");
     nodes.app.execute("DELETE FROM job_leases").await;
     nodes.app.assert_nothing_but(0).await;
 }
 
-/// What a server has acknowledged: a file and its bytes.
-type Kept = (Value, Vec<u8>);
+/// An acknowledged upload: the file and its content.
+type Acknowledged = (Value, Vec<u8>);
 
-/// Uploads one after another until it is told to stop, here to one server and there to the next when that one is gone.
-async fn keep_uploading(clients: Vec<Client>, number: usize, stop: &AtomicBool) -> (Vec<Kept>, usize) {
+/// Uploads sequentially until `stop` is set. When a server is gone, it switches to the next one. Returns the acknowledged
+/// uploads and the number of broken connections.
+async fn keep_uploading(clients: Vec<Client>, number: usize, stop: &AtomicBool) -> (Vec<Acknowledged>, usize) {
     let (mut kept, mut broken) = (Vec::new(), 0);
     let mut turn = number;
     for count in 0.. {
@@ -223,40 +219,39 @@ async fn keep_uploading(clients: Vec<Client>, number: usize, stop: &AtomicBool) 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_killed_takes_nothing_along() {
+async fn killing_a_server_loses_nothing_acknowledged() {
     let mut nodes = Nodes::start(&[("STRONGROOM_REAP_INTERVAL", "1s")]).await;
     let ann = nodes.app.sign_up("ann").await;
     let clients = nodes.each(&ann);
-    // An upload in pieces is half on the way, at the one who will be killed.
+    // A resumable upload is half received, by the server that will be killed.
     let whole = noise(11 * MIB);
-    let upload = Tus::create(&clients[0], Some(whole.len()), "pieces.bin").await;
+    let upload = Tus::create(&clients[0], Some(whole.len()), "resumable.bin").await;
     assert_eq!(upload.append(&clients[0], 0, whole[..7 * MIB].to_vec()).await.status, 204);
 
     let stop = AtomicBool::new(false);
     let uploaders = join_all((0..9).map(|number| keep_uploading(clients.clone(), number, &stop)));
-    let rows = Database::of(&nodes.app.app.config).await;
+    let database = Database::of(&nodes.app.app.config).await;
     let kill = async {
-        while rows.count("SELECT COUNT(*) FROM files").await < 30 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        // In the midst of something: one of its uploads has accepted and is not done.
-        while rows.count("SELECT COUNT(*) FROM blobs WHERE state = 'pending'").await < 4 {
+        until(async || database.count("SELECT COUNT(*) FROM files").await >= 30).await;
+        // At least one upload to it is in progress.
+        while database.count("SELECT COUNT(*) FROM blobs WHERE state = 'pending'").await < 4 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         let mut killed = nodes.programs.remove(0);
         killed.kill();
-        let before = rows.count("SELECT COUNT(*) FROM files").await;
-        while rows.count("SELECT COUNT(*) FROM files").await < before + 30 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        let before = database.count("SELECT COUNT(*) FROM files").await;
+        until(async || database.count("SELECT COUNT(*) FROM files").await >= before + 30).await;
         stop.store(true, Ordering::Relaxed);
         killed.ended().0.signal()
     };
     let (uploaded, signal) = tokio::join!(uploaders, kill);
     assert_eq!(signal, Some(9));
-    assert!(uploaded.iter().map(|(_, broken)| broken).sum::<usize>() > 0, "nobody was at the one who was killed");
+    assert!(
+        uploaded.iter().map(|(_, broken)| broken).sum::<usize>() > 0,
+        "no client was connected to the killed server"
+    );
 
-    // The upload in pieces goes on elsewhere, when the claim of the dead one is over.
+    // The resumable upload continues on another server, once the claim of the killed one has expired.
     let others = &clients[1..];
     let head = loop {
         let head = tus(&others[0], Method::HEAD, &upload.path).answer().await;
@@ -266,17 +261,18 @@ async fn a_server_that_is_killed_takes_nothing_along() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
     let offset: usize = head.header("upload-offset").parse().expect("a number");
-    assert_eq!(offset, 7 * MIB, "what was acknowledged is there");
+    assert_eq!(offset, 7 * MIB, "acknowledged bytes are kept");
     assert_eq!(upload.append(&others[1], offset, whole[offset..].to_vec()).await.status, 204);
     assert!(upload.file(&others[0]).await.bytes == whole);
 
-    let kept: Vec<Kept> = uploaded.into_iter().flat_map(|(kept, _)| kept).collect();
+    let kept: Vec<Acknowledged> = uploaded.into_iter().flat_map(|(kept, _)| kept).collect();
     for (number, (file, bytes)) in kept.iter().enumerate() {
         let answer = others[number % 2].get(&content(file)).answer().await;
         assert!(answer.status == 200 && answer.bytes == *bytes, "{file}: {}", answer.status);
     }
     nodes.stop();
-    // Files whose answer was lost may be there, too. What the dead one had accepted is the reaper's when its leases are over.
+    // Uploads whose response was lost may exist too. The reaper deletes what the killed server had started, once its
+    // leases have expired.
     nodes.app.execute("UPDATE blobs SET lease_until = 1 WHERE state <> 'ready'").await;
     nodes.app.execute("UPDATE job_leases SET lease_until = 1").await;
     let files = nodes.app.count("SELECT COUNT(*) FROM files").await as usize;
@@ -291,26 +287,26 @@ async fn limits_hold_across_servers() {
     let ann = nodes.app.sign_up("ann").await;
     let clients = nodes.each(&ann);
 
-    // Fifty at once, of which ten fit.
-    let watched = AtomicBool::new(false);
-    let rows = Database::of(&nodes.app.app.config).await;
+    // Fifty simultaneous uploads, of which ten fit.
+    let done = AtomicBool::new(false);
+    let database = Database::of(&nodes.app.app.config).await;
     let watch = async {
-        while !watched.load(Ordering::Relaxed) {
-            assert_eq!(rows.count("SELECT COUNT(*) FROM users WHERE used_bytes > 200000").await, 0);
+        while !done.load(Ordering::Relaxed) {
+            assert_eq!(database.count("SELECT COUNT(*) FROM users WHERE used_bytes > 200000").await, 0);
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
     let upload = async |number: usize| loop {
         let request = clients[number % NODES].post("/v1/files").query(&[("name", number.to_string())]);
         let answer = request.body(noise(20_000)).answer().await;
-        // A slow machine may keep somebody waiting for the account's row until they are told to come again.
+        // On a slow machine, a request may wait too long for the row of the account and get a 503.
         if answer.status != 503 {
             break answer;
         }
     };
     let uploads = async {
         let answers = join_all((0..50).map(&upload)).await;
-        watched.store(true, Ordering::Relaxed);
+        done.store(true, Ordering::Relaxed);
         answers
     };
     let (answers, ()) = tokio::join!(uploads, watch);
@@ -318,12 +314,12 @@ async fn limits_hold_across_servers() {
     for answer in answers.iter().filter(|answer| answer.status != 201) {
         answer.problem(507, "quota_exceeded");
     }
-    assert_eq!(taken, 10, "what fits is taken");
+    assert_eq!(taken, 10, "exactly the uploads that fit are accepted");
     nodes.app.assert_usage_is_exact().await;
 
-    // Guesses are counted together, wherever they are made.
-    let clients: Vec<Client> = nodes.programs.iter().map(Program::stranger).collect();
-    let guesses = (0..30).map(|turn| log_in(&clients[turn % NODES], "ann@example.org", "not her password"));
+    // Guesses are counted across all servers.
+    let strangers: Vec<Client> = nodes.programs.iter().map(Program::stranger).collect();
+    let guesses = (0..30).map(|turn| log_in(&strangers[turn % NODES], "ann@example.org", "not her password"));
     let statuses: Vec<u16> = join_all(guesses).await.iter().map(|answer| answer.status).collect();
     let tried = statuses.iter().filter(|status| **status == 401).count();
     let refused = statuses.iter().filter(|status| **status == 429).count();

@@ -1,4 +1,4 @@
-//! The description of the API is current, whole, and in the repository.
+//! The API document in the repository is current and complete.
 
 use serde_json::Value;
 
@@ -19,7 +19,7 @@ fn the_snapshot_is_current() {
 }
 
 #[test]
-fn every_operation_says_what_it_does_and_what_can_go_wrong() {
+fn every_operation_documents_its_purpose_and_its_errors() {
     let description = description();
     assert!(description["openapi"].as_str().unwrap().starts_with("3.1"));
     let schemas = &description["components"]["schemas"];

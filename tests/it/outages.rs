@@ -1,5 +1,4 @@
-//! The database or the store goes away and comes back: callers are told to try again, nothing
-//! half done stays, and nobody has to restart anything.
+//! Outages of the database or the store: callers are asked to retry, nothing partial is left, and no restart is needed.
 
 use std::time::Duration;
 
@@ -15,25 +14,25 @@ use crate::support::{PASSWORD, Setup, TestApp, both, email};
 
 const MIB: usize = 1024 * 1024;
 
-/// A server whose database can be cut off.
-async fn with_a_line_to_the_database() -> (TcpProxy, TestApp) {
+/// A server whose connections to the database can be cut.
+async fn with_cuttable_database() -> (TcpProxy, TestApp) {
     let app = TestApp::start(Setup::PostgresAndS3).await;
     let url = app.app.config.database_url.expose_secret().parse().expect("a URL");
-    let (line, detour) = through_tcp_proxy(&url).await;
-    (line, app.restart_with(|config| config.database_url = SecretString::from(String::from(detour))).await)
+    let (network, detour) = through_tcp_proxy(&url).await;
+    (network, app.restart_with(|config| config.database_url = SecretString::from(String::from(detour))).await)
 }
 
-/// A server whose bucket can be cut off.
-async fn with_a_line_to_the_bucket() -> (TcpProxy, TestApp) {
+/// A server whose connections to the bucket can be cut.
+async fn with_cuttable_bucket() -> (TcpProxy, TestApp) {
     let app = TestApp::start(Setup::PostgresAndS3).await;
     let StoreConfig::S3(s3) = &app.app.config.store else { unreachable!("it is on S3") };
-    let (line, detour) = through_tcp_proxy(s3.endpoint.as_ref().expect("an endpoint")).await;
+    let (network, detour) = through_tcp_proxy(s3.endpoint.as_ref().expect("an endpoint")).await;
     let app = app.restart_with(|config| {
         if let StoreConfig::S3(s3) = &mut config.store {
             s3.endpoint = Some(detour);
         }
     });
-    (line, app.await)
+    (network, app.await)
 }
 
 #[track_caller]
@@ -46,12 +45,12 @@ fn assert_try_again_later(answer: &Answer) {
 }
 
 #[tokio::test]
-async fn without_its_database_it_says_so_and_goes_on_when_it_is_back() {
-    let (line, app) = with_a_line_to_the_database().await;
+async fn it_recovers_from_a_database_outage() {
+    let (network, app) = with_cuttable_database().await;
     let ann = app.sign_up("ann").await;
     let file = ann.upload("a.txt", "kept").await;
-    line.cut();
-    // At once: each of them waits for the database for a while.
+    network.cut();
+    // Simultaneously: each of them waits for the database for a while.
     let (stranger, path) = (app.stranger(), content(&file));
     let (list, download, upload, login, ready, alive) = tokio::join!(
         ann.get("/v1/files").answer(),
@@ -66,7 +65,7 @@ async fn without_its_database_it_says_so_and_goes_on_when_it_is_back() {
     }
     assert_eq!(alive.status, 200);
 
-    line.restore();
+    network.restore();
     stranger.until_readyz(200).await;
     assert_eq!(ann.download(&file).await, b"kept");
     ann.upload("c.txt", "new").await;
@@ -74,8 +73,8 @@ async fn without_its_database_it_says_so_and_goes_on_when_it_is_back() {
 }
 
 #[tokio::test]
-async fn an_upload_whose_database_goes_away_is_not_kept() {
-    let (line, app) = with_a_line_to_the_database().await;
+async fn an_upload_interrupted_by_a_database_outage_is_not_kept() {
+    let (network, app) = with_cuttable_database().await;
     let ann = app.sign_up("ann").await;
     let (send, body) = fed();
     let upload = tokio::spawn(ann.post("/v1/files?name=a.bin").body(body).send());
@@ -83,25 +82,25 @@ async fn an_upload_whose_database_goes_away_is_not_kept() {
     while app.count("SELECT COUNT(*) FROM blobs").await == 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    line.cut();
+    network.cut();
     send.send(Ok(noise(MIB))).await.unwrap();
     drop(send);
     assert_eq!(upload.await.unwrap().unwrap().status(), 503);
 
-    line.restore();
+    network.restore();
     app.stranger().until_readyz(200).await;
     assert_eq!(ann.get("/v1/files").answer().await.json()["items"], serde_json::json!([]));
-    // Nobody could write down that it failed, so its lease has to end.
+    // The failure could not be recorded, so its lease has to expire.
     app.execute("UPDATE blobs SET lease_until = 1 WHERE state = 'pending'").await;
     app.assert_nothing_but(0).await;
 }
 
 #[tokio::test]
-async fn without_its_bucket_it_says_so_and_goes_on_when_it_is_back() {
-    let (line, app) = with_a_line_to_the_bucket().await;
+async fn it_recovers_from_a_bucket_outage() {
+    let (network, app) = with_cuttable_bucket().await;
     let ann = app.sign_up("ann").await;
     let file = ann.upload("a.txt", "kept").await;
-    line.cut();
+    network.cut();
     let (stranger, path) = (app.stranger(), content(&file));
     let (small, large, download, part, ready) = tokio::join!(
         ann.post("/v1/files?name=b.txt").body("lost").answer(),
@@ -113,15 +112,15 @@ async fn without_its_bucket_it_says_so_and_goes_on_when_it_is_back() {
     for answer in [small, download, part, ready] {
         assert_try_again_later(&answer);
     }
-    // The answer may come, and the connection end, before the client has sent everything.
+    // The server may respond and close the connection before the client has sent everything.
     assert!(large.map_or(true, |answer| answer.status() == 503));
-    // Database alone do without the bucket, deletions included: the bytes go later.
+    // Operations on the database alone still work, deletions included: the objects are deleted later.
     assert_eq!(ann.get("/v1/files").answer().await.json()["items"].as_array().unwrap().len(), 1);
     assert_eq!(ann.head(&path).answer().await.status, 200);
     assert_eq!(ann.delete_permanently(&file).answer().await.status, 204);
     assert_eq!(app.reap().await.removed, 0);
 
-    line.restore();
+    network.restore();
     stranger.until_readyz(200).await;
     let file = ann.upload("d.txt", "new").await;
     assert_eq!(ann.download(&file).await, b"new");
@@ -130,31 +129,31 @@ async fn without_its_bucket_it_says_so_and_goes_on_when_it_is_back() {
 }
 
 #[tokio::test]
-async fn a_download_whose_bucket_goes_away_is_cut_and_never_looks_whole() {
-    let (line, app) = with_a_line_to_the_bucket().await;
+async fn a_download_interrupted_by_a_bucket_outage_never_looks_complete() {
+    let (network, app) = with_cuttable_bucket().await;
     let ann = app.sign_up("ann").await;
     let bytes = noise(48 * MIB);
     let file = ann.upload("a.bin", bytes.clone()).await;
     let mut answer = ann.get(&content(&file)).send().await.unwrap();
     assert_eq!(answer.status(), 200);
     let mut received = answer.chunk().await.unwrap().expect("a first chunk").len();
-    line.cut();
+    network.cut();
     let error = loop {
         match answer.chunk().await {
             Ok(Some(chunk)) => received += chunk.len(),
-            Ok(None) => panic!("it looked whole after {received} bytes"),
+            Ok(None) => panic!("the response looks complete after {received} bytes"),
             Err(error) => break error,
         }
     };
     assert!(received < bytes.len(), "{error}");
-    line.restore();
+    network.restore();
     app.stranger().until_readyz(200).await;
     assert!(ann.download(&file).await == bytes);
 }
 
 #[tokio::test]
-async fn an_upload_whose_bucket_goes_away_is_not_kept() {
-    let (line, app) = with_a_line_to_the_bucket().await;
+async fn an_upload_interrupted_by_a_bucket_outage_is_not_kept() {
+    let (network, app) = with_cuttable_bucket().await;
     let ann = app.sign_up("ann").await;
     let (send, body) = fed();
     let upload = tokio::spawn(ann.post("/v1/files?name=a.bin").body(body).send());
@@ -163,22 +162,22 @@ async fn an_upload_whose_bucket_goes_away_is_not_kept() {
     while app.count("SELECT COUNT(*) FROM blobs WHERE multipart_id IS NOT NULL").await == 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    line.cut();
+    network.cut();
     send.send(Ok(noise(6 * MIB))).await.unwrap();
     drop(send);
-    let answer = upload.await.unwrap().expect("the whole body was taken");
+    let answer = upload.await.unwrap().expect("the whole body was read");
     assert_eq!(answer.status(), 503);
-    let told = answer.text().await.unwrap();
-    assert!(!told.contains(&line.address.port().to_string()) && !told.contains("bucket"), "{told}");
+    let text = answer.text().await.unwrap();
+    assert!(!text.contains(&network.address.port().to_string()) && !text.contains("bucket"), "{text}");
 
-    line.restore();
+    network.restore();
     app.stranger().until_readyz(200).await;
     app.execute("UPDATE blobs SET lease_until = 1 WHERE state <> 'ready'").await;
     app.assert_nothing_but(0).await;
 }
 
 #[tokio::test]
-async fn without_its_disk_it_says_so_and_goes_on_when_it_is_back() {
+async fn it_recovers_from_a_missing_disk() {
     let app = TestApp::start(Setup::SqliteAndDisk).await;
     let ann = app.sign_up("ann").await;
     let file = ann.upload("a.txt", "kept").await;
@@ -204,7 +203,7 @@ async fn without_its_disk_it_says_so_and_goes_on_when_it_is_back() {
 }
 
 #[tokio::test]
-async fn while_another_program_holds_the_database_reading_goes_on() {
+async fn reads_work_while_another_program_locks_the_database() {
     let app = TestApp::start(Setup::SqliteAndDisk).await;
     let ann = app.sign_up("ann").await;
     let file = ann.upload("a.txt", "kept").await;
@@ -220,7 +219,7 @@ async fn while_another_program_holds_the_database_reading_goes_on() {
 }
 
 both! {
-    async fn health_is_told_to_anybody(app: TestApp) {
+    async fn health_endpoints_need_no_authentication(app: TestApp) {
         for path in ["/healthz", "/readyz"] {
             let answer = app.stranger().get(path).answer().await;
             assert_eq!((answer.status, &answer.json()["status"]), (200, &serde_json::json!("ok")));

@@ -1,5 +1,5 @@
-//! Whose is it: every route against everybody who might call it. The rows come from the routes
-//! themselves, so that a new route without a row fails here.
+//! Access control: every operation of the API document with every kind of caller. An operation without an entry in
+//! [`OPERATIONS`] fails the test.
 
 use std::collections::BTreeSet;
 
@@ -11,126 +11,127 @@ use crate::support::links::create_link;
 use crate::support::tus::Tus;
 use crate::support::{Setup, TestApp, both};
 
-/// Who may call an operation.
+/// The callers that may use an operation.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Door {
-    /// Anybody.
-    Open,
-    /// Whoever is signed in, each for themselves.
+enum Access {
+    /// Everyone.
+    Public,
+    /// Every signed-in user, for their own data.
     SignedIn,
-    /// As `SignedIn`, but not with an API token.
+    /// Like `SignedIn`, but not with an API token.
     Session,
-    /// As `Session`, and for admins alone.
+    /// Like `Session`, for admins only.
     Admin,
-    /// The owner of the thing alone; to others it is not there.
+    /// The owner only; for other users the resource does not exist.
     Owner,
-    /// Whoever has a signature.
+    /// Holders of a signed URL.
     Signature,
-    /// Whoever has a share link.
+    /// Holders of a share link.
     Link,
 }
 
-/// One row for each operation of the API.
-const DOORS: &[(&str, &str, Door)] = &[
-    ("GET", "/v1/auth/registration", Door::Open),
-    ("POST", "/v1/auth/register", Door::Open),
-    ("POST", "/v1/auth/login", Door::Open),
-    ("POST", "/v1/auth/logout", Door::Session),
-    ("GET", "/v1/me", Door::SignedIn),
-    ("PATCH", "/v1/me", Door::Session),
-    ("GET", "/v1/me/usage", Door::SignedIn),
-    ("GET", "/v1/me/sessions", Door::Session),
-    ("DELETE", "/v1/me/sessions/{id}", Door::Session),
-    ("GET", "/v1/me/tokens", Door::Session),
-    ("POST", "/v1/me/tokens", Door::Session),
-    ("DELETE", "/v1/me/tokens/{id}", Door::Session),
-    ("PUT", "/v1/me/avatar", Door::SignedIn),
-    ("DELETE", "/v1/me/avatar", Door::SignedIn),
-    ("GET", "/v1/users/{id}/avatar", Door::Open),
-    ("HEAD", "/v1/users/{id}/avatar", Door::Open),
-    ("GET", "/v1/files", Door::SignedIn),
-    ("GET", "/v1/folders", Door::SignedIn),
-    ("POST", "/v1/files", Door::SignedIn),
-    ("POST", "/v1/files/batch", Door::SignedIn),
-    ("GET", "/v1/files/{id}", Door::Owner),
-    ("PATCH", "/v1/files/{id}", Door::Owner),
-    ("DELETE", "/v1/files/{id}", Door::Owner),
-    ("GET", "/v1/files/{id}/content", Door::Owner),
-    ("HEAD", "/v1/files/{id}/content", Door::Owner),
-    ("PUT", "/v1/files/{id}/content", Door::Owner),
-    ("POST", "/v1/files/{id}/signed-urls", Door::Owner),
-    ("GET", "/v1/capabilities", Door::SignedIn),
-    ("GET", "/v1/uploads", Door::SignedIn),
-    ("POST", "/v1/uploads", Door::SignedIn),
-    ("GET", "/v1/uploads/{id}", Door::Owner),
-    ("DELETE", "/v1/uploads/{id}", Door::Owner),
-    ("POST", "/v1/uploads/{id}/parts", Door::Owner),
-    ("POST", "/v1/files/{id}/signed-urls/revoke", Door::Owner),
-    ("GET", "/v1/files/{id}/access", Door::Owner),
-    ("POST", "/v1/files/{id}/links", Door::Owner),
-    ("GET", "/v1/links", Door::SignedIn),
-    ("GET", "/v1/links/{id}", Door::Owner),
-    ("PATCH", "/v1/links/{id}", Door::Owner),
-    ("DELETE", "/v1/links/{id}", Door::Owner),
-    ("POST", "/v1/links/{id}/rotate", Door::Owner),
-    ("GET", "/l/{token}", Door::Link),
-    ("HEAD", "/l/{token}", Door::Link),
-    ("GET", "/l/{token}/{name}", Door::Link),
-    ("HEAD", "/l/{token}/{name}", Door::Link),
-    ("POST", "/l/{token}/unlock", Door::Link),
-    ("POST", "/v1/uploads/{id}/complete", Door::Owner),
-    ("POST", "/v1/companion/s3/multipart", Door::SignedIn),
-    ("GET", "/v1/companion/s3/multipart/{id}", Door::Owner),
-    ("DELETE", "/v1/companion/s3/multipart/{id}", Door::Owner),
-    ("GET", "/v1/companion/s3/multipart/{id}/{number}", Door::Owner),
-    ("POST", "/v1/companion/s3/multipart/{id}/complete", Door::Owner),
-    ("GET", "/v1/files/{id}/events", Door::Owner),
-    ("GET", "/v1/me/events", Door::Session),
-    ("GET", "/v1/admin/events", Door::Admin),
-    ("DELETE", "/v1/me", Door::Session),
-    ("GET", "/v1/me/export", Door::Session),
-    ("DELETE", "/v1/admin/users/{id}", Door::Admin),
-    ("GET", "/v1/jobs/{id}", Door::Open),
-    ("GET", "/v1/trash", Door::SignedIn),
-    ("DELETE", "/v1/trash", Door::SignedIn),
-    ("DELETE", "/v1/trash/{id}", Door::Owner),
-    ("POST", "/v1/trash/{id}/restore", Door::Owner),
-    ("GET", "/v1/signed/{key}", Door::Signature),
-    ("HEAD", "/v1/signed/{key}", Door::Signature),
-    ("PUT", "/v1/signed/{key}", Door::Signature),
-    ("GET", "/v1/admin/users", Door::Admin),
-    ("GET", "/v1/admin/users/{id}", Door::Admin),
-    ("PATCH", "/v1/admin/users/{id}", Door::Admin),
-    ("OPTIONS", "/v1/tus", Door::Open),
-    ("POST", "/v1/tus", Door::SignedIn),
-    ("HEAD", "/v1/tus/{id}", Door::Owner),
-    ("PATCH", "/v1/tus/{id}", Door::Owner),
-    ("DELETE", "/v1/tus/{id}", Door::Owner),
-    ("POST", "/v1/tus/{id}", Door::Owner),
-    ("GET", "/healthz", Door::Open),
-    ("GET", "/readyz", Door::Open),
-    ("GET", "/openapi.json", Door::Open),
-    ("GET", "/v1/admin/fsck", Door::Admin),
-    ("POST", "/v1/admin/fsck", Door::Admin),
-    ("GET", "/v1/admin/doctor", Door::Admin),
-    ("POST", "/v1/admin/doctor", Door::Admin),
+/// One entry for each operation of the API.
+const OPERATIONS: &[(&str, &str, Access)] = &[
+    ("GET", "/v1/auth/registration", Access::Public),
+    ("POST", "/v1/auth/register", Access::Public),
+    ("POST", "/v1/auth/login", Access::Public),
+    ("POST", "/v1/auth/logout", Access::Session),
+    ("GET", "/v1/me", Access::SignedIn),
+    ("PATCH", "/v1/me", Access::Session),
+    ("GET", "/v1/me/usage", Access::SignedIn),
+    ("GET", "/v1/me/sessions", Access::Session),
+    ("DELETE", "/v1/me/sessions/{id}", Access::Session),
+    ("GET", "/v1/me/tokens", Access::Session),
+    ("POST", "/v1/me/tokens", Access::Session),
+    ("DELETE", "/v1/me/tokens/{id}", Access::Session),
+    ("PUT", "/v1/me/avatar", Access::SignedIn),
+    ("DELETE", "/v1/me/avatar", Access::SignedIn),
+    ("GET", "/v1/users/{id}/avatar", Access::Public),
+    ("HEAD", "/v1/users/{id}/avatar", Access::Public),
+    ("GET", "/v1/files", Access::SignedIn),
+    ("GET", "/v1/folders", Access::SignedIn),
+    ("POST", "/v1/files", Access::SignedIn),
+    ("POST", "/v1/files/batch", Access::SignedIn),
+    ("GET", "/v1/files/{id}", Access::Owner),
+    ("PATCH", "/v1/files/{id}", Access::Owner),
+    ("DELETE", "/v1/files/{id}", Access::Owner),
+    ("GET", "/v1/files/{id}/content", Access::Owner),
+    ("HEAD", "/v1/files/{id}/content", Access::Owner),
+    ("PUT", "/v1/files/{id}/content", Access::Owner),
+    ("POST", "/v1/files/{id}/signed-urls", Access::Owner),
+    ("GET", "/v1/capabilities", Access::SignedIn),
+    ("GET", "/v1/uploads", Access::SignedIn),
+    ("POST", "/v1/uploads", Access::SignedIn),
+    ("GET", "/v1/uploads/{id}", Access::Owner),
+    ("DELETE", "/v1/uploads/{id}", Access::Owner),
+    ("POST", "/v1/uploads/{id}/parts", Access::Owner),
+    ("POST", "/v1/files/{id}/signed-urls/revoke", Access::Owner),
+    ("GET", "/v1/files/{id}/access", Access::Owner),
+    ("POST", "/v1/files/{id}/links", Access::Owner),
+    ("GET", "/v1/links", Access::SignedIn),
+    ("GET", "/v1/links/{id}", Access::Owner),
+    ("PATCH", "/v1/links/{id}", Access::Owner),
+    ("DELETE", "/v1/links/{id}", Access::Owner),
+    ("POST", "/v1/links/{id}/rotate", Access::Owner),
+    ("GET", "/l/{token}", Access::Link),
+    ("HEAD", "/l/{token}", Access::Link),
+    ("GET", "/l/{token}/{name}", Access::Link),
+    ("HEAD", "/l/{token}/{name}", Access::Link),
+    ("POST", "/l/{token}/unlock", Access::Link),
+    ("POST", "/v1/uploads/{id}/complete", Access::Owner),
+    ("POST", "/v1/companion/s3/multipart", Access::SignedIn),
+    ("GET", "/v1/companion/s3/multipart/{id}", Access::Owner),
+    ("DELETE", "/v1/companion/s3/multipart/{id}", Access::Owner),
+    ("GET", "/v1/companion/s3/multipart/{id}/{number}", Access::Owner),
+    ("POST", "/v1/companion/s3/multipart/{id}/complete", Access::Owner),
+    ("GET", "/v1/files/{id}/events", Access::Owner),
+    ("GET", "/v1/me/events", Access::Session),
+    ("GET", "/v1/admin/events", Access::Admin),
+    ("DELETE", "/v1/me", Access::Session),
+    ("GET", "/v1/me/export", Access::Session),
+    ("DELETE", "/v1/admin/users/{id}", Access::Admin),
+    ("GET", "/v1/jobs/{id}", Access::Public),
+    ("GET", "/v1/trash", Access::SignedIn),
+    ("DELETE", "/v1/trash", Access::SignedIn),
+    ("DELETE", "/v1/trash/{id}", Access::Owner),
+    ("POST", "/v1/trash/{id}/restore", Access::Owner),
+    ("GET", "/v1/signed/{key}", Access::Signature),
+    ("HEAD", "/v1/signed/{key}", Access::Signature),
+    ("PUT", "/v1/signed/{key}", Access::Signature),
+    ("GET", "/v1/admin/users", Access::Admin),
+    ("GET", "/v1/admin/users/{id}", Access::Admin),
+    ("PATCH", "/v1/admin/users/{id}", Access::Admin),
+    ("OPTIONS", "/v1/tus", Access::Public),
+    ("POST", "/v1/tus", Access::SignedIn),
+    ("HEAD", "/v1/tus/{id}", Access::Owner),
+    ("PATCH", "/v1/tus/{id}", Access::Owner),
+    ("DELETE", "/v1/tus/{id}", Access::Owner),
+    ("POST", "/v1/tus/{id}", Access::Owner),
+    ("GET", "/healthz", Access::Public),
+    ("GET", "/readyz", Access::Public),
+    ("GET", "/openapi.json", Access::Public),
+    ("GET", "/v1/admin/fsck", Access::Admin),
+    ("POST", "/v1/admin/fsck", Access::Admin),
+    ("GET", "/v1/admin/doctor", Access::Admin),
+    ("POST", "/v1/admin/doctor", Access::Admin),
 ];
 
 #[test]
-fn every_operation_has_a_row() {
+fn every_operation_is_listed() {
     let description: Value = serde_json::from_str(strongroom::api::description()).unwrap();
-    let mut operations = BTreeSet::new();
+    let mut documented = BTreeSet::new();
     for (path, item) in description["paths"].as_object().unwrap() {
         for method in item.as_object().unwrap().keys() {
-            operations.insert((method.to_uppercase(), path.clone()));
+            documented.insert((method.to_uppercase(), path.clone()));
         }
     }
-    let rows: BTreeSet<_> = DOORS.iter().map(|(method, path, _)| (method.to_string(), path.to_string())).collect();
-    assert_eq!(operations, rows);
-    assert_eq!(rows.len(), DOORS.len(), "a row stands twice");
+    let listed: BTreeSet<_> =
+        OPERATIONS.iter().map(|(method, path, _)| (method.to_string(), path.to_string())).collect();
+    assert_eq!(documented, listed);
+    assert_eq!(listed.len(), OPERATIONS.len(), "an operation is listed twice");
 }
 
-/// A body that the operation would take from those who may call it.
+/// A body that the operation accepts from permitted callers.
 fn body(method: &str, path: &str) -> Value {
     match (method, path) {
         ("PATCH", "/v1/files/{id}") => json!({"name": "stolen"}),
@@ -156,14 +157,14 @@ fn request(client: &Client, method: &str, path: &str, id: &str) -> reqwest::Requ
 }
 
 both! {
-    async fn nobody_but_the_owner_passes_any_door(app: TestApp) {
+    async fn only_permitted_callers_have_access(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let file = ann.upload("private.txt", "for my eyes only").await;
         let upload = ann.sign(&file, "put").await["upload_id"].as_str().unwrap().to_owned();
         let tus = Tus::create(&ann, Some(4), "").await;
         let direct = ann.post("/v1/uploads").json(&json!({"name": "a", "mode": "direct", "size": 4})).answer().await.json();
         let link = create_link(&ann, &file, json!({})).await;
-        let trashed = ann.upload("trashed.txt", "for nobody's eyes").await;
+        let trashed = ann.upload("trashed.txt", "in the trash").await;
         assert_eq!(ann.delete(&crate::support::client::path(&trashed)).answer().await.status, 204);
         let bob = app.sign_up("bob").await;
         let carol = app.sign_up("carol").await;
@@ -171,7 +172,7 @@ both! {
         let garbage = bob.clone().with_token("srs_garbage", &Value::Null);
         let missing = uuid::Uuid::now_v7().to_string();
 
-        for (method, path, door) in DOORS {
+        for (method, path, access) in OPERATIONS {
             let theirs = match *path {
                 "/v1/uploads/{id}/complete" => upload.as_str(),
                 path if path.contains("/uploads/") || path.contains("/companion/") => direct["id"].as_str().unwrap(),
@@ -180,18 +181,18 @@ both! {
                 path if path.contains("/trash/") => trashed["id"].as_str().unwrap(),
                 _ => file["id"].as_str().unwrap(),
             };
-            if matches!(door, Door::SignedIn | Door::Session | Door::Admin | Door::Owner) {
-                for (who, client) in [("a stranger", app.stranger()), ("a disabled user", carol.clone()), ("garbage", garbage.clone())] {
+            if matches!(access, Access::SignedIn | Access::Session | Access::Admin | Access::Owner) {
+                for (caller, client) in [("no credentials", app.stranger()), ("a disabled user", carol.clone()), ("an invalid token", garbage.clone())] {
                     let answer = request(&client, method, path, theirs).answer().await;
-                    assert_eq!(answer.status, 401, "{who}: {method} {path}");
+                    assert_eq!(answer.status, 401, "{caller}: {method} {path}");
                     assert!(answer.header("www-authenticate").starts_with("Bearer"), "{method} {path}");
                 }
             }
-            if *door == Door::Admin {
+            if *access == Access::Admin {
                 request(&bob, method, path, &missing).answer().await.problem(403, "admin_required");
             }
-            if *door == Door::Owner {
-                // Not yours is not there: the two answers are the same but for what names the request.
+            if *access == Access::Owner {
+                // Responses for a foreign and for a missing resource are identical, except for the request id.
                 let mut foreign = request(&bob, method, path, theirs).answer().await;
                 let mut absent = request(&bob, method, path, &missing).answer().await;
                 assert_eq!((foreign.status, absent.status), (404, 404), "{method} {path}");
@@ -210,16 +211,16 @@ both! {
                     assert_eq!(foreign, absent, "{method} {path}");
                 }
             }
-            if *door == Door::Link {
-                // To be somebody is worth nothing here, and neither are other secrets.
+            if *access == Access::Link {
+                // Neither the owner's session nor other secrets give access.
                 let other = format!("srl_{}", &ann.token.as_deref().unwrap()[4..]);
                 for token in [&missing, ann.token.as_deref().unwrap(), &other] {
                     assert_eq!(request(&ann, method, path, token).answer().await.status, 404, "{method} {path}");
                 }
             }
-            if *door == Door::Signature {
+            if *access == Access::Signature {
                 let answer = request(&ann, method, path, &"0".repeat(32)).answer().await;
-                // On S3 no URL of ours is signed, so that the door is not there at all.
+                // On S3 the server signs no URLs, so the endpoint does not exist.
                 assert_eq!(answer.status, if app.setup == Setup::SqliteAndDisk { 403 } else { 404 }, "{method} {path}");
             }
         }
@@ -228,22 +229,22 @@ both! {
         assert_eq!(tus.append(&ann, 0, "mine").await.status, 204);
     }
 
-    async fn an_api_token_passes_the_doors_to_files_alone(app: TestApp) {
+    async fn an_api_token_gives_access_to_files_only(app: TestApp) {
         let ann = app.sign_up("ann").await;
-        let made = ann.post("/v1/me/tokens").json(&json!({"name": "backup"})).answer().await;
-        assert_eq!(made.status, 201, "{}", made.text());
-        let token = ann.clone().with_token(made.json()["token"].as_str().unwrap(), &Value::Null);
+        let created = ann.post("/v1/me/tokens").json(&json!({"name": "backup"})).answer().await;
+        assert_eq!(created.status, 201, "{}", created.text());
+        let token = ann.clone().with_token(created.json()["token"].as_str().unwrap(), &Value::Null);
         let file = token.upload("a.txt", "by a program").await;
         assert_eq!(ann.download(&file).await, b"by a program");
-        for (method, path, door) in DOORS {
-            if matches!(door, Door::Session | Door::Admin) {
+        for (method, path, access) in OPERATIONS {
+            if matches!(access, Access::Session | Access::Admin) {
                 let id = uuid::Uuid::now_v7().to_string();
                 request(&token, method, path, &id).answer().await.problem(403, "session_required");
             }
         }
     }
 
-    async fn conditions_and_ranges_do_not_tell_what_is_there(app: TestApp) {
+    async fn conditional_and_range_requests_do_not_reveal_files(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let bob = app.sign_up("bob").await;
         let file = ann.upload("private.txt", "for my eyes only").await;
@@ -256,7 +257,7 @@ both! {
         assert_eq!(bob.get("/v1/files?q=private").answer().await.json()["items"], json!([]));
     }
 
-    async fn an_avatar_is_the_one_thing_that_everybody_sees(app: TestApp) {
+    async fn avatars_are_public(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let picture = format!("/v1/users/{}/avatar", ann.id);
         let png = [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0".as_slice(), &crate::support::bytes::noise(10_000)].concat();

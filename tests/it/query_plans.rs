@@ -1,59 +1,61 @@
-//! What the databases do for a statement must not grow with what is in them: the plan of every
-//! statement is looked at.
+//! The cost of a statement must not grow with the size of the database. The query plan of every statement is checked.
 
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Row};
 
 use crate::support::{Database, Setup, TestApp};
 
-/// What stays small, so that it may be read whole.
+/// Tables and indexes that stay small, and may be scanned.
 const SMALL: [&str; 11] = [
     "_sqlx_migrations",
     "job_leases",
-    // The last twenty are kept.
+    // The latest twenty runs are kept.
     "fsck_runs",
-    // At most 10,000 are put there by a pass.
+    // A run adds at most 10,000.
     "orphans",
-    // Indexes of what is under way or about to go, and of the few who look after the service.
+    // Indexes of blobs in progress or pending deletion, and of the few admins.
     "blobs_to_reap",
     "users_admins",
-    // As SQLite calls them: the row of the view `clock`, rows that the statement brings along or finds one by one.
+    // SQLite's names of the row of the view `clock`, and of rows that the statement contains or finds one by one.
     "CONSTANT",
     "clock",
     "VALUES",
     "paths",
-    // A page, before it is packed into one text.
+    // A page, before it is aggregated into one text.
     "(subquery-1)",
 ];
 
-/// Statements that may read or sort more than a page: a piece of each, and why it may.
-const MAY: [(&str, &str); 18] = [
+/// Statements that may read or sort more than a page: a part of each, and the reason.
+const EXCEPTIONS: [(&str, &str); 18] = [
     ("LIMIT 1) AS account", "stops at the first account"),
-    ("ORDER BY COALESCE(", "a folder, or a prefix, in another order than its own is sorted: it costs what is in it"),
-    ("f.location < $4 AND f.path = $5", "a prefix in a folder is sorted: it costs what is in the folder"),
-    ("f.search LIKE $", "a search reads what the owner has, or what of it is in the folder or has the prefix"),
-    ("FROM audit_events ORDER BY at DESC", "walks along its order until the page is full"),
-    ("FROM audit_events WHERE kind = $2 ORDER BY at DESC", "admins alone look for a kind in everybody's trail"),
-    ("SELECT path FROM paths", "sorts the few that are read at once"),
+    (
+        "ORDER BY COALESCE(",
+        "a folder or a prefix in an order without an index is sorted: the cost is proportional to its size",
+    ),
+    ("f.location < $4 AND f.path = $5", "a prefix in a folder is sorted: the cost is proportional to the folder"),
+    ("f.search LIKE $", "a search reads the owner's files, or those in the folder or with the prefix"),
+    ("FROM audit_events ORDER BY at DESC", "scans in order until the page is full"),
+    ("FROM audit_events WHERE kind = $2 ORDER BY at DESC", "only admins filter all events by kind"),
+    ("SELECT path FROM paths", "sorts one batch"),
     ("FROM sessions WHERE user_id = $1 AND expires_at > $2", "an account has 1,000 sessions at most"),
     ("FROM api_tokens\n        WHERE user_id = $1", "the tokens of an account have a limit"),
     ("FROM upload_parts WHERE upload_id = $1", "an upload has 10,000 parts at most"),
-    ("FROM link_downloads WHERE link_id = $1", "sorts the deliveries of one link that are under way"),
+    ("FROM link_downloads WHERE link_id = $1", "sorts the downloads of one link in progress"),
     ("UNION ALL SELECT tail_blob_id", "sorts two ids"),
-    ("FROM erasures WHERE state = 'running' ORDER BY", "sorts the accounts that are going at this moment"),
-    ("FROM fsck_runs ORDER BY id DESC", "the last twenty passes"),
+    ("FROM erasures WHERE state = 'running' ORDER BY", "sorts the accounts that are being deleted"),
+    ("FROM fsck_runs ORDER BY id DESC", "the latest twenty runs"),
     ("COALESCE(b.state, 'gone')", "fsck reads everything anyway"),
-    ("UPDATE users SET updated_at = updated_at", "everything is counted anew, by hand"),
-    ("SET used_bytes = counted.bytes", "everything is counted anew, by hand"),
-    ("> (SELECT now FROM clock) + $1", "ends what a dead server held, at the start on SQLite alone"),
+    ("UPDATE users SET updated_at = updated_at", "recalculates everything, on request"),
+    ("SET used_bytes = counted.bytes", "recalculates everything, on request"),
+    ("> (SELECT now FROM clock) + $1", "expires the leases of a killed server, at the start and on SQLite only"),
 ];
 
-/// What of a plan would take longer with more rows.
+/// The steps of a plan that would take longer with more rows.
 type Faults = Vec<String>;
 
-fn judge_sqlite(sql: &str, plan: &str) -> Faults {
+fn check_sqlite(sql: &str, plan: &str) -> Faults {
     let is_small = |scanned: &str| scanned.split(' ').any(|word| SMALL.contains(&word));
-    // Not the last terms of an order alone: those are ties.
+    // Sorting only by the last terms of an order is fine: that sorts ties.
     let sorts = ["TEMP B-TREE FOR ORDER", "TEMP B-TREE FOR GROUP", "TEMP B-TREE FOR DISTINCT", "AUTOMATIC"];
     let is_fault = |step: &&str| {
         let scans = step.strip_prefix("SCAN ").is_some_and(|scanned| !is_small(scanned));
@@ -63,15 +65,15 @@ fn judge_sqlite(sql: &str, plan: &str) -> Faults {
     faults.chain(misses_the_index(sql, plan, ["path=?", "location<?", " id<?", ")<(?"])).collect()
 }
 
-fn judge_postgres(sql: &str, plan: &Value) -> Faults {
+fn check_postgres(sql: &str, plan: &Value) -> Faults {
     let (mut faults, mut conditions) = (Faults::new(), String::new());
-    judge_node(plan, &mut faults, &mut conditions);
+    check_node(plan, &mut faults, &mut conditions);
     faults.extend(misses_the_index(sql, &conditions, ["path =", "location <", "(id <", "ROW("]));
     faults
 }
 
-/// Judges a step of PostgreSQL's and those below it, and gathers what their indexes are asked for.
-fn judge_node(node: &Value, faults: &mut Faults, conditions: &mut String) {
+/// Checks a step of PostgreSQL and its children, and collects their index conditions.
+fn check_node(node: &Value, faults: &mut Faults, conditions: &mut String) {
     let text = |name: &str| node[name].as_str().unwrap_or_default();
     let (kind, table, index) = (text("Node Type"), text("Relation Name"), text("Index Name"));
     let is_small = SMALL.contains(&table) || SMALL.contains(&index);
@@ -81,57 +83,58 @@ fn judge_node(node: &Value, faults: &mut Faults, conditions: &mut String) {
         "Index Scan" | "Index Only Scan" | "Bitmap Index Scan" if !is_small && text("Index Cond").is_empty() => {
             faults.push(format!("{kind} of the whole of {index}"));
         }
-        // One that is incremental sorts ties alone.
+        // An incremental sort only sorts ties.
         "Sort" | "Hash" => faults.push(kind.to_owned()),
         _ => {}
     }
     for child in node["Plans"].as_array().into_iter().flatten() {
-        judge_node(child, faults, conditions);
+        check_node(child, faults, conditions);
     }
 }
 
-/// What makes a list short has to be in what an index is asked for, and so has the place where a page begins.
-/// The last four are how the plan says it, backwards or forwards.
-fn misses_the_index(sql: &str, asked: &str, [path, location, id, row]: [&str; 4]) -> Option<String> {
-    let asked = asked.replace('>', "<");
-    let is_short = asked.contains(path) || asked.contains(location);
-    if (sql.contains("f.path = $") || sql.contains("f.location >= $")) && !is_short {
-        return Some("walks past what is in other folders".into());
+/// The filter of a list, and the start of a page, must be part of the index condition. The last four arguments are the
+/// notation of the plan, for either direction.
+fn misses_the_index(sql: &str, conditions: &str, [path, location, id, row]: [&str; 4]) -> Option<String> {
+    let conditions = conditions.replace('>', "<");
+    let is_filtered = conditions.contains(path) || conditions.contains(location);
+    if (sql.contains("f.path = $") || sql.contains("f.location >= $")) && !is_filtered {
+        return Some("scans other folders".into());
     }
     let begins_at = |place: &str| ['<', '>'].iter().any(|beyond| sql.contains(&format!("{place} {beyond} ($")));
-    let is_missing = (begins_at(", f.id)") || begins_at("(at, id)")) && !asked.contains(row)
-        || begins_at("(f.id)") && !asked.contains(id);
-    // Of what is sorted everything is read.
+    let is_missing = (begins_at(", f.id)") || begins_at("(at, id)")) && !conditions.contains(row)
+        || begins_at("(f.id)") && !conditions.contains(id);
+    // A sort reads everything.
     let is_sorted = sql.contains("ORDER BY COALESCE(");
-    (is_missing && !is_sorted).then(|| "begins a page before its cursor".into())
+    (is_missing && !is_sorted).then(|| "starts a page before its cursor".into())
 }
 
 /// A statement, its faults, its plan.
-type Judged = (String, Faults, String);
+type Checked = (String, Faults, String);
 
-/// Asserts that no plan has a fault but those that may be, and notes which were needed.
-fn assert_bounded(plans: &[Judged], needed: &mut [bool]) {
+/// Asserts that only the exceptions have faults, and records which exceptions were needed.
+fn assert_bounded(plans: &[Checked], needed: &mut [bool]) {
     let mut bad = String::new();
     for (sql, faults, plan) in plans.iter().filter(|(_, faults, _)| !faults.is_empty()) {
-        let excuses: Vec<usize> = (0..MAY.len()).filter(|excuse| sql.contains(MAY[*excuse].0)).collect();
-        excuses.iter().for_each(|excuse| needed[*excuse] = true);
-        if excuses.is_empty() {
+        let exceptions: Vec<usize> =
+            (0..EXCEPTIONS.len()).filter(|exception| sql.contains(EXCEPTIONS[*exception].0)).collect();
+        exceptions.iter().for_each(|exception| needed[*exception] = true);
+        if exceptions.is_empty() {
             bad += &format!("{sql}\n  {faults:?}\n  {plan}\n");
         }
     }
-    assert!(bad.is_empty(), "these grow with what is in the database:\n{bad}");
+    assert!(bad.is_empty(), "the cost of these grows with the database:\n{bad}");
 }
 
 #[tokio::test]
-async fn no_statement_costs_more_because_there_is_more() {
-    let mut needed = [false; MAY.len()];
+async fn the_cost_of_no_statement_grows_with_the_database() {
+    let mut needed = [false; EXCEPTIONS.len()];
 
-    // Nobody makes statistics on SQLite, so its plans are the same however many rows there are.
+    // SQLite has no statistics here, so its plans do not depend on the number of rows.
     let app = TestApp::start(Setup::SqliteAndDisk).await;
     let mut plans = Vec::new();
     for sql in app.app.db.statements() {
         let plan = app.plan(&sql).await;
-        plans.push((sql.clone(), judge_sqlite(&sql, &plan), plan));
+        plans.push((sql.clone(), check_sqlite(&sql, &plan), plan));
     }
     assert_bounded(&plans, &mut needed);
 
@@ -140,22 +143,22 @@ async fn no_statement_costs_more_because_there_is_more() {
     sqlx::raw_sql(include_str!("query_plans/rows.sql")).execute(&pool).await.expect("rows");
     let mut plans = Vec::new();
     for sql in app.app.db.statements() {
-        // Without values: what a prepared statement may come to after a while.
+        // The generic plan, to which a prepared statement may switch.
         let explain = AssertSqlSafe(format!("EXPLAIN (GENERIC_PLAN, FORMAT JSON) {sql}"));
         let row = sqlx::raw_sql(explain).fetch_one(&pool).await.expect(&sql);
         let explained: Value = serde_json::from_str(row.try_get_raw(0).unwrap().as_str().unwrap()).unwrap();
         let plan = &explained[0]["Plan"];
-        plans.push((sql.clone(), judge_postgres(&sql, plan), plan.to_string()));
+        plans.push((sql.clone(), check_postgres(&sql, plan), plan.to_string()));
     }
     assert_bounded(&plans, &mut needed);
 
-    let vain: Vec<_> = MAY.iter().zip(needed).filter(|(_, needed)| !needed).collect();
-    assert!(vain.is_empty(), "no statement needs these any more: {vain:?}");
+    let unused: Vec<_> = EXCEPTIONS.iter().zip(needed).filter(|(_, needed)| !needed).collect();
+    assert!(unused.is_empty(), "no statement needs these exceptions: {unused:?}");
 }
 
-/// Where a row is deleted, those that refer to it are looked for.
+/// The deletion of a row searches the rows that refer to it.
 #[tokio::test]
-async fn what_refers_to_a_row_is_found_by_an_index() {
+async fn every_foreign_key_has_an_index() {
     let app = TestApp::start(Setup::PostgresAndS3).await;
     let without = "SELECT COALESCE(string_agg(c.conrelid::regclass || '.' || c.conname, ', '), '') FROM pg_constraint c
         WHERE c.contype = 'f' AND NOT EXISTS (SELECT FROM pg_index i

@@ -1,17 +1,16 @@
-//! After a crash and one pass of the reaper: is everything there that was promised, and nothing else?
+//! The check after a crash and one run of the reaper: everything acknowledged exists, and nothing else.
 
 use std::collections::{BTreeMap, HashSet};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::fixture::Fixture;
 use super::ledger::{Entry, Ledger, Version};
-use super::world::World;
 use crate::support::client::{Answer, Ask, Client};
 
-/// Compares the world with the ledger, and enters which of the possible things came true. Gives
-/// what is wrong.
-pub async fn audit(world: &World, client: &Client, ledger: &mut Ledger) -> Vec<String> {
+/// Compares the fixture with the ledger and records which of the possible outcomes happened. Returns the violations.
+pub async fn audit(fixture: &Fixture, client: &Client, ledger: &mut Ledger) -> Vec<String> {
     let mut wrong = restore(client, ledger).await;
     let mut listed = list(client).await;
     for entry in &mut ledger.entries {
@@ -19,8 +18,8 @@ pub async fn audit(world: &World, client: &Client, ledger: &mut Ledger) -> Vec<S
             true => client.get(&format!("/v1/users/{}/avatar", client.id)).answer().await,
             false => {
                 let shown = listed.remove(&entry.name);
-                if let Err(why) = is_as_entered(entry, shown.as_ref()) {
-                    wrong.push(why);
+                if let Err(violation) = is_as_recorded(entry, shown.as_ref()) {
+                    wrong.push(violation);
                     continue;
                 }
                 let Some(shown) = shown else {
@@ -33,16 +32,16 @@ pub async fn audit(world: &World, client: &Client, ledger: &mut Ledger) -> Vec<S
         };
         match version(entry, &found) {
             Ok(version) => entry.may_be = vec![version],
-            Err(why) => wrong.push(why),
+            Err(violation) => wrong.push(violation),
         }
     }
-    wrong.extend(listed.into_keys().map(|name| format!("{name}: nobody expects this file, or it was deleted")));
+    wrong.extend(listed.into_keys().map(|name| format!("{name}: this file is unexpected, or was deleted")));
     let there = ledger.entries.iter().filter(|entry| entry.is_there()).count();
-    wrong.extend(rows_and_bytes(world, there).await);
+    wrong.extend(database_and_store(fixture, there).await);
     wrong
 }
 
-/// Takes out of the trash what is expected there. Gives what is not.
+/// Restores the files that are expected in the trash. Returns the violations.
 async fn restore(client: &Client, ledger: &mut Ledger) -> Vec<String> {
     let mut wrong = Vec::new();
     let page = client.get("/v1/trash").answer().await.json();
@@ -60,11 +59,11 @@ async fn restore(client: &Client, ledger: &mut Ledger) -> Vec<String> {
         }
         entry.in_trash = Some(false);
     }
-    wrong.extend(trash.into_iter().map(|id| format!("{id}: nobody expects this file in the trash")));
+    wrong.extend(trash.into_iter().map(|id| format!("{id}: this file is unexpected in the trash")));
     wrong
 }
 
-/// Every file of the person, by its name.
+/// Every file of the user, by its name.
 async fn list(client: &Client) -> BTreeMap<String, Value> {
     let page = client.get("/v1/files?limit=1000").answer().await.json();
     assert!(page["next_cursor"].is_null(), "a round keeps few files");
@@ -72,8 +71,8 @@ async fn list(client: &Client) -> BTreeMap<String, Value> {
     items.map(|file| (file["name"].as_str().expect("a name").to_owned(), file.clone())).collect()
 }
 
-/// Whether the file that the server shows, or its absence, is what the ledger has.
-fn is_as_entered(entry: &Entry, shown: Option<&Value>) -> Result<(), String> {
+/// Checks that the file that the server lists, or its absence, is possible according to the ledger.
+fn is_as_recorded(entry: &Entry, shown: Option<&Value>) -> Result<(), String> {
     let Some(shown) = shown else {
         let may_be_gone = entry.may_be.contains(&None);
         return may_be_gone.then_some(()).ok_or(format!("{}: it is lost; it was {:?}", entry.name, entry.may_be));
@@ -81,14 +80,14 @@ fn is_as_entered(entry: &Entry, shown: Option<&Value>) -> Result<(), String> {
     if entry.id.as_deref().is_some_and(|id| shown["id"] != id) {
         return Err(format!("{}: it is another file now: {shown}", entry.name));
     }
-    let told = entry.may_be.iter().flatten().any(|version| {
+    let is_possible = entry.may_be.iter().flatten().any(|version| {
         let sha256: String = version.sha256.iter().map(|byte| format!("{byte:02x}")).collect();
         shown["sha256"] == sha256 && shown["size"] == version.size
     });
-    told.then_some(()).ok_or(format!("{}: {shown} is none of {:?}", entry.name, entry.may_be))
+    is_possible.then_some(()).ok_or(format!("{}: {shown} is none of {:?}", entry.name, entry.may_be))
 }
 
-/// Which of the possible versions was read, from the bytes themselves.
+/// The possible version that was read, identified by its content.
 fn version(entry: &Entry, read: &Answer) -> Result<Option<Version>, String> {
     let sha256: [u8; 32] = Sha256::digest(&read.bytes).into();
     let found = match read.status {
@@ -100,26 +99,26 @@ fn version(entry: &Entry, read: &Answer) -> Result<Option<Version>, String> {
     found.ok_or(format!("{:?}: reading it gave {about}, which is none of {:?}", entry.name, entry.may_be))
 }
 
-/// No row without bytes, no bytes without a row, nothing half done, and the account uses what is there.
-async fn rows_and_bytes(world: &World, there: usize) -> Vec<String> {
-    let (blobs, (mut whole, half)) = (world.blobs().await, world.bytes().await);
-    let mut wrong: Vec<String> = half.into_iter().map(|what| format!("{what} is left half done")).collect();
+/// Checks that database and store agree, that nothing is partial, and that the usage of the account is exact.
+async fn database_and_store(fixture: &Fixture, there: usize) -> Vec<String> {
+    let (blobs, (mut whole, half)) = (fixture.blobs().await, fixture.bytes().await);
+    let mut wrong: Vec<String> = half.into_iter().map(|what| format!("{what} is a partial leftover")).collect();
     if blobs.len() != there {
         wrong.push(format!("{} blobs for {there} contents", blobs.len()));
     }
     for blob in blobs {
         let size = whole.remove(&blob.key).map(|size| size as i64);
         if blob.state != "ready" || size.is_none() || blob.size != size {
-            wrong.push(format!("{blob:?} has {size:?} bytes"));
+            wrong.push(format!("{blob:?} has an object of {size:?} bytes"));
         }
     }
-    wrong.extend(whole.into_iter().map(|(key, size)| format!("{size} bytes under {key} have no row")));
-    let untold = world.untold().await;
-    if untold > 0 {
-        wrong.push(format!("the trail does not tell of {untold} uploads or deletions as they were"));
+    wrong.extend(whole.into_iter().map(|(key, size)| format!("the object {key} of {size} bytes has no row")));
+    let unrecorded = fixture.unrecorded().await;
+    if unrecorded > 0 {
+        wrong.push(format!("the audit log is wrong about {unrecorded} uploads or deletions"));
     }
-    if world.miscounted().await {
-        wrong.push("the account is not said to use what is there".to_owned());
+    if fixture.miscounted().await {
+        wrong.push("the usage of the account is wrong".to_owned());
     }
     wrong
 }

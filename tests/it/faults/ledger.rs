@@ -1,10 +1,10 @@
-//! What the server has promised: which files there are, and which bytes each of them may have.
+//! The expected state: the files that exist, and the contents that each of them may have.
 
 use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-/// Throws dice from a seed, so that a round can be run again.
+/// Random numbers from a seed, so that a round can be repeated.
 #[derive(Debug, Clone)]
 pub struct Dice(u64);
 
@@ -32,7 +32,7 @@ impl Dice {
     }
 }
 
-/// Bytes that were sent, as the seed that they are made from again.
+/// Content that was sent, as the seed from which it can be generated again.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Version {
     seed: u64,
@@ -72,11 +72,11 @@ impl fmt::Debug for Version {
 pub struct Entry {
     /// Empty: the avatar.
     pub name: String,
-    /// The file's id, once the server has told it.
+    /// The id of the file, once it is known.
     pub id: Option<String>,
-    /// What may be found: more than one thing while an answer is missing, `None` for nothing.
+    /// The possible contents: more than one while a response is outstanding, `None` for no file.
     pub may_be: Vec<Option<Version>>,
-    /// Whether it is in the trash; unknown while an answer is missing.
+    /// Whether it is in the trash; unknown while a response is outstanding.
     pub in_trash: Option<bool>,
 }
 
@@ -94,19 +94,19 @@ impl Entry {
     }
 }
 
-/// Every entry that may be there. What is not in it must not be there.
+/// Every entry that may exist. Anything else must not exist.
 #[derive(Debug, Default)]
 pub struct Ledger {
     pub entries: Vec<Entry>,
 }
 
 impl Ledger {
-    /// Nothing yet but the place of the avatar.
+    /// Only the entry of the avatar.
     pub fn new() -> Self {
         Self { entries: vec![Entry::new(String::new())] }
     }
 
-    /// Forgets the files that are gone: from now on nobody expects them.
+    /// Drops the entries of files that no longer exist: from now on they must not exist.
     pub fn settle(&mut self) {
         self.entries.retain(|entry| entry.is_avatar() || entry.is_there());
     }

@@ -1,17 +1,16 @@
-//! Kills the server between any two steps, starts it again, lets the reaper make one pass, and
-//! checks that nothing is lost and nothing is left: what `scripts/crash` runs, and in every run of
-//! the tests a few hundred rounds of it.
+//! Kills the server between any two steps, starts it again, runs the reaper, and checks that nothing is lost and nothing is
+//! left. `scripts/crash` runs thousands of rounds, an ordinary run of the tests a few hundred.
 //!
-//! A round is one life of a server: it is armed to die at one of the points of `src/faults.rs`
-//! while up to four operations go on; the next server, already armed for the round after, is asked
-//! what became of them. Rounds of one seed share a world, that is a database and a store.
+//! In each round a server is killed at one of the points of `src/faults.rs` while it executes up to four operations; the
+//! next server, already armed for the next round, is asked for their outcome. Rounds of one seed share a fixture, which is a
+//! database and a store.
 
 mod audit;
+mod fixture;
 mod ledger;
 mod operations;
-mod pieces;
 mod plan;
-mod world;
+mod resumable;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -21,18 +20,18 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use audit::audit;
+use fixture::Fixture;
 use ledger::{Dice, Ledger};
-use operations::carry_out;
+use operations::run_all;
 use plan::{Crash, Operation, STOCK, Victim, operations, points};
 use tokio::task::block_in_place;
-use world::World;
 
 use crate::support::Setup;
 use crate::support::program::Program;
 
-/// Rounds in one world.
-const LIFE_OF_A_WORLD: u64 = 40;
-/// The work of a round that takes longer has hung.
+/// Rounds per fixture.
+const ROUNDS_PER_FIXTURE: u64 = 40;
+/// The operations of a round that take longer have hung.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -45,7 +44,7 @@ async fn nothing_is_lost_in_a_crash_on_postgres_and_s3() {
     run(Setup::PostgresAndS3, 80).await;
 }
 
-/// What happened at one point.
+/// The results at one point.
 #[derive(Debug, Default)]
 struct Tally {
     rounds: u64,
@@ -59,98 +58,100 @@ struct Results {
     violations: Vec<String>,
 }
 
-/// Runs as many rounds as the environment says, else so many.
-async fn run(setup: Setup, usual: u64) {
+/// Runs as many rounds as the environment says, or `default` rounds.
+async fn run(setup: Setup, default: u64) {
     let number = |name: &str| {
         let text = std::env::var(name).ok().filter(|text| !text.is_empty())?;
-        Some(text.parse::<u64>().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
+        Some(text.parse::<u64>().unwrap_or_else(|_| panic!("{name} must be a number: {text}")))
     };
-    let rounds = number("STRONGROOM_CRASH_ROUNDS").unwrap_or(usual);
+    let rounds = number("STRONGROOM_CRASH_ROUNDS").unwrap_or(default);
     let seed = number("STRONGROOM_CRASH_SEED").unwrap_or(1);
     let jobs = number("STRONGROOM_CRASH_JOBS").unwrap_or(2);
 
     let results = Arc::new(Mutex::new(Results::default()));
-    let next_world = Arc::new(AtomicU64::new(0));
+    let next_fixture = Arc::new(AtomicU64::new(0));
     let workers: Vec<_> = (0..jobs)
         .map(|_| {
-            let (results, next_world) = (results.clone(), next_world.clone());
+            let (results, next_fixture) = (results.clone(), next_fixture.clone());
             tokio::spawn(async move {
                 loop {
-                    let world = next_world.fetch_add(1, Ordering::Relaxed);
-                    let left = rounds.saturating_sub(world * LIFE_OF_A_WORLD).min(LIFE_OF_A_WORLD);
+                    let fixture = next_fixture.fetch_add(1, Ordering::Relaxed);
+                    let left = rounds.saturating_sub(fixture * ROUNDS_PER_FIXTURE).min(ROUNDS_PER_FIXTURE);
                     if left == 0 {
                         return;
                     }
-                    live(setup, seed + world, left, &results).await;
-                    eprintln!("{}: seed {} is through", word(setup), seed + world);
+                    run_rounds(setup, seed + fixture, left, &results).await;
+                    eprintln!("{}: seed {} is done", name(setup), seed + fixture);
                 }
             })
         })
         .collect();
     for worker in workers {
-        worker.await.expect("a worker comes to its end");
+        worker.await.expect("no worker panics");
     }
     let results = results.lock().expect("no worker panics");
     println!("{}", table(setup, seed, &results));
     assert!(results.violations.is_empty(), "{}", results.violations.join("\n"));
-    // A point that is never hit proves nothing.
+    // A point that is never hit is not tested.
     let missed: Vec<_> = results.points.iter().filter(|(_, tally)| tally.hit == 0).map(|(name, _)| name).collect();
-    assert!(missed.is_empty() || rounds < usual, "never hit: {missed:?}");
+    assert!(missed.is_empty() || rounds < default, "never hit: {missed:?}");
 }
 
-/// The rounds of one world. It ends with the first violation: what comes after would be tainted.
-async fn live(setup: Setup, seed: u64, rounds: u64, results: &Mutex<Results>) {
-    let (world, mut ledger, mut dice) = (World::new(setup).await, Ledger::new(), Dice::new(seed));
+/// Runs the rounds of one fixture, up to the first violation, which would also affect the following rounds.
+async fn run_rounds(setup: Setup, seed: u64, rounds: u64, results: &Mutex<Results>) {
+    let (fixture, mut ledger, mut dice) = (Fixture::new(setup).await, Ledger::new(), Dice::new(seed));
     let points = points(setup);
-    stock(&world, &mut ledger, &mut dice).await;
-    // Every world begins with another point.
-    let fate_of = |round: u64, dice: &mut Dice| Crash::new(points[(seed * 5 + round) as usize % points.len()], dice);
-    let mut fate = fate_of(0, &mut dice);
-    let mut server = world.start(fate.failpoints(Victim::Server));
+    stock(&fixture, &mut ledger, &mut dice).await;
+    // Each fixture begins with another point.
+    let crash_of = |round: u64, dice: &mut Dice| Crash::new(points[(seed * 5 + round) as usize % points.len()], dice);
+    let mut crash = crash_of(0, &mut dice);
+    let mut server = fixture.start(crash.failpoints(Victim::Server));
     for round in 0..rounds {
-        let operations = operations(&fate, &round.to_string(), &mut dice, &mut ledger);
-        let next = fate_of(round + 1, &mut dice);
-        let (tally, wrong, survivor) = die(&world, &fate, &operations, server, &mut ledger, &next).await;
-        let told = format!("{fate:?} {operations:?}");
-        let again = format!("scripts/crash --setup {} --seed {seed} --rounds {} --jobs 1", word(setup), round + 1);
+        let operations = operations(&crash, &round.to_string(), &mut dice, &mut ledger);
+        let next = crash_of(round + 1, &mut dice);
+        let (tally, wrong, survivor) =
+            crash_and_recover(&fixture, &crash, &operations, server, &mut ledger, &next).await;
+        let description = format!("{crash:?} {operations:?}");
+        let command = format!("scripts/crash --setup {} --seed {seed} --rounds {} --jobs 1", name(setup), round + 1);
         let mut results = results.lock().expect("no worker panics");
-        results.points.entry(fate.point.name).or_default().add(&tally, !wrong.is_empty());
+        results.points.entry(crash.point.name).or_default().add(&tally, !wrong.is_empty());
         if !wrong.is_empty() {
-            let violation = format!("{told}\n  {}\n  again: {again}", wrong.join("\n  "));
+            let violation = format!("{description}\n  {}\n  repeat with: {command}", wrong.join("\n  "));
             eprintln!("{violation}");
             results.violations.push(violation);
             return;
         }
         ledger.settle();
-        (fate, server) = (next, survivor);
+        (crash, server) = (next, survivor);
     }
 }
 
-/// Puts a few files into a new world, so that there is something to replace and to delete.
-async fn stock(world: &World, ledger: &mut Ledger, dice: &mut Dice) {
-    let mut server = world.start(None);
-    let fate = Crash::new(STOCK, dice);
+/// Uploads a few files into a new fixture, so that there is something to replace and to delete.
+async fn stock(fixture: &Fixture, ledger: &mut Ledger, dice: &mut Dice) {
+    let mut server = fixture.start(None);
+    let crash = Crash::new(STOCK, dice);
     for name in ["stock-1", "stock-2"] {
-        let operations = operations(&fate, name, dice, ledger);
-        let done = carry_out(&operations, &fate, &world.client(&server), &mut server, ledger).await;
-        assert!(done.unanswered == 0 && done.odd.is_empty(), "{done:?}");
+        let operations = operations(&crash, name, dice, ledger);
+        let done = run_all(&operations, &crash, &fixture.client(&server), &mut server, ledger).await;
+        assert!(done.unanswered == 0 && done.unexpected.is_empty(), "{done:?}");
     }
 }
 
-/// One round: work, death, a new server that is armed for the next round, one pass of the reaper,
-/// and the audit. Gives the new server, too.
-async fn die(
-    world: &World,
-    fate: &Crash,
+/// One round: operations, a crash, a new server that is armed for the next round, one run of the reaper, and the audit.
+/// Returns also the new server.
+async fn crash_and_recover(
+    fixture: &Fixture,
+    crash: &Crash,
     operations: &[Operation],
     mut server: Program,
     ledger: &mut Ledger,
     next: &Crash,
 ) -> (Tally, Vec<String>, Program) {
-    let client = world.client(&server);
-    let work = carry_out(operations, fate, &client, &mut server, ledger);
-    let done = tokio::time::timeout(TIMEOUT, work).await.expect("everything is answered, or the server is dead");
-    let mut wrong = done.odd;
+    let client = fixture.client(&server);
+    let work = run_all(operations, crash, &client, &mut server, ledger);
+    let done =
+        tokio::time::timeout(TIMEOUT, work).await.expect("every operation has a response, or the server is dead");
+    let mut wrong = done.unexpected;
     let mut hit = done.is_killed;
     if done.unanswered == 0 || done.is_killed {
         server.kill();
@@ -161,18 +162,18 @@ async fn die(
     if status.signal() != Some(9) || log.contains("panicked") {
         wrong.push(format!("the server ended with {status}: {log}"));
     }
-    if let Some(failpoints) = fate.failpoints(Victim::Reaper) {
-        // Bytes that came through a signed URL are kept for as long as it is good.
-        world.let_leases_end().await;
-        hit = world.reap(Some(failpoints)).status == -9;
+    if let Some(failpoints) = crash.failpoints(Victim::Reaper) {
+        // Objects written through a signed URL are kept until the URL expires.
+        fixture.expire_leases().await;
+        hit = fixture.reap(Some(failpoints)).status == -9;
     }
-    let server = world.start(next.failpoints(Victim::Server));
-    world.let_leases_end().await;
-    let reaped = world.reap(None);
+    let server = fixture.start(next.failpoints(Victim::Server));
+    fixture.expire_leases().await;
+    let reaped = fixture.reap(None);
     if reaped.status != 0 {
         wrong.push(format!("the reaper failed: {reaped:?}"));
     }
-    wrong.extend(audit(world, &world.client(&server), ledger).await);
+    wrong.extend(audit(fixture, &fixture.client(&server), ledger).await);
     (Tally { rounds: 1, hit: hit.into(), violations: 0 }, wrong, server)
 }
 
@@ -184,7 +185,7 @@ impl Tally {
     }
 }
 
-fn word(setup: Setup) -> &'static str {
+fn name(setup: Setup) -> &'static str {
     match setup {
         Setup::SqliteAndDisk => "sqlite",
         Setup::PostgresAndS3 => "postgres",
@@ -194,9 +195,9 @@ fn word(setup: Setup) -> &'static str {
 /// The results in Markdown.
 fn table(setup: Setup, seed: u64, results: &Results) -> String {
     let mut text =
-        format!("\n{}, seed {seed}\n\n| Point | Rounds | Hit | Violations |\n|---|---|---|---|\n", word(setup));
+        format!("\n{}, seed {seed}\n\n| Point | Rounds | Hit | Violations |\n|---|---|---|---|\n", name(setup));
     let mut total = Tally::default();
-    // In the order of the plan, each once.
+    // Each point once, in the order of the plan.
     let mut names: Vec<_> = points(setup).iter().map(|point| point.name).collect();
     names.dedup();
     for (name, tally) in names.iter().filter_map(|name| results.points.get_key_value(name)) {

@@ -1,47 +1,47 @@
-//! People at work while the server may die: each operation is entered in the ledger before it is
-//! accepted, and again when it is answered.
+//! Operations while the server may be killed: each one is recorded in the ledger before it starts, and again when the
+//! response arrives.
 
 use futures_util::StreamExt;
 use futures_util::stream::{self, FuturesUnordered};
 use serde_json::json;
 
 use super::ledger::{Ledger, Version};
-use super::pieces;
 use super::plan::{ANSWERED, ANYWHEN, Crash, Kind, Operation};
+use super::resumable;
 use crate::support::client::Client;
 use crate::support::program::Program;
 
-/// How an operation went, as far as its caller knows.
+/// The outcome of an operation, as far as its client knows.
 #[derive(Debug)]
 pub enum Answer {
-    /// It is done; an upload has this id.
+    /// It succeeded; an upload has this id.
     Done(Option<String>),
-    /// No answer came: it is done or it is not.
+    /// There was no response: it was executed or not.
     None,
-    /// An answer that nothing explains.
-    Odd(String),
+    /// An unexpected response.
+    Unexpected(String),
 }
 
-/// How the work of a round ended.
+/// The result of the operations of a round.
 #[derive(Debug, Default)]
 pub struct Done {
-    /// Operations whose answer never came.
+    /// Operations without a response.
     pub unanswered: usize,
-    /// The driver killed the server in the middle of it.
+    /// Whether the driver killed the server meanwhile.
     pub is_killed: bool,
-    /// Answers that nothing explains.
-    pub odd: Vec<String>,
+    /// Unexpected responses.
+    pub unexpected: Vec<String>,
 }
 
-/// Does everything at once, until each operation is answered or the server is dead.
-pub async fn carry_out(
+/// Runs all operations concurrently until each has a response or the server is dead.
+pub async fn run_all(
     operations: &[Operation],
-    fate: &Crash,
+    crash: &Crash,
     client: &Client,
     server: &mut Program,
     ledger: &mut Ledger,
 ) -> Done {
-    let mut doing = FuturesUnordered::new();
+    let mut running = FuturesUnordered::new();
     for operation in operations {
         let entry = &mut ledger.entries[operation.entry];
         match operation.kind {
@@ -49,21 +49,21 @@ pub async fn carry_out(
             _ => entry.may_be.push(outcome(operation)),
         }
         let (id, name) = (entry.id.clone().unwrap_or_default(), entry.name.clone());
-        doing.push(async move { (operation, perform(operation, client, &id, &name).await) });
+        running.push(async move { (operation, perform(operation, client, &id, &name).await) });
     }
-    let when = tokio::time::sleep(fate.after);
+    let when = tokio::time::sleep(crash.after);
     tokio::pin!(when);
     let mut done = Done::default();
     loop {
         tokio::select! {
-            () = &mut when, if fate.point.name == ANYWHEN && !done.is_killed => {
+            () = &mut when, if crash.point.name == ANYWHEN && !done.is_killed => {
                 server.kill();
                 done.is_killed = true;
             }
-            next = doing.next() => match next {
+            next = running.next() => match next {
                 None => return done,
                 Some((operation, Answer::Done(id))) => {
-                    if fate.point.name == ANSWERED && !done.is_killed {
+                    if crash.point.name == ANSWERED && !done.is_killed {
                         server.kill();
                         done.is_killed = true;
                     }
@@ -75,15 +75,15 @@ pub async fn carry_out(
                     entry.id = id.or(entry.id.take());
                 }
                 Some((_, Answer::None)) => done.unanswered += 1,
-                Some((operation, Answer::Odd(answer))) => {
-                    done.odd.push(format!("{:?} was answered {answer}", operation.kind));
+                Some((operation, Answer::Unexpected(answer))) => {
+                    done.unexpected.push(format!("{:?} was answered {answer}", operation.kind));
                 }
             }
         }
     }
 }
 
-/// What there is once the operation is done.
+/// The content after the operation.
 fn outcome(operation: &Operation) -> Option<Version> {
     (operation.kind != Kind::Delete).then_some(operation.version)
 }
@@ -100,18 +100,18 @@ async fn perform(operation: &Operation, client: &Client, id: &str, name: &str) -
         Kind::Delete => answer(client.delete_permanently(&json!({"id": id}))).await,
         Kind::Trash => answer(client.delete(&format!("/v1/files/{id}"))).await,
         Kind::Avatar => answer(client.put("/v1/me/avatar").body(body())).await,
-        Kind::SignedPut => pieces::signed_put(client, id, operation).await.unwrap_or_else(|ended| ended),
-        Kind::Tus => pieces::tus(client, name, operation).await.unwrap_or_else(|ended| ended),
-        Kind::Direct => pieces::direct(client, name, operation).await.unwrap_or_else(|ended| ended),
+        Kind::SignedPut => resumable::signed_put(client, id, operation).await.unwrap_or_else(|ended| ended),
+        Kind::Tus => resumable::tus(client, name, operation).await.unwrap_or_else(|ended| ended),
+        Kind::Direct => resumable::direct(client, name, operation).await.unwrap_or_else(|ended| ended),
     }
 }
 
 pub async fn answer(request: reqwest::RequestBuilder) -> Answer {
-    judged(request.send().await)
+    outcome_of(request.send().await)
 }
 
-/// The status is the answer: what a crash may cut is only the rest.
-fn judged(answer: reqwest::Result<reqwest::Response>) -> Answer {
+/// The status decides; a crash may truncate the rest of the response.
+fn outcome_of(answer: reqwest::Result<reqwest::Response>) -> Answer {
     match answer {
         Err(_) => Answer::None,
         Ok(answer) if answer.status().is_success() => {
@@ -119,7 +119,7 @@ fn judged(answer: reqwest::Result<reqwest::Response>) -> Answer {
             let id = location.and_then(|location| location.split_once("/v1/files/"));
             Answer::Done(id.map(|(_, id)| id.to_owned()))
         }
-        Ok(answer) => Answer::Odd(answer.status().to_string()),
+        Ok(answer) => Answer::Unexpected(answer.status().to_string()),
     }
 }
 

@@ -1,5 +1,4 @@
-//! What happens in a round: where the process dies, and what people do meanwhile. All of it comes
-//! from the dice.
+//! The plan of a round, chosen at random: the point at which the process is killed, and the operations meanwhile.
 
 use std::time::Duration;
 
@@ -13,15 +12,15 @@ const MIB: usize = 1024 * KIB;
 pub enum Kind {
     Upload,
     Replace,
-    /// Signed, put and completed.
+    /// A signed URL, a PUT to it, and the completion.
     SignedPut,
-    /// For good.
+    /// Permanent deletion.
     Delete,
     Trash,
     Avatar,
-    /// By tus, in one to three pieces.
+    /// A tus upload of one to three appends.
     Tus,
-    /// As parts through signed URLs.
+    /// Parts through signed URLs.
     Direct,
 }
 use Kind::*;
@@ -29,41 +28,41 @@ use Kind::*;
 const WRITES: &[Kind] = &[Upload, Replace, SignedPut, Avatar];
 const STREAMS: &[Kind] = &[Upload, Replace, Avatar];
 const PARTS: &[Kind] = &[Upload, Replace];
-/// What opens and completes multipart uploads of one kind or another.
+/// Operations that create and complete multipart uploads.
 const MULTIPARTS: &[Kind] = &[Upload, Replace, Tus, Direct];
-const PIECES: &[Kind] = &[Tus, Direct];
+const RESUMABLE: &[Kind] = &[Tus, Direct];
 const ALL: &[Kind] = &[Upload, Replace, SignedPut, Delete, Trash, Avatar, Tus, Direct];
 const REMOVALS: &[Kind] = &[Delete, Trash];
 
-/// A place to die, and what passes it.
+/// A point at which the process can be killed, and the operations that pass it.
 #[derive(Debug, Clone, Copy)]
 pub struct Point {
-    /// As in `src/faults.rs`; or one of [`ANSWERED`] and [`ANYWHEN`].
+    /// The name in `src/faults.rs`, or one of [`ANSWERED`] and [`ANYWHEN`].
     pub name: &'static str,
     passed_by: &'static [Kind],
     pub victim: Victim,
-    /// The bytes that one operation sends at least.
+    /// The minimum size of an upload, in bytes.
     size: usize,
 }
 
 impl Point {
-    /// One upload passes it several times.
+    /// Whether one upload passes it several times.
     fn is_often_passed(self) -> bool {
         self.name == "K4"
     }
 }
 
-/// Who dies there.
+/// The process that is killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Victim {
     Server,
-    /// `strongroom reap`, after people are done.
+    /// `strongroom reap`, after the operations.
     Reaper,
 }
 
-/// The driver kills as soon as the first answer is here.
+/// The driver kills the server when the first response arrives.
 pub const ANSWERED: &str = "K12";
-/// The driver kills after a random time.
+/// The driver kills the server after a random time.
 pub const ANYWHEN: &str = "any time";
 
 const fn at(name: &'static str, passed_by: &'static [Kind], size: usize) -> Point {
@@ -97,8 +96,8 @@ const ON_DISK: &[Point] = &[
     in_the_reaper("D4"),
     at("T1", &[Tus], 16),
     at("T2", &[Tus], 16),
-    at("T4", PIECES, 16),
-    at("T5", PIECES, 16),
+    at("T4", RESUMABLE, 16),
+    at("T5", RESUMABLE, 16),
     at("P1", &[Direct], 16),
     at("P2", &[Direct], 16),
     at("P3", &[Direct], 16),
@@ -128,15 +127,15 @@ const IN_A_BUCKET: &[Point] = &[
     at("T1", &[Tus], 16),
     at("T2", &[Tus], TWO_PARTS),
     at("T3", &[Tus], 16),
-    at("T4", PIECES, 16),
-    at("T5", PIECES, 16),
+    at("T4", RESUMABLE, 16),
+    at("T5", RESUMABLE, 16),
     at("P2", &[Direct], 16),
     at("P3", &[Direct], TWO_PARTS),
     at(ANYWHEN, ALL, 0),
     at(ANYWHEN, MULTIPARTS, TWO_PARTS),
 ];
 
-/// Nobody dies here.
+/// A point at which nothing is killed.
 pub const STOCK: Point = at("nowhere", &[Upload], 0);
 
 pub fn points(setup: Setup) -> &'static [Point] {
@@ -146,13 +145,13 @@ pub fn points(setup: Setup) -> &'static [Point] {
     }
 }
 
-/// Where somebody will die.
+/// The crash of a round.
 #[derive(Debug, Clone, Copy)]
 pub struct Crash {
     pub point: Point,
-    /// How often the point is passed before it kills.
+    /// How often the point is passed before it kills the process.
     passes: usize,
-    /// When the driver kills, if it is [`ANYWHEN`].
+    /// When the driver kills the server, if the point is [`ANYWHEN`].
     pub after: Duration,
 }
 
@@ -162,42 +161,42 @@ impl Crash {
         Self { point, passes, after: Duration::from_millis(dice.next() % 60) }
     }
 
-    /// What this process is armed with; nothing if somebody else is to die.
-    pub fn failpoints(&self, who: Victim) -> Option<String> {
+    /// The failpoints of this process; nothing if it is not the one to be killed.
+    pub fn failpoints(&self, process: Victim) -> Option<String> {
         let is_driven = [ANSWERED, ANYWHEN].contains(&self.point.name);
-        (self.point.victim == who && !is_driven).then(|| match self.passes {
+        (self.point.victim == process && !is_driven).then(|| match self.passes {
             0 => format!("{}=return", self.point.name),
             passes => format!("{}={passes}*off->return", self.point.name),
         })
     }
 }
 
-/// One thing that somebody does; all those of a round are done at once.
+/// One operation. Those of a round run concurrently.
 #[derive(Debug, Clone, Copy)]
 pub struct Operation {
     pub kind: Kind,
-    /// The entry of the ledger.
+    /// The index of its entry in the ledger.
     pub entry: usize,
-    /// The bytes that it would be.
+    /// The content that it sends.
     pub version: Version,
-    /// Whether the length is told beforehand; of an upload in pieces, whether the first comes later.
+    /// Whether the length is announced; for tus, whether the creation has no bytes.
     pub is_announced: bool,
 }
 
-/// More files than this are not kept: uploads become replacements.
+/// The number of files above which uploads become replacements.
 const ENOUGH_FILES: usize = 12;
 
-/// Decides what is done in a round, and enters the files that it may make.
-pub fn operations(fate: &Crash, round: &str, dice: &mut Dice, ledger: &mut Ledger) -> Vec<Operation> {
+/// Chooses the operations of a round, and adds entries for the files that they may create.
+pub fn operations(crash: &Crash, round: &str, dice: &mut Dice, ledger: &mut Ledger) -> Vec<Operation> {
     let mut free: Vec<usize> = (0..ledger.entries.len()).collect();
-    // Enough to hit the point, and another one now and then.
-    let enough = if fate.point.is_often_passed() { 1 } else { 1 + fate.passes };
+    // Enough to reach the point, and sometimes more.
+    let enough = if crash.point.is_often_passed() { 1 } else { 1 + crash.passes };
     let count = (enough + dice.below(3)).min(4);
     let names = (0..count).map(|number| format!("{round}-{number}.bin"));
-    names.map(|name| operation(fate.point, name, dice, ledger, &mut free)).collect()
+    names.map(|name| operation(crash.point, name, dice, ledger, &mut free)).collect()
 }
 
-/// Throws for one operation on an entry that is free, which it is not any more.
+/// Chooses one operation on a free entry, and marks the entry as used.
 fn operation(point: Point, name: String, dice: &mut Dice, ledger: &mut Ledger, free: &mut Vec<usize>) -> Operation {
     let mut kind = dice.one_of(point.passed_by);
     let files: Vec<usize> = free.iter().copied().filter(|entry| !ledger.entries[*entry].is_avatar()).collect();
@@ -226,11 +225,11 @@ fn size(point: Point, kind: Kind, dice: &mut Dice) -> usize {
         TWO_PARTS => dice.below(2 * MIB),
         _ => match dice.below(8) {
             0 => 0,
-            // More than one block of the disk.
+            // More than one block of the store on disk.
             1 => dice.below(800 * KIB),
             _ => dice.below(48 * KIB),
         },
     };
-    // A picture is told by its first bytes.
+    // An image is detected by its first bytes.
     point.size + more + if kind == Avatar { 64 } else { 0 }
 }

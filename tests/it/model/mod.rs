@@ -1,5 +1,5 @@
-//! People at random against a map in memory: whatever they do, and whatever breaks meanwhile, the
-//! server answers as the map does and keeps what the map keeps.
+//! Random operations against the server and a map in memory: with any operations and faults, the server responds as the map
+//! does, and stores the same files.
 
 mod server;
 
@@ -11,7 +11,7 @@ use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state
 use crate::support::Setup;
 use server::Server;
 
-/// Where files may be: a folder and a name.
+/// The paths and names that files may have.
 pub const PLACES: [(&str, &str); 7] = [
     ("", "a.txt"),
     ("", "b.txt"),
@@ -22,21 +22,21 @@ pub const PLACES: [(&str, &str); 7] = [
     ("é", "ü"),
 ];
 
-/// How long the trash keeps files: 30 days.
+/// The retention of the trash, in minutes: 30 days.
 const TRASH_MINUTES: u64 = 30 * 24 * 60;
 
-/// What the server must be like. A file's bytes are `noise` of its size.
+/// The expected state of the server. The content of a file is `noise` of its size.
 #[derive(Debug, Clone, Default)]
 pub struct Model {
     files: HashMap<usize, File>,
-    /// Files in the trash, and when they came there.
+    /// Files in the trash, with the time at which they were deleted.
     trash: HashMap<usize, (File, u64)>,
-    /// Files that were deleted for good.
+    /// Files that were deleted permanently.
     gone: BTreeSet<usize>,
-    /// Minutes that the clock jumped.
+    /// The time in minutes.
     now: u64,
-    made: usize,
-    /// The status of the answer to the last step.
+    created: usize,
+    /// The expected status of the last step.
     status: u16,
 }
 
@@ -46,35 +46,35 @@ pub struct File {
     size: usize,
 }
 
-/// What may happen. Files are named by the order of their making.
+/// A step of a test. Files are numbered in the order of their creation.
 #[derive(Debug, Clone)]
 pub enum Step {
-    /// With `cut_first` the client hangs up in the middle, and tries again.
+    /// With `cut_first`, the client disconnects during a first attempt.
     Upload {
         place: usize,
         size: usize,
         cut_first: bool,
     },
-    /// The client hangs up in the middle, and that is it.
+    /// The client disconnects during an upload, and does not repeat it.
     Cut {
         place: usize,
         size: usize,
     },
-    /// New bytes, by somebody who knows the old ones, or not.
+    /// Replaces the content, with the correct `If-Match` or another one.
     Replace {
         file: usize,
         size: usize,
-        knows: bool,
+        matches: bool,
     },
     Delete {
         file: usize,
         permanent: bool,
     },
-    /// Out of the trash, if nothing is at its place.
+    /// Restores a file from the trash, if its path is free.
     Restore {
         file: usize,
     },
-    /// Deletes what is in the trash for good.
+    /// Deletes a file from the trash permanently.
     Discard {
         file: usize,
     },
@@ -93,16 +93,16 @@ pub enum Step {
     List {
         prefix: &'static str,
     },
-    /// The server ends in the middle of an upload, and another one starts.
+    /// The server is stopped during an upload, and another one starts.
     Crash {
         size: usize,
     },
     Reap,
-    /// The clock jumps ahead.
+    /// The clock is advanced.
     Jump {
         minutes: u64,
     },
-    /// The store is away while somebody uploads, reads and deletes.
+    /// The store is unavailable during an upload and a read.
     Fault {
         file: usize,
     },
@@ -117,7 +117,7 @@ impl Model {
         self.files.contains_key(&file) || self.trash.contains_key(&file) || self.gone.contains(&file)
     }
 
-    /// What is left after a pass of the reaper.
+    /// The state after a run of the reaper.
     fn reaped(mut self) -> Self {
         let due = |since: u64| self.now - since >= TRASH_MINUTES;
         let gone: Vec<_> = self.trash.iter().filter(|(_, (_, since))| due(*since)).map(|(id, _)| *id).collect();
@@ -128,7 +128,7 @@ impl Model {
         self
     }
 
-    /// All that has bytes.
+    /// The number of files with content in the store.
     fn kept(&self) -> usize {
         self.files.len() + self.trash.len()
     }
@@ -164,7 +164,7 @@ impl ReferenceStateMachine for Model {
         let ranges = (file(), 0..70_000_usize, 1..300_000_usize);
         prop_oneof![
             21 => always,
-            6 => (file(), size(), prop::bool::weighted(0.8)).prop_map(|(file, size, knows)| Step::Replace { file, size, knows }),
+            6 => (file(), size(), prop::bool::weighted(0.8)).prop_map(|(file, size, matches)| Step::Replace { file, size, matches }),
             5 => (file(), prop::bool::ANY).prop_map(|(file, permanent)| Step::Delete { file, permanent }),
             3 => file().prop_map(|file| Step::Restore { file }),
             1 => file().prop_map(|file| Step::Discard { file }),
@@ -176,10 +176,10 @@ impl ReferenceStateMachine for Model {
         .boxed()
     }
 
-    /// Shrinking may have taken away the step that made the file.
+    /// Shrinking may have removed the step that created the file.
     fn preconditions(state: &Model, step: &Step) -> bool {
         match step {
-            // What the number after its name would be is not the model's affair.
+            // The model does not number files whose name is taken.
             Step::Restore { file } => {
                 let free = |(there, _): &(File, u64)| state.file_at(there.place).is_none();
                 state.is_known(*file) && state.trash.get(file).is_none_or(free)
@@ -201,14 +201,14 @@ impl ReferenceStateMachine for Model {
             Step::Upload { place, size, .. } => match state.file_at(*place) {
                 Some(_) => 412,
                 None => {
-                    state.files.insert(state.made, File { place: *place, size: *size });
-                    state.made += 1;
+                    state.files.insert(state.created, File { place: *place, size: *size });
+                    state.created += 1;
                     201
                 }
             },
-            Step::Replace { file, size, knows } => match there(file) {
+            Step::Replace { file, size, matches } => match there(file) {
                 None => 404,
-                Some(_) if !knows => 412,
+                Some(_) if !matches => 412,
                 Some(before) => {
                     state.files.insert(*file, File { size: *size, ..before });
                     200
@@ -275,7 +275,7 @@ impl<const IN_A_BUCKET: bool> StateMachineTest for Strongroom<IN_A_BUCKET> {
     }
 
     fn apply(mut server: Server, model: &Model, step: Step) -> Server {
-        server.take(model, &step);
+        server.apply(model, &step);
         server
     }
 
@@ -291,18 +291,18 @@ impl<const IN_A_BUCKET: bool> StateMachineTest for Strongroom<IN_A_BUCKET> {
 }
 
 fn config(cases: u32) -> ProptestConfig {
-    // What fails is told with its steps; shrinking starts a server for each try.
+    // A failure is reported with its steps. Shrinking starts a server for each attempt.
     ProptestConfig { cases, failure_persistence: None, max_shrink_time: 60_000, ..ProptestConfig::default() }
 }
 
 prop_state_machine! {
     #![proptest_config(config(18))]
     #[test]
-    fn whatever_happens_it_keeps_what_a_map_keeps_on_sqlite_and_disk(sequential 100 => Strongroom<false>);
+    fn random_operations_match_the_model_on_sqlite_and_disk(sequential 100 => Strongroom<false>);
 }
 
 prop_state_machine! {
     #![proptest_config(config(5))]
     #[test]
-    fn whatever_happens_it_keeps_what_a_map_keeps_on_postgres_and_s3(sequential 60 => Strongroom<true>);
+    fn random_operations_match_the_model_on_postgres_and_s3(sequential 60 => Strongroom<true>);
 }

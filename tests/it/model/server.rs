@@ -1,5 +1,5 @@
-//! The server that is compared with the model. It lives in a runtime of its own, so that it can end
-//! in the middle of everything: its tasks stop wherever they are.
+//! The server that is compared with the model. It has a runtime of its own, which can be shut down at any moment: its tasks
+//! stop wherever they are.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -18,47 +18,47 @@ use crate::support::tcp_proxy::through_tcp_proxy;
 use crate::support::{Setup, TestApp};
 
 pub struct Server {
-    /// Where it lives. There is none only while one ends and another begins.
-    life: Option<Runtime>,
+    /// The runtime of the server; none only between two servers.
+    runtime: Option<Runtime>,
     app: Option<TestApp>,
-    /// Where the clients are, and the line to the bucket.
-    people: Runtime,
-    line: Option<TcpProxy>,
+    /// The runtime of the clients and of the proxy.
+    clients: Runtime,
+    network: Option<TcpProxy>,
     ann: Client,
     /// The server's ids of the model's files.
     ids: HashMap<usize, String>,
 }
 
-fn runtime() -> Runtime {
+fn new_runtime() -> Runtime {
     Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
 }
 
 impl Server {
     pub fn start(setup: Setup) -> Self {
-        let (life, people) = (runtime(), runtime());
-        let app = life.block_on(TestApp::start_with(setup, |config| {
-            // Jumps of the clock shall not sign anybody out.
+        let (runtime, clients) = (new_runtime(), new_runtime());
+        let app = runtime.block_on(TestApp::start_with(setup, |config| {
+            // Advancing the clock must not end the session.
             config.auth.session_lifetime = Duration::from_secs(100 * 365 * 86400);
         }));
-        let (line, app) = match &app.app.config.store {
+        let (network, app) = match &app.app.config.store {
             StoreConfig::Disk { .. } => (None, app),
             StoreConfig::S3(s3) => {
                 let endpoint = s3.endpoint.clone().expect("an endpoint");
-                let (line, detour) = people.block_on(through_tcp_proxy(&endpoint));
-                let app = life.block_on(app.restart_with(|config| {
+                let (network, detour) = clients.block_on(through_tcp_proxy(&endpoint));
+                let app = runtime.block_on(app.restart_with(|config| {
                     if let StoreConfig::S3(s3) = &mut config.store {
                         s3.endpoint = Some(detour);
                     }
                 }));
-                (Some(line), app)
+                (Some(network), app)
             }
         };
-        let ann = people.block_on(app.sign_up("ann"));
-        Self { life: Some(life), app: Some(app), people, line, ann, ids: HashMap::new() }
+        let ann = clients.block_on(app.sign_up("ann"));
+        Self { runtime: Some(runtime), app: Some(app), clients, network, ann, ids: HashMap::new() }
     }
 
-    /// Does one step, after the model has done it.
-    pub fn take(&mut self, model: &Model, step: &Step) {
+    /// Applies one step, after the model has applied it.
+    pub fn apply(&mut self, model: &Model, step: &Step) {
         match step {
             Step::Upload { place, size, cut_first } => {
                 if *cut_first {
@@ -67,13 +67,13 @@ impl Server {
                 if let Some(answer) = self.send(model.status, self.upload(*place, noise(*size)))
                     && answer.status == 201
                 {
-                    self.ids.insert(model.made - 1, answer.json()["id"].as_str().expect("an id").to_owned());
+                    self.ids.insert(model.created - 1, answer.json()["id"].as_str().expect("an id").to_owned());
                 }
             }
             Step::Cut { place, size } => self.cut(*place, *size),
-            Step::Replace { file, size, knows } => {
+            Step::Replace { file, size, matches } => {
                 let known = self.ask(self.ann.head(&self.path(*file)));
-                let etag = if *knows { known.header("etag") } else { "\"other bytes\"" };
+                let etag = if *matches { known.header("etag") } else { "\"other bytes\"" };
                 let etag = if etag.is_empty() { "*" } else { etag };
                 let request = self.ann.put(&format!("{}/content", self.path(*file))).header("if-match", etag);
                 self.send(model.status, request.body(noise(*size)));
@@ -116,7 +116,7 @@ impl Server {
     pub fn read(&self, model: &Model, file: usize, status: u16) {
         let answer = self.expect(status, self.ann.get(&format!("{}/content", self.path(file))));
         if status == 200 {
-            assert!(answer.bytes == noise(model.files[&file].size), "other bytes in {:?}", model.files[&file]);
+            assert!(answer.bytes == noise(model.files[&file].size), "wrong content in {:?}", model.files[&file]);
         }
     }
 
@@ -140,10 +140,10 @@ impl Server {
         assert_eq!(found, kept, "below {prefix:?}");
     }
 
-    /// Once every lease is over, one pass leaves what the model has and nothing else.
+    /// Asserts that after all leases have expired, the reaper leaves the files of the model and nothing else.
     pub fn reap(&self, model: &Model) {
         let app = self.app();
-        self.life().block_on(async {
+        self.runtime().block_on(async {
             app.execute("UPDATE blobs SET lease_until = 1 WHERE state <> 'ready'").await;
             app.assert_nothing_but(model.kept()).await;
         });
@@ -151,22 +151,22 @@ impl Server {
 
     pub fn stop(mut self) {
         drop(self.app.take());
-        if let Some(life) = self.life.take() {
-            life.shutdown_background();
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
         }
     }
 
-    /// Begins an upload and hangs up; the server notices on its own time.
+    /// Starts an upload and disconnects, and waits until the server has noticed.
     fn cut(&self, place: usize, size: usize) {
         let before = self.pending();
         let body = stream::iter([Ok(noise(size).split_off(size / 2)), Err(std::io::Error::other("gone"))]);
         let request = self.upload(place, reqwest::Body::wrap_stream(body));
-        // A place that is taken may be answered first.
-        let _ = self.people.block_on(request.send());
+        // If the path is taken, the server may respond early.
+        let _ = self.clients.block_on(request.send());
         self.until(|| self.pending() <= before);
     }
 
-    /// Ends in the middle of an upload; another server starts on what is left.
+    /// Stops the server during an upload, and starts another one on the same database and store.
     fn crash(&mut self, size: usize) {
         let before = self.pending();
         let (send, receive) = tokio::sync::mpsc::channel::<Vec<u8>>(1);
@@ -174,31 +174,31 @@ impl Server {
             receive.recv().await.map(|chunk| (Ok::<_, std::io::Error>(chunk), receive))
         });
         let request = self.ann.post("/v1/files?name=crash.bin").body(reqwest::Body::wrap_stream(body));
-        let upload = self.people.spawn(request.send());
-        self.people.block_on(send.send(noise(size))).expect("the client listens");
+        let upload = self.clients.spawn(request.send());
+        self.clients.block_on(send.send(noise(size))).expect("the client listens");
         self.until(|| self.pending() > before);
-        let (Some(life), Some(app)) = (self.life.take(), self.app.take()) else { unreachable!("it lives") };
-        life.shutdown_timeout(Duration::from_secs(10));
+        let (Some(runtime), Some(app)) = (self.runtime.take(), self.app.take()) else { unreachable!("it runs") };
+        runtime.shutdown_timeout(Duration::from_secs(10));
         drop(send);
-        let answer = self.people.block_on(upload).expect("no panic");
+        let answer = self.clients.block_on(upload).expect("no panic");
         assert!(answer.as_ref().map_or(true, |answer| answer.status() == 500), "{answer:?}");
 
-        let life = runtime();
-        let app = life.block_on(app.start_again());
+        let runtime = new_runtime();
+        let app = runtime.block_on(app.start_again());
         self.ann = app.stranger().with_token(self.ann.token.as_deref().expect("a token"), &json!(self.ann.id));
-        (self.life, self.app) = (Some(life), Some(app));
+        (self.runtime, self.app) = (Some(runtime), Some(app));
     }
 
-    /// Takes the store away for a while. Nothing that needs it is done, and nothing is changed.
+    /// Makes the store unavailable for a while. Operations that need it fail, and nothing changes.
     fn fault(&self, model: &Model, file: usize) {
         let away = self.break_store();
         let upload = self.ask(self.ann.post("/v1/files?name=fault.bin").body(noise(1000)));
         let read = self.ask(self.ann.get(&format!("{}/content", self.path(file))));
-        self.mend_store(away);
+        self.restore_store(away);
         assert!([500, 503].contains(&upload.status), "{}", upload.text());
         match model.files.get(&file) {
             None => assert_eq!(read.status, 404),
-            // It can be had without the store.
+            // Empty content does not need the store.
             Some(file) if file.size == 0 => {}
             Some(_) => assert!([500, 503].contains(&read.status), "{}", read.text()),
         }
@@ -206,22 +206,22 @@ impl Server {
     }
 
     fn break_store(&self) -> Option<(PathBuf, PathBuf)> {
-        if let Some(line) = &self.line {
-            line.cut();
+        if let Some(network) = &self.network {
+            network.cut();
             return None;
         }
         let StoreConfig::Disk { root } = &self.app().app.config.store else { unreachable!("it is on disk") };
         let away = root.with_extension("away");
-        std::fs::rename(root, &away).expect("the folder goes");
+        std::fs::rename(root, &away).expect("the folder is renamed");
         Some((root.clone(), away))
     }
 
-    fn mend_store(&self, away: Option<(PathBuf, PathBuf)>) {
-        if let Some(line) = &self.line {
-            line.restore();
+    fn restore_store(&self, away: Option<(PathBuf, PathBuf)>) {
+        if let Some(network) = &self.network {
+            network.restore();
         }
         if let Some((root, away)) = away {
-            std::fs::rename(away, root).expect("the folder comes back");
+            std::fs::rename(away, root).expect("the folder is renamed");
         }
     }
 
@@ -236,13 +236,13 @@ impl Server {
     }
 
     fn ask(&self, request: reqwest::RequestBuilder) -> Answer {
-        self.people.block_on(request.answer())
+        self.clients.block_on(request.answer())
     }
 
-    /// Sends bytes. Those that are refused unread may break the connection before the answer is read.
+    /// Sends an upload. If it is refused early, the connection may be closed before the response is read.
     #[track_caller]
     fn send(&self, status: u16, request: reqwest::RequestBuilder) -> Option<Answer> {
-        match self.people.block_on(request.header("connection", "close").try_answer()) {
+        match self.clients.block_on(request.header("connection", "close").try_answer()) {
             Err(_) if status >= 400 => None,
             answer => {
                 let answer = answer.expect("an answer");
@@ -260,7 +260,7 @@ impl Server {
     }
 
     fn pending(&self) -> i64 {
-        self.life().block_on(self.app().count("SELECT COUNT(*) FROM blobs WHERE state = 'pending'"))
+        self.runtime().block_on(self.app().count("SELECT COUNT(*) FROM blobs WHERE state = 'pending'"))
     }
 
     fn until(&self, done: impl Fn() -> bool) {
@@ -270,14 +270,14 @@ impl Server {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        panic!("it never came");
+        panic!("timeout");
     }
 
     fn app(&self) -> &TestApp {
-        self.app.as_ref().expect("it lives")
+        self.app.as_ref().expect("it runs")
     }
 
-    fn life(&self) -> &Runtime {
-        self.life.as_ref().expect("it lives")
+    fn runtime(&self) -> &Runtime {
+        self.runtime.as_ref().expect("it runs")
     }
 }

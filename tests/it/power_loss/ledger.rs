@@ -1,31 +1,31 @@
-//! What the server has acknowledged, and what may be found after a cut.
+//! What the server has acknowledged, and the states that are possible after a power cut.
 
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
-/// The SHA-256 of a content.
+/// The SHA-256 digest of a content.
 pub type Hash = [u8; 32];
 
-/// One file by its name, which is used once.
+/// One file. Its name is used once.
 #[derive(Debug, Clone)]
 pub struct Entry {
-    /// The id, once the server has told it.
+    /// The id, once it is known.
     pub id: Option<String>,
-    /// What may be found: two things while an answer is missing, `None` for no file.
+    /// The possible contents: several while a response is outstanding, `None` for no file.
     pub may_be: Vec<Option<Hash>>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Counts {
-    /// Acknowledged: new files and new bytes of old ones.
+    /// Acknowledged uploads and replacements.
     pub uploads: usize,
-    /// Acknowledged.
+    /// Acknowledged deletions.
     pub deletions: usize,
-    /// Files that are not there, or have other bytes than one of those they may have.
+    /// Files that are missing or have an impossible content.
     pub lost: usize,
-    /// Files that were deleted and are there.
+    /// Files that were deleted but exist.
     pub back: usize,
-    /// Database without their bytes, bytes without a row, bytes half written.
+    /// Rows without an object, objects without a row, partial objects.
     pub half: usize,
 }
 
@@ -39,7 +39,7 @@ impl AddAssign for Counts {
     }
 }
 
-/// Every file that was ever accepted. What is not in it must not be there.
+/// Every file that was ever uploaded. Any other file must not exist.
 #[derive(Debug, Clone, Default)]
 pub struct Ledger {
     pub entries: BTreeMap<String, Entry>,
@@ -47,25 +47,25 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// A request is on its way: its outcome is possible from now on.
+    /// Records a request that is being sent: its outcome is possible from now on.
     pub fn begin(&mut self, name: &str, outcome: Option<Hash>) {
         let nothing = || Entry { id: None, may_be: vec![None] };
         self.entries.entry(name.to_owned()).or_insert_with(nothing).may_be.push(outcome);
     }
 
-    /// Its answer has come: nothing else is possible any more.
+    /// Records its response: no other outcome is possible.
     pub fn acknowledge(&mut self, name: &str, id: Option<String>, outcome: Option<Hash>) {
         *if outcome.is_some() { &mut self.counts.uploads } else { &mut self.counts.deletions } += 1;
-        let entry = self.entries.get_mut(name).expect("it was accepted");
+        let entry = self.entries.get_mut(name).expect("its request was recorded");
         entry.id = id;
         entry.may_be = vec![outcome];
     }
 
-    /// Enters what was found, and says what is wrong with it.
+    /// Records what was found, and returns the violation, if it is one.
     pub fn find(&mut self, name: &str, id: Option<String>, found: Option<Hash>) -> Option<String> {
         let Some(entry) = self.entries.get_mut(name) else {
             self.counts.back += 1;
-            return Some(format!("{name}: nobody knows this file"));
+            return Some(format!("{name}: this file is unknown"));
         };
         if entry.may_be.contains(&found) {
             (entry.id, entry.may_be) = (id, vec![found]);
@@ -73,6 +73,6 @@ impl Ledger {
         }
         let was_deleted = entry.may_be == [None];
         *if was_deleted { &mut self.counts.back } else { &mut self.counts.lost } += 1;
-        Some(format!("{name}: {}", if was_deleted { "it was deleted and is there" } else { "it is lost" }))
+        Some(format!("{name}: {}", if was_deleted { "it was deleted but exists" } else { "it is lost" }))
     }
 }

@@ -1,45 +1,44 @@
-//! Cuts the power while clients upload, replace and delete, and looks at what the disk then has:
-//! what `scripts/powercut` runs a hundred times, and every run of the tests a few times.
+//! Cuts the power while clients upload, replace and delete, and checks what is left on the disk. `scripts/powercut` cuts a
+//! hundred times, an ordinary run of the tests a few times.
 //!
-//! The disk is an ext4 in an image on a loop device. At a random moment the server is frozen and
-//! the image copied (see `disk.rs`). The copy is what a power cut would leave: the page cache
-//! is not in it. It is mounted, ext4 replays its journal, a server starts on it, the reaper makes one
-//! pass, and everything is compared with what had been acknowledged before the freeze.
+//! The disk is an ext4 filesystem in an image on a loop device. At a random time the server is suspended and the image is
+//! copied (see `disk.rs`). The copy is what a power cut would leave: it does not contain the page cache. It is mounted,
+//! ext4 replays its journal, a server starts on it, the reaper runs, and everything is compared with what had been
+//! acknowledged before.
 //!
-//! A test that cannot fail proves nothing. So there are controls, servers that leave out one of the
-//! three syncs that an acknowledged upload consists of; they must be found out.
+//! Controls show that the test can fail: servers that omit one of the three syncs of an acknowledged upload must lose data.
 
 mod disk;
+mod fixture;
 mod ledger;
 mod work;
-mod world;
 
 use std::fmt;
 
 use crate::support::mount::or_skip;
+use fixture::Fixture;
 use ledger::Counts;
-use world::World;
 
-/// Cuts in the life of one image, so that later ones hit a filesystem and a database with a past.
-const LIFETIME: usize = 5;
+/// Cuts per image, so that later ones hit a filesystem and a database with a history.
+const CUTS_PER_IMAGE: usize = 5;
 
-/// A sync that is left out, by the name it has in `src/faults.rs`.
+/// Syncs that can be omitted, by their names in `src/faults.rs`.
 const CONTROLS: [&str; 3] = ["file_sync", "folder_sync", "rows_sync"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_acknowledged_is_lost_when_the_power_fails() {
+async fn acknowledged_writes_survive_a_power_cut() {
     let Some(tally) = run(None, number("STRONGROOM_POWER_CUTS").unwrap_or(4)).await else { return };
     assert!(tally.wrong.is_empty(), "{}", tally.wrong.join("\n"));
-    assert!(tally.counts.uploads > 0, "nothing was acknowledged, so nothing is proved");
+    assert!(tally.counts.uploads > 0, "nothing was acknowledged, so nothing is tested");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_sync_that_is_left_out_shows() {
+async fn an_omitted_sync_loses_data() {
     let cuts = number("STRONGROOM_POWER_CONTROL_CUTS");
-    // The two of them that show in every cut are enough for an ordinary run.
+    // The two that show in every cut are enough for an ordinary run.
     let controls = CONTROLS.into_iter().filter(|name| cuts.is_some() || *name != "folder_sync");
     for control in controls {
-        // On a machine that is slow just then the kernel may have written everything by itself.
+        // On a slow machine the kernel may have written everything by itself.
         let mut tries = if cuts.is_some() { 1 } else { 8 };
         loop {
             let Some(tally) = run(Some(control), cuts.unwrap_or(1)).await else { return };
@@ -52,7 +51,7 @@ async fn a_sync_that_is_left_out_shows() {
     }
 }
 
-/// What came of so many cuts.
+/// The results of all cuts.
 #[derive(Debug, Default)]
 struct Tally {
     cuts: usize,
@@ -60,26 +59,26 @@ struct Tally {
     wrong: Vec<String>,
 }
 
-/// Cuts the power so many times, and prints a line of the table.
+/// Cuts the power this many times, and prints a line of the table.
 async fn run(control: Option<&'static str>, cuts: usize) -> Option<Tally> {
     let mut tally = Tally::default();
-    // Database and bytes on one disk, as they are by default, and on two: on one, a sync of the rows makes the
-    // names of files durable, too, and hides that a folder was not synced.
+    // Database and store on one disk, as by default, and on two: on one disk, a sync of the database also makes the names
+    // of files durable, which hides a missing sync of a folder.
     for disks in [2, 1].into_iter().cycle() {
         if tally.cuts == cuts {
             break;
         }
-        let mut world = or_skip("power cuts", World::new(control, disks).await)?;
-        for _ in 0..LIFETIME.min(cuts - tally.cuts) {
-            let wrong = world.work_and_cut().await;
+        let mut fixture = or_skip("power cuts", Fixture::new(control, disks).await)?;
+        for _ in 0..CUTS_PER_IMAGE.min(cuts - tally.cuts) {
+            let wrong = fixture.work_and_cut().await;
             tally.cuts += 1;
             if !wrong.is_empty() {
-                // What comes after would be tainted.
+                // Later cuts would be affected.
                 tally.wrong.extend(wrong);
                 break;
             }
         }
-        tally.counts += world.counts();
+        tally.counts += fixture.counts();
     }
     println!("{tally}", tally = Line(control, &tally));
     Some(tally)
@@ -87,7 +86,7 @@ async fn run(control: Option<&'static str>, cuts: usize) -> Option<Tally> {
 
 fn number(name: &str) -> Option<usize> {
     let text = std::env::var(name).ok().filter(|text| !text.is_empty())?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} must be a number: {text}")))
 }
 
 /// A line of the table in docs/reliability.md.

@@ -1,4 +1,4 @@
-//! Clients at work, who enter what they ask for before they ask, and what they are told after.
+//! Clients that record each request in the ledger before they send it, and each response.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -17,12 +17,12 @@ pub fn lock(ledger: &Shared) -> MutexGuard<'_, Ledger> {
     ledger.lock().expect("no client panics")
 }
 
-/// A number from 0 to `end`, exclusive. Not from a seed: the moment of a cut cannot be repeated anyway.
+/// A random number from 0 to `end`, exclusive. It has no seed, since the time of a cut cannot be reproduced either.
 pub fn any_below(end: usize) -> usize {
     (Uuid::new_v4().as_u128() % end as u128) as usize
 }
 
-/// Works on files of its own, whose names begin with `prefix`, until it is stopped.
+/// Works on its own files, whose names begin with `prefix`, until it is stopped.
 pub async fn work(client: Client, ledger: Shared, prefix: String) {
     let known = lock(&ledger).entries.clone();
     let mine = known.into_iter().filter(|(name, _)| name.starts_with(&prefix));
@@ -71,7 +71,7 @@ async fn delete(client: &Client, ledger: &Shared, name: &str, id: &str) {
     lock(ledger).acknowledge(name, None, None);
 }
 
-/// Mostly few bytes, sometimes many; never the same.
+/// Unique content, usually small, sometimes large.
 fn any_bytes() -> (Vec<u8>, Hash) {
     let most = [1, 4 << 10, 16 << 10, 16 << 10, 256 << 10, 256 << 10, 2 << 20][any_below(7)];
     let mut bytes = noise(16 + any_below(most));

@@ -1,61 +1,61 @@
--- Rows in such numbers that PostgreSQL has to choose, in the proportions of a service that has been used for a while:
--- 200 people with 50 files each, and one with 10,000. A tenth of the files is in the trash.
+-- Enough rows for PostgreSQL to choose between plans, in the proportions of a service that has been used for a while:
+-- 200 users with 50 files each, and one with 10,000. A tenth of the files is in the trash.
 
 INSERT INTO users (id, email, email_key, name, password_hash, is_admin, created_at, updated_at, used_files)
-    SELECT uuidv7(), n || '@example.org', n || '@example.org', 'Person ' || n, 'x', n = 1, n, n, 0
+    SELECT uuidv7(), n || '@example.org', n || '@example.org', 'User ' || n, 'x', n = 1, n, n, 0
     FROM generate_series(1, 5000) n;
 
-CREATE TEMPORARY TABLE people AS SELECT id, ROW_NUMBER() OVER (ORDER BY id) AS n FROM users;
-CREATE TEMPORARY TABLE made AS
-    SELECT n, (SELECT id FROM people WHERE people.n = CASE WHEN i.n <= 10000 THEN 1 ELSE 2 + i.n % 200 END) AS owner,
+CREATE TEMPORARY TABLE accounts AS SELECT id, ROW_NUMBER() OVER (ORDER BY id) AS n FROM users;
+CREATE TEMPORARY TABLE created AS
+    SELECT n, (SELECT id FROM accounts WHERE accounts.n = CASE WHEN i.n <= 10000 THEN 1 ELSE 2 + i.n % 200 END) AS owner,
         uuidv7() AS blob, uuidv7() AS file
     FROM generate_series(1, 20000) i (n);
 
 INSERT INTO sessions (id, user_id, token_hash, user_agent, address, created_at, last_used_at, expires_at)
     SELECT uuidv7(), id, decode(md5('session' || n || copy), 'hex'), '', '', n, n, n + copy
-    FROM people, generate_series(1, 3) copy;
+    FROM accounts, generate_series(1, 3) copy;
 INSERT INTO api_tokens (id, user_id, token_hash, name, last_four, created_at, expires_at)
     SELECT uuidv7(), id, decode(md5('token' || n || copy), 'hex'), '', '', n, NULLIF(n + copy, n + 1)
-    FROM people, generate_series(1, 3) copy;
+    FROM accounts, generate_series(1, 3) copy;
 INSERT INTO throttles (subject, attempts, window_ends_at) SELECT 'address ' || n, 1, n FROM generate_series(1, 10000) n;
 
--- One in two hundred is under way or about to go.
+-- One in two hundred is in progress or pending deletion.
 INSERT INTO blobs (id, owner_id, key, state, lease_until, size, sha256, content_type, created_at, ready_at)
-    SELECT blob, owner, md5('key' || n), 'ready', n, n % 997, sha256(n::text::bytea), 'text/plain', n, n FROM made;
+    SELECT blob, owner, md5('key' || n), 'ready', n, n % 997, sha256(n::text::bytea), 'text/plain', n, n FROM created;
 INSERT INTO blobs (id, owner_id, key, state, lease_until, created_at)
     SELECT uuidv7(), id, md5('lost key' || n), CASE WHEN n % 2 = 0 THEN 'pending' ELSE 'deleting' END, n, n
-    FROM people WHERE n <= 100;
+    FROM accounts WHERE n <= 100;
 INSERT INTO files (id, owner_id, path, name, search, blob_id, size, metadata, created_at, updated_at, trashed_at)
     SELECT file, owner, 'folder-' || n % 50, 'file-' || n, 'folder-' || n % 50 || '/file-' || n, blob, n % 997, '{}', n,
         n, CASE WHEN n % 10 = 0 THEN n END
-    FROM made;
+    FROM created;
 
 INSERT INTO signed_puts (id, owner_id, blob_id, file_id, replaces_blob_id, created_at, expires_at)
-    SELECT uuidv7(), owner, blob, file, blob, n, n FROM made WHERE n % 8 = 0;
+    SELECT uuidv7(), owner, blob, file, blob, n, n FROM created WHERE n % 8 = 0;
 INSERT INTO resumable_uploads (id, owner_id, blob_id, tail_blob_id, mode, path, name, upload_metadata, part_size, hash_state, file_id,
         created_at, expires_at)
     SELECT uuidv7(), owner, blob, CASE WHEN n % 3 = 0 THEN blob END, 'tus', '', '', '', 1, '',
         CASE WHEN n % 2 = 0 THEN file END, n, n
-    FROM made WHERE n % 4 = 0;
+    FROM created WHERE n % 4 = 0;
 INSERT INTO upload_parts (upload_id, number, receipt)
     SELECT id, number, 'receipt' FROM resumable_uploads, generate_series(1, 3) number;
 INSERT INTO idempotency_keys (owner_id, key, fingerprint, blob_id, response, expires_at)
-    SELECT owner, 'key ' || n, '', blob, '{}', n FROM made;
+    SELECT owner, 'key ' || n, '', blob, '{}', n FROM created;
 
 INSERT INTO links (id, owner_id, file_id, token_hash, last_four, allow_from, inline, note, created_at, revoked_at)
     SELECT uuidv7(), owner, file, decode(md5('link' || n), 'hex'), '', '', FALSE, '', n,
         CASE WHEN n % 20 = 0 THEN n END
-    FROM made WHERE n % 2 = 0;
+    FROM created WHERE n % 2 = 0;
 INSERT INTO link_downloads (id, link_id, client_hash, open_responses, bytes_granted, lease_until)
     SELECT uuidv7(), id, '', 1, 1, created_at FROM links;
 INSERT INTO audit_events (id, at, kind, user_id, actor_id, file_id, channel, detail)
     SELECT uuidv7(), 3 * n + copy, CASE copy WHEN 1 THEN 'file.created' WHEN 2 THEN 'file.read' ELSE 'file.changed' END,
         owner, owner, file, 'api', '{}'
-    FROM made, generate_series(1, 3) copy;
+    FROM created, generate_series(1, 3) copy;
 INSERT INTO erasures (id, user_id, state, started_at, finished_at)
     SELECT uuidv7(), CASE WHEN n % 1000 = 0 THEN uuidv7() END, CASE WHEN n % 1000 = 0 THEN 'running' ELSE 'done' END, n, n
     FROM generate_series(1, 10000) n;
 INSERT INTO orphans (kind, key, multipart_id, first_seen_at, last_seen_at)
-    SELECT 'object', md5('stray' || n), '', n, n FROM generate_series(1, 10000) n;
+    SELECT 'object', md5('orphan' || n), '', n, n FROM generate_series(1, 10000) n;
 
 ANALYZE;

@@ -1,4 +1,4 @@
-//! A server on a disk of its own, whose power can be cut, and the look at what is left.
+//! A server on disks whose power can be cut, and the check of what is left.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,24 +20,24 @@ use crate::support::client::{Ask, Client, content};
 use crate::support::program::{Program, Start};
 use crate::support::{PASSWORD, files_below};
 
-/// Clients at work at once.
+/// The number of concurrent clients.
 const CLIENTS: usize = 4;
 
-pub struct World {
-    // They end in this order: who uses the disks, the disks, the folder that they are in.
+pub struct Fixture {
+    // Dropped in this order: the server that uses the disks, the disks, the folder that they are in.
     server: Option<Program>,
     disks: Vec<Disk>,
     folder: TempDir,
     control: Option<&'static str>,
-    person: Client,
+    user: Client,
     ledger: Shared,
 }
 
-impl World {
-    /// A server with all that it keeps on one disk, or with rows and bytes on two.
+impl Fixture {
+    /// A server with database and store on one disk, or on two.
     ///
     /// # Errors
-    /// Why there can be none here.
+    /// The reason why the disks cannot be created here.
     pub async fn new(control: Option<&'static str>, disks: usize) -> Result<Self, String> {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let disks =
@@ -47,49 +47,49 @@ impl World {
         let stranger = server.stranger();
         let answer = register(&stranger, "ann@example.org", "Ann", PASSWORD).await;
         assert_eq!(answer.status, 201, "{}", answer.text());
-        let accepted = answer.json();
-        let person = stranger.with_token(accepted["token"].as_str().expect("a token"), &accepted["user"]["id"]);
+        let body = answer.json();
+        let user = stranger.with_token(body["token"].as_str().expect("a token"), &body["user"]["id"]);
         if control.is_some() {
-            // Or else the account is lost, and with it everything at once.
+            // Otherwise the account would be lost, and everything with it.
             for disk in &disks {
                 let synced = Command::new("sync").arg("-f").arg(disk.folder()).status();
                 assert!(synced.expect("sync runs").success());
             }
         }
-        Ok(Self { server: Some(server), disks, folder, control, person, ledger: Shared::default() })
+        Ok(Self { server: Some(server), disks, folder, control, user, ledger: Shared::default() })
     }
 
     pub fn counts(&self) -> Counts {
         lock(&self.ledger).counts
     }
 
-    /// Lets clients work for a while, cuts the power, puts it on again, and gives what is wrong.
+    /// Lets clients work for a while, cuts the power, restores it, and returns the violations.
     pub async fn work_and_cut(&mut self) -> Vec<String> {
-        let clients = (0..CLIENTS).map(|number| work(self.person.clone(), self.ledger.clone(), format!("{number}-")));
+        let clients = (0..CLIENTS).map(|number| work(self.user.clone(), self.ledger.clone(), format!("{number}-")));
         let clients: Vec<_> = clients.map(tokio::spawn).collect();
         tokio::time::sleep(Duration::from_millis(100 + any_below(1400) as u64)).await;
         let server = self.server.take().expect("a server");
         block_in_place(|| server.freeze());
         let known = lock(&self.ledger).clone();
         for client in clients {
-            // One that was not answered as it should panicked.
+            // A client that got an unexpected response has panicked.
             client.abort();
-            assert!(client.await.is_err_and(|end| end.is_cancelled()), "a client is not content");
+            assert!(client.await.is_err_and(|error| error.is_cancelled()), "a client failed");
         }
         self.ledger = Shared::new(known.into());
         let cut = block_in_place(|| {
             self.disks.iter().for_each(Disk::copy);
             drop(server);
-            self.disks.iter_mut().try_for_each(Disk::go_on_with_the_copy)
+            self.disks.iter_mut().try_for_each(Disk::switch_to_copy)
         });
-        if let Err(why) = cut {
-            return vec![format!("the disk cannot be mounted after the cut: {why}")];
+        if let Err(reason) = cut {
+            return vec![format!("the disk cannot be mounted after the cut: {reason}")];
         }
         self.server = Some(block_in_place(|| start(&self.disks, self.control)));
-        let token = self.person.token.clone().expect("she has signed in");
+        let token = self.user.token.clone().expect("a token");
         let stranger = self.server.as_ref().expect("a server").stranger();
-        self.person = stranger.with_token(&token, &json!(self.person.id));
-        self.clear_up().await;
+        self.user = stranger.with_token(&token, &json!(self.user.id));
+        self.reap().await;
         self.audit().await
     }
 
@@ -98,29 +98,29 @@ impl World {
         SqlitePool::connect(&url).await.expect("SQLite")
     }
 
-    /// Ends what the dead server held, and lets the reaper make one pass.
-    async fn clear_up(&self) {
-        let rows = self.database().await;
+    /// Expires the leases of the killed server and runs the reaper.
+    async fn reap(&self) {
+        let database = self.database().await;
         for sql in ["UPDATE blobs SET lease_until = 1 WHERE state <> 'ready'", "DELETE FROM job_leases"] {
-            sqlx::query(sql).execute(&rows).await.expect(sql);
+            sqlx::query(sql).execute(&database).await.expect(sql);
         }
-        rows.close().await;
-        // The server's own reaper may be at it.
-        let pass = || {
+        database.close().await;
+        // The server's own reaper may be running.
+        let run = || {
             let outcome = block_in_place(|| on(Start::with(&["reap"]), &self.disks).run(self.folder.path(), ""));
             assert_eq!(outcome.status, 0, "{outcome:?}");
             outcome.stdout
         };
-        while pass().contains("another server") {}
+        while run().contains("another server") {}
     }
 
-    /// Compares what is there with what was acknowledged.
+    /// Compares the files that exist with those that were acknowledged.
     async fn audit(&self) -> Vec<String> {
         let shown = self.list().await;
         let mut wrong = Vec::new();
         for (name, file) in &shown {
-            let answer = self.person.get(&content(file)).answer().await;
-            // What cannot be read has the hash of an answer that nobody expects.
+            let answer = self.user.get(&content(file)).answer().await;
+            // Unreadable content counts as an unexpected hash.
             let hash = Sha256::digest(if answer.status == 200 { &answer.bytes[..] } else { b"unreadable" });
             let id = file["id"].as_str().map(str::to_owned);
             wrong.extend(lock(&self.ledger).find(name, id, Some(hash.into())));
@@ -128,9 +128,9 @@ impl World {
         let mut ledger = lock(&self.ledger).clone();
         let absent: Vec<String> = ledger.entries.keys().filter(|name| !shown.contains_key(*name)).cloned().collect();
         wrong.extend(absent.iter().filter_map(|name| ledger.find(name, None, None)));
-        let halves = halves(&self.database().await, &store(&self.disks), shown.len()).await;
-        ledger.counts.half += halves.len();
-        wrong.extend(halves);
+        let partial = partial(&self.database().await, &store(&self.disks), shown.len()).await;
+        ledger.counts.half += partial.len();
+        wrong.extend(partial);
         *lock(&self.ledger) = ledger;
         wrong
     }
@@ -139,7 +139,7 @@ impl World {
     async fn list(&self) -> BTreeMap<String, Value> {
         let (mut found, mut cursor) = (BTreeMap::new(), String::new());
         loop {
-            let page = self.person.get(&format!("/v1/files?limit=1000{cursor}")).answer().await;
+            let page = self.user.get(&format!("/v1/files?limit=1000{cursor}")).answer().await;
             assert_eq!(page.status, 200, "{}", page.text());
             let page = page.json();
             let items = page["items"].as_array().expect("files").clone();
@@ -152,7 +152,7 @@ impl World {
     }
 }
 
-/// Starts a server whose reaper is busy.
+/// Starts a server whose reaper runs every second.
 fn start(disks: &[Disk], control: Option<&str>) -> Program {
     let mut start = on(Start::default(), disks).variable("STRONGROOM_REAP_INTERVAL", "1s");
     if let Some(control) = control {
@@ -161,7 +161,7 @@ fn start(disks: &[Disk], control: Option<&str>) -> Program {
     start.serve(disks[0].folder())
 }
 
-/// The rows are on the first disk, the bytes on the last.
+/// The database is on the first disk, the store on the last.
 fn on(start: Start, disks: &[Disk]) -> Start {
     start
         .variable("STRONGROOM_DATA_DIR", disks[0].folder().display().to_string())
@@ -173,24 +173,24 @@ fn store(disks: &[Disk]) -> PathBuf {
     disks.last().expect("a disk").folder().join("files")
 }
 
-/// Database and bytes that do not belong together.
-async fn halves(rows: &SqlitePool, store: &Path, files: usize) -> Vec<String> {
+/// Rows without an object, objects without a row, and partial objects.
+async fn partial(database: &SqlitePool, store: &Path, files: usize) -> Vec<String> {
     let blobs: Vec<(String, String, Option<i64>)> =
-        sqlx::query_as("SELECT key, state, size FROM blobs").fetch_all(rows).await.expect("rows");
-    rows.close().await;
+        sqlx::query_as("SELECT key, state, size FROM blobs").fetch_all(database).await.expect("rows");
+    database.close().await;
     let mut wrong = Vec::new();
     if blobs.len() != files {
         wrong.push(format!("{} blobs for {files} files", blobs.len()));
     }
     let (whole, staged) = (files_below(&store.join("blobs")), files_below(&store.join("tmp")));
     if (whole, staged) != (blobs.len(), 0) {
-        wrong.push(format!("{whole} files and {staged} half ones on the disk for {} blobs", blobs.len()));
+        wrong.push(format!("{whole} objects and {staged} partial ones on the disk for {} blobs", blobs.len()));
     }
     for (key, state, size) in blobs {
         let found = fs::metadata(store.join("blobs").join(&key[..2]).join(&key)).ok();
         let found = found.map(|metadata| metadata.len() as i64);
         if state != "ready" || found.is_none() || found != size {
-            wrong.push(format!("blob {key} is {state}, of {size:?} bytes, and has {found:?}"));
+            wrong.push(format!("blob {key} is {state} with {size:?} bytes, its object has {found:?}"));
         }
     }
     wrong

@@ -1,5 +1,4 @@
-//! A database and a store that outlive the server processes which work on them, and a look at both
-//! behind the servers' backs.
+//! A database and a store that outlive the server processes, and direct access to both.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,18 +12,17 @@ use crate::support::client::{Client, objects, open_multipart_uploads};
 use crate::support::program::{Outcome, Program, Start};
 use crate::support::{Database, MISCOUNTED, PASSWORD, Setup, config};
 
-pub struct World {
+pub struct Fixture {
     pub setup: Setup,
     folder: TempDir,
     config: Config,
-    /// Connections that live as long as the world. None to SQLite: what a dead server leaves must
-    /// be mended by the next one, not by us.
+    /// A connection to PostgreSQL. There is none to SQLite: the next server must recover the database, not the test.
     postgres: Option<Database>,
     token: String,
-    person: String,
+    user: String,
 }
 
-const UNTOLD: &str = "SELECT
+const UNRECORDED: &str = "SELECT
     (SELECT COUNT(*) FROM files f
         WHERE (SELECT COUNT(*) FROM audit_events e WHERE e.file_id = f.id AND e.kind = 'file_uploaded') <> 1)
     + (SELECT COUNT(*) FROM audit_events e WHERE e.kind = 'file_uploaded'
@@ -39,7 +37,7 @@ pub struct Blob {
     pub size: Option<i64>,
 }
 
-impl World {
+impl Fixture {
     pub async fn new(setup: Setup) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let config = config(setup, &folder).await;
@@ -47,14 +45,14 @@ impl World {
             Setup::SqliteAndDisk => None,
             Setup::PostgresAndS3 => Some(Database::of(&config).await),
         };
-        let mut world = Self { setup, folder, config, postgres, token: String::new(), person: String::new() };
-        let server = world.start(None);
+        let mut fixture = Self { setup, folder, config, postgres, token: String::new(), user: String::new() };
+        let server = fixture.start(None);
         let answer = register(&server.stranger(), "ann@example.org", "Ann", PASSWORD).await;
         assert_eq!(answer.status, 201, "{}", answer.text());
-        let accepted = answer.json();
-        world.token = accepted["token"].as_str().expect("a token").to_owned();
-        world.person = accepted["user"]["id"].as_str().expect("an id").to_owned();
-        world
+        let body = answer.json();
+        fixture.token = body["token"].as_str().expect("a token").to_owned();
+        fixture.user = body["user"]["id"].as_str().expect("an id").to_owned();
+        fixture
     }
 
     fn variables(&self, start: Start, failpoints: Option<String>) -> Start {
@@ -62,17 +60,17 @@ impl World {
             .on(&self.config)
             .variable("STRONGROOM_DATA_DIR", self.folder.path().to_str().expect("a path"))
             .variable("STRONGROOM_PART_SIZE", "5MiB")
-            // But for the one with which it starts, passes are the driver's.
+            // Except for the run at its start, the driver runs the reaper.
             .variable("STRONGROOM_REAP_INTERVAL", "1d");
         failpoints.into_iter().fold(start, |start, points| start.variable("FAILPOINTS", points))
     }
 
-    /// Starts the server, armed or not.
+    /// Starts the server, with failpoints or without.
     pub fn start(&self, failpoints: Option<String>) -> Program {
         block_in_place(|| self.variables(Start::default(), failpoints).serve(self.folder.path()))
     }
 
-    /// One pass of `strongroom reap`, after the one with which a server may be busy.
+    /// Runs `strongroom reap`, once a run of the server has finished.
     pub fn reap(&self, failpoints: Option<String>) -> Outcome {
         let start = self.variables(Start::with(&["reap"]), failpoints);
         loop {
@@ -85,14 +83,13 @@ impl World {
     }
 
     pub fn client(&self, server: &Program) -> Client {
-        server.stranger().with_token(&self.token, &serde_json::json!(self.person))
+        server.stranger().with_token(&self.token, &serde_json::json!(self.user))
     }
 
-    /// Lets the time go by after which nobody can write any more. On SQLite and disk the next
-    /// server has seen to that, but for the URLs that are still good, the keys that are kept
-    /// because of them, and the uploads that can be resumed. What died in the middle of a request to the bucket has had the time of a
-    /// start for it to be over.
-    pub async fn let_leases_end(&self) {
+    /// Expires all leases, so that no writer can commit any more. On SQLite and disk the next server has done so, except
+    /// for signed PUTs, pending deletions and resumable uploads. Requests to the bucket that were interrupted have had the
+    /// time of a server start to finish.
+    pub async fn expire_leases(&self) {
         self.execute(match self.setup {
             Setup::SqliteAndDisk => {
                 "UPDATE blobs SET lease_until = 1
@@ -108,52 +105,52 @@ impl World {
     }
 
     async fn execute(&self, sql: &'static str) {
-        let rows = self.database().await;
-        rows.execute(sql).await;
-        self.leave(rows).await;
+        let database = self.database().await;
+        database.execute(sql).await;
+        self.release(database).await;
     }
 
     async fn database(&self) -> Database {
         match &self.postgres {
-            Some(rows) => rows.clone(),
+            Some(database) => database.clone(),
             None => Database::of(&self.config).await,
         }
     }
 
-    async fn leave(&self, rows: Database) {
+    async fn release(&self, database: Database) {
         if self.postgres.is_none() {
-            rows.close().await;
+            database.close().await;
         }
     }
 
     pub async fn blobs(&self) -> Vec<Blob> {
         let sql = "SELECT key, state, size FROM blobs";
-        let rows = self.database().await;
-        let blobs = match &rows {
+        let database = self.database().await;
+        let blobs = match &database {
             Database::Sqlite(pool) => sqlx::query_as(sql).fetch_all(pool).await,
             Database::Postgres(pool) => sqlx::query_as(sql).fetch_all(pool).await,
         };
-        self.leave(rows).await;
+        self.release(database).await;
         blobs.expect("rows")
     }
 
     pub async fn miscounted(&self) -> bool {
-        let rows = self.database().await;
-        let accounts = rows.count(MISCOUNTED).await;
-        self.leave(rows).await;
+        let database = self.database().await;
+        let accounts = database.count(MISCOUNTED).await;
+        self.release(database).await;
         accounts > 0
     }
 
-    /// How many files the trail does not tell of as it should: every file was uploaded, and every
-    /// upload is a file or was deleted.
-    pub async fn untold(&self) -> i64 {
-        let rows = self.database().await;
-        let files = rows.count(UNTOLD).await;
-        self.leave(rows).await;
+    /// The number of files about which the audit log is wrong: every file must have been uploaded, and every upload must be
+    /// a file or have been deleted.
+    pub async fn unrecorded(&self) -> i64 {
+        let database = self.database().await;
+        let files = database.count(UNRECORDED).await;
+        self.release(database).await;
         files
     }
 
-    /// The size of everything in the store that is whole, by its key, and what is not whole.
+    /// The sizes of the complete objects in the store, by key, and the partial ones.
     pub async fn bytes(&self) -> (BTreeMap<String, u64>, Vec<String>) {
         match &self.config.store {
             StoreConfig::Disk { root } => {
@@ -171,7 +168,7 @@ impl World {
     }
 }
 
-/// The size of every file in a folder and in those in it, by its name.
+/// The sizes of the files in a folder, at any depth, by name.
 fn files(folder: &std::path::Path) -> BTreeMap<String, u64> {
     let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
     let each = entries.flat_map(|path| match path.is_dir() {
