@@ -1,7 +1,6 @@
-//! The clock: the real one, and the one that tests move instead of sleeping.
+//! The clock: the real one, and one that tests advance instead of sleeping.
 //!
-//! Leases are the exception: they are compared by the database's clock alone (the view `clock`),
-//! so that several servers agree on them.
+//! Leases do not use it: they are compared by the clock of the database (the view `clock`), so that all servers agree.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -10,20 +9,20 @@ use std::time::Duration;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-/// Tells the time. Clones share the same time.
+/// The source of the current time. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Clock {
-    /// Microseconds that a test moved this clock ahead of the real time; none in service.
+    /// Microseconds by which a test has advanced it; `None` in production.
     ahead: Option<Arc<AtomicI64>>,
 }
 
 impl Clock {
-    /// A clock that starts at the real time and that [`advance`](Self::advance) moves.
+    /// A clock that starts at the real time, and can be [advanced](Self::advance).
     pub fn movable() -> Self {
         Self { ahead: Some(Arc::default()) }
     }
 
-    /// The time, to the microsecond, as the rows keep it.
+    /// The current time in whole microseconds, the precision of the database.
     #[expect(clippy::disallowed_methods, reason = "this is the clock that everything else uses")]
     pub fn now(&self) -> Timestamp {
         let ahead = self.ahead.as_ref().map_or(0, |ahead| ahead.load(Ordering::Relaxed));
@@ -36,7 +35,7 @@ impl Clock {
         Uuid::now_v7()
     }
 
-    /// Moves a movable clock ahead; the real one stays where it is.
+    /// Advances a movable clock. Has no effect on the real one.
     pub fn advance(&self, by: Duration) {
         if let Some(ahead) = &self.ahead {
             ahead.fetch_add(by.as_micros() as i64, Ordering::Relaxed);
@@ -44,7 +43,13 @@ impl Clock {
     }
 }
 
-/// A row's time: microseconds since 1970. Values out of the calendar become its nearest end.
+/// The time in a row: microseconds since 1970. Values outside of the calendar become its nearest end.
 pub fn from_micros(micros: i64) -> Timestamp {
     Timestamp::from_microsecond(micros).unwrap_or(if micros < 0 { Timestamp::MIN } else { Timestamp::MAX })
+}
+
+/// The time `by` after `time`; at most the end of the calendar.
+pub fn deadline(time: Timestamp, by: Duration) -> Timestamp {
+    let micros = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
+    from_micros(time.as_microsecond().saturating_add(micros))
 }

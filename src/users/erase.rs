@@ -1,9 +1,11 @@
-//! Accounts that go, with all that is theirs.
+//! Deletes accounts with everything they own.
 
 use jiff::Timestamp;
 use secrecy::SecretString;
+use serde::Serialize;
 use uuid::Uuid;
 
+use super::profile::email_key;
 use super::{Caller, User, account, throttle};
 use crate::app::App;
 use crate::clock::from_micros;
@@ -11,43 +13,47 @@ use crate::db::ErasureRow;
 use crate::error::{Error, Result};
 use crate::events::{Event, EventKind};
 
-/// The taking away of an account, which goes on deadline the answer.
-#[derive(Debug, Clone)]
+/// The erasure of a deleted account, which continues in the background.
+#[derive(Debug, Clone, Serialize)]
 pub struct Job {
-    /// Random: whoever knows it may ask how far it is.
+    /// Random: knowing it is sufficient to read the status.
     pub id: Uuid,
+    /// `erase`.
     pub kind: &'static str,
     /// `running` or `done`.
     pub state: String,
+    /// When the account was deleted.
     pub started_at: Timestamp,
+    /// When nothing of the account was left.
     pub finished_at: Option<Timestamp>,
 }
 
-/// Erases the caller's own account. From now on nobody is signed in with it, and its address may
-/// register again; files, links and everything else go in the background.
+/// Deletes the caller's own account. From now on it cannot be signed in to, and its email address may register again;
+/// files, links and everything else are deleted in the background.
 ///
 /// # Errors
-/// `Invalid` if the password is wrong; `Throttled` if it was guessed at too often; `LastAdmin`.
+/// [`Error::Invalid`] if the password is incorrect; [`Error::Throttled`] after too many incorrect passwords;
+/// [`Error::LastAdmin`].
 pub async fn erase_me(app: &App, caller: &Caller, password: &SecretString) -> Result<Job> {
-    let proven = account::prove(app, &caller.user, password, "/password").await?;
-    // What is left of somebody who went says neither who it was nor from where.
+    let proven = account::verify_again(app, &caller.user, password, "/password").await?;
+    // What remains of a deleted account says neither who it was nor where they were.
     let event = Event::new(EventKind::AccountDeleted, None).without_actor();
     erase(app, &caller.user, Some(&proven), &event).await
 }
 
-/// Erases an account by order of an admin or the operator.
+/// Deletes an account for an admin or the operator.
 ///
 /// # Errors
-/// `NotFound` if there is none with this id; `LastAdmin`.
+/// [`Error::NotFound`] if there is no account with this id; [`Error::LastAdmin`].
 pub async fn erase_account(app: &App, id: Uuid) -> Result<Job> {
     let user = app.db.find_account(id).await?.ok_or(Error::NotFound)?.user.into();
     erase(app, &user, None, &Event::new(EventKind::AccountDeleted, None)).await
 }
 
-/// How far the taking away of an account is.
+/// The status of an erasure.
 ///
 /// # Errors
-/// `NotFound` if there is no such job, or if it was done long ago.
+/// [`Error::NotFound`] if there is no such job, or if it finished long ago.
 pub async fn job(app: &App, id: Uuid) -> Result<Job> {
     Ok(app.db.erasure(id).await?.ok_or(Error::NotFound)?.into())
 }
@@ -60,8 +66,8 @@ async fn erase(app: &App, user: &User, proven: Option<&str>, event: &Event) -> R
         finished_at: None,
     };
     app.db.begin_erasure(user.id, &job, proven, &event.row(&app.clock)).await?;
-    tracing::info!(job = %job.id, "an account is being erased");
-    throttle::forgive(app, &super::email_key(&user.email)).await?;
+    tracing::info!(job = %job.id, "account deleted, erasure started");
+    throttle::clear(app, &email_key(&user.email)).await?;
     Ok(job.into())
 }
 

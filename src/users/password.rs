@@ -1,4 +1,4 @@
-//! Passwords: which are good enough, and how they are kept (argon2id, 19 MiB and two passes).
+//! Passwords: requirements and hashing (argon2id with 19 MiB and two passes).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,54 +14,52 @@ use crate::error::{Error, Result};
 
 const MIN_CHARACTERS: usize = 8;
 const MAX_BYTES: usize = 1024;
-/// The guess at a password's strength gets slow on long ones, and they are strong anyway.
-const JUDGED_CHARACTERS: usize = 100;
-/// How long a password may wait for its turn.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Characters whose strength is estimated: the estimate of long passwords is slow, and they are strong anyway.
+const ESTIMATED_CHARACTERS: usize = 100;
+/// How long a password may wait for others to be hashed.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Hashes and checks passwords, a few at a time: each takes 19 MiB and one core.
+/// Hashes and verifies passwords, a few at a time: each takes 19 MiB and one core.
 #[derive(Debug)]
 pub struct Passwords {
-    hashers: Arc<Semaphore>,
-    /// A hash of no password. Checked when there is no account, so that the work is the same.
+    permits: Arc<Semaphore>,
+    /// A hash that matches no known password. It is verified if there is no account, so that the time is the same.
     decoy: String,
 }
 
 impl Passwords {
-    /// At most `hashers` passwords at the same time, at least one.
-    pub fn new(hashers: usize) -> Self {
-        Self { hashers: Arc::new(Semaphore::new(hashers.max(1))), decoy: decoy() }
+    /// At most `concurrency` passwords at the same time, and at least one.
+    pub fn new(concurrency: usize) -> Self {
+        Self { permits: Arc::new(Semaphore::new(concurrency.max(1))), decoy: decoy() }
     }
 
-    /// The hash to keep for a new password. `personal` are words that a guesser would try first,
-    /// such as the account's name.
+    /// Hashes a new password. `personal` are words that an attacker would try first, such as the name of the user.
     ///
     /// # Errors
-    /// `Invalid` at `/password` if it is too short, too long or too easy to guess; `Unavailable`
-    /// if too many passwords wait.
+    /// [`Error::Invalid`] at `/password` if it is too short, too long or too easy to guess; [`Error::Unavailable`] if too
+    /// many passwords wait.
     pub async fn hash(&self, password: &SecretString, personal: &[&str]) -> Result<String> {
         check_length(password)?;
         let (password, personal) =
             (password.clone(), personal.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
         self.run(move || {
-            let password = normal(&password);
+            let password = normalize(&password);
             check_strength(&password, &personal)?;
             hash(&password)
         })
         .await
     }
 
-    /// Checks a password. If it is right, gives the hash to keep from now on: the same, or a new
-    /// one if the parameters have changed since. Without a `known` hash the answer is `None`,
-    /// deadline the same work.
+    /// Verifies a password. If it is correct, returns the hash to store from now on: the same, or a new one if the
+    /// parameters have changed. Without a `known` hash the result is `None`, after the same work.
     ///
     /// # Errors
-    /// `Internal` if `known` is no hash; `Unavailable` if too many passwords wait.
+    /// [`Error::Internal`] if `known` is not a hash; [`Error::Unavailable`] if too many passwords wait.
     pub async fn verify(&self, password: &SecretString, known: Option<&str>) -> Result<Option<String>> {
         let exists = known.is_some();
         let (password, known) = (password.clone(), known.unwrap_or(&self.decoy).to_owned());
         self.run(move || {
-            let password = normal(&password);
+            let password = normalize(&password);
             let hash_of = PasswordHash::new(&known).map_err(Error::internal)?;
             match Argon2::default().verify_password(password.expose_secret().as_bytes(), &hash_of) {
                 Ok(()) if !exists => Ok(None),
@@ -75,22 +73,21 @@ impl Passwords {
     }
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-        let turn = tokio::time::timeout(PATIENCE, self.hashers.clone().acquire_owned())
+        let permit = tokio::time::timeout(QUEUE_TIMEOUT, self.permits.clone().acquire_owned())
             .await
             .map_err(|late| Error::Unavailable { what: "password check", source: late.into() })?
             .map_err(Error::internal)?;
-        // The turn ends with the work, not with a caller who hung up.
+        // The permit is held until the work ends, even if the client disconnects.
         let work = move || {
-            let _turn = turn;
+            let _permit = permit;
             work()
         };
         tokio::task::spawn_blocking(work).await.map_err(Error::internal)?
     }
 }
 
-/// A password as it is compared: NFC (as RFC 8265 asks), because keyboards differ in how they
-/// compose the same letter. Nothing else about it is changed.
-fn normal(password: &SecretString) -> SecretString {
+/// The password in NFC (RFC 8265, section 4.2), because input methods compose the same letter differently.
+fn normalize(password: &SecretString) -> SecretString {
     password.expose_secret().nfc().collect::<String>().into()
 }
 
@@ -106,9 +103,9 @@ fn check_length(password: &SecretString) -> Result<()> {
 }
 
 fn check_strength(password: &SecretString, personal: &[String]) -> Result<()> {
-    let judged: String = password.expose_secret().chars().take(JUDGED_CHARACTERS).collect();
+    let estimated: String = password.expose_secret().chars().take(ESTIMATED_CHARACTERS).collect();
     let personal: Vec<&str> = personal.iter().flat_map(|text| words(text)).chain(["strongroom"]).collect();
-    let estimate = zxcvbn::zxcvbn(&judged, &personal);
+    let estimate = zxcvbn::zxcvbn(&estimated, &personal);
     if estimate.score() >= Score::Two {
         return Ok(());
     }
@@ -117,7 +114,7 @@ fn check_strength(password: &SecretString, personal: &[String]) -> Result<()> {
     Err(Error::invalid("/password", "weak_password", detail))
 }
 
-/// The text, what stands before its `@`, and the words in it.
+/// The text, the part before its `@`, and its words.
 fn words(text: &str) -> impl Iterator<Item = &str> {
     let local_part = text.split_once('@').map(|(local_part, _)| local_part);
     let parts = text.split(|character: char| !character.is_alphanumeric()).filter(|word| !word.is_empty());
@@ -129,14 +126,14 @@ fn hash(password: &SecretString) -> Result<String> {
     Ok(hash.to_string())
 }
 
-/// Whether the hash was made as hashes are made now.
+/// Whether the hash has the current algorithm and parameters.
 fn is_current(hash: &PasswordHash) -> bool {
     hash.algorithm == ARGON2ID_IDENT
         && hash.version == Some(Version::default().into())
         && ParamsString::try_from(&Params::default()).is_ok_and(|params| params == hash.params)
 }
 
-/// A hash that no known password has, with the parameters of today.
+/// A hash that matches no known password, with the current parameters.
 fn decoy() -> String {
     let (memory, passes, lanes) = (Params::DEFAULT_M_COST, Params::DEFAULT_T_COST, Params::DEFAULT_P_COST);
     let (salt, output) = ("A".repeat(22), "A".repeat(43));
@@ -148,25 +145,25 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_password_is_known_again_however_its_letters_were_composed() {
+    async fn a_password_matches_in_every_unicode_composition() {
         let passwords = Passwords::new(1);
-        let hash = passwords.hash(&"caf\u{e9} noir \u{e0} minuit".into(), &[]).await.expect("a good password");
+        let hash = passwords.hash(&"caf\u{e9} noir \u{e0} minuit".into(), &[]).await.expect("a valid password");
         let decomposed = "cafe\u{301} noir a\u{300} minuit".into();
-        assert_eq!(passwords.verify(&decomposed, Some(&hash)).await.expect("checked"), Some(hash.clone()));
-        assert_eq!(passwords.verify(&"cafe noir a minuit".into(), Some(&hash)).await.expect("checked"), None);
-        assert_eq!(passwords.verify(&decomposed, None).await.expect("checked"), None);
+        assert_eq!(passwords.verify(&decomposed, Some(&hash)).await.expect("verified"), Some(hash.clone()));
+        assert_eq!(passwords.verify(&"cafe noir a minuit".into(), Some(&hash)).await.expect("verified"), None);
+        assert_eq!(passwords.verify(&decomposed, None).await.expect("verified"), None);
     }
 
     #[tokio::test]
-    async fn a_hash_with_older_parameters_is_made_anew() {
+    async fn a_hash_with_older_parameters_is_replaced() {
         let cheap = Argon2::from(Params::new(64, 1, 1, None).expect("parameters"));
         let old = cheap.hash_password(b"violet tractor 7").expect("hashed").to_string();
-        let new = Passwords::new(1).verify(&"violet tractor 7".into(), Some(&old)).await.expect("checked");
+        let new = Passwords::new(1).verify(&"violet tractor 7".into(), Some(&old)).await.expect("verified");
         assert!(new.is_some_and(|new| new.contains("$m=19456,t=2,p=1$")));
     }
 
     #[test]
-    fn the_decoy_costs_what_a_real_hash_costs() {
+    fn the_decoy_has_the_current_parameters() {
         assert!(is_current(&PasswordHash::new(&decoy()).expect("a hash")));
     }
 

@@ -1,5 +1,5 @@
-//! The secrets of sessions, API tokens and share links: made here, told apart by a prefix, and recognised as
-//! whole by a checksum, so that secret scanners find them and garbage never costs a query.
+//! Secrets of sessions, API tokens and share links. A prefix names the kind, and a checksum detects typing errors, so that
+//! secret scanners find them and malformed ones never cost a query.
 
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
@@ -11,11 +11,14 @@ const RANDOM_LENGTH: usize = 30;
 const CHECKSUM_LENGTH: usize = 6;
 const LENGTH: usize = PREFIX_LENGTH + RANDOM_LENGTH + CHECKSUM_LENGTH;
 
-/// What a secret opens.
+/// What a secret gives access to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SecretKind {
+    /// A session.
     Session,
+    /// An API token.
     Token,
+    /// A share link.
     Link,
 }
 
@@ -29,7 +32,7 @@ impl SecretKind {
     }
 }
 
-/// A well-formed secret. `Debug` does not show it; only its hash goes into the database.
+/// A well-formed secret. `Debug` redacts it; only its hash is stored.
 #[derive(Debug, Clone)]
 pub struct Secret {
     kind: SecretKind,
@@ -37,12 +40,12 @@ pub struct Secret {
 }
 
 impl Secret {
-    /// A secret that nobody else has.
+    /// A new random secret.
     pub fn random(kind: SecretKind) -> Self {
         Self::with_body(kind, &random_characters())
     }
 
-    /// Reads what a client sent; `None` unless it is whole and of a known kind.
+    /// Parses what a client sent; `None` if the prefix, the length or the checksum is wrong.
     pub fn parse(text: &str) -> Option<Self> {
         let kind = [SecretKind::Session, SecretKind::Token, SecretKind::Link]
             .into_iter()
@@ -61,22 +64,22 @@ impl Secret {
         Self { kind, text: text.into() }
     }
 
+    /// What it gives access to.
     pub fn kind(&self) -> SecretKind {
         self.kind
     }
 
-    /// The text, for the one time it is handed out.
+    /// The text, for the one response that contains it.
     pub fn reveal(&self) -> &str {
         self.text.expose_secret()
     }
 
-    /// The last characters, by which a person can tell secrets apart.
-    pub fn hint(&self) -> &str {
+    /// The last four characters, by which users distinguish secrets.
+    pub fn last_four(&self) -> &str {
         &self.reveal()[LENGTH - 4..]
     }
 
-    /// SHA-256 of the text: what the database knows. The secret is random throughout, so a slow
-    /// hash would add nothing.
+    /// The SHA-256 of the text, which is stored. A slow hash would add nothing, because the secret is random.
     pub fn hash(&self) -> [u8; 32] {
         Sha256::digest(self.reveal()).into()
     }
@@ -86,8 +89,8 @@ fn random_characters() -> String {
     let mut text = String::with_capacity(RANDOM_LENGTH);
     while text.len() < RANDOM_LENGTH {
         let mut bytes = [0u8; 2 * RANDOM_LENGTH];
-        getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
-        // 248 is the largest multiple of 62 in a byte; what lies above would favour the first characters.
+        getrandom::fill(&mut bytes).expect("the operating system provides random bytes");
+        // 248 is the largest multiple of 62 in a byte; higher values would favor the first characters.
         let fair = bytes.iter().filter(|byte| **byte < 248).map(|byte| ALPHABET[usize::from(byte % 62)] as char);
         text.extend(fair.take(RANDOM_LENGTH - text.len()));
     }
@@ -109,7 +112,7 @@ fn checksum(text: &str) -> String {
 mod tests {
     use super::*;
 
-    /// The CRC-32 of the first 34 characters is 0xF75808C9, computed elsewhere.
+    /// The CRC-32 of the first 34 characters is 0xF75808C9, computed by another program.
     const VECTOR: &str = "srk_0123456789ABCDEFGHIJabcdefghij4WptOr";
 
     #[test]
@@ -120,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn every_change_of_one_character_is_noticed() {
+    fn every_change_of_one_character_is_detected() {
         for position in 0..LENGTH {
             for replacement in (0x20..0x7f).map(char::from) {
                 let mut changed = VECTOR.to_owned();
@@ -131,10 +134,10 @@ mod tests {
     }
 
     #[test]
-    fn a_random_secret_reads_back_and_differs_from_the_next() {
+    fn a_random_secret_can_be_parsed_and_differs_from_the_next() {
         let secret = Secret::random(SecretKind::Session);
-        let read = Secret::parse(secret.reveal()).expect("well formed");
-        assert_eq!((read.kind(), read.hash()), (SecretKind::Session, secret.hash()));
+        let parsed = Secret::parse(secret.reveal()).expect("well formed");
+        assert_eq!((parsed.kind(), parsed.hash()), (SecretKind::Session, secret.hash()));
         assert_ne!(secret.hash(), Secret::random(SecretKind::Session).hash());
         assert!(!format!("{secret:?}").contains(secret.reveal()));
     }

@@ -1,6 +1,7 @@
-//! What is hard to see from the front door: races, clocks and stale proofs.
+//! What is hard to observe through the API: races, expiry and stale proofs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use secrecy::SecretString;
 use tempfile::TempDir;
@@ -9,6 +10,7 @@ use super::*;
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::{Config, StoreConfig};
+use crate::error::{Error, Result};
 
 pub const PASSWORD: &str = "violet tractor under rain";
 const EMAIL: &str = "Rosalind@Example.org";
@@ -24,7 +26,7 @@ impl Rosalind {
     }
 }
 
-/// An app in a folder of its own, with its time in the test's hands.
+/// An app in a directory of its own, with a clock that the test moves.
 pub async fn test_app(adjust: impl FnOnce(&mut Config)) -> (Arc<App>, TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
     let mut config = Config {
@@ -49,11 +51,11 @@ pub fn credentials(password: &'static str) -> Credentials {
 }
 
 #[tokio::test]
-async fn a_new_password_ends_all_sessions_but_the_one_that_set_it() {
+async fn a_new_password_ends_all_sessions_except_the_one_that_set_it() {
     let (app, _folder) = test_app(|_| {}).await;
     let rosalind = register_rosalind(&app).await;
-    let other = log_in(&app, credentials(PASSWORD), &rosalind.origin).await.expect("signed in");
-    let caller = rosalind.caller(&app).await.expect("alive");
+    let other = log_in(&app, &rosalind.origin, credentials(PASSWORD)).await.expect("signed in");
+    let caller = rosalind.caller(&app).await.expect("active");
     let change = |current: &str| AccountChange {
         name: None,
         password: Some(PasswordChange { current: current.into(), new: SecretString::from("purple harvest engine") }),
@@ -63,9 +65,9 @@ async fn a_new_password_ends_all_sessions_but_the_one_that_set_it() {
     authenticate(&app, other.secret.reveal(), CachePolicy::Allowed).await.expect("nothing has changed");
     update_me(&app, &caller, change(PASSWORD)).await.expect("changed");
 
-    rosalind.caller(&app).await.expect("still alive");
+    rosalind.caller(&app).await.expect("still active");
     assert!(matches!(authenticate(&app, other.secret.reveal(), CachePolicy::Allowed).await, Err(Error::Unauthorized)));
-    assert!(matches!(log_in(&app, credentials(PASSWORD), &rosalind.origin).await, Err(Error::BadCredentials)));
+    assert!(matches!(log_in(&app, &rosalind.origin, credentials(PASSWORD)).await, Err(Error::BadCredentials)));
 }
 
 #[tokio::test]
@@ -84,14 +86,14 @@ async fn no_session_begins_with_a_password_that_was_changed_meanwhile() {
 async fn a_disabled_account_can_do_nothing_until_it_is_enabled() {
     let (app, _folder) = test_app(|_| {}).await;
     let rosalind = register_rosalind(&app).await;
-    let caller = rosalind.caller(&app).await.expect("alive");
-    let wish = NewToken { name: "backup".into(), expires_in: None };
-    let (_, token) = create_token(&app, &caller, wish).await.expect("made");
+    let caller = rosalind.caller(&app).await.expect("active");
+    let new = NewToken { name: "backup".into(), expires_in: None };
+    let (_, token) = create_token(&app, &caller, new).await.expect("created");
 
     set_disabled(&app, EMAIL, true).await.expect("disabled");
     assert!(matches!(rosalind.caller(&app).await, Err(Error::Unauthorized)));
     assert!(matches!(authenticate(&app, token.reveal(), CachePolicy::Allowed).await, Err(Error::Unauthorized)));
-    assert!(matches!(log_in(&app, credentials(PASSWORD), &rosalind.origin).await, Err(Error::BadCredentials)));
+    assert!(matches!(log_in(&app, &rosalind.origin, credentials(PASSWORD)).await, Err(Error::BadCredentials)));
 
     set_disabled(&app, EMAIL, false).await.expect("enabled");
     assert!(matches!(rosalind.caller(&app).await, Err(Error::Unauthorized)), "its sessions ended");
@@ -99,30 +101,30 @@ async fn a_disabled_account_can_do_nothing_until_it_is_enabled() {
 }
 
 #[tokio::test]
-async fn sessions_and_tokens_die_by_the_clock_and_are_purged() {
+async fn sessions_and_tokens_expire_and_are_purged() {
     let (app, _folder) = test_app(|_| {}).await;
     let rosalind = register_rosalind(&app).await;
-    let caller = rosalind.caller(&app).await.expect("alive");
-    let wish = |life| NewToken { name: "backup".into(), expires_in: life };
-    let (_, brief) = create_token(&app, &caller, wish(Some(Duration::from_secs(60)))).await.expect("made");
-    let (_, lasting) = create_token(&app, &caller, wish(None)).await.expect("made");
+    let caller = rosalind.caller(&app).await.expect("active");
+    let new = |expires_in| NewToken { name: "backup".into(), expires_in };
+    let (_, brief) = create_token(&app, &caller, new(Some(Duration::from_secs(60)))).await.expect("created");
+    let (_, lasting) = create_token(&app, &caller, new(None)).await.expect("created");
 
     app.clock.advance(app.config.auth.session_lifetime);
     let now = app.clock.now().as_microsecond();
     assert_eq!(app.db.purge_sessions(now).await.expect("purged"), 2);
-    for dead in [rosalind.sign_in.secret, brief] {
-        assert!(matches!(authenticate(&app, dead.reveal(), CachePolicy::Allowed).await, Err(Error::Unauthorized)));
+    for expired in [rosalind.sign_in.secret, brief] {
+        assert!(matches!(authenticate(&app, expired.reveal(), CachePolicy::Allowed).await, Err(Error::Unauthorized)));
     }
-    let caller = authenticate(&app, lasting.reveal(), CachePolicy::Allowed).await.expect("alive");
+    let caller = authenticate(&app, lasting.reveal(), CachePolicy::Allowed).await.expect("active");
     assert_eq!(tokens(&app, &caller).await.expect("listed").len(), 1);
     assert!(sessions(&app, &caller).await.expect("listed").is_empty());
 }
 
 #[tokio::test]
-async fn tokens_made_at_once_cannot_pass_the_limit_together() {
+async fn tokens_created_concurrently_cannot_exceed_the_limit_together() {
     let (app, _folder) = test_app(|config| config.limits.tokens = 2).await;
-    let caller = register_rosalind(&app).await.caller(&app).await.expect("alive");
-    let wish = || NewToken { name: "backup".into(), expires_in: None };
-    let made = futures_util::future::join_all((0..5).map(|_| create_token(&app, &caller, wish()))).await;
-    assert_eq!(made.iter().filter(|made| made.is_ok()).count(), 2);
+    let caller = register_rosalind(&app).await.caller(&app).await.expect("active");
+    let new = || NewToken { name: "backup".into(), expires_in: None };
+    let created = futures_util::future::join_all((0..5).map(|_| create_token(&app, &caller, new()))).await;
+    assert_eq!(created.iter().filter(|created| created.is_ok()).count(), 2);
 }

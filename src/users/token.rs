@@ -1,4 +1,4 @@
-//! API tokens: for programs that act as a person.
+//! API tokens, with which programs act for a user.
 
 use std::time::Duration;
 
@@ -6,89 +6,94 @@ use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::Caller;
+use super::profile::checked_name;
 use super::secret::{Secret, SecretKind};
-use super::{Caller, both, checked_name, deadline};
 use crate::app::App;
-use crate::clock::from_micros;
+use crate::clock::{deadline, from_micros};
 use crate::db::TokenRow;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, both};
 use crate::events::{Event, EventKind};
 
-/// The longest life that can be asked for: ten years. A token may also live until it is revoked.
-const MAX_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+/// The longest lifetime that can be requested: ten years. A token without a lifetime is active until it is revoked.
+const MAX_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// An API token, without its secret.
 #[derive(Debug, Clone, Serialize)]
 pub struct ApiToken {
+    /// Unique; later tokens have larger ids.
     pub id: Uuid,
+    /// The name that the user gave it.
     pub name: String,
-    /// The secret's last characters.
-    pub hint: String,
+    /// The last four characters of the secret.
+    pub last_four: String,
+    /// When it was created.
     pub created_at: Timestamp,
-    /// To five minutes; null if it was never used.
+    /// To five minutes; `None` if it was never used.
     pub last_used_at: Option<Timestamp>,
-    /// Null if it lives until it is revoked.
+    /// When it expires; `None` if it is active until it is revoked.
     pub expires_at: Option<Timestamp>,
 }
 
-/// An API token that somebody wants.
+/// An API token to create.
 #[derive(Debug)]
 pub struct NewToken {
+    /// The name; surrounding space is removed.
     pub name: String,
-    /// Absent: until it is revoked.
+    /// The lifetime; absent: until it is revoked.
     pub expires_in: Option<Duration>,
 }
 
-/// The caller's API tokens that are alive, newest first.
+/// The caller's active API tokens, newest first.
+///
+/// # Errors
+/// [`Error::Unavailable`].
 pub async fn tokens(app: &App, caller: &Caller) -> Result<Vec<ApiToken>> {
     let rows = app.db.list_tokens(caller.user.id, app.clock.now().as_microsecond()).await?;
     Ok(rows.into_iter().map(ApiToken::from).collect())
 }
 
-/// Makes an API token. Its secret is known to nobody but the receiver of this answer.
+/// Creates an API token. Its secret is not stored.
 ///
 /// # Errors
-/// `Invalid` if the name or the life is not acceptable, or the account has as many live tokens as
-/// it may have.
-pub async fn create_token(app: &App, caller: &Caller, wish: NewToken) -> Result<(ApiToken, Secret)> {
-    let (name, life) = both(checked_name(&wish.name), checked_lifetime(wish.expires_in))?;
+/// [`Error::Invalid`] if the name or the lifetime is not valid; [`Error::TooManyTokens`].
+pub async fn create_token(app: &App, caller: &Caller, new: NewToken) -> Result<(ApiToken, Secret)> {
+    let (name, lifetime) = both(checked_name(&new.name), checked_lifetime(new.expires_in))?;
     let secret = Secret::random(SecretKind::Token);
     let now = app.clock.now();
     let row = TokenRow {
         id: app.clock.new_id(),
         user_id: caller.user.id,
         name,
-        last_four: secret.hint().to_owned(),
+        last_four: secret.last_four().to_owned(),
         created_at: now.as_microsecond(),
         last_used_at: None,
-        expires_at: life.map(|life| deadline(now, life).as_microsecond()),
+        expires_at: lifetime.map(|lifetime| deadline(now, lifetime).as_microsecond()),
     };
     let limit = app.config.limits.tokens;
     let event = Event::new(EventKind::TokenCreated, row.user_id).with("token_id", row.id.to_string()).row(&app.clock);
     if !app.db.insert_token(&row, &secret.hash(), limit, &event).await? {
         return Err(Error::TooManyTokens { limit });
     }
-    tracing::info!(user = %row.user_id, token = %row.id, "API token made");
+    tracing::info!(user = %row.user_id, token = %row.id, "API token created");
     Ok((row.into(), secret))
 }
 
-/// Ends one of the caller's API tokens.
+/// Revokes one of the caller's API tokens.
 ///
 /// # Errors
-/// `NotFound` if the caller has no such token.
+/// [`Error::NotFound`] if the caller has no such token.
 pub async fn revoke_token(app: &App, caller: &Caller, id: Uuid) -> Result<()> {
     let event = Event::new(EventKind::TokenRevoked, caller.user.id).with("token_id", id.to_string()).row(&app.clock);
     if app.db.revoke_token(id, caller.user.id, &event).await? { Ok(()) } else { Err(Error::NotFound) }
 }
 
-fn checked_lifetime(life: Option<Duration>) -> Result<Option<Duration>> {
-    match life {
-        Some(life) if life.is_zero() || life > MAX_LIFE => {
-            let detail = format!("from 1 to {} seconds", MAX_LIFE.as_secs());
-            Err(Error::invalid("/expires_in", "out_of_range", detail))
-        }
-        life => Ok(life),
+fn checked_lifetime(lifetime: Option<Duration>) -> Result<Option<Duration>> {
+    if lifetime.is_some_and(|lifetime| lifetime.is_zero() || lifetime > MAX_LIFETIME) {
+        let detail = format!("from 1 to {} seconds", MAX_LIFETIME.as_secs());
+        return Err(Error::invalid("/expires_in", "out_of_range", detail));
     }
+    Ok(lifetime)
 }
 
 impl From<TokenRow> for ApiToken {
@@ -96,7 +101,7 @@ impl From<TokenRow> for ApiToken {
         Self {
             id: row.id,
             name: row.name,
-            hint: row.last_four,
+            last_four: row.last_four,
             created_at: from_micros(row.created_at),
             last_used_at: row.last_used_at.map(from_micros),
             expires_at: row.expires_at.map(from_micros),

@@ -152,7 +152,7 @@ async fn register(State(app): State<Arc<App>>, origin: Origin, Json(body): Json<
 )]
 async fn log_in(State(app): State<Arc<App>>, origin: Origin, Json(body): Json<Login>) -> Result<Response> {
     let credentials = Credentials { email: body.email, password: body.password };
-    let sign_in = users::log_in(&app, credentials, &origin).await?;
+    let sign_in = users::log_in(&app, &origin, credentials).await?;
     Ok(accepted(&app, StatusCode::OK, sign_in))
 }
 

@@ -165,7 +165,7 @@ impl From<Quotas> for QuotasView {
     extensions(("x-problem-codes" = json!([])))
 )]
 async fn usage(State(app): State<Arc<App>>, SignedIn(caller): SignedIn) -> Result<axum::Json<StorageUsageView>> {
-    Ok(axum::Json(users::usage(&caller.user, &app).await?.into()))
+    Ok(axum::Json(users::usage(&app, &caller.user).await?.into()))
 }
 
 /// The password once more, so that a session that was left open is not enough.

@@ -43,7 +43,7 @@ struct ApiTokenView {
     name: String,
     /// The last characters of the secret.
     #[schema(example = "4WpO")]
-    hint: String,
+    last_four: String,
     created_at: Timestamp,
     /// Accurate to five minutes; null if the token has never been used.
     #[schema(required)]
@@ -55,8 +55,8 @@ struct ApiTokenView {
 
 impl From<ApiToken> for ApiTokenView {
     fn from(token: ApiToken) -> Self {
-        let ApiToken { id, name, hint, created_at, last_used_at, expires_at } = token;
-        Self { id, name, hint, created_at, last_used_at, expires_at }
+        let ApiToken { id, name, last_four, created_at, last_used_at, expires_at } = token;
+        Self { id, name, last_four, created_at, last_used_at, expires_at }
     }
 }
 

@@ -10,13 +10,13 @@ use uuid::Uuid;
 
 use super::{event, network};
 use crate::app::App;
-use crate::clock::from_micros;
+use crate::clock::{deadline, from_micros};
 use crate::cursor;
 use crate::db::LinkRow;
 use crate::error::{Error, Result};
 use crate::events::EventKind;
 use crate::files::{File, FileName};
-use crate::users::{Secret, SecretKind, User, deadline};
+use crate::users::{Secret, SecretKind, User};
 
 /// The longest life that can be asked for: ten years. A link may also live until it is revoked.
 const MAX_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
@@ -89,7 +89,7 @@ pub async fn create_link(app: &App, user: &User, file: &File, bounds: LinkOption
         owner_id: user.id,
         file_id: file.id,
         token_hash: secret.hash().to_vec(),
-        last_four: secret.hint().to_owned(),
+        last_four: secret.last_four().to_owned(),
         password_hash: None,
         allow_from: String::new(),
         download_name: None,
@@ -178,7 +178,7 @@ pub async fn revoke_link(app: &App, user: &User, id: Uuid) -> Result<()> {
 pub async fn rotate_link(app: &App, user: &User, id: Uuid) -> Result<(Link, Secret)> {
     let event = event(&row(app, user, id).await?, EventKind::LinkChanged).with("rotated", true).row(&app.clock);
     let secret = Secret::random(SecretKind::Link);
-    if !app.db.rotate_link(user.id, id, &secret.hash(), secret.hint(), &event).await? {
+    if !app.db.rotate_link(user.id, id, &secret.hash(), secret.last_four(), &event).await? {
         return Err(Error::LinkRevoked);
     }
     Ok((link(app, user, id).await?, secret))

@@ -9,9 +9,8 @@ use jiff::Timestamp;
 use sha2::Sha256;
 
 use crate::app::App;
-use crate::clock::from_micros;
+use crate::clock::{deadline, from_micros};
 use crate::db::LinkRow;
-use crate::users::deadline;
 
 /// A proof, and when it ends.
 #[derive(Debug)]

@@ -1,0 +1,144 @@
+//! Accounts as admins and the operator see and change them.
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::User;
+use super::profile::email_key;
+use super::quota::{Quota, QuotaOverrides};
+use super::usage::Usage;
+use crate::app::App;
+use crate::config::Quotas;
+use crate::cursor;
+use crate::db::{AccountPatchRow, AccountRow};
+use crate::error::{Error, Result};
+use crate::events::{Event, EventKind};
+
+/// An account as admins see it.
+#[derive(Debug, Serialize)]
+pub struct AdminUser {
+    /// The user.
+    #[serde(flatten)]
+    pub user: User,
+    /// What the account uses, and its effective quota.
+    pub usage: Usage,
+    /// The quota of this account, where it overrides the default.
+    pub quota: QuotaOverrides,
+}
+
+/// A page of accounts.
+#[derive(Debug)]
+pub struct AdminUserPage {
+    /// The accounts, oldest first.
+    pub accounts: Vec<AdminUser>,
+    /// The cursor of the next page; `None` on the last page.
+    pub next_cursor: Option<String>,
+}
+
+/// Fields of an account to change; absent fields are unchanged.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct AccountPatch {
+    /// The quota of bytes.
+    pub bytes: Option<Quota>,
+    /// The quota of files.
+    pub files: Option<Quota>,
+    /// Whether the account is disabled.
+    pub disabled: Option<bool>,
+}
+
+impl AdminUser {
+    fn from_row(row: AccountRow, defaults: &Quotas) -> Self {
+        let quota = QuotaOverrides::from(&row.usage);
+        Self { usage: Usage::from_row(&row.usage, defaults), quota, user: row.user.into() }
+    }
+}
+
+/// The account with this id.
+///
+/// # Errors
+/// [`Error::NotFound`] if it does not exist.
+pub async fn account(app: &App, id: Uuid) -> Result<AdminUser> {
+    let row = app.db.find_account(id).await?.ok_or(Error::NotFound)?;
+    Ok(AdminUser::from_row(row, &app.config.quotas))
+}
+
+/// The id of the account with this email address.
+///
+/// # Errors
+/// [`Error::NotFound`] if it does not exist.
+pub async fn account_id(app: &App, email: &str) -> Result<Uuid> {
+    Ok(app.db.find_user_by_email(&email_key(email)).await?.ok_or(Error::NotFound)?.user.id)
+}
+
+/// One page of the accounts, oldest first.
+///
+/// # Errors
+/// [`Error::BadCursor`]; [`Error::Invalid`] if the limit is out of range.
+pub async fn list_page(app: &App, limit: Option<u32>, cursor: Option<&str>) -> Result<AdminUserPage> {
+    let limit = cursor::page_size(limit, app.config.limits.page)?;
+    let after = cursor.map_or(Ok(Uuid::nil()), cursor::decode_id)?;
+    let rows = app.db.list_accounts(after, limit as i64 + 1).await?;
+    let (rows, next_cursor) = cursor::page(rows, limit, |last| cursor::encode_id(last.user.id));
+    let accounts = rows.into_iter().map(|row| AdminUser::from_row(row, &app.config.quotas)).collect();
+    Ok(AdminUserPage { accounts, next_cursor })
+}
+
+/// All accounts, oldest first.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub async fn list_accounts(app: &App) -> Result<Vec<AdminUser>> {
+    let rows = app.db.list_accounts(Uuid::nil(), i64::MAX).await?;
+    Ok(rows.into_iter().map(|row| AdminUser::from_row(row, &app.config.quotas)).collect())
+}
+
+/// Changes an account. A quota below the current usage deletes nothing: it refuses uploads until there is room again.
+/// Disabling an account ends its sessions, and suspends its API tokens until it is enabled again.
+///
+/// # Errors
+/// [`Error::NotFound`] if there is no account with this id.
+pub async fn patch_account(app: &App, id: Uuid, patch: AccountPatch) -> Result<AdminUser> {
+    let row = AccountPatchRow {
+        quota_bytes: patch.bytes.map(Quota::into_row),
+        quota_files: patch.files.map(Quota::into_row),
+        disabled: patch.disabled,
+    };
+    let events: Vec<_> = events(id, patch).iter().map(|event| event.row(&app.clock)).collect();
+    let now = app.clock.now().as_microsecond();
+    let changed = app.db.patch_account(id, &row, now, &events).await?.ok_or(Error::NotFound)?;
+    tracing::info!(user = %id, ?patch, "account changed by an admin or the operator");
+    Ok(AdminUser::from_row(changed, &app.config.quotas))
+}
+
+/// The events of a change: one if the account is disabled or enabled, one if a quota changes.
+fn events(id: Uuid, patch: AccountPatch) -> Vec<Event> {
+    let state = patch
+        .disabled
+        .map(|disabled| Event::new(if disabled { EventKind::AccountDisabled } else { EventKind::AccountEnabled }, id));
+    let quotas: Vec<_> = [("bytes", patch.bytes), ("files", patch.files)]
+        .into_iter()
+        .filter_map(|(name, quota)| Some((name, serde_json::to_value(quota?).ok()?)))
+        .collect();
+    let quota = (!quotas.is_empty()).then(|| {
+        let event = Event::new(EventKind::QuotaChanged, id);
+        quotas.into_iter().fold(event, |event, (name, quota)| event.with(name, quota))
+    });
+    state.into_iter().chain(quota).collect()
+}
+
+/// Disables the account with this email address, or enables it; see [`patch_account`].
+///
+/// # Errors
+/// [`Error::NotFound`] if it does not exist.
+pub async fn set_disabled(app: &App, email: &str, disabled: bool) -> Result<User> {
+    let patch = AccountPatch { disabled: Some(disabled), ..AccountPatch::default() };
+    Ok(patch_account(app, account_id(app, email).await?, patch).await?.user)
+}
+
+/// Recalculates what every account uses; returns how many numbers were wrong.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub async fn recount(app: &App) -> Result<u64> {
+    app.db.recalculate_usage().await
+}

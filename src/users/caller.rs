@@ -1,0 +1,85 @@
+//! Callers: users who are authenticated by a session or an API token.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::User;
+use super::secret::{Secret, SecretKind};
+use crate::app::App;
+use crate::clock::{deadline, from_micros};
+use crate::db::{CachePolicy, CallerRow};
+use crate::error::{Error, Result};
+use crate::events::{self, Actor};
+
+/// The precision of `last_used_at`.
+const TOUCH_INTERVAL: Duration = Duration::from_secs(5 * 60);
+
+/// An authenticated user, and the credential.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The user.
+    pub user: User,
+    /// The session or token.
+    pub credential: Credential,
+}
+
+/// What authenticated a caller, by its id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Credential {
+    /// A session.
+    Session(Uuid),
+    /// An API token.
+    Token(Uuid),
+}
+
+impl Credential {
+    /// Makes this account the actor of the current request in the audit log.
+    fn set_actor(self, account: Uuid) {
+        let (credential, credential_id) = match self {
+            Credential::Session(id) => ("session", id),
+            Credential::Token(id) => ("token", id),
+        };
+        events::set_actor(Actor { account, credential, credential_id });
+    }
+}
+
+/// Authenticates the caller that sent this secret, in at most one query.
+///
+/// # Errors
+/// [`Error::Unauthorized`] if it is not a secret of this server, its session or token has expired or was revoked, or its
+/// account is disabled.
+pub async fn authenticate(app: &App, secret: &str, policy: CachePolicy) -> Result<Caller> {
+    let secret = Secret::parse(secret).ok_or(Error::Unauthorized)?;
+    let now = app.clock.now();
+    let (hash, time) = (secret.hash(), now.as_microsecond());
+    let (found, credential): (_, fn(Uuid) -> Credential) = match secret.kind() {
+        SecretKind::Session => (app.db.find_session_caller(&hash, time, policy).await?, Credential::Session),
+        SecretKind::Token => (app.db.find_token_caller(&hash, time, policy).await?, Credential::Token),
+        // A link authenticates nobody: anyone may have it.
+        SecretKind::Link => return Err(Error::Unauthorized),
+    };
+    let row = found.ok_or(Error::Unauthorized)?;
+    let credential = credential(row.credential_id);
+    credential.set_actor(row.user.id);
+    record_use(app, credential, &row, now);
+    Ok(Caller { user: row.user.into(), credential })
+}
+
+/// Updates `last_used_at` now and then, in the background: no request waits for it or fails because of it.
+fn record_use(app: &App, credential: Credential, row: &CallerRow, now: Timestamp) {
+    if row.last_used_at.is_some_and(|last| now < deadline(from_micros(last), TOUCH_INTERVAL)) {
+        return;
+    }
+    let (db, now) = (app.db.clone(), now.as_microsecond());
+    tokio::spawn(async move {
+        let touched = match credential {
+            Credential::Session(id) => db.touch_session(id, now).await,
+            Credential::Token(id) => db.touch_token(id, now).await,
+        };
+        if let Err(error) = touched {
+            tracing::debug!(%error, "could not update the last use of a session or token");
+        }
+    });
+}

@@ -1,0 +1,94 @@
+//! Quotas of single accounts, which override the default of the configuration.
+
+use serde::{Deserialize, Serialize};
+
+use crate::db::{UNLIMITED, UsageRow};
+
+/// The quota of one account, of bytes or of files. In JSON: null, `"unlimited"`, or a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Option<QuotaLimit>", into = "Option<QuotaLimit>")]
+pub enum Quota {
+    /// The default of the configuration.
+    Default,
+    /// No limit, whatever the default is.
+    Unlimited,
+    /// At most so many bytes or files.
+    Most(u64),
+}
+
+/// The quotas of one account that override the default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct QuotaOverrides {
+    /// Of bytes.
+    pub bytes: Quota,
+    /// Of files.
+    pub files: Quota,
+}
+
+/// A quota in JSON, unless it is null.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(untagged)]
+enum QuotaLimit {
+    Most(u64),
+    Word(QuotaUnlimited),
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+enum QuotaUnlimited {
+    #[serde(rename = "unlimited")]
+    Unlimited,
+}
+
+impl From<Option<QuotaLimit>> for Quota {
+    fn from(limit: Option<QuotaLimit>) -> Self {
+        match limit {
+            None => Quota::Default,
+            Some(QuotaLimit::Word(QuotaUnlimited::Unlimited)) => Quota::Unlimited,
+            Some(QuotaLimit::Most(most)) => Quota::Most(most),
+        }
+    }
+}
+
+impl From<Quota> for Option<QuotaLimit> {
+    fn from(quota: Quota) -> Self {
+        match quota {
+            Quota::Default => None,
+            Quota::Unlimited => Some(QuotaLimit::Word(QuotaUnlimited::Unlimited)),
+            Quota::Most(most) => Some(QuotaLimit::Most(most)),
+        }
+    }
+}
+
+impl Quota {
+    fn from_row(row: Option<i64>) -> Self {
+        match row {
+            None => Quota::Default,
+            Some(UNLIMITED) => Quota::Unlimited,
+            Some(most) => Quota::Most(most as u64),
+        }
+    }
+
+    /// The value of the column.
+    pub(super) fn into_row(self) -> Option<i64> {
+        match self {
+            Quota::Default => None,
+            Quota::Unlimited => Some(UNLIMITED),
+            Quota::Most(most) => Some(i64::try_from(most).unwrap_or(UNLIMITED)),
+        }
+    }
+
+    /// The effective limit, where `default` is that of the configuration; `None`: unlimited.
+    pub(super) fn or(self, default: Option<u64>) -> Option<u64> {
+        match self {
+            Quota::Default => default,
+            Quota::Unlimited => None,
+            Quota::Most(most) => Some(most),
+        }
+    }
+}
+
+impl From<&UsageRow> for QuotaOverrides {
+    fn from(row: &UsageRow) -> Self {
+        Self { bytes: Quota::from_row(row.quota_bytes), files: Quota::from_row(row.quota_files) }
+    }
+}
