@@ -15,7 +15,7 @@ use crate::support::client::{Answer, Ask, Client, fed, path};
 use crate::support::fsck::assert_clean;
 use crate::support::program::Start;
 use crate::support::tus::Tus;
-use crate::support::{Setup, TestApp, both};
+use crate::support::{Setup, TestApp, both, until};
 
 const MIB: usize = 1024 * 1024;
 const PART: usize = 5 * MIB;
@@ -270,9 +270,7 @@ both! {
             let url = upload.sign(&ann, &[1]).await[0]["url"].as_str().unwrap().to_owned();
             let body = reqwest::Body::wrap_stream(futures_util::stream::iter(chunks));
             assert!(ann.put(&url).body(body).send().await.is_err());
-            while upload.state(&ann).await["received"] != 1 {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
+            until(async || upload.state(&ann).await["received"] == 1).await;
             ann.put(&url).body(bytes[..PART - 1].to_vec()).answer().await.problem(400, "malformed");
             let wrong = format!("sha-256=:{}:", "A".repeat(43) + "=");
             ann.put(&url).header("content-digest", wrong).body(bytes[..PART].to_vec()).answer().await.problem(422, "digest_mismatch");
@@ -303,9 +301,7 @@ both! {
             let slow = tokio::spawn(async move { slow.answer().await });
             send.send(Ok(vec![7; MIB])).await.unwrap();
             // The server has accepted the request once the previous part no longer counts.
-            while upload.state(&ann).await["received"] != 0 {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
+            until(async || upload.state(&ann).await["received"] == 0).await;
             ann.put(&url).body(bytes.clone()).answer().await.problem(423, "upload_busy");
             upload.complete(&ann).await.problem(409, "upload_incomplete");
             send.send(Ok(vec![7; PART - MIB])).await.unwrap();

@@ -9,7 +9,7 @@ use crate::support::bytes::noise;
 use crate::support::client::{Answer, Ask, Client, content, fed, path};
 use crate::support::program::Start;
 use crate::support::tus::Tus;
-use crate::support::{PASSWORD, Setup, TestApp, both, email};
+use crate::support::{PASSWORD, Setup, TestApp, both, email, until};
 
 async fn delete_account(client: &Client) -> Answer {
     client.delete("/v1/me").json(&json!({"password": PASSWORD})).answer().await
@@ -124,9 +124,7 @@ both! {
         let (send, body) = fed();
         let upload = tokio::spawn(ann.post("/v1/files?name=late.bin").body(body).send());
         send.send(Ok(noise(1000))).await.unwrap();
-        while app.count("SELECT COUNT(*) FROM blobs").await == 0 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        until(async || app.count("SELECT COUNT(*) FROM blobs").await > 0).await;
         let accepted = delete_account(&ann).await;
         app.reap().await;
         drop(send);

@@ -16,7 +16,7 @@ use strongroom::users::{AccountPatch, Quota, patch_account};
 use crate::support::bytes::noise;
 use crate::support::client::{Ask, Client, fed, path};
 use crate::support::program::Start;
-use crate::support::{Setup, TestApp, both};
+use crate::support::{Setup, TestApp, both, until};
 
 fn upload(client: &Client, key: &str) -> RequestBuilder {
     client.post("/v1/files?name=a.bin&path=docs").header("idempotency-key", key)
@@ -110,9 +110,7 @@ both! {
         let (send, body) = fed();
         let first = tokio::spawn(upload(&ann, "k-1").body(body).send());
         send.send(Ok(noise(1000))).await.unwrap();
-        while app.count("SELECT COUNT(*) FROM blobs").await == 0 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        until(async || app.count("SELECT COUNT(*) FROM blobs").await > 0).await;
         let second = upload(&ann, "k-1").body(noise(1000)).answer().await;
         second.problem(409, "idempotency_in_progress");
         assert_eq!(second.header("retry-after"), "5");

@@ -1,4 +1,4 @@
-//! Every behaviour, through the front door, on SQLite + disk and on PostgreSQL + S3.
+//! Integration tests of every behaviour through the API, on SQLite and disk and on PostgreSQL and S3.
 
 #![allow(clippy::disallowed_methods, reason = "clippy.toml is about the server")]
 

@@ -234,9 +234,7 @@ async fn killing_a_server_loses_nothing_acknowledged() {
     let kill = async {
         until(async || database.count("SELECT COUNT(*) FROM files").await >= 30).await;
         // At least one upload to it is in progress.
-        while database.count("SELECT COUNT(*) FROM blobs WHERE state = 'pending'").await < 4 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        until(async || database.count("SELECT COUNT(*) FROM blobs WHERE state = 'pending'").await >= 4).await;
         let mut killed = nodes.programs.remove(0);
         killed.kill();
         let before = database.count("SELECT COUNT(*) FROM files").await;

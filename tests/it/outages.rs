@@ -1,7 +1,5 @@
 //! Outages of the database or the store: callers are asked to retry, nothing partial is left, and no restart is needed.
 
-use std::time::Duration;
-
 use secrecy::{ExposeSecret, SecretString};
 use strongroom::config::StoreConfig;
 
@@ -10,7 +8,7 @@ use crate::support::bytes::noise;
 use crate::support::client::{Answer, Ask, content, fed};
 use crate::support::tcp_proxy::TcpProxy;
 use crate::support::tcp_proxy::through_tcp_proxy;
-use crate::support::{PASSWORD, Setup, TestApp, both, email};
+use crate::support::{PASSWORD, Setup, TestApp, both, email, until};
 
 const MIB: usize = 1024 * 1024;
 
@@ -79,9 +77,7 @@ async fn an_upload_interrupted_by_a_database_outage_is_not_kept() {
     let (send, body) = fed();
     let upload = tokio::spawn(ann.post("/v1/files?name=a.bin").body(body).send());
     send.send(Ok(noise(MIB))).await.unwrap();
-    while app.count("SELECT COUNT(*) FROM blobs").await == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until(async || app.count("SELECT COUNT(*) FROM blobs").await > 0).await;
     network.cut();
     send.send(Ok(noise(MIB))).await.unwrap();
     drop(send);
@@ -159,9 +155,7 @@ async fn an_upload_interrupted_by_a_bucket_outage_is_not_kept() {
     let upload = tokio::spawn(ann.post("/v1/files?name=a.bin").body(body).send());
     send.send(Ok(noise(6 * MIB))).await.unwrap();
     // The first part is on its way, or has arrived.
-    while app.count("SELECT COUNT(*) FROM blobs WHERE multipart_id IS NOT NULL").await == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until(async || app.count("SELECT COUNT(*) FROM blobs WHERE multipart_id IS NOT NULL").await > 0).await;
     network.cut();
     send.send(Ok(noise(6 * MIB))).await.unwrap();
     drop(send);

@@ -1,4 +1,4 @@
-//! Quotas: what an account uses is counted to the byte, and nobody passes what they may.
+//! Quotas: usage is counted to the byte, and never exceeds the quota.
 
 use std::time::Duration;
 
@@ -12,42 +12,43 @@ use crate::support::bytes::noise;
 use crate::support::client::{Answer, Ask, Client, content, path};
 use crate::support::links::{complete, follow};
 use crate::support::tus::{Tus, create, tus};
-use crate::support::{Setup, TestApp, both};
+use crate::support::{Setup, TestApp, both, until};
 
 const MIB: usize = 1024 * 1024;
 
-async fn allow(app: &TestApp, who: &Client, bytes: Option<u64>, files: Option<u64>) {
+async fn allow(app: &TestApp, user: &Client, bytes: Option<u64>, files: Option<u64>) {
     let quota = |most: Option<u64>| Some(most.map_or(Quota::Unlimited, Quota::Most));
     let patch = AccountPatch { bytes: quota(bytes), files: quota(files), disabled: None };
-    patch_account(&app.app, who.id.parse().unwrap(), patch).await.unwrap();
+    patch_account(&app.app, user.id.parse().unwrap(), patch).await.unwrap();
 }
 
-async fn used(who: &Client) -> (u64, u64) {
-    let usage = who.get("/v1/me/usage").answer().await.json();
+async fn used(user: &Client) -> (u64, u64) {
+    let usage = user.get("/v1/me/usage").answer().await.json();
     (usage["used"]["bytes"].as_u64().unwrap(), usage["used"]["files"].as_u64().unwrap())
 }
 
-/// A body that does not say how long it is.
-fn unannounced(bytes: Vec<u8>) -> reqwest::Body {
+/// A body without a Content-Length.
+fn of_unknown_length(bytes: Vec<u8>) -> reqwest::Body {
     let chunks: Vec<_> = bytes.chunks(64 * 1024).map(|chunk| Ok::<_, std::io::Error>(chunk.to_vec())).collect();
     reqwest::Body::wrap_stream(futures_util::stream::iter(chunks))
 }
 
-async fn upload(who: &Client, body: impl Into<reqwest::Body>) -> Answer {
-    who.post("/v1/files?name=a.bin").body(body).answer().await
+async fn upload(user: &Client, body: impl Into<reqwest::Body>) -> Answer {
+    user.post("/v1/files?name=a.bin").body(body).answer().await
 }
 
-/// Uploads at once what would not all fit, while somebody looks whether the quota is ever passed.
+/// Starts more simultaneous uploads than fit, and checks meanwhile that the quota is never exceeded. Returns the number of
+/// successful uploads.
 async fn flood(app: &TestApp, ann: &Client, count: usize, body: impl Fn() -> reqwest::Body) -> usize {
     let uploads = join_all((0..count).map(|_| upload(ann, body())));
-    let looking = async {
+    let checking = async {
         loop {
             assert_eq!(app.count("SELECT COUNT(*) FROM users WHERE used_bytes > quota_bytes").await, 0);
             app.assert_usage_is_exact().await;
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    let answers = tokio::select! { answers = uploads => answers, () = looking => unreachable!() };
+    let answers = tokio::select! { answers = uploads => answers, () = checking => unreachable!() };
     for answer in answers.iter().filter(|answer| answer.status != 201) {
         let problem = answer.problem(507, "quota_exceeded");
         assert_eq!(problem["resource"], "bytes");
@@ -58,7 +59,7 @@ async fn flood(app: &TestApp, ann: &Client, count: usize, body: impl Fn() -> req
 }
 
 both! {
-    async fn uploads_at_once_never_pass_the_quota(app: TestApp) {
+    async fn simultaneous_uploads_never_exceed_the_quota(app: TestApp) {
         let ann = app.sign_up("ann").await;
         allow(&app, &ann, Some(1_000_000), None).await;
         assert_eq!(flood(&app, &ann, 50, || noise(30_000).into()).await, 33);
@@ -73,27 +74,27 @@ both! {
         assert_eq!(upload(&ann, "").await.status, 201);
     }
 
-    async fn uploads_of_unknown_length_never_pass_the_quota(app: TestApp) {
+    async fn uploads_of_unknown_length_never_exceed_the_quota(app: TestApp) {
         let ann = app.sign_up("ann").await;
         allow(&app, &ann, Some(1_000_000), None).await;
-        let kept = flood(&app, &ann, 50, || unannounced(noise(30_000))).await;
+        let kept = flood(&app, &ann, 50, || of_unknown_length(noise(30_000))).await;
         assert!(kept > 0, "none of them was kept");
-        // What the others had reserved in vain is free again, to the byte.
+        // The reservations of the failed uploads are released, to the byte.
         for _ in kept..33 {
-            assert_eq!(upload(&ann, unannounced(noise(30_000))).await.status, 201);
+            assert_eq!(upload(&ann, of_unknown_length(noise(30_000))).await.status, 201);
         }
-        upload(&ann, unannounced(noise(10_001))).await.problem(507, "quota_exceeded");
-        assert_eq!(upload(&ann, unannounced(noise(10_000))).await.status, 201);
+        upload(&ann, of_unknown_length(noise(10_001))).await.problem(507, "quota_exceeded");
+        assert_eq!(upload(&ann, of_unknown_length(noise(10_000))).await.status, 201);
         assert_eq!(used(&ann).await, (1_000_000, 34));
         app.assert_nothing_but(34).await;
     }
 
-    async fn a_long_upload_of_unknown_length_reserves_as_it_flows(app: TestApp) {
+    async fn an_upload_of_unknown_length_reserves_in_steps(app: TestApp) {
         let ann = app.sign_up("ann").await;
         allow(&app, &ann, Some(20 * MIB as u64), None).await;
-        assert_eq!(upload(&ann, unannounced(noise(12 * MIB))).await.status, 201);
-        // The server may answer, and close, before the client has sent everything.
-        if let Ok(refused) = ann.post("/v1/files?name=b").body(unannounced(noise(12 * MIB))).send().await {
+        assert_eq!(upload(&ann, of_unknown_length(noise(12 * MIB))).await.status, 201);
+        // The server may respond and close the connection before the client has sent everything.
+        if let Ok(refused) = ann.post("/v1/files?name=b").body(of_unknown_length(noise(12 * MIB))).send().await {
             assert_eq!(refused.status(), 507);
         }
         let rest = Part::bytes(noise(8 * MIB)).file_name("c.bin");
@@ -102,14 +103,14 @@ both! {
         app.assert_nothing_but(2).await;
     }
 
-    async fn files_are_counted_as_bytes_are(app: TestApp) {
+    async fn the_number_of_files_is_limited(app: TestApp) {
         let ann = app.sign_up("ann").await;
         allow(&app, &ann, None, Some(3)).await;
         let statuses = join_all((0..10).map(|_| upload(&ann, noise(10)))).await;
         assert_eq!(statuses.iter().filter(|answer| answer.status == 201).count(), 3);
         let problem = upload(&ann, "").await.problem(507, "quota_exceeded");
         assert_eq!((&problem["resource"], &problem["used"], &problem["needed"]), (&json!("files"), &json!(3), &json!(1)));
-        // What brings no new file is not held up.
+        // Operations that create no file are not affected.
         let file = &ann.get("/v1/files").answer().await.json()["items"][0];
         assert_eq!(ann.put(&content(file)).header("if-match", "*").body("new").answer().await.status, 200);
         let gif = b"GIF89a\x01\0\x01\0\0\0\0;".to_vec();
@@ -119,22 +120,20 @@ both! {
         app.assert_nothing_but(4).await;
     }
 
-    async fn whatever_ends_an_upload_or_a_file_gives_its_room_back(app: TestApp) {
+    async fn failed_uploads_replacements_and_deletions_release_their_quota(app: TestApp) {
         let ann = app.sign_up("ann").await;
         allow(&app, &ann, Some(300_000), Some(2)).await;
         let file = ann.upload("kept.bin", noise(100_000)).await;
         for _ in 0..3 {
-            // Refused at its end ...
+            // Refused at the end ...
             let digest = "sha-256=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:";
             let wrong = ann.post("/v1/files?name=b").header("repr-digest", digest).body(noise(200_000)).answer().await;
             wrong.problem(422, "digest_mismatch");
-            // ... and broken off.
+            // ... and interrupted.
             let chunks = vec![Ok(noise(100_000)), Err(std::io::Error::other("gone"))];
             let body = reqwest::Body::wrap_stream(futures_util::stream::iter(chunks));
-            ann.post("/v1/files?name=b").body(body).send().await.expect_err("the client broke off");
-            while app.count("SELECT COUNT(*) FROM blobs WHERE state = 'pending'").await > 0 {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
+            ann.post("/v1/files?name=b").body(body).send().await.expect_err("the client disconnects");
+            until(async || app.count("SELECT COUNT(*) FROM blobs WHERE state = 'pending'").await == 0).await;
             assert_eq!(used(&ann).await, (100_000, 1));
         }
         for size in [150_000, 20_000, 150_000, 0, 100_000] {
@@ -142,7 +141,7 @@ both! {
             assert_eq!(replaced.status, 200, "{size}: {}", replaced.text());
             assert_eq!(used(&ann).await, (size as u64, 1));
         }
-        // Until the new bytes are there the old ones are, too.
+        // During a replacement, old and new content count.
         let both = ann.put(&content(&file)).header("if-match", "*").body(noise(200_001)).answer().await;
         both.problem(507, "quota_exceeded");
 
@@ -155,14 +154,14 @@ both! {
         app.assert_nothing_but(0).await;
     }
 
-    async fn changes_at_once_neither_block_each_other_nor_are_miscounted(app: TestApp) {
+    async fn simultaneous_changes_do_not_deadlock_and_are_counted_exactly(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let worker = async |number: usize| {
             for round in 0..5 {
                 let key = format!("{round}-{}", number / 2);
                 let mut answers = vec![
                     ann.post("/v1/files?name=a").header("idempotency-key", key).body("same").answer().await,
-                    upload(&ann, unannounced(noise(100_000))).await,
+                    upload(&ann, of_unknown_length(noise(100_000))).await,
                 ];
                 let file = answers[1].json();
                 let sign = || ann.post(&format!("{}/signed-urls", path(&file))).json(&json!({"operation": "put"})).answer();
@@ -188,14 +187,14 @@ both! {
         app.assert_nothing_but(15).await;
     }
 
-    async fn a_quota_below_what_is_used_takes_nothing_away(app: TestApp) {
+    async fn lowering_the_quota_below_the_usage_deletes_nothing(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let (kept, other) = (ann.upload("a.txt", noise(1000)).await, ann.upload("b.txt", noise(1000)).await);
         allow(&app, &ann, Some(1500), Some(1)).await;
         assert_eq!(ann.download(&kept).await, noise(1000));
         assert_eq!(ann.patch(&path(&kept)).json(&json!({"name": "c.txt"})).answer().await.status, 200);
         upload(&ann, "").await.problem(507, "quota_exceeded");
-        upload(&ann, unannounced(noise(1))).await.problem(507, "quota_exceeded");
+        upload(&ann, of_unknown_length(noise(1))).await.problem(507, "quota_exceeded");
         let smaller = ann.put(&content(&kept)).header("if-match", "*").body("x").answer().await;
         smaller.problem(507, "quota_exceeded");
         let url = ann.post(&format!("{}/signed-urls", path(&kept))).json(&json!({"operation": "put"})).answer().await;
@@ -205,20 +204,18 @@ both! {
         app.assert_nothing_but(1).await;
     }
 
-    async fn whoever_has_a_signed_url_cannot_fill_the_quota_with_nothing(app: TestApp) {
-        // Nobody sees what goes into a bucket.
+    async fn an_interrupted_signed_put_releases_its_quota(app: TestApp) {
+        // The server does not see writes to a bucket.
         if app.setup == Setup::SqliteAndDisk {
             let ann = app.sign_up("ann").await;
             let file = ann.upload("a.bin", noise(1000)).await;
             allow(&app, &ann, Some(10_000), None).await;
             let signed = ann.sign(&file, "put").await;
-            let chunks = [Ok(noise(100)), Err(std::io::Error::other("the line broke"))];
+            let chunks = [Ok(noise(100)), Err(std::io::Error::other("interrupted"))];
             let body = reqwest::Body::wrap_stream(futures_util::stream::iter(chunks));
             let put = app.stranger().put(signed["url"].as_str().unwrap()).header("if-none-match", "*");
             assert!(put.header("content-length", "8500").body(body).send().await.is_err());
-            while used(&ann).await != (1000, 1) {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
+            until(async || used(&ann).await == (1000, 1)).await;
             assert_eq!(follow(&app.stranger(), &signed, noise(8_500)).await.status, 200);
             assert_eq!(complete(&ann, &signed).await.status, 200);
             assert_eq!(used(&ann).await, (8_500, 1));
@@ -226,7 +223,7 @@ both! {
         }
     }
 
-    async fn what_comes_through_a_signed_url_counts_at_the_latest_when_it_is_completed(app: TestApp) {
+    async fn a_signed_put_is_checked_against_the_quota_by_its_completion(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let (file, other) = (ann.upload("a.bin", noise(1000)).await, ann.upload("b.bin", noise(1000)).await);
         allow(&app, &ann, Some(10_000), None).await;
@@ -234,7 +231,7 @@ both! {
         let put = follow(&app.stranger(), &signed, noise(8_500)).await;
         let refused = match app.setup {
             Setup::SqliteAndDisk => put,
-            // Nobody sees what goes into a bucket.
+            // The server does not see writes to a bucket.
             Setup::PostgresAndS3 => {
                 assert_eq!(put.status, 200);
                 complete(&ann, &signed).await
@@ -242,7 +239,7 @@ both! {
         };
         assert_eq!(refused.problem(507, "quota_exceeded")["needed"], 8_500);
         assert_eq!(used(&ann).await, (2000, 2));
-        // Once there is room it may be tried again.
+        // It can be repeated once there is space.
         assert_eq!(ann.delete_permanently(&other).answer().await.status, 204);
         if app.setup == Setup::SqliteAndDisk {
             assert_eq!(follow(&app.stranger(), &signed, noise(8_500)).await.status, 200);
@@ -253,7 +250,7 @@ both! {
         app.assert_nothing_but(1).await;
     }
 
-    async fn an_upload_in_pieces_reserves_its_length_when_it_begins(app: TestApp) {
+    async fn a_resumable_upload_reserves_its_length_at_creation(app: TestApp) {
         let ann = app.sign_up("ann").await;
         allow(&app, &ann, Some(10 * MIB as u64), None).await;
         let upload = Tus::create(&ann, Some(6 * MIB), "").await;
@@ -272,7 +269,7 @@ both! {
         }
         assert_eq!(tus(&ann, Method::DELETE, &upload.path).answer().await.status, 204);
         assert_eq!(used(&ann).await, (0, 0));
-        // Nobody comes back for this one.
+        // This one is never resumed.
         let upload = Tus::create(&ann, Some(10 * MIB), "").await;
         assert_eq!(upload.append(&ann, 0, noise(6 * MIB)).await.status, 204);
         app.execute("UPDATE blobs SET lease_until = 1 WHERE state = 'pending'").await;
@@ -287,7 +284,7 @@ both! {
         app.assert_nothing_but(2).await;
     }
 
-    async fn an_upload_in_pieces_of_unknown_length_reserves_as_it_grows(app: TestApp) {
+    async fn a_resumable_upload_of_unknown_length_reserves_with_each_append(app: TestApp) {
         let app = app.restart_with(|config| config.quotas.open_uploads = 1).await;
         let ann = app.sign_up("ann").await;
         allow(&app, &ann, Some(10 * MIB as u64), None).await;
@@ -301,8 +298,8 @@ both! {
         let declare = |length: usize| upload.append_request(&ann, 6 * MIB, "").header("upload-length", length.to_string());
         declare(10 * MIB + 1).answer().await.problem(507, "quota_exceeded");
         assert_eq!((upload.offset(&ann).await, used(&ann).await), (6 * MIB, (6 * MIB as u64, 1)));
-        // Nor does it get through without saying how much it is; the connection may end before all is sent.
-        if let Ok(refused) = upload.append_request(&ann, 6 * MIB, unannounced(noise(5 * MIB))).send().await {
+        // An append of unknown length is refused too; the connection may be closed before everything is sent.
+        if let Ok(refused) = upload.append_request(&ann, 6 * MIB, of_unknown_length(noise(5 * MIB))).send().await {
             assert_eq!(refused.status(), 507);
         }
         app.assert_usage_is_exact().await;
@@ -314,7 +311,7 @@ both! {
         app.assert_nothing_but(1).await;
     }
 
-    async fn uploads_under_way_are_limited_even_when_they_begin_at_once(app: TestApp) {
+    async fn the_number_of_open_uploads_is_limited(app: TestApp) {
         let app = app.restart_with(|config| config.quotas.open_uploads = 5).await;
         let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "old").await;
@@ -327,7 +324,7 @@ both! {
         }
         assert_eq!(ann.get("/v1/me/usage").answer().await.json()["open_uploads"], 5);
         upload(&ann, "x").await.problem(429, "too_many_uploads");
-        // Reading, and other people's uploads, go on.
+        // Downloads, and uploads of other users, still work.
         assert_eq!(ann.download(&file).await, b"old");
         app.sign_up("bob").await.upload("b.txt", "x").await;
 
@@ -339,7 +336,7 @@ both! {
         app.assert_usage_is_exact().await;
     }
 
-    async fn the_settings_count_where_an_account_was_given_nothing(app: TestApp) {
+    async fn accounts_without_a_quota_have_the_default_quota(app: TestApp) {
         let app = app.restart_with(|config| (config.quotas.bytes, config.quotas.files) = (Some(100), Some(2))).await;
         let ann = app.sign_up("ann").await;
         let usage = ann.get("/v1/me/usage").answer().await.json();
@@ -351,7 +348,7 @@ both! {
         assert_eq!(ann.get("/v1/me/usage").answer().await.json()["quota"], json!({"bytes": 101, "files": null}));
     }
 
-    async fn admins_see_and_change_what_accounts_may_use(app: TestApp) {
+    async fn admins_can_read_and_change_quotas(app: TestApp) {
         let (ann, bob) = (app.sign_up("ann").await, app.sign_up("bob").await);
         app.execute("UPDATE users SET is_admin = NOT (1 = 2) WHERE email = 'ann@example.org'").await;
         bob.upload("b.txt", noise(1000)).await;
@@ -388,7 +385,7 @@ both! {
         ann.patch(&missing).json(&json!({})).answer().await.problem(404, "not_found");
     }
 
-    async fn a_wrong_count_can_be_mended(app: TestApp) {
+    async fn wrong_usage_can_be_recalculated(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let file = ann.upload("a.bin", noise(1000)).await;
         ann.sign(&file, "put").await;

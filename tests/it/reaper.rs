@@ -1,4 +1,4 @@
-//! What is left behind is cleared away, and nothing else is.
+//! The reaper deletes what crashed writers left behind, and nothing else.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use crate::support::abandoned::abandon;
 use crate::support::bytes::noise;
 use crate::support::client::{Ask, fed, open_multipart_uploads};
 use crate::support::program::Start;
-use crate::support::{Setup, TestApp, both};
+use crate::support::{Setup, TestApp, both, until};
 
 both! {
-    async fn an_abandoned_upload_is_cleared_once_its_lease_is_over(app: TestApp) {
+    async fn an_abandoned_upload_is_deleted_once_its_lease_expires(app: TestApp) {
         let ann = app.sign_up("ann").await;
         ann.upload("kept.txt", "kept").await;
         abandon(&app, &ann.id, Duration::ZERO, 100).await;
@@ -24,7 +24,7 @@ both! {
         assert_eq!(app.reap().await.removed, 0);
     }
 
-    async fn one_reaper_at_a_time_is_enough(app: TestApp) {
+    async fn simultaneous_runs_delete_each_blob_once(app: TestApp) {
         let ann = app.sign_up("ann").await;
         for _ in 0..20 {
             abandon(&app, &ann.id, Duration::ZERO, 10).await;
@@ -43,9 +43,7 @@ both! {
         let slow = Start::with(&["reap"]).beside(&app).variable("FAILPOINTS", "D3=sleep(300)");
         let folder = app.folder.path().to_owned();
         let run = tokio::task::spawn_blocking(move || slow.run(&folder, ""));
-        while app.count("SELECT COUNT(*) FROM job_leases").await == 0 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        until(async || app.count("SELECT COUNT(*) FROM job_leases").await > 0).await;
         app.execute("UPDATE job_leases SET holder = (SELECT id FROM users), lease_until = lease_until + 600000000").await;
         let outcome = run.await.unwrap();
         assert_eq!(outcome.status, 1, "{}", outcome.stdout);
@@ -63,10 +61,8 @@ both! {
         let (send, body) = fed();
         let upload = tokio::spawn(ann.post("/v1/files?name=late.bin").body(body).send());
         send.send(Ok(noise(1000))).await.unwrap();
-        while app.count("SELECT COUNT(*) FROM blobs").await == 0 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        // As if it had been silent for longer than its lease: the reaper takes its row.
+        until(async || app.count("SELECT COUNT(*) FROM blobs").await > 0).await;
+        // As if its lease had expired: the reaper deletes its row.
         app.execute("UPDATE blobs SET lease_until = 1").await;
         assert_eq!(app.reap().await.lapsed, 1);
         drop(send);
@@ -77,9 +73,9 @@ both! {
     }
 }
 
-/// Killed between the store's answer and the row: the upload is open, and nobody knows its id.
+/// A server that is killed between the store's response and the record of the id leaves an open multipart upload.
 #[tokio::test]
-async fn an_upload_whose_id_was_never_written_down_is_ended() {
+async fn a_multipart_upload_with_an_unrecorded_id_is_aborted() {
     let app = TestApp::start(Setup::PostgresAndS3).await;
     let StoreConfig::S3(s3) = &app.app.config.store else { unreachable!("it is on S3") };
     let ann = app.sign_up("ann").await;
@@ -93,9 +89,9 @@ async fn an_upload_whose_id_was_never_written_down_is_ended() {
     assert_eq!(open_multipart_uploads(s3).await.len(), 1);
     assert_eq!(app.count("SELECT COUNT(*) FROM blobs WHERE state = 'pending' AND multipart_id IS NULL").await, 1);
 
-    // The killed one may have been at its own pass.
+    // The killed server may have held the reaper's job lease.
     app.execute("DELETE FROM job_leases").await;
-    assert_eq!(app.reap().await.lapsed, 0, "its lease is not over");
+    assert_eq!(app.reap().await.lapsed, 0, "its lease has not expired");
     assert_eq!(open_multipart_uploads(s3).await.len(), 1);
     app.execute("UPDATE blobs SET lease_until = 1").await;
     app.assert_nothing_but(1).await;

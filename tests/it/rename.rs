@@ -1,4 +1,4 @@
-//! What files may be called, where they may lie, and how lists find them.
+//! Names and paths of files, changes of them, lists, and batches.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ async fn upload_at(client: &Client, folder: &str, name: &str) -> Value {
     answer.json()
 }
 
-/// Walks a list to its end; gives the values of one member, and how many pages there were.
+/// Reads all pages of a list. Returns the values of one member, and the number of pages.
 async fn walk(client: &Client, query: &str, member: &str) -> (Vec<String>, usize) {
     let (mut values, mut pages, mut cursor) = (Vec::new(), 0, String::new());
     loop {
@@ -33,7 +33,7 @@ async fn walk(client: &Client, query: &str, member: &str) -> (Vec<String>, usize
 }
 
 both! {
-    async fn names_in_any_script_come_back(app: TestApp) {
+    async fn names_in_any_script_are_preserved(app: TestApp) {
         let ann = app.sign_up("ann").await;
         for name in ["naïve café.txt", "日本語.pdf", "🦀.rs", "a'b\"c;d=e%20.txt", "=SUM(A1).csv", "-rf", ".hidden", "a..b", "%2e%2e%2f", "con"] {
             let file = upload_at(&ann, "", name).await;
@@ -42,7 +42,7 @@ both! {
             let disposition = ann.get(&content(&file)).answer().await.header("content-disposition").to_owned();
             assert!(disposition.is_ascii(), "{disposition}");
         }
-        // One name is one name, however its accents were typed.
+        // Composed and decomposed accents are the same name.
         let composed = upload_at(&ann, "x", "caf\u{e9}").await;
         assert_eq!(upload_at(&ann, "x", "cafe\u{301}").await["name"], "caf\u{e9} (1)");
         assert_eq!(composed["name"], "caf\u{e9}");
@@ -64,7 +64,7 @@ both! {
         app.assert_nothing_but(0).await;
     }
 
-    async fn a_file_is_renamed_moved_and_described(app: TestApp) {
+    async fn a_file_can_be_renamed_moved_and_annotated(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let file = upload_at(&ann, "inbox", "draft.txt").await;
         let other = upload_at(&ann, "archive", "final.txt").await;
@@ -92,7 +92,7 @@ both! {
         assert_eq!(ann.get(&path(&other)).answer().await.json()["name"], "final.txt");
     }
 
-    async fn of_many_changes_at_once_none_undoes_another(app: TestApp) {
+    async fn simultaneous_changes_do_not_overwrite_each_other(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let file = upload_at(&ann, "", "a.txt").await;
         let changes = (0..8).map(|number| {
@@ -104,11 +104,11 @@ both! {
         assert_eq!(metadata.as_object().unwrap().len(), 8, "{metadata}");
     }
 
-    async fn lists_are_walked_page_by_page_in_every_order(app: TestApp) {
+    async fn lists_are_paged_in_every_order(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let bob = app.sign_up("bob").await;
         bob.upload("not yours", "x").await;
-        // Bytes decide the order, on every database: capitals first, then small letters, then the rest.
+        // The order is by bytes on every database: upper case, lower case, then other characters.
         let names = ["B", "a", "Z", "é", "b", "10", "9", "_", "ab", "日"];
         for name in names {
             upload_at(&ann, "", name).await;
@@ -135,7 +135,7 @@ both! {
         assert_eq!(walk(&ann, "limit=10", "name").await.1, 1);
     }
 
-    async fn lists_are_narrowed_by_prefix_and_search(app: TestApp) {
+    async fn lists_can_be_filtered_by_prefix_and_search(app: TestApp) {
         let ann = app.sign_up("ann").await;
         for (folder, name) in [("docs", "a.txt"), ("docs/2026", "B.txt"), ("docs2", "c.txt"), ("", "docs"), ("", "100%_x"), ("", "100ax"), ("ÉTÉ", "plage.jpg")] {
             upload_at(&ann, folder, name).await;
@@ -149,7 +149,7 @@ both! {
         assert_eq!(walk(&ann, "prefix=docs&q=txt&sort=-size&limit=1", "name").await.0.len(), 3);
     }
 
-    async fn a_list_refuses_what_it_cannot_read(app: TestApp) {
+    async fn lists_refuse_invalid_parameters(app: TestApp) {
         let ann = app.sign_up("ann").await;
         for name in ["a", "b", "c"] {
             ann.upload(name, "x").await;
@@ -169,7 +169,7 @@ both! {
         }
     }
 
-    async fn a_cursor_outlives_the_file_that_it_names(app: TestApp) {
+    async fn a_cursor_remains_valid_when_its_file_is_deleted(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let mut files = Vec::new();
         for name in ["a", "b", "c", "d"] {
@@ -183,7 +183,7 @@ both! {
         assert_eq!(names, ["c", "d"]);
     }
 
-    async fn a_batch_gives_each_file_its_own_result(app: TestApp) {
+    async fn a_batch_returns_a_result_per_file(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let bob = app.sign_up("bob").await;
         let (a, b, c) = (ann.upload("a", "1").await, ann.upload("b", "2").await, ann.upload("c", "3").await);

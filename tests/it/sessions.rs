@@ -1,4 +1,4 @@
-//! Signing up, in and out: who is believed to be whom, and from which moment on no longer.
+//! Registration, sign-in, sign-out and sessions.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ pub async fn set_disabled(app: &TestApp, name: &str, disabled: bool) {
     strongroom::users::set_disabled(&app.app, &email(name), disabled).await.expect("the account is there");
 }
 
-/// The name, the value and the attributes of the one cookie that an answer sets.
+/// The name, the value and the attributes of the only cookie that a response sets.
 fn cookie(answer: &Answer) -> (String, String, Vec<String>) {
     assert_eq!(answer.headers.get_all("set-cookie").iter().count(), 1, "one cookie");
     let mut parts = answer.header("set-cookie").split("; ");
@@ -30,35 +30,35 @@ async fn status(client: &Client) -> u16 {
     client.get("/v1/me").answer().await.status
 }
 
-/// The pointers and codes of what was refused.
-fn complaints(answer: &Answer) -> Vec<(String, String)> {
+/// The pointer and the code of each field error.
+fn field_errors(answer: &Answer) -> Vec<(String, String)> {
     let problem = answer.problem(422, "invalid");
-    let errors = problem["errors"].as_array().expect("a list of what is wrong");
+    let errors = problem["errors"].as_array().expect("errors");
     let text = |value: &Value| value.as_str().expect("a text").to_owned();
     errors.iter().map(|error| (text(&error["pointer"]), text(&error["code"]))).collect()
 }
 
 both! {
-    async fn strangers_are_told_whether_they_may_register_and_that_nobody_has_yet(app: TestApp) {
-        let told = async |app: &TestApp| {
+    async fn the_registration_status_is_public(app: TestApp) {
+        let status = async |app: &TestApp| {
             let answer = app.stranger().get("/v1/auth/registration").answer().await;
             assert_eq!(answer.status, 200, "{}", answer.text());
             answer.json()
         };
-        assert_eq!(told(&app).await, json!({"open": true, "has_accounts": false}));
+        assert_eq!(status(&app).await, json!({"open": true, "has_accounts": false}));
         app.sign_up("ann").await;
-        assert_eq!(told(&app).await, json!({"open": true, "has_accounts": true}));
-        // How many there are, and of what kind, is nobody's business.
+        assert_eq!(status(&app).await, json!({"open": true, "has_accounts": true}));
+        // Neither their number nor their state is disclosed.
         app.sign_up("bob").await;
         set_disabled(&app, "ann", true).await;
-        assert_eq!(told(&app).await, json!({"open": true, "has_accounts": true}));
+        assert_eq!(status(&app).await, json!({"open": true, "has_accounts": true}));
         let app = app.restart_with(|config| config.registration = strongroom::config::Registration::Closed).await;
-        assert_eq!(told(&app).await, json!({"open": false, "has_accounts": true}));
+        assert_eq!(status(&app).await, json!({"open": false, "has_accounts": true}));
         app.execute("DELETE FROM users").await;
-        assert_eq!(told(&app).await, json!({"open": false, "has_accounts": false}));
+        assert_eq!(status(&app).await, json!({"open": false, "has_accounts": false}));
     }
 
-    async fn whoever_registers_is_signed_in(app: TestApp) {
+    async fn registration_signs_the_user_in(app: TestApp) {
         let answer = register(&app.stranger(), "Ann.Archer@Example.org ", " Ann Archer ", PASSWORD).await;
         assert_eq!(answer.status, 201, "{}", answer.text());
         assert_eq!(answer.header("cache-control"), "no-store");
@@ -80,7 +80,7 @@ both! {
         assert!(ended > app.app.clock.now());
     }
 
-    async fn over_https_the_cookie_is_bound_to_the_host(app: TestApp) {
+    async fn the_cookie_is_bound_to_the_host_over_https(app: TestApp) {
         let app = app.restart_with(|config| config.public_url = "https://files.example.org/".parse().unwrap()).await;
         let answer = register(&app.stranger(), "ann@example.org", "Ann", PASSWORD).await;
         let (name, value, attributes) = cookie(&answer);
@@ -88,11 +88,11 @@ both! {
         assert_eq!(attributes, ["HttpOnly", "Max-Age=2592000", "Path=/", "SameSite=Lax", "Secure"]);
         let with = |cookie: String| app.stranger().get("/v1/me").header("cookie", cookie).answer();
         assert_eq!(with(format!("__Host-strongroom={value}")).await.status, 200);
-        // A name without the prefix can be set by any neighbour below the same domain.
+        // A cookie without the prefix can be set by any sibling domain.
         with(format!("strongroom={value}")).await.problem(401, "unauthorized");
     }
 
-    async fn signing_in_gives_a_session_of_its_own(app: TestApp) {
+    async fn each_sign_in_creates_a_session(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let answer = log_in(&app.stranger(), "ann@example.org", PASSWORD).await;
         assert_eq!(answer.status, 200);
@@ -105,7 +105,7 @@ both! {
         assert_eq!((status(&ann).await, status(&second).await), (200, 200));
     }
 
-    async fn signing_out_ends_this_session_at_once_and_no_other(app: TestApp) {
+    async fn signing_out_ends_only_this_session(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let second = another_session(&app, "ann").await;
         let answer = ann.post("/v1/auth/logout").answer().await;
@@ -118,7 +118,7 @@ both! {
         assert_eq!(status(&second).await, 200);
     }
 
-    async fn a_wrong_password_and_an_unknown_address_get_the_same_answer(app: TestApp) {
+    async fn wrong_passwords_and_unknown_addresses_get_the_same_response(app: TestApp) {
         app.sign_up("ann").await;
         let mut answers = Vec::new();
         for (email, password) in [("ann@example.org", "not her password"), ("nobody@example.org", PASSWORD)] {
@@ -130,13 +130,13 @@ both! {
             answers.push((problem, names, answer.bytes.len()));
         }
         assert_eq!(answers[0], answers[1]);
-        // The answer to a password that cannot be one, too.
+        // Invalid passwords get the same response.
         let answer = log_in(&app.stranger(), "ann@example.org", &"x".repeat(5000)).await;
         answer.problem(401, "bad_credentials");
         log_in(&app.stranger(), "ann@example.org", "").await.problem(401, "bad_credentials");
     }
 
-    async fn a_disabled_account_is_shut_out_everywhere_at_once(app: TestApp) {
+    async fn disabling_an_account_ends_its_access_immediately(app: TestApp) {
         let (ann, bob) = (app.sign_up("ann").await, app.sign_up("bob").await);
         let second = another_session(&app, "ann").await;
         let answer = ann.post("/v1/me/tokens").json(&json!({"name": "backup"})).answer().await;
@@ -153,14 +153,14 @@ both! {
         log_in(&app.stranger(), "ann@example.org", PASSWORD).await.problem(401, "bad_credentials");
         assert_eq!(status(&bob).await, 200);
 
-        // Enabled again, she has to sign in; what had ended stays so.
+        // After enabling, sessions remain ended and tokens are valid again.
         set_disabled(&app, "ann", false).await;
         assert_eq!((status(&ann).await, status(&second).await, status(&program).await), (401, 401, 200));
         let again = another_session(&app, "ann").await;
         assert_eq!(again.download(&file).await, b"mine");
     }
 
-    async fn an_address_is_the_same_in_capitals_and_belongs_to_one_account(app: TestApp) {
+    async fn addresses_are_case_insensitive_and_unique(app: TestApp) {
         let ann = app.sign_up("ann").await;
         for email in ["ann@example.org", "ANN@EXAMPLE.ORG", " Ann@Example.org "] {
             register(&app.stranger(), email, "Another Ann", OTHER_PASSWORD).await.problem(409, "email_taken");
@@ -170,7 +170,7 @@ both! {
         assert_eq!(app.count("SELECT COUNT(*) FROM users").await, 1);
     }
 
-    async fn two_who_register_one_address_at_once_make_one_account(app: TestApp) {
+    async fn simultaneous_registrations_of_one_address_create_one_account(app: TestApp) {
         let stranger = app.stranger();
         let asked = (0..4).map(|_| register(&stranger, "ann@example.org", "Ann", PASSWORD));
         let mut statuses: Vec<_> = futures_util::future::join_all(asked).await.iter().map(|answer| answer.status).collect();
@@ -179,7 +179,7 @@ both! {
         assert_eq!(app.count("SELECT COUNT(*) FROM users").await, 1);
     }
 
-    async fn what_is_wrong_with_a_registration_is_told_by_name(app: TestApp) {
+    async fn registration_errors_name_the_field(app: TestApp) {
         let ok = ("ann@example.org", "Ann", PASSWORD);
         let long = "long ".repeat(300);
         let long_address = format!("{}@example.org", "a".repeat(250));
@@ -197,11 +197,11 @@ both! {
             (ok.0, &long, ok.2, "/name", "too_long"),
         ] {
             let answer = register(&app.stranger(), email, name, password).await;
-            assert_eq!(complaints(&answer), [(pointer.to_owned(), code.to_owned())], "{email:?} {name:?} {password:?}");
+            assert_eq!(field_errors(&answer), [(pointer.to_owned(), code.to_owned())], "{email:?} {name:?} {password:?}");
             assert!(!answer.text().contains(password), "the password is not repeated");
         }
         let answer = register(&app.stranger(), "ann", "", PASSWORD).await;
-        assert_eq!(complaints(&answer).len(), 2, "everything that is wrong is told at once");
+        assert_eq!(field_errors(&answer).len(), 2, "all errors are reported together");
         for body in [json!({"email": "a@example.org", "name": "A"}), json!({"email": 1, "name": "A", "password": PASSWORD}), json!([])] {
             app.stranger().post("/v1/auth/register").json(&body).answer().await.problem(422, "invalid");
         }
@@ -210,7 +210,7 @@ both! {
         assert_eq!(app.count("SELECT COUNT(*) FROM users").await, 0);
     }
 
-    async fn nobody_registers_where_registration_is_closed(app: TestApp) {
+    async fn closed_registration_refuses_users_but_not_the_operator(app: TestApp) {
         let app = app.restart_with(|config| config.registration = strongroom::config::Registration::Closed).await;
         register(&app.stranger(), "ann@example.org", "Ann", PASSWORD).await.problem(403, "registration_closed");
         let account = strongroom::users::NewAccount { email: email("ann"), name: "Ann".into(), password: PASSWORD.into() };
@@ -218,7 +218,7 @@ both! {
         assert_eq!(status(&another_session(&app, "ann").await).await, 200);
     }
 
-    async fn sessions_are_listed_and_ended_one_by_one(app: TestApp) {
+    async fn sessions_can_be_listed_and_revoked(app: TestApp) {
         let (ann, bob) = (app.sign_up("ann").await, app.sign_up("bob").await);
         let second = another_session(&app, "ann").await;
         let list = second.get("/v1/me/sessions").header("user-agent", "a browser").answer().await.json();
@@ -241,16 +241,16 @@ both! {
         assert_eq!(status(&second).await, 401);
     }
 
-    async fn a_session_remembers_where_it_began(app: TestApp) {
+    async fn a_session_records_the_user_agent(app: TestApp) {
         app.sign_up("ann").await;
         let long = format!("a\tbrowser {}", "x".repeat(1000));
         let request = app.stranger().post("/v1/auth/login").header("user-agent", long);
         let session = request.json(&json!({"email": email("ann"), "password": PASSWORD})).answer().await.json()["session"].clone();
-        let told = session["user_agent"].as_str().unwrap();
-        assert!(told.starts_with("abrowser xx") && told.len() == 255, "{told}");
+        let user_agent = session["user_agent"].as_str().unwrap();
+        assert!(user_agent.starts_with("abrowser xx") && user_agent.len() == 255, "{user_agent}");
     }
 
-    async fn a_session_ends_by_itself(app: TestApp) {
+    async fn sessions_expire(app: TestApp) {
         let ann = app.sign_up("ann").await;
         app.advance(MONTH - Duration::from_secs(60));
         assert_eq!(status(&ann).await, 200);
@@ -260,19 +260,19 @@ both! {
         assert_eq!(app.count("SELECT COUNT(*) FROM sessions").await, 0);
     }
 
-    async fn sessions_outlive_a_restart(app: TestApp) {
+    async fn sessions_survive_a_restart(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let app = app.restart().await;
         let ann = app.stranger().with_token(ann.token.as_deref().unwrap(), &json!(ann.id));
         assert_eq!(status(&ann).await, 200);
     }
 
-    async fn a_browser_is_known_by_its_cookie(app: TestApp) {
+    async fn browsers_are_authenticated_by_a_cookie(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let cookie = format!("theme=dark; strongroom={}; other=1", ann.token.as_deref().unwrap());
         let with_cookie = |method, path: &str| app.stranger().request(method, path).header("cookie", cookie.clone());
         assert_eq!(with_cookie(Method::GET, "/v1/me").answer().await.status, 200);
-        // curl and old browsers tell nothing about where they come from.
+        // curl and old browsers send no origin.
         let file = with_cookie(Method::POST, "/v1/files?name=a.txt").body("a").answer().await;
         assert_eq!(file.status, 201, "{}", file.text());
         for (name, value) in [("sec-fetch-site", "same-origin".to_owned()), ("sec-fetch-site", "none".into()), ("origin", app.url(""))] {
@@ -285,7 +285,7 @@ both! {
         assert_eq!(status(&ann).await, 401, "the cookie and the token are one session");
     }
 
-    async fn a_page_of_another_site_cannot_act_for_a_browser(app: TestApp) {
+    async fn cross_site_requests_with_a_cookie_are_refused(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "mine").await;
         let cookie = format!("strongroom={}", ann.token.as_deref().unwrap());
@@ -307,19 +307,19 @@ both! {
                 let answer = with_cookie(method, path).header(name, value).json(&json!({"name": "theirs"})).answer().await;
                 answer.problem(403, "cross_site");
             }
-            // Signing somebody in to the attacker's account is an attack, too.
+            // Signing a user in to the attacker's account is also an attack.
             let body = json!({"email": email("ann"), "password": PASSWORD});
             let answer = app.stranger().post("/v1/auth/login").header(name, value).json(&body).answer().await;
             answer.problem(403, "cross_site");
         }
-        // Reading changes nothing, and what a page of another site may read, the browser decides.
+        // A read changes nothing, and the browser decides what a page of another site may read.
         let read = with_cookie(Method::GET, "/v1/me").header("sec-fetch-site", "cross-site").answer().await;
         assert_eq!((read.status, read.header("access-control-allow-origin")), (200, ""));
         assert_eq!(ann.get("/v1/me").answer().await.json()["name"], "ann");
         assert_eq!(ann.download(&file).await, b"mine");
     }
 
-    async fn the_public_url_is_an_origin_of_our_own_behind_a_proxy(app: TestApp) {
+    async fn the_origin_of_the_public_url_is_accepted_behind_a_proxy(app: TestApp) {
         let app = app.restart_with(|config| config.public_url = "https://files.example.org/room/".parse().unwrap()).await;
         let ann = app.sign_up("ann").await;
         let cookie = format!("__Host-strongroom={}", ann.token.as_deref().unwrap());
@@ -332,7 +332,7 @@ both! {
         }
     }
 
-    async fn a_bearer_token_counts_before_a_cookie(app: TestApp) {
+    async fn a_bearer_token_takes_precedence_over_a_cookie(app: TestApp) {
         let (ann, bob) = (app.sign_up("ann").await, app.sign_up("bob").await);
         let cookie = format!("strongroom={}", bob.token.as_deref().unwrap());
         let answer = ann.get("/v1/me").header("cookie", &cookie).answer().await;
@@ -340,12 +340,12 @@ both! {
         // A bad token is refused, whatever the cookie is.
         let request = app.stranger().get("/v1/me").header("cookie", &cookie);
         request.bearer_auth("srs_garbage").answer().await.problem(401, "unauthorized");
-        // What a proxy in front asks for is none of ours.
+        // Basic credentials are for a proxy in front, and are ignored.
         let request = app.stranger().get("/v1/me").header("cookie", &cookie);
         assert_eq!(request.basic_auth("someone", Some("else")).answer().await.json()["name"], "bob");
     }
 
-    async fn a_name_can_be_changed_and_the_rest_stays(app: TestApp) {
+    async fn the_name_can_be_changed_separately(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let before = ann.get("/v1/me").answer().await.json();
         let merge_patch = ann.patch("/v1/me").header("content-type", "application/merge-patch+json");
@@ -361,16 +361,16 @@ both! {
         assert_eq!(ann.patch("/v1/me").json(&json!({})).answer().await.json()["name"], "Ann A.");
     }
 
-    async fn a_new_password_ends_every_other_session(app: TestApp) {
+    async fn a_password_change_ends_other_sessions(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let second = another_session(&app, "ann").await;
         let change = |current: &str, new: &str| {
             ann.patch("/v1/me").json(&json!({"current_password": current, "password": new})).answer()
         };
         let wrong = change("not her password", OTHER_PASSWORD).await;
-        assert_eq!(complaints(&wrong), [("/current_password".to_owned(), "wrong".to_owned())]);
+        assert_eq!(field_errors(&wrong), [("/current_password".to_owned(), "wrong".to_owned())]);
         let weak = change(PASSWORD, "password123").await;
-        assert_eq!(complaints(&weak), [("/password".to_owned(), "weak_password".to_owned())]);
+        assert_eq!(field_errors(&weak), [("/password".to_owned(), "weak_password".to_owned())]);
         for half in [json!({"password": OTHER_PASSWORD}), json!({"current_password": PASSWORD})] {
             ann.patch("/v1/me").json(&half).answer().await.problem(422, "invalid");
         }
@@ -382,14 +382,14 @@ both! {
         assert_eq!(log_in(&app.stranger(), &email("ann"), OTHER_PASSWORD).await.status, 200);
     }
 
-    async fn the_operators_new_password_ends_every_session(app: TestApp) {
+    async fn a_password_set_by_the_operator_ends_every_session(app: TestApp) {
         let ann = app.sign_up("ann").await;
         strongroom::users::set_password(&app.app, &email("ann"), &OTHER_PASSWORD.into()).await.unwrap();
         assert_eq!(status(&ann).await, 401);
         assert_eq!(log_in(&app.stranger(), &email("ann"), OTHER_PASSWORD).await.status, 200);
     }
 
-    async fn neither_passwords_nor_sessions_lie_in_the_rows_in_clear(app: TestApp) {
+    async fn passwords_and_session_tokens_are_not_stored_in_clear(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let token = ann.token.as_deref().unwrap();
         app.assert_in_no_row(&[PASSWORD, token, &token[4..34]]).await;

@@ -1,4 +1,4 @@
-//! Signed URLs: whoever has one may do its one thing until it expires, and nothing else.
+//! Signed URLs: the holder may perform one operation until it expires, and nothing else.
 
 use reqwest::Method;
 use serde_json::json;
@@ -10,7 +10,7 @@ use crate::support::links::{complete, follow};
 use crate::support::{Setup, TestApp, both};
 
 both! {
-    async fn a_signed_url_reads_without_signing_in(app: TestApp) {
+    async fn a_signed_url_reads_without_authentication(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let bytes = noise(100_000);
         let file = ann.upload("naïve.bin", bytes.clone()).await;
@@ -30,7 +30,7 @@ both! {
         assert_eq!((head.status, head.header("content-length")), (200, "100000"));
     }
 
-    async fn a_signed_url_does_nothing_else(app: TestApp) {
+    async fn a_signed_url_permits_only_its_operation(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "mine").await;
         let other = ann.upload("b.txt", "also mine").await;
@@ -41,7 +41,7 @@ both! {
             let status = stranger.request(method.clone(), url).body("x").answer().await.status;
             assert!(status == 403 || status == 405, "{method}: {status}");
         }
-        // Another key, another life, another name, a flipped digit: none of it is what was signed.
+        // Another key, expiry or name, a flipped digit: each invalidates the signature.
         let swapped = url.replacen(url.split('?').next().unwrap(), other_url.split('?').next().unwrap(), 1);
         let mut flipped = url.to_owned();
         let last = flipped.pop().unwrap();
@@ -55,7 +55,7 @@ both! {
         assert_eq!(stranger.get(url).answer().await.bytes, b"mine");
     }
 
-    async fn the_life_of_a_signed_url_is_bounded(app: TestApp) {
+    async fn the_lifetime_of_a_signed_url_is_limited(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "mine").await;
         let path = format!("{}/signed-urls", path(&file));
@@ -70,7 +70,7 @@ both! {
         ann.get("/v1/files?urls=signed&expires_in=604801").answer().await.problem(422, "invalid");
     }
 
-    async fn lists_come_with_urls_that_stay_the_same_for_a_while(app: TestApp) {
+    async fn lists_contain_urls_that_are_stable_for_a_while(app: TestApp) {
         let ann = app.sign_up("ann").await;
         for name in ["a", "b", "c"] {
             ann.upload(name, name).await;
@@ -84,7 +84,7 @@ both! {
             let left = expires.as_second() - app.app.clock.now().as_second();
             assert!((3600..=3600 + 900).contains(&left), "{left}");
         }
-        // At most one step is passed between two lists.
+        // The expiry is rounded, so at most one step lies between the lists.
         let (second, third) = (list().await, list().await);
         assert!(first == second || second == third);
         app.advance(Duration::from_secs(1000));
@@ -92,7 +92,7 @@ both! {
         assert!(ann.get("/v1/files").answer().await.json()["items"][0].get("url").is_none());
     }
 
-    async fn new_bytes_come_through_a_signed_put_and_are_completed(app: TestApp) {
+    async fn a_signed_put_and_its_completion_replace_the_content(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let bob = app.sign_up("bob").await;
         let file = ann.upload("a.txt", "old").await;
@@ -103,7 +103,7 @@ both! {
         let put = follow(&app.stranger(), &signed, bytes.clone()).await;
         assert_eq!(put.status, 200, "{}", put.text());
         assert_eq!(ann.download(&file).await, b"old");
-        // The URL is used up: a key is never overwritten.
+        // The URL cannot be used again: objects are never overwritten.
         assert_eq!(follow(&app.stranger(), &signed, "other").await.status, 412);
 
         complete(&bob, &signed).await.problem(404, "not_found");
@@ -112,13 +112,13 @@ both! {
         let completed = completed.json();
         assert_eq!((&completed["id"], &completed["size"]), (&file["id"], &json!(300_000)));
         assert!(ann.download(&file).await == bytes);
-        // The answer may have been lost, so that asking again gives it again.
+        // A client that lost the response repeats the request.
         assert_eq!(complete(&ann, &signed).await.json()["id"], file["id"]);
         assert_eq!(follow(&app.stranger(), &signed, "other").await.status, if app.setup == Setup::SqliteAndDisk { 410 } else { 412 });
         app.assert_nothing_but(1).await;
     }
 
-    async fn a_signed_put_does_not_overwrite_what_came_since(app: TestApp) {
+    async fn a_signed_put_does_not_overwrite_newer_content(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "old").await;
         let signed = ann.sign(&file, "put").await;
@@ -129,7 +129,7 @@ both! {
         assert_eq!(ann.download(&file).await, b"newer");
     }
 
-    async fn a_signed_put_has_no_place_once_its_file_is_gone(app: TestApp) {
+    async fn a_signed_put_fails_once_its_file_is_deleted(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "old").await;
         let signed = ann.sign(&file, "put").await;
@@ -140,7 +140,7 @@ both! {
         }
     }
 
-    async fn without_the_signed_header_a_put_is_refused(app: TestApp) {
+    async fn a_put_without_the_signed_header_is_refused(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "old").await;
         let signed = ann.sign(&file, "put").await;
@@ -150,12 +150,12 @@ both! {
     }
 }
 
-/// On disk the URLs are ours, so that more can be promised than a bucket does.
+/// On disk the server signs the URLs, so it can guarantee more than a bucket.
 mod on_disk {
     use super::*;
 
     #[tokio::test]
-    async fn a_signed_url_ends_with_its_time_its_file_and_its_owner() {
+    async fn a_signed_url_is_invalid_after_expiry_deletion_or_disabling() {
         let app = TestApp::start(Setup::SqliteAndDisk).await;
         let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "mine").await;
@@ -188,7 +188,7 @@ mod on_disk {
     }
 
     #[tokio::test]
-    async fn a_page_of_another_origin_may_use_a_signed_url() {
+    async fn pages_of_other_origins_can_use_signed_urls() {
         let app = TestApp::start(Setup::SqliteAndDisk).await;
         let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "old").await;
@@ -208,7 +208,7 @@ mod on_disk {
     }
 
     #[tokio::test]
-    async fn a_signed_put_keeps_to_the_limit_and_its_time() {
+    async fn a_signed_put_respects_the_size_limit_and_the_expiry() {
         let app = TestApp::start_with(Setup::SqliteAndDisk, |config| config.limits.file_size = 1000).await;
         let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "old").await;
@@ -224,15 +224,15 @@ mod on_disk {
     }
 }
 
-/// The bucket may be reached by people under another name than by the server.
+/// The bucket may have another name for clients than for the server.
 mod in_a_bucket {
     use super::*;
     use strongroom::config::StoreConfig;
 
     #[tokio::test]
-    async fn signed_urls_have_the_public_host() {
+    async fn signed_urls_have_the_public_endpoint() {
         let app = TestApp::start_with(Setup::PostgresAndS3, |config| {
-            let StoreConfig::S3(s3) = &mut config.store else { panic!("this set-up is on S3") };
+            let StoreConfig::S3(s3) = &mut config.store else { panic!("this setup is on S3") };
             let mut public = s3.endpoint.clone().unwrap();
             public.set_host(Some("localhost")).unwrap();
             s3.public_endpoint = Some(public);

@@ -1,5 +1,4 @@
-//! HTTP as it should be: every answer well formed, and no client, however rude, that gets more
-//! than its due.
+//! HTTP conformance and limits: every response is well formed, and slow or malformed clients are disconnected.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,12 +12,12 @@ use tokio::net::TcpStream;
 
 use crate::support::bytes::noise;
 use crate::support::client::{Ask, content, path};
-use crate::support::{PASSWORD, Setup, TestApp, both, email};
+use crate::support::{PASSWORD, Setup, TestApp, both, email, until};
 
-/// Sends bytes as they are and gives everything that comes until the server ends the connection.
+/// Sends raw bytes and returns everything that is received until the server closes the connection.
 async fn raw(app: &TestApp, bytes: impl AsRef<[u8]>) -> String {
     let mut stream = connect(app).await;
-    // It may end the connection before it has heard everything.
+    // The server may close the connection before it has read everything.
     let _ = stream.write_all(bytes.as_ref()).await;
     rest(stream).await
 }
@@ -30,19 +29,19 @@ async fn connect(app: &TestApp) -> TcpStream {
 async fn rest(mut stream: TcpStream) -> String {
     let mut bytes = Vec::new();
     let end = tokio::time::timeout(Duration::from_secs(60), stream.read_to_end(&mut bytes)).await;
-    // A reset is an end, too.
-    let _ = end.expect("the server ends the connection");
+    // A reset also ends the connection.
+    let _ = end.expect("the server closes the connection");
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The status of a raw answer.
+/// The status of a raw response.
 fn status(answer: &str) -> u16 {
     let code = answer.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3));
     code.unwrap_or_else(|| panic!("no answer: {answer:?}")).parse().expect("a status")
 }
 
 both! {
-    async fn what_is_not_there_is_a_problem_like_any_other(app: TestApp) {
+    async fn unknown_paths_get_a_problem_document(app: TestApp) {
         let ann = app.sign_up("ann").await;
         for client in [&ann, &app.stranger()] {
             for path in ["/nowhere", "/v1", "/v1/", "/v2/files", "/v1/files/", "/v1//files", "/favicon.ico", "/%00", "/v1/fi%ffles"] {
@@ -58,7 +57,7 @@ both! {
         }
     }
 
-    async fn a_method_that_means_nothing_is_answered_with_those_that_do(app: TestApp) {
+    async fn unsupported_methods_get_the_allowed_ones(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let file = path(&ann.upload("a.txt", "a").await);
         for (method, path, allowed) in [
@@ -79,7 +78,7 @@ both! {
         assert_eq!(ann.get(&file).answer().await.status, 200);
     }
 
-    async fn what_is_no_json_is_refused(app: TestApp) {
+    async fn invalid_json_is_refused(app: TestApp) {
         let post = |body: Vec<u8>| app.stranger().post("/v1/auth/login").header("content-type", "application/json").body(body);
         let deep = "[".repeat(100_000);
         for body in ["", "{", "{\"email\": \"a\",}", "nonsense", "{} {}", "\u{feff}{}", deep.as_str(), "{\"email\": \"\\ud800\"}"] {
@@ -95,10 +94,10 @@ both! {
         assert!([400, 422].contains(&post(deep_value.into()).answer().await.status));
     }
 
-    async fn json_has_a_largest_size_announced_or_not(app: TestApp) {
+    async fn the_size_of_json_bodies_is_limited(app: TestApp) {
         let body = json!({"email": email("ann"), "password": "x".repeat(300 * 1024)}).to_string();
         let post = || app.stranger().post("/v1/auth/login").header("content-type", "application/json");
-        // The answer may come before everything was sent, which some clients take for a failure.
+        // The server may respond before everything is sent, which some clients report as an error.
         if let Ok(answer) = post().body(body.clone()).send().await {
             assert_eq!(answer.status(), 413);
         }
@@ -106,7 +105,7 @@ both! {
         if let Ok(answer) = post().body(reqwest::Body::wrap_stream(futures_util::stream::iter(chunks))).send().await {
             assert_eq!(answer.status(), 413);
         }
-        // Who only announces it is told, and nothing is waited for.
+        // An announced length is enough: the server does not wait for the body.
         let head = "POST /v1/auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 262145\r\n\r\n";
         let mut stream = connect(&app).await;
         stream.write_all(head.as_bytes()).await.unwrap();
@@ -116,7 +115,7 @@ both! {
         assert!(answer.contains("too_large") && answer.to_lowercase().contains("connection: close"), "{answer}");
     }
 
-    async fn json_has_to_be_called_json(app: TestApp) {
+    async fn json_requires_its_content_type(app: TestApp) {
         app.sign_up("ann").await;
         let body = json!({"email": email("ann"), "password": PASSWORD}).to_string();
         let post = |content_type: &str| app.stranger().post("/v1/auth/login").header("content-type", content_type).body(body.clone()).answer();
@@ -129,7 +128,7 @@ both! {
         }
     }
 
-    async fn every_answer_has_an_id_of_its_own(app: TestApp) {
+    async fn every_response_has_a_unique_request_id(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let mut seen = BTreeSet::new();
         for path in ["/healthz", "/v1/me", "/nowhere", "/v1/files"] {
@@ -142,7 +141,7 @@ both! {
         }
     }
 
-    async fn no_answer_is_to_be_sniffed(app: TestApp) {
+    async fn every_response_disables_content_sniffing(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let file = ann.upload("a.html", "<script>alert(1)</script>").await;
         let (content, etag) = (content(&file), file["etag"].as_str().unwrap());
@@ -175,7 +174,7 @@ both! {
         assert_eq!(statuses, BTreeSet::from([200, 201, 204, 206, 304, 400, 401, 403, 404, 405, 412, 415, 416, 422, 428]));
     }
 
-    async fn head_is_get_without_a_body(app: TestApp) {
+    async fn head_matches_get_without_the_body(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "hello").await;
         for path in ["/healthz", "/readyz", "/openapi.json", "/v1/me", "/v1/files", &path(&file), &content(&file), "/nowhere"] {
@@ -187,7 +186,7 @@ both! {
         }
     }
 
-    async fn urls_are_made_from_the_settings_and_never_from_the_request(app: TestApp) {
+    async fn urls_are_built_from_the_settings_and_never_from_the_request(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let evil = |request: reqwest::RequestBuilder| {
             request
@@ -206,7 +205,7 @@ both! {
         }
     }
 
-    async fn headers_that_are_no_text_do_no_harm(app: TestApp) {
+    async fn headers_with_invalid_bytes_are_harmless(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "hello").await;
         let garbage = || HeaderValue::from_bytes(b"\xff\xfe\x80").unwrap();
@@ -223,7 +222,7 @@ both! {
         assert_eq!(login.json(&json!({"email": email("ann"), "password": PASSWORD})).answer().await.status, 200);
     }
 
-    async fn heads_have_a_largest_size(app: TestApp) {
+    async fn the_size_of_request_heads_is_limited(app: TestApp) {
         let with = |head: String| format!("GET /healthz{head} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n");
         let many: String = (0..500).map(|number| format!("X-{number}: a\r\n")).collect();
         for (request, expected) in [
@@ -237,7 +236,7 @@ both! {
             ("GET /healthz HTTP/1.1\r\nHost: a\r\n folded: header\r\n\r\n".to_owned(), 400),
         ] {
             let answer = raw(&app, &request).await;
-            // What it does not read any more, it may also answer by a reset.
+            // The server may also reset the connection instead of reading the rest.
             if !answer.is_empty() || request.len() < 10_000 {
                 assert_eq!(status(&answer), expected, "{}", &request[..request.len().min(200)]);
             }
@@ -245,9 +244,9 @@ both! {
         assert_eq!(status(&raw(&app, with(String::new()) + "\r\n").await), 200);
     }
 
-    async fn requests_on_one_connection_are_answered_in_order(app: TestApp) {
+    async fn pipelined_requests_are_answered_in_order(app: TestApp) {
         let get = |path: &str, more: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\n{more}\r\n");
-        // A body that nobody asked for is no request of its own.
+        // A body that is not read is not treated as a request.
         let smuggled = get("/v1/elsewhere", "");
         let post = format!("POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{smuggled}", smuggled.len());
         let pipeline = get("/healthz", "") + &post + &get("/v1/me", "") + &get("/healthz", "Connection: close\r\n");
@@ -257,7 +256,7 @@ both! {
         assert!(!answer.contains("elsewhere"), "{answer}");
     }
 
-    async fn who_asks_first_is_told_before_sending(app: TestApp) {
+    async fn expect_continue_is_answered_before_the_body(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let head = |authorization: &str| {
             format!("POST /v1/files?name=a.txt HTTP/1.1\r\nHost: a\r\n{authorization}Content-Length: 5\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n")
@@ -274,18 +273,18 @@ both! {
         app.assert_nothing_but(1).await;
     }
 
-    async fn who_does_not_come_to_the_end_of_a_head_is_left(app: TestApp) {
+    async fn a_client_that_does_not_complete_a_request_head_is_disconnected(app: TestApp) {
         let app = app.restart_with(|config| config.header_timeout = Duration::from_millis(100)).await;
         for part in ["", "P", "PRI * HTTP/2.0\r\n", "GET", "GET /healthz HTTP/1.1\r\nHost: a\r\nX-Slow: "] {
             let answer = raw(&app, part).await;
             assert!(answer.is_empty() || status(&answer) == 408, "{answer}");
         }
-        // Between two requests as well.
+        // Also between two requests.
         let answer = raw(&app, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n").await;
         assert_eq!(status(&answer), 200);
     }
 
-    async fn who_stops_sending_is_told_and_leaves_nothing(app: TestApp) {
+    async fn a_stalled_request_body_is_refused_and_leaves_nothing(app: TestApp) {
         let app = app.restart_with(|config| config.uploads.stall_timeout = Duration::from_millis(100)).await;
         let ann = app.sign_up("ann").await;
         let authorization = format!("Host: a\r\nAuthorization: Bearer {}", ann.token.as_deref().unwrap());
@@ -304,7 +303,7 @@ both! {
         app.assert_nothing_but(0).await;
     }
 
-    async fn who_takes_nothing_of_an_answer_is_left(app: TestApp) {
+    async fn a_client_that_stops_reading_is_disconnected(app: TestApp) {
         let app = app.restart_with(|config| config.uploads.stall_timeout = Duration::from_millis(300)).await;
         let ann = app.sign_up("ann").await;
         let file = ann.upload("a.bin", noise(32 * 1024 * 1024)).await;
@@ -312,16 +311,16 @@ both! {
         let token = ann.token.as_deref().unwrap();
         let head = format!("GET {} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n", content(&file));
         stream.write_all(head.as_bytes()).await.unwrap();
-        // It reads nothing, and learns from its own bytes that nobody is there any more.
-        let left = async {
+        // The client does not read, and notices the closed connection when it writes.
+        let closed = async {
             while stream.write_all(b"\r\n").await.is_ok() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(60), left).await.expect("the server ends the connection");
+        tokio::time::timeout(Duration::from_secs(60), closed).await.expect("the server closes the connection");
     }
 
-    async fn who_goes_away_leaves_nothing(app: TestApp) {
+    async fn a_disconnected_client_leaves_nothing(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let token = ann.token.as_deref().unwrap();
         for _ in 0..3 {
@@ -330,13 +329,11 @@ both! {
             stream.write_all(head.as_bytes()).await.unwrap();
             stream.write_all(&noise(6_000_000)).await.unwrap();
         }
-        while app.count("SELECT COUNT(*) FROM blobs WHERE state = 'pending'").await > 0 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        until(async || app.count("SELECT COUNT(*) FROM blobs WHERE state = 'pending'").await == 0).await;
         app.assert_nothing_but(0).await;
     }
 
-    async fn it_speaks_https(app: TestApp) {
+    async fn it_serves_https(app: TestApp) {
         let tls = |name: &str| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/support/tls").join(name);
         let app = app
             .restart_with(|config| config.tls = Some(TlsConfig { certificate: tls("certificate.pem"), key: tls("key.pem") }))
@@ -357,7 +354,7 @@ both! {
         assert_eq!(upload.status, 201, "{}", upload.text());
         let download = http.get(app.url(&content(&upload.json()))).bearer_auth(&token).answer().await;
         assert!(download.bytes == bytes);
-        // Somebody who speaks no TLS gets no answer, and nobody else is harmed.
+        // A client without TLS gets no response, and other clients are not affected.
         let answer = raw(&app, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n").await;
         assert!(!answer.contains("HTTP/1.1 200"), "{answer}");
         assert_eq!(http.get(app.url("/readyz")).answer().await.status, 200);

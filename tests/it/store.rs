@@ -1,4 +1,4 @@
-//! The contract of `Store`, on every store: disk, memory, and a real S3 server.
+//! The conformance suite of `Store`, for every store: disk, memory, and a real S3 server.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -27,7 +27,7 @@ use crate::support::client::bucket;
 use crate::support::{Setup, config, s3_config};
 
 const MIB: usize = 1024 * 1024;
-/// The smallest that S3 takes.
+/// The minimum of S3.
 pub const PART: usize = 5 * MIB;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -48,7 +48,7 @@ async fn s3_conforms() {
     conforms(Arc::new(bucket.store()), &bucket).await;
 }
 
-/// Where half-done things would lie, if a store left any.
+/// Finds partial objects that a store has left.
 #[async_trait]
 pub trait Leftovers: Sync {
     async fn exist(&self, key: &Key) -> bool;
@@ -72,27 +72,27 @@ impl Leftovers for Folder {
     }
 }
 
-/// Everything that is asked of every store.
+/// Checks everything that every store must do.
 pub async fn conforms(store: Arc<dyn Store>, leftovers: &dyn Leftovers) {
     store.ping().await.unwrap();
     for length in [0, 1, 300_000, PART - 1, PART, PART + 1, 3 * PART + 1] {
         keeps_bytes(&*store, length, true).await;
         keeps_bytes(&*store, length, false).await;
     }
-    keeps_bytes_in_crumbs(&*store).await;
+    keeps_small_chunks(&*store).await;
     for length in [10, 2 * PART + 1] {
         for declared in [true, false] {
             leaves_nothing_of_a_broken_body(&*store, leftovers, length, declared).await;
-            leaves_nothing_when_the_caller_goes(&store, leftovers, length, declared).await;
+            leaves_nothing_when_the_caller_cancels(&store, leftovers, length, declared).await;
         }
-        leaves_nothing_when_the_intent_fails(&*store, leftovers, length).await;
-        keeps_to_the_declared_size(&*store, leftovers, length).await;
+        leaves_nothing_when_the_observer_fails(&*store, leftovers, length).await;
+        requires_the_declared_size(&*store, leftovers, length).await;
         never_overwrites(&*store, length).await;
     }
     deletes(&*store).await;
-    misses_what_is_missing(&*store).await;
-    lists_what_it_holds(&*store).await;
-    lists_and_aborts_what_is_half_written(&store, leftovers).await;
+    reports_missing_objects(&*store).await;
+    lists_its_objects(&*store).await;
+    lists_and_aborts_open_uploads(&store, leftovers).await;
 }
 
 async fn keeps_bytes(store: &dyn Store, length: usize, declared: bool) {
@@ -108,14 +108,14 @@ async fn keeps_bytes(store: &dyn Store, length: usize, declared: bool) {
             assert!(got == bytes[range.clone()], "{length} bytes, {range:?}");
         }
     }
-    assert!(get(store, &key, 0..length + 1).await.is_err(), "more than there is");
+    assert!(get(store, &key, 0..length + 1).await.is_err(), "a range beyond the end");
     store.delete(&key, None).await.unwrap();
 }
 
-async fn keeps_bytes_in_crumbs(store: &dyn Store) {
+async fn keeps_small_chunks(store: &dyn Store) {
     let (key, bytes) = (Key::random(), content(PART + 7));
-    let crumbs: Vec<_> = bytes.chunks(999).map(|crumb| Ok(Bytes::copy_from_slice(crumb))).collect();
-    store.put(&key, None, Box::pin(stream::iter(crumbs)), &Noted::default()).await.unwrap();
+    let chunks: Vec<_> = bytes.chunks(999).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
+    store.put(&key, None, Box::pin(stream::iter(chunks)), &Recorder::default()).await.unwrap();
     assert!(get(store, &key, 0..bytes.len()).await.unwrap() == bytes);
     store.delete(&key, None).await.unwrap();
 }
@@ -124,14 +124,14 @@ async fn leaves_nothing_of_a_broken_body(store: &dyn Store, leftovers: &dyn Left
     let key = Key::random();
     let interrupt = stream::once(async { Err(Error::BodyStalled) });
     let body = Box::pin(chunks(&content(length)).chain(interrupt));
-    let outcome = store.put(&key, declared.then_some(length as u64 * 2), body, &Noted::default()).await;
+    let outcome = store.put(&key, declared.then_some(length as u64 * 2), body, &Recorder::default()).await;
     assert!(matches!(outcome, Err(Error::BodyStalled)), "{outcome:?}");
     assert!(!leftovers.exist(&key).await);
     assert_eq!(store.size(&key).await.unwrap(), None);
     store.delete(&key, None).await.unwrap();
 }
 
-async fn leaves_nothing_when_the_caller_goes(
+async fn leaves_nothing_when_the_caller_cancels(
     store: &Arc<dyn Store>,
     leftovers: &dyn Leftovers,
     length: usize,
@@ -146,22 +146,22 @@ async fn leaves_nothing_when_the_caller_goes(
     let body: ByteStream = Box::pin(chunks(&content(length)).chain(stall));
     let put = tokio::spawn({
         let (key, store) = (key.clone(), store.clone());
-        async move { store.put(&key, declared.then_some(length as u64 * 2), body, &Noted::default()).await }
+        async move { store.put(&key, declared.then_some(length as u64 * 2), body, &Recorder::default()).await }
     });
     wait.await.unwrap();
     put.abort();
     assert!(put.await.unwrap_err().is_cancelled());
-    // What a store gives up when nobody waits any more takes a moment.
-    let cleared = async {
+    // A store may clean up after a cancellation in the background.
+    let cleaned = async {
         while leftovers.exist(&key).await {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), cleared).await.expect("something stayed");
+    tokio::time::timeout(Duration::from_secs(20), cleaned).await.expect("nothing is left");
     assert_eq!(store.size(&key).await.unwrap(), None);
 }
 
-async fn leaves_nothing_when_the_intent_fails(store: &dyn Store, leftovers: &dyn Leftovers, length: usize) {
+async fn leaves_nothing_when_the_observer_fails(store: &dyn Store, leftovers: &dyn Leftovers, length: usize) {
     struct Refusing;
     #[async_trait]
     impl MultipartObserver for Refusing {
@@ -175,7 +175,7 @@ async fn leaves_nothing_when_the_intent_fails(store: &dyn Store, leftovers: &dyn
     }
     let key = Key::random();
     match store.put(&key, None, Box::pin(chunks(&content(length))), &Refusing).await {
-        // There was nothing to note.
+        // The store had nothing to report.
         Ok(_) => store.delete(&key, None).await.unwrap(),
         Err(error) => assert!(matches!(error, Error::UploadGone), "{error:?}"),
     }
@@ -183,11 +183,11 @@ async fn leaves_nothing_when_the_intent_fails(store: &dyn Store, leftovers: &dyn
     assert_eq!(store.size(&key).await.unwrap(), None);
 }
 
-async fn keeps_to_the_declared_size(store: &dyn Store, leftovers: &dyn Leftovers, length: usize) {
+async fn requires_the_declared_size(store: &dyn Store, leftovers: &dyn Leftovers, length: usize) {
     for declared in [length - 1, length + 1] {
         let key = Key::random();
         let body = Box::pin(chunks(&content(length)));
-        let outcome = store.put(&key, Some(declared as u64), body, &Noted::default()).await;
+        let outcome = store.put(&key, Some(declared as u64), body, &Recorder::default()).await;
         assert!(matches!(outcome, Err(Error::BodyBroken(_))), "{outcome:?}");
         assert!(!leftovers.exist(&key).await);
         assert_eq!(store.size(&key).await.unwrap(), None);
@@ -207,10 +207,10 @@ async fn never_overwrites(store: &dyn Store, length: usize) {
 }
 
 async fn deletes(store: &dyn Store) {
-    let (key, noted) = (Key::random(), Noted::default());
+    let (key, recorder) = (Key::random(), Recorder::default());
     let body = Box::pin(chunks(&content(PART + 1)));
-    store.put(&key, None, body, &noted).await.unwrap();
-    let multipart_id = noted.0.lock().unwrap().clone();
+    store.put(&key, None, body, &recorder).await.unwrap();
+    let multipart_id = recorder.0.lock().unwrap().clone();
     for _ in 0..2 {
         store.delete(&key, multipart_id.as_deref()).await.unwrap();
         assert_eq!(store.size(&key).await.unwrap(), None);
@@ -218,14 +218,14 @@ async fn deletes(store: &dyn Store) {
     assert!(matches!(get(store, &key, 0..1).await, Err(Error::NotFound)));
 }
 
-async fn misses_what_is_missing(store: &dyn Store) {
+async fn reports_missing_objects(store: &dyn Store) {
     let key = Key::random();
     assert_eq!(store.size(&key).await.unwrap(), None);
     assert!(matches!(get(store, &key, 0..1).await, Err(Error::NotFound)));
     store.delete(&key, None).await.unwrap();
 }
 
-async fn lists_what_it_holds(store: &dyn Store) {
+async fn lists_its_objects(store: &dyn Store) {
     assert_eq!(list(store).await, [], "an earlier test left something");
     let mut keys: Vec<_> = (0..40).map(|_| Key::random()).collect();
     let bytes = content(keys.len());
@@ -235,19 +235,19 @@ async fn lists_what_it_holds(store: &dyn Store) {
         expected.sort();
         expected
     };
-    let told = |listed: Vec<Listed<Object>>| -> Vec<(String, u64)> {
-        let ours = listed.into_iter().map(|listed| listed.ours().expect("no stranger"));
+    let names = |listed: Vec<Listed<Object>>| -> Vec<(String, u64)> {
+        let ours = listed.into_iter().map(|listed| listed.ours().expect("not foreign"));
         ours.map(|object| (object.key.to_string(), object.size)).collect()
     };
-    assert_eq!(told(list(store).await), expected(&keys), "in the order of their keys");
+    assert_eq!(names(list(store).await), expected(&keys), "in the order of their keys");
     let last = keys.pop().unwrap();
     store.delete(&last, None).await.unwrap();
-    assert_eq!(told(list(store).await), expected(&keys));
+    assert_eq!(names(list(store).await), expected(&keys));
     future::join_all(keys.iter().map(|key| store.delete(key, None))).await;
     assert_eq!(list(store).await, []);
 }
 
-async fn lists_and_aborts_what_is_half_written(store: &Arc<dyn Store>, leftovers: &dyn Leftovers) {
+async fn lists_and_aborts_open_uploads(store: &Arc<dyn Store>, leftovers: &dyn Leftovers) {
     assert_eq!(uploads_of(&**store, None).await, [], "an earlier test left something");
     let (key, other) = (Key::random(), Key::random());
     let (reached, wait) = oneshot::channel::<()>();
@@ -258,14 +258,14 @@ async fn lists_and_aborts_what_is_half_written(store: &Arc<dyn Store>, leftovers
     let body: ByteStream = Box::pin(chunks(&content(2 * PART + 1)).chain(stall));
     let put = tokio::spawn({
         let (key, store) = (key.clone(), store.clone());
-        async move { store.put(&key, None, body, &Noted::default()).await }
+        async move { store.put(&key, None, body, &Recorder::default()).await }
     });
     wait.await.unwrap();
-    assert_eq!(list(&**store).await, [], "what is half written is no object");
+    assert_eq!(list(&**store).await, [], "an open upload is not an object");
     let open = uploads_of(&**store, None).await;
     assert_eq!(open, uploads_of(&**store, Some(&key)).await);
     assert_eq!(uploads_of(&**store, Some(&other)).await, []);
-    // Memory has nothing that another process could see.
+    // The store in memory shares nothing with other processes.
     assert_eq!(open.len(), usize::from(leftovers.exist(&key).await));
     for upload in open {
         assert_eq!(upload.key, key);
@@ -285,10 +285,10 @@ async fn list(store: &dyn Store) -> Vec<Listed<Object>> {
 
 async fn uploads_of(store: &dyn Store, key: Option<&Key>) -> Vec<OpenUpload> {
     let listed: Vec<_> = store.list_uploads(key).try_collect().await.unwrap();
-    listed.into_iter().map(|listed| listed.ours().expect("no stranger")).collect()
+    listed.into_iter().map(|listed| listed.ours().expect("not foreign")).collect()
 }
 
-/// What is told of a store that has foreign_entries in it, and the foreign_entries.
+/// The names of the foreign entries of a store.
 async fn foreign_entries(store: &dyn Store) -> Vec<String> {
     let objects = list(store).await.into_iter().filter_map(|listed| match listed {
         Listed::Foreign(name) => Some(name),
@@ -305,20 +305,20 @@ async fn foreign_entries(store: &dyn Store) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_disk_tells_what_is_not_its_own() {
+async fn the_disk_lists_foreign_entries() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("store");
     let store = DiskStore::open(&root, url_signer()).await.unwrap();
     let key = Key::random();
     put(&store, &key, b"ours", true).await.unwrap();
-    assert_eq!(foreign_entries(&store).await, [""; 0], "the probe is ours");
+    assert_eq!(foreign_entries(&store).await, [""; 0], "the probe file is not foreign");
 
     let (first, second) = (key.as_str().split_at(2).0, if key.as_str().starts_with("00") { "01" } else { "00" });
     let planted = [
         "README".to_owned(),
         "lost+found".to_owned(),
         "blobs/zz".to_owned(),
-        // In the wrong folder, with other letters, a folder instead of a file, a link.
+        // In the wrong folder, in upper case, a folder instead of a file, a link.
         format!("blobs/{second}/{key}"),
         format!("blobs/{first}/{}", key.as_str().to_uppercase()),
         format!("blobs/{first}/{first}{}", "a".repeat(30)),
@@ -338,7 +338,7 @@ async fn the_disk_tells_what_is_not_its_own() {
     let ours: Vec<_> = list(&store).await.into_iter().filter_map(Listed::ours).collect();
     assert_eq!(ours.iter().map(|object| (&object.key, object.size)).collect::<Vec<_>>(), [(&key, 4)]);
 
-    // A disk that is gone is not an empty one.
+    // A missing folder is not treated as empty.
     std::fs::rename(&root, folder.path().join("elsewhere")).unwrap();
     let listed: Result<Vec<_>> = store.list().try_collect().await;
     assert!(matches!(listed, Err(Error::Unavailable { what: "store", .. })));
@@ -346,7 +346,7 @@ async fn the_disk_tells_what_is_not_its_own() {
 }
 
 #[tokio::test]
-async fn a_bucket_is_listed_page_by_page_with_what_is_not_its_own() {
+async fn a_bucket_is_listed_in_pages_with_foreign_entries() {
     let bucket = Bucket::of_this_run();
     let store = bucket.store();
     let mut keys: Vec<_> = (0..1100).map(|_| Key::random()).collect();
@@ -365,7 +365,7 @@ async fn a_bucket_is_listed_page_by_page_with_what_is_not_its_own() {
         .create_multipart(&Path::parse(format!("{}/theirs", bucket.config.prefix)).unwrap())
         .await
         .unwrap();
-    // Two uploads under one key, of which a row would know one.
+    // Two uploads under one key, of which the database would know one.
     let path = Path::parse(format!("{}/{}", bucket.config.prefix, keys[0])).unwrap();
     let ids =
         [bucket.client.create_multipart(&path).await.unwrap(), bucket.client.create_multipart(&path).await.unwrap()];
@@ -397,7 +397,7 @@ async fn a_bucket_is_listed_page_by_page_with_what_is_not_its_own() {
 }
 
 #[tokio::test]
-async fn the_disk_is_private_and_follows_no_link() {
+async fn the_disk_is_private_and_follows_no_symlinks() {
     use std::os::unix::fs::{PermissionsExt, symlink};
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("store");
@@ -430,7 +430,7 @@ async fn a_command_that_opened_only_the_database_cannot_use_the_store() {
 }
 
 #[tokio::test]
-async fn two_writers_of_one_key_cannot_both_win() {
+async fn only_one_of_two_writers_of_a_key_succeeds() {
     let folder = tempfile::tempdir().unwrap();
     let store: Arc<dyn Store> = Arc::new(DiskStore::open(folder.path(), url_signer()).await.unwrap());
     let key = Key::random();
@@ -442,7 +442,7 @@ async fn two_writers_of_one_key_cannot_both_win() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_uploads_share_little_memory() {
+async fn concurrent_uploads_share_limited_memory() {
     const LENGTH: usize = 12 * MIB;
     let bucket = Bucket::of_this_run();
     let store = bucket.store();
@@ -487,7 +487,7 @@ async fn a_signed_url_reads_from_the_bucket() {
 }
 
 #[tokio::test]
-async fn a_signed_url_writes_once() {
+async fn a_signed_url_can_write_once() {
     let store = Bucket::of_this_run().store();
     let key = Key::random();
     let put = sign(&store, Operation::Put, &key).await;
@@ -506,7 +506,7 @@ async fn a_signed_url_writes_once() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_away_is_unavailable() {
+async fn an_unreachable_store_is_unavailable() {
     let mut config = Bucket::of_this_run().config();
     config.endpoint = Some("http://127.0.0.1:9".parse().unwrap());
     let (store, key) = (S3Store::open(&config, &uploads()).unwrap(), Key::random());
@@ -520,7 +520,7 @@ async fn a_store_that_is_away_is_unavailable() {
 }
 
 #[tokio::test]
-async fn a_bucket_that_is_not_there_is_no_empty_bucket() {
+async fn a_missing_bucket_is_not_treated_as_empty() {
     let mut config = Bucket::of_this_run().config();
     config.bucket = "there-is-no-such-bucket-here".into();
     let store = S3Store::open(&config, &uploads()).unwrap();
@@ -528,7 +528,7 @@ async fn a_bucket_that_is_not_there_is_no_empty_bucket() {
     assert!(matches!(store.delete(&Key::random(), None).await, Err(Error::Unavailable { what: "store", .. })));
 }
 
-/// The S3 server's bucket, with a prefix that only this run knows.
+/// The bucket of the S3 server, with a unique prefix.
 pub struct Bucket {
     config: S3Config,
     client: AmazonS3,
@@ -555,7 +555,7 @@ impl Bucket {
 
 #[async_trait]
 impl Leftovers for Bucket {
-    /// Whether an upload of this key is open.
+    /// Whether a multipart upload of this key is open.
     async fn exist(&self, key: &Key) -> bool {
         let query = [("uploads", ""), ("prefix", &format!("{}/{key}", self.config.prefix))];
         let options = SignedUrlOptions::default().with_query(query);
@@ -568,15 +568,15 @@ impl Leftovers for Bucket {
     }
 }
 
-/// Keeps the id of the multipart upload, as a row would.
+/// Records the id of the multipart upload.
 #[derive(Default)]
-struct Noted(Mutex<Option<String>>);
+struct Recorder(Mutex<Option<String>>);
 
 #[async_trait]
-impl MultipartObserver for Noted {
+impl MultipartObserver for Recorder {
     async fn multipart_opened(&self, upload_id: &str) -> Result<()> {
         let before = self.0.lock().unwrap().replace(upload_id.to_owned());
-        assert_eq!(before, None, "one upload is opened once");
+        assert_eq!(before, None, "an upload is opened once");
         Ok(())
     }
 
@@ -587,13 +587,13 @@ impl MultipartObserver for Noted {
 
 pub async fn put(store: &dyn Store, key: &Key, bytes: &[u8], declared: bool) -> Result<u64> {
     let size = declared.then_some(bytes.len() as u64);
-    store.put(key, size, Box::pin(chunks(bytes)), &Noted::default()).await
+    store.put(key, size, Box::pin(chunks(bytes)), &Recorder::default()).await
 }
 
 pub async fn get(store: &dyn Store, key: &Key, range: std::ops::Range<usize>) -> Result<Vec<u8>> {
     let body = store.get(key, range.start as u64..range.end as u64).await?;
-    let pieces: Vec<Bytes> = body.try_collect().await?;
-    Ok(pieces.concat())
+    let chunks: Vec<Bytes> = body.try_collect().await?;
+    Ok(chunks.concat())
 }
 
 pub fn chunks(bytes: &[u8]) -> impl futures_util::Stream<Item = Result<Bytes>> + Send + use<> {
@@ -602,14 +602,14 @@ pub fn chunks(bytes: &[u8]) -> impl futures_util::Stream<Item = Result<Bytes>> +
     stream::iter(starts.map(move |start| Ok(bytes.slice(start..(start + 100_000).min(bytes.len())))))
 }
 
-/// Bytes that are different everywhere, so that a part in the wrong place is noticed.
+/// Bytes without repetition, so that a misplaced part is noticed.
 pub fn content(length: usize) -> Vec<u8> {
-    (0..length as u64).map(|place| (place.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8).collect()
+    (0..length as u64).map(|index| (index.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8).collect()
 }
 
 const DISPOSITION: &str = "attachment; filename=\"test.txt\"; filename*=UTF-8''t%C3%A9st.txt";
 
-/// A wish for a URL that lives for ten minutes.
+/// A request for a URL with a lifetime of ten minutes.
 pub fn request(operation: Operation, key: &Key) -> SignRequest<'_> {
     let reading = operation != Operation::Put;
     SignRequest {

@@ -1,4 +1,4 @@
-//! Guessing passwords: a few times, and then not for a while, from however many places at once.
+//! Throttling of password guesses and registrations.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::support::{Client, PASSWORD, Setup, TestApp, both, email};
 
 const WRONG: &str = "not her password";
 
-/// The seconds after which one may try again.
+/// The seconds of the Retry-After header.
 fn retry_after(answer: &Answer) -> u64 {
     answer.problem(429, "too_many_attempts");
     answer.header("retry-after").parse().expect("whole seconds")
@@ -30,7 +30,7 @@ async fn sign_in_from(client: &Client, name: &str, forwarded: &str) -> u16 {
 }
 
 both! {
-    async fn an_account_stands_so_many_guesses(app: TestApp) {
+    async fn guesses_are_limited_per_account(app: TestApp) {
         let app = app.restart_with(|config| config.auth.logins_per_account = 3).await;
         let (ann, _bob) = (app.sign_up("ann").await, app.sign_up("bob").await);
         for _ in 0..3 {
@@ -38,10 +38,10 @@ both! {
         }
         let seconds = retry_after(&guess(&app, "ann").await);
         assert!((1..=900).contains(&seconds), "{seconds}");
-        // The right password is no way around it, nor is another spelling.
+        // The right password is refused too, and so is another spelling of the address.
         retry_after(&sign_in(&app, "ann").await);
         retry_after(&log_in(&app.stranger(), " ANN@Example.ORG", PASSWORD).await);
-        // Nobody else suffers, and whoever is signed in stays so.
+        // Other accounts and existing sessions are not affected.
         assert_eq!(sign_in(&app, "bob").await.status, 200);
         assert_eq!(ann.get("/v1/me").answer().await.status, 200);
 
@@ -49,7 +49,7 @@ both! {
         assert_eq!(sign_in(&app, "ann").await.status, 200);
     }
 
-    async fn an_address_without_an_account_is_counted_alike(app: TestApp) {
+    async fn unknown_accounts_are_throttled_alike(app: TestApp) {
         let app = app.restart_with(|config| config.auth.logins_per_account = 2).await;
         app.sign_up("ann").await;
         for name in ["ann", "nobody"] {
@@ -61,7 +61,7 @@ both! {
         app.assert_in_no_row(&["nobody@example.org"]).await;
     }
 
-    async fn guesses_made_at_once_do_not_pass_together(app: TestApp) {
+    async fn simultaneous_guesses_do_not_exceed_the_limit(app: TestApp) {
         let app = app.restart_with(|config| config.auth.logins_per_account = 3).await;
         app.sign_up("ann").await;
         let answers = futures_util::future::join_all((0..12).map(|_| guess(&app, "ann"))).await;
@@ -70,7 +70,7 @@ both! {
         assert_eq!(statuses, [vec![401; 3], vec![429; 9]].concat());
     }
 
-    async fn a_restart_forgives_nobody(app: TestApp) {
+    async fn a_restart_keeps_the_throttle_counters(app: TestApp) {
         let app = app.restart_with(|config| config.auth.logins_per_account = 2).await;
         app.sign_up("ann").await;
         guess(&app, "ann").await.problem(401, "bad_credentials");
@@ -81,7 +81,7 @@ both! {
         retry_after(&sign_in(&app, "ann").await);
     }
 
-    async fn a_success_begins_a_new_count(app: TestApp) {
+    async fn a_success_resets_the_counter(app: TestApp) {
         let app = app.restart_with(|config| config.auth.logins_per_account = 3).await;
         app.sign_up("ann").await;
         for _ in 0..3 {
@@ -91,7 +91,7 @@ both! {
         }
     }
 
-    async fn the_operator_can_forgive(app: TestApp) {
+    async fn a_password_set_by_the_operator_resets_the_counter(app: TestApp) {
         let app = app.restart_with(|config| config.auth.logins_per_account = 1).await;
         app.sign_up("ann").await;
         guess(&app, "ann").await.problem(401, "bad_credentials");
@@ -100,7 +100,7 @@ both! {
         assert_eq!(sign_in(&app, "ann").await.status, 200);
     }
 
-    async fn whoever_is_signed_in_guesses_no_better(app: TestApp) {
+    async fn guesses_of_the_current_password_are_throttled(app: TestApp) {
         let app = app.restart_with(|config| config.auth.logins_per_account = 2).await;
         let ann = app.sign_up("ann").await;
         let body = json!({"current_password": WRONG, "password": "violet tractor under rain"});
@@ -109,14 +109,14 @@ both! {
         change().await.problem(422, "invalid");
         retry_after(&change().await);
         retry_after(&sign_in(&app, "ann").await);
-        // A name needs no password.
+        // A change of the name requires no password.
         assert_eq!(ann.patch("/v1/me").json(&json!({"name": "Ann"})).answer().await.status, 200);
     }
 
-    async fn one_place_cannot_try_many_accounts(app: TestApp) {
+    async fn guesses_are_limited_per_address(app: TestApp) {
         let app = app.restart_with(|config| config.auth.logins_per_address = 4).await;
         app.sign_up("ann").await;
-        // What succeeds costs nothing.
+        // Successful attempts are not counted.
         for _ in 0..6 {
             assert_eq!(sign_in(&app, "ann").await.status, 200);
         }
@@ -129,7 +129,7 @@ both! {
         assert_eq!(sign_in(&app, "ann").await.status, 200);
     }
 
-    async fn where_a_stranger_says_to_come_from_counts_for_nothing(app: TestApp) {
+    async fn forwarded_addresses_of_untrusted_clients_are_ignored(app: TestApp) {
         let app = app.restart_with(|config| config.auth.logins_per_address = 3).await;
         for number in 0..3 {
             assert_eq!(sign_in_from(&app.stranger(), &format!("name{number}"), &format!("192.0.2.{number}")).await, 401);
@@ -137,7 +137,7 @@ both! {
         assert_eq!(sign_in_from(&app.stranger(), "name4", "192.0.2.4").await, 429);
     }
 
-    async fn a_trusted_proxy_tells_where_people_come_from(app: TestApp) {
+    async fn forwarded_addresses_of_trusted_proxies_are_used(app: TestApp) {
         let app = app
             .restart_with(|config| {
                 config.auth.logins_per_address = 2;
@@ -148,10 +148,10 @@ both! {
         for forwarded in ["192.0.2.1", "6.6.6.6, 192.0.2.1"] {
             assert_eq!(sign_in_from(&client, "one", forwarded).await, 401);
         }
-        // The proxy wrote the last address; what stands before it may be made up.
+        // The proxy adds the last address; the others may be forged.
         assert_eq!(sign_in_from(&client, "two", "198.51.100.1, 192.0.2.1").await, 429);
         assert_eq!(sign_in_from(&client, "two", "192.0.2.2").await, 401);
-        // Whoever has one address of an IPv6 network has them all.
+        // IPv6 addresses are counted by network.
         for address in ["2001:db8::1", "2001:db8::2"] {
             assert_eq!(sign_in_from(&client, "three", address).await, 401);
         }
@@ -159,10 +159,10 @@ both! {
         assert_eq!(sign_in_from(&client, "three", "2001:db8:0:1::3").await, 401);
     }
 
-    async fn registrations_are_counted_by_address(app: TestApp) {
+    async fn registrations_are_limited_per_address(app: TestApp) {
         let app = app.restart_with(|config| config.auth.registrations_per_address = 3).await;
         let stranger = app.stranger();
-        // What is refused as it stands costs nothing.
+        // Invalid requests are not counted.
         for _ in 0..5 {
             register(&stranger, "no address", "Ann", PASSWORD).await.problem(422, "invalid");
         }

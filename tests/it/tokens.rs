@@ -1,4 +1,4 @@
-//! API tokens: programs act as a person with them, until they are revoked or end.
+//! API tokens: programs act for a user with them, until they are revoked or expire.
 
 use std::time::Duration;
 
@@ -6,15 +6,15 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::client::Ask;
-use crate::support::{Client, PASSWORD, Setup, TestApp, both};
+use crate::support::{Client, PASSWORD, Setup, TestApp, both, until};
 
-/// Makes an API token and gives what is told about it, and a program that has it.
-async fn program(app: &TestApp, person: &Client, wish: Value) -> (Value, Client) {
-    let answer = person.post("/v1/me/tokens").json(&wish).answer().await;
+/// Creates an API token. Returns its description and a client that uses it.
+async fn program(app: &TestApp, user: &Client, options: Value) -> (Value, Client) {
+    let answer = user.post("/v1/me/tokens").json(&options).answer().await;
     assert_eq!(answer.status, 201, "{}", answer.text());
-    let told = answer.json();
-    let program = app.stranger().with_token(told["token"].as_str().unwrap(), &json!(person.id));
-    (told, program)
+    let token = answer.json();
+    let program = app.stranger().with_token(token["token"].as_str().unwrap(), &json!(user.id));
+    (token, program)
 }
 
 fn path(token: &Value) -> String {
@@ -39,14 +39,14 @@ fn base62(mut number: u32) -> String {
 }
 
 both! {
-    async fn a_token_is_shown_once_and_acts_for_its_person(app: TestApp) {
+    async fn a_token_is_shown_once_and_acts_for_its_user(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let answer = ann.post("/v1/me/tokens").json(&json!({"name": " nightly backup "})).answer().await;
         assert_eq!((answer.status, answer.header("cache-control")), (201, "no-store"));
-        let told = answer.json();
-        let token = told["token"].as_str().unwrap();
-        assert_eq!((told["name"].as_str(), &told["expires_at"], &told["last_used_at"]), (Some("nightly backup"), &Value::Null, &Value::Null));
-        assert!(token.ends_with(told["hint"].as_str().unwrap()));
+        let created = answer.json();
+        let token = created["token"].as_str().unwrap();
+        assert_eq!((created["name"].as_str(), &created["expires_at"], &created["last_used_at"]), (Some("nightly backup"), &Value::Null, &Value::Null));
+        assert!(token.ends_with(created["hint"].as_str().unwrap()));
 
         let program = app.stranger().with_token(token, &json!(ann.id));
         assert_eq!(program.get("/v1/me").answer().await.json()["id"], ann.id.as_str());
@@ -57,38 +57,37 @@ both! {
         let list = ann.get("/v1/me/tokens").answer().await;
         assert!(!list.text().contains("srk_"), "{}", list.text());
         let items = list.json()["items"].clone();
-        assert_eq!((items.as_array().unwrap().len(), &items[0]["id"]), (1, &told["id"]));
+        assert_eq!((items.as_array().unwrap().len(), &items[0]["id"]), (1, &created["id"]));
     }
 
-    async fn a_token_can_be_found_by_scanners_and_checked_without_us(app: TestApp) {
+    async fn tokens_have_a_prefix_and_a_checksum(app: TestApp) {
         let ann = app.sign_up("ann").await;
-        let (told, _) = program(&app, &ann, json!({"name": "a"})).await;
-        for (token, prefix) in [(told["token"].as_str().unwrap(), "srk_"), (ann.token.as_deref().unwrap(), "srs_")] {
+        let (created, _) = program(&app, &ann, json!({"name": "a"})).await;
+        for (token, prefix) in [(created["token"].as_str().unwrap(), "srk_"), (ann.token.as_deref().unwrap(), "srs_")] {
             assert!(token.starts_with(prefix) && token.len() == 40, "{token}");
             let (body, checksum) = token.split_at(34);
             assert_eq!(checksum, base62(crc32(body.as_bytes())), "{token}");
         }
     }
 
-    async fn the_use_of_a_token_is_noted(app: TestApp) {
+    async fn the_last_use_of_a_token_is_recorded(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let (_, program) = program(&app, &ann, json!({"name": "a"})).await;
         assert_eq!(program.get("/v1/me").answer().await.status, 200);
-        // It is noted on the side.
-        while ann.get("/v1/me/tokens").answer().await.json()["items"][0]["last_used_at"].is_null() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        // It is recorded in the background.
+        let list = async || ann.get("/v1/me/tokens").answer().await.json();
+        until(async || list().await["items"][0]["last_used_at"].is_string()).await;
     }
 
     async fn a_token_cannot_manage_the_account(app: TestApp) {
         let ann = app.sign_up("ann").await;
-        let (told, program) = program(&app, &ann, json!({"name": "a"})).await;
-        let of_token = path(&told);
+        let (created, program) = program(&app, &ann, json!({"name": "a"})).await;
+        let of_token = path(&created);
         let session = ann.get("/v1/me/sessions").answer().await.json()["items"][0]["id"].as_str().unwrap().to_owned();
         let of_session = format!("/v1/me/sessions/{session}");
         for (method, path, body) in [
             (Method::GET, "/v1/me/tokens", json!(null)),
-            (Method::POST, "/v1/me/tokens", json!({"name": "a longer life"})),
+            (Method::POST, "/v1/me/tokens", json!({"name": "a longer lifetime"})),
             (Method::DELETE, &of_token, json!(null)),
             (Method::GET, "/v1/me/sessions", json!(null)),
             (Method::DELETE, &of_session, json!(null)),
@@ -104,10 +103,10 @@ both! {
         assert_eq!(program.get("/v1/me").answer().await.status, 200);
     }
 
-    async fn a_token_ends_when_it_was_told_to(app: TestApp) {
+    async fn tokens_expire(app: TestApp) {
         let ann = app.sign_up("ann").await;
-        let (told, program) = program(&app, &ann, json!({"name": "a", "expires_in": 3600})).await;
-        let end: jiff::Timestamp = told["expires_at"].as_str().unwrap().parse().unwrap();
+        let (created, program) = program(&app, &ann, json!({"name": "a", "expires_in": 3600})).await;
+        let end: jiff::Timestamp = created["expires_at"].as_str().unwrap().parse().unwrap();
         assert!(end > app.app.clock.now());
         app.advance(Duration::from_secs(3590));
         assert_eq!(program.get("/v1/me").answer().await.status, 200);
@@ -118,9 +117,9 @@ both! {
         assert_eq!(app.count("SELECT COUNT(*) FROM api_tokens").await, 0);
     }
 
-    async fn wishes_that_make_no_sense_are_refused(app: TestApp) {
+    async fn invalid_options_are_refused(app: TestApp) {
         let ann = app.sign_up("ann").await;
-        for (wish, pointer) in [
+        for (options, pointer) in [
             (json!({"name": "a", "expires_in": 0}), "/expires_in"),
             (json!({"name": "a", "expires_in": 315_360_001}), "/expires_in"),
             (json!({"name": "a", "expires_in": u64::MAX}), "/expires_in"),
@@ -130,12 +129,12 @@ both! {
             (json!({"name": "a\nb"}), "/name"),
             (json!({"name": "a".repeat(101)}), "/name"),
         ] {
-            let problem = ann.post("/v1/me/tokens").json(&wish).answer().await.problem(422, "invalid");
-            assert_eq!(problem["errors"][0]["pointer"], pointer, "{wish}");
+            let problem = ann.post("/v1/me/tokens").json(&options).answer().await.problem(422, "invalid");
+            assert_eq!(problem["errors"][0]["pointer"], pointer, "{options}");
         }
         ann.post("/v1/me/tokens").json(&json!({})).answer().await.problem(422, "invalid");
         assert_eq!(app.count("SELECT COUNT(*) FROM api_tokens").await, 0);
-        // Ten years are the longest.
+        // The maximum is ten years.
         program(&app, &ann, json!({"name": "a", "expires_in": 315_360_000})).await;
     }
 
@@ -143,7 +142,7 @@ both! {
         let (ann, bob) = (app.sign_up("ann").await, app.sign_up("bob").await);
         let (first, revoked) = program(&app, &ann, json!({"name": "first"})).await;
         let (_, other) = program(&app, &ann, json!({"name": "second"})).await;
-        // Somebody else's token is not there.
+        // Another user's token does not exist.
         bob.delete(&path(&first)).answer().await.problem(404, "not_found");
         assert_eq!(revoked.get("/v1/me").answer().await.status, 200);
 
@@ -153,28 +152,28 @@ both! {
         assert_eq!(other.get("/v1/me").answer().await.status, 200);
     }
 
-    async fn an_account_has_so_many_tokens_and_no_more(app: TestApp) {
+    async fn the_number_of_tokens_is_limited(app: TestApp) {
         let app = app.restart_with(|config| config.limits.tokens = 3).await;
         let (ann, bob) = (app.sign_up("ann").await, app.sign_up("bob").await);
-        let wish = json!({"name": "a", "expires_in": 60});
-        let asked = (0..8).map(|_| ann.post("/v1/me/tokens").json(&wish).answer());
+        let options = json!({"name": "a", "expires_in": 60});
+        let asked = (0..8).map(|_| ann.post("/v1/me/tokens").json(&options).answer());
         let answers = futures_util::future::join_all(asked).await;
         assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 3);
         answers.iter().find(|answer| answer.status != 201).unwrap().problem(409, "too_many_tokens");
-        program(&app, &bob, wish.clone()).await;
-        // What is revoked or over makes room.
-        let live = answers.iter().find(|answer| answer.status == 201).unwrap().json();
-        assert_eq!(ann.delete(&path(&live)).answer().await.status, 204);
-        program(&app, &ann, wish.clone()).await;
-        ann.post("/v1/me/tokens").json(&wish).answer().await.problem(422, "invalid");
+        program(&app, &bob, options.clone()).await;
+        // Revoked and expired tokens do not count.
+        let active = answers.iter().find(|answer| answer.status == 201).unwrap().json();
+        assert_eq!(ann.delete(&path(&active)).answer().await.status, 204);
+        program(&app, &ann, options.clone()).await;
+        ann.post("/v1/me/tokens").json(&options).answer().await.problem(409, "too_many_tokens");
         app.advance(Duration::from_secs(61));
-        program(&app, &ann, wish).await;
+        program(&app, &ann, options).await;
     }
 
-    async fn what_is_no_token_opens_nothing(app: TestApp) {
+    async fn invalid_tokens_are_refused(app: TestApp) {
         let ann = app.sign_up("ann").await;
-        let (told, _) = program(&app, &ann, json!({"name": "a"})).await;
-        let token = told["token"].as_str().unwrap();
+        let (created, _) = program(&app, &ann, json!({"name": "a"})).await;
+        let token = created["token"].as_str().unwrap();
         let as_session = token.replace("srk_", "srs_");
         let mut guesses = vec!["", "srk_", "garbage", &token[..39], &as_session, "srk_0123456789ABCDEFGHIJabcdefghij4WptOr"]
             .into_iter()
@@ -201,10 +200,10 @@ both! {
         }
     }
 
-    async fn no_token_lies_in_the_rows_in_clear(app: TestApp) {
+    async fn tokens_are_not_stored_in_clear(app: TestApp) {
         let ann = app.sign_up("ann").await;
-        let (told, _) = program(&app, &ann, json!({"name": "a"})).await;
-        let token = told["token"].as_str().unwrap();
+        let (created, _) = program(&app, &ann, json!({"name": "a"})).await;
+        let token = created["token"].as_str().unwrap();
         app.assert_in_no_row(&[token, &token[4..34], ann.token.as_deref().unwrap()]).await;
     }
 }

@@ -1,4 +1,4 @@
-//! What is deleted can be had back for a while, and is not there until then.
+//! The trash: deleted files can be restored for a while, and are not accessible meanwhile.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::accounts::another_session;
 use crate::support::client::{Ask, Client, content, fed, path};
 use crate::support::tus::Tus;
-use crate::support::{Setup, TestApp, both};
+use crate::support::{Setup, TestApp, both, until};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -28,7 +28,7 @@ fn ids(page: &Value) -> Vec<Value> {
 }
 
 both! {
-    async fn a_deleted_file_is_in_the_trash_and_comes_back_as_it_was(app: TestApp) {
+    async fn a_deleted_file_can_be_restored_unchanged(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "bytes").await;
         let described = ann.patch(&path(&file)).json(&json!({"path": "letters", "metadata": {"a": 1}})).answer().await.json();
@@ -55,7 +55,7 @@ both! {
         app.assert_nothing_but(1).await;
     }
 
-    async fn what_is_in_the_trash_is_not_there_on_any_door(app: TestApp) {
+    async fn files_in_the_trash_are_not_accessible(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "bytes").await;
         let url = ann.sign(&file, "get").await["url"].as_str().unwrap().to_owned();
@@ -83,7 +83,7 @@ both! {
         assert_eq!(app.stranger().get(&url).answer().await.bytes, b"bytes");
     }
 
-    async fn it_counts_toward_the_quota_until_it_goes_for_good(app: TestApp) {
+    async fn the_trash_counts_toward_the_quota(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let (one, two) = (ann.upload("one", "12345").await, ann.upload("two", "678").await);
         trash(&ann, &one).await;
@@ -100,7 +100,7 @@ both! {
         app.assert_nothing_but(0).await;
     }
 
-    async fn a_place_that_was_taken_meanwhile_gives_the_file_a_number(app: TestApp) {
+    async fn a_restored_file_is_numbered_if_its_path_is_taken(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "old").await;
         trash(&ann, &file).await;
@@ -114,7 +114,7 @@ both! {
         app.assert_nothing_but(3).await;
     }
 
-    async fn it_goes_for_good_when_its_time_is_over(app: TestApp) {
+    async fn files_are_deleted_after_the_retention_period(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let files = [ann.upload("a", "1").await, ann.upload("b", "2").await];
         ann.upload("kept", "3").await;
@@ -129,7 +129,7 @@ both! {
         app.assert_nothing_but(1).await;
     }
 
-    async fn a_file_that_was_restored_and_deleted_again_begins_anew(app: TestApp) {
+    async fn restoring_resets_the_retention_period(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let file = ann.upload("a", "1").await;
         trash(&ann, &file).await;
@@ -142,7 +142,7 @@ both! {
         assert_eq!(app.reap().await.purged, 1);
     }
 
-    async fn pages_lead_through_the_trash_from_the_last_to_the_first(app: TestApp) {
+    async fn the_trash_is_paged_from_newest_to_oldest(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let mut expected = Vec::new();
         for number in 0..5 {
@@ -162,7 +162,7 @@ both! {
         ann.get("/v1/trash?limit=0").answer().await.problem(422, "invalid");
     }
 
-    async fn bytes_that_were_on_their_way_do_not_resurrect_it(app: TestApp) {
+    async fn uploads_in_progress_do_not_restore_a_deleted_file(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "old").await;
         let put = ann.sign(&file, "put").await;
@@ -171,9 +171,7 @@ both! {
         let (send, body) = fed();
         let replacing = tokio::spawn(ann.put(&content(&file)).header("if-match", "*").body(body).send());
         send.send(Ok(b"half".to_vec())).await.unwrap();
-        while app.count("SELECT COUNT(*) FROM blobs WHERE state = 'pending'").await < 2 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        until(async || app.count("SELECT COUNT(*) FROM blobs WHERE state = 'pending'").await >= 2).await;
         trash(&ann, &file).await;
         drop(send);
         assert_eq!(replacing.await.unwrap().unwrap().status(), 404);
@@ -186,7 +184,7 @@ both! {
         app.assert_nothing_but(1).await;
     }
 
-    async fn of_a_restore_beside_a_purge_one_wins(app: TestApp) {
+    async fn either_a_restore_or_a_simultaneous_deletion_succeeds(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let mut kept = 0;
         for round in 0..8 {
@@ -203,7 +201,7 @@ both! {
         app.assert_nothing_but(kept).await;
     }
 
-    async fn a_batch_deletes_into_the_trash_or_past_it(app: TestApp) {
+    async fn a_batch_can_delete_to_the_trash_or_permanently(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let (a, b) = (ann.upload("a", "1").await, ann.upload("b", "2").await);
         let delete = async |id: &Value, permanent: bool| {
@@ -216,7 +214,7 @@ both! {
         app.assert_nothing_but(1).await;
     }
 
-    async fn an_empty_trash_leaves_uploads_in_pieces_alone(app: TestApp) {
+    async fn emptying_the_trash_does_not_affect_resumable_uploads(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let tus = Tus::create(&ann, Some(4), "").await;
         let file = ann.upload("a", "1").await;
@@ -228,7 +226,7 @@ both! {
 }
 
 #[tokio::test]
-async fn without_a_trash_what_is_deleted_is_gone() {
+async fn without_a_trash_deletion_is_permanent() {
     let app = TestApp::start_with(Setup::SqliteAndDisk, |config| config.trash_retention = Duration::ZERO).await;
     let ann = app.sign_up("ann").await;
     let file = ann.upload("a.txt", "bytes").await;

@@ -1,4 +1,4 @@
-//! The tus protocol: uploads that go on where they broke.
+//! The tus protocol for resumable uploads.
 
 use std::time::Duration;
 
@@ -10,15 +10,14 @@ use sha2::{Digest, Sha256};
 use crate::support::bytes::noise;
 use crate::support::client::{Ask, fed};
 use crate::support::tus::{CHUNK_TYPE, Tus, create, tus};
-use crate::support::{Setup, TestApp, both};
+use crate::support::{Setup, TestApp, both, until};
 
 const MIB: usize = 1024 * 1024;
 
 impl TestApp {
-    async fn until_nobody_writes(&self) {
-        while self.count("SELECT COUNT(*) FROM resumable_uploads WHERE claim_id IS NOT NULL").await > 0 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+    async fn wait_until_unclaimed(&self) {
+        until(async || self.count("SELECT COUNT(*) FROM resumable_uploads WHERE claim_id IS NOT NULL").await == 0)
+            .await;
     }
 }
 
@@ -27,25 +26,25 @@ fn checksum(algorithm: &str, digest: &[u8]) -> String {
 }
 
 both! {
-    async fn pieces_of_every_size_become_the_file(app: TestApp) {
+    async fn appends_of_every_size_become_the_file(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let shapes: [&[usize]; 9] = [
             &[1], &[5 * MIB], &[5 * MIB + 1], &[11 * MIB], &[1, 2, 3], &[3 * MIB, 2 * MIB], &[3 * MIB, 4 * MIB, 9 * MIB],
             &[5 * MIB, 5 * MIB, 1], &[17 * MIB, 0, 17],
         ];
-        for pieces in shapes {
-            let bytes = noise(pieces.iter().sum());
+        for lengths in shapes {
+            let bytes = noise(lengths.iter().sum());
             let upload = Tus::create(&ann, Some(bytes.len()), "").await;
             let mut offset = 0;
-            for length in pieces {
+            for length in lengths {
                 let answer = upload.append(&ann, offset, bytes[offset..offset + length].to_vec()).await;
-                assert_eq!(answer.status, 204, "{pieces:?}: {}", answer.text());
+                assert_eq!(answer.status, 204, "{lengths:?}: {}", answer.text());
                 offset += length;
                 assert_eq!(answer.header("upload-offset"), offset.to_string());
                 assert_eq!(answer.header("strongroom-file-id").is_empty(), offset < bytes.len());
             }
             let file = upload.file(&ann).await;
-            assert!(file.bytes == bytes, "{pieces:?}");
+            assert!(file.bytes == bytes, "{lengths:?}");
             let sha256: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
             assert_eq!(file.header("etag"), format!("\"{sha256}\""));
         }
@@ -53,7 +52,7 @@ both! {
         assert_eq!(app.count("SELECT COUNT(*) FROM upload_parts").await, 0);
     }
 
-    async fn a_finished_upload_is_a_file_like_any_other(app: TestApp) {
+    async fn a_completed_upload_is_an_ordinary_file(app: TestApp) {
         let ann = app.sign_up("ann").await;
         ann.post("/v1/files?name=w%C3%B6rld.pdf&path=2026/nov").body("first").answer().await;
         let metadata = "wörld.pdf,filetype dGV4dC9odG1s,path MjAyNi9ub3Y=,colour cmVk";
@@ -71,7 +70,7 @@ both! {
         assert_eq!((&file["name"], &file["path"]), (&"wörld (1).pdf".into(), &"2026/nov".into()));
         assert_eq!((&file["content_type"], &file["size"]), (&"application/pdf".into(), &bytes.len().into()));
 
-        // The upload is over: it can neither grow nor take the file with it.
+        // The upload is complete: it cannot be extended, and its deletion does not affect the file.
         tus(&ann, Method::DELETE, &upload.path).answer().await.problem(410, "upload_gone");
         upload.append(&ann, bytes.len(), "more").await.problem(413, "too_large");
         assert_eq!(upload.append(&ann, bytes.len(), "").await.status, 204);
@@ -82,7 +81,7 @@ both! {
         assert_eq!(ann.get(&format!("/v1/files/{id}")).answer().await.status, 200);
     }
 
-    async fn what_arrived_before_the_line_broke_is_kept(app: TestApp) {
+    async fn bytes_received_before_a_disconnect_are_kept(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let bytes = noise(23 * MIB);
         let upload = Tus::create(&ann, Some(bytes.len()), "").await;
@@ -90,7 +89,7 @@ both! {
         for length in [MIB, 7 * MIB, 12 * MIB + 5] {
             upload.interrupt(&app, &ann, offset, &bytes[offset..offset + length], "").await;
             offset += length;
-            app.until_nobody_writes().await;
+            app.wait_until_unclaimed().await;
             assert_eq!(upload.offset(&ann).await, offset);
         }
         assert_eq!(upload.append(&ann, offset, bytes[offset..].to_vec()).await.status, 204);
@@ -98,7 +97,7 @@ both! {
         app.assert_nothing_but(1).await;
     }
 
-    async fn one_writes_at_a_time_and_a_silent_writer_makes_room(app: TestApp) {
+    async fn an_upload_has_one_writer_and_a_stalled_one_is_replaced(app: TestApp) {
         let app = app.restart_with(|config| config.uploads.lease = Duration::from_secs(3)).await;
         let ann = app.sign_up("ann").await;
         let bytes = noise(6 * MIB);
@@ -106,9 +105,7 @@ both! {
         let (send, body) = fed();
         let first = tokio::spawn(upload.append_request(&ann, 0, body).send());
         send.send(Ok(bytes[..1000].to_vec())).await.unwrap();
-        while app.count("SELECT COUNT(*) FROM resumable_uploads WHERE claim_id IS NOT NULL").await == 0 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        until(async || app.count("SELECT COUNT(*) FROM resumable_uploads WHERE claim_id IS NOT NULL").await > 0).await;
         upload.append(&ann, 0, bytes.clone()).await.problem(423, "upload_busy");
         let second = loop {
             let answer = upload.append(&ann, 0, bytes.clone()).await;
@@ -118,16 +115,16 @@ both! {
             tokio::time::sleep(Duration::from_millis(50)).await;
         };
         assert_eq!(second.status, 204, "{}", second.text());
-        // Whoever slept finds that the upload went on without it.
+        // The stalled writer finds that the upload was continued without it.
         drop(send);
         assert!([423, 410].contains(&first.await.unwrap().unwrap().status().as_u16()));
         assert!(upload.file(&ann).await.bytes == bytes);
-        // What it was about to set aside is left to its lease.
+        // Its pending part is deleted once its lease expires.
         app.execute("UPDATE blobs SET lease_until = 1 WHERE state = 'pending'").await;
         app.assert_nothing_but(1).await;
     }
 
-    async fn a_checksum_lets_bytes_in_all_together_or_not_at_all(app: TestApp) {
+    async fn an_append_with_a_checksum_is_atomic(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let bytes = noise(13 * MIB);
         let upload = Tus::create(&ann, Some(bytes.len()), "").await;
@@ -141,20 +138,20 @@ both! {
         let right = checksum("sha256", &Sha256::digest(first));
         assert_eq!(upload.append_request(&ann, 0, first.to_vec()).header("upload-checksum", right).answer().await.status, 204);
         upload.append_request(&ann, first.len(), second.to_vec()).header("upload-checksum", &wrong).answer().await.problem(460, "checksum_mismatch");
-        // Half of it may be in the store by now, and counts for nothing.
+        // Parts of it may be stored already, but do not count.
         let right = checksum("crc32", &crc32fast::hash(second).to_be_bytes());
         let header = format!("upload-checksum: {right}\r\n");
         upload.interrupt(&app, &ann, first.len(), &second[..11 * MIB], &header).await;
-        app.until_nobody_writes().await;
+        app.wait_until_unclaimed().await;
         assert_eq!(upload.offset(&ann).await, first.len());
-        let piece = upload.append_request(&ann, first.len(), second.to_vec()).header("upload-checksum", &right);
-        assert_eq!(piece.answer().await.status, 204);
+        let complete = upload.append_request(&ann, first.len(), second.to_vec()).header("upload-checksum", &right);
+        assert_eq!(complete.answer().await.status, 204);
         assert!(upload.file(&ann).await.bytes == bytes);
         app.assert_nothing_but(1).await;
     }
 
-    async fn what_a_slow_client_sent_is_kept_when_it_makes_room_for_others(_app: TestApp) {
-        // Memory is scarce in front of a bucket alone.
+    async fn bytes_of_a_slow_client_are_kept_when_its_memory_is_reclaimed(_app: TestApp) {
+        // Only uploads to a bucket are buffered in memory.
         if _app.setup == Setup::PostgresAndS3 {
             let app = _app.restart_with(|config| {
                 (config.uploads.memory, config.uploads.part_size) = (5 * MIB as u64, 5 * MIB as u64);
@@ -172,7 +169,7 @@ both! {
             let (slow, _) = tokio::join!(slow, other);
             assert!(!slow.unwrap().is_ok_and(|answer| answer.status().is_server_error()));
             drop(send);
-            app.until_nobody_writes().await;
+            app.wait_until_unclaimed().await;
             let offset = upload.offset(&ann).await;
             if offset < bytes.len() {
                 assert_eq!(upload.append(&ann, offset, bytes[offset..].to_vec()).await.status, 204);
@@ -182,12 +179,12 @@ both! {
         }
     }
 
-    async fn a_creation_that_came_half_through_can_be_repeated_under_its_key(app: TestApp) {
+    async fn an_interrupted_creation_can_be_repeated_with_its_key(app: TestApp) {
         if app.setup == Setup::SqliteAndDisk {
             let ann = app.sign_up("ann").await;
             let creation = || create(&ann, Some(5), "").header("idempotency-key", "once");
             let upload = Tus::located(&creation().answer().await);
-            // As if the server had died before it made the file.
+            // As if the server had been killed before it created the staged file.
             for staged in std::fs::read_dir(app.folder.path().join("files/tmp")).unwrap() {
                 std::fs::remove_file(staged.unwrap().path()).unwrap();
             }
@@ -199,7 +196,7 @@ both! {
         }
     }
 
-    async fn the_length_may_come_later(app: TestApp) {
+    async fn the_length_can_be_declared_later(app: TestApp) {
         let ann = app.sign_up("ann").await;
         for length in [0, 10, 5 * MIB, 12 * MIB] {
             let bytes = noise(length);
@@ -222,12 +219,12 @@ both! {
         app.assert_nothing_but(5).await;
     }
 
-    async fn what_is_wrong_is_refused_and_leaves_the_upload_as_it_was(app: TestApp) {
+    async fn invalid_requests_are_refused_and_do_not_change_the_upload(app: TestApp) {
         let app = app.restart_with(|config| config.limits.file_size = 20 * MIB as u64).await;
         let ann = app.sign_up("ann").await;
         let upload = Tus::create(&ann, Some(10), "").await;
         assert_eq!(upload.append(&ann, 0, "12345").await.status, 204);
-        let piece = || upload.append_request(&ann, 5, "67890");
+        let append = || upload.append_request(&ann, 5, "67890");
         for offset in [0, 4, 6, 10] {
             upload.append(&ann, offset, "67890").await.problem(409, "offset_mismatch");
         }
@@ -240,7 +237,7 @@ both! {
         drop(send);
         assert_eq!(chunked.await.unwrap().unwrap().status(), 413);
         let without = |name: &str| {
-            let (client, request) = piece().build_split();
+            let (client, request) = append().build_split();
             let mut request = request.unwrap();
             request.headers_mut().remove(name);
             RequestBuilder::from_parts(client, request)
@@ -259,79 +256,79 @@ both! {
             ("upload-checksum", "sha1 ====", 400, "malformed"),
             ("upload-checksum", "sha1 AAAAAAAAAAAAAAAAAAAAAAAAAAA=", 460, "checksum_mismatch"),
         ] {
-            let (client, request) = piece().build_split();
+            let (client, request) = append().build_split();
             let mut request = request.unwrap();
             request.headers_mut().insert(name, value.parse().unwrap());
             let answer = RequestBuilder::from_parts(client, request).answer().await;
             answer.problem(status, code);
-            let told = if status == 412 { "1.0.0" } else { "" };
-            assert_eq!((answer.header("tus-resumable"), answer.header("tus-version")), ("1.0.0", told));
+            let version = if status == 412 { "1.0.0" } else { "" };
+            assert_eq!((answer.header("tus-resumable"), answer.header("tus-version")), ("1.0.0", version));
         }
         assert_eq!(upload.offset(&ann).await, 5);
 
-        let begin = || tus(&ann, Method::POST, "/v1/tus");
-        begin().answer().await.problem(400, "malformed");
-        begin().header("upload-length", "1").header("upload-defer-length", "1").answer().await.problem(400, "malformed");
-        begin().header("upload-length", (20 * MIB + 1).to_string()).answer().await.problem(413, "too_large");
-        begin().header("upload-length", "1").body("x").answer().await.problem(415, "unsupported_media_type");
+        let create_with = || tus(&ann, Method::POST, "/v1/tus");
+        create_with().answer().await.problem(400, "malformed");
+        create_with().header("upload-length", "1").header("upload-defer-length", "1").answer().await.problem(400, "malformed");
+        create_with().header("upload-length", (20 * MIB + 1).to_string()).answer().await.problem(413, "too_large");
+        create_with().header("upload-length", "1").body("x").answer().await.problem(415, "unsupported_media_type");
         for metadata in ["filename !", "filename YQ==,filename YQ==", ","] {
-            begin().header("upload-length", "1").header("upload-metadata", metadata).answer().await.problem(400, "malformed");
+            create_with().header("upload-length", "1").header("upload-metadata", metadata).answer().await.problem(400, "malformed");
         }
-        begin().header("upload-length", "1").header("upload-metadata", "filename Li4vYQ==").answer().await.problem(422, "invalid");
+        create_with().header("upload-length", "1").header("upload-metadata", "filename Li4vYQ==").answer().await.problem(422, "invalid");
         let with_too_much = create(&ann, Some(1), "").header("content-type", CHUNK_TYPE).body("xx").answer().await;
         with_too_much.problem(413, "too_large");
         let endless = Tus::create(&ann, None, "").await;
         endless.append(&ann, 0, noise(20 * MIB + 1)).await.problem(413, "too_large");
 
-        assert_eq!(piece().header("upload-checksum", "sha1 IwmRq8136Bc+2wrzkuHxESAFHik=").answer().await.status, 204);
+        assert_eq!(append().header("upload-checksum", "sha1 IwmRq8136Bc+2wrzkuHxESAFHik=").answer().await.status, 204);
         assert_eq!(upload.file(&ann).await.bytes, b"1234567890");
         assert_eq!(tus(&ann, Method::DELETE, &endless.path).answer().await.status, 204);
         app.assert_nothing_but(1).await;
     }
 
-    async fn an_upload_that_is_given_up_or_forgotten_leaves_nothing(app: TestApp) {
+    async fn cancelled_and_inactive_uploads_leave_nothing(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let bytes = noise(7 * MIB);
-        let (given_up, forgotten) = (Tus::create(&ann, Some(9 * MIB), "").await, Tus::create(&ann, None, "").await);
-        for upload in [&given_up, &forgotten] {
+        let (cancelled, inactive) = (Tus::create(&ann, Some(9 * MIB), "").await, Tus::create(&ann, None, "").await);
+        for upload in [&cancelled, &inactive] {
             assert_eq!(upload.append(&ann, 0, bytes.clone()).await.status, 204);
         }
-        assert_eq!(tus(&ann, Method::DELETE, &given_up.path).answer().await.status, 204);
-        assert_eq!(given_up.head(&ann).await.status, 404);
-        given_up.append(&ann, 7 * MIB, "x").await.problem(404, "not_found");
-        tus(&ann, Method::DELETE, &given_up.path).answer().await.problem(404, "not_found");
+        assert_eq!(tus(&ann, Method::DELETE, &cancelled.path).answer().await.status, 204);
+        assert_eq!(cancelled.head(&ann).await.status, 404);
+        cancelled.append(&ann, 7 * MIB, "x").await.problem(404, "not_found");
+        tus(&ann, Method::DELETE, &cancelled.path).answer().await.problem(404, "not_found");
 
-        // Every byte that comes gives it another day.
+        // Every append extends the expiry by a day.
         app.advance(Duration::from_secs(20 * 3600));
-        assert_eq!(forgotten.append(&ann, 7 * MIB, "x").await.status, 204);
+        assert_eq!(inactive.append(&ann, 7 * MIB, "x").await.status, 204);
         app.advance(Duration::from_secs(20 * 3600));
-        assert_eq!(forgotten.offset(&ann).await, 7 * MIB + 1);
+        assert_eq!(inactive.offset(&ann).await, 7 * MIB + 1);
         app.advance(Duration::from_secs(5 * 3600));
-        assert_eq!(forgotten.head(&ann).await.status, 410);
-        forgotten.append(&ann, 7 * MIB + 1, "x").await.problem(410, "upload_gone");
+        assert_eq!(inactive.head(&ann).await.status, 410);
+        inactive.append(&ann, 7 * MIB + 1, "x").await.problem(410, "upload_gone");
         assert!(app.count("SELECT COUNT(*) FROM blobs WHERE state = 'pending'").await > 0);
         app.execute("UPDATE blobs SET lease_until = 1 WHERE state = 'pending'").await;
         app.assert_nothing_but(0).await;
-        assert_eq!(forgotten.head(&ann).await.status, 404);
+        assert_eq!(inactive.head(&ann).await.status, 404);
         assert_eq!(app.count("SELECT COUNT(*) FROM resumable_uploads").await, 0);
     }
 
-    async fn clients_are_told_what_is_spoken_and_may_name_another_method(app: TestApp) {
-        let told = app.stranger().request(Method::OPTIONS, "/v1/tus").answer().await;
-        assert_eq!((told.status, told.header("tus-version"), told.header("tus-resumable")), (204, "1.0.0", "1.0.0"));
-        assert_eq!(told.header("tus-max-size"), app.app.config.limits.file_size.to_string());
-        assert_eq!(told.header("tus-checksum-algorithm"), "sha1,sha256,crc32");
+    async fn capabilities_are_listed_and_the_method_can_be_overridden(app: TestApp) {
+        let options = app.stranger().request(Method::OPTIONS, "/v1/tus").answer().await;
+        assert_eq!((options.status, options.header("tus-version"), options.header("tus-resumable")), (204, "1.0.0", "1.0.0"));
+        assert_eq!(options.header("tus-max-size"), app.app.config.limits.file_size.to_string());
+        assert_eq!(options.header("tus-checksum-algorithm"), "sha1,sha256,crc32");
         for extension in ["creation", "creation-with-upload", "creation-defer-length", "expiration", "checksum", "termination"] {
-            assert!(told.header("tus-extension").split(',').any(|told| told == extension), "{extension}");
+            assert!(options.header("tus-extension").split(',').any(|listed| listed == extension), "{extension}");
         }
         let ann = app.sign_up("ann").await;
         let upload = Tus::create(&ann, Some(5), "").await;
-        let meaning = |method: &str| tus(&ann, Method::POST, &upload.path).header("x-http-method-override", method);
-        let piece = meaning("PATCH").header("content-type", CHUNK_TYPE).header("upload-offset", "0").body("123").answer().await;
-        assert_eq!((piece.status, piece.header("upload-offset")), (204, "3"));
-        assert_eq!(meaning("HEAD").answer().await.header("upload-offset"), "3");
-        meaning("PUT").answer().await.problem(400, "malformed");
-        assert_eq!(meaning("DELETE").answer().await.status, 204);
+        let override_with = |method: &str| tus(&ann, Method::POST, &upload.path).header("x-http-method-override", method);
+        let patched = override_with("PATCH").header("content-type", CHUNK_TYPE).header("upload-offset", "0").body("123").answer().await;
+        assert_eq!((patched.status, patched.header("upload-offset")), (204, "3"));
+        assert_eq!(override_with("HEAD").answer().await.header("upload-offset"), "3");
+        override_with("PUT").answer().await.problem(400, "malformed");
+        assert_eq!(override_with("DELETE").answer().await.status, 204);
         app.assert_nothing_but(0).await;
     }
 }

@@ -1,4 +1,4 @@
-//! Uploading: whole files come in and out unchanged, and what is refused leaves nothing behind.
+//! Uploads in one request: content is preserved, and refused uploads leave nothing behind.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::support::bytes::noise;
 use crate::support::client::{Ask, content, path};
-use crate::support::{Setup, TestApp, both};
+use crate::support::{Setup, TestApp, both, until};
 
 const MIB: usize = 1024 * 1024;
 
@@ -15,7 +15,7 @@ fn digest(bytes: &[u8]) -> String {
     format!("sha-256=:{}:", BASE64_STANDARD.encode(Sha256::digest(bytes)))
 }
 
-/// A form body written by hand, so that it can be wrong.
+/// A hand-written form body, which can be malformed.
 fn form(parts: &[(&str, &str)], end: &str) -> String {
     let parts = parts
         .iter()
@@ -24,7 +24,7 @@ fn form(parts: &[(&str, &str)], end: &str) -> String {
 }
 
 both! {
-    async fn files_of_every_size_come_back_byte_for_byte(app: TestApp) {
+    async fn files_of_every_size_are_preserved(app: TestApp) {
         let ann = app.sign_up("ann").await;
         for size in [0, 1, 4096, 5 * MIB - 1, 5 * MIB, 5 * MIB + 1, 17 * MIB] {
             let bytes = noise(size);
@@ -35,7 +35,7 @@ both! {
         app.assert_nothing_but(7).await;
     }
 
-    async fn a_raw_upload_is_answered_with_the_file(app: TestApp) {
+    async fn a_raw_upload_returns_the_file(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let bytes = b"hello, world".to_vec();
         let answer = ann
@@ -57,7 +57,7 @@ both! {
         assert_eq!(answer.header("location"), app.url(&path(&file)));
     }
 
-    async fn a_form_uploads_its_one_file(app: TestApp) {
+    async fn a_form_uploads_one_file(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let bytes = noise(6 * MIB);
         let part = Part::bytes(bytes.clone()).file_name("C:\\Users\\ann\\naïve.bin");
@@ -69,7 +69,7 @@ both! {
         assert!(ann.download(&file).await == bytes);
     }
 
-    async fn a_form_that_is_not_one_file_leaves_nothing(app: TestApp) {
+    async fn an_invalid_form_leaves_nothing(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let file = ("name=\"file\"; filename=\"a\"", "some bytes");
         let long = "x".repeat(2 * MIB);
@@ -118,7 +118,7 @@ both! {
         app.assert_nothing_but(0).await;
     }
 
-    async fn the_same_name_twice_gets_a_number(app: TestApp) {
+    async fn a_taken_name_gets_a_number(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let mut names = Vec::new();
         for _ in 0..6 {
@@ -134,7 +134,7 @@ both! {
         app.assert_nothing_but(7).await;
     }
 
-    async fn many_uploads_of_one_name_at_once_all_get_their_own(app: TestApp) {
+    async fn simultaneous_uploads_of_one_name_get_different_names(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let uploads = (0..12).map(|number| {
             let ann = ann.clone();
@@ -148,24 +148,18 @@ both! {
         }
     }
 
-    async fn a_client_that_hangs_up_leaves_nothing(app: TestApp) {
+    async fn an_interrupted_upload_leaves_nothing(app: TestApp) {
         let ann = app.sign_up("ann").await;
         for size in [100, 12 * MIB] {
             let chunks = vec![Ok(noise(size)), Err(std::io::Error::other("gone"))];
             let body = reqwest::Body::wrap_stream(futures_util::stream::iter(chunks));
-            ann.post("/v1/files?name=cut.bin").body(body).send().await.expect_err("the client broke off");
+            ann.post("/v1/files?name=cut.bin").body(body).send().await.expect_err("the client disconnects");
         }
-        // The server notices on its own time.
-        for _ in 0..200 {
-            if app.count("SELECT COUNT(*) FROM blobs WHERE state = 'pending'").await == 0 {
-                break;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
+        until(async || app.count("SELECT COUNT(*) FROM blobs WHERE state = 'pending'").await == 0).await;
         app.assert_nothing_but(0).await;
     }
 
-    async fn bytes_are_replaced_only_by_those_who_know_them(app: TestApp) {
+    async fn a_replacement_requires_a_matching_precondition(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let file = ann.upload("notes.txt", "one").await;
         ann.put(&content(&file)).body("two").answer().await.problem(428, "precondition_required");
@@ -189,7 +183,7 @@ both! {
         app.assert_nothing_but(1).await;
     }
 
-    async fn one_of_many_replacements_at_once_wins(app: TestApp) {
+    async fn one_of_many_simultaneous_replacements_succeeds(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let file = ann.upload("notes.txt", "start").await;
         let etag = file["etag"].as_str().unwrap().to_owned();
@@ -203,7 +197,7 @@ both! {
         app.assert_nothing_but(1).await;
     }
 
-    async fn a_file_that_is_deleted_past_the_trash_is_gone_for_good(app: TestApp) {
+    async fn permanent_deletion_bypasses_the_trash(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "bytes").await;
         let stale = ann.delete(&path(&file)).header("if-match", "\"0000\"").answer().await;
@@ -227,7 +221,7 @@ mod limits {
         announced.problem(413, "too_large");
         let chunks = (0..7).map(|_| Ok::<_, std::io::Error>(noise(MIB)));
         let body = reqwest::Body::wrap_stream(futures_util::stream::iter(chunks));
-        // The server may answer, and close, before the client has sent everything.
+        // The server may respond and close the connection before the client has sent everything.
         if let Ok(unannounced) = ann.post("/v1/files?name=a").body(body).send().await {
             assert_eq!(unannounced.status(), 413);
         }
@@ -235,12 +229,12 @@ mod limits {
     }
 
     #[tokio::test]
-    async fn a_size_limit_holds_with_and_without_a_length_on_sqlite_and_disk() {
+    async fn the_size_limit_applies_with_and_without_a_length_on_sqlite_and_disk() {
         check(Setup::SqliteAndDisk).await;
     }
 
     #[tokio::test]
-    async fn a_size_limit_holds_with_and_without_a_length_on_postgres_and_s3() {
+    async fn the_size_limit_applies_with_and_without_a_length_on_postgres_and_s3() {
         check(Setup::PostgresAndS3).await;
     }
 }
