@@ -91,7 +91,7 @@ fn set_cookie(config: &Config, value: &str, seconds: u64) -> HeaderValue {
 }
 
 /// Browsers accept the prefix only with `Secure`, so plain http, as on one's own machine, has none.
-fn cookie_name(config: &Config) -> &'static str {
+pub fn cookie_name(config: &Config) -> &'static str {
     if is_https(config) { "__Host-strongroom" } else { "strongroom" }
 }
 

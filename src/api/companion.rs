@@ -29,20 +29,20 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(complete))
 }
 
-/// A file that a widget wants to send.
+/// The file to upload.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(example = json!({"filename": "photo.jpg", "type": "image/jpeg", "metadata": {"size": 7340032, "path": "2026"}}))]
-pub struct WidgetFile {
+pub struct CompanionFile {
     filename: String,
     #[serde(rename = "type")]
     content_type: Option<String>,
-    /// `size` in bytes is needed, as the quota is reserved before the first of them; `path` may name the folder.
+    /// `size` in bytes is required, because the quota is reserved first; `path` may name the folder.
     #[serde(default)]
-    #[schema(value_type = Object)]
+    #[schema(value_type = HashMap<String, Value>, additional_properties = true)]
     metadata: BTreeMap<String, Value>,
 }
 
-impl WidgetFile {
+impl CompanionFile {
     fn size(&self) -> Result<u64> {
         let size = match self.metadata.get("size") {
             Some(Value::String(text)) => text.parse().ok(),
@@ -59,22 +59,23 @@ impl WidgetFile {
     }
 }
 
-/// An upload in a widget's words: both are its id.
+/// The new upload, in the terms of S3: both members are its id.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "key": "019ab0c2-7a2e-7c55-b1de-0f5a8b7e4d11", "uploadId": "019ab0c2-7a2e-7c55-b1de-0f5a8b7e4d11"
 }))]
 #[serde(rename_all = "camelCase")]
-pub struct WidgetUpload {
+pub struct CompanionUpload {
     key: Uuid,
     upload_id: Uuid,
 }
 
-/// A part that has arrived.
+/// A part that was received.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({"PartNumber": 1, "Size": 5242880, "ETag": "9b2d7f5d1f0b6a3e4c8d9e0f1a2b3c4d"}))]
 #[serde(rename_all = "PascalCase")]
-pub struct WidgetPart {
+pub struct CompanionPart {
+    #[schema(minimum = 1, maximum = 10000)]
     part_number: u64,
     /// Bytes.
     #[serde(default)]
@@ -83,27 +84,27 @@ pub struct WidgetPart {
     etag: String,
 }
 
-/// Where a part is to be sent with PUT.
+/// The URL to send a part to, with PUT.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"url": "https://s3.example.org/files/0f3c?partNumber=1&uploadId=7&X-Amz-Signature=..."}))]
-pub struct WidgetUrl {
+pub struct CompanionPartUrl {
     url: String,
 }
 
-/// The parts that a widget has sent.
+/// The parts that were sent.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(example = json!({"parts": [{"PartNumber": 1, "ETag": "9b2d7f5d1f0b6a3e4c8d9e0f1a2b3c4d"}]}))]
-pub struct WidgetParts {
-    parts: Vec<WidgetPart>,
+pub struct CompanionParts {
+    parts: Vec<CompanionPart>,
 }
 
-/// The file that an upload became.
+/// The completed file.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "location": "http://127.0.0.1:3000/v1/files/019ab0c2-7a2e-7c55-b1de-0f5a8b7e4d11/content", "bucket": "",
     "key": "019ab0c2-7a2e-7c55-b1de-0f5a8b7e4d11"
 }))]
-pub struct WidgetResult {
+pub struct CompanionResult {
     /// Its content.
     location: String,
     bucket: &'static str,
@@ -111,18 +112,18 @@ pub struct WidgetResult {
     key: Uuid,
 }
 
-/// Begin an upload from a widget
+/// Create a multipart upload (Uppy)
 ///
 /// Direct uploads for `@uppy/aws-s3`: set its `companionEndpoint` to `/v1/companion`, and `shouldUseMultipart` to true.
-#[utoipa::path(post, path = "/v1/companion/s3/multipart", tag = "uploads", operation_id = "widgetBegin",
-    request_body = WidgetFile, responses((status = 200, body = WidgetUpload)),
-    security(("bearer" = []), ("cookie" = [])),
+#[utoipa::path(post, path = "/v1/companion/s3/multipart", tag = "uploads", operation_id = "createMultipartUpload",
+    request_body = CompanionFile,
+    responses((status = 200, description = "The upload was created", body = CompanionUpload)),
     extensions(("x-problem-codes" = json!(["too_many_uploads", "quota_exceeded"]))))]
 async fn begin(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
-    Json(file): Json<WidgetFile>,
-) -> Result<Answer<WidgetUpload>> {
+    Json(file): Json<CompanionFile>,
+) -> Result<Answer<CompanionUpload>> {
     let size = file.size()?;
     let new = NewUpload {
         path: FolderPath::new(file.path(), "/metadata/path")?,
@@ -133,61 +134,66 @@ async fn begin(
         idempotency_key: None,
     };
     let upload = uploads::create(&app, &caller.user, new).await?;
-    Ok(Answer(WidgetUpload { key: upload.id, upload_id: upload.id }))
+    Ok(Answer(CompanionUpload { key: upload.id, upload_id: upload.id }))
 }
 
-/// Tell a widget which parts have arrived
-#[utoipa::path(get, path = "/v1/companion/s3/multipart/{id}", tag = "uploads", operation_id = "widgetParts",
-    params(("id" = Uuid, Path)), responses((status = 200, body = Vec<WidgetPart>, example = json!([{"PartNumber": 1, "Size": 5242880, "ETag": "9b2d7f5d1f0b6a3e4c8d9e0f1a2b3c4d"}]))),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["not_found", "upload_gone"]))))]
+/// List the parts of a multipart upload (Uppy)
+#[utoipa::path(get, path = "/v1/companion/s3/multipart/{id}", tag = "uploads", operation_id = "listMultipartParts",
+    params(("id" = Uuid, Path)),
+    responses((status = 200, description = "The parts received", body = Vec<CompanionPart>,
+        example = json!([{"PartNumber": 1, "Size": 5242880, "ETag": "9b2d7f5d1f0b6a3e4c8d9e0f1a2b3c4d"}]))),
+    extensions(("x-problem-codes" = json!(["upload_gone"]))))]
 async fn list_parts(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
     Id(id): Id,
-) -> Result<Answer<Vec<WidgetPart>>> {
+) -> Result<Answer<Vec<CompanionPart>>> {
     let parts = uploads::parts(&app, &caller.user, id).await?;
     let parts = parts.into_iter();
-    Ok(Answer(parts.map(|part| WidgetPart { part_number: part.number, size: part.size, etag: part.receipt }).collect()))
+    Ok(Answer(
+        parts.map(|part| CompanionPart { part_number: part.number, size: part.size, etag: part.receipt }).collect(),
+    ))
 }
 
-/// Sign a part for a widget
-#[utoipa::path(get, path = "/v1/companion/s3/multipart/{id}/{number}", tag = "uploads", operation_id = "widgetSign",
-    params(("id" = Uuid, Path), ("number" = u64, Path)), responses((status = 200, body = WidgetUrl)),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["not_found", "upload_gone", "invalid"]))))]
+/// Sign the URL of a part of a multipart upload (Uppy)
+#[utoipa::path(get, path = "/v1/companion/s3/multipart/{id}/{number}", tag = "uploads",
+    operation_id = "signMultipartPart",
+    params(("id" = Uuid, Path), ("number" = u64, Path, minimum = 1, maximum = 10000)),
+    responses((status = 200, description = "The signed URL", body = CompanionPartUrl)),
+    extensions(("x-problem-codes" = json!(["upload_gone", "invalid"]))))]
 async fn sign_part(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
     IdAndNumber(id, number): IdAndNumber,
-) -> Result<Answer<WidgetUrl>> {
+) -> Result<Answer<CompanionPartUrl>> {
     let parts = uploads::sign_parts(&app, &caller.user, id, Some(vec![number]), None).await?;
     let part = parts.into_iter().next().ok_or(Error::NotFound)?;
-    Ok(Answer(WidgetUrl { url: part.url.url }))
+    Ok(Answer(CompanionPartUrl { url: part.url.url }))
 }
 
-/// Complete a widget's upload
-#[utoipa::path(post, path = "/v1/companion/s3/multipart/{id}/complete", tag = "uploads", operation_id = "widgetComplete",
-    params(("id" = Uuid, Path)), request_body = WidgetParts, responses((status = 200, body = WidgetResult)),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["not_found", "upload_incomplete", "upload_gone", "upload_busy"]))))]
+/// Complete a multipart upload (Uppy)
+#[utoipa::path(post, path = "/v1/companion/s3/multipart/{id}/complete", tag = "uploads",
+    operation_id = "completeMultipartUpload", params(("id" = Uuid, Path)), request_body = CompanionParts,
+    responses((status = 200, description = "The completed file", body = CompanionResult)),
+    extensions(("x-problem-codes" = json!(["upload_incomplete", "upload_gone", "upload_busy",
+        "quota_exceeded"]))))]
 async fn complete(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
     Id(id): Id,
-    PartsJson(sent): PartsJson<WidgetParts>,
-) -> Result<Answer<WidgetResult>> {
+    PartsJson(sent): PartsJson<CompanionParts>,
+) -> Result<Answer<CompanionResult>> {
     let claims = sent.parts.into_iter().map(|part| PartClaim { number: part.part_number, etag: part.etag }).collect();
     let file = uploads::complete(&app, &caller.user, id, claims).await?;
     let location = app.config.url(&format!("/v1/files/{}/content", file.id));
-    Ok(Answer(WidgetResult { location, bucket: "", key: file.id }))
+    Ok(Answer(CompanionResult { location, bucket: "", key: file.id }))
 }
 
-/// Give up a widget's upload
-#[utoipa::path(delete, path = "/v1/companion/s3/multipart/{id}", tag = "uploads", operation_id = "widgetAbort",
-    params(("id" = Uuid, Path)), responses((status = 200)),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["not_found", "upload_gone"]))))]
+/// Abort a multipart upload (Uppy)
+#[utoipa::path(delete, path = "/v1/companion/s3/multipart/{id}", tag = "uploads", operation_id = "abortMultipartUpload",
+    params(("id" = Uuid, Path)),
+    responses((status = 200, description = "The upload was aborted", body = Object, example = json!({}))),
+    extensions(("x-problem-codes" = json!(["upload_gone"]))))]
 async fn abort(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<Answer<Value>> {
     uploads::cancel(&app, &caller.user, id).await?;
     Ok(Answer(Value::Object(serde_json::Map::new())))

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
 use http::header;
 use serde::Serialize;
@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::openapi::ServedDocument;
 use crate::app::App;
 use crate::error::Result;
 use crate::health::check::{Check, Outcome};
@@ -21,22 +22,32 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"status": "ok"}))]
-struct Health {
+struct Liveness {
+    #[schema(value_type = HealthStatus, inline)]
     status: &'static str,
 }
 
-/// What can be told to anybody: no addresses, and no words of others.
+/// The public part of the diagnostics, without addresses and messages.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"status": "ok", "checks": [{"name": "store.private", "outcome": "ok"}]}))]
 struct Readiness {
-    /// `ok`, or `impaired` if a check failed. Requests are served either way.
+    #[schema(value_type = HealthStatus, inline)]
     status: &'static str,
-    /// What the server found at its start, or later if something was wrong then: `strongroom doctor` tells more.
-    checks: Vec<NamedOutcome>,
+    /// The latest results of the server's own checks; `strongroom doctor` reports more.
+    checks: Vec<ReadinessCheck>,
+}
+
+/// `impaired` if a check failed; requests are served nevertheless.
+#[derive(ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[allow(dead_code, reason = "describes what `status` returns")]
+pub enum HealthStatus {
+    Ok,
+    Impaired,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-struct NamedOutcome {
+struct ReadinessCheck {
     #[schema(example = "store.private")]
     name: &'static str,
     outcome: CheckOutcomeView,
@@ -66,20 +77,24 @@ impl From<Outcome> for CheckOutcomeView {
     }
 }
 
-/// Is the server alive
-#[utoipa::path(get, path = "/healthz", tag = "operations", operation_id = "alive", responses((status = 200, body = Health)))]
-async fn alive() -> axum::Json<Health> {
-    axum::Json(Health { status: "ok" })
+/// Liveness probe
+#[utoipa::path(get, path = "/healthz", tag = "health", operation_id = "getLiveness", security(()),
+    responses((status = 200, description = "The server runs", body = Liveness)))]
+async fn alive() -> axum::Json<Liveness> {
+    axum::Json(Liveness { status: "ok" })
 }
 
-/// Do the database and the store answer
-#[utoipa::path(get, path = "/readyz", tag = "operations", operation_id = "ready", responses((status = 200, body = Readiness)))]
+/// Readiness probe
+///
+/// Whether the database and the store respond.
+#[utoipa::path(get, path = "/readyz", tag = "health", operation_id = "getReadiness", security(()),
+    responses((status = 200, description = "The database and the store respond", body = Readiness)))]
 async fn ready(State(app): State<Arc<App>>) -> Result<axum::Json<Readiness>> {
     app.health.ready(app.db.ping(), app.store.ping()).await?;
     let found = app.health.latest().map(|report| report.checks).unwrap_or_default();
     let status = status(&found);
     let checks =
-        found.into_iter().map(|check| NamedOutcome { name: check.name, outcome: check.outcome.into() }).collect();
+        found.into_iter().map(|check| ReadinessCheck { name: check.name, outcome: check.outcome.into() }).collect();
     Ok(axum::Json(Readiness { status, checks }))
 }
 
@@ -88,9 +103,10 @@ pub fn status(checks: &[Check]) -> &'static str {
     if checks.iter().any(Check::has_failed) { "impaired" } else { "ok" }
 }
 
-/// This description
-#[utoipa::path(get, path = "/openapi.json", tag = "operations", operation_id = "openapi",
-    responses((status = 200, body = Object)))]
-async fn openapi() -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], super::description()).into_response()
+/// Get the OpenAPI document
+#[utoipa::path(get, path = "/openapi.json", tag = "health", operation_id = "getOpenApiDocument", security(()),
+    responses((status = 200, description = "This document, with the URL and the limits of this server",
+        body = HashMap<String, serde_json::Value>)))]
+async fn openapi(Extension(ServedDocument(text)): Extension<ServedDocument>) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], text).into_response()
 }

@@ -13,15 +13,16 @@ mod v1;
 
 use std::sync::{Arc, OnceLock};
 
-use axum::Router;
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::csrf::{CsrfLayer, ProtectionError};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::App;
+use crate::config::Config;
 use crate::error::Error;
 use crate::http::middleware as requests;
 
@@ -35,11 +36,11 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(health::routes())
 }
 
-/// The description of every route: OpenAPI 3.1 as JSON.
+/// The description of the API (OpenAPI 3.1, as JSON), for a server with the default settings.
 pub fn description() -> &'static str {
     static DESCRIPTION: OnceLock<String> = OnceLock::new();
     DESCRIPTION.get_or_init(|| {
-        let document = openapi::complete(routes().into_openapi());
+        let document = openapi::complete(routes().into_openapi(), &Config::default());
         document.to_pretty_json().unwrap_or_default() + "\n"
     })
 }
@@ -47,11 +48,13 @@ pub fn description() -> &'static str {
 /// The routes, with what stands around every request. The outermost layer comes last.
 pub fn router(app: &Arc<App>) -> Router {
     let cross_site = cross_site_layer(app);
-    let doors = routes().split_for_parts().0;
+    let (doors, document) = routes().split_for_parts();
+    let served = openapi::ServedDocument::new(document, &app.config);
     #[cfg(feature = "ui")]
     let doors = doors.merge(ui::routes(app));
     doors
         .fallback(|| async { Error::NotFound })
+        .layer(Extension(served))
         .layer(cross_site)
         .layer(CatchPanicLayer::custom(requests::panicked))
         .layer(middleware::from_fn_with_state(app.clone(), requests::observe))

@@ -15,6 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::SignedIn;
+use super::openapi::headers::{IdempotencyHeader, TusAppendHeaders, TusCreationHeaders, TusHeaders};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::files::uploads::{self, Append, Checksum, NewUpload, Upload, UploadProtocol};
@@ -72,12 +73,13 @@ impl<S: Sync> FromRequestParts<S> for TusResumable {
     }
 }
 
-/// Ask what this server can do
+/// Get server capabilities (tus)
 ///
-/// The tus protocol, <https://tus.io/protocols/resumable-upload>. Any tus client can be pointed here.
-#[utoipa::path(options, path = "/v1/tus", tag = "uploads", operation_id = "tusCapabilities",
-    responses((status = 204, headers(("Tus-Version" = String), ("Tus-Extension" = String), ("Tus-Max-Size" = u64),
-        ("Tus-Checksum-Algorithm" = String)))))]
+/// The tus protocol, <https://tus.io/protocols/resumable-upload>. Any tus client can use this endpoint.
+#[utoipa::path(options, path = "/v1/tus", tag = "uploads", operation_id = "tusCapabilities", security(()),
+    responses((status = 204, description = "The supported version, extensions and limits",
+        headers(("Tus-Version" = String), ("Tus-Extension" = String), ("Tus-Max-Size" = u64),
+            ("Tus-Checksum-Algorithm" = String)))))]
 async fn capabilities(State(app): State<Arc<App>>) -> Response {
     let headers = [
         (TUS_VERSION, VERSION.to_owned()),
@@ -88,22 +90,19 @@ async fn capabilities(State(app): State<Arc<App>>) -> Response {
     (StatusCode::NO_CONTENT, headers).into_response()
 }
 
-/// Begin an upload that can be resumed
+/// Create a resumable upload (tus)
 ///
-/// `Upload-Metadata` may name the file (`filename`), its type (`filetype`) and its folder (`path`). The body may be
-/// the first piece. An upload waits a day for each next byte, or as long as the server is set to.
+/// `Upload-Metadata` may contain the file name (`filename`), the media type (`filetype`) and the folder (`path`). The
+/// body may contain the first bytes. An upload expires a day after the last progress, or as configured.
 #[utoipa::path(post, path = "/v1/tus", tag = "uploads", operation_id = "tusCreate",
-    params(("Tus-Resumable" = String, Header), ("Upload-Length" = Option<u64>, Header),
-        ("Upload-Defer-Length" = Option<u64>, Header, description = "1: the length comes with a later piece"),
-        ("Upload-Metadata" = Option<String>, Header), ("Upload-Checksum" = Option<String>, Header),
-        ("Idempotency-Key" = Option<String>, Header, description = "The same creation may be sent again for a day, and is answered with the same upload")),
+    params(TusHeaders, TusCreationHeaders, IdempotencyHeader),
     request_body(content = Option<Binary>, content_type = "application/offset+octet-stream"),
-    responses((status = 201, headers(("Location" = String, description = "The URL of the upload"),
-        ("Upload-Offset" = u64), ("Upload-Expires" = String), ("Strongroom-File-Id" = Uuid, description = "Once the file is there")))),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["malformed", "body_incomplete", "body_stalled", "unsupported_protocol_version", "too_large",
-        "unsupported_media_type", "invalid", "too_many_uploads", "checksum_mismatch", "quota_exceeded",
-        "idempotency_mismatch", "idempotency_in_progress", "upload_gone", "upload_busy", "offset_mismatch"]))))]
+    responses((status = 201, description = "The upload was created", headers(
+        ("Location" = String, description = "The URL of the upload"), ("Upload-Offset" = u64),
+        ("Upload-Expires" = String), ("Strongroom-File-Id" = Uuid, description = "Once the file exists")))),
+    extensions(("x-problem-codes" = json!(["malformed", "body_incomplete", "body_stalled",
+        "unsupported_protocol_version", "too_large", "unsupported_media_type", "invalid", "too_many_uploads",
+        "checksum_mismatch", "quota_exceeded", "upload_gone", "upload_busy", "offset_mismatch"]))))]
 async fn create(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
@@ -140,15 +139,16 @@ async fn create(
     Ok(response)
 }
 
-/// Ask how far an upload has come
+/// Get upload progress (tus)
 ///
-/// When all bytes are there, `Strongroom-File-Id` is the file. It is told for a day, or as long as the server is set to.
+/// Once the upload is complete, `Strongroom-File-Id` is the file. That is reported for a day, or as configured.
 #[utoipa::path(head, path = "/v1/tus/{id}", tag = "uploads", operation_id = "tusStatus",
-    params(("id" = Uuid, Path), ("Tus-Resumable" = String, Header)),
-    responses((status = 200, headers(("Upload-Offset" = u64), ("Upload-Length" = u64), ("Upload-Defer-Length" = u64),
-        ("Upload-Metadata" = String), ("Upload-Expires" = String), ("Strongroom-File-Id" = Uuid)))),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["not_found", "upload_gone", "unsupported_protocol_version", "unsupported_media_type", "upload_busy"]))))]
+    params(("id" = Uuid, Path), TusHeaders),
+    responses((status = 200, description = "The progress of the upload", headers(("Upload-Offset" = u64),
+        ("Upload-Length" = u64), ("Upload-Defer-Length" = u64), ("Upload-Metadata" = String),
+        ("Upload-Expires" = String), ("Strongroom-File-Id" = Uuid)))),
+    extensions(("x-problem-codes" = json!(["upload_gone", "unsupported_protocol_version", "unsupported_media_type",
+        "upload_busy"]))))]
 async fn status(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
@@ -171,18 +171,17 @@ async fn status(
     Ok(response)
 }
 
-/// Append to an upload
+/// Append to an upload (tus)
 ///
-/// Bytes that arrived before the connection broke are kept; with `Upload-Checksum` they count all together or not at all.
+/// Bytes that arrived before the connection broke are kept; with `Upload-Checksum`, all of them or none.
 #[utoipa::path(patch, path = "/v1/tus/{id}", tag = "uploads", operation_id = "tusAppend",
-    params(("id" = Uuid, Path), ("Tus-Resumable" = String, Header), ("Upload-Offset" = u64, Header),
-        ("Upload-Length" = Option<u64>, Header, description = "Once, if it was left open"),
-        ("Upload-Checksum" = Option<String>, Header)),
+    params(("id" = Uuid, Path), TusHeaders, TusAppendHeaders),
     request_body(content = Binary, content_type = "application/offset+octet-stream"),
-    responses((status = 204, headers(("Upload-Offset" = u64), ("Upload-Expires" = String), ("Strongroom-File-Id" = Uuid)))),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["malformed", "body_incomplete", "body_stalled", "not_found", "offset_mismatch", "upload_gone",
-        "unsupported_protocol_version", "too_large", "unsupported_media_type", "upload_busy", "checksum_mismatch", "quota_exceeded"]))))]
+    responses((status = 204, description = "The bytes were stored", headers(("Upload-Offset" = u64),
+        ("Upload-Expires" = String), ("Strongroom-File-Id" = Uuid)))),
+    extensions(("x-problem-codes" = json!(["malformed", "body_incomplete", "body_stalled", "offset_mismatch",
+        "upload_gone", "unsupported_protocol_version", "too_large", "unsupported_media_type", "upload_busy",
+        "checksum_mismatch", "quota_exceeded"]))))]
 async fn append(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
@@ -200,13 +199,12 @@ async fn append(
     progress(StatusCode::NO_CONTENT, &uploads::append(&app, &caller.user, id, piece).await?)
 }
 
-/// Give up an upload
+/// Cancel an upload (tus)
 ///
-/// What has arrived is taken away. A finished file is not: delete that itself.
+/// Deletes what was received. A completed file is not affected.
 #[utoipa::path(delete, path = "/v1/tus/{id}", tag = "uploads", operation_id = "tusTerminate",
-    params(("id" = Uuid, Path), ("Tus-Resumable" = String, Header)), responses((status = 204)),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["not_found", "upload_gone", "unsupported_protocol_version"]))))]
+    params(("id" = Uuid, Path), TusHeaders), responses((status = 204, description = "The upload was cancelled")),
+    extensions(("x-problem-codes" = json!(["upload_gone", "unsupported_protocol_version"]))))]
 async fn terminate(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
@@ -217,16 +215,17 @@ async fn terminate(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Do one of these in the name of another method
+/// Method override (X-HTTP-Method-Override)
 ///
-/// For clients that can send nothing but GET and POST: `X-HTTP-Method-Override` says which is meant.
-#[utoipa::path(post, path = "/v1/tus/{id}", tag = "uploads", operation_id = "tusOverridden",
-    params(("id" = Uuid, Path), ("X-HTTP-Method-Override" = String, Header, description = "PATCH, DELETE or HEAD")),
+/// For clients that can only send GET and POST.
+#[utoipa::path(post, path = "/v1/tus/{id}", tag = "uploads", operation_id = "tusMethodOverride",
+    params(("id" = Uuid, Path), TusHeaders,
+        ("X-HTTP-Method-Override" = String, Header, pattern = "^(PATCH|DELETE|HEAD)$", description = "The intended method")),
     request_body(content = Option<Binary>, content_type = "application/offset+octet-stream"),
-    responses((status = 204), (status = 200)),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["malformed", "body_incomplete", "body_stalled", "not_found", "offset_mismatch", "upload_gone",
-        "unsupported_protocol_version", "too_large", "unsupported_media_type", "upload_busy", "checksum_mismatch", "quota_exceeded"]))))]
+    responses((status = 204, description = "As for PATCH or DELETE"), (status = 200, description = "As for HEAD")),
+    extensions(("x-problem-codes" = json!(["malformed", "body_incomplete", "body_stalled", "offset_mismatch",
+        "upload_gone", "unsupported_protocol_version", "too_large", "unsupported_media_type", "upload_busy",
+        "checksum_mismatch", "quota_exceeded"]))))]
 async fn overridden(
     state: State<Arc<App>>,
     caller: SignedIn,

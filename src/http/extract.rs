@@ -110,9 +110,10 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<App>> for Query<T> {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct PageParams {
-    /// Items on the page; 100 if absent.
+    /// The maximum number of items on the page, at most `page_limit` of the server's capabilities.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
     pub limit: Option<u32>,
-    /// `next_cursor` of the page before.
+    /// `next_cursor` of the previous page; by default the first page.
     pub cursor: Option<String>,
 }
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::error::{Error, FieldError, chain};
 
@@ -122,7 +124,7 @@ fn code(error: &Error) -> &'static str {
     }
 }
 
-/// An error as people and programs read it (RFC 9457).
+/// An error (RFC 9457).
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(example = json!({
     "type": "http://127.0.0.1:3000/errors/not_found", "title": "Not found", "status": 404, "code": "not_found",
@@ -133,17 +135,18 @@ pub struct Problem {
     #[serde(rename = "type")]
     pub kind: String,
     pub title: &'static str,
-    /// The HTTP status, once more.
+    /// The HTTP status.
     pub status: u16,
-    /// The stable name of this kind of problem.
+    /// The stable name of the kind of problem.
+    #[schema(value_type = ProblemCode)]
     pub code: &'static str,
-    /// A sentence about this very problem.
+    /// A sentence about this occurrence.
     pub detail: String,
     /// The path of the request.
     pub instance: String,
-    /// Quote this when you ask the operator.
+    /// Identifies the request in the log of the server.
     pub request_id: String,
-    /// What was wrong with each value, when the code is `invalid`, or with each part, when it is `upload_incomplete`.
+    /// The invalid values, or the missing parts of an upload.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<FieldErrorSchema>)]
     pub errors: Vec<FieldError>,
@@ -151,16 +154,30 @@ pub struct Problem {
     pub shortage: Shortage,
 }
 
+/// The schema of `code`: every code of the table.
+pub struct ProblemCode;
+
+impl PartialSchema for ProblemCode {
+    fn schema() -> RefOr<Schema> {
+        let codes = CODES.iter().map(|(code, ..)| *code);
+        ObjectBuilder::new().schema_type(Type::String).enum_values(Some(codes)).into()
+    }
+}
+
+impl ToSchema for ProblemCode {}
+
 /// The schema of a [`FieldError`]: exactly one of `pointer`, `parameter` and `header` says where the value is.
 #[derive(Debug, ToSchema)]
 #[schema(as = FieldError)]
 pub struct FieldErrorSchema {
     /// A JSON pointer to a value of the body, or `/name` of a form field.
-    #[schema(example = "/expires_in")]
+    #[schema(example = "/expires_in", nullable = false)]
     pub pointer: Option<String>,
     /// The name of a query parameter.
+    #[schema(nullable = false)]
     pub parameter: Option<String>,
     /// The name of a header.
+    #[schema(nullable = false)]
     pub header: Option<String>,
     #[schema(example = "out_of_range")]
     pub code: String,
@@ -168,21 +185,33 @@ pub struct FieldErrorSchema {
     pub detail: String,
 }
 
-/// What there is too little of. Its members are there when the code is `quota_exceeded`.
+/// The quota that is exceeded, if the code is `quota_exceeded`.
 #[derive(Debug, Default, Clone, Serialize, ToSchema)]
 #[schema(as = QuotaShortage)]
 pub struct Shortage {
-    /// `bytes` or `files`: what the numbers count.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = QuotaResource, inline, required = false)]
     pub resource: Option<&'static str>,
-    /// In use, with what is reserved for uploads under way.
+    /// In use, including what is reserved for unfinished uploads.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub used: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub quota: Option<u64>,
-    /// What this request needs at least.
+    /// What the request needs in addition, at least.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub needed: Option<u64>,
+}
+
+/// What the numbers of a [`Shortage`] count.
+#[derive(ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[allow(dead_code, reason = "describes `resource`")]
+enum QuotaResource {
+    Bytes,
+    Files,
 }
 
 impl Problem {

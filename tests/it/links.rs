@@ -72,7 +72,7 @@ both! {
         assert!(shown.get("url").is_none() && shown["last_used_at"].is_string(), "{shown}");
         let token = url(&link).rsplit('/').next().unwrap();
         app.assert_in_no_row(&[token, &token[4..34]]).await;
-        assert!(token.ends_with(shown["hint"].as_str().unwrap()));
+        assert!(token.ends_with(shown["last_four"].as_str().unwrap()));
         stranger.get("/l/srl_garbage").answer().await.problem(404, "not_found");
     }
 

@@ -46,7 +46,7 @@ both! {
         let created = answer.json();
         let token = created["token"].as_str().unwrap();
         assert_eq!((created["name"].as_str(), &created["expires_at"], &created["last_used_at"]), (Some("nightly backup"), &Value::Null, &Value::Null));
-        assert!(token.ends_with(created["hint"].as_str().unwrap()));
+        assert!(token.ends_with(created["last_four"].as_str().unwrap()));
 
         let program = app.stranger().with_token(token, &json!(ann.id));
         assert_eq!(program.get("/v1/me").answer().await.json()["id"], ann.id.as_str());

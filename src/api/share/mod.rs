@@ -20,6 +20,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::api::auth::bearer;
+use crate::api::openapi::headers::{ConditionHeaders, RangeHeaders};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::events::{self, Channel};
@@ -103,44 +104,54 @@ impl Visit {
     }
 }
 
-/// Use a share link
+/// Download through a share link
 ///
-/// The bytes, with ranges and conditions, as those of a file; for a browser that navigates, and for programs that
-/// make previews, a page about it. A password is given as that of HTTP Basic (any user name), or is proven by what
-/// `unlock` gave, as a cookie or as a bearer token. A use counts when the last byte is given out.
-#[utoipa::path(get, path = "/l/{token}", tag = "links", operation_id = "useLink", params(("token" = String, Path), DoorParams),
-    responses((status = 200, content_type = "application/octet-stream", body = Binary), (status = 206), (status = 304),
-        (status = 302, description = "The bytes are at `Location`, for 30 seconds")),
-    extensions(("x-problem-codes" = json!(["password_required", "network_refused", "not_found", "link_expired", "link_revoked", "link_used_up", "too_many_attempts", "precondition_failed", "range_not_satisfiable", "invalid"]))))]
+/// The content, with ranges and conditions as for files; for browsers that navigate, and for programs that create
+/// previews, a page about it. A password is sent as that of HTTP Basic (with any user name), or proven by what
+/// `unlockLink` returned, as a cookie or as a bearer token. A download counts when its last byte is sent.
+#[utoipa::path(get, path = "/l/{token}", tag = "links", operation_id = "downloadLink", security(()),
+    params(("token" = String, Path), DoorParams, RangeHeaders, ConditionHeaders),
+    responses((status = 200, description = "The content, or a page about it", content_type = "*/*", body = Binary),
+        (status = 206, description = "The requested ranges of the content", content_type = "*/*", body = Binary),
+        (status = 302, description = "The content is at `Location`", headers(("Location" = String))),
+        (status = 304, description = "Not modified")),
+    extensions(("x-problem-codes" = json!(["password_required", "network_refused", "link_expired", "link_revoked",
+        "link_used_up", "too_many_attempts"]))))]
 async fn get(visit: Visit) -> Response {
     visit.answer().await
 }
 
-/// Read the headers of a share link
-///
-/// What a GET would answer to a program, without the bytes. It costs no use.
-#[utoipa::path(head, path = "/l/{token}", tag = "links", operation_id = "headLink", params(("token" = String, Path), DoorParams),
-    responses((status = 200), (status = 304)),
-    extensions(("x-problem-codes" = json!(["password_required", "network_refused", "not_found", "link_expired", "link_revoked", "link_used_up", "too_many_attempts", "precondition_failed", "invalid"]))))]
+/// Get the headers of a share link
+#[utoipa::path(head, path = "/l/{token}", tag = "links", operation_id = "headLink", security(()),
+    params(("token" = String, Path), DoorParams, ConditionHeaders),
+    responses((status = 200, description = "The headers of the content"), (status = 304, description = "Not modified")),
+    extensions(("x-problem-codes" = json!(["password_required", "network_refused", "link_expired", "link_revoked",
+        "link_used_up", "too_many_attempts"]))))]
 async fn head(visit: Visit) -> Response {
     visit.answer().await
 }
 
-/// Use a share link under a name
+/// Download through a share link, with a file name
 ///
-/// The name is for programs that take the last part of a URL for one; it can be anything.
-#[utoipa::path(get, path = "/l/{token}/{name}", tag = "links", operation_id = "useNamedLink",
-    params(("token" = String, Path), ("name" = String, Path), DoorParams),
-    responses((status = 200, content_type = "application/octet-stream", body = Binary), (status = 206), (status = 304)),
-    extensions(("x-problem-codes" = json!(["password_required", "network_refused", "not_found", "link_expired", "link_revoked", "link_used_up", "too_many_attempts", "precondition_failed", "range_not_satisfiable", "invalid"]))))]
+/// The name is ignored. It is for programs that name a download after the last part of its URL.
+#[utoipa::path(get, path = "/l/{token}/{name}", tag = "links", operation_id = "downloadNamedLink", security(()),
+    params(("token" = String, Path), ("name" = String, Path), DoorParams, RangeHeaders, ConditionHeaders),
+    responses((status = 200, description = "The content, or a page about it", content_type = "*/*", body = Binary),
+        (status = 206, description = "The requested ranges of the content", content_type = "*/*", body = Binary),
+        (status = 302, description = "The content is at `Location`", headers(("Location" = String))),
+        (status = 304, description = "Not modified")),
+    extensions(("x-problem-codes" = json!(["password_required", "network_refused", "link_expired", "link_revoked",
+        "link_used_up", "too_many_attempts"]))))]
 async fn get_named(visit: Visit) -> Response {
     visit.answer().await
 }
 
-/// Read the headers of a share link under a name
-#[utoipa::path(head, path = "/l/{token}/{name}", tag = "links", operation_id = "headNamedLink",
-    params(("token" = String, Path), ("name" = String, Path), DoorParams), responses((status = 200), (status = 304)),
-    extensions(("x-problem-codes" = json!(["password_required", "network_refused", "not_found", "link_expired", "link_revoked", "link_used_up", "too_many_attempts", "precondition_failed", "invalid"]))))]
+/// Get the headers of a share link, with a file name
+#[utoipa::path(head, path = "/l/{token}/{name}", tag = "links", operation_id = "headNamedLink", security(()),
+    params(("token" = String, Path), ("name" = String, Path), DoorParams, ConditionHeaders),
+    responses((status = 200, description = "The headers of the content"), (status = 304, description = "Not modified")),
+    extensions(("x-problem-codes" = json!(["password_required", "network_refused", "link_expired", "link_revoked",
+        "link_used_up", "too_many_attempts"]))))]
 async fn head_named(visit: Visit) -> Response {
     visit.answer().await
 }

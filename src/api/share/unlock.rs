@@ -29,30 +29,33 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"password": "violet tractor under rain"}))]
-struct Unlocking {
+struct UnlockLinkRequest {
     #[schema(value_type = String)]
     password: SecretString,
 }
 
-/// A proof that the password was known.
+/// The proof that the password is known.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({"key": "AAZF...", "expires_at": "2026-11-22T10:30:00Z"}))]
-struct Unlocked {
-    /// To be sent as `Authorization: Bearer`; a browser gets it as a cookie. Null if the link has no password.
+struct LinkUnlocked {
+    /// The secret to send as `Authorization: Bearer`; browsers get it as a cookie. Null if the link has no password.
     #[schema(required)]
     key: Option<String>,
     #[schema(required)]
     expires_at: Option<jiff::Timestamp>,
 }
 
-/// Prove the password of a share link
+/// Unlock a share link
 ///
-/// For a while the password need not be given again. JSON is answered with the proof, a form as a browser sends it with a
-/// redirect to the page; both with a cookie for this link alone.
-#[utoipa::path(post, path = "/l/{token}/unlock", tag = "links", operation_id = "unlockLink", params(("token" = String, Path)),
-    request_body(content((Unlocking = "application/json"), (Unlocking = "application/x-www-form-urlencoded"))),
-    responses((status = 200, body = Unlocked), (status = 303, description = "Back to the page")),
-    extensions(("x-problem-codes" = json!(["password_required", "cross_site", "network_refused", "not_found", "link_expired", "link_revoked", "too_many_attempts"]))))]
+/// The password need not be sent again until the proof expires. The proof is returned as JSON and as a cookie for this
+/// link. A form (`application/x-www-form-urlencoded`), as browsers send it, is also accepted, and redirected to the
+/// page of the link.
+#[utoipa::path(post, path = "/l/{token}/unlock", tag = "links", operation_id = "unlockLink", security(()),
+    params(("token" = String, Path)), request_body = UnlockLinkRequest,
+    responses((status = 200, description = "The link is unlocked", body = LinkUnlocked),
+        (status = 303, description = "The link is unlocked; the page is at `Location`", headers(("Location" = String)))),
+    extensions(("x-problem-codes" = json!(["password_required", "network_refused", "link_expired", "link_revoked",
+        "too_many_attempts"]))))]
 async fn unlock(State(app): State<Arc<App>>, Name(token): Name, origin: Origin, request: Request) -> Response {
     let (is_form, headers) = (!is_json(request.headers()), request.headers().clone());
     let answer = async {
@@ -73,7 +76,7 @@ async fn password(app: &App, is_form: bool, request: Request) -> Result<SecretSt
         let given = form_urlencoded::parse(&bytes).find(|(name, _)| name == "password");
         return given.map(|(_, value)| value.into_owned().into()).ok_or(Error::LinkLocked);
     }
-    let read: Unlocking = serde_json::from_slice(&bytes)
+    let read: UnlockLinkRequest = serde_json::from_slice(&bytes)
         .map_err(|_| Error::Malformed("the body is no JSON object with the member `password`".into()))?;
     Ok(read.password)
 }
@@ -93,5 +96,5 @@ fn unlocked(app: &App, token: &str, is_form: bool, proof: Option<UnlockToken>) -
         return Ok((StatusCode::SEE_OTHER, headers).into_response());
     }
     let (key, expires_at) = proof.map(|proof| (proof.text, proof.expires_at)).unzip();
-    Ok((headers, axum::Json(Unlocked { key, expires_at })).into_response())
+    Ok((headers, axum::Json(LinkUnlocked { key, expires_at })).into_response())
 }

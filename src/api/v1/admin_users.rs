@@ -1,4 +1,4 @@
-//! Other people's accounts, for admins.
+//! The accounts of all users, for admins.
 
 use std::sync::Arc;
 
@@ -65,59 +65,55 @@ impl From<AdminUser> for AdminUserView {
     }
 }
 
-/// A page of accounts.
+/// A page of users.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = AdminUserPage)]
-struct AccountPageView {
+struct AdminUserPage {
     items: Vec<AdminUserView>,
-    /// Ask with this for the page deadline; null on the last one.
+    /// The cursor of the next page; null on the last page.
     #[schema(required)]
     next_cursor: Option<String>,
 }
 
-/// List the accounts
+/// List users
 ///
-/// Oldest first, with what each of them uses.
-#[utoipa::path(get, path = "/v1/admin/users", tag = "admin", operation_id = "listAccounts", params(PageParams),
-    responses((status = 200, body = AccountPageView)),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["session_required", "admin_required", "bad_cursor", "invalid"]))))]
+/// Oldest first, with their storage usage.
+#[utoipa::path(get, path = "/v1/admin/users", tag = "admin", operation_id = "listUsers", params(PageParams),
+    responses((status = 200, description = "A page of users", body = AdminUserPage)))]
 async fn list(
     State(app): State<Arc<App>>,
     _: Admin,
     Query(page): Query<PageParams>,
-) -> Result<axum::Json<AccountPageView>> {
+) -> Result<axum::Json<AdminUserPage>> {
     let page = users::list_page(&app, page.limit, page.cursor.as_deref()).await?;
     let items = page.accounts.into_iter().map(AdminUserView::from).collect();
-    Ok(axum::Json(AccountPageView { items, next_cursor: page.next_cursor }))
+    Ok(axum::Json(AdminUserPage { items, next_cursor: page.next_cursor }))
 }
 
-/// Read an account
-#[utoipa::path(get, path = "/v1/admin/users/{id}", tag = "admin", operation_id = "readAccount", params(("id" = Uuid, Path)),
-    responses((status = 200, body = AdminUserView)),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["session_required", "admin_required", "not_found"]))))]
+/// Get a user
+#[utoipa::path(get, path = "/v1/admin/users/{id}", tag = "admin", operation_id = "getUser", params(("id" = Uuid, Path)),
+    responses((status = 200, description = "The user", body = AdminUserView)))]
 async fn read(State(app): State<Arc<App>>, _: Admin, Id(id): Id) -> Result<axum::Json<AdminUserView>> {
     Ok(axum::Json(users::account(&app, id).await?.into()))
 }
 
-/// What shall be different about an account; what is absent stays.
+/// Fields to change; absent fields are unchanged (RFC 7396).
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"quota": {"bytes": 10000000000u64, "files": "unlimited"}, "disabled": false}))]
-struct AccountPatchRequest {
+struct UpdateUserRequest {
     #[serde(default)]
-    quota: QuotaPatch,
-    /// Whether the account can do nothing: its sessions end, its API tokens and the signed URLs of this server are useless.
+    quota: UpdateQuotasRequest,
+    /// Whether the account is disabled: its sessions end, and its API tokens and the signed URLs of this server are
+    /// refused until it is enabled again.
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false)]
     disabled: Option<bool>,
 }
 
-/// A number, `unlimited`, or null for what the settings say.
+/// The quota to set: a number, `unlimited`, or null for the default of the server's settings.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct QuotaPatch {
+struct UpdateQuotasRequest {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<QuotaLimit>)]
     bytes: Option<Quota>,
@@ -126,19 +122,18 @@ struct QuotaPatch {
     files: Option<Quota>,
 }
 
-/// Change an account's quota, or disable it
+/// Update a user
 ///
-/// A merge patch (RFC 7396). A quota below what is used takes nothing away; it admits no upload until there is room.
-#[utoipa::path(patch, path = "/v1/admin/users/{id}", tag = "admin", operation_id = "changeAccount", params(("id" = Uuid, Path)),
-    request_body(content((AccountPatchRequest = "application/merge-patch+json"), (AccountPatchRequest = "application/json"))),
-    responses((status = 200, body = AdminUserView)),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["session_required", "admin_required", "not_found"]))))]
+/// A merge patch (RFC 7396), also accepted as `application/merge-patch+json`. A quota below the current usage deletes
+/// nothing; uploads are refused until there is room.
+#[utoipa::path(patch, path = "/v1/admin/users/{id}", tag = "admin", operation_id = "updateUser",
+    params(("id" = Uuid, Path)), request_body = UpdateUserRequest,
+    responses((status = 200, description = "The updated user", body = AdminUserView)))]
 async fn change(
     State(app): State<Arc<App>>,
     Admin(admin): Admin,
     Id(id): Id,
-    Json(wanted): Json<AccountPatchRequest>,
+    Json(wanted): Json<UpdateUserRequest>,
 ) -> Result<axum::Json<AdminUserView>> {
     // Nobody could undo it here.
     if wanted.disabled == Some(true) && id == admin.user.id {
@@ -148,13 +143,15 @@ async fn change(
     Ok(axum::Json(users::patch_account(&app, id, patch).await?.into()))
 }
 
-/// Erase an account
+/// Delete a user
 ///
-/// As if its owner did: it is dead at once, and what is left goes in the background. There is no way back.
-#[utoipa::path(delete, path = "/v1/admin/users/{id}", tag = "admin", operation_id = "eraseAccount", params(("id" = Uuid, Path)),
-    responses((status = 202, description = "It has accepted", body = JobAccepted, headers(("Location" = String)))),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["session_required", "admin_required", "not_found", "last_admin", "invalid"]))))]
+/// As if the user had deleted the account: it is unusable at once, and its data is deleted in the background. This
+/// cannot be undone.
+#[utoipa::path(delete, path = "/v1/admin/users/{id}", tag = "admin", operation_id = "deleteUser",
+    params(("id" = Uuid, Path)),
+    responses((status = 202, description = "The deletion has started", body = JobAccepted,
+        headers(("Location" = String, description = "The URL of the job")))),
+    extensions(("x-problem-codes" = json!(["last_admin", "invalid"]))))]
 async fn erase(State(app): State<Arc<App>>, Admin(admin): Admin, Id(id): Id) -> Result<Response> {
     if id == admin.user.id {
         return Err(Error::invalid("/id", "invalid", "erase the account you are signed in with at DELETE /v1/me"));

@@ -1,4 +1,4 @@
-//! Registering, signing in and out, and the places where one is signed in.
+//! Registering, signing in and out, and the user's sessions.
 
 use std::sync::Arc;
 
@@ -35,12 +35,14 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
 #[schema(example = json!({
     "email": "rosalind@example.org", "name": "Rosalind Quimby", "password": "violet tractor under rain"
 }))]
-struct Registration {
-    /// At most 254 bytes. Compared without regard to case.
+struct RegisterRequest {
+    /// At most 254 bytes; case-insensitive.
+    #[schema(min_length = 3, max_length = 254)]
     email: String,
-    /// 1 to 100 characters, none of them control characters.
+    /// 1 to 100 characters, without control characters.
+    #[schema(min_length = 1)]
     name: String,
-    /// At least 8 characters, at most 1024 bytes, and not easy to guess.
+    /// At least 8 characters and at most 1024 bytes; easily guessed passwords are refused.
     #[schema(value_type = String, format = Password, min_length = 8, max_length = 1024)]
     password: SecretString,
 }
@@ -48,7 +50,7 @@ struct Registration {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"email": "rosalind@example.org", "password": "violet tractor under rain"}))]
-struct Login {
+struct LoginRequest {
     email: String,
     #[schema(value_type = String, format = Password)]
     password: SecretString,
@@ -97,44 +99,41 @@ impl From<Session> for SessionView {
 
 /// A new session.
 #[derive(Serialize, ToSchema)]
-struct SessionStarted {
-    /// What to send as `Authorization: Bearer` when there is no cookie. It is not shown again.
+struct SignInResponse {
+    /// The secret to send as `Authorization: Bearer` where there is no cookie. It is not shown again.
     #[schema(example = "srs_0123456789ABCDEFGHIJabcdefghij4WptOr")]
     token: String,
     user: UserView,
     session: SessionView,
 }
 
-/// Where an account is signed in.
+/// The sessions of an account.
 #[derive(Serialize, ToSchema)]
-struct SessionList {
+struct SessionPage {
     items: Vec<SessionView>,
-    /// Always null: the list has one page.
+    /// Always null: all sessions are on one page.
     #[schema(required)]
     next_cursor: Option<String>,
 }
 
-/// Can people register
+/// Get registration status
 ///
-/// For pages that ask somebody to sign in. While there is no account at all, it says so: who runs the server is to make
-/// the first one.
-#[utoipa::path(get, path = "/v1/auth/registration", tag = "auth", operation_id = "readRegistration",
-    responses((status = 200, body = RegistrationStatusView)), extensions(("x-problem-codes" = json!([]))))]
+/// Whether anyone may register, and whether an account exists yet: the first one belongs to the operator.
+#[utoipa::path(get, path = "/v1/auth/registration", tag = "auth", operation_id = "getRegistrationStatus", security(()),
+    responses((status = 200, description = "The registration status", body = RegistrationStatusView)))]
 async fn registration(State(app): State<Arc<App>>) -> Result<axum::Json<RegistrationStatusView>> {
     Ok(axum::Json(users::registration(&app).await?.into()))
 }
 
 /// Register and sign in
 ///
-/// Makes an account and begins a session, as a cookie and as a token.
-#[utoipa::path(
-    post, path = "/v1/auth/register", tag = "auth", operation_id = "register",
-    request_body = Registration,
-    responses((status = 201, description = "The account was made", body = SessionStarted,
+/// Creates an account and starts a session, returned as a cookie and as a token.
+#[utoipa::path(post, path = "/v1/auth/register", tag = "auth", operation_id = "register", security(()),
+    request_body = RegisterRequest,
+    responses((status = 201, description = "The account was created", body = SignInResponse,
         headers(("Set-Cookie" = String, description = "The session, for browsers")))),
-    extensions(("x-problem-codes" = json!(["registration_closed", "email_taken", "too_large", "unsupported_media_type", "invalid", "too_many_attempts"])))
-)]
-async fn register(State(app): State<Arc<App>>, origin: Origin, Json(body): Json<Registration>) -> Result<Response> {
+    extensions(("x-problem-codes" = json!(["registration_closed", "cross_site", "email_taken", "too_many_attempts"]))))]
+async fn register(State(app): State<Arc<App>>, origin: Origin, Json(body): Json<RegisterRequest>) -> Result<Response> {
     let account = NewAccount { email: body.email, name: body.name, password: body.password };
     let sign_in = users::register(&app, &origin, account).await?;
     Ok(accepted(&app, StatusCode::CREATED, sign_in))
@@ -142,15 +141,13 @@ async fn register(State(app): State<Arc<App>>, origin: Origin, Json(body): Json<
 
 /// Sign in
 ///
-/// Begins a session, as a cookie and as a token. Attempts are limited per account and per address.
-#[utoipa::path(
-    post, path = "/v1/auth/login", tag = "auth", operation_id = "logIn",
-    request_body = Login,
-    responses((status = 200, description = "Signed in", body = SessionStarted,
+/// Starts a session, returned as a cookie and as a token. Attempts are limited per account and per network address.
+#[utoipa::path(post, path = "/v1/auth/login", tag = "auth", operation_id = "logIn", security(()),
+    request_body = LoginRequest,
+    responses((status = 200, description = "The new session", body = SignInResponse,
         headers(("Set-Cookie" = String, description = "The session, for browsers")))),
-    extensions(("x-problem-codes" = json!(["bad_credentials", "too_large", "unsupported_media_type", "invalid", "too_many_attempts"])))
-)]
-async fn log_in(State(app): State<Arc<App>>, origin: Origin, Json(body): Json<Login>) -> Result<Response> {
+    extensions(("x-problem-codes" = json!(["bad_credentials", "cross_site", "too_many_attempts"]))))]
+async fn log_in(State(app): State<Arc<App>>, origin: Origin, Json(body): Json<LoginRequest>) -> Result<Response> {
     let credentials = Credentials { email: body.email, password: body.password };
     let sign_in = users::log_in(&app, &origin, credentials).await?;
     Ok(accepted(&app, StatusCode::OK, sign_in))
@@ -158,14 +155,11 @@ async fn log_in(State(app): State<Arc<App>>, origin: Origin, Json(body): Json<Lo
 
 /// Sign out
 ///
-/// Ends the session that asks, and clears its cookie.
-#[utoipa::path(
-    post, path = "/v1/auth/logout", tag = "auth", operation_id = "logOut",
-    responses((status = 204, description = "Signed out",
-        headers(("Set-Cookie" = String, description = "Makes a browser forget the session")))),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["session_required"])))
-)]
+/// Ends the session that sends the request and clears its cookie.
+#[utoipa::path(post, path = "/v1/auth/logout", tag = "auth", operation_id = "logOut",
+    responses((status = 204, description = "The session has ended",
+        headers(("Set-Cookie" = String, description = "Clears the session cookie")))),
+    extensions(("x-problem-codes" = json!(["session_required"]))))]
 async fn log_out(State(app): State<Arc<App>>, SessionCaller(caller): SessionCaller) -> Result<impl IntoResponse> {
     users::log_out(&app, &caller).await?;
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, no_session_cookie(&app.config))]))
@@ -173,28 +167,21 @@ async fn log_out(State(app): State<Arc<App>>, SessionCaller(caller): SessionCall
 
 /// List your sessions
 ///
-/// Where you are signed in, newest first.
-#[utoipa::path(
-    get, path = "/v1/me/sessions", tag = "me", operation_id = "listSessions",
-    responses((status = 200, description = "All live sessions", body = SessionList)),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["session_required"])))
-)]
+/// Active sessions, newest first.
+#[utoipa::path(get, path = "/v1/me/sessions", tag = "me", operation_id = "listSessions",
+    responses((status = 200, description = "Your active sessions", body = SessionPage)),
+    extensions(("x-problem-codes" = json!(["session_required"]))))]
 async fn list(State(app): State<Arc<App>>, SessionCaller(caller): SessionCaller) -> Result<impl IntoResponse> {
     let items = users::sessions(&app, &caller).await?.into_iter().map(SessionView::from).collect();
-    Ok(axum::Json(SessionList { items, next_cursor: None }))
+    Ok(axum::Json(SessionPage { items, next_cursor: None }))
 }
 
-/// End one of your sessions
+/// Revoke a session
 ///
-/// Whoever uses it has to sign in again.
-#[utoipa::path(
-    delete, path = "/v1/me/sessions/{id}", tag = "me", operation_id = "endSession",
-    params(("id" = uuid::Uuid, Path, description = "The session")),
-    responses((status = 204, description = "The session is over")),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["session_required", "not_found"])))
-)]
+/// Its user has to sign in again.
+#[utoipa::path(delete, path = "/v1/me/sessions/{id}", tag = "me", operation_id = "revokeSession",
+    params(("id" = Uuid, Path)), responses((status = 204, description = "The session has ended")),
+    extensions(("x-problem-codes" = json!(["session_required"]))))]
 async fn end(State(app): State<Arc<App>>, SessionCaller(caller): SessionCaller, Id(id): Id) -> Result<StatusCode> {
     users::end_session(&app, &caller, id).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -206,6 +193,6 @@ fn accepted(app: &App, status: StatusCode, sign_in: SignIn) -> Response {
         (header::SET_COOKIE, session_cookie(&app.config, &secret)),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
-    let body = SessionStarted { token: secret.reveal().to_owned(), user: user.into(), session: session.into() };
+    let body = SignInResponse { token: secret.reveal().to_owned(), user: user.into(), session: session.into() };
     (status, headers, axum::Json(body)).into_response()
 }

@@ -1,4 +1,4 @@
-//! Avatars: set and removed by their owner, seen by everybody.
+//! Avatars: set and deleted by their user, visible to everyone.
 
 use std::sync::Arc;
 
@@ -9,30 +9,33 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::api::auth::SignedIn;
+use crate::api::openapi::headers::{ConditionHeaders, DigestHeaders, RangeHeaders};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::files::avatar;
 use crate::http::body::Binary;
 use crate::http::content::{self, Presentation};
 use crate::http::extract::Id;
-use crate::http::incoming::{self, UploadForm};
+use crate::http::incoming;
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(set, remove)).routes(routes!(show, show_head))
 }
 
-/// How long others may keep a picture without asking again.
+/// How long caches may keep an avatar without revalidation.
 const CACHE_CONTROL: &str = "public, max-age=300";
 
 /// Set your avatar
 ///
-/// The body is the picture (PNG, JPEG, GIF, WebP or AVIF, told from its bytes), or a form with one part named `file`.
-#[utoipa::path(put, path = "/v1/me/avatar", tag = "avatars", operation_id = "setAvatar",
-    request_body(content((Binary = "application/octet-stream"), (UploadForm = "multipart/form-data"))),
-    responses((status = 201, description = "The first one"), (status = 200, description = "Instead of the one before")),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["precondition_failed", "too_large", "unsupported_media_type", "invalid", "too_many_uploads", "quota_exceeded"]))))]
+/// The body is the image: PNG, JPEG, GIF, WebP or AVIF, detected from its content. A form (`multipart/form-data`) with
+/// one part named `file` is also accepted.
+#[utoipa::path(put, path = "/v1/me/avatar", tag = "avatars", operation_id = "setAvatar", params(DigestHeaders),
+    request_body(content = Binary, content_type = "application/octet-stream"),
+    responses((status = 201, description = "The avatar was set", headers(("Location" = String))),
+        (status = 200, description = "The avatar was replaced", headers(("Location" = String)))),
+    extensions(("x-problem-codes" = json!(["precondition_failed", "unsupported_media_type", "file_missing",
+        "too_many_files", "too_many_uploads", "quota_exceeded"]))))]
 async fn set(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, request: Request) -> Result<Response> {
     let body = incoming::open(&app, request).await?.body;
     let first = avatar::set(&app, &caller.user, body).await?;
@@ -42,21 +45,23 @@ async fn set(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, request: R
     Ok((status, [(header::LOCATION, location)]).into_response())
 }
 
-/// Remove your avatar
-#[utoipa::path(delete, path = "/v1/me/avatar", tag = "avatars", operation_id = "removeAvatar", responses((status = 204)),
-    security(("bearer" = []), ("cookie" = [])),
+/// Delete your avatar
+#[utoipa::path(delete, path = "/v1/me/avatar", tag = "avatars", operation_id = "deleteAvatar",
+    responses((status = 204, description = "The avatar was deleted")),
     extensions(("x-problem-codes" = json!(["not_found"]))))]
 async fn remove(State(app): State<Arc<App>>, SignedIn(caller): SignedIn) -> Result<StatusCode> {
     avatar::remove(&app, &caller.user).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// See somebody's avatar
+/// Get a user's avatar
 ///
-/// Anybody may, without signing in.
-#[utoipa::path(get, path = "/v1/users/{id}/avatar", tag = "avatars", operation_id = "readAvatar", params(("id" = Uuid, Path)),
-    responses((status = 200, content_type = "image/*", body = Binary), (status = 206), (status = 304)),
-    extensions(("x-problem-codes" = json!(["not_found", "precondition_failed", "range_not_satisfiable"]))))]
+/// Public: no sign-in is required.
+#[utoipa::path(get, path = "/v1/users/{id}/avatar", tag = "avatars", operation_id = "getAvatar", security(()),
+    params(("id" = Uuid, Path), RangeHeaders, ConditionHeaders),
+    responses((status = 200, description = "The image", content_type = "image/*", body = Binary),
+        (status = 206, description = "The requested ranges of it", content_type = "*/*", body = Binary),
+        (status = 304, description = "Not modified")))]
 async fn show(State(app): State<Arc<App>>, Id(id): Id, method: Method, headers: HeaderMap) -> Result<Response> {
     let picture = avatar::find(&app, id).await?;
     let presentation = Presentation {
@@ -68,10 +73,10 @@ async fn show(State(app): State<Arc<App>>, Id(id): Id, method: Method, headers: 
     content::respond(&app, &method, &headers, &picture, presentation).await
 }
 
-/// Read an avatar's headers
-#[utoipa::path(head, path = "/v1/users/{id}/avatar", tag = "avatars", operation_id = "headAvatar", params(("id" = Uuid, Path)),
-    responses((status = 200), (status = 304)),
-    extensions(("x-problem-codes" = json!(["not_found", "precondition_failed"]))))]
+/// Get the headers of a user's avatar
+#[utoipa::path(head, path = "/v1/users/{id}/avatar", tag = "avatars", operation_id = "headAvatar", security(()),
+    params(("id" = Uuid, Path), ConditionHeaders),
+    responses((status = 200, description = "The headers of the image"), (status = 304, description = "Not modified")))]
 async fn show_head(state: State<Arc<App>>, id: Id, method: Method, headers: HeaderMap) -> Result<Response> {
     show(state, id, method, headers).await
 }

@@ -1,4 +1,4 @@
-//! One operation on many files: each gets its own result, and one that fails holds up no other.
+//! One operation on many files: each has its own result, and a failure does not affect the others.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::events::{self, Channel};
 use crate::files::signed_urls::{self, ReadMethod, SignOptions};
 use crate::files::{self, Change, Expected, FolderPath, Removal};
 use crate::http::extract::Json;
-use crate::http::problem::{self, Problem};
+use crate::http::problem::{self, Problem, ProblemCode};
 use crate::users::User;
 
 /// The routes of this file.
@@ -27,19 +27,22 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(batch))
 }
 
-/// One operation and the files that it is for.
+/// One operation and the files that it applies to.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"op": "move", "ids": ["019ab0c2-7a2e-7c55-b1de-0f5a8b7e4d11"], "path": "2026/archive"}))]
 pub struct BatchRequest {
     op: BatchOperation,
+    /// At most `batch_limit` of the server's capabilities.
+    #[schema(max_items = 1000)]
     ids: Vec<Uuid>,
-    /// For `move`: the folder to move to.
+    /// For `move`: the target folder.
     path: Option<String>,
-    /// For `delete`: for good, past the trash.
+    /// For `delete`: delete permanently, without the trash.
     #[serde(default)]
     permanent: bool,
-    /// For `sign`: the life of the URLs, in seconds.
+    /// For `sign`: the lifetime of the URLs in seconds.
+    #[schema(minimum = 1, maximum = 604800, default = 900)]
     expires_in: Option<u64>,
 }
 
@@ -54,31 +57,35 @@ enum BatchOperation {
 /// One result for each id, in the order of the request.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct BatchResponse {
-    items: Vec<BatchItem>,
+    items: Vec<BatchResult>,
 }
 
-/// What became of one file: the status that the single request would have had, and its answer.
+/// The result of one file: the status and the response that a single request would have had.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"id": "019ab0c2-7a2e-7c55-b1de-0f5a8b7e4d11", "status": 204}))]
-pub struct BatchItem {
+pub struct BatchResult {
     id: Uuid,
     status: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     file: Option<FileView>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     signed_url: Option<SignedUrlView>,
-    /// The code of the problem, if there was one.
+    /// The code of the problem, if the operation failed.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<ProblemCode>, nullable = false)]
     code: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     detail: Option<String>,
 }
 
 /// Delete, sign or move many files
-#[utoipa::path(post, path = "/v1/files/batch", tag = "files", operation_id = "batchFiles",
-    request_body = BatchRequest, responses((status = 200, body = BatchResponse)),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["too_large", "unsupported_media_type", "invalid"]))))]
+///
+/// Each file has its own result: a failure does not affect the others.
+#[utoipa::path(post, path = "/v1/files/batch", tag = "files", operation_id = "batchFiles", request_body = BatchRequest,
+    responses((status = 200, description = "One result per file", body = BatchResponse)))]
 async fn batch(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
@@ -96,18 +103,24 @@ async fn batch(
     let mut items = Vec::with_capacity(request.ids.len());
     for id in &request.ids {
         let done = one(&app, &caller.user, &request, path.as_ref(), *id).await;
-        items.push(done.unwrap_or_else(|failure| BatchItem::failed(*id, &failure)));
+        items.push(done.unwrap_or_else(|failure| BatchResult::failed(*id, &failure)));
     }
     Ok(axum::Json(BatchResponse { items }))
 }
 
-async fn one(app: &App, user: &User, request: &BatchRequest, path: Option<&FolderPath>, id: Uuid) -> Result<BatchItem> {
+async fn one(
+    app: &App,
+    user: &User,
+    request: &BatchRequest,
+    path: Option<&FolderPath>,
+    id: Uuid,
+) -> Result<BatchResult> {
     let file = files::find(app, user, id).await?;
     match request.op {
         BatchOperation::Delete => {
             let removal = if request.permanent { Removal::Permanent } else { Removal::Trash };
             files::delete(app, user, file, &Expected::Anything, removal).await?;
-            Ok(BatchItem::done(id, 204))
+            Ok(BatchResult::done(id, 204))
         }
         BatchOperation::Sign => {
             let options = SignOptions {
@@ -118,17 +131,17 @@ async fn one(app: &App, user: &User, request: &BatchRequest, path: Option<&Folde
             };
             let signed = signed_urls::sign(app, user, &file, &options).await?;
             let signed_url = Some(SignedUrlView::new(signed, None));
-            Ok(BatchItem { signed_url, ..BatchItem::done(id, 201) })
+            Ok(BatchResult { signed_url, ..BatchResult::done(id, 201) })
         }
         BatchOperation::Move => {
             let change = Change { path: path.cloned(), ..Change::default() };
             let file = files::change(app, user, file, &Expected::Anything, &change).await?;
-            Ok(BatchItem { file: Some(FileView::new(file, None)), ..BatchItem::done(id, 200) })
+            Ok(BatchResult { file: Some(FileView::new(file, None)), ..BatchResult::done(id, 200) })
         }
     }
 }
 
-impl BatchItem {
+impl BatchResult {
     fn done(id: Uuid, status: u16) -> Self {
         Self { id, status, file: None, signed_url: None, code: None, detail: None }
     }

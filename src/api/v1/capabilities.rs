@@ -1,4 +1,4 @@
-//! What this server can do that another may not.
+//! What this server supports, which depends on its settings.
 
 use std::sync::Arc;
 
@@ -17,23 +17,35 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(read))
 }
 
-/// What this server can do.
+/// What this server supports.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({"direct_uploads_to": "https://s3.example.org/files"}))]
-pub struct Capabilities {
-    /// The bucket to which pages had better send big files as direct uploads. Null where parts come to this server, where
-    /// browsers cannot use the bucket's address, and where types are limited, as such an upload is refused only at its
-    /// end. Whether the bucket's CORS rules let a page in, the page finds out.
+#[schema(example = json!({
+    "direct_uploads_to": "https://s3.example.org/files", "page_limit": 1000, "batch_limit": 1000,
+    "max_file_size": 5368709120u64
+}))]
+pub struct ServerCapabilities {
+    /// The URL of the bucket that web pages should upload large files to, as direct uploads. Null if parts are sent to
+    /// this server, if browsers cannot reach the bucket, or if content types are restricted. Whether the CORS rules of
+    /// the bucket admit a page is for the page to find out.
     #[schema(required)]
     direct_uploads_to: Option<String>,
+    /// The maximum `limit` of lists.
+    page_limit: u32,
+    /// The maximum number of files in one batch.
+    batch_limit: usize,
+    /// The maximum size of a file in bytes.
+    max_file_size: u64,
 }
 
-/// Ask what this server can do
-#[utoipa::path(get, path = "/v1/capabilities", tag = "uploads", operation_id = "readCapabilities",
-    responses((status = 200, body = Capabilities)),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!([]))))]
-async fn read(State(app): State<Arc<App>>, SignedIn(_caller): SignedIn) -> axum::Json<Capabilities> {
-    let direct_uploads_to = uploads::public_bucket(&app).map(|bucket| bucket.as_str().to_owned());
-    axum::Json(Capabilities { direct_uploads_to })
+/// Get server capabilities
+#[utoipa::path(get, path = "/v1/capabilities", tag = "uploads", operation_id = "getCapabilities",
+    responses((status = 200, description = "The capabilities of this server", body = ServerCapabilities)))]
+async fn read(State(app): State<Arc<App>>, SignedIn(_caller): SignedIn) -> axum::Json<ServerCapabilities> {
+    let limits = &app.config.limits;
+    axum::Json(ServerCapabilities {
+        direct_uploads_to: uploads::public_bucket(&app).map(|bucket| bucket.as_str().to_owned()),
+        page_limit: limits.page,
+        batch_limit: limits.batch,
+        max_file_size: limits.file_size,
+    })
 }

@@ -1,4 +1,4 @@
-//! The trail: of a file, of one's own account, and for admins of everything.
+//! The audit log: of a file, of the user's own account, and of the whole server for admins.
 
 use std::sync::Arc;
 
@@ -53,10 +53,10 @@ struct AuditEventView {
     /// The network address of the client.
     #[schema(required)]
     address: Option<String>,
-    /// `api`, `raw`, `form`, `tus`, `direct`, `batch`, `signed_put`, `signed_url`, `link`, `command` or `server`.
+    #[schema(value_type = AuditChannel, inline)]
     channel: String,
     /// Further details, which depend on the kind.
-    #[schema(value_type = Object)]
+    #[schema(value_type = HashMap<String, serde_json::Value>, additional_properties = true)]
     detail: serde_json::Value,
 }
 
@@ -64,9 +64,35 @@ struct AuditEventView {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AuditEventCredential)]
 struct AuditEventCredentialView {
-    /// `session` or `token`.
+    #[schema(value_type = CredentialKind, inline)]
     kind: String,
     id: Uuid,
+}
+
+#[derive(ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[allow(dead_code, reason = "describes texts of the database")]
+enum CredentialKind {
+    Session,
+    Token,
+}
+
+/// How the request reached the server.
+#[derive(ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[allow(dead_code, reason = "describes texts of the database")]
+enum AuditChannel {
+    Api,
+    Raw,
+    Form,
+    Tus,
+    Direct,
+    Batch,
+    SignedPut,
+    SignedUrl,
+    Link,
+    Command,
+    Server,
 }
 
 impl From<AuditEvent> for AuditEventView {
@@ -88,7 +114,7 @@ impl From<AuditEvent> for AuditEventView {
     }
 }
 
-/// Lists the kinds once for the description of the API, and checks that none of [`EventKind`] is missing.
+/// Declares the kinds of events for the description of the API. Does not compile if one of [`EventKind`] is missing.
 macro_rules! audit_event_kinds {
     ($($kind:ident,)*) => {
         /// What happened.
@@ -122,14 +148,14 @@ audit_event_kinds! {
 
 /// A page of the audit log.
 #[derive(Debug, Serialize, ToSchema)]
-struct EventPage {
+struct AuditEventPage {
     items: Vec<AuditEventView>,
-    /// Ask with this for the page deadline; null on the last one.
+    /// The cursor of the next page; null on the last page.
     #[schema(required)]
     next_cursor: Option<String>,
 }
 
-impl From<Page> for EventPage {
+impl From<Page> for AuditEventPage {
     fn from(page: Page) -> Self {
         Self { items: page.events.into_iter().map(AuditEventView::from).collect(), next_cursor: page.next_cursor }
     }
@@ -138,47 +164,46 @@ impl From<Page> for EventPage {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct AdminParams {
-    /// Only the trail of this account.
+    /// Only events of this account.
     user_id: Option<Uuid>,
-    /// Only the trail of this file.
+    /// Only events of this file.
     file_id: Option<Uuid>,
+    /// Only events of this kind.
     kind: Option<AuditEventKind>,
-    /// Only from this time on.
+    /// Only events at or after this time.
     since: Option<Timestamp>,
-    /// Only before this time.
+    /// Only events before this time.
     until: Option<Timestamp>,
 }
 
-/// Read the trail of a file
+/// List the audit log of a file
 ///
-/// What was done with it, by whom, from where and through which door; the latest comes first. It can be read deadline the
-/// file is gone. Downloads that a bucket served by itself are not in it; that their URL was made is.
-#[utoipa::path(get, path = "/v1/files/{id}/events", tag = "files", operation_id = "listFileEvents",
-    params(("id" = Uuid, Path), PageParams), responses((status = 200, body = EventPage)),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["not_found", "bad_cursor", "invalid"]))))]
+/// Who did what with it, when, from where and through which channel; newest first. It remains readable after the file
+/// is deleted. Downloads that a bucket served are not in it; the signing of their URLs is.
+#[utoipa::path(get, path = "/v1/files/{id}/events", tag = "files", operation_id = "listFileAuditEvents",
+    params(("id" = Uuid, Path), PageParams),
+    responses((status = 200, description = "A page of events", body = AuditEventPage)))]
 async fn of_file(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
     Id(id): Id,
     Query(page): Query<PageParams>,
-) -> Result<axum::Json<EventPage>> {
+) -> Result<axum::Json<AuditEventPage>> {
     let page = files::events(&app, &caller.user, id, page.limit, page.cursor.as_deref()).await?;
     Ok(axum::Json(page.into()))
 }
 
-/// Read the trail of your account
+/// List the audit log of your account
 ///
-/// Sign-ins, also refused ones, changes of the account, and what was done with your files; the latest comes first.
-#[utoipa::path(get, path = "/v1/me/events", tag = "me", operation_id = "listMyEvents", params(PageParams),
-    responses((status = 200, body = EventPage)),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["session_required", "bad_cursor", "invalid"]))))]
+/// Sign-ins, refused sign-ins, changes to the account, and what was done with your files; newest first.
+#[utoipa::path(get, path = "/v1/me/events", tag = "me", operation_id = "listMyAuditEvents", params(PageParams),
+    responses((status = 200, description = "A page of events", body = AuditEventPage)),
+    extensions(("x-problem-codes" = json!(["session_required"]))))]
 async fn of_account(
     State(app): State<Arc<App>>,
     SessionCaller(caller): SessionCaller,
     Query(page): Query<PageParams>,
-) -> Result<axum::Json<EventPage>> {
+) -> Result<axum::Json<AuditEventPage>> {
     let filter = Filter { account: Some(caller.user.id), ..Filter::default() };
     let page =
         events::list(&app.db, &filter, cursor::page_size(page.limit, app.config.limits.page)?, page.cursor.as_deref())
@@ -186,17 +211,18 @@ async fn of_account(
     Ok(axum::Json(page.into()))
 }
 
-/// Read everybody's trail
-#[utoipa::path(get, path = "/v1/admin/events", tag = "admin", operation_id = "listEvents", params(AdminParams, PageParams),
-    responses((status = 200, body = EventPage)),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["session_required", "admin_required", "bad_cursor", "invalid"]))))]
+/// List the audit log of the server
+///
+/// The events of all users; newest first.
+#[utoipa::path(get, path = "/v1/admin/events", tag = "admin", operation_id = "listAuditEvents",
+    params(AdminParams, PageParams),
+    responses((status = 200, description = "A page of events", body = AuditEventPage)))]
 async fn of_all(
     State(app): State<Arc<App>>,
     _: Admin,
     Query(params): Query<AdminParams>,
     Query(page): Query<PageParams>,
-) -> Result<axum::Json<EventPage>> {
+) -> Result<axum::Json<AuditEventPage>> {
     let filter = Filter {
         account: params.user_id,
         file: params.file_id,

@@ -84,13 +84,11 @@ impl From<FileAccess> for FileAccessView {
     }
 }
 
-/// See who can read a file
+/// List who can read a file
 ///
-/// You, every live link, and signed URLs that may be about, each with what would end it.
-#[utoipa::path(get, path = "/v1/files/{id}/access", tag = "files", operation_id = "readAccess", params(("id" = Uuid, Path)),
-    responses((status = 200, body = FileAccessView)),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["not_found"]))))]
+/// Its owner, active links, and signed URLs that may still be in use, each with the request that revokes it.
+#[utoipa::path(get, path = "/v1/files/{id}/access", tag = "files", operation_id = "getFileAccess",
+    params(("id" = Uuid, Path)), responses((status = 200, description = "Everyone with access", body = FileAccessView)))]
 async fn access(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,

@@ -1,4 +1,4 @@
-//! A file's bytes: read and replaced by its owner.
+//! The content of a file: downloaded and replaced by its owner.
 
 use std::sync::Arc;
 
@@ -7,12 +7,13 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, Method, StatusCode, header};
 use serde::Deserialize;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::files::{FileView, shown};
 use crate::api::auth::SignedIn;
+use crate::api::openapi::headers::{ConditionHeaders, DigestHeaders, IfMatchRequired, RangeHeaders};
 use crate::app::App;
 use crate::config::Via;
 use crate::error::{Error, Result};
@@ -23,11 +24,27 @@ use crate::http::body::Binary;
 use crate::http::conditions::if_match;
 use crate::http::content::{self, Presentation};
 use crate::http::extract::{Id, Query};
-use crate::http::incoming::{self, UploadForm};
+use crate::http::incoming;
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(read, head, replace))
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum DownloadVia {
+    Proxy,
+    Redirect,
+}
+
+impl From<DownloadVia> for Via {
+    fn from(via: DownloadVia) -> Self {
+        match via {
+            DownloadVia::Proxy => Via::Proxy,
+            DownloadVia::Redirect => Via::Redirect,
+        }
+    }
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -35,21 +52,23 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
 struct ContentParams {
     /// `1`: as a download, whatever the type.
     download: Option<u8>,
-    /// `proxy`: through this server; `redirect`: 302 to a signed URL of the store. The server's setting if absent.
-    via: Option<String>,
+    /// `proxy`: through this server; `redirect`: 302 to a signed URL of the store. The default is the server's setting.
+    #[param(inline)]
+    via: Option<DownloadVia>,
 }
 
-/// Read a file's bytes
+/// Download a file
 ///
-/// Ranges (also several at once), `If-Range` and all the conditional headers of RFC 9110.
-#[utoipa::path(get, path = "/v1/files/{id}/content", tag = "files", operation_id = "readContent",
-    params(("id" = Uuid, Path), ContentParams),
-    responses((status = 200, content_type = "application/octet-stream", body = Binary,
+/// Supports ranges (several at once), `If-Range` and the conditional headers of RFC 9110. The content type is that of
+/// the file.
+#[utoipa::path(get, path = "/v1/files/{id}/content", tag = "files", operation_id = "getFileContent",
+    params(("id" = Uuid, Path), ContentParams, RangeHeaders, ConditionHeaders),
+    responses((status = 200, description = "The content", content_type = "*/*", body = Binary,
             headers(("ETag" = String), ("Repr-Digest" = String), ("Content-Disposition" = String))),
-        (status = 206, description = "A part of the bytes, or several as multipart/byteranges"),
-        (status = 302, description = "The bytes are at `Location`"), (status = 304, description = "Not modified")),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["not_found", "precondition_failed", "range_not_satisfiable", "invalid"]))))]
+        (status = 206, description = "The requested ranges of it", content_type = "*/*", body = Binary,
+            headers(("Content-Range" = String))),
+        (status = 302, description = "The content is at `Location`", headers(("Location" = String))),
+        (status = 304, description = "Not modified")))]
 async fn read(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
@@ -59,12 +78,7 @@ async fn read(
     headers: HeaderMap,
 ) -> Result<Response> {
     let file = files::find(&app, &caller.user, id).await?;
-    let via = match params.via.as_deref() {
-        None => app.config.download_via,
-        Some("proxy") => Via::Proxy,
-        Some("redirect") => Via::Redirect,
-        Some(_) => return Err(Error::invalid("/via", "invalid", "`proxy` or `redirect`")),
-    };
+    let via = params.via.map_or(app.config.download_via, Via::from);
     let inline = params.download.unwrap_or(0) == 0;
     if via == Via::Redirect {
         let method = if method == Method::HEAD { ReadMethod::Head } else { ReadMethod::Get };
@@ -83,14 +97,15 @@ async fn read(
     content::respond(&app, &method, &headers, &file.content, presentation).await
 }
 
-/// Read a content's headers
+/// Get the headers of a file's content
 ///
-/// What a GET would answer, without the bytes.
-#[utoipa::path(head, path = "/v1/files/{id}/content", tag = "files", operation_id = "headContent",
-    params(("id" = Uuid, Path), ContentParams),
-    responses((status = 200, headers(("ETag" = String), ("Content-Length" = u64))), (status = 304)),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["not_found", "precondition_failed", "invalid"]))))]
+/// The headers of the response to GET, without the content.
+#[utoipa::path(head, path = "/v1/files/{id}/content", tag = "files", operation_id = "headFileContent",
+    params(("id" = Uuid, Path), ContentParams, ConditionHeaders),
+    responses((status = 200, description = "The headers of the content",
+            headers(("ETag" = String), ("Content-Length" = u64), ("Repr-Digest" = String))),
+        (status = 302, description = "The content is at `Location`", headers(("Location" = String))),
+        (status = 304, description = "Not modified")))]
 async fn head(
     state: State<Arc<App>>,
     caller: SignedIn,
@@ -102,15 +117,16 @@ async fn head(
     read(state, caller, id, params, method, headers).await
 }
 
-/// Replace a file's bytes
+/// Replace a file's content
 ///
-/// Only with `If-Match`: the ETag of the bytes to replace, or `*` for whatever is there.
-#[utoipa::path(put, path = "/v1/files/{id}/content", tag = "files", operation_id = "replaceContent",
-    params(("id" = Uuid, Path), ("If-Match" = String, Header)),
-    request_body(content((Binary = "application/octet-stream"), (UploadForm = "multipart/form-data"))),
-    responses((status = 200, body = FileView, headers(("ETag" = String)))),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["not_found", "precondition_failed", "too_large", "invalid", "precondition_required", "too_many_uploads", "quota_exceeded", "unsupported_media_type"]))))]
+/// `If-Match` is required: the ETag of the content to replace, or `*` for any. A form (`multipart/form-data`) with one
+/// part named `file` is also accepted.
+#[utoipa::path(put, path = "/v1/files/{id}/content", tag = "files", operation_id = "replaceFileContent",
+    params(("id" = Uuid, Path), IfMatchRequired, DigestHeaders),
+    request_body(content = Binary, content_type = "application/octet-stream"),
+    responses((status = 200, description = "The updated file", body = FileView, headers(("ETag" = String)))),
+    extensions(("x-problem-codes" = json!(["precondition_required", "unsupported_media_type", "file_missing",
+        "too_many_files", "too_many_uploads", "quota_exceeded"]))))]
 async fn replace(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,

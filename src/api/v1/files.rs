@@ -16,6 +16,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::api::auth::SignedIn;
+use crate::api::openapi::headers::{DigestHeaders, IdempotencyHeader, IfMatchHeader, IfNoneMatchAny};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::files::signed_urls;
@@ -26,7 +27,7 @@ use crate::http::body::Binary;
 use crate::http::conditions::if_match;
 use crate::http::digest;
 use crate::http::extract::{Id, Idempotency, Json, PageParams, Query, present};
-use crate::http::incoming::{self, UploadForm};
+use crate::http::incoming;
 use crate::store::SignedUrl;
 
 /// The routes of this file.
@@ -36,7 +37,7 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
 
 /// A file, as the API shows it.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = File, example = json!({
+#[schema(as = StoredFile, example = json!({
     "id": "019ab0c2-7a2e-7c55-b1de-0f5a8b7e4d11", "name": "report.pdf", "path": "2026/november",
     "owner_id": "019ab0c1-55aa-7b10-8f5e-2f0c9a3b7d21", "size": 183422, "content_type": "application/pdf",
     "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
@@ -46,26 +47,28 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
 pub struct FileView {
     pub id: Uuid,
     pub name: String,
-    /// The folder, without slashes at its ends; empty at the top.
+    /// The path of its folder, without leading and trailing slashes; empty for the top folder.
     pub path: String,
     pub owner_id: Uuid,
     /// Bytes.
     pub size: u64,
-    /// Sniffed from the bytes.
+    /// The media type, detected from the content.
     pub content_type: String,
-    /// SHA-256 of the bytes, in hexadecimal.
+    /// The SHA-256 digest of the content, in hexadecimal.
     pub sha256: String,
-    /// The strong ETag of the content, as it stands in the header.
+    /// The strong ETag of the content, as in the header `ETag`.
     pub etag: String,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
-    /// What the owner keeps beside the bytes.
-    #[schema(value_type = Object)]
+    /// Free-form metadata of the owner.
+    #[schema(value_type = HashMap<String, Value>, additional_properties = true)]
     pub metadata: Box<RawValue>,
-    /// A signed URL, when the list was asked for with `urls=signed`.
+    /// A signed URL of the content, in lists requested with `urls=signed`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub url: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub url_expires_at: Option<Timestamp>,
 }
 
@@ -116,60 +119,106 @@ pub(super) fn shown(status: StatusCode, file: File) -> Response {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct FilePage {
     pub items: Vec<FileView>,
-    /// Ask with this for the page deadline; null on the last one.
+    /// The cursor of the next page; null on the last page.
     #[schema(required)]
     pub next_cursor: Option<String>,
+}
+
+/// The orders of a list, each in both directions.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+enum FileSort {
+    #[serde(rename = "path")]
+    Path,
+    #[serde(rename = "-path")]
+    PathDescending,
+    #[serde(rename = "name")]
+    Name,
+    #[serde(rename = "-name")]
+    NameDescending,
+    #[serde(rename = "created_at")]
+    Created,
+    #[serde(rename = "-created_at")]
+    CreatedDescending,
+    #[serde(rename = "updated_at")]
+    Updated,
+    #[serde(rename = "-updated_at")]
+    UpdatedDescending,
+    #[serde(rename = "size")]
+    Size,
+    #[serde(rename = "-size")]
+    SizeDescending,
+}
+
+impl From<FileSort> for Order {
+    fn from(order: FileSort) -> Self {
+        use Direction::{Ascending, Descending};
+        let (sort, direction) = match order {
+            FileSort::Path => (Sort::Location, Ascending),
+            FileSort::PathDescending => (Sort::Location, Descending),
+            FileSort::Name => (Sort::Name, Ascending),
+            FileSort::NameDescending => (Sort::Name, Descending),
+            FileSort::Created => (Sort::Created, Ascending),
+            FileSort::CreatedDescending => (Sort::Created, Descending),
+            FileSort::Updated => (Sort::Updated, Ascending),
+            FileSort::UpdatedDescending => (Sort::Updated, Descending),
+            FileSort::Size => (Sort::Size, Ascending),
+            FileSort::SizeDescending => (Sort::Size, Descending),
+        };
+        Order { sort, direction }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum ListUrls {
+    Signed,
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct ListParams {
-    /// Only files whose path and name, put together, begin with this.
+    /// Only files whose path, a slash and name begin with this.
     #[param(example = "2026/")]
     prefix: Option<String>,
-    /// Only files in this folder itself; empty: at the top.
+    /// Only files directly in this folder; empty for the top folder.
     #[param(example = "2026/november")]
     path: Option<String>,
-    /// Only files whose path or name contains this, in whatever case.
+    /// Only files whose path or name contains this, case-insensitively.
     q: Option<String>,
-    /// `path` (the default), `name`, `created_at`, `updated_at` or `size`; with `-` before it, backwards.
-    #[param(example = "-created_at")]
-    sort: Option<String>,
-    /// `signed`: every file comes with a signed URL.
-    urls: Option<String>,
-    /// Least life of these URLs, in seconds.
+    /// The order; `path` by default. A leading `-` reverses it.
+    #[param(inline, example = "-created_at")]
+    sort: Option<FileSort>,
+    /// `signed`: include a signed URL of every file.
+    #[param(inline)]
+    urls: Option<ListUrls>,
+    /// The minimum lifetime of these URLs in seconds.
+    #[param(minimum = 1, maximum = 604800, default = 900)]
     expires_in: Option<u64>,
 }
 
 /// List your files
 ///
-/// Pages cost the same however deep they are. Within a while the same file gives the same signed URL, so that caches work.
+/// The cost of a page does not depend on its position. Within a short time the same file gets the same signed URL, so
+/// that it can be cached.
 #[utoipa::path(get, path = "/v1/files", tag = "files", operation_id = "listFiles", params(ListParams, PageParams),
-    responses((status = 200, body = FilePage)),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["bad_cursor", "invalid"]))))]
+    responses((status = 200, description = "A page of files", body = FilePage)))]
 async fn list(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
     Query(params): Query<ListParams>,
     Query(page): Query<PageParams>,
 ) -> Result<Response> {
-    let signed = match params.urls.as_deref() {
-        None => false,
-        Some("signed") => true,
-        Some(_) => return Err(Error::invalid("/urls", "invalid", "`signed`, or absent")),
-    };
     let list = List {
         prefix: params.prefix,
         folder: params.path.map(|path| FolderPath::new(&path, "/path")).transpose()?,
         search: params.q,
-        order: order(params.sort.as_deref())?,
+        order: params.sort.map(Order::from).unwrap_or_default(),
         limit: page.limit,
         cursor: page.cursor,
     };
     let page = files::list(&app, &caller.user, &list).await?;
     let mut urls = Vec::new();
-    if signed {
+    if params.urls.is_some() {
         urls = signed_urls::sign_list(&app, &page.files, params.expires_in.map(Duration::from_secs)).await?;
     }
     let mut urls = urls.into_iter();
@@ -185,54 +234,37 @@ fn json_of_size(size: usize, value: &impl Serialize) -> Result<Response> {
     Ok(([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], text).into_response())
 }
 
-fn order(text: Option<&str>) -> Result<Order> {
-    let Some(text) = text else { return Ok(Order::default()) };
-    let (name, direction) = match text.strip_prefix('-') {
-        Some(name) => (name, Direction::Descending),
-        None => (text, Direction::Ascending),
-    };
-    let sort = match name {
-        "path" => Sort::Location,
-        "name" => Sort::Name,
-        "created_at" => Sort::Created,
-        "updated_at" => Sort::Updated,
-        "size" => Sort::Size,
-        _ => {
-            let detail = "`path`, `name`, `created_at`, `updated_at` or `size`, with or without `-` before it";
-            return Err(Error::invalid("/sort", "invalid", detail));
-        }
-    };
-    Ok(Order { sort, direction })
-}
-
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct UploadParams {
-    /// The name of the file; in a form the part's own name if absent.
-    #[param(example = "report.pdf")]
+    /// The name of the file, at most 255 bytes.
+    #[param(example = "report.pdf", required = true, min_length = 1)]
     name: Option<String>,
-    /// The folder; the top if absent.
+    /// The folder, at most 1024 bytes; by default the top folder.
     #[param(example = "2026/november")]
     path: Option<String>,
 }
 
 /// Upload a file
 ///
-/// The body is the file itself (with `?name=`), or a form with one part named `file`. A name that is taken gets
-/// a number, `report (1).pdf`; with `If-None-Match: *` it is refused instead. A SHA-256 in `Repr-Digest` or
-/// `Content-Digest` (in a form: among the part's headers) is checked before anything is kept.
+/// The body is the content. A form (`multipart/form-data`) with one part named `file` is also accepted; its fields
+/// `name` and `path` may replace the query parameters, and `name` may be absent.
 ///
-/// With an `Idempotency-Key` the upload may be sent again until it is answered: within a day, the same place, name,
-/// content type, `If-None-Match` and bytes give the same answer and no second file. Bytes are the same if their announced
-/// digest is, which needs no reading; without one they are read and compared. A key whose upload failed is free again; one
-/// whose server died is free when the lease of the upload is over.
+/// If the name is taken, the file is numbered: `report (1).pdf`; with `If-None-Match: *` it is refused instead. A
+/// SHA-256 in `Repr-Digest` or `Content-Digest` (in a form: in the headers of the part) is verified before the file is
+/// stored.
+///
+/// With an `Idempotency-Key` the upload may be repeated until it is answered: for a day, the same path, name, content
+/// type, `If-None-Match` and content return the same response and create no second file. If both requests announce a
+/// digest, the digests are compared instead of the content. The key of a failed upload can be used again; after a
+/// crash of the server, once the lease of the upload has expired.
 #[utoipa::path(post, path = "/v1/files", tag = "files", operation_id = "uploadFile",
-    params(UploadParams, ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible characters of ASCII")),
-    request_body(content((UploadForm = "multipart/form-data"), (Binary = "application/octet-stream"))),
-    responses((status = 201, body = FileView, headers(
+    params(UploadParams, IdempotencyHeader, IfNoneMatchAny, DigestHeaders),
+    request_body(content = Binary, content_type = "application/octet-stream"),
+    responses((status = 201, description = "The file was stored", body = FileView, headers(
         ("Location" = String, description = "The URL of the file"), ("ETag" = String), ("Repr-Digest" = String)))),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["precondition_failed", "too_large", "invalid", "unsupported_media_type", "idempotency_in_progress", "idempotency_mismatch", "too_many_uploads", "quota_exceeded"]))))]
+    extensions(("x-problem-codes" = json!(["unsupported_media_type", "file_missing", "too_many_files",
+        "too_many_uploads", "quota_exceeded"]))))]
 async fn upload(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
@@ -264,46 +296,46 @@ async fn upload(
     Ok(response)
 }
 
-/// Read about a file
-#[utoipa::path(get, path = "/v1/files/{id}", tag = "files", operation_id = "readFile", params(("id" = Uuid, Path)),
-    responses((status = 200, body = FileView, headers(("ETag" = String)))),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["not_found"]))))]
+/// Get a file
+#[utoipa::path(get, path = "/v1/files/{id}", tag = "files", operation_id = "getFile", params(("id" = Uuid, Path)),
+    responses((status = 200, description = "The file", body = FileView, headers(("ETag" = String)))))]
 async fn read(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<Response> {
     Ok(shown(StatusCode::OK, files::find(&app, &caller.user, id).await?))
 }
 
-/// What shall be different about a file.
+/// Fields to change; absent fields are unchanged (RFC 7396).
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"name": "report-final.pdf", "path": "2026/archive", "metadata": {"invoice": 18, "draft": null}}))]
-pub struct ChangeRequest {
+pub struct UpdateFileRequest {
+    /// At most 255 bytes.
     #[serde(default, deserialize_with = "present")]
-    #[schema(nullable = false)]
+    #[schema(nullable = false, min_length = 1)]
     name: Option<String>,
+    /// The folder to move the file to, at most 1024 bytes; empty for the top folder.
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false)]
     path: Option<String>,
-    /// A merge patch: null takes a member, or all of it, away (RFC 7396).
+    /// A merge patch (RFC 7396): null removes a member, or all metadata.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<HashMap<String, Value>>, additional_properties = true)]
     metadata: Option<Value>,
 }
 
-/// Rename, move or describe a file
+/// Update a file
 ///
-/// A merge patch (RFC 7396). With `If-Match`, only if the content is still the one with that ETag.
-#[utoipa::path(patch, path = "/v1/files/{id}", tag = "files", operation_id = "changeFile", params(("id" = Uuid, Path)),
-    request_body(content((ChangeRequest = "application/merge-patch+json"), (ChangeRequest = "application/json"))),
-    responses((status = 200, body = FileView, headers(("ETag" = String)))),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["not_found", "path_taken", "precondition_failed", "too_large", "unsupported_media_type", "invalid"]))))]
+/// Renames, moves or annotates it. A merge patch (RFC 7396), also accepted as `application/merge-patch+json`. With
+/// `If-Match`, only if the content still has that ETag.
+#[utoipa::path(patch, path = "/v1/files/{id}", tag = "files", operation_id = "updateFile",
+    params(("id" = Uuid, Path), IfMatchHeader), request_body = UpdateFileRequest,
+    responses((status = 200, description = "The updated file", body = FileView, headers(("ETag" = String)))),
+    extensions(("x-problem-codes" = json!(["path_taken"]))))]
 async fn change(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
     Id(id): Id,
     headers: HeaderMap,
-    Json(wanted): Json<ChangeRequest>,
+    Json(wanted): Json<UpdateFileRequest>,
 ) -> Result<Response> {
     let file = files::find(&app, &caller.user, id).await?;
     let change = Change {
@@ -318,20 +350,18 @@ async fn change(
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct DeleteParams {
-    /// `true`: for good, past the trash.
+    /// Delete permanently, without the trash.
     #[serde(default)]
     permanent: bool,
 }
 
 /// Delete a file
 ///
-/// From the answer on it is not there. It is in the trash, from where it can be restored until its time is over;
-/// with `permanent=true`, or where the server is set up without a trash, it is deleted for good.
+/// It is moved to the trash, from which it can be restored until it expires. With `permanent=true`, or if the server
+/// has no trash, it is deleted permanently.
 #[utoipa::path(delete, path = "/v1/files/{id}", tag = "files", operation_id = "deleteFile",
-    params(("id" = Uuid, Path), DeleteParams),
-    responses((status = 204)),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["not_found", "precondition_failed", "invalid"]))))]
+    params(("id" = Uuid, Path), DeleteParams, IfMatchHeader),
+    responses((status = 204, description = "The file was deleted")))]
 async fn delete(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,

@@ -22,45 +22,43 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct FolderParams {
-    /// The folder to look into; the top if absent.
+    /// The folder to list; by default the top folder.
     #[param(example = "2026")]
     path: Option<String>,
 }
 
-/// A folder: what the paths of some files have in common.
+/// A folder: a path that files have in common.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"name": "november", "path": "2026/november"}))]
 struct Folder {
     name: String,
-    /// Its own path, as `path` of a file in it.
+    /// Its full path, as in `path` of its files.
     path: String,
 }
 
-/// The folders in a folder.
+/// A page of folders.
 #[derive(Debug, Serialize, ToSchema)]
-struct FolderList {
+struct FolderPage {
     items: Vec<Folder>,
     /// Always null: the list has one page.
     #[schema(required)]
     next_cursor: Option<String>,
 }
 
-/// List the folders in a folder
+/// List folders
 ///
-/// By name, at most 10,000. A folder is there as long as a file is in it, or further down.
+/// The folders directly in a folder, by name. A folder exists as long as it contains a file, at any depth.
 #[utoipa::path(get, path = "/v1/folders", tag = "files", operation_id = "listFolders", params(FolderParams),
-    responses((status = 200, body = FolderList)),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["invalid"]))))]
+    responses((status = 200, description = "The folders", body = FolderPage)))]
 async fn list(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
     Query(params): Query<FolderParams>,
-) -> Result<axum::Json<FolderList>> {
+) -> Result<axum::Json<FolderPage>> {
     let inside = FolderPath::new(&params.path.unwrap_or_default(), "/path")?;
     let names = files::folders(&app, &caller.user, &inside).await?;
     let base = inside.as_str();
     let path = |name: &str| if base.is_empty() { name.to_owned() } else { format!("{base}/{name}") };
     let items = names.into_iter().map(|name| Folder { path: path(&name), name }).collect();
-    Ok(axum::Json(FolderList { items, next_cursor: None }))
+    Ok(axum::Json(FolderPage { items, next_cursor: None }))
 }

@@ -69,9 +69,11 @@ struct FsckReportView {
     removed: u64,
     /// Why nothing was quarantined or removed although it was requested.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     refused: Option<String>,
     /// Why the run ended early.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     error: Option<String>,
 }
 
@@ -84,16 +86,20 @@ struct FsckFindingView {
     key: String,
     /// The store's id of an open multipart upload.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     upload_id: Option<String>,
     /// The file concerned, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     file_id: Option<Uuid>,
     /// The owner of the file.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     owner_id: Option<Uuid>,
     detail: String,
     /// What the run did about it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     action: Option<FsckActionView>,
 }
 

@@ -1,4 +1,4 @@
-//! Work that goes on deadline the answer.
+//! Background jobs: work that continues after the response.
 
 use std::sync::Arc;
 
@@ -31,12 +31,29 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
 struct JobStatusView {
     /// Random: anyone who knows it may read the status.
     id: Uuid,
+    #[schema(value_type = JobKind, inline)]
     kind: &'static str,
-    /// `running` or `done`.
+    #[schema(value_type = JobState, inline)]
     state: String,
     started_at: Timestamp,
     #[schema(required)]
     finished_at: Option<Timestamp>,
+}
+
+#[derive(ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[allow(dead_code, reason = "describes texts of the domain")]
+enum JobKind {
+    /// The deletion of an account and its data.
+    Erase,
+}
+
+#[derive(ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[allow(dead_code, reason = "describes texts of the domain")]
+enum JobState {
+    Running,
+    Done,
 }
 
 impl From<Job> for JobStatusView {
@@ -51,10 +68,10 @@ pub struct JobAccepted {
     job: JobStatusView,
 }
 
-/// The answer that names a job, and where to ask for it.
+/// The response that names a job and its URL.
 ///
 /// # Errors
-/// `Internal` if the URL is no header.
+/// [`Error::Internal`] if the URL is not a valid header value.
 pub fn accepted(app: &App, job: Job) -> Result<Response> {
     let location = app.config.url(&format!("/v1/jobs/{}", job.id));
     let location = HeaderValue::from_str(&location).map_err(Error::internal)?;
@@ -62,13 +79,12 @@ pub fn accepted(app: &App, job: Job) -> Result<Response> {
         .into_response())
 }
 
-/// Ask how far a job is
+/// Get job status
 ///
-/// Without signing in: who erased their account has none any more. The id is random, and known to nobody but who was
-/// answered with it. A job that is done is forgotten when its events would be.
-#[utoipa::path(get, path = "/v1/jobs/{id}", tag = "me", operation_id = "readJob", params(("id" = uuid::Uuid, Path)),
-    responses((status = 200, body = JobAccepted)),
-    extensions(("x-problem-codes" = json!(["not_found"]))))]
+/// Public, because the user who deleted an account cannot sign in any more: the id is random, and only the response
+/// that started the job contains it. Finished jobs are forgotten after the retention of the audit log.
+#[utoipa::path(get, path = "/v1/jobs/{id}", tag = "me", operation_id = "getJob", security(()),
+    params(("id" = Uuid, Path)), responses((status = 200, description = "The status of the job", body = JobAccepted)))]
 async fn read(State(app): State<Arc<App>>, Id(id): Id) -> Result<axum::Json<JobAccepted>> {
     Ok(axum::Json(JobAccepted { job: users::job(&app, id).await?.into() }))
 }

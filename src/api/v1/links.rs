@@ -1,4 +1,4 @@
-//! Share links, for their owners.
+//! Share links, as their owners manage them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,43 +30,83 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(rotate))
 }
 
-/// What a link is to be bound by. In a change, what is absent stays and null takes a bound away (RFC 7396).
-#[derive(Debug, Default, Deserialize, ToSchema)]
+/// The options of a new link.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"expires_in": 604800, "password": "violet tractor", "max_downloads": 3, "note": "for the accountant"}))]
-struct LinkWish {
-    /// Seconds from now, at most ten years; null or absent: until it is revoked.
+struct CreateLinkRequest {
+    /// Lifetime in seconds, at most ten years; by default the link is valid until it is revoked.
+    #[schema(minimum = 1, maximum = 315360000)]
+    expires_in: Option<u64>,
+    /// Required before anything about the file is shown. It is stored as an argon2id hash.
+    #[schema(value_type = Option<String>, format = Password, min_length = 1, max_length = 1024)]
+    password: Option<SecretString>,
+    /// The maximum number of completed downloads.
+    #[schema(minimum = 1)]
+    max_downloads: Option<u64>,
+    /// Networks (192.0.2.0/24) or addresses that may use the link; by default all.
+    #[schema(max_items = 100)]
+    allow_from: Option<Vec<String>>,
+    /// The file name for downloads, at most 255 bytes; by default the name of the file.
+    #[schema(min_length = 1)]
+    download_name: Option<String>,
+    /// Show the file in the browser instead of downloading it, if its type is safe to show.
+    inline: Option<bool>,
+    /// Visible to the owner only, at most 1000 bytes.
+    #[schema(max_length = 1000)]
+    note: Option<String>,
+}
+
+/// The options to change; absent options are unchanged, and null removes a restriction (RFC 7396).
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"expires_in": 604800, "max_downloads": null}))]
+struct UpdateLinkRequest {
+    /// Lifetime in seconds from now, at most ten years.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<u64>)]
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 315360000)]
     expires_in: Option<Option<u64>>,
-    /// Asked for before anything about the file is shown. Persisted as argon2id.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, format = Password, min_length = 1, max_length = 1024)]
     password: Option<Option<SecretString>>,
-    /// Complete deliveries.
+    /// The maximum number of completed downloads.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<u64>, minimum = 1)]
     max_downloads: Option<Option<u64>>,
-    /// Networks (192.0.2.0/24) or addresses that it can be used from; null, absent or empty: all.
+    /// Networks (192.0.2.0/24) or addresses that may use the link.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<Vec<String>>)]
+    #[schema(value_type = Option<Vec<String>>, max_items = 100)]
     allow_from: Option<Option<Vec<String>>>,
-    /// The name that a download gets, whatever the file is called.
+    /// The file name for downloads, at most 255 bytes.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, min_length = 1)]
     download_name: Option<Option<String>>,
-    /// Shown in the browser instead of downloaded, if the type is one that may be.
+    /// Show the file in the browser instead of downloading it, if its type is safe to show.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<bool>)]
     inline: Option<Option<bool>>,
-    /// For yourself, at most 1000 bytes.
+    /// Visible to the owner only, at most 1000 bytes.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, max_length = 1000)]
     note: Option<Option<String>>,
 }
 
-impl LinkWish {
-    fn bounds(self) -> Result<LinkOptions> {
+impl From<CreateLinkRequest> for UpdateLinkRequest {
+    fn from(request: CreateLinkRequest) -> Self {
+        Self {
+            expires_in: Some(request.expires_in),
+            password: Some(request.password),
+            max_downloads: Some(request.max_downloads),
+            allow_from: Some(request.allow_from),
+            download_name: Some(request.download_name),
+            inline: Some(request.inline),
+            note: Some(request.note),
+        }
+    }
+}
+
+impl UpdateLinkRequest {
+    fn options(self) -> Result<LinkOptions> {
         let name = |name: String| FileName::new(&name, "/download_name");
         Ok(LinkOptions {
             expires_in: self.expires_in.map(|seconds| seconds.map(Duration::from_secs)),
@@ -110,7 +150,7 @@ pub struct LinkView {
     file_id: Uuid,
     /// The last characters of the token.
     #[schema(example = "4WpO")]
-    hint: String,
+    last_four: String,
     state: LinkStateView,
     has_password: bool,
     #[schema(required)]
@@ -140,7 +180,7 @@ impl From<Link> for LinkView {
         Self {
             id: link.id,
             file_id: link.file_id,
-            hint: link.hint,
+            last_four: link.last_four,
             state: link.state.into(),
             has_password: link.has_password,
             max_downloads: link.max_downloads,
@@ -157,10 +197,10 @@ impl From<Link> for LinkView {
     }
 }
 
-/// A link, with the URL that is shown this once.
+/// A link, with its URL, which is shown only once.
 #[derive(Serialize, ToSchema)]
 struct LinkWithUrl {
-    /// Whoever has it may use the link. It is not shown again.
+    /// Anyone who has this URL can use the link. It is not shown again.
     #[schema(example = "http://127.0.0.1:3000/l/srl_0123456789ABCDEFGHIJabcdefghij4WptOr")]
     url: String,
     #[serde(flatten)]
@@ -169,9 +209,9 @@ struct LinkWithUrl {
 
 /// A page of links.
 #[derive(Serialize, ToSchema)]
-struct LinkList {
+struct LinkPage {
     items: Vec<LinkView>,
-    /// Ask with this for the page deadline; null on the last one.
+    /// The cursor of the next page; null on the last page.
     #[schema(required)]
     next_cursor: Option<String>,
 }
@@ -181,23 +221,24 @@ fn shown_once(app: &App, status: StatusCode, (link, secret): (Link, Secret)) -> 
     (status, [(header::CACHE_CONTROL, "no-store")], axum::Json(LinkWithUrl { url, link: link.into() })).into_response()
 }
 
-/// Make a share link to a file
+/// Create a share link
 ///
-/// Whoever has its URL reads the file without signing in, within these bounds.
-#[utoipa::path(post, path = "/v1/files/{id}/links", tag = "links", operation_id = "createLink", params(("id" = Uuid, Path)),
-    request_body = LinkWish, responses((status = 201, body = LinkWithUrl)),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["not_found", "too_large", "unsupported_media_type", "invalid", "too_many_links"]))))]
+/// Anyone who has its URL can read the file without signing in, within the restrictions of the link.
+#[utoipa::path(post, path = "/v1/files/{id}/links", tag = "links", operation_id = "createLink",
+    params(("id" = Uuid, Path)), request_body = CreateLinkRequest,
+    responses((status = 201, description = "The link was created", body = LinkWithUrl)),
+    extensions(("x-problem-codes" = json!(["too_many_links"]))))]
 async fn create(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
     Id(id): Id,
-    Json(wish): Json<LinkWish>,
+    Json(request): Json<CreateLinkRequest>,
 ) -> Result<Response> {
-    // Not yours is not there, whatever else may be wrong with the request.
+    // A file of another user does not exist, whatever else is wrong with the request.
     let file = files::find(&app, &caller.user, id).await?;
-    let made = files::create_link(&app, &caller.user, &file, wish.bounds()?).await?;
-    Ok(shown_once(&app, StatusCode::CREATED, made))
+    let options = UpdateLinkRequest::from(request).options()?;
+    let created = files::create_link(&app, &caller.user, &file, options).await?;
+    Ok(shown_once(&app, StatusCode::CREATED, created))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -209,69 +250,62 @@ struct ListParams {
 
 /// List your share links
 ///
-/// Newest first, with those that are expired, used up or revoked in the last 30 days.
+/// Newest first, including those that expired, were used up or were revoked in the last 30 days.
 #[utoipa::path(get, path = "/v1/links", tag = "links", operation_id = "listLinks", params(ListParams, PageParams),
-    responses((status = 200, body = LinkList)),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["bad_cursor", "invalid"]))))]
+    responses((status = 200, description = "A page of links", body = LinkPage)))]
 async fn list(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
     Query(params): Query<ListParams>,
     Query(page): Query<PageParams>,
-) -> Result<axum::Json<LinkList>> {
+) -> Result<axum::Json<LinkPage>> {
     let cursor = page.cursor.as_deref();
     let page = files::list_links(&app, &caller.user, params.file_id, page.limit, cursor).await?;
     let items = page.links.into_iter().map(LinkView::from).collect();
-    Ok(axum::Json(LinkList { items, next_cursor: page.next_cursor }))
+    Ok(axum::Json(LinkPage { items, next_cursor: page.next_cursor }))
 }
 
-/// Read about a share link
-#[utoipa::path(get, path = "/v1/links/{id}", tag = "links", operation_id = "readLink", params(("id" = Uuid, Path)),
-    responses((status = 200, body = LinkView)),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["not_found"]))))]
+/// Get a share link
+#[utoipa::path(get, path = "/v1/links/{id}", tag = "links", operation_id = "getLink", params(("id" = Uuid, Path)),
+    responses((status = 200, description = "The link", body = LinkView)))]
 async fn read(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<axum::Json<LinkView>> {
     Ok(axum::Json(files::link(&app, &caller.user, id).await?.into()))
 }
 
-/// Change what a share link is bound by
+/// Update a share link
 ///
-/// A merge patch (RFC 7396): null takes a bound away. A new password ends what the one before had unlocked.
-#[utoipa::path(patch, path = "/v1/links/{id}", tag = "links", operation_id = "changeLink", params(("id" = Uuid, Path)),
-    request_body(content((LinkWish = "application/merge-patch+json"), (LinkWish = "application/json"))),
-    responses((status = 200, body = LinkView)),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["not_found", "link_revoked", "too_large", "unsupported_media_type", "invalid"]))))]
+/// A merge patch (RFC 7396), also accepted as `application/merge-patch+json`: null removes a restriction. A new
+/// password invalidates what the previous one unlocked.
+#[utoipa::path(patch, path = "/v1/links/{id}", tag = "links", operation_id = "updateLink",
+    params(("id" = Uuid, Path)), request_body = UpdateLinkRequest,
+    responses((status = 200, description = "The updated link", body = LinkView)),
+    extensions(("x-problem-codes" = json!(["link_revoked"]))))]
 async fn change(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
     Id(id): Id,
-    Json(wish): Json<LinkWish>,
+    Json(request): Json<UpdateLinkRequest>,
 ) -> Result<axum::Json<LinkView>> {
     files::link(&app, &caller.user, id).await?;
-    Ok(axum::Json(files::change_link(&app, &caller.user, id, wish.bounds()?).await?.into()))
+    Ok(axum::Json(files::change_link(&app, &caller.user, id, request.options()?).await?.into()))
 }
 
 /// Revoke a share link
 ///
-/// It is dead at once, and for good. It stays in the list for 30 days.
+/// Immediately and permanently. It remains in the list for 30 days.
 #[utoipa::path(delete, path = "/v1/links/{id}", tag = "links", operation_id = "revokeLink", params(("id" = Uuid, Path)),
-    responses((status = 204)),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["not_found"]))))]
+    responses((status = 204, description = "The link was revoked")))]
 async fn revoke(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<StatusCode> {
     files::revoke_link(&app, &caller.user, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Give a share link a new URL
+/// Rotate the URL of a share link
 ///
-/// The one before is dead at once; bounds and count stay.
-#[utoipa::path(post, path = "/v1/links/{id}/rotate", tag = "links", operation_id = "rotateLink", params(("id" = Uuid, Path)),
-    responses((status = 200, body = LinkWithUrl)),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["not_found", "link_revoked"]))))]
+/// The previous URL stops working immediately; the restrictions and the download count remain.
+#[utoipa::path(post, path = "/v1/links/{id}/rotate", tag = "links", operation_id = "rotateLink",
+    params(("id" = Uuid, Path)), responses((status = 200, description = "The link with its new URL", body = LinkWithUrl)),
+    extensions(("x-problem-codes" = json!(["link_revoked"]))))]
 async fn rotate(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<Response> {
     let rotated = files::rotate_link(&app, &caller.user, id).await?;
     Ok(shown_once(&app, StatusCode::OK, rotated))

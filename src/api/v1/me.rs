@@ -1,4 +1,4 @@
-//! One's own account.
+//! The user's own account.
 
 use std::sync::Arc;
 
@@ -41,6 +41,7 @@ pub struct UserView {
     is_admin: bool,
     /// When the account was disabled; absent while it is enabled.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     disabled_at: Option<Timestamp>,
     created_at: Timestamp,
     updated_at: Timestamp,
@@ -53,16 +54,16 @@ impl From<User> for UserView {
     }
 }
 
-/// What shall be different about your account; what is absent stays.
+/// Fields to change; absent fields are unchanged (RFC 7396).
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"name": "Rosalind Quimby-Hale"}))]
-struct AccountPatch {
-    /// 1 to 100 characters, none of them control characters.
+struct UpdateMeRequest {
+    /// 1 to 100 characters, without control characters.
     #[serde(default, deserialize_with = "present")]
-    #[schema(nullable = false)]
+    #[schema(nullable = false, min_length = 1)]
     name: Option<String>,
-    /// A new password; `current_password` has to come with it.
+    /// The new password; requires `current_password`.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, format = Password, min_length = 8, max_length = 1024, required = false)]
     password: Option<SecretString>,
@@ -71,39 +72,32 @@ struct AccountPatch {
     current_password: Option<SecretString>,
 }
 
-/// Read your account
-#[utoipa::path(
-    get, path = "/v1/me", tag = "me", operation_id = "readMe",
-    responses((status = 200, description = "Your account", body = UserView)),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!([])))
-)]
+/// Get your account
+#[utoipa::path(get, path = "/v1/me", tag = "me", operation_id = "getMe",
+    responses((status = 200, description = "Your account", body = UserView)))]
 async fn read(SignedIn(caller): SignedIn) -> axum::Json<UserView> {
     axum::Json(caller.user.into())
 }
 
-/// Change your name or password
+/// Update your account
 ///
-/// A merge patch (RFC 7396). A new password ends every session but the one that asks; API tokens stay.
-#[utoipa::path(
-    patch, path = "/v1/me", tag = "me", operation_id = "updateMe",
-    request_body(content((AccountPatch = "application/merge-patch+json"), (AccountPatch = "application/json"))),
-    responses((status = 200, description = "Your account as it is now", body = UserView)),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["session_required", "too_large", "unsupported_media_type", "invalid", "too_many_attempts"])))
-)]
+/// Changes the name or the password. A merge patch (RFC 7396), also accepted as `application/merge-patch+json`. A new
+/// password ends all other sessions; API tokens remain valid.
+#[utoipa::path(patch, path = "/v1/me", tag = "me", operation_id = "updateMe", request_body = UpdateMeRequest,
+    responses((status = 200, description = "Your updated account", body = UserView)),
+    extensions(("x-problem-codes" = json!(["session_required", "too_many_attempts"]))))]
 async fn update(
     State(app): State<Arc<App>>,
     SessionCaller(caller): SessionCaller,
-    Json(body): Json<AccountPatch>,
+    Json(body): Json<UpdateMeRequest>,
 ) -> Result<axum::Json<UserView>> {
     let password = match (body.password, body.current_password) {
         (Some(new), Some(current)) => Some(PasswordChange { current, new }),
         (Some(_), None) => {
-            return Err(Error::invalid("/current_password", "required", "send the current password too"));
+            return Err(Error::invalid("/current_password", "required", "the current password is required"));
         }
         (None, Some(_)) => {
-            return Err(Error::invalid("/password", "required", "send the new password too"));
+            return Err(Error::invalid("/password", "required", "the new password is required"));
         }
         (None, None) => None,
     };
@@ -155,54 +149,50 @@ impl From<Quotas> for QuotasView {
     }
 }
 
-/// Read what you use
+/// Get storage usage
 ///
-/// What you use of your quota, with what is reserved for uploads under way.
-#[utoipa::path(
-    get, path = "/v1/me/usage", tag = "me", operation_id = "readUsage",
-    responses((status = 200, body = StorageUsageView)),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!([])))
-)]
+/// What counts toward your quota, including what is reserved for unfinished uploads.
+#[utoipa::path(get, path = "/v1/me/usage", tag = "me", operation_id = "getUsage",
+    responses((status = 200, description = "Your storage usage", body = StorageUsageView)))]
 async fn usage(State(app): State<Arc<App>>, SignedIn(caller): SignedIn) -> Result<axum::Json<StorageUsageView>> {
     Ok(axum::Json(users::usage(&app, &caller.user).await?.into()))
 }
 
-/// The password once more, so that a session that was left open is not enough.
+/// The password, so that an unattended session is not enough.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"password": "violet tractor under rain"}))]
-struct ErasureWish {
+struct DeleteAccountRequest {
     #[schema(value_type = String, format = Password)]
     password: SecretString,
 }
 
-/// Erase your account
+/// Delete your account
 ///
-/// From the answer on nobody is signed in with it, its tokens, links and the signed URLs of this server are dead, and
-/// its address may register again. Files, what is in the trash, the trail and everything else go in the background; the job
-/// tells when that is done. There is no way back.
-#[utoipa::path(delete, path = "/v1/me", tag = "me", operation_id = "eraseMe", request_body = ErasureWish,
-    responses((status = 202, description = "It has accepted", body = JobAccepted, headers(("Location" = String)))),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["session_required", "last_admin", "too_large", "unsupported_media_type", "invalid", "too_many_attempts"]))))]
+/// Immediately, its sessions, API tokens, links and the signed URLs of this server stop working, and its address may
+/// register again. Files, trash, audit log and all other data are deleted in the background; the job reports when that
+/// is done. This cannot be undone.
+#[utoipa::path(delete, path = "/v1/me", tag = "me", operation_id = "deleteMe", request_body = DeleteAccountRequest,
+    responses((status = 202, description = "The deletion has started", body = JobAccepted,
+        headers(("Location" = String, description = "The URL of the job")))),
+    extensions(("x-problem-codes" = json!(["session_required", "last_admin", "too_many_attempts"]))))]
 async fn erase(
     State(app): State<Arc<App>>,
     SessionCaller(caller): SessionCaller,
-    Json(wish): Json<ErasureWish>,
+    Json(request): Json<DeleteAccountRequest>,
 ) -> Result<impl IntoResponse> {
-    let job = users::erase_me(&app, &caller, &wish.password).await?;
+    let job = users::erase_me(&app, &caller, &request.password).await?;
     Ok(([(header::SET_COOKIE, no_session_cookie(&app.config))], jobs::accepted(&app, job)?))
 }
 
-/// Take everything with you
+/// Export account data
 ///
-/// One ZIP archive, made while it is sent: `strongroom.json` describes your account, API tokens, files, trash and trail;
-/// the files themselves are below `files/` and `trash/`, the avatar beside them. Names that some system could not unpack
-/// are made safe; the description tells which file is where. If the store fails in the middle, the connection is cut.
-#[utoipa::path(get, path = "/v1/me/export", tag = "me", operation_id = "exportMe",
-    responses((status = 200, content_type = "application/zip", body = Binary, headers(("Content-Disposition" = String)))),
-    security(("bearer" = []), ("cookie" = [])),
+/// A ZIP archive, created while it is sent: `strongroom.json` describes the account, API tokens, files, trash and audit
+/// log; the files are below `files/` and `trash/`, and the avatar is next to them. Names that some systems cannot
+/// unpack are replaced; the description maps them. If the store fails, the connection is closed early.
+#[utoipa::path(get, path = "/v1/me/export", tag = "me", operation_id = "exportMyData",
+    responses((status = 200, description = "The archive", content_type = "application/zip", body = Binary,
+        headers(("Content-Disposition" = String)))),
     extensions(("x-problem-codes" = json!(["session_required"]))))]
 async fn export(State(app): State<Arc<App>>, SessionCaller(caller): SessionCaller) -> impl IntoResponse {
     let name = format!("strongroom-{}.zip", app.clock.now().strftime("%F"));

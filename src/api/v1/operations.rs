@@ -1,4 +1,4 @@
-//! For admins: passes of fsck, and what the server finds when it looks at its set-up.
+//! Operations for admins: fsck runs and diagnostics.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use super::fsck_run::FsckRunView;
 use crate::api::auth::Admin;
 use crate::api::health;
-use crate::api::health::CheckOutcomeView;
+use crate::api::health::{CheckOutcomeView, HealthStatus};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::events::{Event, EventKind};
@@ -28,69 +28,64 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(last_fsck, begin_fsck)).routes(routes!(last_look, look_again))
 }
 
-/// What a pass shall do besides looking.
+/// The options of the run.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"full": false, "repair": false}))]
-struct FsckWish {
-    /// Read every object, and compare its bytes with what was stored.
+struct StartFsckRequest {
+    /// Read every object and compare its content with what was stored.
     #[serde(default)]
     full: bool,
-    /// Put bytes that no row knows into quarantine, and remove what was there for long enough.
+    /// Quarantine objects without a row, and remove those whose time in quarantine is over.
     #[serde(default)]
     repair: bool,
 }
 
-/// How the last pass of fsck went
+/// Get the latest fsck run
 ///
-/// Or how far the one is that runs now. `clean` tells whether everything was looked at and is well.
-#[utoipa::path(
-    get, path = "/v1/admin/fsck", tag = "operations", operation_id = "lastFsck",
-    responses((status = 200, description = "The pass that began last", body = FsckRunView)),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["session_required", "admin_required", "not_found"])))
-)]
+/// The run in progress, or the last one. `clean` is true if everything was checked and no problem was found.
+#[utoipa::path(get, path = "/v1/admin/fsck", tag = "admin", operation_id = "getLatestFsckRun",
+    responses((status = 200, description = "The latest run", body = FsckRunView)),
+    extensions(("x-problem-codes" = json!(["not_found"]))))]
 async fn last_fsck(State(app): State<Arc<App>>, _admin: Admin) -> Result<axum::Json<FsckRunView>> {
     Ok(axum::Json(fsck::latest(&app).await?.into()))
 }
 
-/// Begin a pass of fsck
+/// Start an fsck run
 ///
-/// Rows, objects and open uploads are held against each other while the server goes on. There is one pass at a time.
-#[utoipa::path(
-    post, path = "/v1/admin/fsck", tag = "operations", operation_id = "beginFsck",
-    request_body = FsckWish,
-    responses((status = 202, description = "It has accepted", body = FsckRunView)),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["session_required", "admin_required", "fsck_running"])))
-)]
+/// Compares rows, objects and open uploads while the server continues to run. There is one run at a time.
+#[utoipa::path(post, path = "/v1/admin/fsck", tag = "admin", operation_id = "startFsckRun",
+    request_body = StartFsckRequest, responses((status = 202, description = "The run has started", body = FsckRunView)),
+    extensions(("x-problem-codes" = json!(["fsck_running"]))))]
 async fn begin_fsck(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
-    Json(wish): Json<FsckWish>,
+    Json(request): Json<StartFsckRequest>,
 ) -> Result<impl IntoResponse> {
-    let repair = if wish.repair { Repair::Everything } else { Repair::Nothing };
-    let started = fsck::start(&app, Options { full: wish.full, rate: app.config.fsck.rate, repair }).await?;
-    tracing::info!(admin = %caller.user.id, full = wish.full, repair = wish.repair, "a pass of fsck begins");
+    let repair = if request.repair { Repair::Everything } else { Repair::Nothing };
+    let started = fsck::start(&app, Options { full: request.full, rate: app.config.fsck.rate, repair }).await?;
+    tracing::info!(admin = %caller.user.id, full = request.full, repair = request.repair, "fsck run started");
     app.events.record(
-        &Event::new(EventKind::FsckStarted, caller.user.id).with("full", wish.full).with("repair", wish.repair),
+        &Event::new(EventKind::FsckStarted, caller.user.id).with("full", request.full).with("repair", request.repair),
     );
-    let pass = started.status().await?;
+    let run = started.status().await?;
     tokio::spawn(started.run_logged());
-    Ok((StatusCode::ACCEPTED, axum::Json(FsckRunView::from(pass))))
+    Ok((StatusCode::ACCEPTED, axum::Json(FsckRunView::from(run))))
 }
 
 /// The result of checking one thing that the server needs.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = DiagnosticCheck, example = json!({"name": "store.private", "outcome": "failed", "action": "read an object without a signature",
-    "observed": "200: anyone can read it", "remedy": "make the bucket private"}))]
+    "observed": "200: it can be read by anyone", "remedy": "make the bucket private"}))]
 struct DiagnosticCheckView {
     /// Stable, and contains no private details.
     name: &'static str,
     outcome: CheckOutcomeView,
+    /// What was tried.
     action: String,
+    /// What happened.
     observed: String,
-    /// What the operator can do about it; empty if there is nothing to do.
+    /// What the operator can do about it; empty if nothing is necessary.
     remedy: String,
 }
 
@@ -100,18 +95,18 @@ impl From<Check> for DiagnosticCheckView {
     }
 }
 
-/// What the server found when it looked at its database and its store.
+/// The results of the checks of the database and the store.
 #[derive(Debug, Serialize, ToSchema)]
-struct Diagnosis {
-    /// `ok`, or `impaired` if a check failed. Requests are served either way.
+struct Diagnostics {
+    #[schema(value_type = HealthStatus, inline)]
     status: &'static str,
-    /// When it looked.
+    /// When the checks ran.
     at: Timestamp,
-    /// The quick part of what `strongroom doctor` tries.
+    /// The quick checks of `strongroom doctor`.
     checks: Vec<DiagnosticCheckView>,
 }
 
-impl From<CheckReport> for Diagnosis {
+impl From<CheckReport> for Diagnostics {
     fn from(CheckReport { at, checks }: CheckReport) -> Self {
         Self {
             status: health::status(&checks),
@@ -121,26 +116,23 @@ impl From<CheckReport> for Diagnosis {
     }
 }
 
-/// Is the set-up sound
+/// Get diagnostics
 ///
-/// What the server that answers found when it last looked: at its start, and later as long as something was wrong. Each
-/// check comes with what was tried, what came back, and what to do about it.
-#[utoipa::path(get, path = "/v1/admin/doctor", tag = "operations", operation_id = "lastDoctor",
-    responses((status = 200, body = Diagnosis)),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["session_required", "admin_required", "not_found"]))))]
-async fn last_look(State(app): State<Arc<App>>, _: Admin) -> Result<axum::Json<Diagnosis>> {
+/// The latest results of the checks of the database and the store, which the server runs at its start and repeats while
+/// a check fails. Each check reports what was tried, what happened, and a remedy.
+#[utoipa::path(get, path = "/v1/admin/doctor", tag = "admin", operation_id = "getDiagnostics",
+    responses((status = 200, description = "The latest results", body = Diagnostics)),
+    extensions(("x-problem-codes" = json!(["not_found"]))))]
+async fn last_look(State(app): State<Arc<App>>, _: Admin) -> Result<axum::Json<Diagnostics>> {
     Ok(axum::Json(app.health.latest().ok_or(Error::NotFound)?.into()))
 }
 
-/// FsckRunner at the set-up again
+/// Run diagnostics
 ///
-/// A dozen small requests to the database and the store; what they write is taken away. Answers when that is done.
-#[utoipa::path(post, path = "/v1/admin/doctor", tag = "operations", operation_id = "runDoctor",
-    responses((status = 200, body = Diagnosis)),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["session_required", "admin_required"]))))]
-async fn look_again(State(app): State<Arc<App>>, _: Admin) -> Result<axum::Json<Diagnosis>> {
+/// A dozen small requests to the database and the store; what they write is deleted. Returns when the checks are done.
+#[utoipa::path(post, path = "/v1/admin/doctor", tag = "admin", operation_id = "runDiagnostics",
+    responses((status = 200, description = "The new results", body = Diagnostics)))]
+async fn look_again(State(app): State<Arc<App>>, _: Admin) -> Result<axum::Json<Diagnostics>> {
     // In a task of its own: it takes away what it wrote even if nobody waits for the answer.
     let look = tokio::spawn({
         let app = app.clone();

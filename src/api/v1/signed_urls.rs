@@ -1,4 +1,4 @@
-//! Signed URLs: made for any store, served here when the store is this server's disk.
+//! Signed URLs: created for any store, and served here if the store is this server's disk.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::api::auth::SignedIn;
+use crate::api::openapi::headers::{ConditionHeaders, DigestHeaders, IfNoneMatchAny, RangeHeaders};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::events::{self, Channel};
@@ -50,28 +51,30 @@ fn from_anywhere() -> CorsLayer {
 
 #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-enum OperationName {
+enum SignedUrlOperation {
     Get,
     Head,
     Put,
 }
 
-/// A wish for a signed URL.
+/// The options of a signed URL.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"operation": "get", "expires_in": 900, "download_name": "for-you.pdf"}))]
-pub struct SignRequest {
-    operation: OperationName,
-    /// Seconds; 900 if absent, at most seven days.
+pub struct CreateSignedUrlRequest {
+    operation: SignedUrlOperation,
+    /// Lifetime in seconds.
+    #[schema(minimum = 1, maximum = 604800, default = 900)]
     expires_in: Option<u64>,
-    /// The name that the download gets instead of the file's own.
+    /// The file name for downloads, at most 255 bytes; by default the name of the file.
+    #[schema(min_length = 1)]
     download_name: Option<String>,
-    /// Shown in the browser instead of downloaded, if the type is one that may be.
+    /// Show the file in the browser instead of downloading it, if its type is safe to show.
     #[serde(default)]
     inline: bool,
 }
 
-/// A URL by which anybody may do this one thing until it expires.
+/// A URL that permits one operation to anyone who has it, until it expires.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = SignedUrl, example = json!({
     "url": "http://127.0.0.1:3000/v1/signed/0f3c?op=get&expires=1795340000&signature=...",
@@ -79,13 +82,16 @@ pub struct SignRequest {
 }))]
 pub struct SignedUrlView {
     pub url: String,
+    /// The method of the request.
+    #[schema(example = "GET")]
     pub method: &'static str,
-    /// Headers that the request must carry exactly so.
+    /// Headers that the request must have, unchanged.
     #[schema(value_type = std::collections::BTreeMap<String, String>)]
     pub headers: serde_json::Map<String, serde_json::Value>,
     pub expires_at: Timestamp,
-    /// For a put: complete this upload once the bytes are sent; until then the file keeps the bytes it has.
+    /// For `put`: the upload to complete after the content is sent; until then the file keeps its content.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub upload_id: Option<Uuid>,
 }
 
@@ -101,28 +107,28 @@ impl SignedUrlView {
     }
 }
 
-/// Make a signed URL
+/// Create a signed URL
 ///
-/// `get` and `head` read the file's bytes as they are now. `put` admits new bytes for it once; they become the
-/// file's content by `POST /v1/uploads/{upload_id}/complete`. A URL that the bucket signed cannot be taken back, so
-/// keep its life short; one that this server signed can, by `revoke`.
-#[utoipa::path(post, path = "/v1/files/{id}/signed-urls", tag = "files", operation_id = "signUrl", params(("id" = Uuid, Path)),
-    request_body = SignRequest, responses((status = 201, body = SignedUrlView)),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["not_found", "too_large", "unsupported_media_type", "invalid", "too_many_uploads", "quota_exceeded"]))))]
+/// `get` and `head` read the current content of the file. `put` accepts new content for it once, which becomes the
+/// content of the file by `POST /v1/uploads/{upload_id}/complete`. A URL signed by the bucket cannot be revoked, so keep
+/// its lifetime short; one signed by this server can.
+#[utoipa::path(post, path = "/v1/files/{id}/signed-urls", tag = "files", operation_id = "createSignedUrl",
+    params(("id" = Uuid, Path)), request_body = CreateSignedUrlRequest,
+    responses((status = 201, description = "The URL was created", body = SignedUrlView)),
+    extensions(("x-problem-codes" = json!(["too_many_uploads", "quota_exceeded"]))))]
 async fn sign(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
     Id(id): Id,
-    Json(request): Json<SignRequest>,
+    Json(request): Json<CreateSignedUrlRequest>,
 ) -> Result<(StatusCode, axum::Json<SignedUrlView>)> {
     let file = files::find(&app, &caller.user, id).await?;
     let expires_in = request.expires_in.map(Duration::from_secs);
     let download_name = request.download_name.map(|name| FileName::new(&name, "/download_name")).transpose()?;
     let method = match request.operation {
-        OperationName::Get => ReadMethod::Get,
-        OperationName::Head => ReadMethod::Head,
-        OperationName::Put => {
+        SignedUrlOperation::Get => ReadMethod::Get,
+        SignedUrlOperation::Head => ReadMethod::Head,
+        SignedUrlOperation::Put => {
             let SignedPut { url, upload_id } = signed_put::sign(&app, &caller.user, &file, expires_in).await?;
             return Ok((StatusCode::CREATED, axum::Json(SignedUrlView::new(url, Some(upload_id)))));
         }
@@ -132,26 +138,28 @@ async fn sign(
     Ok((StatusCode::CREATED, axum::Json(SignedUrlView::new(url, None))))
 }
 
-/// Revoke every signed URL that reads a file
+/// Revoke the signed URLs of a file
 ///
-/// They are dead at once. URLs that the bucket signed cannot be revoked: the answer is 409 then.
+/// All that read it stop working immediately. URLs signed by the bucket cannot be revoked: the response is 409 then.
 #[utoipa::path(post, path = "/v1/files/{id}/signed-urls/revoke", tag = "files", operation_id = "revokeSignedUrls",
-    params(("id" = Uuid, Path)), responses((status = 204)),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["not_found", "not_revocable"]))))]
+    params(("id" = Uuid, Path)), responses((status = 204, description = "The URLs were revoked")),
+    extensions(("x-problem-codes" = json!(["not_revocable"]))))]
 async fn revoke(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<StatusCode> {
     let file = files::find(&app, &caller.user, id).await?;
     signed_urls::revoke(&app, &caller.user, &file).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Read through a signed URL
+/// Download through a signed URL
 ///
-/// Only where this server signs: for its own disk, and for S3 if the settings say so. The parameters
-/// are those of the URL as it was given out.
-#[utoipa::path(get, path = "/v1/signed/{key}", tag = "files", operation_id = "readSigned", params(("key" = String, Path)),
-    responses((status = 200, content_type = "application/octet-stream", body = Binary), (status = 206), (status = 304)),
-    extensions(("x-problem-codes" = json!(["bad_signature", "url_expired", "not_found", "precondition_failed", "range_not_satisfiable"]))))]
+/// Only where this server signs: for its own disk, and for S3 if configured. The query parameters are those of the
+/// issued URL.
+#[utoipa::path(get, path = "/v1/signed/{key}", tag = "files", operation_id = "getSignedContent", security(()),
+    params(("key" = String, Path), RangeHeaders, ConditionHeaders),
+    responses((status = 200, description = "The content", content_type = "*/*", body = Binary),
+        (status = 206, description = "The requested ranges of it", content_type = "*/*", body = Binary),
+        (status = 304, description = "Not modified")),
+    extensions(("x-problem-codes" = json!(["bad_signature", "url_expired"]))))]
 async fn get_signed(
     State(app): State<Arc<App>>,
     Name(key): Name,
@@ -172,10 +180,11 @@ async fn get_signed(
     content::respond(&app, &method, &headers, &content, presentation).await
 }
 
-/// Read headers through a signed URL
-#[utoipa::path(head, path = "/v1/signed/{key}", tag = "files", operation_id = "headSigned", params(("key" = String, Path)),
-    responses((status = 200), (status = 304)),
-    extensions(("x-problem-codes" = json!(["bad_signature", "url_expired", "not_found", "precondition_failed"]))))]
+/// Get the headers of content through a signed URL
+#[utoipa::path(head, path = "/v1/signed/{key}", tag = "files", operation_id = "headSignedContent", security(()),
+    params(("key" = String, Path), ConditionHeaders),
+    responses((status = 200, description = "The headers of the content"), (status = 304, description = "Not modified")),
+    extensions(("x-problem-codes" = json!(["bad_signature", "url_expired"]))))]
 async fn head_signed(
     state: State<Arc<App>>,
     key: Name,
@@ -186,13 +195,17 @@ async fn head_signed(
     get_signed(state, key, query, method, headers).await
 }
 
-/// Write through a signed URL
+/// Upload through a signed URL
 ///
-/// Once: when bytes have arrived, the URL is used up. Send `If-None-Match: *`, as the answer that gave out the URL
-/// says. The URL of a part wants no such header and may be used again; its answer has the part's ETag.
-#[utoipa::path(put, path = "/v1/signed/{key}", tag = "files", operation_id = "putSigned", params(("key" = String, Path)),
-    request_body(content = Binary, content_type = "application/octet-stream"), responses((status = 200)),
-    extensions(("x-problem-codes" = json!(["bad_signature", "url_expired", "upload_gone", "upload_busy", "precondition_failed", "too_large", "unsupported_media_type", "quota_exceeded"]))))]
+/// Once: the URL is used up when the content has arrived. Requires `If-None-Match: *`, as the response that issued the
+/// URL says. The URL of a part needs no such header and may be used again; the response has the ETag of the part.
+#[utoipa::path(put, path = "/v1/signed/{key}", tag = "files", operation_id = "putSignedContent", security(()),
+    params(("key" = String, Path), IfNoneMatchAny, DigestHeaders),
+    request_body(content = Binary, content_type = "application/octet-stream"),
+    responses((status = 200, description = "The content was stored",
+        headers(("ETag" = String, description = "Of a part")))),
+    extensions(("x-problem-codes" = json!(["bad_signature", "url_expired", "upload_busy", "unsupported_media_type",
+        "part_size_mismatch", "quota_exceeded"]))))]
 async fn put_signed(
     State(app): State<Arc<App>>,
     Name(key): Name,

@@ -1,4 +1,4 @@
-//! API tokens: listing, making and revoking one's own.
+//! The user's API tokens.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,10 +26,11 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"name": "nightly backup", "expires_in": 7776000}))]
-struct ApiTokenWish {
-    /// 1 to 100 characters, none of them control characters.
+struct CreateTokenRequest {
+    /// 1 to 100 characters, without control characters.
+    #[schema(min_length = 1)]
     name: String,
-    /// Seconds until the token dies, at most ten years; absent or null: it lives until it is revoked.
+    /// Lifetime in seconds, at most ten years; by default the token is valid until it is revoked.
     #[schema(minimum = 1, maximum = 315360000)]
     expires_in: Option<u64>,
 }
@@ -60,70 +61,60 @@ impl From<ApiToken> for ApiTokenView {
     }
 }
 
-/// An API token, with the secret that is shown this once.
+/// An API token, with its secret, which is shown only once.
 #[derive(Serialize, ToSchema)]
 struct ApiTokenWithSecret {
-    /// What to send as `Authorization: Bearer`. It is not shown again.
+    /// The secret to send as `Authorization: Bearer`. It is not shown again.
     #[schema(example = "srk_0123456789ABCDEFGHIJabcdefghij4WptOr")]
     token: String,
     #[serde(flatten)]
     details: ApiTokenView,
 }
 
-/// An account's live API tokens.
+/// The active API tokens of an account.
 #[derive(Serialize, ToSchema)]
-struct ApiTokenList {
+struct ApiTokenPage {
     items: Vec<ApiTokenView>,
-    /// Always null: the list has one page.
+    /// Always null: all API tokens are on one page.
     #[schema(required)]
     next_cursor: Option<String>,
 }
 
 /// List your API tokens
 ///
-/// Those that are alive, newest first, without their secrets.
-#[utoipa::path(
-    get, path = "/v1/me/tokens", tag = "me", operation_id = "listTokens",
-    responses((status = 200, description = "All live tokens", body = ApiTokenList)),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["session_required"])))
-)]
+/// Active tokens, newest first, without their secrets.
+#[utoipa::path(get, path = "/v1/me/tokens", tag = "me", operation_id = "listTokens",
+    responses((status = 200, description = "Your active API tokens", body = ApiTokenPage)),
+    extensions(("x-problem-codes" = json!(["session_required"]))))]
 async fn list(State(app): State<Arc<App>>, SessionCaller(caller): SessionCaller) -> Result<impl IntoResponse> {
     let items = users::tokens(&app, &caller).await?.into_iter().map(ApiTokenView::from).collect();
-    Ok(axum::Json(ApiTokenList { items, next_cursor: None }))
+    Ok(axum::Json(ApiTokenPage { items, next_cursor: None }))
 }
 
-/// Make an API token
+/// Create an API token
 ///
 /// For programs that act as you. They may do everything with your files, but not manage your account.
-#[utoipa::path(
-    post, path = "/v1/me/tokens", tag = "me", operation_id = "createToken",
-    request_body = ApiTokenWish,
-    responses((status = 201, description = "The token was made", body = ApiTokenWithSecret)),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["session_required", "too_large", "unsupported_media_type", "invalid", "too_many_tokens"])))
-)]
+#[utoipa::path(post, path = "/v1/me/tokens", tag = "me", operation_id = "createToken",
+    request_body = CreateTokenRequest,
+    responses((status = 201, description = "The token was created", body = ApiTokenWithSecret)),
+    extensions(("x-problem-codes" = json!(["session_required", "too_many_tokens"]))))]
 async fn create(
     State(app): State<Arc<App>>,
     SessionCaller(caller): SessionCaller,
-    Json(body): Json<ApiTokenWish>,
+    Json(body): Json<CreateTokenRequest>,
 ) -> Result<impl IntoResponse> {
-    let wish = NewToken { name: body.name, expires_in: body.expires_in.map(Duration::from_secs) };
-    let (details, secret) = users::create_token(&app, &caller, wish).await?;
+    let new = NewToken { name: body.name, expires_in: body.expires_in.map(Duration::from_secs) };
+    let (details, secret) = users::create_token(&app, &caller, new).await?;
     let body = ApiTokenWithSecret { token: secret.reveal().to_owned(), details: details.into() };
     Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], axum::Json(body)))
 }
 
-/// Revoke one of your API tokens
+/// Revoke an API token
 ///
-/// It is useless at once.
-#[utoipa::path(
-    delete, path = "/v1/me/tokens/{id}", tag = "me", operation_id = "revokeToken",
-    params(("id" = uuid::Uuid, Path, description = "The token")),
-    responses((status = 204, description = "The token is dead")),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["session_required", "not_found"])))
-)]
+/// It stops working immediately.
+#[utoipa::path(delete, path = "/v1/me/tokens/{id}", tag = "me", operation_id = "revokeToken",
+    params(("id" = Uuid, Path)), responses((status = 204, description = "The token was revoked")),
+    extensions(("x-problem-codes" = json!(["session_required"]))))]
 async fn revoke(State(app): State<Arc<App>>, SessionCaller(caller): SessionCaller, Id(id): Id) -> Result<StatusCode> {
     users::revoke_token(&app, &caller, id).await?;
     Ok(StatusCode::NO_CONTENT)

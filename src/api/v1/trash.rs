@@ -1,4 +1,4 @@
-//! The trash: look into it, take out of it, empty it.
+//! The trash: listed, restored from and emptied.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ struct TrashedFileView {
     file: FileView,
     #[schema(example = "2026-11-22T09:30:00Z")]
     trashed_at: Timestamp,
-    /// When it goes for good, unless it is restored.
+    /// When it is deleted permanently, unless it is restored.
     #[schema(example = "2026-12-22T09:30:00Z")]
     purge_at: Timestamp,
 }
@@ -48,29 +48,27 @@ impl From<TrashedFile> for TrashedFileView {
 #[schema(as = TrashPage)]
 struct TrashPageView {
     items: Vec<TrashedFileView>,
-    /// Seconds that what is deleted stays here; 0: there is no trash, deleting is for good.
+    /// Seconds that deleted files stay in the trash; 0 if the server has no trash and deletes permanently.
     #[schema(example = 2592000)]
     retention: u64,
-    /// Ask with this for the page deadline; null on the last one.
+    /// The cursor of the next page; null on the last page.
     #[schema(required)]
     next_cursor: Option<String>,
 }
 
-/// How much of the trash was deleted.
+/// The result of emptying the trash.
 #[derive(Debug, Serialize, ToSchema)]
-struct Emptied {
+struct TrashEmptied {
     /// Files.
     #[schema(example = 17)]
     deleted: u64,
 }
 
-/// List your trash
+/// List the trash
 ///
-/// What was deleted last comes first. What is here counts toward your quota.
+/// Most recently deleted first. Files in the trash count toward your quota.
 #[utoipa::path(get, path = "/v1/trash", tag = "trash", operation_id = "listTrash", params(PageParams),
-    responses((status = 200, body = TrashPageView)),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["bad_cursor", "invalid"]))))]
+    responses((status = 200, description = "A page of the trash", body = TrashPageView)))]
 async fn list(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
@@ -82,22 +80,18 @@ async fn list(
     Ok(axum::Json(TrashPageView { items, retention, next_cursor: page.next_cursor }))
 }
 
-/// Empty your trash
+/// Empty the trash
 ///
-/// Everything that is in it when the request comes is deleted for good.
+/// Permanently deletes everything that is in it when the request arrives.
 #[utoipa::path(delete, path = "/v1/trash", tag = "trash", operation_id = "emptyTrash",
-    responses((status = 200, body = Emptied)),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!([]))))]
-async fn empty(State(app): State<Arc<App>>, SignedIn(caller): SignedIn) -> Result<axum::Json<Emptied>> {
-    Ok(axum::Json(Emptied { deleted: trash::empty(&app, &caller.user).await? }))
+    responses((status = 200, description = "The number of deleted files", body = TrashEmptied)))]
+async fn empty(State(app): State<Arc<App>>, SignedIn(caller): SignedIn) -> Result<axum::Json<TrashEmptied>> {
+    Ok(axum::Json(TrashEmptied { deleted: trash::empty(&app, &caller.user).await? }))
 }
 
-/// Delete a file in the trash for good
+/// Delete a trashed file permanently
 #[utoipa::path(delete, path = "/v1/trash/{id}", tag = "trash", operation_id = "deleteFromTrash",
-    params(("id" = uuid::Uuid, Path)), responses((status = 204)),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["not_found"]))))]
+    params(("id" = Uuid, Path)), responses((status = 204, description = "The file was deleted")))]
 async fn delete(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<StatusCode> {
     trash::delete(&app, &caller.user, id).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -105,11 +99,10 @@ async fn delete(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id):
 
 /// Restore a file from the trash
 ///
-/// To where it was. If another file is there by now, its name gets a number: `report (1).pdf`.
+/// To its previous folder. If its name is taken by now, it is numbered: `report (1).pdf`.
 #[utoipa::path(post, path = "/v1/trash/{id}/restore", tag = "trash", operation_id = "restoreFile",
-    params(("id" = uuid::Uuid, Path)), responses((status = 200, body = FileView, headers(("ETag" = String)))),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["not_found"]))))]
+    params(("id" = Uuid, Path)),
+    responses((status = 200, description = "The restored file", body = FileView, headers(("ETag" = String)))))]
 async fn restore(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<Response> {
     Ok(shown(StatusCode::OK, trash::restore(&app, &caller.user, id).await?))
 }

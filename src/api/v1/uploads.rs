@@ -1,4 +1,4 @@
-//! Uploads under way, whichever wire their bytes come on; and parts that go straight to the store.
+//! Unfinished uploads of any protocol, and direct uploads, whose parts are sent to the store.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::files::FileView;
 use super::signed_urls::SignedUrlView;
 use crate::api::auth::SignedIn;
+use crate::api::openapi::headers::IdempotencyHeader;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::files::uploads::{self, NewUpload, PartClaim, SignedPart, Upload, UploadProtocol};
@@ -29,64 +30,69 @@ use crate::store::StoredPart;
 pub fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(list, create))
-        .routes(routes!(read, give_up))
+        .routes(routes!(read, cancel))
         .routes(routes!(sign_parts))
         .routes(routes!(complete))
 }
 
-/// How bytes are to come.
+/// How the content is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// As parts, straight to the store through signed URLs.
+pub enum UploadMode {
+    /// As parts, directly to the store through signed URLs.
     Direct,
-    /// In order, by the tus protocol.
+    /// In order, over the tus protocol.
     Tus,
 }
 
-/// A wish for an upload.
+/// The upload to create.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"name": "film.mp4", "path": "2026", "size": 734003200, "mode": "direct"}))]
-pub struct UploadRequest {
+pub struct CreateUploadRequest {
+    /// At most 255 bytes.
+    #[schema(min_length = 1)]
     name: String,
-    /// The folder.
+    /// The folder, at most 1024 bytes; by default the top folder.
     #[serde(default)]
     path: String,
-    /// Bytes in the whole. Only with `tus` it may come later.
+    /// The size of the file in bytes. With `tus` it may be announced later.
+    #[schema(maximum = 9223372036854775807i64)]
     size: Option<u64>,
-    /// A hint; what the bytes can prove is believed from them.
+    /// The declared media type, used if the content does not determine it.
     content_type: Option<String>,
-    mode: Mode,
-    /// What the bytes shall come to, in hexadecimal. With `direct` only.
+    mode: UploadMode,
+    /// The SHA-256 digest of the content, in hexadecimal. With `direct` only.
+    #[schema(pattern = "^[0-9a-fA-F]{64}$")]
     sha256: Option<String>,
-    /// Bytes in each part but the last, from 5 MiB on. With `direct` only; else the server chooses.
+    /// Bytes of each part but the last. With `direct` only; by default the server chooses.
+    #[schema(minimum = 5242880, maximum = 5368709120i64)]
     part_size: Option<u64>,
 }
 
-impl UploadRequest {
+impl CreateUploadRequest {
     fn wire(&self) -> Result<UploadProtocol> {
         let wrong = |pointer, code: &'static str, detail: &str| Err(Error::invalid(pointer, code, detail));
         match (self.mode, self.size) {
-            (Mode::Direct, None) => wrong("/size", "required", "a direct upload has to say its size"),
+            (UploadMode::Direct, None) => wrong("/size", "required", "a direct upload has to say its size"),
             (_, Some(size)) if i64::try_from(size).is_err() => wrong("/size", "out_of_range", "too large"),
-            (Mode::Direct, Some(size)) => {
+            (UploadMode::Direct, Some(size)) => {
                 let sha256 = self.sha256.as_deref().map(|text| unhex(text).filter(|bytes| bytes.len() == 32));
                 if sha256 == Some(None) {
                     return wrong("/sha256", "invalid", "64 hexadecimal digits");
                 }
                 Ok(UploadProtocol::Direct { size, part_size: self.part_size, sha256: sha256.flatten() })
             }
-            (Mode::Tus, _) if self.sha256.is_some() => {
+            (UploadMode::Tus, _) if self.sha256.is_some() => {
                 wrong("/sha256", "unsupported", "with tus each piece may have a checksum instead")
             }
-            (Mode::Tus, _) if self.part_size.is_some() => wrong("/part_size", "unsupported", "tus has no parts"),
-            (Mode::Tus, size) => Ok(UploadProtocol::Tus { size }),
+            (UploadMode::Tus, _) if self.part_size.is_some() => wrong("/part_size", "unsupported", "tus has no parts"),
+            (UploadMode::Tus, size) => Ok(UploadProtocol::Tus { size }),
         }
     }
 }
 
-/// An upload under way, or one that became a file.
+/// An upload that is unfinished, or that became a file.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Upload, example = json!({
     "id": "019ab0c2-7a2e-7c55-b1de-0f5a8b7e4d11", "mode": "direct", "name": "film.mp4", "path": "2026",
@@ -95,38 +101,43 @@ impl UploadRequest {
 }))]
 pub struct UploadView {
     pub id: Uuid,
-    pub mode: Mode,
+    pub mode: UploadMode,
     pub name: String,
     pub path: String,
-    /// Bytes in the whole, once they are known.
+    /// The size of the file in bytes; null until it is known.
     #[schema(required)]
     pub size: Option<u64>,
-    /// Bytes that have arrived. Of a direct upload that is only told when it is asked for by itself.
+    /// Bytes received. Of direct uploads only in the response to `getUpload`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub received: Option<u64>,
-    /// Direct: bytes in each part but the last.
+    /// Direct: bytes of each part but the last.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub part_size: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub part_count: Option<u64>,
-    /// Direct: the parts that have arrived.
+    /// Direct: the parts received.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub parts: Option<Vec<PartView>>,
-    /// tus: where a tus client goes on.
+    #[schema(nullable = false)]
+    pub parts: Option<Vec<UploadPartView>>,
+    /// tus: the URL where a tus client continues.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub tus_url: Option<String>,
     pub created_at: Timestamp,
-    /// When it is given up if nothing more is heard of it.
+    /// When the upload is abandoned unless it makes progress.
     pub expires_at: Timestamp,
-    /// The file that it became.
+    /// The completed file; null until then.
     #[schema(required)]
     pub file_id: Option<Uuid>,
 }
 
-/// A part that has arrived.
+/// A part that was received.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({"number": 1, "size": 8388608, "etag": "9b2d7f5d1f0b6a3e4c8d9e0f1a2b3c4d"}))]
-pub struct PartView {
+#[schema(as = UploadPart, example = json!({"number": 1, "size": 8388608, "etag": "9b2d7f5d1f0b6a3e4c8d9e0f1a2b3c4d"}))]
+pub struct UploadPartView {
     pub number: u64,
     /// Bytes.
     pub size: u64,
@@ -143,14 +154,14 @@ impl UploadView {
         };
         Self {
             id: upload.id,
-            mode: if upload.is_direct { Mode::Direct } else { Mode::Tus },
+            mode: if upload.is_direct { UploadMode::Direct } else { UploadMode::Tus },
             name: upload.name.clone(),
             path: upload.path.clone(),
             size: upload.size,
             received,
             part_size: cut.map(|cut| cut.part_size),
             part_count: cut.map(|cut| cut.count()),
-            parts: parts.map(|parts| parts.into_iter().map(PartView::from).collect()),
+            parts: parts.map(|parts| parts.into_iter().map(UploadPartView::from).collect()),
             tus_url: (!upload.is_direct).then(|| app.config.url(&format!("/v1/tus/{}", upload.id))),
             created_at: upload.created_at,
             expires_at: upload.expires_at,
@@ -159,7 +170,7 @@ impl UploadView {
     }
 }
 
-impl From<StoredPart> for PartView {
+impl From<StoredPart> for UploadPartView {
     fn from(part: StoredPart) -> Self {
         Self { number: part.number, size: part.size, etag: part.receipt.trim_matches('"').to_owned() }
     }
@@ -170,18 +181,16 @@ impl From<StoredPart> for PartView {
 #[schema(as = UploadPage)]
 pub struct UploadPageView {
     pub items: Vec<UploadView>,
-    /// Ask with this for the page deadline; null on the last one.
+    /// The cursor of the next page; null on the last page.
     #[schema(required)]
     pub next_cursor: Option<String>,
 }
 
-/// List your uploads under way
+/// List unfinished uploads
 ///
-/// Those that wait for bytes, in the order in which they began, whichever wire they began on.
+/// Oldest first, of every protocol.
 #[utoipa::path(get, path = "/v1/uploads", tag = "uploads", operation_id = "listUploads", params(PageParams),
-    responses((status = 200, body = UploadPageView)),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["bad_cursor", "invalid"]))))]
+    responses((status = 200, description = "A page of uploads", body = UploadPageView)))]
 async fn list(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
@@ -192,22 +201,21 @@ async fn list(
     Ok(axum::Json(UploadPageView { items, next_cursor: page.next_cursor }))
 }
 
-/// Begin an upload
+/// Create an upload
 ///
-/// `direct`: ask for the parts' URLs, send the parts, complete. `tus`: go on at `tus_url`. The size is reserved of
-/// your quota at once. With an `Idempotency-Key` the same request may be sent again for a day, and is answered with
-/// the same upload as it stands then.
+/// `direct`: sign URLs for parts, send the parts, then complete the upload. `tus`: continue at `tus_url`. The size is
+/// reserved from your quota. With an `Idempotency-Key` the same request may be repeated for a day and returns the same
+/// upload in its current state.
 #[utoipa::path(post, path = "/v1/uploads", tag = "uploads", operation_id = "createUpload",
-    params(("Idempotency-Key" = Option<String>, Header)), request_body = UploadRequest,
-    responses((status = 201, body = UploadView, headers(("Location" = String)))),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["too_many_uploads", "quota_exceeded", "idempotency_mismatch",
-        "idempotency_in_progress", "upload_busy", "upload_gone"]))))]
+    params(IdempotencyHeader), request_body = CreateUploadRequest,
+    responses((status = 201, description = "The upload was created", body = UploadView,
+        headers(("Location" = String, description = "The URL of the upload")))),
+    extensions(("x-problem-codes" = json!(["too_many_uploads", "quota_exceeded", "upload_busy", "upload_gone"]))))]
 async fn create(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
     Idempotency(idempotency_key): Idempotency,
-    Json(request): Json<UploadRequest>,
+    Json(request): Json<CreateUploadRequest>,
 ) -> Result<Response> {
     let new = NewUpload {
         path: FolderPath::new(&request.path, "/path")?,
@@ -224,11 +232,10 @@ async fn create(
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], axum::Json(view)).into_response())
 }
 
-/// Ask how far an upload has come
-#[utoipa::path(get, path = "/v1/uploads/{id}", tag = "uploads", operation_id = "readUpload", params(("id" = Uuid, Path)),
-    responses((status = 200, body = UploadView)),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["not_found", "upload_gone", "upload_busy", "unsupported_media_type"]))))]
+/// Get upload progress
+#[utoipa::path(get, path = "/v1/uploads/{id}", tag = "uploads", operation_id = "getUpload", params(("id" = Uuid, Path)),
+    responses((status = 200, description = "The upload", body = UploadView)),
+    extensions(("x-problem-codes" = json!(["upload_gone", "upload_busy", "unsupported_media_type"]))))]
 async fn read(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<axum::Json<UploadView>> {
     let upload = uploads::status(&app, &caller.user, id).await?;
     let open = upload.is_direct && upload.file_id.is_none();
@@ -236,26 +243,27 @@ async fn read(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): I
     Ok(axum::Json(UploadView::new(&app, &upload, parts)))
 }
 
-/// Give up an upload
+/// Cancel an upload
 ///
-/// What has arrived is taken away, and what it reserved of your quota is yours again. A finished file is not touched.
-#[utoipa::path(delete, path = "/v1/uploads/{id}", tag = "uploads", operation_id = "giveUpUpload", params(("id" = Uuid, Path)),
-    responses((status = 204)),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["not_found", "upload_gone"]))))]
-async fn give_up(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<StatusCode> {
+/// Deletes what was received and releases the quota reserved for it. A completed file is not affected.
+#[utoipa::path(delete, path = "/v1/uploads/{id}", tag = "uploads", operation_id = "cancelUpload",
+    params(("id" = Uuid, Path)), responses((status = 204, description = "The upload was cancelled")),
+    extensions(("x-problem-codes" = json!(["upload_gone"]))))]
+async fn cancel(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<StatusCode> {
     uploads::cancel(&app, &caller.user, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Which parts shall be signed.
+/// The parts to sign URLs for.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"numbers": [1, 2, 3], "expires_in": 900}))]
-pub struct PartsRequest {
-    /// From 1. Absent: the first hundred that are missing.
+pub struct SignPartsRequest {
+    /// Part numbers, counted from 1; by default the first hundred that are missing.
+    #[schema(max_items = 1000)]
     numbers: Option<Vec<u64>>,
-    /// Seconds; 900 if absent, at most seven days.
+    /// Lifetime of the URLs in seconds.
+    #[schema(minimum = 1, maximum = 604800, default = 900)]
     expires_in: Option<u64>,
 }
 
@@ -265,11 +273,12 @@ pub struct PartsRequest {
     "number": 1, "size": 8388608, "url": "https://s3.example.org/files/0f3c?partNumber=1&uploadId=7&X-Amz-Signature=...",
     "method": "PUT", "headers": {}, "expires_at": "2026-11-22T09:45:00Z"
 }]}))]
+/// Signed URLs of parts.
 pub struct SignedParts {
     pub parts: Vec<SignedPartView>,
 }
 
-/// A part, and the request by which it is sent.
+/// A part, and the request that uploads it.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = SignedPart, example = json!({
     "number": 1, "size": 8388608, "url": "https://s3.example.org/files/0f3c?partNumber=1&uploadId=7&X-Amz-Signature=...",
@@ -277,7 +286,7 @@ pub struct SignedParts {
 }))]
 pub struct SignedPartView {
     pub number: u64,
-    /// Bytes that the part must have.
+    /// The size that the part must have, in bytes.
     pub size: u64,
     #[serde(flatten)]
     pub signed: SignedUrlView,
@@ -291,49 +300,52 @@ impl From<SignedPart> for SignedPartView {
 
 /// Sign URLs for parts
 ///
-/// Send each part with PUT to its URL, in any order and several at once; a part that broke off is simply sent again.
-#[utoipa::path(post, path = "/v1/uploads/{id}/parts", tag = "uploads", operation_id = "signParts", params(("id" = Uuid, Path)),
-    request_body = PartsRequest, responses((status = 200, body = SignedParts)),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["not_found", "upload_gone"]))))]
+/// Send each part with PUT to its URL, in any order and several at once; repeat parts that were interrupted.
+#[utoipa::path(post, path = "/v1/uploads/{id}/parts", tag = "uploads", operation_id = "signUploadParts",
+    params(("id" = Uuid, Path)), request_body = SignPartsRequest,
+    responses((status = 200, description = "The signed URLs", body = SignedParts)),
+    extensions(("x-problem-codes" = json!(["upload_gone"]))))]
 async fn sign_parts(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
     Id(id): Id,
-    Json(request): Json<PartsRequest>,
+    Json(request): Json<SignPartsRequest>,
 ) -> Result<axum::Json<SignedParts>> {
     let life = request.expires_in.map(Duration::from_secs);
     let parts = uploads::sign_parts(&app, &caller.user, id, request.numbers, life).await?;
     Ok(axum::Json(SignedParts { parts: parts.into_iter().map(SignedPartView::from).collect() }))
 }
 
-/// What the client believes it has sent.
+/// The parts that the client sent.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"parts": [{"number": 1, "etag": "9b2d7f5d1f0b6a3e4c8d9e0f1a2b3c4d"}]}))]
-pub struct CompleteRequest {
+pub struct CompleteUploadRequest {
     #[serde(default)]
-    parts: Vec<PartRequest>,
+    parts: Vec<CompletedPart>,
 }
 
-/// A part, and the ETag that the store answered it with.
+/// A part, and the ETag that the store returned for it.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"number": 1, "etag": "9b2d7f5d1f0b6a3e4c8d9e0f1a2b3c4d"}))]
-pub struct PartRequest {
+pub struct CompletedPart {
+    #[schema(minimum = 1, maximum = 10000)]
     number: u64,
     etag: String,
 }
 
 /// Complete an upload
 ///
-/// Of a direct upload, or of one through a signed URL. Checks that all bytes are there, reads them back, hashes them,
-/// and makes them the file. `upload_incomplete` names the parts that are missing; they can be sent still. Doing it
-/// twice is the same as once. The body is optional: with it, parts that arrived with other bytes are found out.
-#[utoipa::path(post, path = "/v1/uploads/{id}/complete", tag = "uploads", operation_id = "completeUpload", params(("id" = Uuid, Path)),
-    request_body(content = Option<CompleteRequest>, example = json!({"parts": [{"number": 1, "etag": "9b2d7f5d1f0b6a3e4c8d9e0f1a2b3c4d"}]})), responses((status = 200, body = FileView)),
-    security(("bearer" = []), ("cookie" = [])),
-    extensions(("x-problem-codes" = json!(["not_found", "upload_incomplete", "upload_gone", "upload_busy", "precondition_failed",
+/// For direct uploads and uploads through a signed URL. Checks that the content is complete, reads it back, hashes it
+/// and makes it the content of the file. `upload_incomplete` names the missing parts, which may still be sent. Repeating
+/// the request has no further effect. The body is optional: with it, parts that differ from what was sent are detected.
+#[utoipa::path(post, path = "/v1/uploads/{id}/complete", tag = "uploads", operation_id = "completeUpload",
+    params(("id" = Uuid, Path)),
+    request_body(content = Option<CompleteUploadRequest>,
+        example = json!({"parts": [{"number": 1, "etag": "9b2d7f5d1f0b6a3e4c8d9e0f1a2b3c4d"}]})),
+    responses((status = 200, description = "The completed file", body = FileView)),
+    extensions(("x-problem-codes" = json!(["upload_incomplete", "upload_gone", "upload_busy", "precondition_failed",
         "digest_mismatch", "quota_exceeded"]))))]
 async fn complete(
     State(app): State<Arc<App>>,
@@ -342,7 +354,7 @@ async fn complete(
     request: Request,
 ) -> Result<axum::Json<FileView>> {
     let wanted = match request.body().is_end_stream() {
-        true => CompleteRequest::default(),
+        true => CompleteUploadRequest::default(),
         false => PartsJson::from_request(request, &app).await?.0,
     };
     let claims = wanted.parts.into_iter().map(|part| PartClaim { number: part.number, etag: part.etag }).collect();
