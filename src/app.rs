@@ -1,4 +1,4 @@
-//! `App`: everything a request, a job or a command works with. The only place that wires.
+//! `App`: everything that a request, a job or a command works with. Components are wired here and nowhere else.
 
 use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
@@ -17,28 +17,35 @@ use crate::keys;
 use crate::store::{DiskStore, Listed, NoStore, S3Store, Store, UrlSigner};
 use crate::users::Passwords;
 
-/// How long a bucket may still carry out what a server had sent it before it died.
+/// How long a bucket may still execute requests of a process that has ended.
 const IN_FLIGHT: Duration = Duration::from_secs(60);
 
-/// The parts, put together from a [`Config`]; shared by the server, the jobs, the commands and the tests.
+/// The components, built from a [`Config`]; shared by the server, the jobs, the commands and the tests.
 #[derive(Debug)]
 pub struct App {
+    /// The configuration.
     pub config: Config,
+    /// The source of the current time.
     pub clock: Clock,
+    /// Metadata.
     pub db: Db,
+    /// Content.
     pub store: Arc<dyn Store>,
+    /// The password hasher.
     pub passwords: Passwords,
+    /// The results of the latest checks of database and store.
     pub health: Health,
-    /// For a bucket whose files are to be read through this server's own signed URLs.
-    signer: Option<UrlSigner>,
+    /// The audit log, for reads and refusals.
     pub events: Recorder,
+    /// Signs URLs of this server for a bucket that could sign its own.
+    signer: Option<UrlSigner>,
 }
 
 impl App {
     /// Opens the database and the store.
     ///
     /// # Errors
-    /// What [`Db::open`] and the store's opening fail with, and the setting that it is about.
+    /// [`Error::Setup`], which names the setting that it is about.
     pub async fn open(config: Config, clock: Clock) -> Result<Arc<Self>> {
         let signer =
             || Ok::<_, Error>(UrlSigner::new(&keys::secret(&config)?, config.public_url.clone(), clock.clone()));
@@ -55,25 +62,25 @@ impl App {
         Self::with_store(config, clock, store, signer).await
     }
 
-    /// Opens the database and the store to serve. On SQLite one server runs alone; as soon as it knows
-    /// that it does, what the process before had under way is over.
+    /// Opens the database and the store to serve. On SQLite, a lock makes sure that this is the only server; then it
+    /// expires the leases of the previous process and aborts its incomplete uploads.
     ///
     /// # Errors
-    /// As [`App::open`]; [`Error::Setup`] if another server runs on the same SQLite database.
+    /// [`Error::Setup`] as of [`App::open`], and if another server runs on the same SQLite database.
     pub async fn open_for_serving(config: Config, clock: Clock) -> Result<Arc<Self>> {
-        prepare_folder(&config)?;
-        // Before the database is opened: nobody else's server is to find it migrated.
-        let alone = db::acquire_instance_lock(config.database_url.expose_secret())?;
+        create_data_dir(&config)?;
+        // Before the database is opened: its migrations must not run while another server uses it.
+        let is_only_server = db::acquire_instance_lock(config.database_url.expose_secret())?;
         let app = Self::open(config, clock).await?;
-        if alone {
+        if is_only_server {
             let grace = match &app.config.store {
                 StoreConfig::Disk { .. } => Duration::ZERO,
-                // Requests of the dead process may be on their way to the bucket yet.
+                // Requests of the previous process may still be on their way to the bucket.
                 StoreConfig::S3(_) => IN_FLIGHT,
             };
             app.db.expire_all_leases(grace).await?;
             app.db.expire_all_claims(grace).await?;
-            // A command may be reaping; then there are two at it for once, which does no harm.
+            // A command may hold it; two reapers at the same time do no harm.
             app.db.expire_job_lease(JobLease::Reaper).await?;
             if let StoreConfig::Disk { .. } = &app.config.store {
                 app.abort_incomplete_uploads().await?;
@@ -82,16 +89,16 @@ impl App {
         Ok(app)
     }
 
-    /// What signs URLs that this server serves; `None` if the bucket's own are given out.
+    /// The signer of URLs that this server serves; `None` if the bucket signs its own.
     pub fn url_signer(&self) -> Option<&UrlSigner> {
         self.signer.as_ref().or(self.store.url_signer())
     }
 
-    /// Takes away what lies half written, so that a signed URL whose upload broke off can be used
-    /// again; but not what comes in pieces, which goes on. Only for whoever knows that nobody writes.
+    /// Aborts incomplete uploads, so that a signed URL whose upload was interrupted can be used again. Resumable uploads
+    /// are kept. Only for the only server, and before it accepts uploads.
     async fn abort_incomplete_uploads(&self) -> Result<()> {
-        let half: Vec<_> = self.store.list_uploads(None).try_collect().await?;
-        for upload in half.into_iter().filter_map(Listed::ours) {
+        let uploads: Vec<_> = self.store.list_uploads(None).try_collect().await?;
+        for upload in uploads.into_iter().filter_map(Listed::ours) {
             if !self.db.is_resumable(upload.key.as_str()).await? {
                 self.store.abort(&upload.key, upload.id.as_deref()).await?;
             }
@@ -103,7 +110,7 @@ impl App {
     /// The store of this app is [`NoStore`].
     ///
     /// # Errors
-    /// What [`Db::open`] fails with.
+    /// [`Error::Setup`] if the database cannot be opened.
     pub async fn open_database_only(config: Config, clock: Clock) -> Result<Arc<Self>> {
         Self::with_store(config, clock, Arc::new(NoStore), None).await
     }
@@ -114,7 +121,7 @@ impl App {
         store: Arc<dyn Store>,
         signer: Option<UrlSigner>,
     ) -> Result<Arc<Self>> {
-        prepare_folder(&config)?;
+        create_data_dir(&config)?;
         let url = config.database_url.expose_secret();
         let db = Db::open(url, config.database_connections).await.map_err(|error| about("DATABASE_URL", error))?;
         let db = db.with_caller_cache(config.auth.session_cache_ttl);
@@ -124,17 +131,17 @@ impl App {
     }
 }
 
-/// Makes the folder where an SQLite database is by default.
-fn prepare_folder(config: &Config) -> Result<()> {
+/// Creates the directory in which an SQLite database is by default.
+fn create_data_dir(config: &Config) -> Result<()> {
     if !config.database_url.expose_secret().starts_with("sqlite:") {
         return Ok(());
     }
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data_dir);
-    made.map_err(|error| Error::Setup(format!("STRONGROOM_DATA_DIR: {}: {error}", config.data_dir.display())))
+    let created = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data_dir);
+    created.map_err(|error| Error::Setup(format!("STRONGROOM_DATA_DIR: {}: {error}", config.data_dir.display())))
 }
 
-/// Names the setting that something could not be opened with. The text of the cause is kept: at
-/// the start it is for the operator.
+/// An error of opening a component, with the setting that it is about. The text of the cause is kept, because an operator
+/// reads it.
 fn about(setting: &str, error: Error) -> Error {
     let why = error.cause();
     match why.starts_with(setting) {

@@ -1,13 +1,22 @@
-//! Bytes as hexadecimal digits.
+//! Hexadecimal encoding.
 
-/// Two lower-case digits for each byte.
+/// Encodes bytes as lower-case digits.
+///
+/// # Examples
+/// ```
+/// use strongroom::hex::{hex, unhex};
+///
+/// assert_eq!(hex(&[0x0f, 0xa0]), "0fa0");
+/// assert_eq!(unhex("0FA0"), Some(vec![0x0f, 0xa0]));
+/// assert_eq!(unhex("0fa"), None);
+/// ```
 pub fn hex(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(2 * bytes.len());
     push_hex(&mut text, bytes);
     text
 }
 
-/// Appends two lower-case digits for each byte.
+/// Appends the lower-case digits of bytes.
 pub fn push_hex(text: &mut String, bytes: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut digits = [0; 64];
@@ -20,7 +29,7 @@ pub fn push_hex(text: &mut String, bytes: &[u8]) {
     }
 }
 
-/// The bytes of a text of such digits, in whatever case; nothing if it is none.
+/// Decodes digits in either case; `None` if the text has other characters or an odd length.
 pub fn unhex(text: &str) -> Option<Vec<u8>> {
     let digit = |byte: u8| char::from(byte).to_digit(16).map(|four_bits| four_bits as u8);
     let (pairs, rest) = text.as_bytes().as_chunks::<2>();

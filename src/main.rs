@@ -1,4 +1,4 @@
-//! The binary: everything is in the library.
+//! The binary, a call of the library.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! `strongroom doctor`: tries the settings, the database and the store before somebody relies on them.
+//! `strongroom doctor`: checks of the configuration, the database and the store.
 
 use secrecy::ExposeSecret;
 use serde_json::json;
@@ -17,12 +17,12 @@ pub(super) struct Options {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Try what takes a while, too: sends 11 MiB to a bucket
+    /// Run slow checks too; sends 11 MiB to a bucket
     #[arg(long)]
     deep: bool,
 }
 
-/// Nothing is opened as the server opens it: neither are folders made nor migrations applied.
+/// Opens nothing as the server does: it neither creates directories nor applies migrations.
 pub(super) async fn run(config: &Config, options: &Options) -> Result<(), Failure> {
     let level = if options.deep { ProbeLevel::Deep } else { ProbeLevel::Full };
     let probing = ProbeOptions { level, clock: Clock::default(), public_url: config.public_url.clone() };
@@ -57,18 +57,18 @@ async fn store(config: &Config, probing: ProbeOptions) -> Result<Vec<Check>, Fai
     }
 }
 
-/// Whether what is given out can be used by those who get it.
+/// Whether clients can use the URLs in responses.
 fn addresses(config: &Config) -> Vec<Check> {
     let public_url = &config.public_url;
     let mut checks = vec![{
-        let (name, action) = ("server.public_url", format!("look at {public_url}"));
+        let (name, action) = ("server.public_url", format!("check {public_url}"));
         match public_url.scheme() == "https" || is_loopback(public_url) {
-            true => Check::ok(name, action, "people can use it"),
+            true => Check::ok(name, action, "clients can use it"),
             false => Check::warning(
                 name,
                 action,
-                "passwords and files will cross the network for everybody to read",
-                "let a proxy or STRONGROOM_TLS_CERT speak HTTPS, and put https:// into STRONGROOM_PUBLIC_URL",
+                "passwords and files cross the network unencrypted",
+                "terminate TLS in a proxy or with STRONGROOM_TLS_CERT, and set STRONGROOM_PUBLIC_URL to an https:// URL",
             ),
         }
     }];
@@ -81,14 +81,11 @@ fn addresses(config: &Config) -> Vec<Check> {
 }
 
 fn signed_urls(public_url: &Url, endpoint: &Url) -> Check {
-    let (name, action) = ("server.signed_urls", format!("look at {endpoint}, where signed URLs lead"));
+    let (name, action) = ("server.signed_urls", format!("check {endpoint}, the base of signed URLs"));
     match is_unreachable(public_url, endpoint) {
-        None => Check::ok(name, action, "people can use it"),
-        Some(wrong) => Check::warning(
-            name,
-            action,
-            wrong,
-            "set STRONGROOM_S3_PUBLIC_ENDPOINT to the store's address as people reach it",
-        ),
+        None => Check::ok(name, action, "clients can use it"),
+        Some(reason) => {
+            Check::warning(name, action, reason, "set STRONGROOM_S3_PUBLIC_ENDPOINT to the public address of the store")
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! `strongroom fsck`: one pass by hand. The status is 0 only if everything was looked at and is well.
+//! `strongroom fsck`: one run. The exit status is 0 only if everything was checked and no problem was found.
 
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -12,40 +12,42 @@ use crate::jobs::fsck::{self, FsckReport, Repair};
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
-    /// Read every object, and compare its bytes with what was stored
+    /// Read every object and verify its hash
     #[arg(long)]
     full: bool,
-    /// Bytes that are read in a second, such as 50MB; fsck_rate of the settings if absent
+    /// Bytes per second to read, such as 50MB (default: the setting fsck_rate)
     #[arg(long, value_name = "SIZE", requires = "full")]
     rate: Option<ByteSize>,
-    /// Put bytes that no row knows into quarantine, and remove what was there for long enough
+    /// Put orphaned objects into quarantine, and delete those whose quarantine has ended
     #[arg(long)]
     repair: bool,
-    /// Tell it as JSON, for programs
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 pub(super) async fn run(app: &Arc<App>, options: Options) -> Result<(), Failure> {
-    let wanted = fsck::Options {
+    let fsck_options = fsck::Options {
         full: options.full,
         rate: options.rate.map_or(app.config.fsck.rate, |rate| rate.as_u64()),
         repair: if options.repair { Repair::Everything } else { Repair::Nothing },
     };
     let is_watched = std::io::stderr().is_terminal();
-    let pass = fsck::start(app, wanted).await?.run(move |report| {
+    let run = fsck::start(app, fsck_options).await?.run(move |report| {
         if is_watched {
             eprintln!("{}", progress(report));
         }
     });
-    let pass = pass.await?;
+    let run = run.await?;
     match options.json {
-        true => print(&(serde_json::to_string_pretty(&pass).map_err(Failure::runtime)? + "\n"))?,
-        false => print(&format!("{pass}\n"))?,
+        true => print(&(serde_json::to_string_pretty(&run).map_err(Failure::runtime)? + "\n"))?,
+        false => print(&format!("{run}\n"))?,
     }
-    match pass.report.problems() {
-        0 if pass.clean => Ok(()),
-        wrong => Err(Failure::Runtime(format!("fsck: {wrong} things are not as they should be"))),
+    match run.report.problems() {
+        0 if run.clean => Ok(()),
+        0 => Err(Failure::Runtime("fsck: the run is incomplete".into())),
+        1 => Err(Failure::Runtime("fsck: 1 problem found".into())),
+        problems => Err(Failure::Runtime(format!("fsck: {problems} problems found"))),
     }
 }
 

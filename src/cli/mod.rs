@@ -1,4 +1,4 @@
-//! The command line: parses, runs one command, and turns every failure into one line and a status.
+//! The command line: parses it, runs one command, and turns every failure into one line and an exit status.
 
 mod doctor;
 mod fsck;
@@ -22,14 +22,14 @@ use crate::events::{Channel, RequestContext};
 use crate::faults;
 use crate::logs;
 
-/// Private files for apps and people, kept in your own bucket or on your own disk.
+/// A private-file server for apps and people that keeps files in your own bucket or on your own disk.
 ///
-/// Without a command, the server starts. Every setting can be given as a flag, as an environment
-/// variable or in a TOML file; flags win over variables, and variables over the file.
+/// Without a command, the server starts. Every setting can be a flag, an environment variable or a key of a TOML file;
+/// flags override variables, and variables override the file.
 #[derive(Debug, Parser)]
 #[command(name = "strongroom", version, arg_required_else_help = false)]
 struct Options {
-    /// A TOML file with settings; strongroom.toml is read if it exists [env: STRONGROOM_CONFIG]
+    /// TOML file with settings; strongroom.toml is the default if it exists [env: STRONGROOM_CONFIG]
     #[arg(long, value_name = "PATH", global = true)]
     config: Option<PathBuf>,
     #[command(flatten)]
@@ -40,18 +40,18 @@ struct Options {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Start the server (what happens without a command)
+    /// Start the server (the default)
     Serve,
-    /// Manage the accounts
+    /// Manage users
     #[command(subcommand)]
     User(users::Command),
-    /// Clear once what broken uploads and deleted files left, and tell what was done
+    /// Run garbage collection once and print a summary
     Reap,
-    /// Hold rows and bytes against each other, and tell what does not fit
+    /// Check database and store for inconsistencies
     Fsck(fsck::Options),
-    /// Try the settings, the database and the store, and tell what to do about what is wrong
+    /// Diagnose configuration, database and store
     Doctor(doctor::Options),
-    /// Print the settings in force, without secrets
+    /// Print the effective settings, without secrets
     Config {
         /// Print a file with every setting at its default instead
         #[arg(long)]
@@ -62,17 +62,17 @@ enum Command {
 /// Why a command failed, in one line.
 #[derive(Debug)]
 enum Failure {
-    /// The command line or a setting is wrong: status 2.
+    /// The command line or a setting is not valid: status 2.
     Usage(String),
-    /// It was understood, but could not be done: status 1.
+    /// The command failed: status 1.
     Runtime(String),
 }
 
-/// Runs the program; the whole of `main`.
+/// Runs the program: all of `main`.
 pub fn main() -> ExitCode {
     let _armed = faults::arm();
-    // rustls has no provider of its own here, and panics at the first connection without one. It
-    // can only be there already if somebody else's main runs us.
+    // Without a default provider, rustls panics at the first connection. It fails if there already is one, as in a process
+    // that calls this function twice.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let options = match Options::try_parse() {
         Ok(options) => options,
@@ -115,12 +115,12 @@ fn run(options: Options) -> Result<(), Failure> {
             Some(Command::Config { .. }) => Ok(()),
         }
     });
-    // Whatever still runs was told to stop and did not; the process does not wait for it.
+    // Tasks that did not stop when they were asked to must not delay the exit.
     runtime.shutdown_background();
     result
 }
 
-/// Opens the app for one command, and closes the database deadline it however it ended.
+/// Opens the app for one command, and closes the database when the command has ended or failed.
 async fn with_app(
     opening: impl Future<Output = crate::error::Result<Arc<App>>>,
     command: impl AsyncFnOnce(&Arc<App>) -> Result<(), Failure>,
@@ -131,7 +131,7 @@ async fn with_app(
     result
 }
 
-/// Writes an answer. That nobody reads on, as behind `| head`, is no failure.
+/// Writes output. A closed pipe, as of `| head`, is not a failure.
 fn print(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -145,7 +145,7 @@ fn print_error(why: &str, status: u8) -> ExitCode {
     ExitCode::from(status)
 }
 
-/// What clap has to say: help and the version as they are, everything else in one line.
+/// Prints help and version as clap formats them, and usage errors in one line.
 fn usage_error(error: &clap::Error) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
@@ -156,11 +156,11 @@ fn usage_error(error: &clap::Error) -> ExitCode {
     }
 }
 
-/// clap's complaint without its usage: what is wrong, and a tip if there is one.
-fn one_line(complaint: &str) -> String {
-    let complaint = complaint.strip_prefix("error: ").unwrap_or(complaint);
+/// A usage error of clap without the usage: the error, and a tip if there is one.
+fn one_line(error: &str) -> String {
+    let error = error.strip_prefix("error: ").unwrap_or(error);
     let paragraphs =
-        complaint.split("\n\n").take_while(|part| !part.starts_with("Usage:") && !part.starts_with("For more"));
+        error.split("\n\n").take_while(|part| !part.starts_with("Usage:") && !part.starts_with("For more"));
     let words: Vec<String> = paragraphs.map(|part| part.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
     format!("{} (see strongroom --help)", words.join("; "))
 }
@@ -199,12 +199,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_sound() {
+    fn the_command_line_is_consistent() {
         Options::command().debug_assert();
     }
 
     #[test]
-    fn a_complaint_is_one_line_without_values() {
+    fn a_usage_error_is_one_line_without_values() {
         for (arguments, line) in [
             (
                 vec!["--secert-key", "hunter2"],
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_count_before_and_after_the_command() {
+    fn flags_are_accepted_before_and_after_the_command() {
         for arguments in
             [["strongroom", "--log-format=json", "user", "list"], ["strongroom", "user", "list", "--log-format=json"]]
         {

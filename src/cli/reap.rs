@@ -1,4 +1,4 @@
-//! `strongroom reap`: one pass of the reaper, by hand.
+//! `strongroom reap`: one run of the reaper.
 
 use super::{Failure, print};
 use crate::app::App;
@@ -10,6 +10,6 @@ pub(super) async fn run(app: &App) -> Result<(), Failure> {
     match report.failed {
         _ if report.interrupted => Err(Failure::Runtime("interrupted: another server has taken over".into())),
         0 => Ok(()),
-        failed => Err(Failure::Runtime(format!("{failed} blobs could not be removed; the log says why"))),
+        failed => Err(Failure::Runtime(format!("could not delete {failed} blobs; see the log"))),
     }
 }

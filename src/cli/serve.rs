@@ -1,4 +1,4 @@
-//! `strongroom serve`: open, listen, say hello, and stop in good order.
+//! `strongroom serve`: opens everything, listens, serves, and shuts down gracefully.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
@@ -16,48 +16,46 @@ use crate::http::server::Server;
 use crate::net::is_loopback;
 use crate::{jobs, users};
 
-/// How long the start waits for what the probe finds, so that the store's quirks are known before
-/// the first upload.
-const FIRST_LOOK: Duration = Duration::from_secs(5);
-/// How long the end waits for the database.
-const CLOSING: Duration = Duration::from_secs(5);
+/// How long the start waits for the first checks, so that the quirks of the store are known before the first upload.
+const FIRST_CHECK_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the shutdown waits for the database.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(mut config: Config) -> Result<(), Failure> {
     let listener = bind(&mut config)?;
     let app = App::open_for_serving(config, Clock::default()).await?;
-    let startup_banner = startup_banner(&app, &listener).await?;
+    let banner = startup_banner(&app, &listener).await?;
     let server = Server::new(app.clone(), listener).await?;
-    // Until here a signal ends the process as ever: there is nothing yet to put in order.
+    // Up to here a signal ends the process at once: there is nothing to clean up.
     let signals = Signals::new()?;
-    print(&startup_banner)?;
+    print(&banner)?;
     if proxy_hides_clients(&app.config) {
         eprintln!(
-            "strongroom: STRONGROOM_TRUSTED_PROXIES: none is set, so everybody behind the proxy counts as one address"
+            "strongroom: STRONGROOM_TRUSTED_PROXIES is not set: all clients behind the proxy count as one address"
         );
     }
     let probe = jobs::probe::spawn(app.clone());
-    if tokio::time::timeout(FIRST_LOOK, app.health.wait_for_first_check()).await.is_err() {
-        tracing::warn!("the database or the store is slow to answer; serving begins nonetheless");
+    if tokio::time::timeout(FIRST_CHECK_TIMEOUT, app.health.wait_for_first_check()).await.is_err() {
+        tracing::warn!("the database or the store responds slowly; serving anyway");
     }
 
     let reaper = jobs::spawn(app.clone());
     let result = serve(&app, server, signals).await;
     reaper.abort();
     probe.abort();
-    let closing = async {
+    let close = async {
         app.events.flush().await;
         app.db.close().await;
     };
-    // After a failure or a second signal nothing is waited for: what closing would tidy up, the
-    // next start tidies up as well. So it does for work that does not let go of its connection.
-    if result.is_ok() && tokio::time::timeout(CLOSING, closing).await.is_err() {
-        tracing::warn!("the database was still in use when the process ended");
+    // After a failure or a second signal nothing is waited for: the next start cleans up as well. The same applies to work
+    // that does not release its connection.
+    if result.is_ok() && tokio::time::timeout(CLOSE_TIMEOUT, close).await.is_err() {
+        tracing::warn!("the database was still in use at shutdown");
     }
     result
 }
 
-/// Serves until a signal, then until the server has ended, at its deadline at the latest, or a
-/// second signal comes.
+/// Serves until a signal, and then until all transfers have ended, the deadline has passed, or a second signal arrives.
 async fn serve(app: &App, server: Server, mut signals: Signals) -> Result<(), Failure> {
     let stop = CancellationToken::new();
     let mut server = Box::pin(server.run(stop.clone().cancelled_owned()));
@@ -65,25 +63,25 @@ async fn serve(app: &App, server: Server, mut signals: Signals) -> Result<(), Fa
         result = &mut server => return Ok(result?),
         () = signals.next() => stop.cancel(),
     }
-    tracing::info!("stopping; transfers may go on for {}", humantime::format_duration(app.config.shutdown_deadline));
+    tracing::info!("stopping; transfers may continue for {}", humantime::format_duration(app.config.shutdown_deadline));
     tokio::select! {
         result = &mut server => Ok(result?),
-        () = signals.next() => Err(Failure::Runtime("a second signal cut what was going on".into())),
+        () = signals.next() => Err(Failure::Runtime("shutdown forced by a second signal".into())),
     }
 }
 
-/// Whether a proxy stands before the server that it does not believe about its clients.
+/// Whether there seems to be a proxy whose X-Forwarded-For is not trusted.
 fn proxy_hides_clients(config: &Config) -> bool {
     config.listen.ip().is_loopback() && !is_loopback(&config.public_url) && config.trusted_proxies.is_empty()
 }
 
-/// Listens, and writes the port that was found into the public URL if any free one was asked for.
+/// Listens. If a free port was requested, writes the selected one into the public URL.
 fn bind(config: &mut Config) -> Result<TcpListener, Failure> {
     let address = config.listen;
     let listener = TcpListener::bind(address).map_err(|error| cannot_listen(address, &error))?;
     config.listen = listener.local_addr().map_err(Failure::runtime)?;
     if config.public_url.port() == Some(0) {
-        // It fails for URLs without a host alone, and those were refused.
+        // It fails only for URLs without a host, which are not valid here.
         let _ = config.public_url.set_port(Some(config.listen.port()));
     }
     Ok(listener)
@@ -91,33 +89,33 @@ fn bind(config: &mut Config) -> Result<TcpListener, Failure> {
 
 fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Failure {
     let why = match error.kind() {
-        ErrorKind::AddrInUse => "another program listens there".to_owned(),
-        ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
-        ErrorKind::PermissionDenied => "this is not permitted; ports below 1024 need a privilege".to_owned(),
+        ErrorKind::AddrInUse => "address already in use".to_owned(),
+        ErrorKind::AddrNotAvailable => "this machine does not have this address".to_owned(),
+        ErrorKind::PermissionDenied => "permission denied; ports below 1024 require a privilege".to_owned(),
         _ => error.to_string(),
     };
     Failure::Runtime(format!("STRONGROOM_LISTEN: cannot listen on {address}: {why}"))
 }
 
-/// What an operator wants to know at the start.
+/// What an operator needs to know at the start.
 async fn startup_banner(app: &App, listener: &TcpListener) -> Result<String, Failure> {
     let config = &app.config;
     let address = listener.local_addr().map_err(Failure::runtime)?;
-    let bytes = match &config.store {
+    let store = match &config.store {
         StoreConfig::Disk { root } => root.display().to_string(),
         StoreConfig::S3(s3) => format!("s3://{}/{}", s3.bucket, s3.prefix),
     };
     let mut text = format!(
-        "Strongroom {} serves {} (listening on {address})\n  rows   {}\n  bytes  {bytes}\n",
+        "Strongroom {} serves {} (listening on {address})\n  database  {}\n  store     {store}\n",
         env!("CARGO_PKG_VERSION"),
         config.public_url,
         redacted_url(config.database_url.expose_secret()),
     );
     if !users::registration(app).await?.has_accounts {
-        text += "There is no account yet. With the same settings, make the first one:\n  strongroom user add you@example.com --admin\n";
+        text += "There are no users yet. With the same settings, create the first one:\n  strongroom user add you@example.com --admin\n";
         if config.registration == Registration::Open {
             text += &format!(
-                "Or register, as anyone who reaches this server can:\n  curl -H 'content-type: application/json' \
+                "Or register, as everyone who reaches this server can:\n  curl -H 'content-type: application/json' \
                  -d '{{\"email\":\"you@example.com\",\"name\":\"You\",\"password\":\"a long passphrase of yours\"}}' {}v1/auth/register\n",
                 config.public_url,
             );
@@ -126,7 +124,7 @@ async fn startup_banner(app: &App, listener: &TcpListener) -> Result<String, Fai
     Ok(text)
 }
 
-/// The signals that ask for an end.
+/// The signals that request a shutdown.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,

@@ -1,4 +1,4 @@
-//! `strongroom user ...`: accounts, without the server's help.
+//! `strongroom user ...`: manages accounts, whether the server runs or not.
 
 use std::fmt::Write;
 use std::io::BufRead;
@@ -12,50 +12,59 @@ use crate::users::{self, AccountPatch, AdminUser, NewAccount, Quota};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// Make an account; its password is made up and printed unless it comes from the standard input
+    /// Create a user; prints a generated password unless one is given on stdin
     Add {
         #[arg(value_name = "EMAIL")]
         email: String,
-        /// How the person is called; the address's first part if absent
+        /// Display name (default: the local part of the address)
         #[arg(long)]
         name: Option<String>,
-        /// May manage other people's accounts
+        /// Grant admin rights
         #[arg(long)]
         admin: bool,
-        /// Read the password from the first line of the standard input
+        /// Read the password from the first line of stdin
         #[arg(long)]
         password_stdin: bool,
     },
-    /// Show every account and what it uses
+    /// List users and what they use
     List {
-        /// As JSON, for programs
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// End every session of an account, and accept neither its password nor its tokens
-    Disable { email: String },
-    /// Accept the password and the tokens of a disabled account again
-    Enable { email: String },
-    /// Take an account away with all that is its; there is no way back
-    Erase { email: String },
-    /// Limit what an account may use
+    /// Disable a user: end all sessions, refuse the password and API tokens
+    Disable {
+        #[arg(value_name = "EMAIL")]
+        email: String,
+    },
+    /// Enable a disabled user
+    Enable {
+        #[arg(value_name = "EMAIL")]
+        email: String,
+    },
+    /// Permanently delete a user and all their data
+    Delete {
+        #[arg(value_name = "EMAIL")]
+        email: String,
+    },
+    /// Set the quota of a user
     Quota {
         #[arg(value_name = "EMAIL")]
         email: String,
-        /// Bytes, such as 10GB
+        /// Quota of bytes, such as 10GB
         #[arg(long, value_name = "SIZE|default|unlimited", value_parser = bytes)]
         bytes: Option<Quota>,
-        /// Files
+        /// Quota of files
         #[arg(long, value_name = "NUMBER|default|unlimited", value_parser = files)]
         files: Option<Quota>,
     },
-    /// Count anew what accounts use, should the numbers be wrong deadline rows were changed by hand
+    /// Recalculate storage usage of all users
     Recount,
-    /// Give an account another password
+    /// Set a password; prints a generated one unless one is given on stdin
     SetPassword {
         #[arg(value_name = "EMAIL")]
         email: String,
-        /// Read the password from the first line of the standard input
+        /// Read the password from the first line of stdin
         #[arg(long)]
         password_stdin: bool,
     },
@@ -68,7 +77,7 @@ pub(super) async fn run(app: &App, command: Command) -> Result<(), Failure> {
             let name = name.unwrap_or_else(|| email.split('@').next().unwrap_or_default().to_owned());
             let account = NewAccount { email, name, password: password.text().clone() };
             let user = users::create_account(app, account, admin).await?;
-            print(&format!("{} was added.\n{}", user.email, password.told()))
+            print(&format!("Created {}.\n{}", user.email, password.to_print()))
         }
         Command::List { json } => {
             let accounts = users::list_accounts(app).await?;
@@ -80,79 +89,77 @@ pub(super) async fn run(app: &App, command: Command) -> Result<(), Failure> {
         }
         Command::Disable { email } => {
             users::set_disabled(app, &email, true).await.map_err(|error| about(&email, error))?;
-            print(&format!("{email} is disabled.\n"))
+            print(&format!("Disabled {email}.\n"))
         }
         Command::Enable { email } => {
             users::set_disabled(app, &email, false).await.map_err(|error| about(&email, error))?;
-            print(&format!("{email} is enabled.\n"))
+            print(&format!("Enabled {email}.\n"))
         }
-        Command::Erase { email } => {
+        Command::Delete { email } => {
             let id = users::account_id(app, &email).await.map_err(|error| about(&email, error))?;
             let job = users::erase_account(app, id).await?;
-            print(&format!(
-                "{email} is erased. What is left goes with the next passes of the reaper; see /v1/jobs/{}\n",
-                job.id
-            ))
+            print(&format!("Deleted {email}. Deletion continues in the background; status: /v1/jobs/{}\n", job.id))
         }
         Command::Quota { email, bytes, files } => {
             let id = users::account_id(app, &email).await.map_err(|error| about(&email, error))?;
             let account = users::patch_account(app, id, AccountPatch { bytes, files, disabled: None }).await?;
             print(&format!("{} uses {}\n", account.user.email, used(&account)))
         }
-        Command::Recount => print(&format!("{} accounts were miscounted\n", users::recount(app).await?)),
+        Command::Recount => print(&format!("corrected the usage of {} users\n", users::recount(app).await?)),
         Command::SetPassword { email, password_stdin } => {
             let password = Password::choose(password_stdin)?;
             users::set_password(app, &email, password.text()).await.map_err(|error| about(&email, error))?;
-            print(&format!("{email} has a new password.\n{}", password.told()))
+            print(&format!("Set a new password for {email}.\n{}", password.to_print()))
         }
     }
 }
 
-/// "There is no such thing here" says too little on a command line.
+/// The error of a command on one user; `not found` alone would not say what was not found.
 fn about(email: &str, error: crate::error::Error) -> Failure {
     match error {
-        crate::error::Error::NotFound => Failure::Runtime(format!("there is no account {email:?}")),
+        crate::error::Error::NotFound => Failure::Runtime(format!("there is no user {email:?}")),
         error => error.into(),
     }
 }
 
-/// A password that an operator gave, or that was made up here and has to be told.
+/// A password that the operator chose, or that was generated and must be printed.
 enum Password {
-    Given(SecretString),
-    MadeUp(SecretString),
+    Chosen(SecretString),
+    Generated(SecretString),
 }
 
 impl Password {
     fn choose(from_stdin: bool) -> Result<Self, Failure> {
         if !from_stdin {
-            return made_up().map(Password::MadeUp);
+            return generated().map(Password::Generated);
         }
         let mut line = String::new();
         std::io::stdin().lock().read_line(&mut line).map_err(Failure::runtime)?;
         match line.trim_end_matches(['\n', '\r']) {
-            "" => Err(Failure::Usage("--password-stdin: there is no password on the standard input".into())),
-            password => Ok(Password::Given(password.into())),
+            "" => Err(Failure::Usage("--password-stdin: there is no password on stdin".into())),
+            password => Ok(Password::Chosen(password.into())),
         }
     }
 
     fn text(&self) -> &SecretString {
-        let (Password::Given(text) | Password::MadeUp(text)) = self;
+        let (Password::Chosen(text) | Password::Generated(text)) = self;
         text
     }
 
-    fn told(&self) -> String {
+    /// The line that shows a generated password.
+    fn to_print(&self) -> String {
         match self {
-            Password::Given(_) => String::new(),
-            Password::MadeUp(password) => {
+            Password::Chosen(_) => String::new(),
+            Password::Generated(password) => {
                 format!("Password (not shown again): {}\n", password.expose_secret())
             }
         }
     }
 }
 
-/// 125 random bits as letters and digits that are not mistaken for each other.
-fn made_up() -> Result<SecretString, Failure> {
-    // 32 of them, so that the low bits of a byte choose one without a bias.
+/// 125 random bits as letters and digits that cannot be confused with each other.
+fn generated() -> Result<SecretString, Failure> {
+    // 32 of them, so that the low bits of a byte select one without bias.
     const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let mut bytes = [0; 25];
     getrandom::fill(&mut bytes).map_err(|error| Failure::Runtime(error.to_string()))?;
@@ -203,8 +210,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn passwords_that_are_made_up_are_long_and_differ() {
-        let [one, other] = [made_up(), made_up()].map(|password| password.unwrap().expose_secret().to_owned());
+    fn generated_passwords_are_long_and_differ() {
+        let [one, other] = [generated(), generated()].map(|password| password.unwrap().expose_secret().to_owned());
         assert_eq!(one.len(), 29);
         assert_ne!(one, other);
     }

@@ -216,7 +216,7 @@ fn unavailable_resources_are_reported_in_one_line() {
     let address = taken.local_addr().unwrap().to_string();
     let database = format!("postgres://me:{SECRET}@127.0.0.1:1/rows");
     for (name, value, expected) in [
-        ("STRONGROOM_LISTEN", address.as_str(), "another program listens there"),
+        ("STRONGROOM_LISTEN", address.as_str(), "address already in use"),
         ("STRONGROOM_LISTEN", "192.0.2.1:3000", "STRONGROOM_PUBLIC_URL"),
         ("STRONGROOM_DATA_DIR", "a file/data", "a file/data"),
         ("DATABASE_URL", &database, "DATABASE_URL"),
@@ -285,7 +285,7 @@ async fn accounts_can_be_managed_while_the_server_runs() {
     assert_eq!(quota(&["--bytes", "unlimited"]), "bob@example.org uses 0 B, 0 of 1000 files\n");
     assert_eq!(quota(&["--files", "default"]), "bob@example.org uses 0 B, 0 files\n");
     assert!(ok(command(&["user", "list"], "")).contains("0 B, 0 files"));
-    assert_eq!(ok(command(&["user", "recount"], "")), "0 accounts were miscounted\n");
+    assert_eq!(ok(command(&["user", "recount"], "")), "corrected the usage of 0 users\n");
 
     ok(command(&["user", "set-password", "ann@example.org", "--password-stdin"], &format!("{PASSWORD}\r\n")));
     ann.get("/v1/me").answer().await.problem(401, "unauthorized");

@@ -181,10 +181,10 @@ both! {
         create_one_of_everything(&app, &ann).await;
         let folder = tempfile::tempdir().unwrap();
         let run = |arguments: &[&str]| Start::with(arguments).beside(&app).run(folder.path(), "");
-        let outcome = run(&["user", "erase", "ann@example.org"]);
+        let outcome = run(&["user", "delete", "ann@example.org"]);
         assert_eq!(outcome.status, 0, "{outcome:?}");
         assert!(outcome.stdout.contains("/v1/jobs/"), "{outcome:?}");
-        assert_ne!(run(&["user", "erase", "ann@example.org"]).status, 0, "no account has this address any more");
+        assert_ne!(run(&["user", "delete", "ann@example.org"]).status, 0, "no account has this address any more");
         // Another process deleted it: the server notices once its cached session expires.
         let mut answer = ann.get("/v1/me").answer().await;
         while answer.status == 200 {

@@ -206,7 +206,7 @@ both! {
         assert_eq!((&lost["file_id"], &lost["owner_id"]), (&files[0]["id"], &json!(ann.id)));
         let outcome = command(&app, &[]);
         assert_eq!((outcome.status, outcome.stdout.lines().count()), (1, 9), "{}", outcome.stdout);
-        assert!(outcome.stderr.contains("7 things are not as they should be"), "{}", outcome.stderr);
+        assert!(outcome.stderr.contains("7 problems found"), "{}", outcome.stderr);
         for (_, name) in &expected {
             assert!(outcome.stdout.contains(name) != (*name == other.as_str()), "{name}: {}", outcome.stdout);
         }
