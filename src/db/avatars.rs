@@ -1,58 +1,69 @@
-//! Avatars: the one picture of a person that everybody may see.
+//! Avatars: one picture per account, visible to everyone.
 
 use uuid::Uuid;
 
 use super::blobs::{BlobFacts, ContentRow, make_ready, mark_for_deletion};
-use super::usage::count;
-use super::{Db, on, statements, transaction};
+use super::usage::apply_usage;
+use super::{Db, Tx, statements};
 use crate::error::Result;
 use crate::faults;
 
 statements! {
-    CONTENT = "SELECT b.key, b.size, b.sha256, b.content_type, b.ready_at
+    AVATAR_CONTENT = "SELECT b.key, b.size, b.sha256, b.content_type, b.ready_at
         FROM users u JOIN blobs b ON b.id = u.avatar_id WHERE u.id = $1 AND u.disabled_at IS NULL";
-    /// Locks the person's row, so that of two changes at once each sees what the other made.
-    LOCK = "UPDATE users SET updated_at = updated_at WHERE id = $1";
-    CURRENT = "SELECT avatar_id FROM users WHERE id = $1";
-    POINT = "UPDATE users SET avatar_id = $2 WHERE id = $1";
+    /// Locks the account, so that concurrent changes see each other.
+    LOCK_USER = "UPDATE users SET updated_at = updated_at WHERE id = $1";
+    CURRENT_AVATAR = "SELECT avatar_id FROM users WHERE id = $1";
+    SET_AVATAR = "UPDATE users SET avatar_id = $2 WHERE id = $1";
 }
 
 impl Db {
-    /// The bytes of a person's avatar, if there is one.
-    pub async fn avatar(&self, user: Uuid) -> Result<Option<ContentRow>> {
-        Ok(on!(self.read, |p| sqlx::query_as(CONTENT).bind(user).fetch_optional(p).await)?)
-    }
-
-    /// Makes a pending blob ready and the person's avatar, and dooms the one before, in one
-    /// transaction; `true` if there was none before.
+    /// The content of a user's avatar, if the user has one and is not disabled.
     ///
     /// # Errors
-    /// `UploadGone` if the blob's lease was lost.
-    pub async fn set_avatar(&self, user: Uuid, blob: &BlobFacts) -> Result<bool> {
-        transaction!(self, |tx| {
-            let mut change = make_ready!(tx, blob);
-            sqlx::query(LOCK).bind(user).execute(&mut *tx).await?;
-            let before: Option<Uuid> = sqlx::query_scalar(CURRENT).bind(user).fetch_one(&mut *tx).await?;
-            sqlx::query(POINT).bind(user).bind(blob.id).execute(&mut *tx).await?;
-            if let Some(before) = before {
-                change = change + mark_for_deletion!(tx, before);
-            }
-            count!(tx, user, change);
-            faults::point("K10");
-            Ok(before.is_none())
-        })
+    /// Those of [`Db`].
+    pub async fn avatar(&self, user: Uuid) -> Result<Option<ContentRow>> {
+        self.read.fetch_optional(AVATAR_CONTENT, (user,)).await
     }
 
-    /// Takes away a person's avatar; `false` if there was none.
+    /// Makes a pending blob ready and the user's avatar, and marks the previous one for deletion. Returns whether
+    /// there was none before.
+    ///
+    /// # Errors
+    /// [`Error::UploadGone`](crate::error::Error::UploadGone) if the lease of the blob was lost.
+    pub async fn set_avatar(&self, user: Uuid, blob: &BlobFacts) -> Result<bool> {
+        self.transaction(async |tx| {
+            let mut usage = make_ready(tx, blob).await?;
+            let previous = exchange_avatar(tx, user, Some(blob.id)).await?;
+            if let Some(previous) = previous {
+                usage += mark_for_deletion(tx, previous).await?;
+            }
+            apply_usage(tx, user, usage).await?;
+            faults::point("K10");
+            Ok(previous.is_none())
+        })
+        .await
+    }
+
+    /// Deletes a user's avatar; `false` if there is none.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn remove_avatar(&self, user: Uuid) -> Result<bool> {
-        transaction!(self, |tx| {
-            sqlx::query(LOCK).bind(user).execute(&mut *tx).await?;
-            let before: Option<Uuid> = sqlx::query_scalar(CURRENT).bind(user).fetch_one(&mut *tx).await?;
-            let Some(before) = before else { return Ok(false) };
-            sqlx::query(POINT).bind(user).bind(None::<Uuid>).execute(&mut *tx).await?;
-            let freed = mark_for_deletion!(tx, before);
-            count!(tx, user, freed);
+        self.transaction(async |tx| {
+            let Some(previous) = exchange_avatar(tx, user, None).await? else { return Ok(false) };
+            let freed = mark_for_deletion(tx, previous).await?;
+            apply_usage(tx, user, freed).await?;
             Ok(true)
         })
+        .await
     }
+}
+
+/// Sets a user's avatar and returns the previous one.
+async fn exchange_avatar(tx: &mut Tx<'_>, user: Uuid, avatar: Option<Uuid>) -> Result<Option<Uuid>> {
+    tx.execute(LOCK_USER, (user,)).await?;
+    let (previous,): (Option<Uuid>,) = tx.fetch_one(CURRENT_AVATAR, (user,)).await?;
+    tx.execute(SET_AVATAR, (user, avatar)).await?;
+    Ok(previous)
 }

@@ -1,73 +1,66 @@
-//! Blobs: which keys have bytes, in which state. Every transition is one guarded statement; no row
-//! affected means that it did not happen.
+//! Blobs: the keys that have content, and their states. Every transition is one guarded statement; if it affects
+//! no row, it did not happen.
 
 use std::time::Duration;
 
 use uuid::Uuid;
 
 use super::idempotency::{KeyClaim, claim_key};
-use super::usage::{ReservedRow, UsageDelta, by_owner, count, reserve};
-use super::{Db, on, statements, transaction};
+use super::usage::{ReservedRow, UsageDelta, apply_usage, by_owner, reserve_usage};
+use super::{Db, Tx, statements};
 use crate::config::Quotas;
 use crate::error::{Error, Result};
 
 statements! {
-    INSERT_PENDING = INSERT;
-    /// A lease is never made shorter: an upload through a URL has a longer one.
-    RENEW = "UPDATE blobs SET lease_until = CASE WHEN lease_until > (SELECT now FROM clock) + $2
+    INSERT_PENDING_BLOB = "INSERT INTO blobs
+            (id, owner_id, key, state, lease_until, created_at, reserved_bytes, reserved_files, reserved_uploads)
+        VALUES ($1, $2, $3, 'pending', (SELECT now FROM clock) + $4, $5, $6, $7, $8)";
+    /// A lease is never shortened: the one of a signed upload is longer.
+    RENEW_LEASE = "UPDATE blobs SET lease_until = CASE WHEN lease_until > (SELECT now FROM clock) + $2
             THEN lease_until ELSE (SELECT now FROM clock) + $2 END
         WHERE id = $1 AND state = 'pending' AND lease_until > (SELECT now FROM clock)";
-    NOTE_MULTIPART = MULTIPART;
-    TOP_UP = "UPDATE blobs SET reserved_bytes = reserved_bytes + $2
+    SET_MULTIPART_ID = "UPDATE blobs SET multipart_id = $2 WHERE id = $1 AND state = 'pending'";
+    RESERVE_MORE = "UPDATE blobs SET reserved_bytes = reserved_bytes + $2
         WHERE id = $1 AND state = 'pending' AND lease_until > (SELECT now FROM clock)";
-    GIVE_BACK = "UPDATE blobs SET reserved_bytes = reserved_bytes - $2 WHERE id = $1 AND state = 'pending' AND reserved_bytes >= $2";
-    GIVE_UP = DROP;
-    /// SQLite takes a partial index only for a condition that repeats the index's own.
+    RELEASE_RESERVED = "UPDATE blobs SET reserved_bytes = reserved_bytes - $2
+        WHERE id = $1 AND state = 'pending' AND reserved_bytes >= $2";
+    /// From pending to deleting.
+    ABANDON_BLOB = "UPDATE blobs SET state = 'deleting', lease_until = (SELECT now FROM clock) + $2
+        WHERE id = $1 AND state = 'pending' RETURNING owner_id, reserved_bytes, reserved_files, reserved_uploads";
+    /// From pending to ready, while the writer holds its lease. From then on `lease_until` is the earliest time at
+    /// which the object may be deleted: URLs that were signed to write it must have expired before.
+    MAKE_READY = "UPDATE blobs SET state = 'ready', size = $2, sha256 = $3, content_type = $4,
+            multipart_id = NULL, lease_until = (SELECT now FROM clock) + $5, ready_at = $6
+        WHERE id = $1 AND state = 'pending' AND lease_until > (SELECT now FROM clock)
+        RETURNING owner_id, reserved_bytes, reserved_files, reserved_uploads";
+    /// From ready to deleting, in the transaction that deletes the last row that refers to the blob. Its object may
+    /// be deleted at once, unless it has to be kept for longer.
+    MARK_FOR_DELETION = "UPDATE blobs SET state = 'deleting', lease_until =
+            CASE WHEN lease_until > (SELECT now FROM clock) THEN lease_until ELSE (SELECT now FROM clock) END
+        WHERE id = $1 AND state = 'ready' RETURNING size";
+    /// SQLite uses a partial index only for a condition that repeats the one of the index.
     EXPIRE_LEASES = "UPDATE blobs SET state = 'deleting'
         WHERE state = 'pending' AND state <> 'ready' AND lease_until <= (SELECT now FROM clock)
         RETURNING owner_id, reserved_bytes, reserved_files, reserved_uploads";
-    DOOMED = "SELECT id, key, multipart_id, lease_until, ready_at FROM blobs
+    PENDING_DELETION = "SELECT id, key, multipart_id, lease_until, ready_at FROM blobs
         WHERE state = 'deleting' AND state <> 'ready' AND lease_until <= (SELECT now FROM clock)
             AND (lease_until, id) > ($1, $2) ORDER BY lease_until, id LIMIT $3";
-    DELETE_ROW = "DELETE FROM blobs WHERE id = $1 AND state = 'deleting'";
-    /// Not those of signed URLs and of uploads in pieces: whoever began one may go on when the server does.
-    END_LEASES = "UPDATE blobs SET lease_until = (SELECT now FROM clock) + $1
+    DELETE_BLOB = "DELETE FROM blobs WHERE id = $1 AND state = 'deleting'";
+    /// Except for signed and resumable uploads, which survive a restart.
+    EXPIRE_ALL_LEASES = "UPDATE blobs SET lease_until = (SELECT now FROM clock) + $1
         WHERE state = 'pending' AND state <> 'ready' AND lease_until > (SELECT now FROM clock) + $1
             AND id NOT IN (SELECT blob_id FROM signed_puts) AND id NOT IN (SELECT blob_id FROM resumable_uploads)
             AND id NOT IN (SELECT tail_blob_id FROM resumable_uploads WHERE tail_blob_id IS NOT NULL)";
-    STATE = "SELECT state FROM blobs WHERE key = $1";
-    /// An upload whose file was deleted is gone with it.
-    WRITABLE_BLOB = "SELECT b.id, b.owner_id, b.reserved_bytes FROM blobs b JOIN users u ON u.id = b.owner_id JOIN signed_puts ON signed_puts.blob_id = b.id
+    BLOB_STATE = "SELECT state FROM blobs WHERE key = $1";
+    /// The upload of a deleted file is deleted with it.
+    WRITABLE_BLOB = "SELECT b.id, b.owner_id, b.reserved_bytes
+        FROM blobs b JOIN users u ON u.id = b.owner_id JOIN signed_puts ON signed_puts.blob_id = b.id
         WHERE b.key = $1 AND b.state = 'pending' AND b.lease_until > (SELECT now FROM clock) AND u.disabled_at IS NULL";
-    /// What is in the trash is not there.
-    BY_KEY = "SELECT b.key, b.size, b.sha256, b.content_type, b.ready_at, b.owner_id, f.id AS file_id
+    /// Not the content of files in the trash.
+    CONTENT_BY_KEY = "SELECT b.key, b.size, b.sha256, b.content_type, b.ready_at, b.owner_id, f.id AS file_id
         FROM blobs b JOIN users u ON u.id = b.owner_id LEFT JOIN files f ON f.blob_id = b.id
         WHERE b.key = $1 AND b.state = 'ready' AND u.disabled_at IS NULL AND f.trashed_at IS NULL";
 }
-
-pub(super) const INSERT: &str =
-    "INSERT INTO blobs (id, owner_id, key, state, lease_until, created_at, reserved_bytes, reserved_files, reserved_uploads)
-    VALUES ($1, $2, $3, 'pending', (SELECT now FROM clock) + $4, $5, $6, $7, $8)";
-
-pub(super) const MULTIPART: &str = "UPDATE blobs SET multipart_id = $2 WHERE id = $1 AND state = 'pending'";
-
-/// From pending to deleting, of a blob that nobody needs any more.
-pub(super) const DROP: &str = "UPDATE blobs SET state = 'deleting', lease_until = (SELECT now FROM clock) + $2
-    WHERE id = $1 AND state = 'pending' RETURNING owner_id, reserved_bytes, reserved_files, reserved_uploads";
-
-/// From pending to ready, if the writer still holds its lease. Once ready, `lease_until` is the
-/// time before which the bytes stay even if the blob is deleted: a URL by which they were put must
-/// be dead before its key is forgotten.
-pub(super) const READY: &str = "UPDATE blobs SET state = 'ready', size = $2, sha256 = $3, content_type = $4,
-        multipart_id = NULL, lease_until = (SELECT now FROM clock) + $5, ready_at = $6
-    WHERE id = $1 AND state = 'pending' AND lease_until > (SELECT now FROM clock)
-    RETURNING owner_id, reserved_bytes, reserved_files, reserved_uploads";
-
-/// From ready to deleting, in the transaction that takes away the last row that pointed at it. It
-/// is due from now on, unless its bytes have to stay for longer.
-pub(super) const MARK_FOR_DELETION: &str = "UPDATE blobs SET state = 'deleting',
-        lease_until = CASE WHEN lease_until > (SELECT now FROM clock) THEN lease_until ELSE (SELECT now FROM clock) END
-    WHERE id = $1 AND state = 'ready' RETURNING size";
 
 /// A blob that is about to be written.
 #[derive(Debug, Clone)]
@@ -76,26 +69,26 @@ pub struct NewBlobRow {
     pub owner: Uuid,
     pub key: String,
     pub lease: Duration,
-    /// Bytes that it reserves of its owner's quota.
+    /// Bytes to reserve from the owner's quota.
     pub reserve: u64,
-    /// Whether it is to become a new file, which is reserved too.
+    /// Whether it is going to become a new file, which is reserved as well.
     pub new_file: bool,
-    /// Whether it is only what an upload sets aside, which counts with that upload.
+    /// Whether it is a part of an upload that is counted already.
     pub aside: bool,
-    /// The key that the client gave to the request.
+    /// The idempotency key of the request.
     pub claim: Option<KeyClaim>,
     /// Microseconds since 1970.
     pub now: i64,
 }
 
 impl NewBlobRow {
-    /// What it takes from its owner's quotas.
+    /// What it reserves from its owner's quotas.
     pub(super) fn usage_delta(&self) -> UsageDelta {
         UsageDelta { bytes: self.reserve as i64, files: self.new_file.into(), uploads: (!self.aside).into() }
     }
 }
 
-/// What is known of bytes once they are durable.
+/// Content that is durable, before its blob is made ready.
 #[derive(Debug, Clone)]
 pub struct BlobFacts {
     pub id: Uuid,
@@ -103,77 +96,13 @@ pub struct BlobFacts {
     pub size: i64,
     pub sha256: Vec<u8>,
     pub content_type: String,
-    /// How long the key must not be forgotten, even if the blob is deleted.
+    /// How long the object must be kept, even if the blob is marked for deletion.
     pub keep_for: Duration,
     /// Microseconds since 1970.
     pub ready_at: i64,
 }
 
-/// Inserts a pending blob within a transaction, and reserves what it needs.
-macro_rules! insert_pending {
-    ($tx:ident, $blob:expr) => {{
-        let usage_delta = $blob.usage_delta();
-        sqlx::query($crate::db::blobs::INSERT)
-            .bind($blob.id)
-            .bind($blob.owner)
-            .bind(&$blob.key)
-            .bind($blob.lease.as_micros() as i64)
-            .bind($blob.now)
-            .bind(usage_delta.bytes)
-            .bind(usage_delta.files)
-            .bind(usage_delta.uploads)
-            .execute(&mut *$tx)
-            .await?;
-    }};
-}
-pub(super) use insert_pending;
-
-/// Gives a pending blob to the reaper within a transaction, and gives what it had reserved, for
-/// `count!`; nothing if it is not pending any more.
-macro_rules! give_up {
-    ($tx:ident, $id:expr, $keep_for:expr) => {{
-        let keep_for: std::time::Duration = $keep_for;
-        let given: Option<$crate::db::usage::ReservedRow> = sqlx::query_as($crate::db::blobs::DROP)
-            .bind($id)
-            .bind(keep_for.as_micros() as i64)
-            .fetch_optional(&mut *$tx)
-            .await?;
-        given
-    }};
-}
-pub(super) use give_up;
-
-/// Makes a pending blob ready within a transaction, and gives the difference that this makes to
-/// what its owner uses, for `count!`; leaves it with `UploadGone` if the lease was lost.
-macro_rules! make_ready {
-    ($tx:ident, $blob:expr) => {{
-        let reserved: Option<$crate::db::usage::ReservedRow> = sqlx::query_as($crate::db::blobs::READY)
-            .bind($blob.id)
-            .bind($blob.size)
-            .bind(&$blob.sha256)
-            .bind(&$blob.content_type)
-            .bind($blob.keep_for.as_micros() as i64)
-            .bind($blob.ready_at)
-            .fetch_optional(&mut *$tx)
-            .await?;
-        let given_back = reserved.ok_or($crate::error::Error::UploadGone)?.usage_delta();
-        given_back + $crate::db::usage::UsageDelta { bytes: $blob.size, ..Default::default() }
-    }};
-}
-pub(super) use make_ready;
-
-/// Dooms a ready blob within a transaction, and gives the difference that this makes to what its
-/// owner uses, for `count!`.
-macro_rules! mark_for_deletion {
-    ($tx:ident, $id:expr) => {{
-        let size: Option<i64> =
-            sqlx::query_scalar($crate::db::blobs::MARK_FOR_DELETION).bind($id).fetch_optional(&mut *$tx).await?;
-        $crate::db::usage::UsageDelta { bytes: -size.unwrap_or(0), ..Default::default() }
-    }};
-}
-pub(super) use mark_for_deletion;
-
-/// A ready blob, as it is read.
+/// The content of a ready blob.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct ContentRow {
     pub key: String,
@@ -183,7 +112,7 @@ pub struct ContentRow {
     pub ready_at: i64,
 }
 
-/// A pending blob whose bytes come through a signed URL.
+/// A pending blob whose content arrives through a signed URL.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct WritableBlobRow {
     pub id: Uuid,
@@ -192,7 +121,7 @@ pub struct WritableBlobRow {
     pub reserved_bytes: i64,
 }
 
-/// A ready blob, as somebody finds it who knows its key.
+/// A ready blob, found by its key.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct KeyedContentRow {
     #[sqlx(flatten)]
@@ -201,131 +130,196 @@ pub struct KeyedContentRow {
     pub file_id: Option<Uuid>,
 }
 
-/// A blob whose bytes are to be taken away.
+/// A blob whose object is to be deleted.
 #[derive(Debug, sqlx::FromRow)]
 pub struct PendingDeletionRow {
     pub id: Uuid,
     pub key: String,
     pub multipart_id: Option<String>,
     pub lease_until: i64,
-    /// Absent if nobody ever saw the bytes: their upload broke off.
+    /// Absent if the blob was never ready, because its upload was aborted.
     pub ready_at: Option<i64>,
 }
 
 impl Db {
-    /// Writes down the intent to store bytes under a key, before the first of them, and reserves
-    /// what they need of their owner's quotas; the request's key is claimed with it.
+    /// Records the intent to write an object, before its first byte: inserts the pending blob, reserves what it
+    /// needs from its owner's quotas, and claims the idempotency key of the request.
     ///
     /// # Errors
-    /// `QuotaExceeded`; `TooManyUploads`; `IdempotencyInProgress` if another request has the key.
+    /// [`Error::QuotaExceeded`]; [`Error::TooManyUploads`]; [`Error::IdempotencyInProgress`] if another request
+    /// holds the key.
     pub async fn insert_pending_blob(&self, blob: &NewBlobRow, quotas: &Quotas) -> Result<()> {
-        transaction!(self, |tx| {
-            insert_pending!(tx, blob);
-            reserve!(tx, blob.owner, blob.usage_delta(), quotas);
+        self.transaction(async |tx| {
+            insert_pending(tx, blob).await?;
+            reserve_usage(tx, blob.owner, blob.usage_delta(), quotas).await?;
             if let Some(claim) = &blob.claim {
-                claim_key!(tx, blob.owner, blob.id, claim);
+                claim_key(tx, blob.owner, blob.id, claim).await?;
             }
             Ok(())
         })
+        .await
     }
 
-    /// Reserves so many more bytes for a pending blob.
+    /// Reserves more bytes for a pending blob.
     ///
     /// # Errors
-    /// `QuotaExceeded`; `UploadGone` if the writer's lease is lost.
+    /// [`Error::QuotaExceeded`]; [`Error::UploadGone`] if the writer's lease was lost.
     pub async fn reserve_more(&self, id: Uuid, owner: Uuid, bytes: u64, quotas: &Quotas) -> Result<()> {
-        let usage_delta = UsageDelta { bytes: bytes as i64, ..UsageDelta::default() };
-        transaction!(self, |tx| {
-            if sqlx::query(TOP_UP).bind(id).bind(usage_delta.bytes).execute(&mut *tx).await?.rows_affected() != 1 {
+        let usage = UsageDelta { bytes: bytes as i64, ..UsageDelta::default() };
+        self.transaction(async |tx| {
+            if tx.execute(RESERVE_MORE, (id, usage.bytes)).await? != 1 {
                 return Err(Error::UploadGone);
             }
-            reserve!(tx, owner, usage_delta, quotas);
-            Ok(())
+            reserve_usage(tx, owner, usage, quotas).await
         })
+        .await
     }
 
-    /// Gives back so many of the bytes that a pending blob has reserved; nothing if it is not pending
-    /// any more, as then it has given back all.
+    /// Releases bytes that a pending blob has reserved. A blob that is no longer pending has released all.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn release_reserved(&self, id: Uuid, owner: Uuid, bytes: u64) -> Result<()> {
         let bytes = bytes as i64;
-        transaction!(self, |tx| {
-            if sqlx::query(GIVE_BACK).bind(id).bind(bytes).execute(&mut *tx).await?.rows_affected() == 1 {
-                count!(tx, owner, UsageDelta { bytes: -bytes, ..UsageDelta::default() });
+        self.transaction(async |tx| {
+            if tx.execute(RELEASE_RESERVED, (id, bytes)).await? == 1 {
+                apply_usage(tx, owner, UsageDelta { bytes: -bytes, ..UsageDelta::default() }).await?;
             }
             Ok(())
         })
+        .await
     }
 
-    /// Keeps a writer's lease alive; `false` if it is lost.
+    /// Renews a writer's lease; `false` if it was lost.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn renew_blob(&self, id: Uuid, lease: Duration) -> Result<bool> {
-        let lease = lease.as_micros() as i64;
-        let renewed = on!(self.write, |p| sqlx::query(RENEW).bind(id).bind(lease).execute(p).await?.rows_affected());
-        Ok(renewed == 1)
+        Ok(self.write.execute(RENEW_LEASE, (id, lease.as_micros() as i64)).await? == 1)
     }
 
-    /// Writes down the store's id of a multipart upload; `false` if the blob is no longer pending.
+    /// Records the store's id of a multipart upload; `false` if the blob is no longer pending.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn set_multipart_id(&self, id: Uuid, multipart_id: &str) -> Result<bool> {
-        let noted = on!(self.write, |p| sqlx::query(NOTE_MULTIPART)
-            .bind(id)
-            .bind(multipart_id)
-            .execute(p)
-            .await?
-            .rows_affected());
-        Ok(noted == 1)
+        Ok(self.write.execute(SET_MULTIPART_ID, (id, multipart_id)).await? == 1)
     }
 
-    /// Gives a pending blob to the reaper, which leaves its key alone for `keep_for`, and what it
-    /// had reserved back to its owner; `false` if it is not pending any more.
+    /// Marks a pending blob for deletion after `keep_for`, and releases what it has reserved; `false` if it is no
+    /// longer pending.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn abandon_blob(&self, id: Uuid, keep_for: Duration) -> Result<bool> {
-        transaction!(self, |tx| {
-            let Some(given) = give_up!(tx, id, keep_for) else { return Ok(false) };
-            count!(tx, given.owner_id, given.usage_delta());
+        self.transaction(async |tx| {
+            let Some(reserved) = abandon(tx, id, keep_for).await? else { return Ok(false) };
+            apply_usage(tx, reserved.owner_id, reserved.released()).await?;
             Ok(true)
         })
+        .await
     }
 
-    /// The state of the blob with this key, if there is a row.
+    /// The state of the blob with this key, if it exists.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn blob_state(&self, key: &str) -> Result<Option<String>> {
-        Ok(on!(self.write, |p| sqlx::query_scalar(STATE).bind(key).fetch_optional(p).await)?)
+        let row = self.write.fetch_optional(BLOB_STATE, (key,)).await?;
+        Ok(row.map(|(state,)| state))
     }
 
-    /// Gives every pending blob whose lease is over to the reaper, and what they had reserved back
-    /// to their owners; tells how many.
+    /// Marks every pending blob with an expired lease for deletion, and releases what it has reserved. Returns
+    /// their number.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn expire_blob_leases(&self) -> Result<u64> {
-        transaction!(self, |tx| {
-            let lapsed: Vec<ReservedRow> = sqlx::query_as(EXPIRE_LEASES).fetch_all(&mut *tx).await?;
-            for (owner, usage_delta) in by_owner(&lapsed) {
-                count!(tx, owner, usage_delta);
+        self.transaction(async |tx| {
+            let expired: Vec<ReservedRow> = tx.fetch_all(EXPIRE_LEASES, ()).await?;
+            for (owner, released) in by_owner(&expired) {
+                apply_usage(tx, owner, released).await?;
             }
-            Ok(lapsed.len() as u64)
+            Ok(expired.len() as u64)
         })
+        .await
     }
 
-    /// Ends every writer's lease, in `grace` at the latest. Only for whoever knows that no writer lives.
+    /// Expires every writer's lease, after `grace` at the latest. Only for a caller that knows that no writer runs.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn expire_all_leases(&self, grace: Duration) -> Result<()> {
-        let grace = grace.as_micros() as i64;
-        on!(self.write, |p| sqlx::query(END_LEASES).bind(grace).execute(p).await.map(drop))?;
-        Ok(())
+        self.write.execute(EXPIRE_ALL_LEASES, (grace.as_micros() as i64,)).await.map(drop)
     }
 
-    /// Blobs whose bytes may be taken away now, after the given lease and id, the longest due first.
+    /// Blobs whose object may be deleted now, after the given lease and id, the longest due first.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn blobs_pending_deletion(&self, after: (i64, Uuid), limit: i64) -> Result<Vec<PendingDeletionRow>> {
-        Ok(on!(self.write, |p| sqlx::query_as(DOOMED).bind(after.0).bind(after.1).bind(limit).fetch_all(p).await)?)
+        self.write.fetch_all(PENDING_DELETION, (after.0, after.1, limit)).await
     }
 
-    /// Takes away the row of a blob whose bytes are gone.
+    /// Deletes the row of a blob whose object is deleted.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn delete_blob_row(&self, id: Uuid) -> Result<()> {
-        on!(self.write, |p| sqlx::query(DELETE_ROW).bind(id).execute(p).await.map(drop))?;
-        Ok(())
+        self.write.execute(DELETE_BLOB, (id,)).await.map(drop)
     }
 
-    /// The pending blob with this key, if bytes may be written under it now.
+    /// The pending blob with this key, if content may be written to it through a signed URL now.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn writable_blob(&self, key: &str) -> Result<Option<WritableBlobRow>> {
-        Ok(on!(self.read, |p| sqlx::query_as(WRITABLE_BLOB).bind(key).fetch_optional(p).await)?)
+        self.read.fetch_optional(WRITABLE_BLOB, (key,)).await
     }
 
-    /// The ready blob with this key, if its owner is not disabled and its file not in the trash.
+    /// The ready blob with this key, if its owner is not disabled and its file is not in the trash.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn content_by_key(&self, key: &str) -> Result<Option<KeyedContentRow>> {
-        Ok(on!(self.read, |p| sqlx::query_as(BY_KEY).bind(key).fetch_optional(p).await)?)
+        self.read.fetch_optional(CONTENT_BY_KEY, (key,)).await
     }
+}
+
+/// Inserts a pending blob. Its usage is to be reserved in the same transaction.
+pub(super) async fn insert_pending(tx: &mut Tx<'_>, blob: &NewBlobRow) -> Result<()> {
+    let usage = blob.usage_delta();
+    let lease = blob.lease.as_micros() as i64;
+    let row = (blob.id, blob.owner, &blob.key, lease, blob.now, usage.bytes, usage.files, usage.uploads);
+    tx.execute(INSERT_PENDING_BLOB, row).await.map(drop)
+}
+
+/// Records the store's id of a multipart upload; `false` if the blob is no longer pending.
+pub(super) async fn set_multipart_id(tx: &mut Tx<'_>, id: Uuid, multipart_id: &str) -> Result<bool> {
+    Ok(tx.execute(SET_MULTIPART_ID, (id, multipart_id)).await? == 1)
+}
+
+/// Marks a pending blob for deletion after `keep_for`, and returns what it had reserved, to be released in the same
+/// transaction; `None` if it is no longer pending.
+pub(super) async fn abandon(tx: &mut Tx<'_>, id: Uuid, keep_for: Duration) -> Result<Option<ReservedRow>> {
+    tx.fetch_optional(ABANDON_BLOB, (id, keep_for.as_micros() as i64)).await
+}
+
+/// Makes a pending blob ready, and returns the change of its owner's usage.
+///
+/// # Errors
+/// [`Error::UploadGone`] if the writer's lease was lost.
+pub(super) async fn make_ready(tx: &mut Tx<'_>, blob: &BlobFacts) -> Result<UsageDelta> {
+    let keep_for = blob.keep_for.as_micros() as i64;
+    let facts = (blob.id, blob.size, &blob.sha256, &blob.content_type, keep_for, blob.ready_at);
+    let reserved: Option<ReservedRow> = tx.fetch_optional(MAKE_READY, facts).await?;
+    let released = reserved.ok_or(Error::UploadGone)?.released();
+    Ok(released + UsageDelta { bytes: blob.size, ..UsageDelta::default() })
+}
+
+/// Marks a ready blob for deletion, and returns the change of its owner's usage.
+pub(super) async fn mark_for_deletion(tx: &mut Tx<'_>, id: Uuid) -> Result<UsageDelta> {
+    let marked: Option<(i64,)> = tx.fetch_optional(MARK_FOR_DELETION, (id,)).await?;
+    let size = marked.map_or(0, |(size,)| size);
+    Ok(UsageDelta { bytes: -size, ..UsageDelta::default() })
 }

@@ -1,44 +1,46 @@
-//! CallerCache that were found a moment ago, so that a burst of requests asks the database once.
+//! Cache of callers, so that a burst of requests queries the database once.
 //!
-//! What ends a session or a token, or changes an account, forgets them all: on this server it
-//! counts as soon as it is answered. What another process does, or somebody who hung up before the
-//! answer, counts when an entry is too old, half a second later at most (`session_cache_ttl`).
+//! A change that ends a session or a token, or changes an account, clears the cache, and is effective on this server
+//! when its response is sent. Changes by other processes, or by a client that disconnected before the response, are
+//! effective when the entry expires, after `session_cache_ttl` at most.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::CallerRow;
 
-/// CallerCache that are remembered at most. When there are more, all are forgotten.
-const MOST: usize = 8192;
+/// The most entries. Before there are more, all are deleted.
+const CAPACITY: usize = 8192;
 
-/// Whether an answer of a moment ago will do.
+/// Whether a caller may be taken from the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CachePolicy {
+    /// From the cache, if it is there.
     Allowed,
-    /// The database is asked in any case.
+    /// Always from the database.
     Never,
 }
 
-/// The hash of a secret, as the rows keep it.
+/// The hash of a secret, as it is stored.
 type Hash = [u8; 32];
 
 #[derive(Debug)]
 pub(super) struct CallerCache {
     /// Microseconds.
-    life: i64,
-    known: Mutex<Lookup>,
+    ttl: i64,
+    entries: Mutex<Entries>,
 }
 
 #[derive(Debug, Default)]
-struct Lookup {
-    /// How often all were forgotten: what was asked before must not be remembered after.
+struct Entries {
+    /// How often the cache was cleared. What was queried before must not be added after it.
     epoch: u64,
+    /// Callers, with the time at which they were queried.
     callers: HashMap<Hash, (i64, CallerRow)>,
 }
 
-/// The right to remember what the database is about to be asked.
+/// Permission to add what a query is about to return.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CacheMiss {
     epoch: u64,
@@ -46,48 +48,51 @@ pub(super) struct CacheMiss {
 }
 
 impl CallerCache {
-    pub fn new(life: Duration) -> Self {
-        Self { life: life.as_micros() as i64, known: Mutex::default() }
+    pub fn new(ttl: Duration) -> Self {
+        Self { ttl: ttl.as_micros() as i64, entries: Mutex::default() }
     }
 
-    /// The caller with this secret, if it was found lately, or the question to be asked. Times are
-    /// microseconds since 1970.
-    pub fn get(&self, hash: &Hash, now: i64, recall: CachePolicy) -> Result<CallerRow, CacheMiss> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        match known.callers.get(hash) {
-            Some((found_at, caller))
-                // A clock may be set back.
-                if recall == CachePolicy::Allowed
-                    && (0..self.life).contains(&(now - found_at)) && caller.expires_at.is_none_or(|end| now < end) =>
+    /// The caller with this secret, if it is cached. Times are microseconds since 1970.
+    pub fn get(&self, hash: &Hash, now: i64, policy: CachePolicy) -> Result<CallerRow, CacheMiss> {
+        let entries = self.entries();
+        match entries.callers.get(hash) {
+            Some((queried_at, caller))
+                // The clock may have been set back.
+                if policy == CachePolicy::Allowed
+                    && (0..self.ttl).contains(&(now - queried_at)) && caller.expires_at.is_none_or(|end| now < end) =>
             {
                 Ok(caller.clone())
             }
-            _ => Err(CacheMiss { epoch: known.epoch, now }),
+            _ => Err(CacheMiss { epoch: entries.epoch, now }),
         }
     }
 
-    /// Remembers what the database answered.
-    pub fn put(&self, question: CacheMiss, hash: &Hash, caller: &CallerRow) {
-        if self.life == 0 {
+    /// Adds the result of a query.
+    pub fn put(&self, miss: CacheMiss, hash: &Hash, caller: &CallerRow) {
+        if self.ttl == 0 {
             return;
         }
-        // Its use is written down by whoever asked the database, not by everyone who finds it here.
-        let caller = CallerRow { last_used_at: Some(question.now), ..caller.clone() };
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.epoch == question.epoch {
-            if known.callers.len() >= MOST {
-                known.callers.clear();
+        // The use is recorded by the request that queried the database, not by those that find it here.
+        let caller = CallerRow { last_used_at: Some(miss.now), ..caller.clone() };
+        let mut entries = self.entries();
+        if entries.epoch == miss.epoch {
+            if entries.callers.len() >= CAPACITY {
+                entries.callers.clear();
             }
-            known.callers.insert(*hash, (question.now, caller));
+            entries.callers.insert(*hash, (miss.now, caller));
         }
     }
 
-    /// Forgets all. To be called after every commit that takes a right away or changes an account, and
-    /// also when nobody knows whether it was carried out.
-    pub fn forget(&self) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.epoch += 1;
-        known.callers.clear();
+    /// Clears the cache: after every transaction that ends a credential or changes an account, also if it is unknown
+    /// whether it was committed.
+    pub fn clear(&self) {
+        let mut entries = self.entries();
+        entries.epoch += 1;
+        entries.callers.clear();
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -114,39 +119,39 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_is_known_for_a_moment_and_never_past_its_end() {
+    fn a_caller_is_cached_for_the_ttl_and_never_after_its_expiry() {
         let callers = CallerCache::new(Duration::from_secs(1));
-        let question = callers.get(&[1; 32], 10 * SECOND, CachePolicy::Allowed).unwrap_err();
-        callers.put(question, &[1; 32], &caller(None));
+        let miss = callers.get(&[1; 32], 10 * SECOND, CachePolicy::Allowed).unwrap_err();
+        callers.put(miss, &[1; 32], &caller(None));
         assert_eq!(callers.get(&[1; 32], 10 * SECOND, CachePolicy::Allowed).unwrap().last_used_at, Some(10 * SECOND));
         assert!(callers.get(&[2; 32], 10 * SECOND, CachePolicy::Allowed).is_err());
         assert!(callers.get(&[1; 32], 11 * SECOND, CachePolicy::Allowed).is_err());
         assert!(callers.get(&[1; 32], 9 * SECOND, CachePolicy::Allowed).is_err());
 
-        let question = callers.get(&[3; 32], 10 * SECOND, CachePolicy::Allowed).unwrap_err();
-        callers.put(question, &[3; 32], &caller(Some(10 * SECOND + 5)));
+        let miss = callers.get(&[3; 32], 10 * SECOND, CachePolicy::Allowed).unwrap_err();
+        callers.put(miss, &[3; 32], &caller(Some(10 * SECOND + 5)));
         assert!(callers.get(&[3; 32], 10 * SECOND + 4, CachePolicy::Allowed).is_ok());
         assert!(callers.get(&[3; 32], 10 * SECOND + 5, CachePolicy::Allowed).is_err());
     }
 
     #[test]
-    fn what_was_asked_before_a_revocation_is_not_remembered_after_it() {
+    fn a_query_from_before_a_revocation_is_not_cached_after_it() {
         let callers = CallerCache::new(Duration::from_secs(1));
-        let question = callers.get(&[1; 32], 0, CachePolicy::Allowed).unwrap_err();
-        callers.forget();
-        callers.put(question, &[1; 32], &caller(None));
+        let miss = callers.get(&[1; 32], 0, CachePolicy::Allowed).unwrap_err();
+        callers.clear();
+        callers.put(miss, &[1; 32], &caller(None));
         assert!(callers.get(&[1; 32], 0, CachePolicy::Allowed).is_err());
     }
 
     #[test]
-    fn they_never_become_too_many() {
+    fn the_number_of_entries_is_limited() {
         let callers = CallerCache::new(Duration::from_secs(1));
-        for number in 0..2 * MOST {
+        for number in 0..2 * CAPACITY {
             let mut hash = [0; 32];
             hash[..8].copy_from_slice(&number.to_be_bytes());
-            let question = callers.get(&hash, 0, CachePolicy::Allowed).unwrap_err();
-            callers.put(question, &hash, &caller(None));
+            let miss = callers.get(&hash, 0, CachePolicy::Allowed).unwrap_err();
+            callers.put(miss, &hash, &caller(None));
         }
-        assert!(callers.known.lock().unwrap().callers.len() <= MOST);
+        assert!(callers.entries().callers.len() <= CAPACITY);
     }
 }

@@ -1,17 +1,13 @@
-//! The trail. Rows are only ever added; what is too old goes, and an account's go with it.
+//! The audit log. Rows are only added, until they are older than the retention or their account is deleted.
 
+use sqlx::AssertSqlSafe;
+use sqlx::error::BoxDynError;
 use uuid::Uuid;
 
-use super::{Db, is_foreign_key_violation, on, statements, transaction};
+use super::errors::is_foreign_key_violation;
+use super::pool::{Arguments, Parameters};
+use super::{Db, Tx, statements};
 use crate::error::{Error, Result};
-
-statements! {
-    INSERT = INSERT_EVENT;
-    /// A time is where a batch ends, rather than a list of its rows, for which PostgreSQL would read the whole table;
-    /// and it takes what has two ends for little.
-    PURGE = "DELETE FROM audit_events WHERE at >= 0 AND at < $1
-        AND at <= COALESCE((SELECT at FROM audit_events WHERE at < $1 ORDER BY at, id LIMIT 1 OFFSET $2), $1)";
-}
 
 /// The columns of an [`EventRow`].
 macro_rules! columns {
@@ -22,10 +18,17 @@ macro_rules! columns {
 
 const COLUMNS: usize = 12;
 
-pub(super) const INSERT_EVENT: &str =
-    concat!("INSERT INTO audit_events (", columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)");
+statements! {
+    INSERT_EVENT = concat!(
+        "INSERT INTO audit_events (", columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+    );
+    /// The end of a batch is a time and not a list of rows, for which PostgreSQL would read the whole table; it
+    /// considers a range with two ends selective.
+    PURGE_EVENTS = "DELETE FROM audit_events WHERE at >= 0 AND at < $1
+        AND at <= COALESCE((SELECT at FROM audit_events WHERE at < $1 ORDER BY at, id LIMIT 1 OFFSET $2), $1)";
+}
 
-/// Something that was done.
+/// An event of the audit log.
 #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
 pub struct EventRow {
     pub id: Uuid,
@@ -44,7 +47,7 @@ pub struct EventRow {
     pub detail: String,
 }
 
-/// One page of the trail, the latest first. What is absent is not asked for.
+/// One page of the audit log, the latest event first, filtered by what is present.
 #[derive(Debug, Clone, Default)]
 pub struct EventQuery {
     pub user: Option<Uuid>,
@@ -58,50 +61,42 @@ pub struct EventQuery {
     pub limit: i64,
 }
 
-/// Binds the columns of an event to a query.
-macro_rules! bind_event {
-    ($query:expr, $event:expr) => {
-        $query
-            .bind($event.id)
-            .bind($event.at)
-            .bind(&$event.kind)
-            .bind($event.user_id)
-            .bind($event.actor_id)
-            .bind(&$event.credential)
-            .bind($event.credential_id)
-            .bind($event.file_id)
-            .bind($event.link_id)
-            .bind(&$event.address)
-            .bind(&$event.channel)
-            .bind(&$event.detail)
-    };
+/// The columns of one event.
+impl Arguments for &EventRow {
+    fn bind(self, to: &mut impl Parameters) -> Result<(), BoxDynError> {
+        let EventRow { id, at, kind, user_id, actor_id, credential, credential_id, file_id, link_id, .. } = self;
+        (id, at, kind, user_id, actor_id, credential, credential_id, file_id, link_id).bind(to)?;
+        (&self.address, &self.channel, &self.detail).bind(to)
+    }
 }
-pub(super) use bind_event;
 
-/// Writes an event down within the transaction of what it tells of, so that neither is there
-/// without the other.
-macro_rules! insert_event {
-    ($tx:ident, $event:expr) => {{
-        let event: &$crate::db::EventRow = $event;
-        $crate::db::events::bind_event!(sqlx::query($crate::db::events::INSERT_EVENT), event)
-            .execute(&mut *$tx)
-            .await?;
-    }};
+/// The columns of several events.
+impl Arguments for &[EventRow] {
+    fn bind(self, to: &mut impl Parameters) -> Result<(), BoxDynError> {
+        self.iter().try_for_each(|event| event.bind(to))
+    }
 }
-pub(super) use insert_event;
 
-/// Events that are written by one statement, if there are so many.
-const AT_ONCE: usize = 32;
+/// Inserts an event in the transaction of the change that it records, so that neither exists without the other.
+pub(super) async fn insert_event(tx: &mut Tx<'_>, event: &EventRow) -> Result<()> {
+    tx.execute(INSERT_EVENT, event).await.map(drop)
+}
+
+/// The events that one statement inserts, if there are as many.
+const BATCH: usize = 32;
 
 impl Db {
-    /// Writes events down. Those of an account that is gone by now are left out.
+    /// Inserts events, except those of accounts that are deleted by now.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn insert_events(&self, events: &[EventRow]) -> Result<()> {
-        match self.insert_together(events).await {
+        match self.insert_all_events(events).await {
             Err(Error::NotFound) => {}
             inserted => return inserted,
         }
         for event in events {
-            match self.insert_together(std::slice::from_ref(event)).await {
+            match self.insert_all_events(std::slice::from_ref(event)).await {
                 Err(Error::NotFound) => {}
                 inserted => inserted?,
             }
@@ -109,55 +104,45 @@ impl Db {
         Ok(())
     }
 
-    /// Writes all of them down or, with `NotFound`, none: one is of an account that is gone.
-    async fn insert_together(&self, events: &[EventRow]) -> Result<()> {
-        transaction!(self, |tx| {
-            let mut rest = events;
-            while !rest.is_empty() {
-                let (now, later) = rest.split_at(if rest.len() < AT_ONCE { 1 } else { AT_ONCE });
-                let sql = if now.len() == 1 { INSERT_EVENT.to_owned() } else { insert_many() };
-                let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
-                for event in now {
-                    query = bind_event!(query, event);
-                }
-                match query.execute(&mut *tx).await {
-                    Err(error) if is_foreign_key_violation(&error) => return Err(Error::NotFound),
-                    done => done.map(drop)?,
-                }
-                rest = later;
+    /// Inserts all of these events, or none with [`Error::NotFound`] if the account of one is deleted.
+    async fn insert_all_events(&self, events: &[EventRow]) -> Result<()> {
+        let (batches, rest) = events.as_chunks::<BATCH>();
+        self.transaction(async |tx| {
+            for batch in batches {
+                let inserted = tx.try_execute(AssertSqlSafe(insert_many()), batch.as_slice()).await;
+                inserted.map_err(not_found)?;
+            }
+            for event in rest {
+                tx.try_execute(INSERT_EVENT, event).await.map_err(not_found)?;
             }
             Ok(())
         })
+        .await
     }
 
     /// The events of one page, the latest first.
-    pub async fn list_events(&self, wanted: &EventQuery) -> Result<Vec<EventRow>> {
-        // One condition for both: with two SQLite would begin each page at the end that was asked for.
-        let until = wanted.until.map(|until| (until, Uuid::nil()));
-        let before = [wanted.before, until].into_iter().flatten().min();
-        let sql = statement(Filters::of(wanted, before.is_some()));
-        Ok(on!(self.read, |p| {
-            let mut query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(wanted.limit);
-            for id in [wanted.user, wanted.file].into_iter().flatten() {
-                query = query.bind(id);
-            }
-            if let Some(kind) = &wanted.kind {
-                query = query.bind(kind);
-            }
-            if let Some(since) = wanted.since {
-                query = query.bind(since);
-            }
-            if let Some((at, id)) = before {
-                query = query.bind(at).bind(id);
-            }
-            query.fetch_all(p).await
-        })?)
+    ///
+    /// # Errors
+    /// Those of [`Db`].
+    pub async fn list_events(&self, query: &EventQuery) -> Result<Vec<EventRow>> {
+        // One condition for both: with two, SQLite would read each page from `until` on.
+        let until = query.until.map(|until| (until, Uuid::nil()));
+        let before = [query.before, until].into_iter().flatten().min();
+        let sql = statement(Filters::new(query, before.is_some()));
+        self.read.fetch_all(AssertSqlSafe(sql), Page { query, before }).await
     }
 
-    /// Deletes so many events from before a time, and those of the same moment as the last; tells how many.
+    /// Deletes `limit` events from before a time, and those with the same time as the last; returns their number.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn purge_events(&self, before: i64, limit: i64) -> Result<u64> {
-        Ok(on!(self.write, |p| sqlx::query(PURGE).bind(before).bind(limit).execute(p).await?.rows_affected()))
+        self.write.execute(PURGE_EVENTS, (before, limit)).await
     }
+}
+
+fn not_found(error: sqlx::Error) -> Error {
+    if is_foreign_key_violation(&error) { Error::NotFound } else { error.into() }
 }
 
 fn insert_many() -> String {
@@ -165,17 +150,35 @@ fn insert_many() -> String {
         let columns = (1..=COLUMNS).map(|column| format!("${}", number * COLUMNS + column));
         format!("({})", columns.collect::<Vec<_>>().join(", "))
     };
-    let rows: Vec<String> = (0..AT_ONCE).map(row).collect();
+    let rows: Vec<String> = (0..BATCH).map(row).collect();
     format!("INSERT INTO audit_events ({}) VALUES {}", columns!(), rows.join(", "))
 }
 
+/// Which conditions a statement has: user, file, kind, since, before.
 #[derive(Debug, Clone, Copy)]
 struct Filters([bool; 5]);
 
 impl Filters {
-    fn of(wanted: &EventQuery, before: bool) -> Self {
-        let EventQuery { user, file, kind, since, .. } = wanted;
+    fn new(query: &EventQuery, before: bool) -> Self {
+        let EventQuery { user, file, kind, since, .. } = query;
         Self([user.is_some(), file.is_some(), kind.is_some(), since.is_some(), before])
+    }
+}
+
+/// The arguments of [`statement`].
+struct Page<'q> {
+    query: &'q EventQuery,
+    before: Option<(i64, Uuid)>,
+}
+
+impl Arguments for Page<'_> {
+    fn bind(self, to: &mut impl Parameters) -> Result<(), BoxDynError> {
+        let EventQuery { user, file, kind, since, limit, .. } = self.query;
+        to.add(*limit)?;
+        user.iter().chain(file).try_for_each(|id| to.add(*id))?;
+        kind.iter().try_for_each(|kind| to.add(kind))?;
+        since.iter().try_for_each(|since| to.add(*since))?;
+        self.before.into_iter().try_for_each(|before| before.bind(to))
     }
 }
 
@@ -183,20 +186,20 @@ fn statement(Filters(filters): Filters) -> String {
     let conditions = ["user_id = $", "file_id = $", "kind = $", "at >= $"];
     let mut next = 2..;
     let mut number = || next.next().unwrap_or_default();
-    let mut wanted: Vec<String> = conditions
+    let mut conditions: Vec<String> = conditions
         .iter()
         .zip(filters)
-        .filter(|(_, is_wanted)| *is_wanted)
+        .filter(|(_, is_present)| *is_present)
         .map(|(condition, _)| format!("{condition}{}", number()))
         .collect();
     if filters[4] {
-        wanted.push(format!("(at, id) < (${}, ${})", number(), number()));
+        conditions.push(format!("(at, id) < (${}, ${})", number(), number()));
     }
-    let condition = if wanted.is_empty() { String::new() } else { format!(" WHERE {}", wanted.join(" AND ")) };
+    let condition = if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
     format!("SELECT {} FROM audit_events{condition} ORDER BY at DESC, id DESC LIMIT $1", columns!())
 }
 
-/// Every statement that is put together here.
+/// Every statement that this file composes.
 pub(super) fn every_statement() -> Vec<String> {
     let filters = (0..32).map(|bits| Filters(std::array::from_fn(|filter| bits >> filter & 1 > 0)));
     filters.map(statement).chain([insert_many()]).collect()

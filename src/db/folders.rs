@@ -1,13 +1,13 @@
-//! Folders: what the paths of files have in common. They have no rows of their own.
+//! Folders: the paths of files. They have no rows of their own.
 
 use uuid::Uuid;
 
-use super::{Db, on, statements};
+use super::{Db, statements};
 use crate::error::Result;
 
 statements! {
-    /// From path to path along the index: DISTINCT would read every file in each of them.
-    PATHS = "WITH RECURSIVE paths (number, path) AS (
+    /// Skips from path to path along the index: DISTINCT would read every file of each.
+    LIST_PATHS = "WITH RECURSIVE paths (number, path) AS (
             SELECT 1, MIN(path) FROM files WHERE owner_id = $1 AND path >= $2 AND path < $3 AND trashed_at IS NULL
             UNION ALL
             SELECT number + 1, (SELECT MIN(f.path) FROM files f
@@ -17,10 +17,12 @@ statements! {
 }
 
 impl Db {
-    /// The first of the owner's paths from `from` on and before `end`, in order.
+    /// The first `limit` paths of the owner from `from` on and before `end`, in order.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn paths(&self, owner: Uuid, from: &str, end: &str, limit: i64) -> Result<Vec<String>> {
-        Ok(on!(self.read, |p| {
-            sqlx::query_scalar(PATHS).bind(owner).bind(from).bind(end).bind(limit).fetch_all(p).await
-        })?)
+        let rows: Vec<(String,)> = self.read.fetch_all(LIST_PATHS, (owner, from, end, limit)).await?;
+        Ok(rows.into_iter().map(|(path,)| path).collect())
     }
 }

@@ -1,12 +1,14 @@
-//! The rows as fsck reads them, in the order of their keys, and the passes that it made.
+//! What fsck reads, in the order of keys, and the records of its runs.
+
+use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::{Db, on, statements, transaction};
+use super::{Db, statements};
 use crate::error::Result;
 
-/// The columns of a [`ReferencedBlobRow`].
-macro_rules! held_columns {
+/// The columns of a [`ReferencedBlobRow`], and the tables that they come from.
+macro_rules! select_blob {
     () => {
         "SELECT b.key, b.state, b.owner_id, b.size, b.sha256, b.multipart_id, b.ready_at,
             (SELECT now FROM clock) - b.lease_until AS overdue, f.id AS file_id
@@ -15,62 +17,68 @@ macro_rules! held_columns {
 }
 
 statements! {
-    PAGE = concat!(held_columns!(), "WHERE b.key > $1 ORDER BY b.key LIMIT $2");
-    BY_KEY = concat!(held_columns!(), "WHERE b.key = $1");
-    /// One statement sees one moment, and at each of them all of these must point at ready blobs.
-    DANGLING = "SELECT f.id AS file_id, f.owner_id, b.key, b.state
+    LIST_BLOBS = concat!(select_blob!(), "WHERE b.key > $1 ORDER BY b.key LIMIT $2");
+    FIND_BLOB = concat!(select_blob!(), "WHERE b.key = $1");
+    /// A statement sees one moment, and at any moment all references must be to ready blobs.
+    DANGLING_FILES = "SELECT f.id AS file_id, f.owner_id, b.key, b.state
         FROM blobs b JOIN files f ON f.blob_id = b.id WHERE b.state <> 'ready' LIMIT $1";
-    DANGLING_AVATARS = "SELECT NULL AS file_id, u.id AS owner_id, COALESCE(b.key, '') AS key, COALESCE(b.state, 'gone') AS state
+    DANGLING_AVATARS = "SELECT NULL AS file_id, u.id AS owner_id, COALESCE(b.key, '') AS key,
+            COALESCE(b.state, 'gone') AS state
         FROM users u LEFT JOIN blobs b ON b.id = u.avatar_id
         WHERE u.avatar_id IS NOT NULL AND COALESCE(b.state, 'gone') IN ('pending', 'deleting', 'gone') LIMIT $1";
-    END_BROKEN = "UPDATE fsck_runs SET state = 'failed', finished_at = (SELECT now FROM clock) WHERE state = 'running'";
-    BEGIN = "INSERT INTO fsck_runs (id, state, report, started_at) VALUES ($1, 'running', $2, (SELECT now FROM clock))";
-    FORGET_OLD = "DELETE FROM fsck_runs WHERE id NOT IN (SELECT id FROM fsck_runs ORDER BY id DESC LIMIT 20)";
-    UPDATE = "UPDATE fsck_runs SET report = $2 WHERE id = $1 AND state = 'running'";
-    END = "UPDATE fsck_runs SET report = $2, state = $3, finished_at = (SELECT now FROM clock)
+    FAIL_INTERRUPTED_RUNS = "UPDATE fsck_runs SET state = 'failed', finished_at = (SELECT now FROM clock)
+        WHERE state = 'running'";
+    INSERT_RUN = "INSERT INTO fsck_runs (id, state, report, started_at)
+        VALUES ($1, 'running', $2, (SELECT now FROM clock))";
+    DELETE_OLD_RUNS = "DELETE FROM fsck_runs WHERE id NOT IN (SELECT id FROM fsck_runs ORDER BY id DESC LIMIT 20)";
+    UPDATE_RUN = "UPDATE fsck_runs SET report = $2 WHERE id = $1 AND state = 'running'";
+    END_RUN = "UPDATE fsck_runs SET report = $2, state = $3, finished_at = (SELECT now FROM clock)
         WHERE id = $1 AND state = 'running'";
-    RELEASE = "DELETE FROM job_leases WHERE name = 'fsck' AND holder = $1";
-    /// A pass that runs has the duty; without it, its process is gone.
-    LAST = "SELECT id, report, started_at, finished_at,
+    RELEASE_LEASE = "DELETE FROM job_leases WHERE name = 'fsck' AND holder = $1";
+    /// A run holds the job lease; without one, its process has ended.
+    LATEST_RUN = "SELECT id, report, started_at, finished_at,
             CASE WHEN state = 'running' AND NOT EXISTS (SELECT 1 FROM job_leases
                 WHERE name = 'fsck' AND lease_until > (SELECT now FROM clock)) THEN 'failed' ELSE state END AS state
         FROM fsck_runs ORDER BY id DESC LIMIT 1";
-    PASS = "SELECT id, state, report, started_at, finished_at FROM fsck_runs WHERE id = $1";
-    DONE_WITHIN = "SELECT COUNT(*) FROM fsck_runs
+    FIND_RUN = "SELECT id, state, report, started_at, finished_at FROM fsck_runs WHERE id = $1";
+    COUNT_DONE_WITHIN = "SELECT COUNT(*) FROM fsck_runs
         WHERE state = 'done' AND started_at > (SELECT now FROM clock) - $1";
 }
 
-/// A blob, as it is held against the store.
+/// A blob, as it is compared with the store.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct ReferencedBlobRow {
     pub key: String,
+    /// `pending`, `ready` or `deleting`.
     pub state: String,
     pub owner_id: Uuid,
     pub size: Option<i64>,
     pub sha256: Option<Vec<u8>>,
     pub multipart_id: Option<String>,
     pub ready_at: Option<i64>,
-    /// Microseconds since its lease ended; below zero while it has one.
+    /// Microseconds since its lease expired; negative while it has one.
     pub overdue: i64,
-    /// The file that points at it.
+    /// The file that refers to it.
     pub file_id: Option<Uuid>,
 }
 
-/// What points at a blob that is not ready: a file, or somebody's avatar.
+/// A file or an avatar whose blob is not ready.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct DanglingReferenceRow {
     pub file_id: Option<Uuid>,
     pub owner_id: Uuid,
     pub key: String,
+    /// `pending`, `deleting` or `gone`.
     pub state: String,
 }
 
-/// A pass. Times are microseconds since 1970.
+/// A run. Times are microseconds since 1970.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct FsckRunRow {
     pub id: Uuid,
     /// `running`, `done` or `failed`.
     pub state: String,
+    /// JSON.
     pub report: String,
     pub started_at: i64,
     pub finished_at: Option<i64>,
@@ -78,66 +86,88 @@ pub struct FsckRunRow {
 
 impl Db {
     /// The blobs after this key, in the order of their keys.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn referenced_blobs(&self, after: &str, limit: i64) -> Result<Vec<ReferencedBlobRow>> {
-        Ok(on!(self.read, |p| sqlx::query_as(PAGE).bind(after).bind(limit).fetch_all(p).await)?)
+        self.read.fetch_all(LIST_BLOBS, (after, limit)).await
     }
 
-    /// The blob with this key, whatever its state is.
+    /// The blob with this key, in whatever state.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn referenced_blob(&self, key: &str) -> Result<Option<ReferencedBlobRow>> {
-        Ok(on!(self.read, |p| sqlx::query_as(BY_KEY).bind(key).fetch_optional(p).await)?)
+        self.read.fetch_optional(FIND_BLOB, (key,)).await
     }
 
     /// Files and avatars whose blob is not ready, at most `limit` of each.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn dangling(&self, limit: i64) -> Result<Vec<DanglingReferenceRow>> {
-        let mut found: Vec<DanglingReferenceRow> =
-            on!(self.read, |p| sqlx::query_as(DANGLING).bind(limit).fetch_all(p).await)?;
-        found.extend(on!(self.read, |p| {
-            sqlx::query_as::<_, DanglingReferenceRow>(DANGLING_AVATARS).bind(limit).fetch_all(p).await
-        })?);
+        let mut found = self.read.fetch_all(DANGLING_FILES, (limit,)).await?;
+        found.append(&mut self.read.fetch_all(DANGLING_AVATARS, (limit,)).await?);
         Ok(found)
     }
 
-    /// Writes down that a pass begins. Whoever calls this has the duty, so that passes which seem
-    /// to run broke off.
+    /// Records the start of a run. The caller holds the job lease, so that other running runs were interrupted.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn begin_fsck_run(&self, id: Uuid, report: &str) -> Result<()> {
-        transaction!(self, |tx| {
-            sqlx::query(END_BROKEN).execute(&mut *tx).await?;
-            sqlx::query(BEGIN).bind(id).bind(report).execute(&mut *tx).await?;
-            sqlx::query(FORGET_OLD).execute(&mut *tx).await?;
-            Ok(())
+        self.transaction(async |tx| {
+            tx.execute(FAIL_INTERRUPTED_RUNS, ()).await?;
+            tx.execute(INSERT_RUN, (id, report)).await?;
+            tx.execute(DELETE_OLD_RUNS, ()).await.map(drop)
         })
+        .await
     }
 
-    /// Writes down what a pass found until now.
+    /// Records what a run has found so far.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn update_fsck_run(&self, id: Uuid, report: &str) -> Result<()> {
-        on!(self.write, |p| sqlx::query(UPDATE).bind(id).bind(report).execute(p).await.map(drop))?;
-        Ok(())
+        self.write.execute(UPDATE_RUN, (id, report)).await.map(drop)
     }
 
-    /// Writes down how a pass ended, `done` or `failed`, and gives its duty to the next one; `false` if
-    /// it was given up for broken off before.
+    /// Records the end of a run, `done` or `failed`, and releases its job lease; `false` if the run was recorded as
+    /// interrupted before.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn end_fsck_run(&self, id: Uuid, report: &str, state: &str) -> Result<bool> {
-        transaction!(self, |tx| {
-            let ended = sqlx::query(END).bind(id).bind(report).bind(state).execute(&mut *tx).await?.rows_affected();
-            sqlx::query(RELEASE).bind(id).execute(&mut *tx).await?;
+        self.transaction(async |tx| {
+            let ended = tx.execute(END_RUN, (id, report, state)).await?;
+            tx.execute(RELEASE_LEASE, (id,)).await?;
             Ok(ended == 1)
         })
+        .await
     }
 
-    /// The pass with this id.
+    /// The run with this id.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn fsck_run(&self, id: Uuid) -> Result<Option<FsckRunRow>> {
-        Ok(on!(self.write, |p| sqlx::query_as(PASS).bind(id).fetch_optional(p).await)?)
+        self.write.fetch_optional(FIND_RUN, (id,)).await
     }
 
-    /// The pass that began last.
+    /// The run that started last.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn latest_fsck_run(&self) -> Result<Option<FsckRunRow>> {
-        Ok(on!(self.write, |p| sqlx::query_as(LAST).fetch_optional(p).await)?)
+        self.write.fetch_optional(LATEST_RUN, ()).await
     }
 
-    /// Whether a pass that came to its end began in the last `interval`.
-    pub async fn fsck_done_within(&self, interval: std::time::Duration) -> Result<bool> {
-        let interval = interval.as_micros() as i64;
-        let count: i64 = on!(self.write, |p| sqlx::query_scalar(DONE_WITHIN).bind(interval).fetch_one(p).await)?;
+    /// Whether a run that succeeded started within the last `interval`.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
+    pub async fn fsck_done_within(&self, interval: Duration) -> Result<bool> {
+        let (count,): (i64,) = self.write.fetch_one(COUNT_DONE_WITHIN, (interval.as_micros() as i64,)).await?;
         Ok(count > 0)
     }
 }

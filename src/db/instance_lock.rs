@@ -1,4 +1,4 @@
-//! One server alone on an SQLite database: a lock that ends with its process, however that ends.
+//! Single-instance lock for SQLite, released by the operating system when the process ends.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
@@ -8,65 +8,64 @@ use std::str::FromStr;
 
 use sqlx::sqlite::SqliteConnectOptions;
 
+use super::open::create_private_file;
 use crate::error::{Error, Result};
 
-/// Locks `<database>.lock` for as long as this process lives; `false` if the database is one that
-/// several servers may share.
+/// Locks `<database>.lock` until this process ends; `false` if the database is one that several servers may share.
 ///
-/// The system lets go of the lock after the last thread's last call is over. Whoever gets it
-/// knows that nothing of the process before is still on its way to this machine's disks.
+/// The operating system releases the lock after the last system call of the last thread. A process that acquires it
+/// knows that the previous one has no write to this machine's disks in progress.
 ///
 /// # Errors
-/// [`Error::Setup`] if another server has the lock, with its process id, or if there can be no lock.
+/// [`Error::Setup`] if another server holds the lock, with its process id, or if the file cannot be locked.
 pub fn acquire_instance_lock(url: &str) -> Result<bool> {
     if !url.starts_with("sqlite:") {
         return Ok(false);
     }
     let options = SqliteConnectOptions::from_str(url)?;
     let database = options.get_filename();
-    // It has to be there: where a link leads to can be told only then.
-    super::create_private_file(database)?;
-    let path = lock_of(database);
+    // The file must exist before a symbolic link to it can be resolved.
+    create_private_file(database)?;
+    let path = lock_path(database);
     let unusable = |error: std::io::Error| Error::Setup(format!("DATABASE_URL: {}: {error}", path.display()));
-    // Not emptied here: it holds the id of whoever has the lock.
-    let opened = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(&path);
-    let mut file = opened.map_err(unusable)?;
-    if !file.metadata().map_err(unusable)?.is_file() {
-        return Err(unusable(std::io::Error::other("not a file")));
-    }
+    let mut file = open_lock(&path).map_err(unusable)?;
     match file.try_lock() {
         Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(taken(database, &mut file)),
+        Err(TryLockError::WouldBlock) => return Err(locked(database, &mut file)),
         Err(TryLockError::Error(error)) => return Err(unusable(error)),
     }
     file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(unusable)?;
-    // Never closed: not even the last request of a server that ends may meet the next server's first.
+    // Never closed: the last request of this server must not overlap with the first one of the next.
     std::mem::forget(file);
     Ok(true)
 }
 
-/// Beside the database itself, whichever links lead to it.
-fn lock_of(database: &Path) -> PathBuf {
+/// Next to the database itself, not to a symbolic link.
+fn lock_path(database: &Path) -> PathBuf {
     let mut path = database.canonicalize().unwrap_or_else(|_| database.to_owned()).into_os_string();
     path.push(".lock");
     path.into()
 }
 
-fn taken(database: &Path, file: &mut File) -> Error {
+/// Opens the file without truncating it: it contains the id of the process that holds the lock.
+fn open_lock(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(libc::O_NOFOLLOW);
+    let file = options.open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(std::io::Error::other("not a file"));
+    }
+    Ok(file)
+}
+
+fn locked(database: &Path, file: &mut File) -> Error {
     let mut holder = String::new();
-    // Who it is only helps; that it is somebody is certain.
+    // The process id is only helpful; that the lock is held is certain.
     let _ = file.read_to_string(&mut holder);
     let holder = match holder.trim() {
         "" => String::new(),
         id => format!(" (process {id})"),
     };
     let database = database.display();
-    Error::Setup(format!("DATABASE_URL: another server{holder} runs on {database}; on SQLite one runs alone"))
+    Error::Setup(format!("DATABASE_URL: another server{holder} uses {database}; SQLite allows only one"))
 }

@@ -1,42 +1,43 @@
-//! Share links. Whose they are is part of every query but the one by token, which is the visitors'.
+//! Share links. Every query is scoped to the owner, except the one by token for visitors.
 
 use sqlx::FromRow;
 use uuid::Uuid;
 
+use super::errors::is_foreign_key_violation;
 use super::events::{EventRow, insert_event};
-use super::{Db, is_foreign_key_violation, on, statements, transaction};
+use super::{Db, Tx, statements};
 use crate::error::{Error, Result};
 
 /// The columns of a [`LinkRow`].
 macro_rules! link_columns {
     () => {
-        "l.id, l.owner_id, l.file_id, l.token_hash, l.last_four, l.password_hash, l.allow_from, l.download_name, l.inline,
-         l.note, l.max_downloads, l.downloads, l.created_at, l.last_used_at, l.expires_at, l.revoked_at,
+        "l.id, l.owner_id, l.file_id, l.token_hash, l.last_four, l.password_hash, l.allow_from, l.download_name,
+         l.inline, l.note, l.max_downloads, l.downloads, l.created_at, l.last_used_at, l.expires_at, l.revoked_at,
          l.revision"
     };
 }
 
 statements! {
-    /// Locks the account's row, so that two requests at once cannot both take the last place.
+    /// Locks the account, so that concurrent requests cannot exceed the limit together.
     LOCK_OWNER = "UPDATE users SET updated_at = updated_at WHERE id = $1";
-    COUNT = "SELECT COUNT(*) FROM links WHERE owner_id = $1";
-    INSERT = "INSERT INTO links (id, owner_id, file_id, token_hash, last_four, password_hash, allow_from, download_name, inline,
-            note, max_downloads, created_at, expires_at)
+    COUNT_LINKS = "SELECT COUNT(*) FROM links WHERE owner_id = $1";
+    INSERT_LINK = "INSERT INTO links (id, owner_id, file_id, token_hash, last_four, password_hash, allow_from,
+            download_name, inline, note, max_downloads, created_at, expires_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
-    /// A disabled owner's links are not there.
-    BY_TOKEN = concat!("SELECT ", link_columns!(), " FROM links l JOIN users u ON u.id = l.owner_id
+    FIND_LINK_BY_TOKEN = concat!("SELECT ", link_columns!(), " FROM links l JOIN users u ON u.id = l.owner_id
         WHERE l.token_hash = $1 AND u.disabled_at IS NULL");
-    BY_ID = concat!("SELECT ", link_columns!(), " FROM links l WHERE l.id = $1 AND l.owner_id = $2");
-    LIST = concat!("SELECT ", link_columns!(), " FROM links l WHERE l.owner_id = $1 AND l.id < $2
+    FIND_LINK = concat!("SELECT ", link_columns!(), " FROM links l WHERE l.id = $1 AND l.owner_id = $2");
+    LIST_LINKS = concat!("SELECT ", link_columns!(), " FROM links l WHERE l.owner_id = $1 AND l.id < $2
         ORDER BY l.id DESC LIMIT $3");
-    LIST_OF_FILE = concat!("SELECT ", link_columns!(), " FROM links l WHERE l.owner_id = $1 AND l.id < $2
+    LIST_LINKS_OF_FILE = concat!("SELECT ", link_columns!(), " FROM links l WHERE l.owner_id = $1 AND l.id < $2
         AND l.file_id = $4 ORDER BY l.id DESC LIMIT $3");
-    CHANGE = "UPDATE links SET password_hash = $3, allow_from = $4, download_name = $5, inline = $6, note = $7,
+    UPDATE_LINK = "UPDATE links SET password_hash = $3, allow_from = $4, download_name = $5, inline = $6, note = $7,
             max_downloads = $8, expires_at = $9, revision = revision + 1
         WHERE id = $1 AND owner_id = $2 AND revision = $10 AND revoked_at IS NULL";
-    REVOKE = "UPDATE links SET revoked_at = $3 WHERE id = $1 AND owner_id = $2 AND revoked_at IS NULL";
-    ROTATE = "UPDATE links SET token_hash = $3, last_four = $4 WHERE id = $1 AND owner_id = $2 AND revoked_at IS NULL";
-    PURGE = "DELETE FROM links WHERE revoked_at IS NOT NULL AND revoked_at <= $1";
+    REVOKE_LINK = "UPDATE links SET revoked_at = $3 WHERE id = $1 AND owner_id = $2 AND revoked_at IS NULL";
+    ROTATE_LINK = "UPDATE links SET token_hash = $3, last_four = $4
+        WHERE id = $1 AND owner_id = $2 AND revoked_at IS NULL";
+    PURGE_LINKS = "DELETE FROM links WHERE revoked_at IS NOT NULL AND revoked_at <= $1";
 }
 
 /// A share link. Times are microseconds since 1970.
@@ -46,22 +47,22 @@ pub struct LinkRow {
     pub owner_id: Uuid,
     pub file_id: Uuid,
     pub token_hash: Vec<u8>,
-    /// The token's last characters.
+    /// The last four characters of the token.
     pub last_four: String,
     pub password_hash: Option<String>,
-    /// Networks with commas between them.
+    /// Networks, separated by commas.
     pub allow_from: String,
     pub download_name: Option<String>,
     pub inline: bool,
     pub note: String,
     pub max_downloads: Option<i64>,
-    /// Complete deliveries.
+    /// Complete downloads.
     pub downloads: i64,
     pub created_at: i64,
     pub last_used_at: Option<i64>,
     pub expires_at: Option<i64>,
     pub revoked_at: Option<i64>,
-    /// Grows with every change of the bounds.
+    /// Incremented by every change.
     pub revision: i64,
 }
 
@@ -69,99 +70,81 @@ impl Db {
     /// Adds a link.
     ///
     /// # Errors
-    /// `NotFound` if the file is gone by now; `Invalid` if the account has `limit` links already.
+    /// [`Error::NotFound`] if the file was deleted; [`Error::TooManyLinks`] if the account has `limit` links already.
     pub async fn insert_link(&self, link: &LinkRow, limit: u32, event: &EventRow) -> Result<()> {
-        transaction!(self, |tx| {
-            let inserted = sqlx::query(INSERT)
-                .bind(link.id)
-                .bind(link.owner_id)
-                .bind(link.file_id)
-                .bind(&link.token_hash)
-                .bind(&link.last_four)
-                .bind(&link.password_hash)
-                .bind(&link.allow_from)
-                .bind(&link.download_name)
-                .bind(link.inline)
-                .bind(&link.note)
-                .bind(link.max_downloads)
-                .bind(link.created_at)
-                .bind(link.expires_at)
-                .execute(&mut *tx)
-                .await;
-            match inserted {
-                Err(error) if is_foreign_key_violation(&error) => return Err(Error::NotFound),
-                inserted => inserted.map(drop)?,
-            }
-            // After the link's row, which asks for the file's: whoever deletes a file takes them in this order, too.
-            sqlx::query(LOCK_OWNER).bind(link.owner_id).execute(&mut *tx).await?;
-            let links: i64 = sqlx::query_scalar(COUNT).bind(link.owner_id).fetch_one(&mut *tx).await?;
+        self.transaction(async |tx| {
+            insert(tx, link).await?;
+            // After the link's row, which locks the file's: the same order as a deletion of the file.
+            tx.execute(LOCK_OWNER, (link.owner_id,)).await?;
+            let (links,): (i64,) = tx.fetch_one(COUNT_LINKS, (link.owner_id,)).await?;
             if links > i64::from(limit) {
                 return Err(Error::TooManyLinks { limit });
             }
-            insert_event!(tx, event);
-            Ok(())
+            insert_event(tx, event).await
         })
+        .await
     }
 
-    /// The link with this token, if its owner is not disabled; whoever asks decides the rest.
+    /// The link with this token, in whatever state, if its owner is not disabled.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn link_by_token(&self, token_hash: &[u8]) -> Result<Option<LinkRow>> {
-        Ok(on!(self.read, |p| sqlx::query_as(BY_TOKEN).bind(token_hash).fetch_optional(p).await)?)
+        self.read.fetch_optional(FIND_LINK_BY_TOKEN, (token_hash,)).await
     }
 
     /// The link with this id, if it is this owner's.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn link(&self, owner: Uuid, id: Uuid) -> Result<Option<LinkRow>> {
-        Ok(on!(self.read, |p| sqlx::query_as(BY_ID).bind(id).bind(owner).fetch_optional(p).await)?)
+        self.read.fetch_optional(FIND_LINK, (id, owner)).await
     }
 
-    /// The owner's links that were made before the one with the id `before`, newest first; of one
-    /// file, or of all.
+    /// The owner's links before the one with the id `before`, newest first; of one file, or of all.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn list_links(&self, owner: Uuid, file: Option<Uuid>, before: Uuid, limit: i64) -> Result<Vec<LinkRow>> {
-        Ok(on!(self.read, |p| {
-            let sql = if file.is_some() { LIST_OF_FILE } else { LIST };
-            let query = sqlx::query_as(sql).bind(owner).bind(before).bind(limit);
-            match file {
-                Some(file) => query.bind(file).fetch_all(p).await,
-                None => query.fetch_all(p).await,
-            }
-        })?)
+        match file {
+            Some(file) => self.read.fetch_all(LIST_LINKS_OF_FILE, (owner, before, limit, file)).await,
+            None => self.read.fetch_all(LIST_LINKS, (owner, before, limit)).await,
+        }
     }
 
-    /// Gives a link other bounds; `false` if it is revoked or was changed since it was read.
+    /// Changes the restrictions of a link; `false` if it is revoked or was changed since it was read.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn change_link(&self, link: &LinkRow, event: &EventRow) -> Result<bool> {
-        transaction!(self, |tx| {
-            let changed = sqlx::query(CHANGE)
-                .bind(link.id)
-                .bind(link.owner_id)
-                .bind(&link.password_hash)
-                .bind(&link.allow_from)
-                .bind(&link.download_name)
-                .bind(link.inline)
-                .bind(&link.note)
-                .bind(link.max_downloads)
-                .bind(link.expires_at)
-                .bind(link.revision)
-                .execute(&mut *tx)
-                .await?;
-            if changed.rows_affected() != 1 {
+        self.transaction(async |tx| {
+            if !update(tx, link).await? {
                 return Ok(false);
             }
-            insert_event!(tx, event);
+            insert_event(tx, event).await?;
             Ok(true)
         })
+        .await
     }
 
-    /// Ends a link for good; one that is revoked already stays as it is.
+    /// Revokes a link permanently. A link that is revoked already is unchanged.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn revoke_link(&self, owner: Uuid, id: Uuid, now: i64, event: &EventRow) -> Result<()> {
-        transaction!(self, |tx| {
-            let revoked = sqlx::query(REVOKE).bind(id).bind(owner).bind(now).execute(&mut *tx).await?;
-            if revoked.rows_affected() == 1 {
-                insert_event!(tx, event);
+        self.transaction(async |tx| {
+            if tx.execute(REVOKE_LINK, (id, owner, now)).await? == 1 {
+                insert_event(tx, event).await?;
             }
             Ok(())
         })
+        .await
     }
 
-    /// Gives a link another token; `false` if it is not there or revoked.
+    /// Replaces the token of a link; `false` if the link does not exist or is revoked.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn rotate_link(
         &self,
         owner: Uuid,
@@ -170,18 +153,61 @@ impl Db {
         last_four: &str,
         event: &EventRow,
     ) -> Result<bool> {
-        transaction!(self, |tx| {
-            let query = sqlx::query(ROTATE).bind(id).bind(owner).bind(token_hash).bind(last_four);
-            if query.execute(&mut *tx).await?.rows_affected() != 1 {
+        self.transaction(async |tx| {
+            if tx.execute(ROTATE_LINK, (id, owner, token_hash, last_four)).await? != 1 {
                 return Ok(false);
             }
-            insert_event!(tx, event);
+            insert_event(tx, event).await?;
             Ok(true)
         })
+        .await
     }
 
-    /// Deletes the links that were revoked by `time`, and gives their count.
+    /// Deletes the links that were revoked by `time`, and returns their number.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn purge_links(&self, time: i64) -> Result<u64> {
-        Ok(on!(self.write, |p| sqlx::query(PURGE).bind(time).execute(p).await.map(|done| done.rows_affected()))?)
+        self.write.execute(PURGE_LINKS, (time,)).await
     }
+}
+
+async fn insert(tx: &mut Tx<'_>, link: &LinkRow) -> Result<()> {
+    let LinkRow { token_hash, last_four, password_hash, allow_from, download_name, note, .. } = link;
+    let row = (
+        link.id,
+        link.owner_id,
+        link.file_id,
+        token_hash,
+        last_four,
+        password_hash,
+        allow_from,
+        download_name,
+        link.inline,
+        note,
+        link.max_downloads,
+        link.created_at,
+        link.expires_at,
+    );
+    match tx.try_execute(INSERT_LINK, row).await {
+        Err(error) if is_foreign_key_violation(&error) => Err(Error::NotFound),
+        inserted => Ok(inserted.map(drop)?),
+    }
+}
+
+async fn update(tx: &mut Tx<'_>, link: &LinkRow) -> Result<bool> {
+    let LinkRow { password_hash, allow_from, download_name, note, .. } = link;
+    let row = (
+        link.id,
+        link.owner_id,
+        password_hash,
+        allow_from,
+        download_name,
+        link.inline,
+        note,
+        link.max_downloads,
+        link.expires_at,
+        link.revision,
+    );
+    Ok(tx.execute(UPDATE_LINK, row).await? == 1)
 }

@@ -1,83 +1,108 @@
-//! Lists of files, page by page. The text of the query depends on what is asked for, and is put
-//! together from fixed pieces alone; every value is bound.
+//! Lists of files. A statement is composed of fixed texts, depending on the query; every value is bound.
 
 use sqlx::AssertSqlSafe;
+use sqlx::error::BoxDynError;
 use uuid::Uuid;
 
-use super::files::{FileRow, file_columns, file_columns_as_json};
-use super::{Db, Pool};
+use super::Db;
+use super::file_row::{FileRow, file_columns, file_columns_as_json};
+use super::pool::{Arguments, Parameters, Pool};
 use crate::error::{Error, Result};
 
-/// What a list is sorted by. Ties are broken by id.
+/// The order of a list. Ties are broken by id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sort {
-    /// The folder path and name.
+    /// By path and name.
     Location,
+    /// By name.
     Name,
-    /// The time of making, which the ids carry.
+    /// By time of creation, which the ids carry.
     Created,
+    /// By time of the last change.
     Updated,
+    /// By size.
     Size,
 }
 
+/// The direction of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
+    /// The least first.
     Ascending,
+    /// The greatest first.
     Descending,
 }
 
-/// The last file of the page before: the next page begins after it.
+/// The last file of the previous page.
 #[derive(Debug, Clone, PartialEq)]
 pub enum After {
+    /// In an order by location or name.
     Text(String, Uuid),
+    /// In an order by time of change or size.
     Number(i64, Uuid),
+    /// In the order of creation.
     Id(Uuid),
 }
 
 /// One page of one owner's files.
 #[derive(Debug, Clone)]
 pub struct ListQuery {
+    /// Whose files.
     pub owner: Uuid,
+    /// The order.
     pub sort: Sort,
+    /// The direction of the order.
     pub direction: Direction,
-    /// Locations that begin with this.
+    /// Only files whose location begins with this.
     pub prefix: String,
-    /// Files in this folder itself.
+    /// Only files in this folder, without its subfolders.
     pub folder: Option<String>,
-    /// Locations that contain this, in lower case.
+    /// Only files whose location contains this, in lower case.
     pub search: String,
+    /// Where the page begins.
     pub after: Option<After>,
+    /// The most files.
     pub limit: i64,
 }
 
-/// The query with its values, in the order of [`statement`].
-macro_rules! bound {
-    ($query:expr, $list:expr, $range:expr, $after:expr) => {{
-        let (mut query, list) = ($query.bind($list.owner).bind($list.limit), $list);
-        if let Some((low, high)) = $range {
-            query = query.bind(low).bind(high);
+/// The arguments of [`statement`].
+struct ListArguments<'q> {
+    list: &'q ListQuery,
+    range: &'q Option<(String, String)>,
+    after: &'q Option<After>,
+}
+
+impl Arguments for ListArguments<'_> {
+    fn bind(self, to: &mut impl Parameters) -> std::result::Result<(), BoxDynError> {
+        let Self { list, range, after } = self;
+        (list.owner, list.limit).bind(to)?;
+        if let Some((low, high)) = range {
+            (low, high).bind(to)?;
         }
         if let Some(folder) = &list.folder {
-            query = query.bind(folder);
+            to.add(folder)?;
         }
         if !list.search.is_empty() {
-            query = query.bind(format!("%{}%", escape_like(&list.search)));
+            to.add(format!("%{}%", escape_like(&list.search)))?;
         }
-        match $after {
-            None => query,
-            Some(After::Text(text, id)) => query.bind(text).bind(id),
-            Some(After::Number(number, id)) => query.bind(number).bind(id),
-            Some(After::Id(id)) => query.bind(id),
+        match after {
+            None => Ok(()),
+            Some(After::Text(text, id)) => (text, id).bind(to),
+            Some(After::Number(number, id)) => (number, id).bind(to),
+            Some(After::Id(id)) => to.add(id),
         }
-    }};
+    }
 }
 
 impl Db {
     /// The files of one page, in order.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn list_files(&self, list: &ListQuery) -> Result<Vec<FileRow>> {
         let (sort, after) = order(list);
         let range = range(list, sort, after.as_ref());
-        // The order by location has the place of the cursor in the range.
+        // In the order by location, the range includes the place of the cursor.
         let after = after.filter(|_| sort != Sort::Location);
         let filters = Filters {
             range: range.is_some(),
@@ -85,24 +110,28 @@ impl Db {
             search: !list.search.is_empty(),
             after: after.is_some(),
         };
+        let shape = self.list_shape();
+        let sql = AssertSqlSafe(statement(shape, sort, list.direction, filters));
+        let arguments = ListArguments { list, range: &range, after: &after };
+        match shape {
+            Shape::Rows => self.read.fetch_all(sql, arguments).await,
+            Shape::Packed => {
+                let (files,): (Option<String>,) = self.read.fetch_one(sql, arguments).await?;
+                serde_json::from_str(&format!("[{}]", files.unwrap_or_default())).map_err(Error::internal)
+            }
+        }
+    }
+
+    /// SQLite's thread would hand over each value of each row separately.
+    pub(super) fn list_shape(&self) -> Shape {
         match &self.read {
-            Pool::Postgres(pool) => {
-                let sql = statement(Shape::Rows, sort, list.direction, filters);
-                let query = sqlx::query_as(AssertSqlSafe(sql));
-                Ok(bound!(query, list, &range, &after).fetch_all(pool).await?)
-            }
-            // Each value of each row would come over from SQLite's thread by itself.
-            Pool::Sqlite(pool) => {
-                let sql = statement(Shape::Packed, sort, list.direction, filters);
-                let query = sqlx::query_scalar(AssertSqlSafe(sql));
-                let rows: Option<String> = bound!(query, list, &range, &after).fetch_one(pool).await?;
-                serde_json::from_str(&format!("[{}]", rows.unwrap_or_default())).map_err(Error::internal)
-            }
+            Pool::Sqlite(_) => Shape::Packed,
+            Pool::Postgres(_) => Shape::Rows,
         }
     }
 }
 
-/// Within one folder the order of locations is that of names, along which there is an index.
+/// Within one folder, the order by location is the one by name, for which there is an index.
 fn order(list: &ListQuery) -> (Sort, Option<After>) {
     match (list.sort, &list.folder, &list.after) {
         (Sort::Location, Some(_), Some(After::Text(location, id))) => {
@@ -114,12 +143,12 @@ fn order(list: &ListQuery) -> (Sort, Option<After>) {
     }
 }
 
-/// From which location on, and before which one. A cursor in the order by location is one end of it:
-/// were it a condition of its own, SQLite would begin each page at the prefix's first file.
+/// The range of locations: from the first text on, and before the second. A cursor in the order by location is one end
+/// of it: as a condition of its own, SQLite would begin each page at the first file with the prefix.
 fn range(list: &ListQuery, sort: Sort, after: Option<&After>) -> Option<(String, String)> {
     let (low, high) = (list.prefix.clone(), successor(&list.prefix));
     match (after, list.direction) {
-        // No name contains a control character, so the next location is none before this.
+        // No name contains a control character, so the next location is not before this.
         (Some(After::Text(location, _)), Direction::Ascending) if sort == Sort::Location => {
             Some((low.max(format!("{location}\u{1}")), high))
         }
@@ -139,17 +168,17 @@ struct Filters {
     after: bool,
 }
 
-/// How a page comes out of the database.
+/// The format in which the database returns a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
     Rows,
-    /// All of it as one text, the members of a JSON array.
+    /// One text with the elements of a JSON array.
     Packed,
 }
 
 fn statement(shape: Shape, sort: Sort, direction: Direction, filters: Filters) -> String {
-    // The columns of each order are those of an index, so that a page is a walk along it. An account
-    // has one file at a location.
+    // The columns of each order are those of an index, so that a page is a scan of it. A location is unique within an
+    // account.
     let columns: &[&str] = match sort {
         Sort::Location => &["f.location"],
         Sort::Name => &["f.name", "f.id"],
@@ -157,15 +186,15 @@ fn statement(shape: Shape, sort: Sort, direction: Direction, filters: Filters) -
         Sort::Updated => &["f.updated_at", "f.id"],
         Sort::Size => &["f.size", "f.id"],
     };
-    let is_walk = match sort {
+    let is_index_scan = match sort {
         Sort::Location => true,
         Sort::Name => filters.folder || !filters.range,
         _ => !filters.folder && !filters.range,
     };
     let mut columns: Vec<String> = columns.iter().map(|column| (*column).to_owned()).collect();
-    if !is_walk {
-        // What is in a folder is sorted, which costs what is in the folder. Hidden like this, SQLite does
-        // not take the index of the order instead and walk past everything else that the owner has.
+    if !is_index_scan {
+        // The files of a folder are sorted, at a cost that depends on the folder only. COALESCE keeps SQLite from
+        // using the index of the order instead and reading all other files of the owner.
         columns[0] = format!("COALESCE({0}, {0})", columns[0]);
     }
     let (order, beyond) = match direction {
@@ -176,7 +205,7 @@ fn statement(shape: Shape, sort: Sort, direction: Direction, filters: Filters) -
     let mut number = || next.next().unwrap_or_default();
     let mut sql = String::from(match shape {
         Shape::Rows => concat!("SELECT ", file_columns!()),
-        // What is put together comes in the order of the inner query, whose limit keeps the two apart.
+        // The order is the one of the inner query, which its limit keeps from being flattened.
         Shape::Packed => concat!("SELECT group_concat(file) FROM (SELECT ", file_columns_as_json!(), " AS file"),
     });
     sql += " FROM files f JOIN blobs b ON b.id = f.blob_id WHERE f.owner_id = $1 AND f.trashed_at IS NULL";
@@ -193,8 +222,8 @@ fn statement(shape: Shape, sort: Sort, direction: Direction, filters: Filters) -
         let bound: Vec<String> = columns.iter().map(|_| format!("${}", number())).collect();
         sql += &format!(" AND ({}) {beyond} ({})", columns.join(", "), bound.join(", "));
     }
-    if sort == Sort::Created && is_walk {
-        // A column of the index; PostgreSQL does not conclude from the condition that it is always the same.
+    if sort == Sort::Created && is_index_scan {
+        // A column of the index; PostgreSQL does not infer from the condition that it is constant.
         columns.insert(0, "f.trashed_at".to_owned());
     }
     let order_by: Vec<String> = columns.iter().map(|column| format!("{column} {order}")).collect();
@@ -205,7 +234,7 @@ fn statement(shape: Shape, sort: Sort, direction: Direction, filters: Filters) -
     sql
 }
 
-/// Every statement that [`statement`] can make.
+/// Every statement that [`statement`] composes.
 pub(super) fn every_statement(shape: Shape) -> Vec<String> {
     let mut statements = Vec::new();
     for sort in [Sort::Location, Sort::Name, Sort::Created, Sort::Updated, Sort::Size] {
@@ -226,13 +255,13 @@ pub(super) fn every_statement(shape: Shape) -> Vec<String> {
 fn successor(prefix: &str) -> String {
     let mut chars: Vec<char> = prefix.chars().collect();
     while let Some(last) = chars.pop() {
-        // A range skips the surrogates, which are no characters.
+        // A range skips the surrogates, which are not characters.
         if let Some(next) = (last..=char::MAX).nth(1) {
             chars.push(next);
             return chars.into_iter().collect();
         }
     }
-    // No name contains this character, so nothing lies beyond.
+    // No name contains this character, so no text is greater.
     char::MAX.to_string()
 }
 

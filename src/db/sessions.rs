@@ -1,11 +1,11 @@
-//! The rows of sessions: who is signed in, from where, until when.
+//! Sessions.
 
 use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::events::{EventRow, insert_event};
-use super::users::{CallerRow, columns};
-use super::{CachePolicy, Db, on, statements, transaction};
+use super::users::{CallerRow, user_columns};
+use super::{CachePolicy, Db, Tx, statements};
 use crate::error::Result;
 
 /// A session. Times are microseconds since 1970.
@@ -22,27 +22,31 @@ pub struct SessionRow {
 
 statements! {
     /// Locks the account, so that no session begins with a password that is being changed.
-    CONFIRM = "UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2 AND disabled_at IS NULL";
-    INSERT = "INSERT INTO sessions (id, user_id, token_hash, user_agent, address, created_at, last_used_at, expires_at)
+    CONFIRM_PASSWORD = "UPDATE users SET password_hash = $3
+        WHERE id = $1 AND password_hash = $2 AND disabled_at IS NULL";
+    INSERT_SESSION = "INSERT INTO sessions
+            (id, user_id, token_hash, user_agent, address, created_at, last_used_at, expires_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
-    /// Keeps the count of one account's sessions in bounds: the oldest ones end.
-    END_SURPLUS = "DELETE FROM sessions WHERE user_id = $1 AND id NOT IN
+    /// Limits the sessions of one account to 1,000: the oldest ones end.
+    DELETE_EXCESS_SESSIONS = "DELETE FROM sessions WHERE user_id = $1 AND id NOT IN
         (SELECT id FROM sessions WHERE user_id = $1 ORDER BY id DESC LIMIT 1000)";
-    FIND_CALLER = concat!("SELECT ", columns!(), ", sessions.id AS credential_id, sessions.last_used_at, sessions.expires_at
-        FROM sessions JOIN users ON users.id = sessions.user_id
-        WHERE sessions.token_hash = $1 AND sessions.expires_at > $2 AND users.disabled_at IS NULL");
-    LIST = "SELECT id, user_id, user_agent, address, created_at, last_used_at, expires_at
+    FIND_SESSION_CALLER = concat!("SELECT ", user_columns!(), ", s.id AS credential_id, s.last_used_at, s.expires_at
+        FROM sessions s JOIN users ON users.id = s.user_id
+        WHERE s.token_hash = $1 AND s.expires_at > $2 AND users.disabled_at IS NULL");
+    LIST_SESSIONS = "SELECT id, user_id, user_agent, address, created_at, last_used_at, expires_at
         FROM sessions WHERE user_id = $1 AND expires_at > $2 ORDER BY id DESC";
-    TOUCH = "UPDATE sessions SET last_used_at = $2 WHERE id = $1 AND last_used_at < $2";
-    END = "DELETE FROM sessions WHERE id = $1 AND user_id = $2";
-    PURGE = "DELETE FROM sessions WHERE expires_at <= $1";
-    PURGE_TOKENS = "DELETE FROM api_tokens WHERE expires_at <= $1";
+    TOUCH_SESSION = "UPDATE sessions SET last_used_at = $2 WHERE id = $1 AND last_used_at < $2";
+    DELETE_SESSION = "DELETE FROM sessions WHERE id = $1 AND user_id = $2";
+    PURGE_SESSIONS = "DELETE FROM sessions WHERE expires_at <= $1";
 }
 
 impl Db {
-    /// Begins a session for an account whose password was just proven against the hash `proven`;
-    /// from now on `keep` is the account's hash (the same, or with newer parameters). `false`,
-    /// and no session, if the password was changed or the account disabled meanwhile.
+    /// Begins a session for an account whose password was verified against the hash `proven`. From now on `keep` is the
+    /// hash of the account: the same one, or one with newer parameters. `false`, without a session, if the password was
+    /// changed or the account disabled in between.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn begin_session(
         &self,
         session: &SessionRow,
@@ -51,74 +55,79 @@ impl Db {
         keep: &str,
         event: &EventRow,
     ) -> Result<bool> {
-        let done = transaction!(self, |tx| {
-            let confirm = sqlx::query(CONFIRM).bind(session.user_id).bind(proven).bind(keep);
-            if confirm.execute(&mut *tx).await?.rows_affected() == 0 {
-                return Ok(false);
-            }
-            sqlx::query(INSERT)
-                .bind(session.id)
-                .bind(session.user_id)
-                .bind(token_hash)
-                .bind(&session.user_agent)
-                .bind(&session.address)
-                .bind(session.created_at)
-                .bind(session.last_used_at)
-                .bind(session.expires_at)
-                .execute(&mut *tx)
-                .await?;
-            sqlx::query(END_SURPLUS).bind(session.user_id).execute(&mut *tx).await?;
-            insert_event!(tx, event);
-            Ok(true)
-        });
-        self.callers.forget();
-        done
+        let begun = self
+            .transaction(async |tx| {
+                if tx.execute(CONFIRM_PASSWORD, (session.user_id, proven, keep)).await? == 0 {
+                    return Ok(false);
+                }
+                insert(tx, session, token_hash).await?;
+                tx.execute(DELETE_EXCESS_SESSIONS, (session.user_id,)).await?;
+                insert_event(tx, event).await?;
+                Ok(true)
+            })
+            .await;
+        self.callers.clear();
+        begun
     }
 
-    /// The account behind a session that is alive at `now`.
+    /// The account of a session that is active at `now`.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn find_session_caller(
         &self,
         token_hash: &[u8; 32],
         now: i64,
-        recall: CachePolicy,
+        policy: CachePolicy,
     ) -> Result<Option<CallerRow>> {
-        self.find_caller(FIND_CALLER, token_hash, now, recall).await
+        self.find_caller(FIND_SESSION_CALLER, token_hash, now, policy).await
     }
 
-    /// The account's sessions that are alive at `now`, newest first.
+    /// The account's sessions that are active at `now`, newest first.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn list_sessions(&self, user_id: Uuid, now: i64) -> Result<Vec<SessionRow>> {
-        Ok(on!(self.read, |p| sqlx::query_as(LIST).bind(user_id).bind(now).fetch_all(p).await)?)
+        self.read.fetch_all(LIST_SESSIONS, (user_id, now)).await
     }
 
-    /// Notes that a session was used.
+    /// Records that a session was used.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn touch_session(&self, id: Uuid, now: i64) -> Result<()> {
-        on!(self.write, |p| sqlx::query(TOUCH).bind(id).bind(now).execute(p).await.map(drop))?;
-        Ok(())
+        self.write.execute(TOUCH_SESSION, (id, now)).await.map(drop)
     }
 
-    /// Ends one session of the account; `false` if it has no such session.
+    /// Ends a session of the account; `false` if it has no such session.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn end_session(&self, id: Uuid, user_id: Uuid, event: &EventRow) -> Result<bool> {
-        let done = transaction!(self, |tx| {
-            if sqlx::query(END).bind(id).bind(user_id).execute(&mut *tx).await?.rows_affected() != 1 {
-                return Ok(false);
-            }
-            insert_event!(tx, event);
-            Ok(true)
-        });
-        self.callers.forget();
-        done
+        let ended = self
+            .transaction(async |tx| {
+                if tx.execute(DELETE_SESSION, (id, user_id)).await? != 1 {
+                    return Ok(false);
+                }
+                insert_event(tx, event).await?;
+                Ok(true)
+            })
+            .await;
+        self.callers.clear();
+        ended
     }
 
-    /// Deletes the sessions and API tokens that expired by `now`; they are dead already. Gives their count.
+    /// Deletes the sessions that expired by `now`, and returns their number.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn purge_sessions(&self, now: i64) -> Result<u64> {
-        let mut purged = 0;
-        for statement in [PURGE, PURGE_TOKENS] {
-            purged += on!(self.write, |p| sqlx::query(statement)
-                .bind(now)
-                .execute(p)
-                .await
-                .map(|done| done.rows_affected()))?;
-        }
-        Ok(purged)
+        self.write.execute(PURGE_SESSIONS, (now,)).await
     }
+}
+
+async fn insert(tx: &mut Tx<'_>, session: &SessionRow, token_hash: &[u8]) -> Result<()> {
+    let SessionRow { id, user_id, user_agent, address, created_at, last_used_at, expires_at } = session;
+    let row = (id, user_id, token_hash, user_agent, address, created_at, last_used_at, expires_at);
+    tx.execute(INSERT_SESSION, row).await.map(drop)
 }

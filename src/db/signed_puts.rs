@@ -1,21 +1,24 @@
-//! Uploads whose bytes arrive apart from the request that asked for them.
+//! Uploads through signed URLs, which replace the content of a file.
 
 use uuid::Uuid;
 
 use super::blobs::{NewBlobRow, insert_pending};
-use super::usage::reserve;
-use super::{Db, is_foreign_key_violation, on, statements, transaction};
+use super::errors::is_foreign_key_violation;
+use super::usage::reserve_usage;
+use super::{Db, statements};
 use crate::config::Quotas;
 use crate::error::{Error, Result};
 
 statements! {
-    INSERT = "INSERT INTO signed_puts (id, owner_id, blob_id, file_id, replaces_blob_id, created_at, expires_at)
+    INSERT_SIGNED_PUT = "INSERT INTO signed_puts
+            (id, owner_id, blob_id, file_id, replaces_blob_id, created_at, expires_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7)";
-    BY_ID = "SELECT u.id, u.owner_id, u.blob_id, u.file_id, u.replaces_blob_id, u.expires_at, b.key, b.state, b.reserved_bytes
+    FIND_SIGNED_PUT = "SELECT u.id, u.owner_id, u.blob_id, u.file_id, u.replaces_blob_id, u.expires_at,
+            b.key, b.state, b.reserved_bytes
         FROM signed_puts u JOIN blobs b ON b.id = u.blob_id WHERE u.id = $1 AND u.owner_id = $2";
 }
 
-/// An upload that waits for its bytes, or for being completed.
+/// A signed upload that waits for its content, or for its completion.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct SignedPutRow {
     pub id: Uuid,
@@ -30,7 +33,7 @@ pub struct SignedPutRow {
     pub reserved_bytes: i64,
 }
 
-/// An upload that is about to begin.
+/// A signed upload that is about to be created.
 #[derive(Debug, Clone)]
 pub struct NewSignedPutRow {
     pub id: Uuid,
@@ -41,35 +44,30 @@ pub struct NewSignedPutRow {
 }
 
 impl Db {
-    /// Writes down an upload and its pending blob, in one transaction. The blob's lease is what is
-    /// left of the upload's time.
+    /// Creates an upload and its pending blob, in one transaction. The lease of the blob is the remaining lifetime of
+    /// the upload.
     ///
     /// # Errors
-    /// `NotFound` if the file is gone by now; `QuotaExceeded`; `TooManyUploads`.
+    /// [`Error::NotFound`] if the file was deleted; [`Error::QuotaExceeded`]; [`Error::TooManyUploads`].
     pub async fn insert_signed_put(&self, upload: &NewSignedPutRow, blob: &NewBlobRow, quotas: &Quotas) -> Result<()> {
-        transaction!(self, |tx| {
-            insert_pending!(tx, blob);
-            let inserted = sqlx::query(INSERT)
-                .bind(upload.id)
-                .bind(blob.owner)
-                .bind(blob.id)
-                .bind(upload.file_id)
-                .bind(upload.replaces_blob_id)
-                .bind(blob.now)
-                .bind(upload.expires_at)
-                .execute(&mut *tx)
-                .await;
-            match inserted {
+        let NewSignedPutRow { id, file_id, replaces_blob_id, expires_at } = upload;
+        self.transaction(async |tx| {
+            insert_pending(tx, blob).await?;
+            let row = (id, blob.owner, blob.id, file_id, replaces_blob_id, blob.now, expires_at);
+            match tx.try_execute(INSERT_SIGNED_PUT, row).await {
                 Err(error) if is_foreign_key_violation(&error) => return Err(Error::NotFound),
-                inserted => inserted.map(drop)?,
-            }
-            reserve!(tx, blob.owner, blob.usage_delta(), quotas);
-            Ok(())
+                inserted => inserted?,
+            };
+            reserve_usage(tx, blob.owner, blob.usage_delta(), quotas).await
         })
+        .await
     }
 
     /// The upload with this id, if it is this owner's.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn upload(&self, owner: Uuid, id: Uuid) -> Result<Option<SignedPutRow>> {
-        Ok(on!(self.read, |p| sqlx::query_as(BY_ID).bind(id).bind(owner).fetch_optional(p).await)?)
+        self.read.fetch_optional(FIND_SIGNED_PUT, (id, owner)).await
     }
 }

@@ -1,62 +1,72 @@
-//! What is known of signed URLs that read: until when there may be some, and which are revoked.
+//! Signed download URLs: until when some may be valid, and which are revoked.
 
 use uuid::Uuid;
 
-use super::{Db, on, statements};
+use super::{Db, statements};
 use crate::error::Result;
 
 statements! {
-    NOTE = "UPDATE files SET signed_urls_expire_at = $3 WHERE id = $1 AND owner_id = $2 AND signed_urls_expire_at < $3";
-    OF_LISTS = "SELECT list_urls_expire_at, list_urls_recorded_at FROM users WHERE id = $1";
-    NOTE_LIST = "UPDATE users SET list_urls_recorded_at = $3,
+    RECORD_URL = "UPDATE files SET signed_urls_expire_at = $3
+        WHERE id = $1 AND owner_id = $2 AND signed_urls_expire_at < $3";
+    FIND_LIST_SIGNING = "SELECT list_urls_expire_at, list_urls_recorded_at FROM users WHERE id = $1";
+    RECORD_LIST = "UPDATE users SET list_urls_recorded_at = $3,
             list_urls_expire_at = CASE WHEN list_urls_expire_at > $2 THEN list_urls_expire_at ELSE $2 END
         WHERE id = $1";
-    REVOKE = "UPDATE files SET signed_url_generation = signed_url_generation + 1, signed_urls_expire_at = 0, signed_urls_revoked_at = $3
+    REVOKE_URLS = "UPDATE files SET signed_url_generation = signed_url_generation + 1, signed_urls_expire_at = 0,
+            signed_urls_revoked_at = $3
         WHERE id = $1 AND owner_id = $2 AND trashed_at IS NULL";
-    GENERATION = "SELECT f.signed_url_generation FROM files f JOIN blobs b ON b.id = f.blob_id
+    FIND_GENERATION = "SELECT f.signed_url_generation FROM files f JOIN blobs b ON b.id = f.blob_id
         WHERE b.key = $1 AND f.trashed_at IS NULL";
 }
 
-/// The URLs of an account's lists: until when there may be some, and when that was written down.
-/// Microseconds since 1970.
+/// The signed URLs in the lists of an account. Times are microseconds since 1970.
 #[derive(Debug, Clone, Copy, sqlx::FromRow)]
 pub struct ListSigningRow {
+    /// The latest expiry.
     pub list_urls_expire_at: i64,
+    /// When the expiry was recorded.
     pub list_urls_recorded_at: i64,
 }
 
 impl Db {
-    /// Notes that a URL was given out that lives until then.
+    /// Records that a URL was signed that is valid until then.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn record_signed_url(&self, owner: Uuid, file: Uuid, until: i64) -> Result<()> {
-        on!(self.write, |p| sqlx::query(NOTE).bind(file).bind(owner).bind(until).execute(p).await.map(drop))?;
-        Ok(())
+        self.write.execute(RECORD_URL, (file, owner, until)).await.map(drop)
     }
 
-    /// What is known of the URLs in this account's lists.
+    /// The signed URLs in this account's lists.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn list_signing(&self, owner: Uuid) -> Result<Option<ListSigningRow>> {
-        Ok(on!(self.read, |p| sqlx::query_as(OF_LISTS).bind(owner).fetch_optional(p).await)?)
+        self.read.fetch_optional(FIND_LIST_SIGNING, (owner,)).await
     }
 
-    /// Notes that a list was given out whose URLs live until then.
+    /// Records that a list was returned whose URLs are valid until then.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn record_list_signing(&self, owner: Uuid, until: i64, now: i64) -> Result<()> {
-        on!(self.write, |p| sqlx::query(NOTE_LIST).bind(owner).bind(until).bind(now).execute(p).await.map(drop))?;
-        Ok(())
+        self.write.execute(RECORD_LIST, (owner, until, now)).await.map(drop)
     }
 
-    /// Makes every URL of ours that was signed to read this file worthless; `false` if it is not there.
+    /// Revokes every download URL of this file that this server has signed; `false` if there is no such file.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn revoke_signed(&self, owner: Uuid, file: Uuid, now: i64) -> Result<bool> {
-        let revoked = on!(self.write, |p| sqlx::query(REVOKE)
-            .bind(file)
-            .bind(owner)
-            .bind(now)
-            .execute(p)
-            .await
-            .map(|done| done.rows_affected()))?;
-        Ok(revoked == 1)
+        Ok(self.write.execute(REVOKE_URLS, (file, owner, now)).await? == 1)
     }
 
-    /// What the signatures have to cover that read these bytes, if they are a file's.
+    /// The generation that a valid signature for this key covers, if the key belongs to a file.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn signed_generation(&self, key: &str) -> Result<Option<i64>> {
-        Ok(on!(self.read, |p| sqlx::query_scalar(GENERATION).bind(key).fetch_optional(p).await)?)
+        let row = self.read.fetch_optional(FIND_GENERATION, (key,)).await?;
+        Ok(row.map(|(generation,)| generation))
     }
 }

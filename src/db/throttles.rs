@@ -1,57 +1,63 @@
-//! The rows that count attempts. They are in the database so that a restart forgives nobody.
+//! Counts of attempts, persisted so that a restart does not reset them.
 
 use sqlx::FromRow;
 
-use super::{Db, on, statements};
+use super::{Db, statements};
 use crate::error::Result;
 
-/// How often a subject tried in its present window, this time included.
+/// The attempts of a subject in its current window, including this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
 pub struct Attempt {
     pub attempts: i64,
-    /// When the count begins anew, in microseconds since 1970.
+    /// When the window ends and the count starts again, in microseconds since 1970.
     pub window_ends_at: i64,
 }
 
 statements! {
-    COUNT = "INSERT INTO throttles (subject, attempts, window_ends_at) VALUES ($1, 1, $3)
+    COUNT_ATTEMPT = "INSERT INTO throttles (subject, attempts, window_ends_at) VALUES ($1, 1, $3)
         ON CONFLICT (subject) DO UPDATE SET
             attempts = CASE WHEN throttles.window_ends_at <= $2 THEN 1 ELSE throttles.attempts + 1 END,
-            window_ends_at = CASE WHEN throttles.window_ends_at <= $2 THEN excluded.window_ends_at ELSE throttles.window_ends_at END
+            window_ends_at = CASE WHEN throttles.window_ends_at <= $2
+                THEN excluded.window_ends_at ELSE throttles.window_ends_at END
         RETURNING attempts, window_ends_at";
-    DELETE_ROW = "DELETE FROM throttles WHERE subject = $1";
+    CLEAR_ATTEMPTS = "DELETE FROM throttles WHERE subject = $1";
     /// Only in the window in which the attempt was counted.
-    GIVE_BACK = "UPDATE throttles SET attempts = attempts - 1
+    REFUND_ATTEMPT = "UPDATE throttles SET attempts = attempts - 1
         WHERE subject = $1 AND window_ends_at = $2 AND attempts > 0";
-    PURGE = "DELETE FROM throttles WHERE window_ends_at <= $1";
+    PURGE_THROTTLES = "DELETE FROM throttles WHERE window_ends_at <= $1";
 }
 
 impl Db {
-    /// Counts one attempt, in one statement, so that attempts made at once are all counted. A
-    /// subject without a window at `now` gets one that ends at `window_ends_at`.
+    /// Counts an attempt, in one statement, so that concurrent attempts are all counted. A subject without a window at
+    /// `now` gets one that ends at `window_ends_at`.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn count_attempt(&self, subject: &str, now: i64, window_ends_at: i64) -> Result<Attempt> {
-        Ok(on!(self.write, |p| sqlx::query_as(COUNT).bind(subject).bind(now).bind(window_ends_at).fetch_one(p).await)?)
+        self.write.fetch_one(COUNT_ATTEMPT, (subject, now, window_ends_at)).await
     }
 
-    /// Forgets every attempt of the subject.
+    /// Deletes the count of a subject.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn clear_attempts(&self, subject: &str) -> Result<()> {
-        on!(self.write, |p| sqlx::query(DELETE_ROW).bind(subject).execute(p).await.map(drop))?;
-        Ok(())
+        self.write.execute(CLEAR_ATTEMPTS, (subject,)).await.map(drop)
     }
 
-    /// Takes back one counted attempt of the subject.
+    /// Reverts one counted attempt of a subject.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn refund_attempt(&self, subject: &str, counted: Attempt) -> Result<()> {
-        on!(self.write, |p| sqlx::query(GIVE_BACK)
-            .bind(subject)
-            .bind(counted.window_ends_at)
-            .execute(p)
-            .await
-            .map(drop))?;
-        Ok(())
+        self.write.execute(REFUND_ATTEMPT, (subject, counted.window_ends_at)).await.map(drop)
     }
 
-    /// Deletes the windows that ended by `now`, and gives their count.
+    /// Deletes the windows that ended by `now`, and returns their number.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn purge_throttles(&self, now: i64) -> Result<u64> {
-        Ok(on!(self.write, |p| sqlx::query(PURGE).bind(now).execute(p).await.map(|done| done.rows_affected()))?)
+        self.write.execute(PURGE_THROTTLES, (now,)).await
     }
 }

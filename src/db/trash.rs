@@ -1,30 +1,31 @@
-//! The trash: files that are on no list and at no place, and can still be had back.
+//! The trash: files that are on no list and occupy no location, and that can be restored.
 
 use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
 use super::events::{EventRow, insert_event};
-use super::files::{END_FILES_UPLOADS, FileLocation, FileRow, delete_file, file_columns, resolve_location};
-use super::usage::{ReservedRow, UsageDelta, by_owner, count};
-use super::{Db, on, statements, transaction};
+use super::file_row::{FileRow, file_columns};
+use super::files::{FileLocation, delete, end_signed_puts, update_location};
+use super::usage::{UsageDelta, apply_usage};
+use super::{Db, Tx, statements};
 use crate::error::{Error, Result};
 
 statements! {
-    END_UPLOADS = END_FILES_UPLOADS;
-    TRASH = "UPDATE files SET trashed_at = $4, revision = revision + 1
+    TRASH_FILE = "UPDATE files SET trashed_at = $4, revision = revision + 1
         WHERE id = $1 AND owner_id = $2 AND blob_id = $3 AND trashed_at IS NULL";
-    BY_ID = concat!("SELECT ", file_columns!(), ", f.trashed_at FROM files f JOIN blobs b ON b.id = f.blob_id
+    FIND_TRASHED_FILE = concat!("SELECT ", file_columns!(), ", f.trashed_at
+        FROM files f JOIN blobs b ON b.id = f.blob_id
         WHERE f.id = $1 AND f.owner_id = $2 AND f.trashed_at IS NOT NULL");
-    PAGE = concat!("SELECT ", file_columns!(), ", f.trashed_at FROM files f JOIN blobs b ON b.id = f.blob_id
+    LIST_TRASH = concat!("SELECT ", file_columns!(), ", f.trashed_at FROM files f JOIN blobs b ON b.id = f.blob_id
         WHERE f.owner_id = $1 AND f.trashed_at IS NOT NULL AND (f.trashed_at, f.id) < ($2, $3)
         ORDER BY f.trashed_at DESC, f.id DESC LIMIT $4");
-    RESTORE = "UPDATE files SET trashed_at = NULL, name = $4, search = $5, revision = revision + 1
+    RESTORE_FILE = "UPDATE files SET trashed_at = NULL, name = $4, search = $5, revision = revision + 1
         WHERE id = $1 AND owner_id = $2 AND revision = $3 AND trashed_at IS NOT NULL";
-    DUE = "SELECT id, owner_id, blob_id FROM files WHERE trashed_at IS NOT NULL AND trashed_at <= $1
+    FIND_DUE = "SELECT id, owner_id, blob_id FROM files WHERE trashed_at IS NOT NULL AND trashed_at <= $1
         ORDER BY trashed_at, id LIMIT $2";
-    DUE_OF = "SELECT id, owner_id, blob_id FROM files WHERE owner_id = $3 AND trashed_at IS NOT NULL AND trashed_at <= $1
-        ORDER BY trashed_at, id LIMIT $2";
+    FIND_DUE_OF_OWNER = "SELECT id, owner_id, blob_id FROM files
+        WHERE owner_id = $3 AND trashed_at IS NOT NULL AND trashed_at <= $1 ORDER BY trashed_at, id LIMIT $2";
 }
 
 /// A file in the trash.
@@ -35,7 +36,7 @@ pub struct TrashedFileRow {
     pub trashed_at: i64,
 }
 
-/// A file in the trash that is to go for good.
+/// A file in the trash that is to be deleted permanently.
 #[derive(Debug, Clone, Copy, sqlx::FromRow)]
 struct DueRow {
     id: Uuid,
@@ -43,65 +44,77 @@ struct DueRow {
     blob_id: Uuid,
 }
 
+/// The result of one batch of [`Db::purge_trash`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Purged {
+    /// Files that were due.
+    pub found: u64,
+    /// Files that were deleted; the others were restored in between.
+    pub deleted: u64,
+}
+
 impl Db {
-    /// Moves a file into the trash, and dooms what was to replace its bytes, in one transaction.
+    /// Moves a file to the trash and ends its signed uploads, in one transaction.
     ///
     /// # Errors
-    /// `PreconditionFailed` if the file does not point at `blob` any more, or is in the trash already.
+    /// [`Error::PreconditionFailed`] if the file no longer has `blob`, or is in the trash already.
     pub async fn trash_file(&self, owner: Uuid, id: Uuid, blob: Uuid, now: i64, event: &EventRow) -> Result<()> {
-        transaction!(self, |tx| {
-            let ended: Vec<ReservedRow> = sqlx::query_as(END_UPLOADS).bind(id).bind(owner).fetch_all(&mut *tx).await?;
-            let trashed = sqlx::query(TRASH).bind(id).bind(owner).bind(blob).bind(now);
-            if trashed.execute(&mut *tx).await?.rows_affected() != 1 {
+        self.transaction(async |tx| {
+            let ended = end_signed_puts(tx, owner, id).await?;
+            if tx.execute(TRASH_FILE, (id, owner, blob, now)).await? != 1 {
                 return Err(Error::PreconditionFailed);
             }
-            count!(tx, owner, by_owner(&ended).remove(&owner).unwrap_or_default());
-            insert_event!(tx, event);
-            Ok(())
+            apply_usage(tx, owner, ended).await?;
+            insert_event(tx, event).await
         })
+        .await
     }
 
     /// The file with this id, if it is in this owner's trash.
-    pub async fn trashed_file(&self, owner: Uuid, id: Uuid) -> Result<Option<TrashedFileRow>> {
-        Ok(on!(self.read, |p| sqlx::query_as(BY_ID).bind(id).bind(owner).fetch_optional(p).await)?)
-    }
-
-    /// At most so many files of this owner's trash before the given time and id, the latest first.
-    pub async fn list_trash(&self, owner: Uuid, before: (i64, Uuid), limit: i64) -> Result<Vec<TrashedFileRow>> {
-        Ok(on!(self.read, |p| sqlx::query_as(PAGE)
-            .bind(owner)
-            .bind(before.0)
-            .bind(before.1)
-            .bind(limit)
-            .fetch_all(p)
-            .await)?)
-    }
-
-    /// Takes a file out of the trash, to where it was but with the name of `place`; `false` if it is
-    /// not there at this revision any more.
     ///
     /// # Errors
-    /// `PathTaken` if another file is at the place.
+    /// Those of [`Db`].
+    pub async fn trashed_file(&self, owner: Uuid, id: Uuid) -> Result<Option<TrashedFileRow>> {
+        self.read.fetch_optional(FIND_TRASHED_FILE, (id, owner)).await
+    }
+
+    /// At most `limit` files of this owner's trash before the given time and id, the latest first.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
+    pub async fn list_trash(&self, owner: Uuid, before: (i64, Uuid), limit: i64) -> Result<Vec<TrashedFileRow>> {
+        self.read.fetch_all(LIST_TRASH, (owner, before.0, before.1, limit)).await
+    }
+
+    /// Restores a file to its former path, with the name of `location`; `false` if it is no longer in the trash at
+    /// this revision.
+    ///
+    /// # Errors
+    /// [`Error::PathTaken`] if another file is at the location.
     pub async fn restore_file(
         &self,
         owner: Uuid,
         id: Uuid,
         revision: i64,
-        place: &FileLocation,
+        location: &FileLocation,
         event: &EventRow,
     ) -> Result<bool> {
-        transaction!(self, |tx| {
-            let change = sqlx::query(RESTORE).bind(id).bind(owner).bind(revision).bind(&place.name).bind(&place.search);
-            if !resolve_location!(tx, change) {
+        self.transaction(async |tx| {
+            let row = (id, owner, revision, &location.name, &location.search);
+            if !update_location(tx, RESTORE_FILE, row).await? {
                 return Ok(false);
             }
-            insert_event!(tx, event);
+            insert_event(tx, event).await?;
             Ok(true)
         })
+        .await
     }
 
-    /// Deletes for good what came into the trash by `until`, of one owner or of all, at most so many
-    /// files. `event` tells of the deletion of one, by its owner and id.
+    /// Permanently deletes at most `limit` files that were moved to the trash by `until`, of one owner or of all.
+    /// `event` creates the event of one deletion, from the owner and the id of the file.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn purge_trash(
         &self,
         owner: Option<Uuid>,
@@ -109,37 +122,33 @@ impl Db {
         limit: i64,
         event: &(dyn Fn(Uuid, Uuid) -> EventRow + Sync),
     ) -> Result<Purged> {
-        transaction!(self, |tx| {
-            let due = match owner {
-                Some(owner) => sqlx::query_as(DUE_OF).bind(until).bind(limit).bind(owner),
-                None => sqlx::query_as(DUE).bind(until).bind(limit),
-            };
-            let due: Vec<DueRow> = due.fetch_all(&mut *tx).await?;
-            let mut rooms = BTreeMap::new();
+        self.transaction(async |tx| {
+            let due = find_due(tx, owner, until, limit).await?;
+            let mut usage: BTreeMap<_, UsageDelta> = BTreeMap::new();
             let mut events = Vec::new();
             for file in &due {
-                // If not, whoever restored it was quicker.
-                let (is_deleted, freed) = delete_file!(tx, file.owner_id, file.id, file.blob_id, Some(until));
-                let room: &mut UsageDelta = rooms.entry(file.owner_id).or_default();
-                *room = *room + freed;
-                if is_deleted {
+                let usage = usage.entry(file.owner_id).or_default();
+                *usage += end_signed_puts(tx, file.owner_id, file.id).await?;
+                if let Some(freed) = delete(tx, file.owner_id, file.id, file.blob_id, Some(until)).await? {
+                    *usage += freed;
                     events.push(event(file.owner_id, file.id));
                 }
             }
-            for (owner, room) in rooms {
-                count!(tx, owner, room);
+            for (owner, delta) in usage {
+                apply_usage(tx, owner, delta).await?;
             }
             for event in &events {
-                insert_event!(tx, event);
+                insert_event(tx, event).await?;
             }
             Ok(Purged { found: due.len() as u64, deleted: events.len() as u64 })
         })
+        .await
     }
 }
 
-/// What became of a part of the trash.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Purged {
-    pub found: u64,
-    pub deleted: u64,
+async fn find_due(tx: &mut Tx<'_>, owner: Option<Uuid>, until: i64, limit: i64) -> Result<Vec<DueRow>> {
+    match owner {
+        Some(owner) => tx.fetch_all(FIND_DUE_OF_OWNER, (until, limit, owner)).await,
+        None => tx.fetch_all(FIND_DUE, (until, limit)).await,
+    }
 }

@@ -1,14 +1,15 @@
-//! The rows of accounts.
+//! Accounts.
 
 use sqlx::FromRow;
 use uuid::Uuid;
 
+use super::errors::is_unique_violation;
 use super::events::{EventRow, insert_event};
 use super::usage::UsageRow;
-use super::{CachePolicy, Db, is_unique_violation, on, statements, transaction};
+use super::{CachePolicy, Db, Tx, statements};
 use crate::error::{Error, Result};
 
-/// An account, without its password. Times are microseconds since 1970.
+/// An account without its password. Times are microseconds since 1970.
 #[derive(Debug, Clone, FromRow)]
 pub struct UserRow {
     pub id: Uuid,
@@ -28,20 +29,20 @@ pub struct PasswordRow {
     pub password_hash: String,
 }
 
-/// The account behind a session or an API token, as one query finds it.
+/// The account of a session or an API token.
 #[derive(Debug, Clone, FromRow)]
 pub struct CallerRow {
     #[sqlx(flatten)]
     pub user: UserRow,
-    /// The session's or the token's id.
+    /// The id of the session or token.
     pub credential_id: Uuid,
-    /// When the session or token was last seen, to a few minutes.
+    /// When the session or token was last used, to within a few minutes.
     pub last_used_at: Option<i64>,
-    /// When the session or token ends, if it does by itself.
+    /// When the session or token expires, if it does.
     pub expires_at: Option<i64>,
 }
 
-/// An account with what it uses and may use.
+/// An account with its usage and quotas.
 #[derive(Debug, FromRow)]
 pub struct AccountRow {
     #[sqlx(flatten)]
@@ -50,8 +51,8 @@ pub struct AccountRow {
     pub usage: UsageRow,
 }
 
-/// What the operator changes about an account; what is absent stays. A quota is as in a
-/// [`UsageRow`]: none is the default.
+/// Changes of an account by an admin; absent fields are unchanged. A quota of `None` is the default, as in a
+/// [`UsageRow`].
 #[derive(Debug, Default, Clone)]
 pub struct AccountPatchRow {
     pub quota_bytes: Option<Option<i64>>,
@@ -59,77 +60,77 @@ pub struct AccountPatchRow {
     pub disabled: Option<bool>,
 }
 
-/// The change of a password by somebody who has shown the present one.
+/// A change of the password by a user who has proven the current one.
 pub struct PasswordChange<'a> {
-    /// The hash that was checked; if it is no longer the account's, nothing changes.
+    /// The hash that was verified; if it is no longer the account's, nothing changes.
     pub proven: &'a str,
     pub new: &'a str,
-    /// The session that goes on; all others end.
+    /// The session that continues; all others end.
     pub keep_session: Uuid,
 }
 
 /// The columns of a [`UserRow`].
-macro_rules! columns {
+macro_rules! user_columns {
     () => {
         "users.id, users.email, users.name, users.is_admin, users.disabled_at, users.created_at, users.updated_at"
     };
 }
-pub(super) use columns;
+pub(super) use user_columns;
 
 /// The columns of an [`AccountRow`].
 macro_rules! account_columns {
     () => {
         concat!(
-            columns!(),
+            user_columns!(),
             ", users.used_bytes, users.used_files, users.open_uploads, users.quota_bytes, users.quota_files"
         )
     };
 }
 
 statements! {
-    // An account that is being erased has no address, and is on no list.
-    INSERT = "INSERT INTO users (id, email, email_key, name, password_hash, is_admin, created_at, updated_at)
+    INSERT_USER = "INSERT INTO users (id, email, email_key, name, password_hash, is_admin, created_at, updated_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
-    FIND_BY_EMAIL = concat!("SELECT ", columns!(), ", password_hash FROM users WHERE email_key = $1");
-    FIND_BY_ID = concat!("SELECT ", columns!(), ", password_hash FROM users WHERE id = $1");
-    LIST = concat!("SELECT ", account_columns!(), " FROM users WHERE id > $1 AND email <> '' ORDER BY id LIMIT $2");
-    ANY = "SELECT COUNT(*) FROM (SELECT 1 FROM users WHERE email <> '' LIMIT 1) AS account";
+    FIND_USER_BY_EMAIL = concat!("SELECT ", user_columns!(), ", password_hash FROM users WHERE email_key = $1");
+    FIND_USER = concat!("SELECT ", user_columns!(), ", password_hash FROM users WHERE id = $1");
+    /// Not accounts that are being deleted, which have no address.
+    LIST_ACCOUNTS = concat!("SELECT ", account_columns!(), " FROM users
+        WHERE id > $1 AND email <> '' ORDER BY id LIMIT $2");
+    HAS_ACCOUNTS = "SELECT COUNT(*) FROM (SELECT 1 FROM users WHERE email <> '' LIMIT 1) AS account";
     FIND_ACCOUNT = concat!("SELECT ", account_columns!(), " FROM users WHERE id = $1 AND email <> ''");
-    PATCH = concat!("UPDATE users SET
+    PATCH_ACCOUNT = concat!("UPDATE users SET
             quota_bytes = CASE WHEN $2 THEN $3 ELSE quota_bytes END,
             quota_files = CASE WHEN $4 THEN $5 ELSE quota_files END,
             disabled_at = CASE WHEN $6 THEN COALESCE(disabled_at, $8) WHEN $7 THEN NULL ELSE disabled_at END,
             updated_at = $8
         WHERE id = $1 AND email <> '' RETURNING ", account_columns!());
-    RENAME = "UPDATE users SET name = $2, updated_at = $3 WHERE id = $1";
+    RENAME_USER = "UPDATE users SET name = $2, updated_at = $3 WHERE id = $1";
     RESET_PASSWORD = "UPDATE users SET password_hash = $2, updated_at = $3 WHERE id = $1";
     CHANGE_PASSWORD = "UPDATE users SET password_hash = $2, updated_at = $3 WHERE id = $1 AND password_hash = $4";
-    END_SESSIONS = "DELETE FROM sessions WHERE user_id = $1 AND id <> $2";
+    END_OTHER_SESSIONS = "DELETE FROM sessions WHERE user_id = $1 AND id <> $2";
 }
 
 impl Db {
-    /// Who shows a secret with this hash, as `statement` finds it or was found a moment ago.
+    /// The account with a secret of this hash, from the cache or by `statement`.
     pub(super) async fn find_caller(
         &self,
         statement: &'static str,
         hash: &[u8; 32],
         now: i64,
-        recall: CachePolicy,
+        policy: CachePolicy,
     ) -> Result<Option<CallerRow>> {
-        let question = match self.callers.get(hash, now, recall) {
+        let miss = match self.callers.get(hash, now, policy) {
             Ok(caller) => return Ok(Some(caller)),
-            Err(question) => question,
+            Err(miss) => miss,
         };
-        let found: Option<CallerRow> =
-            on!(self.read, |p| sqlx::query_as(statement).bind(hash.as_slice()).bind(now).fetch_optional(p).await)?;
-        found.iter().for_each(|caller| self.callers.put(question, hash, caller));
+        let found: Option<CallerRow> = self.read.fetch_optional(statement, (hash.as_slice(), now)).await?;
+        found.iter().for_each(|caller| self.callers.put(miss, hash, caller));
         Ok(found)
     }
 
     /// Adds an account.
     ///
     /// # Errors
-    /// `EmailTaken` if another account has the `email_key`.
+    /// [`Error::EmailTaken`] if another account has the `email_key`.
     pub async fn insert_user(
         &self,
         user: &UserRow,
@@ -137,54 +138,63 @@ impl Db {
         password_hash: &str,
         event: &EventRow,
     ) -> Result<()> {
-        transaction!(self, |tx| {
-            let inserted = sqlx::query(INSERT)
-                .bind(user.id)
-                .bind(&user.email)
-                .bind(email_key)
-                .bind(&user.name)
-                .bind(password_hash)
-                .bind(user.is_admin)
-                .bind(user.created_at)
-                .bind(user.updated_at)
-                .execute(&mut *tx)
-                .await;
-            match inserted {
+        let UserRow { id, email, name, is_admin, created_at, updated_at, .. } = user;
+        self.transaction(async |tx| {
+            let row = (id, email, email_key, name, password_hash, is_admin, created_at, updated_at);
+            match tx.try_execute(INSERT_USER, row).await {
                 Err(error) if is_unique_violation(&error) => return Err(Error::EmailTaken),
-                inserted => inserted.map(drop)?,
-            }
-            insert_event!(tx, event);
-            Ok(())
+                inserted => inserted?,
+            };
+            insert_event(tx, event).await
         })
+        .await
     }
 
     /// The account with this address and the hash of its password, disabled or not.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn find_user_by_email(&self, email_key: &str) -> Result<Option<PasswordRow>> {
-        Ok(on!(self.read, |p| sqlx::query_as(FIND_BY_EMAIL).bind(email_key).fetch_optional(p).await)?)
+        self.read.fetch_optional(FIND_USER_BY_EMAIL, (email_key,)).await
     }
 
     /// The account with this id and the hash of its password, disabled or not.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn find_user(&self, id: Uuid) -> Result<Option<PasswordRow>> {
-        Ok(on!(self.read, |p| sqlx::query_as(FIND_BY_ID).bind(id).fetch_optional(p).await)?)
+        self.read.fetch_optional(FIND_USER, (id,)).await
     }
 
-    /// At most so many accounts after the one with this id, oldest first.
+    /// At most `limit` accounts after the one with this id, oldest first.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn list_accounts(&self, after: Uuid, limit: i64) -> Result<Vec<AccountRow>> {
-        Ok(on!(self.read, |p| sqlx::query_as(LIST).bind(after).bind(limit).fetch_all(p).await)?)
+        self.read.fetch_all(LIST_ACCOUNTS, (after, limit)).await
     }
 
-    /// Whether there is an account at all.
+    /// Whether there is any account.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn has_accounts(&self) -> Result<bool> {
-        let some: i64 = on!(self.read, |p| sqlx::query_scalar(ANY).fetch_one(p).await)?;
-        Ok(some > 0)
+        let (count,): (i64,) = self.read.fetch_one(HAS_ACCOUNTS, ()).await?;
+        Ok(count > 0)
     }
 
-    /// The account with this id, and what it uses.
+    /// The account with this id, with its usage.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn find_account(&self, id: Uuid) -> Result<Option<AccountRow>> {
-        Ok(on!(self.read, |p| sqlx::query_as(FIND_ACCOUNT).bind(id).fetch_optional(p).await)?)
+        self.read.fetch_optional(FIND_ACCOUNT, (id,)).await
     }
 
-    /// Changes an account by order of the operator; disabling it ends its sessions. `None` if there is none.
+    /// Changes an account on behalf of an admin; disabling it ends its sessions. `None` if there is no such account.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn patch_account(
         &self,
         id: Uuid,
@@ -192,44 +202,43 @@ impl Db {
         now: i64,
         events: &[EventRow],
     ) -> Result<Option<AccountRow>> {
-        let done = transaction!(self, |tx| {
-            let account: Option<AccountRow> = sqlx::query_as(PATCH)
-                .bind(id)
-                .bind(patch.quota_bytes.is_some())
-                .bind(patch.quota_bytes.flatten())
-                .bind(patch.quota_files.is_some())
-                .bind(patch.quota_files.flatten())
-                .bind(patch.disabled == Some(true))
-                .bind(patch.disabled == Some(false))
-                .bind(now)
-                .fetch_optional(&mut *tx)
-                .await?;
-            if account.is_some() && patch.disabled == Some(true) {
-                sqlx::query(END_SESSIONS).bind(id).bind(Uuid::nil()).execute(&mut *tx).await?;
-            }
-            for event in events.iter().filter(|_| account.is_some()) {
-                insert_event!(tx, event);
-            }
-            Ok(account)
-        });
-        self.callers.forget();
-        done
+        let patched = self
+            .transaction(async |tx| {
+                let Some(account) = update_account(tx, id, patch, now).await? else { return Ok(None) };
+                if patch.disabled == Some(true) {
+                    tx.execute(END_OTHER_SESSIONS, (id, Uuid::nil())).await?;
+                }
+                for event in events {
+                    insert_event(tx, event).await?;
+                }
+                Ok(Some(account))
+            })
+            .await;
+        self.callers.clear();
+        patched
     }
 
-    /// Sets a password whatever the present one is, and ends every session of the account.
+    /// Sets a password without knowledge of the current one, and ends every session of the account.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn reset_password(&self, id: Uuid, password_hash: &str, now: i64, event: &EventRow) -> Result<()> {
-        let done = transaction!(self, |tx| {
-            sqlx::query(RESET_PASSWORD).bind(id).bind(password_hash).bind(now).execute(&mut *tx).await?;
-            sqlx::query(END_SESSIONS).bind(id).bind(Uuid::nil()).execute(&mut *tx).await?;
-            insert_event!(tx, event);
-            Ok(())
-        });
-        self.callers.forget();
-        done
+        let reset = self
+            .transaction(async |tx| {
+                tx.execute(RESET_PASSWORD, (id, password_hash, now)).await?;
+                tx.execute(END_OTHER_SESSIONS, (id, Uuid::nil())).await?;
+                insert_event(tx, event).await
+            })
+            .await;
+        self.callers.clear();
+        reset
     }
 
-    /// Changes the name, the password or both at once. `false`, and nothing changed, if the
-    /// proven password is no longer the account's.
+    /// Changes the name, the password or both in one transaction. `false`, without a change, if the proven password is
+    /// no longer the account's.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
     pub async fn update_user(
         &self,
         id: Uuid,
@@ -238,23 +247,31 @@ impl Db {
         now: i64,
         event: &EventRow,
     ) -> Result<bool> {
-        let done = transaction!(self, |tx| {
-            if let Some(change) = &password {
-                let update = sqlx::query(CHANGE_PASSWORD).bind(id).bind(change.new).bind(now).bind(change.proven);
-                if update.execute(&mut *tx).await?.rows_affected() == 0 {
-                    return Ok(false);
+        let updated = self
+            .transaction(async |tx| {
+                if let Some(change) = &password {
+                    if tx.execute(CHANGE_PASSWORD, (id, change.new, now, change.proven)).await? == 0 {
+                        return Ok(false);
+                    }
+                    tx.execute(END_OTHER_SESSIONS, (id, change.keep_session)).await?;
                 }
-                sqlx::query(END_SESSIONS).bind(id).bind(change.keep_session).execute(&mut *tx).await?;
-            }
-            if let Some(name) = name {
-                sqlx::query(RENAME).bind(id).bind(name).bind(now).execute(&mut *tx).await?;
-            }
-            if name.is_some() || password.is_some() {
-                insert_event!(tx, event);
-            }
-            Ok(true)
-        });
-        self.callers.forget();
-        done
+                if let Some(name) = name {
+                    tx.execute(RENAME_USER, (id, name, now)).await?;
+                }
+                if name.is_some() || password.is_some() {
+                    insert_event(tx, event).await?;
+                }
+                Ok(true)
+            })
+            .await;
+        self.callers.clear();
+        updated
     }
+}
+
+async fn update_account(tx: &mut Tx<'_>, id: Uuid, patch: &AccountPatchRow, now: i64) -> Result<Option<AccountRow>> {
+    let AccountPatchRow { quota_bytes, quota_files, disabled } = patch;
+    let quotas = (quota_bytes.is_some(), quota_bytes.flatten(), quota_files.is_some(), quota_files.flatten());
+    let row = (id, quotas.0, quotas.1, quotas.2, quotas.3, *disabled == Some(true), *disabled == Some(false), now);
+    tx.fetch_optional(PATCH_ACCOUNT, row).await
 }

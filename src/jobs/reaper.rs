@@ -124,7 +124,8 @@ async fn delete_blobs(app: &App, report: &mut ReaperReport) -> Result<()> {
 /// Deletes rows whose retention has ended.
 async fn purge_rows(app: &App, report: &mut ReaperReport) -> Result<()> {
     let now = app.clock.now().as_microsecond();
-    report.expired += app.db.purge_sessions(now).await? + app.db.purge_throttles(now).await?;
+    report.expired += app.db.purge_sessions(now).await? + app.db.purge_tokens(now).await?;
+    report.expired += app.db.purge_throttles(now).await?;
     report.expired += app.db.purge_idempotency_keys().await? + app.db.purge_resumables(now).await?;
     let revoked_before = now - REVOKED_LINK_RETENTION.as_micros() as i64;
     report.expired += app.db.purge_link_downloads().await? + app.db.purge_links(revoked_before).await?;

@@ -1,0 +1,81 @@
+//! The row of a file with its blob, and its columns: one list for the struct, for rows and for SQLite's JSON.
+
+use serde::{Deserialize, Deserializer};
+use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
+use uuid::Uuid;
+
+use crate::hex::unhex;
+
+/// Declares [`FileRow`] with the columns of its fields, as columns of a row and as elements of the JSON array that
+/// SQLite packs a file into. JSON cannot contain bytes.
+macro_rules! file_row {
+    (
+        $(#[$struct_attribute:meta])*
+        struct FileRow {
+            $(#[$first_attribute:meta])* $first:ident: $first_type:ty = $first_column:literal, $first_json:literal;
+            $($(#[$attribute:meta])* $field:ident: $type:ty = $column:literal, $json:literal;)*
+        }
+    ) => {
+        $(#[$struct_attribute])*
+        pub struct FileRow {
+            $(#[$first_attribute])* pub $first: $first_type,
+            $($(#[$attribute])* pub $field: $type,)*
+        }
+
+        /// By index and not by name, because lists are long.
+        impl<'r, R> FromRow<'r, R> for FileRow
+        where
+            R: Row,
+            usize: ColumnIndex<R>,
+            Uuid: Decode<'r, R::Database> + Type<R::Database>,
+            String: Decode<'r, R::Database> + Type<R::Database>,
+            i64: Decode<'r, R::Database> + Type<R::Database>,
+            Vec<u8>: Decode<'r, R::Database> + Type<R::Database>,
+        {
+            fn from_row(row: &'r R) -> sqlx::Result<Self> {
+                let mut rest = 1..;
+                Ok(Self { $first: row.try_get(0)?, $($field: row.try_get(rest.next().unwrap_or_default())?,)* })
+            }
+        }
+
+        /// The columns of a [`FileRow`].
+        macro_rules! file_columns {
+            () => { concat!($first_column $(, ", ", $column)*) };
+        }
+
+        /// The columns of a [`FileRow`] as one JSON text.
+        macro_rules! file_columns_as_json {
+            () => { concat!("json_array(", $first_json $(, ", ", $json)*, ")") };
+        }
+    };
+}
+
+file_row! {
+    /// A file and its blob.
+    #[derive(Debug, Clone, Deserialize)]
+    struct FileRow {
+        id: Uuid = "f.id", "hex(f.id)";
+        owner_id: Uuid = "f.owner_id", "hex(f.owner_id)";
+        path: String = "f.path", "f.path";
+        name: String = "f.name", "f.name";
+        metadata: String = "f.metadata", "f.metadata";
+        revision: i64 = "f.revision", "f.revision";
+        created_at: i64 = "f.created_at", "f.created_at";
+        updated_at: i64 = "f.updated_at", "f.updated_at";
+        blob_id: Uuid = "f.blob_id", "hex(f.blob_id)";
+        signed_urls_expire_at: i64 = "f.signed_urls_expire_at", "f.signed_urls_expire_at";
+        signed_url_generation: i64 = "f.signed_url_generation", "f.signed_url_generation";
+        signed_urls_revoked_at: i64 = "f.signed_urls_revoked_at", "f.signed_urls_revoked_at";
+        key: String = "b.key", "b.key";
+        size: i64 = "b.size", "b.size";
+        #[serde(deserialize_with = "hexadecimal")]
+        sha256: Vec<u8> = "b.sha256", "hex(b.sha256)";
+        content_type: String = "b.content_type", "b.content_type";
+        ready_at: i64 = "b.ready_at", "b.ready_at";
+    }
+}
+pub(super) use {file_columns, file_columns_as_json};
+
+fn hexadecimal<'de, D: Deserializer<'de>>(text: D) -> std::result::Result<Vec<u8>, D::Error> {
+    unhex(&String::deserialize(text)?).ok_or_else(|| serde::de::Error::custom("not hexadecimal"))
+}
