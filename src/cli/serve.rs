@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Registration, StoreConfig, redacted_url};
 use crate::http::server::Server;
 use crate::net::is_loopback;
-use crate::{jobs, users};
+use crate::{api, jobs, users};
 
 /// How long the start waits for what the probe finds, so that the store's quirks are known before
 /// the first upload.
@@ -26,7 +26,7 @@ pub(super) async fn run(mut config: Config) -> Result<(), Failure> {
     let listener = bind(&mut config)?;
     let app = App::open_for_serving(config, Clock::default()).await?;
     let startup_banner = startup_banner(&app, &listener).await?;
-    let server = Server::new(app.clone(), listener).await?;
+    let server = Server::new(&app.config, api::router(&app), listener).await?;
     // Until here a signal ends the process as ever: there is nothing yet to put in order.
     let signals = Signals::new()?;
     print(&startup_banner)?;
