@@ -35,6 +35,8 @@ statements! {
         WHERE s.token_hash = $1 AND s.expires_at > $2 AND users.disabled_at IS NULL");
     LIST_SESSIONS = "SELECT id, user_id, user_agent, address, created_at, last_used_at, expires_at
         FROM sessions WHERE user_id = $1 AND expires_at > $2 ORDER BY id DESC";
+    SESSION_IS_ACTIVE = "SELECT COUNT(*) FROM sessions JOIN users ON users.id = sessions.user_id
+        WHERE sessions.id = $1 AND sessions.user_id = $2 AND sessions.expires_at > $3 AND users.disabled_at IS NULL";
     TOUCH_SESSION = "UPDATE sessions SET last_used_at = $2 WHERE id = $1 AND last_used_at < $2";
     DELETE_SESSION = "DELETE FROM sessions WHERE id = $1 AND user_id = $2";
     PURGE_SESSIONS = "DELETE FROM sessions WHERE expires_at <= $1";
@@ -89,6 +91,15 @@ impl Db {
     /// Those of [`Db`].
     pub async fn list_sessions(&self, user_id: Uuid, now: i64) -> Result<Vec<SessionRow>> {
         self.read.fetch_all(LIST_SESSIONS, (user_id, now)).await
+    }
+
+    /// Whether this session of the account is active at `now`, in microseconds since 1970.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
+    pub async fn session_is_active(&self, id: Uuid, user_id: Uuid, now: i64) -> Result<bool> {
+        let (active,): (i64,) = self.read.fetch_one(SESSION_IS_ACTIVE, (id, user_id, now)).await?;
+        Ok(active == 1)
     }
 
     /// Records that a session was used.
