@@ -23,3 +23,4 @@ pub mod store;
 pub mod suggest;
 pub mod unicode;
 pub mod users;
+pub mod waiting;

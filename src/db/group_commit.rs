@@ -8,7 +8,6 @@
 //! A member sees the changes of those before it in the group. If it fails because of them, for example with
 //! [`Error::PathTaken`], it returns the error before the commit; should the commit fail, the error was unfounded.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use sqlx::sqlite::SqlitePool;
@@ -18,12 +17,13 @@ use tokio::time::timeout;
 
 use super::open::ACQUIRE_TIMEOUT;
 use crate::error::{Error, Result};
+use crate::waiting::Waiting;
 
 /// The queue for the connection that writes.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     group: Arc<Mutex<Option<Group>>>,
-    waiting: AtomicUsize,
+    waiting: Waiting,
 }
 
 /// Transactions that are committed together.
@@ -61,7 +61,7 @@ impl Queue {
     /// # Errors
     /// [`Error::Unavailable`] after [`ACQUIRE_TIMEOUT`], as for any other connection.
     pub async fn join(&self, pool: &SqlitePool) -> Result<CommitTicket<'_>> {
-        let waiting = Waiter::new(&self.waiting);
+        let waiting = self.waiting.enter();
         let mut group = timeout(ACQUIRE_TIMEOUT, self.group.clone().lock_owned())
             .await
             .map_err(|_| Error::from(sqlx::Error::PoolTimedOut))?;
@@ -98,7 +98,7 @@ impl CommitTicket<'_> {
                 *group = None;
                 return result;
             }
-            Ok(_) if self.is_first && self.queue.waiting.load(Ordering::Relaxed) == 0 => {
+            Ok(_) if self.is_first && self.queue.waiting.count() == 0 => {
                 commit(&mut group, &outcome).await;
             }
             _ => {
@@ -227,22 +227,6 @@ impl From<Failure> for Error {
     }
 }
 
-/// Counts a waiting transaction, until it is dropped.
-struct Waiter<'q>(&'q AtomicUsize);
-
-impl<'q> Waiter<'q> {
-    fn new(waiting: &'q AtomicUsize) -> Self {
-        waiting.fetch_add(1, Ordering::Relaxed);
-        Self(waiting)
-    }
-}
-
-impl Drop for Waiter<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -280,7 +264,7 @@ mod tests {
 
     /// Waits until this many transactions are queued.
     async fn until_waiting(database: &Database, count: usize) {
-        while database.queue.waiting.load(Ordering::Relaxed) < count {
+        while database.queue.waiting.count() < count {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
