@@ -1,4 +1,4 @@
-//! What a store and the row of an upload in pieces say to each other.
+//! The protocol between a store and the row of a resumable or direct upload.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -6,28 +6,29 @@ use bytes::Bytes;
 use super::{Key, MultipartObserver};
 use crate::error::{Error, Result};
 
-/// Where an upload in pieces stands, as its row says, and what comes next.
+/// The state of a resumable upload, as its row says, and what the next request brings.
 #[derive(Debug)]
 pub struct AppendRequest<'a> {
+    /// The key of the upload.
     pub key: &'a Key,
-    /// The store's id of the multipart upload, once one was opened.
+    /// The store's id of the multipart upload, once there is one.
     pub multipart_id: Option<&'a str>,
-    /// Where the bytes deadline the last whole part are.
+    /// The key of the object with the bytes after the last full part, if there is one.
     pub tail: Option<&'a Key>,
-    /// Bytes that are durable. What lies behind them counts for nothing.
+    /// The number of durable bytes. What the store has beyond them does not count.
     pub offset: u64,
-    /// Bytes in the whole, once they are known.
+    /// The size of the whole upload in bytes, if it is known.
     pub size: Option<u64>,
-    /// As [`Store::part_size`](super::Store::part_size) gave it when the upload began.
+    /// What [`Store::part_size`](super::Store::part_size) returned when the upload was created, in bytes.
     pub part_size: u64,
-    /// Bytes that are to come now, if they are announced.
-    pub coming: Option<u64>,
-    /// They count all together or not at all: nothing is kept of a body that breaks off.
+    /// The bytes that the request announces, if it does.
+    pub announced: Option<u64>,
+    /// Whether nothing is kept of an interrupted body.
     pub all_or_nothing: bool,
 }
 
 impl AppendRequest<'_> {
-    /// Bytes in the tail. All parts before it are whole.
+    /// The size of the tail in bytes. All parts before it are full.
     pub(super) fn tail_length(&self) -> u64 {
         match (self.tail, self.multipart_id) {
             (None, _) => 0,
@@ -36,47 +37,71 @@ impl AppendRequest<'_> {
         }
     }
 
-    /// Whether bytes that came before this error are kept: the client's line broke, and the client
-    /// will want to go on from there.
-    pub(super) fn survives(&self, error: &Error) -> bool {
-        !self.all_or_nothing && matches!(error, Error::BodyBroken(_) | Error::BodyStalled)
+    /// Returns the error that interrupted the body, if the bytes before it are kept: the client's
+    /// connection failed, and the client will resume there.
+    ///
+    /// # Errors
+    /// Any other error of the body, and every error if the request is all or nothing.
+    pub(super) fn interruption(&self, read: Result<()>) -> Result<Option<Error>> {
+        match read {
+            Ok(()) => Ok(None),
+            Err(error @ (Error::BodyBroken(_) | Error::BodyStalled)) if !self.all_or_nothing => Ok(Some(error)),
+            Err(error) => {
+                tracing::debug!(%error, "appended bytes not persisted");
+                Err(error)
+            }
+        }
     }
 }
 
-/// How bytes were kept.
+/// How appended bytes were persisted.
 #[derive(Debug)]
 pub enum Persisted {
-    /// Where they will stay.
+    /// In the file that will be published.
     InPlace,
-    /// They, and a tail before them, are the part with this number (from 1). The receipt is wanted
-    /// back when the parts are put together.
-    Part { number: u64, receipt: String },
-    /// They, and a tail before them, lie under the key that was last asked for.
+    /// Together with the tail before them, as a part.
+    Part {
+        /// From 1.
+        number: u64,
+        /// What assembling the parts requires: the part's ETag on S3.
+        receipt: String,
+    },
+    /// Together with the tail before them, as a new tail under the key that was requested last.
     Tail,
 }
 
-/// The row of an upload in pieces: where a store asks before it writes, and tells what is durable deadline.
+/// The row of a resumable upload: the store asks it before it writes, and reports what is durable.
 #[async_trait]
 pub trait AppendObserver: MultipartObserver {
-    /// A key for bytes that do not fill a part. It is written down before they exist.
-    async fn tail_key(&mut self) -> Result<Key>;
-
-    /// These bytes are the next ones.
-    async fn written(&mut self, bytes: &[Bytes]);
-
-    /// All that was written is durable.
+    /// A key for bytes that do not fill a part. It is recorded before they exist.
     ///
     /// # Errors
-    /// `UploadGone` if somebody else writes by now, or the upload is over.
-    async fn kept(&mut self, how: Persisted) -> Result<()>;
+    /// [`Error::Unavailable`] if it could not be recorded.
+    async fn tail_key(&mut self) -> Result<Key>;
+
+    /// These bytes have been written next, and are not durable yet.
+    async fn written(&mut self, bytes: &[Bytes]);
+
+    /// All bytes written so far are durable.
+    ///
+    /// # Errors
+    /// [`Error::UploadGone`] if another writer has taken over, or the upload has ended;
+    /// [`Error::Unavailable`].
+    async fn persisted(&mut self, how: Persisted) -> Result<()>;
 }
 
-/// The row of a part that comes through this server.
+/// The row of a part of a direct upload that comes through this server.
 #[async_trait]
 pub trait PartObserver: Send {
-    /// What was there counts no more: its bytes are about to be written over.
-    async fn begins(&mut self) -> Result<()>;
+    /// The part is about to be overwritten, and no longer counts.
+    ///
+    /// # Errors
+    /// [`Error::UploadGone`]; [`Error::Unavailable`].
+    async fn part_started(&mut self) -> Result<()>;
 
-    /// This many bytes are durable, and they are all.
-    async fn written(&mut self, length: u64) -> Result<()>;
+    /// The part is complete and durable, with this number of bytes.
+    ///
+    /// # Errors
+    /// [`Error::UploadGone`]; [`Error::Unavailable`].
+    async fn part_persisted(&mut self, length: u64) -> Result<()>;
 }

@@ -1,5 +1,5 @@
-//! Cuts a stream into blocks for a store to write: big pieces are passed on as they are, small
-//! ones are copied together, so that a million pieces of one byte cost a megabyte and no more.
+//! Collects a stream into blocks for a store to write. Large chunks are passed on as they are; small
+//! ones are copied together, so that a million chunks of one byte take one megabyte of memory.
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use super::ByteStream;
 use crate::error::{Error, Result};
 
-/// A body that is read block by block and that keeps to its declared size, or breaks.
+/// A body that is read block by block, and that must have its declared size.
 pub(super) struct Blocks {
     body: ByteStream,
     declared: Option<u64>,
@@ -17,22 +17,23 @@ pub(super) struct Blocks {
 }
 
 impl Blocks {
+    /// `declared` is the size in bytes, if it is known.
     pub fn new(body: ByteStream, declared: Option<u64>) -> Self {
         Self { body, declared, received: 0, ahead: Bytes::new(), ended: false }
     }
 
-    /// The next `limit` bytes, or fewer if the body ends before.
+    /// The next `limit` bytes, or fewer at the end of the body.
     ///
     /// # Errors
-    /// What the stream fails with; `BodyBroken` if it is longer or shorter than declared.
+    /// The error of the stream; [`Error::BodyBroken`] if it is longer or shorter than declared.
     pub async fn next(&mut self, limit: usize) -> Result<Block> {
         let mut block = Block::default();
         self.fill(&mut block, limit).await?;
         Ok(block)
     }
 
-    /// Fills the block up to `limit` bytes, or until the body ends. After an error the block holds
-    /// what came before it.
+    /// Fills the block up to `limit` bytes or to the end of the body. After an error the block has
+    /// the bytes before it.
     ///
     /// # Errors
     /// As [`next`](Self::next).
@@ -52,7 +53,7 @@ impl Blocks {
         filled
     }
 
-    /// Whether nothing follows; looks ahead to know.
+    /// Whether the body has ended. Reads ahead if necessary.
     ///
     /// # Errors
     /// As [`next`](Self::next).
@@ -70,12 +71,12 @@ impl Blocks {
         Ok(self.ahead.is_empty())
     }
 
-    /// The bytes that came until now.
+    /// The number of bytes received so far.
     pub fn received(&self) -> u64 {
         self.received
     }
 
-    /// What [`next`](Self::next) has yet to return, if the size was declared.
+    /// The number of bytes that [`next`](Self::next) has yet to return, if the size was declared.
     pub fn left(&self) -> Option<u64> {
         self.declared.map(|declared| declared.saturating_sub(self.received) + self.ahead.len() as u64)
     }
@@ -86,14 +87,14 @@ impl Blocks {
                 Err(Error::BodyBroken(format!("more than the {declared} bytes announced")))
             }
             Some(declared) if self.ended && self.received < declared => {
-                Err(Error::BodyBroken(format!("ended deadline {} of {declared} bytes", self.received)))
+                Err(Error::BodyBroken(format!("after {} of {declared} bytes", self.received)))
             }
             _ => Ok(()),
         }
     }
 }
 
-/// Some bytes in a row, in memory.
+/// Consecutive bytes in memory.
 #[derive(Default)]
 pub(super) struct Block {
     chunks: Vec<Bytes>,
@@ -102,39 +103,43 @@ pub(super) struct Block {
 }
 
 impl Block {
-    /// Pieces of this size are worth keeping as they are; smaller ones could hold on to a buffer
-    /// much bigger than themselves.
-    const WORTH_KEEPING: usize = 16 * 1024;
-    const GATHERED: usize = 64 * 1024;
+    /// Chunks of at least this size are kept as they are. Smaller ones are copied, since each could
+    /// keep alive a buffer that is much larger than itself.
+    const MIN_KEPT: usize = 16 * 1024;
+    /// The size of a buffer for small chunks.
+    const BUFFER: usize = 64 * 1024;
 
+    /// The number of bytes.
     pub fn len(&self) -> usize {
         self.len
     }
 
+    /// The bytes, once the block is [closed](Self::close).
     pub fn chunks(&self) -> &[Bytes] {
         &self.chunks
     }
 
+    /// The bytes.
     pub fn into_chunks(self) -> Vec<Bytes> {
         self.chunks
     }
 
     fn push(&mut self, bytes: Bytes, limit: usize) {
         self.len += bytes.len();
-        if bytes.len() >= Self::WORTH_KEEPING {
+        if bytes.len() >= Self::MIN_KEPT {
             self.close();
             self.chunks.push(bytes);
             return;
         }
         if self.small.capacity() - self.small.len() < bytes.len() {
             self.close();
-            self.small = BytesMut::with_capacity(Self::GATHERED.min(limit));
+            self.small = BytesMut::with_capacity(Self::BUFFER.min(limit));
         }
         self.small.extend_from_slice(&bytes);
     }
 
-    /// Ends the gathered piece, so that [`chunks`](Self::chunks) are all there is; also deadline a filling
-    /// that was broken off. What is left of its memory serves the next one.
+    /// Ends the buffer for small chunks, so that [`chunks`](Self::chunks) returns everything. Its
+    /// remaining capacity is used for the next one.
     pub fn close(&mut self) {
         if !self.small.is_empty() {
             self.chunks.push(self.small.split().freeze());
@@ -148,15 +153,15 @@ mod tests {
 
     use super::*;
 
-    fn body(pieces: Vec<Vec<u8>>) -> ByteStream {
-        Box::pin(stream::iter(pieces.into_iter().map(|piece| Ok(Bytes::from(piece)))))
+    fn body(chunks: Vec<Vec<u8>>) -> ByteStream {
+        Box::pin(stream::iter(chunks.into_iter().map(|chunk| Ok(Bytes::from(chunk)))))
     }
 
     #[tokio::test]
-    async fn small_pieces_become_few_and_big_ones_are_not_copied() {
+    async fn small_chunks_are_copied_together_and_large_ones_are_not_copied() {
         let big = Bytes::from(vec![7; 40_000]);
-        let pieces = (0..100_000).map(|_| Ok(Bytes::from_static(b"x"))).chain([Ok(big.clone())]);
-        let mut blocks = Blocks::new(Box::pin(stream::iter(pieces)), None);
+        let chunks = (0..100_000).map(|_| Ok(Bytes::from_static(b"x"))).chain([Ok(big.clone())]);
+        let mut blocks = Blocks::new(Box::pin(stream::iter(chunks)), None);
 
         let block = blocks.next(1_000_000).await.unwrap();
 
@@ -166,7 +171,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn blocks_are_full_but_for_the_last() {
+    async fn all_blocks_but_the_last_are_full() {
         let mut blocks = Blocks::new(body(vec![vec![1; 25_000], vec![], vec![2; 5]]), Some(25_005));
         let mut lengths = Vec::new();
         while !blocks.is_over().await.unwrap() {
@@ -176,7 +181,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_keeps_to_its_declared_size() {
+    async fn a_body_of_another_size_than_declared_is_broken() {
         for declared in [9, 11] {
             let outcome = Blocks::new(body(vec![vec![0; 10]]), Some(declared)).next(100).await;
             assert!(matches!(outcome, Err(Error::BodyBroken(_))));

@@ -1,30 +1,31 @@
-//! The only place where keys are made.
+//! Keys of objects. Only this module creates them.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::hex::hex;
 
-/// The name of one blob's bytes in the store: 128 random bits in hexadecimal. A key is used once,
-/// owes nothing to what people type, and cannot name anything outside of the store.
+/// The name of an object in the store: 128 random bits in hexadecimal. A key is used once, contains
+/// nothing that users enter, and cannot name anything outside the store.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key(String);
 
 impl Key {
     const LENGTH: usize = 32;
 
-    /// A key that nothing else has.
+    /// A new key, unique by its randomness.
     pub fn random() -> Self {
         let mut bytes = [0u8; Self::LENGTH / 2];
-        getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+        getrandom::fill(&mut bytes).expect("the operating system provides random bytes");
         Self(hex(&bytes))
     }
 
+    /// The 32 hexadecimal digits.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The first two digits: they spread keys over 256 folders.
+    /// The first two digits, which distribute the keys over 256 directories.
     pub(super) fn shard(&self) -> &str {
         &self.0[..2]
     }

@@ -1,4 +1,4 @@
-//! What a store holds, as the store itself tells.
+//! Lists of what is in a store.
 
 use std::pin::Pin;
 
@@ -8,20 +8,20 @@ use jiff::Timestamp;
 use super::Key;
 use crate::error::Result;
 
-/// A list on its way. An error ends it; whoever needs the whole of it begins anew.
+/// A list in transit. An error ends it; a caller that requires the whole list must start again.
 pub type ListStream<T> = Pin<Box<dyn Stream<Item = Result<Listed<T>>> + Send>>;
 
-/// Something that was found.
+/// An entry of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Listed<T> {
+    /// Its name is a key.
     Ours(T),
-    /// A name that cannot be one of ours, told as the store calls it: somebody else put it there,
-    /// and nothing here ever touches it.
+    /// A name in the store that is not a key. Nothing in Strongroom creates, reads or deletes it.
     Foreign(String),
 }
 
 impl<T> Listed<T> {
-    /// What was found, if it is ours.
+    /// The entry, unless it is foreign.
     pub fn ours(self) -> Option<T> {
         match self {
             Listed::Ours(found) => Some(found),
@@ -30,34 +30,38 @@ impl<T> Listed<T> {
     }
 }
 
-/// Bytes that are visible under a key.
+/// A complete object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
+    /// Its key.
     pub key: Key,
-    /// Bytes.
+    /// In bytes.
     pub size: u64,
+    /// When it was written, by the clock of the store.
     pub modified_at: Timestamp,
 }
 
-/// Bytes on their way to a key, which nobody sees yet.
+/// An incomplete upload: a multipart upload or a staged file. Its content is not visible yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenUpload {
+    /// Its key.
     pub key: Key,
-    /// The store's id of a multipart upload; a staged file has none.
+    /// The store's id of a multipart upload; `None` for a staged file.
     pub id: Option<String>,
+    /// When it was started, by the clock of the store.
     pub started_at: Timestamp,
 }
 
-/// A part of an upload that is not put together yet. Some stores keep one that was sent again beside
-/// its successor, and list both.
+/// A part of an upload that is not assembled yet. Some stores list both versions of a part that was
+/// sent twice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredPart {
     /// From 1.
     pub number: u64,
-    /// Bytes.
+    /// In bytes.
     pub size: u64,
-    /// What the store gave for it and wants back when the parts are put together.
+    /// What assembling the parts requires: the part's ETag on S3.
     pub receipt: String,
-    /// When it arrived, where the store tells.
+    /// When it arrived, if the store reports it.
     pub modified_at: Option<Timestamp>,
 }

@@ -1,4 +1,4 @@
-//! Bytes in memory, for tests.
+//! A store in memory, for tests and examples.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -14,31 +14,26 @@ use url::Url;
 use super::blocks::{Block, Blocks};
 use super::{
     AppendObserver, AppendRequest, ByteStream, Key, ListStream, Listed, MultipartObserver, Object, OpenUpload,
-    PartObserver, Persisted, SignRequest, SignedUrl, Store, StoredPart, UrlSigner,
+    PartObserver, Persisted, SignRequest, SignedUrl, Store, StoredPart, UrlSigner, wrong_size,
 };
-
 use crate::error::{Error, Result};
 use crate::health::check::{Check, ProbeOptions};
 
-/// Forgets everything when it is dropped.
-#[derive(Debug)]
+/// Loses everything when it is dropped. It cannot sign URLs.
+#[derive(Debug, Default)]
 pub struct MemoryStore {
     blobs: Mutex<HashMap<Key, Bytes>>,
-    growing: Mutex<HashMap<Key, BytesMut>>,
-    signer: UrlSigner,
+    uploads: Mutex<HashMap<Key, BytesMut>>,
 }
 
 impl MemoryStore {
-    pub fn new(signer: UrlSigner) -> Self {
-        Self { blobs: Mutex::default(), growing: Mutex::default(), signer }
-    }
-
     fn blobs(&self) -> MutexGuard<'_, HashMap<Key, Bytes>> {
         self.blobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn growing(&self) -> MutexGuard<'_, HashMap<Key, BytesMut>> {
-        self.growing.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Uploads that are not assembled yet.
+    fn uploads(&self) -> MutexGuard<'_, HashMap<Key, BytesMut>> {
+        self.uploads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -64,12 +59,12 @@ impl Store for MemoryStore {
     }
 
     async fn begin(&self, key: &Key) -> Result<()> {
-        self.growing().insert(key.clone(), BytesMut::new());
+        self.uploads().insert(key.clone(), BytesMut::new());
         Ok(())
     }
 
     async fn begin_parts(&self, key: &Key, _: &dyn MultipartObserver) -> Result<()> {
-        self.growing().entry(key.clone()).or_default();
+        self.uploads().entry(key.clone()).or_default();
         Ok(())
     }
 
@@ -77,12 +72,11 @@ impl Store for MemoryStore {
         Ok(None)
     }
 
-    async fn write_part(&self, key: &Key, offset: u64, body: ByteStream, ledger: &mut dyn PartObserver) -> Result<()> {
-        ledger.begins().await?;
-        let mut block = Block::default();
-        Blocks::new(body, None).fill(&mut block, usize::MAX).await?;
+    async fn write_part(&self, key: &Key, offset: u64, body: ByteStream, row: &mut dyn PartObserver) -> Result<()> {
+        row.part_started().await?;
+        let block = Blocks::new(body, None).next(usize::MAX).await?;
         let (start, end) = (offset as usize, offset as usize + block.len());
-        match self.growing().get_mut(key) {
+        match self.uploads().get_mut(key) {
             None => return Err(Error::UploadGone),
             Some(bytes) => {
                 let length = bytes.len().max(end);
@@ -90,30 +84,26 @@ impl Store for MemoryStore {
                 bytes[start..end].copy_from_slice(&block.chunks().concat());
             }
         }
-        ledger.written(block.len() as u64).await
+        row.part_persisted(block.len() as u64).await
     }
 
-    async fn append(&self, at: &AppendRequest<'_>, body: ByteStream, ledger: &mut dyn AppendObserver) -> Result<()> {
+    async fn append(&self, at: &AppendRequest<'_>, body: ByteStream, row: &mut dyn AppendObserver) -> Result<()> {
         let mut block = Block::default();
-        let filled = Blocks::new(body, None).fill(&mut block, usize::MAX).await;
-        if let Err(error) = &filled
-            && !at.survives(error)
-        {
-            return filled;
-        }
-        if let Some(bytes) = self.growing().get_mut(at.key) {
+        let read = Blocks::new(body, None).fill(&mut block, usize::MAX).await;
+        let interruption = at.interruption(read)?;
+        if let Some(bytes) = self.uploads().get_mut(at.key) {
             bytes.truncate(at.offset as usize);
             block.chunks().iter().for_each(|chunk| bytes.extend_from_slice(chunk));
         }
-        ledger.written(block.chunks()).await;
-        ledger.kept(Persisted::InPlace).await?;
-        filled
+        row.written(block.chunks()).await;
+        row.persisted(Persisted::InPlace).await?;
+        interruption.map_or(Ok(()), Err)
     }
 
     async fn assemble(&self, key: &Key, _: Option<&str>, _: Vec<String>, size: u64) -> Result<()> {
-        let Some(bytes) = self.growing().remove(key) else { return Ok(()) };
+        let Some(bytes) = self.uploads().remove(key) else { return Ok(()) };
         if bytes.len() as u64 != size {
-            return Err(Error::internal("an upload has another size than its row says"));
+            return Err(wrong_size());
         }
         self.blobs().insert(key.clone(), bytes.freeze());
         Ok(())
@@ -122,7 +112,7 @@ impl Store for MemoryStore {
     async fn confirm(&self, key: &Key, size: u64) -> Result<()> {
         match self.size(key).await? == Some(size) {
             true => Ok(()),
-            false => Err(Error::internal("an upload has another size than its row says")),
+            false => Err(wrong_size()),
         }
     }
 
@@ -161,17 +151,17 @@ impl Store for MemoryStore {
     }
 
     async fn delete(&self, key: &Key, _: Option<&str>) -> Result<()> {
-        self.growing().remove(key);
+        self.uploads().remove(key);
         self.blobs().remove(key);
         Ok(())
     }
 
-    async fn sign(&self, request: &SignRequest<'_>) -> Result<SignedUrl> {
-        Ok(self.signer.sign(request))
+    async fn sign(&self, _: &SignRequest<'_>) -> Result<SignedUrl> {
+        Err(Error::internal("a store in memory cannot sign URLs"))
     }
 
     fn url_signer(&self) -> Option<&UrlSigner> {
-        Some(&self.signer)
+        None
     }
 
     fn public_bucket(&self) -> Option<&Url> {

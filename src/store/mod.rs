@@ -1,5 +1,33 @@
-//! The bytes: the only object-store types, paths and buckets. A store knows keys, not names or
-//! owners; who may do what is decided in `files/`.
+//! Object storage: the only module that knows directories, buckets and object-store types. A store
+//! knows keys, not names or owners; what a user may do is decided in `files`.
+//!
+//! # Examples
+//!
+//! ```
+//! use futures_util::{TryStreamExt, stream};
+//! use strongroom::store::{Key, MemoryStore, Store};
+//! # use strongroom::error::Result;
+//! # struct Row;
+//! # #[async_trait::async_trait]
+//! # impl strongroom::store::MultipartObserver for Row {
+//! #     async fn multipart_opened(&self, _: &str) -> Result<()> { Ok(()) }
+//! #     fn owner(&self) -> uuid::Uuid { uuid::Uuid::nil() }
+//! # }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<()> {
+//!
+//! let (store, key) = (MemoryStore::default(), Key::random());
+//! let body = stream::iter([Ok("hello ".into()), Ok("world".into())]);
+//! assert_eq!(store.put(&key, None, Box::pin(body), &Row).await?, 11);
+//!
+//! let content: Vec<bytes::Bytes> = store.get(&key, 6..11).await?.try_collect().await?;
+//! assert_eq!(content.concat(), b"world");
+//!
+//! store.delete(&key, None).await?;
+//! assert_eq!(store.size(&key).await?, None);
+//! # Ok(())
+//! # }
+//! ```
 
 mod append;
 mod blocks;
@@ -9,16 +37,15 @@ mod listing;
 mod memory;
 mod none;
 mod s3;
+mod sign;
 mod url_signer;
 
 use std::ops::Range;
 use std::pin::Pin;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::Stream;
-use jiff::Timestamp;
 use url::Url;
 use uuid::Uuid;
 
@@ -27,251 +54,168 @@ use crate::health::check::{Check, ProbeOptions};
 
 pub use append::{AppendObserver, AppendRequest, PartObserver, Persisted};
 pub use disk::{DiskStore, probe_disk};
-pub use key::Key;
+pub use key::{InvalidKey, Key};
 pub use listing::{ListStream, Listed, Object, OpenUpload, StoredPart};
 #[doc(hidden)]
 pub use memory::MemoryStore;
 pub use none::NoStore;
 pub use s3::S3Store;
+pub use sign::{Operation, PartTarget, SignRequest, SignedUrl};
 pub use url_signer::{Grant, UrlSigner};
 
-/// S3's least size of a part in bytes, but for the last one, and the most parts that make one object.
+/// The smallest part that S3 accepts, except for the last one, in bytes.
 pub const SMALLEST_PART: u64 = 5 * 1024 * 1024;
+/// The largest number of parts that S3 assembles into one object.
 pub const MAX_PARTS: u64 = 10_000;
 
-/// Bytes on their way. An error ends the stream and tells whose fault it was: `BodyBroken` and its
-/// like are the client's, everything else is ours.
+/// Content in transit. An error ends the stream. [`Error::BodyBroken`] and [`Error::BodyStalled`] are
+/// the client's, all others are the server's.
 pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
 
-/// Where a store writes down what must be known before bytes may exist, so that a crash at any
-/// moment leaves nothing that no row knows of.
+/// Records what must be known before the first byte exists, so that a crash at any moment leaves
+/// nothing in the store without a row. Implemented by the row of an upload.
 #[async_trait]
 pub trait MultipartObserver: Send + Sync {
-    /// A multipart upload was opened under this id; its first part is sent deadline this returns.
+    /// A multipart upload was created. Its first part is sent after this returns.
+    ///
+    /// # Errors
+    /// Any error cancels the upload.
     async fn multipart_opened(&self, upload_id: &str) -> Result<()>;
 
-    /// Whose upload this is: nobody gets all of what uploads share.
+    /// The owner of the upload: the memory that uploads share is limited per owner.
     fn owner(&self) -> Uuid;
 }
 
-/// A place that keeps bytes under keys. Every method may be repeated.
+/// A place that stores objects under keys. Every method may be repeated after an error.
 #[async_trait]
 pub trait Store: Send + Sync + std::fmt::Debug {
-    /// Writes the whole stream under a new key; returns the bytes' count once they are durable.
-    /// `size` is the length in bytes when it is known beforehand. On an error nothing is visible
-    /// under the key, and what lay half done was given up as far as the store could be reached.
+    /// Writes the whole stream under a new key; returns the number of bytes once they are durable.
+    /// `size` is the length in bytes if it is known. After an error nothing is visible under the
+    /// key, and what was written is deleted as far as the store responds.
     ///
     /// # Errors
-    /// What the stream failed with; `PreconditionFailed` if the key has bytes already;
-    /// `StorageFull`; `Unavailable`.
-    async fn put(&self, key: &Key, size: Option<u64>, body: ByteStream, intent: &dyn MultipartObserver) -> Result<u64>;
+    /// The error of the stream; [`Error::PreconditionFailed`] if the key has an object already;
+    /// [`Error::TooLarge`]; [`Error::StorageFull`]; [`Error::Unavailable`].
+    async fn put(&self, key: &Key, size: Option<u64>, body: ByteStream, row: &dyn MultipartObserver) -> Result<u64>;
 
-    /// The size of the parts of an upload in pieces, in bytes; `size` is that of the whole, if it is known.
+    /// The part size of a resumable upload in bytes. `size` is that of the whole upload, if it is known.
     ///
     /// # Errors
-    /// `TooLarge` if the store cannot take so much in pieces.
+    /// [`Error::TooLarge`] if the store cannot take such an upload.
     fn part_size(&self, size: Option<u64>) -> Result<u64>;
 
-    /// Gets ready to take in pieces under a new key.
+    /// Prepares a resumable upload under a new key.
     ///
     /// # Errors
-    /// `StorageFull`; `Unavailable`.
+    /// [`Error::StorageFull`]; [`Error::Unavailable`].
     async fn begin(&self, key: &Key) -> Result<()>;
 
-    /// Gets ready to take parts under a new key that come through signed URLs, in any order. Doing it
-    /// again before the first part is the same as once.
+    /// Prepares a direct upload under a new key: its parts come through signed URLs, in any order.
+    /// Repeating it before the first part has no effect.
     ///
     /// # Errors
-    /// What the intent failed with; `StorageFull`; `Unavailable`.
-    async fn begin_parts(&self, key: &Key, intent: &dyn MultipartObserver) -> Result<()>;
+    /// The error of the observer; [`Error::StorageFull`]; [`Error::Unavailable`].
+    async fn begin_parts(&self, key: &Key, row: &dyn MultipartObserver) -> Result<()>;
 
-    /// The parts that are there, in the order of their numbers; `None` if they came through this
-    /// server, so that their rows tell.
+    /// The parts of a direct upload, ordered by number; `None` if they come through this server and
+    /// the database has the list.
     ///
     /// # Errors
-    /// `Unavailable`.
+    /// [`Error::Unavailable`].
     async fn parts(&self, key: &Key, multipart_id: Option<&str>) -> Result<Option<Vec<StoredPart>>>;
 
-    /// Writes the stream as the part that begins at byte `offset` of the whole, and tells the ledger
-    /// before the first byte and when all are durable. Others may write other parts meanwhile; on
-    /// another server even the same one, which is found out when the whole is read back.
+    /// Writes the stream as the part of a direct upload that starts at byte `offset`. The observer is
+    /// called before the first byte and when all are durable. Other parts may be written at the same
+    /// time. Another server may even write the same part; the hash of the whole reveals that.
     ///
     /// # Errors
-    /// What the stream or the ledger failed with; `UploadGone`; `UploadBusy` if this part is being
-    /// written or the parts are being put together; `NotFound` if parts never come this way;
-    /// `StorageFull`; `Unavailable`.
-    async fn write_part(&self, key: &Key, offset: u64, body: ByteStream, ledger: &mut dyn PartObserver) -> Result<()>;
+    /// The error of the stream or the observer; [`Error::UploadGone`]; [`Error::UploadBusy`] if this
+    /// part is being written or the upload is being assembled; [`Error::NotFound`] if parts do not
+    /// come through this server; [`Error::StorageFull`]; [`Error::Unavailable`].
+    async fn write_part(&self, key: &Key, offset: u64, body: ByteStream, row: &mut dyn PartObserver) -> Result<()>;
 
-    /// Appends the stream to an upload in pieces, and tells the ledger as soon as bytes are durable.
-    /// Of a body that breaks off all is kept that came, unless it is to count all together. Nothing
-    /// is visible under the key.
+    /// Appends the stream to a resumable upload. The observer is called whenever bytes have become
+    /// durable. What was received of an interrupted body is kept, unless the request is all or
+    /// nothing. Nothing is visible under the key.
     ///
     /// # Errors
-    /// What the stream or the ledger failed with; `UploadBusy` if somebody else appends; `TooLarge`;
-    /// `StorageFull`; `Unavailable`.
-    async fn append(&self, at: &AppendRequest<'_>, body: ByteStream, ledger: &mut dyn AppendObserver) -> Result<()>;
+    /// The error of the stream or the observer; [`Error::UploadBusy`] if there is another writer;
+    /// [`Error::TooLarge`]; [`Error::StorageFull`]; [`Error::Unavailable`].
+    async fn append(&self, at: &AppendRequest<'_>, body: ByteStream, row: &mut dyn AppendObserver) -> Result<()>;
 
-    /// Makes the `size` bytes of an upload in pieces visible under its key, all of them having been
-    /// kept in their place or as parts. Doing it twice is the same as once.
+    /// Makes a resumable or direct upload of `size` bytes visible under its key. `receipts` are those
+    /// of its parts, in order. Repeating it has no effect.
     ///
     /// # Errors
-    /// `UploadBusy`; `StorageFull`; `Unavailable`; `Internal` if it came out with another size.
+    /// [`Error::UploadBusy`]; [`Error::StorageFull`]; [`Error::Unavailable`]; [`Error::Internal`] if
+    /// the object has another size.
     async fn assemble(&self, key: &Key, multipart_id: Option<&str>, receipts: Vec<String>, size: u64) -> Result<()>;
 
-    /// Makes sure of `size` bytes that were assembled by somebody who may not have got to the end of it.
+    /// Verifies and makes durable an object that was assembled by a process that may have crashed.
     ///
     /// # Errors
-    /// `Unavailable`; `Internal` if there are none, or they came out with another size.
+    /// [`Error::Unavailable`]; [`Error::Internal`] if it does not have `size` bytes.
     async fn confirm(&self, key: &Key, size: u64) -> Result<()>;
 
-    /// Opens the bytes in `range` (end exclusive, within the content; never empty).
+    /// Reads the bytes in `range` (in bytes, end exclusive, not empty).
     ///
     /// # Errors
-    /// `NotFound` if there are no bytes under the key; `Internal` if they are fewer than that; `Unavailable`.
+    /// [`Error::NotFound`] if there is no such object; [`Error::Internal`] if it is shorter;
+    /// [`Error::Unavailable`].
     async fn get(&self, key: &Key, range: Range<u64>) -> Result<ByteStream>;
 
-    /// The count of bytes under the key, or `None` if there are none.
+    /// The size of an object in bytes; `None` if it does not exist.
     ///
     /// # Errors
-    /// `Unavailable`.
+    /// [`Error::Unavailable`].
     async fn size(&self, key: &Key) -> Result<Option<u64>>;
 
-    /// Every object there is, ours in the order of their keys. Read page by page, as it is taken
-    /// from; what comes or goes meanwhile may be told or not. Fails with `Unavailable`.
+    /// All objects; those of this store are ordered by key. The list is read page by page, and need
+    /// not reflect changes made meanwhile. Its error is [`Error::Unavailable`].
     fn list(&self) -> ListStream<Object>;
 
-    /// Everything that lies half written, in no order: multipart uploads that are open, files that
-    /// are not published. With a key, what is half written under that key alone. Fails with `Unavailable`.
+    /// All incomplete uploads in any order: multipart uploads and staged files. With a key, only
+    /// those of that key. Its error is [`Error::Unavailable`].
     fn list_uploads(&self, key: Option<&Key>) -> ListStream<OpenUpload>;
 
-    /// Takes away one upload of [`list_uploads`](Self::list_uploads). One that is over is a success.
+    /// Aborts one upload of [`list_uploads`](Self::list_uploads). One that has ended is a success.
     ///
     /// # Errors
-    /// `Unavailable`.
+    /// [`Error::Unavailable`].
     async fn abort(&self, key: &Key, upload_id: Option<&str>) -> Result<()>;
 
-    /// Takes away the bytes, what lies half written, and the multipart upload if there is one. A
-    /// key without bytes is a success.
+    /// Deletes the object, what is staged under its key, and the multipart upload with this id. An
+    /// object that does not exist is a success.
     ///
     /// # Errors
-    /// `Unavailable`.
+    /// [`Error::Unavailable`].
     async fn delete(&self, key: &Key, multipart_id: Option<&str>) -> Result<()>;
 
-    /// A URL by which anybody may do one thing to one key until it expires.
+    /// A URL that permits one operation on one key until it expires.
     ///
     /// # Errors
-    /// `Invalid` if the store would let a URL to write with be used twice; `Unavailable` if the
-    /// credentials to sign with cannot be had.
+    /// [`Error::Invalid`] if the store would accept a second PUT to the URL; [`Error::Unavailable`]
+    /// if there are no credentials to sign with.
     async fn sign(&self, request: &SignRequest<'_>) -> Result<SignedUrl>;
 
-    /// The signer of our own signed URLs, where the store cannot sign by itself.
+    /// The signer of this server's own signed URLs; `None` if the store signs them.
     fn url_signer(&self) -> Option<&UrlSigner>;
 
-    /// The bucket as people reach it; nothing where all bytes come through this server.
+    /// The URL of the bucket as clients use it; `None` if all content goes through this server.
     fn public_bucket(&self) -> Option<&Url>;
 
-    /// Asks the store for a sign of life.
+    /// Checks that the store responds.
     ///
     /// # Errors
-    /// `Unavailable`.
+    /// [`Error::Unavailable`].
     async fn ping(&self) -> Result<()>;
 
-    /// Tries what the store is needed for, with bytes of its own that it takes away again, and
-    /// keeps to what it learned from then on. Takes seconds if the store is slow.
-    async fn probe(&self, probing: &ProbeOptions) -> Vec<Check>;
+    /// Checks everything that the server requires of the store, with objects that it deletes again,
+    /// and adapts the store to the results. Takes seconds if the store is slow.
+    async fn probe(&self, options: &ProbeOptions) -> Vec<Check>;
 }
 
-/// What a signed URL allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Operation {
-    Get,
-    Head,
-    Put,
-}
-
-impl Operation {
-    /// The HTTP method, as it is signed.
-    pub fn method(self) -> &'static str {
-        match self {
-            Operation::Get => "GET",
-            Operation::Head => "HEAD",
-            Operation::Put => "PUT",
-        }
-    }
-
-    /// The name in our own signed URLs.
-    fn name(self) -> &'static str {
-        match self {
-            Operation::Get => "get",
-            Operation::Head => "head",
-            Operation::Put => "put",
-        }
-    }
-
-    fn named(name: &str) -> Option<Self> {
-        [Operation::Get, Operation::Head, Operation::Put].into_iter().find(|operation| operation.name() == name)
-    }
-}
-
-/// A wish for a signed URL.
-#[derive(Debug)]
-pub struct SignRequest<'a> {
-    pub operation: Operation,
-    pub key: &'a Key,
-    /// The instant of signing. In lists it is rounded down, so that the same file gives the same
-    /// URL for a while and caches work.
-    pub now: Timestamp,
-    /// The life of the URL: whole seconds, at least one and at most seven days.
-    pub expires_in: Duration,
-    /// The Content-Disposition that the answer shall carry (get and head).
-    pub disposition: Option<&'a str>,
-    /// The Content-Type that the answer shall carry (get and head).
-    pub content_type: Option<&'a str>,
-    /// The one part that may be written (put).
-    pub part: Option<PartTarget<'a>>,
-    /// Our own URLs die when this changes; a bucket's do not know it.
-    pub generation: i64,
-}
-
-/// A part of an upload whose parts come through signed URLs.
-#[derive(Debug, Clone, Copy)]
-pub struct PartTarget<'a> {
-    /// From 1.
-    pub number: u64,
-    pub multipart_id: Option<&'a str>,
-}
-
-impl SignRequest<'_> {
-    const WEEK: u64 = 7 * 24 * 60 * 60;
-
-    /// The life of the URL in seconds.
-    fn lifetime(&self) -> u64 {
-        self.expires_in.as_secs().clamp(1, Self::WEEK)
-    }
-
-    /// The end of that life, counted from the second of signing.
-    fn expiry(&self) -> Timestamp {
-        let seconds = self.now.as_second().saturating_add_unsigned(self.lifetime());
-        Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX)
-    }
-}
-
-/// A signed URL, and what has to be sent along with it.
-#[derive(Debug, Clone)]
-pub struct SignedUrl {
-    pub url: String,
-    pub method: &'static str,
-    /// Headers that the request must carry exactly so.
-    pub headers: Vec<(&'static str, String)>,
-    pub expires_at: Timestamp,
-}
-
-/// Maps an I/O error of the disk to the domain's words.
-fn io_error(error: std::io::Error) -> Error {
-    use std::io::ErrorKind;
-    match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => Error::StorageFull,
-        // A disk that is gone, read-only or failing: the same request may go well on a better day.
-        _ => Error::store_unavailable(error),
-    }
+/// The content of an upload does not have the size that its row says.
+fn wrong_size() -> Error {
+    Error::internal("the size of an upload differs from its row")
 }

@@ -1,20 +1,20 @@
-//! Our own signed URLs, for stores that cannot sign: HMAC-SHA256 over everything that counts.
+//! This server's own signed URLs, for stores that cannot sign: HMAC-SHA256 over all parameters.
 
 use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::{Hmac, Mac};
 use jiff::Timestamp;
 use sha2::Sha256;
 use url::Url;
 
-use super::s3::presign::push_parameter;
+use super::sign::{hmac_sha256, push_parameter};
 use super::{Key, Operation, SignRequest, SignedUrl};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 
-/// Signs URLs below `/v1/signed/` and checks them.
+/// Signs and verifies URLs below `/v1/signed/`.
 #[derive(Clone)]
 pub struct UrlSigner {
     mac: Hmac<Sha256>,
@@ -22,40 +22,45 @@ pub struct UrlSigner {
     clock: Clock,
 }
 
-/// What a signed URL turned out to allow.
+/// What a verified signed URL permits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
+    /// The key of the object.
     pub key: Key,
+    /// The permitted operation.
     pub operation: Operation,
+    /// The `Content-Disposition` of the response.
     pub disposition: Option<String>,
+    /// The `Content-Type` of the response.
     pub content_type: Option<String>,
-    /// The one part that may be written, from 1.
+    /// The part of a direct upload that may be written, from 1.
     pub part: Option<u64>,
+    /// When the URL expires.
     pub expires_at: Timestamp,
-    /// As in the request that was signed.
+    /// As in [`SignRequest::generation`].
     pub generation: i64,
 }
 
 impl UrlSigner {
-    /// The purpose is part of the key: a signature made for anything else is worth nothing here.
+    /// The purpose is part of the key, so that no signature made for anything else is valid here.
     const PURPOSE: &[u8] = b"strongroom signed url v1";
 
-    /// `public_url` is the base of the URLs; it may have a path.
+    /// A signer with keys derived from `secret`. `public_url` is the base of the URLs, and may have a path.
     pub fn new(secret: &[u8; 32], public_url: Url, clock: Clock) -> Self {
-        let purpose_key = keyed(secret).chain_update(Self::PURPOSE).finalize().into_bytes();
+        let purpose_key = hmac_sha256(secret).chain_update(Self::PURPOSE).finalize().into_bytes();
         let mut base = public_url;
         base.set_query(None);
         base.set_fragment(None);
-        Self { mac: keyed(&purpose_key), base, clock }
+        Self { mac: hmac_sha256(&purpose_key), base, clock }
     }
 
-    /// A URL for `request`; it expires on a whole second.
+    /// Signs a URL, which expires on a whole second.
     pub fn sign(&self, request: &SignRequest<'_>) -> SignedUrl {
         let expires_at = request.expiry();
         let part = request.part.map(|part| part.number.to_string());
         let generation = request.generation.to_string();
         let fields = Fields {
-            operation: request.operation.name(),
+            operation: request.operation.as_str(),
             expires: &expires_at.as_second().to_string(),
             disposition: request.disposition,
             content_type: request.content_type,
@@ -81,7 +86,7 @@ impl UrlSigner {
             value.into_iter().for_each(|value| push_parameter(&mut url, name, value));
         }
         push_parameter(&mut url, "signature", &URL_SAFE_NO_PAD.encode(signature));
-        // The same rule as on S3: a key is never overwritten, while a part may be sent again.
+        // As on S3: an object is never overwritten, while a part may be sent again.
         let headers = match (request.operation, request.part) {
             (Operation::Put, None) => vec![("if-none-match", "*".to_owned())],
             _ => Vec::new(),
@@ -89,18 +94,18 @@ impl UrlSigner {
         SignedUrl { url, method: request.operation.method(), headers, expires_at }
     }
 
-    /// What the URL with this key and this (decoded) query allows, if it is used with `method`.
+    /// Verifies a request with this method, key and (decoded) query; returns what it permits.
     ///
     /// # Errors
-    /// `BadSignature` if anything was altered, added or left out, or the method is another one;
-    /// `UrlExpired` for a good URL past its time.
+    /// [`Error::BadSignature`] if anything was changed, added or removed, or the method is another
+    /// one; [`Error::UrlExpired`] if a valid URL has expired.
     pub fn verify(&self, method: &str, key: &str, query: &[(String, String)]) -> Result<Grant> {
         let (fields, signature) = Fields::read(query).ok_or(Error::BadSignature)?;
         let key: Key = key.parse().map_err(|_| Error::BadSignature)?;
         let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| Error::BadSignature)?;
         self.signature(&key, &fields).verify_slice(&signature).map_err(|_| Error::BadSignature)?;
 
-        let operation = Operation::named(fields.operation).ok_or(Error::BadSignature)?;
+        let operation = Operation::parse(fields.operation).ok_or(Error::BadSignature)?;
         if operation.method() != method {
             return Err(Error::BadSignature);
         }
@@ -116,7 +121,7 @@ impl UrlSigner {
         Ok(Grant { key, operation, disposition, content_type, part, expires_at, generation })
     }
 
-    /// Every field goes in with its length before it, so that no two sets of fields look the same.
+    /// Each field is preceded by its length, so that no two sets of fields give the same input.
     fn signature(&self, key: &Key, fields: &Fields<'_>) -> Hmac<Sha256> {
         let mut mac = self.mac.clone();
         let required = [fields.operation, key.as_str(), fields.expires].map(Some);
@@ -137,25 +142,25 @@ impl fmt::Debug for UrlSigner {
     }
 }
 
-/// The signed parameters of a URL, as they are written in it.
+/// The signed parameters of a URL, as text.
 struct Fields<'a> {
     operation: &'a str,
     expires: &'a str,
     disposition: Option<&'a str>,
     content_type: Option<&'a str>,
     part: Option<&'a str>,
-    /// Absent where it is zero.
+    /// Absent if it is zero.
     generation: Option<&'a str>,
 }
 
 impl<'a> Fields<'a> {
-    /// The fields and the signature; nothing if a parameter is missing, doubled or unknown.
+    /// The fields and the signature; `None` if a parameter is missing, repeated or unknown.
     fn read(query: &'a [(String, String)]) -> Option<(Self, &'a str)> {
         let known = ["op", "expires", "disposition", "type", "part", "generation", "signature"];
         let mut values = [None; 7];
         for (name, value) in query {
-            let place = known.iter().position(|known| known == name)?;
-            if values[place].replace(value.as_str()).is_some() {
+            let index = known.iter().position(|known| known == name)?;
+            if values[index].replace(value.as_str()).is_some() {
                 return None;
             }
         }
@@ -163,10 +168,6 @@ impl<'a> Fields<'a> {
         let fields = Self { operation: operation?, expires: expires?, disposition, content_type, part, generation };
         Some((fields, signature?))
     }
-}
-
-fn keyed(key: &[u8]) -> Hmac<Sha256> {
-    Hmac::new_from_slice(key).expect("HMAC takes keys of any length")
 }
 
 #[cfg(test)]
@@ -198,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_is_good_for_its_method_until_its_time() {
+    fn a_url_is_valid_for_its_method_until_it_expires() {
         let clock = Clock::movable();
         let (signer, key) = (signer(&clock), Key::random());
         let url = signed(&signer, &clock, &key);
@@ -217,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn no_other_query_is_good() {
+    fn a_url_with_any_other_query_is_refused() {
         let clock = Clock::default();
         let (signer, key) = (signer(&clock), Key::random());
         let good = query(&signed(&signer, &clock, &key));
@@ -231,7 +232,7 @@ mod tests {
         }
         let mut unknown = good.clone();
         unknown.push(("x".into(), String::new()));
-        // What one field loses, the next one gains.
+        // One field loses a character, and the next one gains it.
         let mut moved = good.clone();
         let end = moved[2].1.pop().unwrap();
         moved[3].1.insert(0, end);

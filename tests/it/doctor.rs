@@ -217,7 +217,7 @@ async fn a_public_bucket_is_a_failure() {
     let folder = folder();
     let public = public_bucket(&format!("test-{}", uuid::Uuid::now_v7().simple())).await;
     let config = on_s3(&folder, |s3| *s3 = public.clone());
-    assert_one_failure(&doctor(&config, &[]), "store.private", &["read by anybody", "make the bucket private"]);
+    assert_one_failure(&doctor(&config, &[]), "store.private", &["read by anyone", "make the bucket private"]);
     assert_eq!(objects(&public).await, []);
 
     let program = Start::default().on(&config).serve(folder.path());
@@ -228,7 +228,7 @@ async fn a_public_bucket_is_a_failure() {
         assert!(!ready.text().contains(inside), "{}", ready.text());
     }
     let (_, log) = program.stop();
-    assert!(log.lines().any(|line| line.contains("ERROR") && line.contains("read by anybody")), "{log}");
+    assert!(log.lines().any(|line| line.contains("ERROR") && line.contains("read by anyone")), "{log}");
     assert_eq!(objects(&public).await, []);
 }
 
@@ -238,7 +238,7 @@ async fn read_only_keys_are_reported() {
     let folder = folder();
     let public = public_bucket("read-only").await;
     let outcome = doctor(&on_s3(&folder, |s3| *s3 = public.clone()), &[]);
-    assert_one_failure(&outcome, "store.write", &["403 AccessDenied", "right to write"]);
+    assert_one_failure(&outcome, "store.write", &["403 AccessDenied", "permission to write"]);
     assert_eq!(objects(&public).await, []);
 }
 
@@ -366,7 +366,7 @@ async fn an_unusable_folder_is_reported() {
     symlink(&root, &link).unwrap();
     std::fs::write(&file, "in the way").unwrap();
     for path in [&link, &file] {
-        assert_one_failure(&doctor(&at(path), &[]), "store.folder", &["no folder"]);
+        assert_one_failure(&doctor(&at(path), &[]), "store.folder", &["is not a directory"]);
     }
     // A folder where not even root can write.
     if Path::new("/sys/kernel").is_dir() {

@@ -1,4 +1,4 @@
-//! The reaper deletes what crashed writers left behind, and nothing else.
+//! The reaper deletes what crashes and disconnects leave, and nothing else.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use crate::support::abandoned::abandon;
 use crate::support::bytes::noise;
 use crate::support::client::{Ask, fed, open_multipart_uploads};
 use crate::support::program::Start;
-use crate::support::{Setup, TestApp, both, until};
+use crate::support::{Setup, TestApp, both};
 
 both! {
-    async fn an_abandoned_upload_is_deleted_once_its_lease_expires(app: TestApp) {
+    async fn an_abandoned_upload_is_deleted_when_its_lease_expires(app: TestApp) {
         let ann = app.sign_up("ann").await;
         ann.upload("kept.txt", "kept").await;
         abandon(&app, &ann.id, Duration::ZERO, 100).await;
@@ -24,7 +24,7 @@ both! {
         assert_eq!(app.reap().await.removed, 0);
     }
 
-    async fn simultaneous_runs_delete_each_blob_once(app: TestApp) {
+    async fn concurrent_reapers_delete_each_blob_once(app: TestApp) {
         let ann = app.sign_up("ann").await;
         for _ in 0..20 {
             abandon(&app, &ann.id, Duration::ZERO, 10).await;
@@ -43,7 +43,9 @@ both! {
         let slow = Start::with(&["reap"]).beside(&app).variable("FAILPOINTS", "D3=sleep(300)");
         let folder = app.folder.path().to_owned();
         let run = tokio::task::spawn_blocking(move || slow.run(&folder, ""));
-        until(async || app.count("SELECT COUNT(*) FROM job_leases").await > 0).await;
+        while app.count("SELECT COUNT(*) FROM job_leases").await == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         app.execute("UPDATE job_leases SET holder = (SELECT id FROM users), lease_until = lease_until + 600000000").await;
         let outcome = run.await.unwrap();
         assert_eq!(outcome.status, 1, "{}", outcome.stdout);
@@ -56,13 +58,15 @@ both! {
         app.assert_nothing_but(0).await;
     }
 
-    async fn a_writer_that_lost_its_lease_publishes_nothing(app: TestApp) {
+    async fn a_stale_writer_publishes_nothing(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let (send, body) = fed();
         let upload = tokio::spawn(ann.post("/v1/files?name=late.bin").body(body).send());
         send.send(Ok(noise(1000))).await.unwrap();
-        until(async || app.count("SELECT COUNT(*) FROM blobs").await > 0).await;
-        // As if its lease had expired: the reaper deletes its row.
+        while app.count("SELECT COUNT(*) FROM blobs").await == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        // As if its lease had expired: the reaper marks its row for deletion.
         app.execute("UPDATE blobs SET lease_until = 1").await;
         assert_eq!(app.reap().await.lapsed, 1);
         drop(send);
@@ -73,9 +77,9 @@ both! {
     }
 }
 
-/// A server that is killed between the store's response and the record of the id leaves an open multipart upload.
+/// The server is killed between the store's response and the row: no row has the id of the upload.
 #[tokio::test]
-async fn a_multipart_upload_with_an_unrecorded_id_is_aborted() {
+async fn an_upload_whose_id_was_never_recorded_is_aborted() {
     let app = TestApp::start(Setup::PostgresAndS3).await;
     let StoreConfig::S3(s3) = &app.app.config.store else { unreachable!("it is on S3") };
     let ann = app.sign_up("ann").await;
@@ -89,7 +93,7 @@ async fn a_multipart_upload_with_an_unrecorded_id_is_aborted() {
     assert_eq!(open_multipart_uploads(s3).await.len(), 1);
     assert_eq!(app.count("SELECT COUNT(*) FROM blobs WHERE state = 'pending' AND multipart_id IS NULL").await, 1);
 
-    // The killed server may have held the reaper's job lease.
+    // The killed server may hold the job lease.
     app.execute("DELETE FROM job_leases").await;
     assert_eq!(app.reap().await.lapsed, 0, "its lease has not expired");
     assert_eq!(open_multipart_uploads(s3).await.len(), 1);

@@ -1,4 +1,4 @@
-//! The conformance suite of `Store`, for every store: disk, memory, and a real S3 server.
+//! The contract of `Store`, on every store: disk, memory, and a real S3 server.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -27,28 +27,28 @@ use crate::support::client::bucket;
 use crate::support::{Setup, config, s3_config};
 
 const MIB: usize = 1024 * 1024;
-/// The minimum of S3.
+/// The smallest that S3 takes.
 pub const PART: usize = 5 * MIB;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn memory_conforms() {
-    conforms(Arc::new(MemoryStore::new(url_signer())), &Unseen).await;
+async fn the_store_in_memory_conforms() {
+    conforms(Arc::new(MemoryStore::default()), &Unseen).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn disk_conforms() {
+async fn the_store_on_disk_conforms() {
     let folder = tempfile::tempdir().unwrap();
     let store = DiskStore::open(&folder.path().join("a/store"), url_signer()).await.unwrap();
     conforms(Arc::new(store), &Folder(folder.path().join("a/store/tmp"))).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn s3_conforms() {
+async fn the_store_in_a_bucket_conforms() {
     let bucket = Bucket::of_this_run();
     conforms(Arc::new(bucket.store()), &bucket).await;
 }
 
-/// Finds partial objects that a store has left.
+/// Finds incomplete uploads, if a store left any.
 #[async_trait]
 pub trait Leftovers: Sync {
     async fn exist(&self, key: &Key) -> bool;
@@ -72,30 +72,30 @@ impl Leftovers for Folder {
     }
 }
 
-/// Checks everything that every store must do.
+/// The contract of every store.
 pub async fn conforms(store: Arc<dyn Store>, leftovers: &dyn Leftovers) {
     store.ping().await.unwrap();
     for length in [0, 1, 300_000, PART - 1, PART, PART + 1, 3 * PART + 1] {
-        keeps_bytes(&*store, length, true).await;
-        keeps_bytes(&*store, length, false).await;
+        stores_and_reads_ranges(&*store, length, true).await;
+        stores_and_reads_ranges(&*store, length, false).await;
     }
-    keeps_small_chunks(&*store).await;
+    stores_tiny_chunks(&*store).await;
     for length in [10, 2 * PART + 1] {
         for declared in [true, false] {
-            leaves_nothing_of_a_broken_body(&*store, leftovers, length, declared).await;
-            leaves_nothing_when_the_caller_cancels(&store, leftovers, length, declared).await;
+            leaves_nothing_of_an_interrupted_body(&*store, leftovers, length, declared).await;
+            leaves_nothing_of_a_cancelled_upload(&store, leftovers, length, declared).await;
         }
-        leaves_nothing_when_the_observer_fails(&*store, leftovers, length).await;
-        requires_the_declared_size(&*store, leftovers, length).await;
+        leaves_nothing_if_the_observer_fails(&*store, leftovers, length).await;
+        refuses_another_size_than_declared(&*store, leftovers, length).await;
         never_overwrites(&*store, length).await;
     }
     deletes(&*store).await;
-    reports_missing_objects(&*store).await;
-    lists_its_objects(&*store).await;
-    lists_and_aborts_open_uploads(&store, leftovers).await;
+    reports_a_missing_object(&*store).await;
+    lists_all_objects_by_key(&*store).await;
+    lists_and_aborts_incomplete_uploads(&store, leftovers).await;
 }
 
-async fn keeps_bytes(store: &dyn Store, length: usize, declared: bool) {
+async fn stores_and_reads_ranges(store: &dyn Store, length: usize, declared: bool) {
     let (key, bytes) = (Key::random(), content(length));
     let count = put(store, &key, &bytes, declared).await.unwrap();
     assert_eq!(count, length as u64);
@@ -108,30 +108,35 @@ async fn keeps_bytes(store: &dyn Store, length: usize, declared: bool) {
             assert!(got == bytes[range.clone()], "{length} bytes, {range:?}");
         }
     }
-    assert!(get(store, &key, 0..length + 1).await.is_err(), "a range beyond the end");
+    assert!(get(store, &key, 0..length + 1).await.is_err(), "beyond the end");
     store.delete(&key, None).await.unwrap();
 }
 
-async fn keeps_small_chunks(store: &dyn Store) {
+async fn stores_tiny_chunks(store: &dyn Store) {
     let (key, bytes) = (Key::random(), content(PART + 7));
-    let chunks: Vec<_> = bytes.chunks(999).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
-    store.put(&key, None, Box::pin(stream::iter(chunks)), &Recorder::default()).await.unwrap();
+    let tiny: Vec<_> = bytes.chunks(999).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
+    store.put(&key, None, Box::pin(stream::iter(tiny)), &Recorded::default()).await.unwrap();
     assert!(get(store, &key, 0..bytes.len()).await.unwrap() == bytes);
     store.delete(&key, None).await.unwrap();
 }
 
-async fn leaves_nothing_of_a_broken_body(store: &dyn Store, leftovers: &dyn Leftovers, length: usize, declared: bool) {
+async fn leaves_nothing_of_an_interrupted_body(
+    store: &dyn Store,
+    leftovers: &dyn Leftovers,
+    length: usize,
+    declared: bool,
+) {
     let key = Key::random();
-    let interrupt = stream::once(async { Err(Error::BodyStalled) });
-    let body = Box::pin(chunks(&content(length)).chain(interrupt));
-    let outcome = store.put(&key, declared.then_some(length as u64 * 2), body, &Recorder::default()).await;
+    let interruption = stream::once(async { Err(Error::BodyStalled) });
+    let body = Box::pin(chunks(&content(length)).chain(interruption));
+    let outcome = store.put(&key, declared.then_some(length as u64 * 2), body, &Recorded::default()).await;
     assert!(matches!(outcome, Err(Error::BodyStalled)), "{outcome:?}");
     assert!(!leftovers.exist(&key).await);
     assert_eq!(store.size(&key).await.unwrap(), None);
     store.delete(&key, None).await.unwrap();
 }
 
-async fn leaves_nothing_when_the_caller_cancels(
+async fn leaves_nothing_of_a_cancelled_upload(
     store: &Arc<dyn Store>,
     leftovers: &dyn Leftovers,
     length: usize,
@@ -146,22 +151,22 @@ async fn leaves_nothing_when_the_caller_cancels(
     let body: ByteStream = Box::pin(chunks(&content(length)).chain(stall));
     let put = tokio::spawn({
         let (key, store) = (key.clone(), store.clone());
-        async move { store.put(&key, declared.then_some(length as u64 * 2), body, &Recorder::default()).await }
+        async move { store.put(&key, declared.then_some(length as u64 * 2), body, &Recorded::default()).await }
     });
     wait.await.unwrap();
     put.abort();
     assert!(put.await.unwrap_err().is_cancelled());
-    // A store may clean up after a cancellation in the background.
-    let cleaned = async {
+    // A store aborts a cancelled upload in the background.
+    let deleted = async {
         while leftovers.exist(&key).await {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), cleaned).await.expect("nothing is left");
+    tokio::time::timeout(Duration::from_secs(20), deleted).await.expect("an incomplete upload remains");
     assert_eq!(store.size(&key).await.unwrap(), None);
 }
 
-async fn leaves_nothing_when_the_observer_fails(store: &dyn Store, leftovers: &dyn Leftovers, length: usize) {
+async fn leaves_nothing_if_the_observer_fails(store: &dyn Store, leftovers: &dyn Leftovers, length: usize) {
     struct Refusing;
     #[async_trait]
     impl MultipartObserver for Refusing {
@@ -175,7 +180,7 @@ async fn leaves_nothing_when_the_observer_fails(store: &dyn Store, leftovers: &d
     }
     let key = Key::random();
     match store.put(&key, None, Box::pin(chunks(&content(length))), &Refusing).await {
-        // The store had nothing to report.
+        // There was nothing to record.
         Ok(_) => store.delete(&key, None).await.unwrap(),
         Err(error) => assert!(matches!(error, Error::UploadGone), "{error:?}"),
     }
@@ -183,11 +188,11 @@ async fn leaves_nothing_when_the_observer_fails(store: &dyn Store, leftovers: &d
     assert_eq!(store.size(&key).await.unwrap(), None);
 }
 
-async fn requires_the_declared_size(store: &dyn Store, leftovers: &dyn Leftovers, length: usize) {
+async fn refuses_another_size_than_declared(store: &dyn Store, leftovers: &dyn Leftovers, length: usize) {
     for declared in [length - 1, length + 1] {
         let key = Key::random();
         let body = Box::pin(chunks(&content(length)));
-        let outcome = store.put(&key, Some(declared as u64), body, &Recorder::default()).await;
+        let outcome = store.put(&key, Some(declared as u64), body, &Recorded::default()).await;
         assert!(matches!(outcome, Err(Error::BodyBroken(_))), "{outcome:?}");
         assert!(!leftovers.exist(&key).await);
         assert_eq!(store.size(&key).await.unwrap(), None);
@@ -207,10 +212,10 @@ async fn never_overwrites(store: &dyn Store, length: usize) {
 }
 
 async fn deletes(store: &dyn Store) {
-    let (key, recorder) = (Key::random(), Recorder::default());
+    let (key, recorded) = (Key::random(), Recorded::default());
     let body = Box::pin(chunks(&content(PART + 1)));
-    store.put(&key, None, body, &recorder).await.unwrap();
-    let multipart_id = recorder.0.lock().unwrap().clone();
+    store.put(&key, None, body, &recorded).await.unwrap();
+    let multipart_id = recorded.0.lock().unwrap().clone();
     for _ in 0..2 {
         store.delete(&key, multipart_id.as_deref()).await.unwrap();
         assert_eq!(store.size(&key).await.unwrap(), None);
@@ -218,14 +223,14 @@ async fn deletes(store: &dyn Store) {
     assert!(matches!(get(store, &key, 0..1).await, Err(Error::NotFound)));
 }
 
-async fn reports_missing_objects(store: &dyn Store) {
+async fn reports_a_missing_object(store: &dyn Store) {
     let key = Key::random();
     assert_eq!(store.size(&key).await.unwrap(), None);
     assert!(matches!(get(store, &key, 0..1).await, Err(Error::NotFound)));
     store.delete(&key, None).await.unwrap();
 }
 
-async fn lists_its_objects(store: &dyn Store) {
+async fn lists_all_objects_by_key(store: &dyn Store) {
     assert_eq!(list(store).await, [], "an earlier test left something");
     let mut keys: Vec<_> = (0..40).map(|_| Key::random()).collect();
     let bytes = content(keys.len());
@@ -236,10 +241,10 @@ async fn lists_its_objects(store: &dyn Store) {
         expected
     };
     let names = |listed: Vec<Listed<Object>>| -> Vec<(String, u64)> {
-        let ours = listed.into_iter().map(|listed| listed.ours().expect("not foreign"));
+        let ours = listed.into_iter().map(|listed| listed.ours().expect("no foreign entry"));
         ours.map(|object| (object.key.to_string(), object.size)).collect()
     };
-    assert_eq!(names(list(store).await), expected(&keys), "in the order of their keys");
+    assert_eq!(names(list(store).await), expected(&keys), "ordered by key");
     let last = keys.pop().unwrap();
     store.delete(&last, None).await.unwrap();
     assert_eq!(names(list(store).await), expected(&keys));
@@ -247,7 +252,7 @@ async fn lists_its_objects(store: &dyn Store) {
     assert_eq!(list(store).await, []);
 }
 
-async fn lists_and_aborts_open_uploads(store: &Arc<dyn Store>, leftovers: &dyn Leftovers) {
+async fn lists_and_aborts_incomplete_uploads(store: &Arc<dyn Store>, leftovers: &dyn Leftovers) {
     assert_eq!(uploads_of(&**store, None).await, [], "an earlier test left something");
     let (key, other) = (Key::random(), Key::random());
     let (reached, wait) = oneshot::channel::<()>();
@@ -258,14 +263,14 @@ async fn lists_and_aborts_open_uploads(store: &Arc<dyn Store>, leftovers: &dyn L
     let body: ByteStream = Box::pin(chunks(&content(2 * PART + 1)).chain(stall));
     let put = tokio::spawn({
         let (key, store) = (key.clone(), store.clone());
-        async move { store.put(&key, None, body, &Recorder::default()).await }
+        async move { store.put(&key, None, body, &Recorded::default()).await }
     });
     wait.await.unwrap();
-    assert_eq!(list(&**store).await, [], "an open upload is not an object");
+    assert_eq!(list(&**store).await, [], "an incomplete upload is not an object");
     let open = uploads_of(&**store, None).await;
     assert_eq!(open, uploads_of(&**store, Some(&key)).await);
     assert_eq!(uploads_of(&**store, Some(&other)).await, []);
-    // The store in memory shares nothing with other processes.
+    // The store in memory lists no uploads.
     assert_eq!(open.len(), usize::from(leftovers.exist(&key).await));
     for upload in open {
         assert_eq!(upload.key, key);
@@ -285,10 +290,10 @@ async fn list(store: &dyn Store) -> Vec<Listed<Object>> {
 
 async fn uploads_of(store: &dyn Store, key: Option<&Key>) -> Vec<OpenUpload> {
     let listed: Vec<_> = store.list_uploads(key).try_collect().await.unwrap();
-    listed.into_iter().map(|listed| listed.ours().expect("not foreign")).collect()
+    listed.into_iter().map(|listed| listed.ours().expect("no foreign entry")).collect()
 }
 
-/// The names of the foreign entries of a store.
+/// The foreign entries in both lists of a store.
 async fn foreign_entries(store: &dyn Store) -> Vec<String> {
     let objects = list(store).await.into_iter().filter_map(|listed| match listed {
         Listed::Foreign(name) => Some(name),
@@ -305,20 +310,20 @@ async fn foreign_entries(store: &dyn Store) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_disk_lists_foreign_entries() {
+async fn a_list_of_the_disk_reports_foreign_entries() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("store");
     let store = DiskStore::open(&root, url_signer()).await.unwrap();
     let key = Key::random();
     put(&store, &key, b"ours", true).await.unwrap();
-    assert_eq!(foreign_entries(&store).await, [""; 0], "the probe file is not foreign");
+    assert_eq!(foreign_entries(&store).await, [""; 0], "the sentinel is not foreign");
 
     let (first, second) = (key.as_str().split_at(2).0, if key.as_str().starts_with("00") { "01" } else { "00" });
     let planted = [
         "README".to_owned(),
         "lost+found".to_owned(),
         "blobs/zz".to_owned(),
-        // In the wrong folder, in upper case, a folder instead of a file, a link.
+        // In the wrong directory, in upper case, a directory instead of a file, a symbolic link.
         format!("blobs/{second}/{key}"),
         format!("blobs/{first}/{}", key.as_str().to_uppercase()),
         format!("blobs/{first}/{first}{}", "a".repeat(30)),
@@ -338,7 +343,7 @@ async fn the_disk_lists_foreign_entries() {
     let ours: Vec<_> = list(&store).await.into_iter().filter_map(Listed::ours).collect();
     assert_eq!(ours.iter().map(|object| (&object.key, object.size)).collect::<Vec<_>>(), [(&key, 4)]);
 
-    // A missing folder is not treated as empty.
+    // A missing disk is not an empty one.
     std::fs::rename(&root, folder.path().join("elsewhere")).unwrap();
     let listed: Result<Vec<_>> = store.list().try_collect().await;
     assert!(matches!(listed, Err(Error::Unavailable { what: "store", .. })));
@@ -346,7 +351,7 @@ async fn the_disk_lists_foreign_entries() {
 }
 
 #[tokio::test]
-async fn a_bucket_is_listed_in_pages_with_foreign_entries() {
+async fn a_list_of_the_bucket_has_all_pages_and_reports_foreign_entries() {
     let bucket = Bucket::of_this_run();
     let store = bucket.store();
     let mut keys: Vec<_> = (0..1100).map(|_| Key::random()).collect();
@@ -365,7 +370,7 @@ async fn a_bucket_is_listed_in_pages_with_foreign_entries() {
         .create_multipart(&Path::parse(format!("{}/theirs", bucket.config.prefix)).unwrap())
         .await
         .unwrap();
-    // Two uploads under one key, of which the database would know one.
+    // Two uploads of one key, of which a row would name one.
     let path = Path::parse(format!("{}/{}", bucket.config.prefix, keys[0])).unwrap();
     let ids =
         [bucket.client.create_multipart(&path).await.unwrap(), bucket.client.create_multipart(&path).await.unwrap()];
@@ -397,7 +402,7 @@ async fn a_bucket_is_listed_in_pages_with_foreign_entries() {
 }
 
 #[tokio::test]
-async fn the_disk_is_private_and_follows_no_symlinks() {
+async fn the_store_on_disk_is_private_and_follows_no_symbolic_link() {
     use std::os::unix::fs::{PermissionsExt, symlink};
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("store");
@@ -442,7 +447,7 @@ async fn only_one_of_two_writers_of_a_key_succeeds() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn concurrent_uploads_share_limited_memory() {
+async fn many_uploads_share_a_small_memory_budget() {
     const LENGTH: usize = 12 * MIB;
     let bucket = Bucket::of_this_run();
     let store = bucket.store();
@@ -460,7 +465,7 @@ async fn concurrent_uploads_share_limited_memory() {
 }
 
 #[tokio::test]
-async fn a_signed_url_reads_from_the_bucket() {
+async fn a_signed_get_url_reads_from_the_bucket() {
     let store = Bucket::of_this_run().store();
     let (key, bytes) = (Key::random(), content(1000));
     put(&store, &key, &bytes, true).await.unwrap();
@@ -487,7 +492,7 @@ async fn a_signed_url_reads_from_the_bucket() {
 }
 
 #[tokio::test]
-async fn a_signed_url_can_write_once() {
+async fn a_signed_put_url_writes_only_once() {
     let store = Bucket::of_this_run().store();
     let key = Key::random();
     let put = sign(&store, Operation::Put, &key).await;
@@ -520,7 +525,7 @@ async fn an_unreachable_store_is_unavailable() {
 }
 
 #[tokio::test]
-async fn a_missing_bucket_is_not_treated_as_empty() {
+async fn a_missing_bucket_is_not_an_empty_bucket() {
     let mut config = Bucket::of_this_run().config();
     config.bucket = "there-is-no-such-bucket-here".into();
     let store = S3Store::open(&config, &uploads()).unwrap();
@@ -528,7 +533,7 @@ async fn a_missing_bucket_is_not_treated_as_empty() {
     assert!(matches!(store.delete(&Key::random(), None).await, Err(Error::Unavailable { what: "store", .. })));
 }
 
-/// The bucket of the S3 server, with a unique prefix.
+/// The S3 server's bucket, with a prefix that only this run knows.
 pub struct Bucket {
     config: S3Config,
     client: AmazonS3,
@@ -555,7 +560,7 @@ impl Bucket {
 
 #[async_trait]
 impl Leftovers for Bucket {
-    /// Whether a multipart upload of this key is open.
+    /// Whether an upload of this key is open.
     async fn exist(&self, key: &Key) -> bool {
         let query = [("uploads", ""), ("prefix", &format!("{}/{key}", self.config.prefix))];
         let options = SignedUrlOptions::default().with_query(query);
@@ -568,15 +573,15 @@ impl Leftovers for Bucket {
     }
 }
 
-/// Records the id of the multipart upload.
+/// Records the id of the multipart upload, as a row does.
 #[derive(Default)]
-struct Recorder(Mutex<Option<String>>);
+struct Recorded(Mutex<Option<String>>);
 
 #[async_trait]
-impl MultipartObserver for Recorder {
+impl MultipartObserver for Recorded {
     async fn multipart_opened(&self, upload_id: &str) -> Result<()> {
         let before = self.0.lock().unwrap().replace(upload_id.to_owned());
-        assert_eq!(before, None, "an upload is opened once");
+        assert_eq!(before, None, "an upload is created once");
         Ok(())
     }
 
@@ -587,7 +592,7 @@ impl MultipartObserver for Recorder {
 
 pub async fn put(store: &dyn Store, key: &Key, bytes: &[u8], declared: bool) -> Result<u64> {
     let size = declared.then_some(bytes.len() as u64);
-    store.put(key, size, Box::pin(chunks(bytes)), &Recorder::default()).await
+    store.put(key, size, Box::pin(chunks(bytes)), &Recorded::default()).await
 }
 
 pub async fn get(store: &dyn Store, key: &Key, range: std::ops::Range<usize>) -> Result<Vec<u8>> {
@@ -602,14 +607,14 @@ pub fn chunks(bytes: &[u8]) -> impl futures_util::Stream<Item = Result<Bytes>> +
     stream::iter(starts.map(move |start| Ok(bytes.slice(start..(start + 100_000).min(bytes.len())))))
 }
 
-/// Bytes without repetition, so that a misplaced part is noticed.
+/// Content without repetitions, so that a part in the wrong place is noticed.
 pub fn content(length: usize) -> Vec<u8> {
-    (0..length as u64).map(|index| (index.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8).collect()
+    (0..length as u64).map(|place| (place.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8).collect()
 }
 
 const DISPOSITION: &str = "attachment; filename=\"test.txt\"; filename*=UTF-8''t%C3%A9st.txt";
 
-/// A request for a URL with a lifetime of ten minutes.
+/// A request for a URL that expires in ten minutes.
 pub fn request(operation: Operation, key: &Key) -> SignRequest<'_> {
     let reading = operation != Operation::Put;
     SignRequest {

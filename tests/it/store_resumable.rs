@@ -1,4 +1,4 @@
-//! Resumable uploads on every store: bytes that were reported as durable are kept, whatever fails.
+//! Resumable uploads on every store: what was reported durable is there, whatever failed.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -12,34 +12,34 @@ use crate::store::{Bucket, Leftovers, PART, chunks, content, get, url_signer};
 use crate::store_faults::{BUSY, FAILED_200, REFUSED, Script, follow, store_behind, unavailable};
 use crate::support::bucket_proxy::Fault;
 
-/// The state that the database keeps of an upload.
-struct Upload {
+/// What the row of an upload has.
+struct Row {
     key: Key,
     multipart: std::sync::Mutex<Option<String>>,
     tails: Vec<Key>,
     tail: Option<Key>,
     receipts: Vec<String>,
-    /// The bytes that were written, and the number of those that are durable.
+    /// The bytes written, and how many of them are durable.
     written: Vec<u8>,
     durable: usize,
 }
 
-impl Upload {
-    async fn create(store: &dyn Store) -> Self {
+impl Row {
+    async fn of(store: &dyn Store) -> Self {
         let key = Key::random();
         store.begin(&key).await.unwrap();
         let (tails, tail, receipts, written) = (Vec::new(), None, Vec::new(), Vec::new());
         Self { key, multipart: Default::default(), tails, tail, receipts, written, durable: 0 }
     }
 
-    /// Appends bytes; with `broken`, the body ends with an error.
+    /// Appends the next bytes; if `broken` is set, the body is interrupted after them.
     async fn append(
         &mut self,
         store: &dyn Store,
-        bytes: &[u8],
+        chunk: &[u8],
         size: usize,
         broken: bool,
-        all_or_nothing: bool,
+        at_once: bool,
     ) -> Result<()> {
         self.written.truncate(self.durable);
         let (key, tail, multipart) = (self.key.clone(), self.tail.clone(), self.multipart.lock().unwrap().clone());
@@ -50,38 +50,38 @@ impl Upload {
             offset: self.durable as u64,
             size: Some(size as u64),
             part_size: store.part_size(Some(size as u64))?,
-            coming: Some(bytes.len() as u64),
-            all_or_nothing,
+            announced: Some(chunk.len() as u64),
+            all_or_nothing: at_once,
         };
         let end = stream::iter(broken.then_some(Err(Error::BodyStalled)));
-        store.append(&at, Box::pin(chunks(bytes).chain(end)), self).await
+        store.append(&at, Box::pin(chunks(chunk).chain(end)), self).await
     }
 
-    /// Assembles the upload, reads its content, and deletes everything.
-    async fn finish(self, store: &dyn Store) -> Result<Vec<u8>> {
+    /// Assembles the upload and returns its content; then everything is deleted.
+    async fn whole(self, store: &dyn Store) -> Result<Vec<u8>> {
         let multipart = self.multipart.lock().unwrap().take();
         let key = match (&multipart, &self.tail) {
             (None, Some(tail)) => tail.clone(),
             _ => self.key.clone(),
         };
         if key == self.key {
-            // A client that lost the first response repeats the request.
+            // The response to the first attempt may have been lost.
             for _ in 0..2 {
                 store.assemble(&key, multipart.as_deref(), self.receipts.clone(), self.durable as u64).await?;
             }
         }
-        let content = if self.durable > 0 { get(store, &key, 0..self.durable).await? } else { Vec::new() };
+        let whole = if self.durable > 0 { get(store, &key, 0..self.durable).await? } else { Vec::new() };
         for key in self.tails.iter().chain([&self.key]) {
             store.delete(key, None).await?;
         }
-        Ok(content)
+        Ok(whole)
     }
 }
 
 #[async_trait]
-impl MultipartObserver for Upload {
+impl MultipartObserver for Row {
     async fn multipart_opened(&self, upload_id: &str) -> Result<()> {
-        assert!(self.multipart.lock().unwrap().replace(upload_id.to_owned()).is_none(), "opened twice");
+        assert!(self.multipart.lock().unwrap().replace(upload_id.to_owned()).is_none(), "created twice");
         Ok(())
     }
 
@@ -91,7 +91,7 @@ impl MultipartObserver for Upload {
 }
 
 #[async_trait]
-impl AppendObserver for Upload {
+impl AppendObserver for Row {
     async fn tail_key(&mut self) -> Result<Key> {
         self.tails.push(Key::random());
         Ok(self.tails.last().cloned().expect("a tail"))
@@ -101,7 +101,7 @@ impl AppendObserver for Upload {
         bytes.iter().for_each(|chunk| self.written.extend_from_slice(chunk));
     }
 
-    async fn kept(&mut self, how: Persisted) -> Result<()> {
+    async fn persisted(&mut self, how: Persisted) -> Result<()> {
         match how {
             Persisted::InPlace => {}
             Persisted::Part { number, receipt } => {
@@ -119,40 +119,40 @@ impl AppendObserver for Upload {
 async fn appends(store: &dyn Store) {
     let shapes: [&[usize]; 7] =
         [&[0], &[1], &[PART], &[PART + 1], &[3, PART - 3, 1], &[PART, PART, PART], &[2 * PART + 5, 0, PART + 1, 7]];
-    for lengths in shapes {
-        let bytes = content(lengths.iter().sum());
-        let mut upload = Upload::create(store).await;
-        for length in lengths {
-            let next = &bytes[upload.durable..upload.durable + length];
+    for chunks in shapes {
+        let bytes = content(chunks.iter().sum());
+        let mut row = Row::of(store).await;
+        for length in chunks {
+            let chunk = &bytes[row.durable..row.durable + length];
             if *length > 1 {
-                // The first half arrives, and is kept.
-                let outcome = upload.append(store, &next[..length / 2], bytes.len(), true, false).await;
+                // The body is interrupted after half of it, which is kept.
+                let outcome = row.append(store, &chunk[..length / 2], bytes.len(), true, false).await;
                 assert!(matches!(outcome, Err(Error::BodyStalled)), "{outcome:?}");
             }
-            let rest = &next[(*length > 1) as usize * (length / 2)..];
-            upload.append(store, rest, bytes.len(), false, false).await.unwrap();
-            assert!(upload.written == bytes[..upload.durable] && upload.durable == upload.written.len(), "{lengths:?}");
+            let rest = &chunk[(*length > 1) as usize * (length / 2)..];
+            row.append(store, rest, bytes.len(), false, false).await.unwrap();
+            assert!(row.written == bytes[..row.durable] && row.durable == row.written.len(), "{chunks:?}");
         }
-        assert_eq!(upload.durable, bytes.len());
-        assert!(upload.finish(store).await.unwrap() == bytes, "{lengths:?}");
+        assert_eq!(row.durable, bytes.len());
+        assert!(row.whole(store).await.unwrap() == bytes, "{chunks:?}");
     }
-    // With `all_or_nothing`, an interrupted append has no effect.
+    // All or nothing: nothing of an interrupted body is kept.
     let bytes = content(PART + 10);
-    let mut upload = Upload::create(store).await;
-    upload.append(store, &bytes[..100], bytes.len(), false, true).await.unwrap();
-    assert!(upload.append(store, &content(1000), bytes.len(), true, true).await.is_err());
-    assert_eq!(upload.durable, 100);
-    upload.append(store, &bytes[100..], bytes.len(), false, true).await.unwrap();
-    assert!(upload.finish(store).await.unwrap() == bytes);
+    let mut row = Row::of(store).await;
+    row.append(store, &bytes[..100], bytes.len(), false, true).await.unwrap();
+    assert!(row.append(store, &content(1000), bytes.len(), true, true).await.is_err());
+    assert_eq!(row.durable, 100);
+    row.append(store, &bytes[100..], bytes.len(), false, true).await.unwrap();
+    assert!(row.whole(store).await.unwrap() == bytes);
 }
 
 #[tokio::test]
-async fn memory_supports_appends() {
-    appends(&MemoryStore::new(url_signer())).await;
+async fn the_store_in_memory_appends() {
+    appends(&MemoryStore::default()).await;
 }
 
 #[tokio::test]
-async fn a_disk_supports_appends() {
+async fn the_store_on_disk_appends() {
     let folder = tempfile::tempdir().unwrap();
     let store = DiskStore::open(&folder.path().join("store"), url_signer()).await.unwrap();
     appends(&store).await;
@@ -161,57 +161,57 @@ async fn a_disk_supports_appends() {
 }
 
 #[tokio::test]
-async fn a_bucket_supports_appends() {
+async fn the_store_in_a_bucket_appends() {
     appends(&Bucket::of_this_run().store()).await;
 }
 
-/// A staged file that lost bytes is not extended.
+/// Bytes of the staged file are lost behind the server's back.
 #[tokio::test]
-async fn a_truncated_staged_file_is_detected() {
+async fn a_truncated_file_is_not_assembled() {
     let folder = tempfile::tempdir().unwrap();
     let store = DiskStore::open(folder.path(), url_signer()).await.unwrap();
-    let mut upload = Upload::create(&store).await;
-    upload.append(&store, &content(100), 200, false, false).await.unwrap();
-    let staged = folder.path().join("tmp").join(upload.key.as_str());
+    let mut row = Row::of(&store).await;
+    row.append(&store, &content(100), 200, false, false).await.unwrap();
+    let staged = folder.path().join("tmp").join(row.key.as_str());
     std::fs::File::options().write(true).open(&staged).unwrap().set_len(99).unwrap();
-    assert!(matches!(upload.append(&store, &content(100), 200, false, false).await, Err(Error::Internal(_))));
+    assert!(matches!(row.append(&store, &content(100), 200, false, false).await, Err(Error::Internal(_))));
     std::fs::remove_file(&staged).unwrap();
-    assert!(matches!(upload.append(&store, &content(100), 200, false, false).await, Err(Error::UploadGone)));
+    assert!(matches!(row.append(&store, &content(100), 200, false, false).await, Err(Error::UploadGone)));
 }
 
 #[tokio::test]
-async fn a_failing_bucket_loses_no_durable_bytes() {
+async fn a_failing_bucket_loses_nothing_that_was_reported_durable() {
     let part = |number: &'static str, fault: Fault| ("PUT", number, fault);
     let complete = |fault: Fault| ("POST", "uploadId=", fault);
     let (store, bucket, proxy) = store_behind(Script::new()).await;
     let script = |faults: Script| follow(&proxy, faults);
     let bytes = content(3 * PART + 10);
-    let mut upload = Upload::create(&store).await;
-    let key = upload.key.clone();
+    let mut row = Row::of(&store).await;
+    let key = row.key.clone();
 
-    // The second part is refused: only the first one is durable.
+    // The second part is refused: the first one counts.
     script(vec![part("partNumber=1&", BUSY), part("partNumber=2&", REFUSED)]);
-    assert!(unavailable(upload.append(&store, &bytes[..2 * PART], bytes.len(), false, false).await));
-    assert_eq!(upload.durable, PART);
-    // The tail is refused: the append has no effect.
+    assert!(unavailable(row.append(&store, &bytes[..2 * PART], bytes.len(), false, false).await));
+    assert_eq!(row.durable, PART);
+    // The tail is refused: nothing of it counts.
     script(vec![part("", REFUSED)]);
-    assert!(unavailable(upload.append(&store, &bytes[PART..PART + 10], bytes.len(), false, false).await));
-    assert_eq!(upload.durable, PART);
-    upload.append(&store, &bytes[PART..PART + 10], bytes.len(), false, false).await.unwrap();
+    assert!(unavailable(row.append(&store, &bytes[PART..PART + 10], bytes.len(), false, false).await));
+    assert_eq!(row.durable, PART);
+    row.append(&store, &bytes[PART..PART + 10], bytes.len(), false, false).await.unwrap();
     // The tail cannot be read back.
     script(vec![("GET", "", REFUSED)]);
-    assert!(unavailable(upload.append(&store, &bytes[PART + 10..], bytes.len(), false, false).await));
+    assert!(unavailable(row.append(&store, &bytes[PART + 10..], bytes.len(), false, false).await));
     script(vec![part("partNumber=2&", Fault::FalseStatus(500))]);
-    upload.append(&store, &bytes[PART + 10..], bytes.len(), false, false).await.unwrap();
-    assert_eq!(upload.durable, bytes.len());
+    row.append(&store, &bytes[PART + 10..], bytes.len(), false, false).await.unwrap();
+    assert_eq!(row.durable, bytes.len());
 
-    // The parts are kept until they are assembled.
-    let multipart = upload.multipart.lock().unwrap().clone();
+    // The parts remain until they are assembled.
+    let multipart = row.multipart.lock().unwrap().clone();
     let size = bytes.len() as u64;
     script(vec![complete(FAILED_200), complete(FAILED_200), complete(FAILED_200)]);
-    assert!(unavailable(store.assemble(&key, multipart.as_deref(), upload.receipts.clone(), size).await));
+    assert!(unavailable(store.assemble(&key, multipart.as_deref(), row.receipts.clone(), size).await));
     script(vec![complete(Fault::FalseStatus(500))]);
-    assert!(upload.finish(&store).await.unwrap() == bytes);
+    assert!(row.whole(&store).await.unwrap() == bytes);
     assert_eq!(proxy.left(), 0, "not every fault happened");
     assert!(!bucket.exist(&key).await, "an upload is open");
 }

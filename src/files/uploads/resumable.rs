@@ -188,7 +188,7 @@ async fn write_append(
         offset,
         size: row.size.map(|size| size as u64),
         part_size: row.part_size as u64,
-        coming: append.length,
+        announced: append.length,
         all_or_nothing: append.checksum.is_some(),
     };
     let limit = at.size.unwrap_or(app.config.limits.file_size);

@@ -1,4 +1,5 @@
-//! A file that grows from request to request, until it is whole. Its row tells how much of it counts.
+//! Files of resumable and direct uploads, which grow over several requests. Their rows say how many
+//! of their bytes count.
 
 use std::collections::HashSet;
 use std::fs::{self, File, TryLockError};
@@ -7,22 +8,22 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::layout::{Layout, io_error, no_follow, sync_folder};
 use super::staged::publish;
-use super::{Layout, no_follow, sync_folder};
 use crate::error::{Error, Result};
 use crate::faults;
 use crate::store::blocks::Block;
-use crate::store::{Key, io_error};
+use crate::store::{Key, wrong_size};
 
-/// The staged file of a key, open for whoever appends to it. The system's lock on it keeps out a
-/// writer that slept past its lease and does not know it yet. All its methods block.
+/// The staged file of a key, open for appending. A lock of the operating system keeps out a stale
+/// writer, whose lease has expired without it knowing. All methods block.
 pub(super) struct AppendFile(File);
 
 impl AppendFile {
-    /// Makes the file, empty, and its name durable; one that is there, or was finished, stays as it is.
+    /// Creates the file, empty, and makes its name durable. An existing or a finished file is kept.
     ///
     /// # Errors
-    /// `StorageFull`.
+    /// [`Error::StorageFull`]; [`Error::Unavailable`].
     pub fn create(layout: &Layout, key: &Key) -> Result<()> {
         let path = layout.staged(key);
         if path.exists() || layout.blob(key).exists() {
@@ -32,27 +33,28 @@ impl AppendFile {
         path.parent().map_or(Ok(()), sync_folder)
     }
 
-    /// Opens the file at the end of what counts; what lies behind it is cut off.
+    /// Opens the file exclusively at `offset` and truncates it there: later bytes do not count.
     ///
     /// # Errors
-    /// `UploadBusy` if somebody else has it; `UploadGone` if it is not there; `Internal` if it is shorter.
+    /// [`Error::UploadBusy`] if it is open elsewhere; [`Error::UploadGone`] if it does not exist;
+    /// [`Error::Internal`] if it is shorter.
     pub fn open(layout: &Layout, key: &Key, offset: u64) -> Result<Self> {
-        let mut file = locked(&layout.staged(key))?.ok_or(Error::UploadGone)?;
-        cut(&file, offset)?;
+        let mut file = open_exclusive(&layout.staged(key))?.ok_or(Error::UploadGone)?;
+        truncate(&file, offset)?;
         file.seek(SeekFrom::Start(offset)).map_err(io_error)?;
         Ok(Self(file))
     }
 
-    /// Opens the file at a place that is written beside others, by several at once; only
-    /// [`finish`](Self::finish) wants it for itself.
+    /// Opens the file at `offset` together with other writers. Only [`finish`](Self::finish)
+    /// excludes them.
     ///
     /// # Errors
-    /// `UploadBusy` if it is being finished; `UploadGone` if it is not there.
-    pub fn share(layout: &Layout, key: &Key, offset: u64) -> Result<Self> {
+    /// [`Error::UploadBusy`] if it is being finished; [`Error::UploadGone`] if it does not exist.
+    pub fn open_shared(layout: &Layout, key: &Key, offset: u64) -> Result<Self> {
         let path = layout.staged(key);
-        let mut file = opened(&path)?.ok_or(Error::UploadGone)?;
-        kept(file.try_lock_shared())?;
-        // Who finished it before the lock was had has published these very bytes.
+        let mut file = open_existing(&path)?.ok_or(Error::UploadGone)?;
+        locked(file.try_lock_shared())?;
+        // If the upload was finished before the lock was acquired, this file is the published one.
         if !path.exists() {
             return Err(Error::UploadGone);
         }
@@ -60,53 +62,56 @@ impl AppendFile {
         Ok(Self(file))
     }
 
+    /// Writes a block and, if `sync` is set, makes durable everything written so far.
+    ///
     /// # Errors
-    /// `StorageFull`.
-    pub fn write(&mut self, block: &Block) -> Result<()> {
+    /// [`Error::StorageFull`]; [`Error::Unavailable`] if the disk fails, and then what was written
+    /// since the last sync must be written again.
+    pub fn write_and_sync(&mut self, block: &Block, sync: bool) -> Result<()> {
         faults::io("disk_write").map_err(io_error)?;
-        block.chunks().iter().try_for_each(|chunk| self.0.write_all(chunk)).map_err(io_error)
+        block.chunks().iter().try_for_each(|chunk| self.0.write_all(chunk)).map_err(io_error)?;
+        match sync {
+            true => faults::io("disk_sync").and_then(|()| self.0.sync_data()).map_err(io_error),
+            false => Ok(()),
+        }
     }
 
-    /// Makes what was written durable.
+    /// Publishes the file under its key. Repeating it has no effect.
     ///
     /// # Errors
-    /// `Unavailable` if the disk fails. What was written since the last time has to be written again.
-    pub fn sync(&self) -> Result<()> {
-        faults::io("disk_sync").and_then(|()| self.0.sync_data()).map_err(io_error)
-    }
-
-    /// Makes the whole file visible under its key. Doing it twice is the same as once.
-    ///
-    /// # Errors
-    /// `UploadBusy`; `StorageFull`; `Internal` if the file does not have this size.
+    /// [`Error::UploadBusy`]; [`Error::StorageFull`]; [`Error::Internal`] if the file does not have
+    /// `size` bytes.
     pub fn finish(layout: &Layout, key: &Key, size: u64) -> Result<()> {
         let (staged, blob) = (layout.staged(key), layout.blob(key));
-        if let Some(file) = locked(&staged)? {
-            cut(&file, size)?;
+        if let Some(file) = open_exclusive(&staged)? {
+            truncate(&file, size)?;
             return publish(&file, &staged, &blob);
         }
         confirm(layout, key, size)
     }
 }
 
-/// Makes a file durable that was published, if it has this size.
+/// Makes the name of a published file durable.
+///
+/// # Errors
+/// [`Error::Internal`] if it does not have `size` bytes; [`Error::Unavailable`] if it does not exist.
 pub(super) fn confirm(layout: &Layout, key: &Key, size: u64) -> Result<()> {
     let published = fs::symlink_metadata(layout.blob(key)).map_err(io_error)?;
     match published.len() == size {
         true => sync_folder(&layout.shard(key)),
-        false => Err(Error::internal("an upload has another size than its row says")),
+        false => Err(wrong_size()),
     }
 }
 
-/// Keys and offsets at which somebody writes.
+/// The parts, by key and offset, that this process is writing.
 #[derive(Debug, Default)]
 pub(super) struct ActiveWrites(Arc<Mutex<HashSet<(Key, u64)>>>);
 
 impl ActiveWrites {
-    /// The place for oneself until it is dropped; nothing if somebody has it.
-    pub fn enter(&self, place: (Key, u64)) -> Option<WriteGuard> {
-        let entered = lock(&self.0).insert(place.clone());
-        entered.then(|| WriteGuard(self.0.clone(), place))
+    /// Reserves a part until the guard is dropped; `None` if it is being written.
+    pub fn enter(&self, part: (Key, u64)) -> Option<WriteGuard> {
+        let entered = lock(&self.0).insert(part.clone());
+        entered.then(|| WriteGuard(self.0.clone(), part))
     }
 }
 
@@ -122,28 +127,29 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The file, if it is there and nobody else has it.
-fn locked(path: &Path) -> Result<Option<File>> {
-    let Some(file) = opened(path)? else { return Ok(None) };
-    kept(file.try_lock())?;
+/// Opens and locks a file; `None` if it does not exist.
+fn open_exclusive(path: &Path) -> Result<Option<File>> {
+    let Some(file) = open_existing(path)? else { return Ok(None) };
+    locked(file.try_lock())?;
     Ok(Some(file))
 }
 
-fn opened(path: &Path) -> Result<Option<File>> {
+fn open_existing(path: &Path) -> Result<Option<File>> {
     match no_follow().write(true).open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         opened => opened.map(Some).map_err(io_error),
     }
 }
 
-fn kept(lock: std::result::Result<(), TryLockError>) -> Result<()> {
+fn locked(lock: std::result::Result<(), TryLockError>) -> Result<()> {
     lock.map_err(|refused| match refused {
         TryLockError::WouldBlock => Error::UploadBusy,
         TryLockError::Error(error) => io_error(error),
     })
 }
 
-fn cut(file: &File, size: u64) -> Result<()> {
+/// Shortens a file to `size` bytes; one that has fewer is an error.
+fn truncate(file: &File, size: u64) -> Result<()> {
     match file.metadata().map_err(io_error)?.len() {
         len if len < size => Err(Error::internal("an upload has fewer bytes than its row says")),
         len if len > size => file.set_len(size).map_err(io_error),

@@ -1,5 +1,5 @@
-//! Reading a file of the disk. What the kernel has in memory is read where it is wanted, without a
-//! trip to a blocking thread; a trip is made for the rest.
+//! Reads a file. What is in the page cache is read on the calling thread; only the rest goes to a
+//! blocking thread.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -11,33 +11,33 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 
-use super::{blocking, no_follow};
+use super::layout::{blocking, io_error, no_follow};
 use crate::error::{Error, Result};
 use crate::faults;
-use crate::store::{ByteStream, io_error};
+use crate::store::ByteStream;
 
-/// Bytes that are read at once.
+/// Bytes per read.
 const BLOCK: usize = 128 * 1024;
-/// Blocks deadline which others get their turn.
-const AT_ONCE: u32 = 8;
-/// Blocks of one download that wait to be used again; about what a connection holds unsent.
-const SPARE: usize = 4;
+/// Blocks after which the task yields.
+const BLOCKS_PER_TURN: u32 = 8;
+/// Buffers that one download keeps for reuse; about what a connection buffers unsent.
+const MAX_SPARE: usize = 4;
 
-/// Opens the bytes of a file in `range` (never empty).
+/// Opens the bytes in `range`, which must not be empty.
 ///
 /// # Errors
-/// `NotFound`; `Internal` if the file is shorter.
+/// [`Error::NotFound`]; [`Error::Internal`] if the file is shorter; [`Error::Unavailable`].
 pub(super) async fn open(path: PathBuf, range: Range<u64>) -> Result<ByteStream> {
-    let reader = match in_memory::open(&path) {
-        Some(file) => Reader::over(file, range)?,
-        None => blocking(move || Reader::over(no_follow().read(true).open(&path).map_err(not_opened)?, range)).await?,
+    let reader = match page_cache::open(&path) {
+        Some(file) => Reader::new(file, range)?,
+        None => blocking(move || Reader::new(no_follow().read(true).open(&path).map_err(not_opened)?, range)).await?,
     };
-    // The first block comes with the opening: an error is an honest status still.
+    // The first block is read here, so that an error can still become a status.
     let (first, reader) = reader.next().await?;
     let others = stream::try_unfold((1, reader), |(number, reader)| async move {
-        // The head of the answer goes out with the first block, whatever becomes of the second; and whoever
-        // only reads must not keep everybody else waiting as long as the kernel has bytes in memory.
-        if number % AT_ONCE == 1 {
+        // After the first block, so that it is sent with the headers whatever happens to the second one; and
+        // regularly, so that reading cached files does not block other tasks.
+        if number % BLOCKS_PER_TURN == 1 {
             tokio::task::yield_now().await;
         }
         let (block, reader) = reader.next().await?;
@@ -53,38 +53,38 @@ fn not_opened(error: std::io::Error) -> Error {
     }
 }
 
-/// An open file, somewhere in the range that is wanted.
+/// An open file, and the part of the range that is left to read.
 struct Reader {
     file: File,
     left: Range<u64>,
-    spare: Arc<BufferPool>,
+    buffers: Arc<BufferPool>,
 }
 
 impl Reader {
-    fn over(file: File, range: Range<u64>) -> Result<Self> {
+    fn new(file: File, range: Range<u64>) -> Result<Self> {
         if file.metadata().map_err(io_error)?.len() < range.end {
             return Err(Error::internal("a blob is shorter than its row says"));
         }
         let size = (range.end - range.start).min(BLOCK as u64) as usize;
-        Ok(Self { file, left: range, spare: Arc::new(BufferPool { size, blocks: Mutex::default() }) })
+        Ok(Self { file, left: range, buffers: Arc::new(BufferPool { size, spare: Mutex::default() }) })
     }
 
-    /// The next bytes, none at the end.
+    /// The next block; `None` at the end.
     async fn next(mut self) -> Result<(Option<Bytes>, Self)> {
         if self.left.is_empty() {
             return Ok((None, self));
         }
         faults::io("disk_read").map_err(io_error)?;
-        let mut block = PooledBuffer::of(&self.spare);
+        let mut block = PooledBuffer::take(&self.buffers);
         let wanted = (self.left.end - self.left.start).min(block.bytes.len() as u64) as usize;
-        block.length = match in_memory::read(&self.file, &mut block.bytes[..wanted], self.left.start) {
+        block.length = match page_cache::read(&self.file, &mut block.bytes[..wanted], self.left.start) {
             Some(length) => length,
             None => {
                 (block, self) = blocking(move || {
                     let read = self.file.read_exact_at(&mut block.bytes[..wanted], self.left.start);
                     match read {
                         Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
-                            Err(Error::internal("a blob became shorter while it was read"))
+                            Err(Error::internal("a blob was truncated while it was read"))
                         }
                         read => read.map_err(io_error).map(|()| (block, self)),
                     }
@@ -98,25 +98,25 @@ impl Reader {
     }
 }
 
-/// Blocks that were sent and can be filled again: fresh memory costs more than what is read into it.
+/// Buffers for reuse: allocating and zeroing a new one costs more than reading into it.
 struct BufferPool {
-    /// Of one block; less than usual if there is no more to read.
+    /// Bytes per buffer: a block, or less if the range is shorter.
     size: usize,
-    blocks: Mutex<Vec<Box<[u8]>>>,
+    spare: Mutex<Vec<Box<[u8]>>>,
 }
 
-/// A block on its way to the client. It comes back when it is sent.
+/// A buffer that returns to its pool when it has been sent.
 struct PooledBuffer {
     bytes: Box<[u8]>,
     length: usize,
-    home: Arc<BufferPool>,
+    pool: Arc<BufferPool>,
 }
 
 impl PooledBuffer {
-    fn of(home: &Arc<BufferPool>) -> Self {
-        let spare = home.blocks.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let bytes = spare.unwrap_or_else(|| vec![0; home.size].into());
-        Self { bytes, length: 0, home: home.clone() }
+    fn take(pool: &Arc<BufferPool>) -> Self {
+        let spare = pool.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let bytes = spare.unwrap_or_else(|| vec![0; pool.size].into());
+        Self { bytes, length: 0, pool: pool.clone() }
     }
 }
 
@@ -128,17 +128,17 @@ impl AsRef<[u8]> for PooledBuffer {
 
 impl Drop for PooledBuffer {
     fn drop(&mut self) {
-        let mut spare = self.home.blocks.lock().unwrap_or_else(PoisonError::into_inner);
-        if spare.len() < SPARE {
+        let mut spare = self.pool.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < MAX_SPARE {
             spare.push(std::mem::take(&mut self.bytes));
         }
     }
 }
 
-/// What can be done without waiting for a disk. Nothing comes of it if it cannot, or if the system or
-/// the filesystem does not know how; whatever else is wrong shows when it is tried for real.
+/// Opens and reads without waiting for the disk. Returns `None` if that is not possible, or not
+/// supported by the system or the filesystem; other errors show when the blocking call fails.
 #[cfg(target_os = "linux")]
-mod in_memory {
+mod page_cache {
     use std::fs::File;
     use std::io::IoSliceMut;
     use std::path::Path;
@@ -151,14 +151,14 @@ mod in_memory {
         openat2(CWD, path, flags, Mode::empty(), ResolveFlags::CACHED).ok().map(File::from)
     }
 
-    /// The count of bytes that were read, at least one.
+    /// The number of bytes read, at least one.
     pub fn read(file: &File, bytes: &mut [u8], offset: u64) -> Option<usize> {
         preadv2(file, &mut [IoSliceMut::new(bytes)], offset, ReadWriteFlags::NOWAIT).ok().filter(|read| *read > 0)
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-mod in_memory {
+mod page_cache {
     use std::fs::File;
     use std::path::Path;
 
@@ -177,12 +177,12 @@ mod tests {
 
     use super::*;
 
-    /// What hashes a file that is in memory would otherwise keep a worker until the end of it.
+    /// Otherwise hashing a cached file would occupy a worker thread until its end.
     #[tokio::test]
-    async fn whoever_reads_lets_others_in_between() {
+    async fn reading_a_cached_file_yields_to_other_tasks() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("file");
-        let size = 5 * BLOCK as u64 * u64::from(AT_ONCE);
+        let size = 5 * BLOCK as u64 * u64::from(BLOCKS_PER_TURN);
         std::fs::write(&path, vec![7; size as usize]).expect("a file");
         let mut stream = open(path, 0..size).await.expect("a stream");
         let (mut read, mut in_a_row) = (0, 0);
@@ -191,7 +191,7 @@ mod tests {
                 std::task::Poll::Ready(block) => {
                     read += block.expect("more").expect("bytes").len() as u64;
                     in_a_row += 1;
-                    assert!(in_a_row <= AT_ONCE, "{in_a_row} blocks at once");
+                    assert!(in_a_row <= BLOCKS_PER_TURN, "{in_a_row} blocks at once");
                 }
                 std::task::Poll::Pending => {
                     in_a_row = 0;

@@ -1,29 +1,32 @@
-//! A file that nobody sees until it is whole and durable.
+//! A file that is invisible until it is complete and durable.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::{Layout, no_follow, sync_folder};
+use super::layout::{Layout, io_error, no_follow, remove, sync_folder};
 use crate::error::{Error, Result};
 use crate::faults;
+use crate::store::Key;
 use crate::store::blocks::Block;
-use crate::store::{Key, io_error};
 
-/// The file of a key that is being written. It is the key's lock, too: there can be one only.
-/// Dropped before it is published, it takes itself away. All its methods block.
+/// The staged file of a key. It also is the key's lock, since it can be created only once. Unless
+/// it is published, dropping it deletes it. All methods block.
 pub(super) struct StagedFile {
     file: File,
-    /// Where the file lies now.
+    /// The current path of the file.
     path: PathBuf,
     blob: PathBuf,
     published: bool,
 }
 
 impl StagedFile {
+    /// Creates the file.
+    ///
     /// # Errors
-    /// `PreconditionFailed` if the key has bytes or somebody writes them; `StorageFull`.
+    /// [`Error::PreconditionFailed`] if the key has an object or is being written;
+    /// [`Error::StorageFull`]; [`Error::Unavailable`].
     pub fn create(layout: &Layout, key: &Key) -> Result<Self> {
         let path = layout.staged(key);
         let file = no_follow().write(true).create_new(true).mode(0o600).open(&path);
@@ -39,17 +42,19 @@ impl StagedFile {
         }
     }
 
+    /// Appends a block.
+    ///
     /// # Errors
-    /// `StorageFull`.
+    /// [`Error::StorageFull`]; [`Error::Unavailable`].
     pub fn write(&mut self, block: &Block) -> Result<()> {
         faults::io("disk_write").map_err(io_error)?;
         block.chunks().iter().try_for_each(|chunk| self.file.write_all(chunk)).map_err(io_error)
     }
 
-    /// Makes the bytes durable and visible under the key, in this order.
+    /// Makes the content durable and then visible under the key.
     ///
     /// # Errors
-    /// `StorageFull`; `Internal` if the disk fails, or if the key was deleted meanwhile.
+    /// [`Error::StorageFull`]; [`Error::Unavailable`] if the disk fails, or if the key was deleted meanwhile.
     pub fn publish(mut self) -> Result<()> {
         let published = publish(&self.file, &self.path, &self.blob);
         if published.is_err() && !self.path.exists() {
@@ -60,13 +65,13 @@ impl StagedFile {
     }
 }
 
-/// Makes a file's bytes durable, and then visible under another name that is durable, too.
+/// Makes the content of a file durable, renames it, and makes the new name durable.
 ///
 /// # Errors
 /// As [`StagedFile::publish`].
 pub(super) fn publish(file: &File, staged: &Path, blob: &Path) -> Result<()> {
     faults::point("K6");
-    // Not tried again when it fails: the kernel may have dropped the bytes with the error.
+    // A failed sync is not retried: the kernel may have dropped the dirty pages with the error.
     faults::io("disk_sync").map_err(io_error)?;
     if !faults::skips("file_sync") {
         file.sync_data().map_err(io_error)?;
@@ -84,10 +89,9 @@ pub(super) fn publish(file: &File, staged: &Path, blob: &Path) -> Result<()> {
 impl Drop for StagedFile {
     fn drop(&mut self) {
         if !self.published
-            && let Err(error) = fs::remove_file(&self.path)
-            && error.kind() != ErrorKind::NotFound
+            && let Err(error) = remove(&self.path)
         {
-            tracing::warn!(path = %self.path.display(), %error, "a half-written file stays until the reaper comes");
+            tracing::warn!(path = %self.path.display(), %error, "could not delete a staged file; the reaper will");
         }
     }
 }

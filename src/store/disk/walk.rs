@@ -1,4 +1,4 @@
-//! A walk through the folders of the disk: what is listed, and what does not belong there.
+//! Lists the directories of the store: its objects, its staged files, and foreign entries.
 
 use std::fs::{self, DirEntry, Metadata};
 use std::io::ErrorKind;
@@ -8,11 +8,11 @@ use std::sync::Arc;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 
-use super::{Layout, blocking};
+use super::layout::{Layout, blocking, io_error};
 use crate::error::{Error, Result};
-use crate::store::{Key, ListStream, Listed, Object, OpenUpload, io_error};
+use crate::store::{Key, ListStream, Listed, Object, OpenUpload};
 
-/// Every published file. One folder of the 256 is in memory at a time, as it has to be sorted.
+/// Every published file. One of the 256 directories is in memory at a time, to be sorted.
 pub(super) fn objects(layout: Arc<Layout>) -> ListStream<Object> {
     let foreign_entries = stream::once({
         let layout = layout.clone();
@@ -26,7 +26,7 @@ pub(super) fn objects(layout: Arc<Layout>) -> ListStream<Object> {
     Box::pin(folders.map_ok(|found| stream::iter(found).map(Ok)).try_flatten())
 }
 
-/// Every staged file, or the one of this key.
+/// Every staged file, or that of one key.
 pub(super) fn uploads(layout: Arc<Layout>, key: Option<Key>) -> ListStream<OpenUpload> {
     let found = stream::once(blocking(move || match key {
         Some(key) => staged_under(&layout, key),
@@ -39,7 +39,7 @@ fn shards() -> impl Iterator<Item = String> {
     (0..=255).map(|shard| format!("{shard:02x}"))
 }
 
-/// What lies beside the folders of ours.
+/// Entries beside the directories of the store.
 fn foreign_entries(layout: &Layout) -> Result<Vec<Listed<Object>>> {
     let mut found = Vec::new();
     for entry in entries(layout.root())? {
@@ -77,7 +77,7 @@ fn staged(layout: &Layout) -> Result<Vec<Listed<OpenUpload>>> {
     for entry in entries(&layout.root().join("tmp"))? {
         match (name(&entry).parse(), metadata(&entry.path())?) {
             (_, None) => {}
-            (Ok(key), Some(file)) if file.is_file() => found.push(Listed::Ours(half_written(key, &file))),
+            (Ok(key), Some(file)) if file.is_file() => found.push(Listed::Ours(open_upload(key, &file))),
             _ => found.push(Listed::Foreign(format!("tmp/{}", name(&entry)))),
         }
     }
@@ -86,18 +86,18 @@ fn staged(layout: &Layout) -> Result<Vec<Listed<OpenUpload>>> {
 
 fn staged_under(layout: &Layout, key: Key) -> Result<Vec<Listed<OpenUpload>>> {
     let file = metadata(&layout.staged(&key))?;
-    Ok(file.map(|file| Listed::Ours(half_written(key, &file))).into_iter().collect())
+    Ok(file.map(|file| Listed::Ours(open_upload(key, &file))).into_iter().collect())
 }
 
-fn half_written(key: Key, file: &Metadata) -> OpenUpload {
+fn open_upload(key: Key, file: &Metadata) -> OpenUpload {
     OpenUpload { key, id: None, started_at: modified_at(file) }
 }
 
-/// What is in a folder now, by name.
+/// The entries of a directory, sorted by name.
 fn entries(folder: &Path) -> Result<Vec<DirEntry>> {
     let entries = fs::read_dir(folder).map_err(|error| match error.kind() {
-        // All folders are there from the start; a list without one would call every blob missing.
-        ErrorKind::NotFound => Error::store_unavailable("the store's folder is gone"),
+        // All directories exist from the start. A list without one would report all its blobs as missing.
+        ErrorKind::NotFound => Error::store_unavailable("the store's directory does not exist"),
         _ => io_error(error),
     })?;
     let mut entries = entries.collect::<std::io::Result<Vec<_>>>().map_err(io_error)?;
@@ -109,7 +109,7 @@ fn name(entry: &DirEntry) -> String {
     entry.file_name().to_string_lossy().into_owned()
 }
 
-/// What is known of an entry without following it; none if it is gone by now.
+/// The metadata of an entry itself; `None` if it no longer exists.
 fn metadata(path: &Path) -> Result<Option<Metadata>> {
     match fs::symlink_metadata(path) {
         Ok(metadata) => Ok(Some(metadata)),

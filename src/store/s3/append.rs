@@ -1,15 +1,16 @@
-//! Uploads that come in pieces, and of which nothing is remembered between two requests: whole parts
-//! go into a multipart upload, and what does not fill a part is an object of its own until more comes.
+//! Resumable uploads, of which nothing is kept in memory between two requests. Full parts go into a
+//! multipart upload; what does not fill a part is an object of its own, the tail, until more arrives.
 //!
-//! All parts are of one size but the last, so that the same bytes are always the same part. A writer
-//! that slept past its lease can only send again what is there, or, if the client sent something
-//! else, break the receipt by which the store puts the parts together.
+//! All parts but the last have the same size, so that the same bytes always are the same part. A
+//! stale writer, whose lease has expired, can only repeat a part, or, if the client sent something
+//! else, change its ETag, so that the store refuses to assemble the upload.
 
 use bytes::Bytes;
 use object_store::PutPayload;
 use object_store::aws::AmazonS3;
 use object_store::multipart::{MultipartStore, PartId};
 
+use super::budget::{Reserved, Share};
 use super::retry::{attempts, unavailable};
 use super::upload;
 use super::{S3Store, download};
@@ -18,57 +19,98 @@ use crate::faults;
 use crate::store::blocks::{Block, Blocks};
 use crate::store::{AppendObserver, AppendRequest, ByteStream, Key, MAX_PARTS, MultipartObserver, Persisted};
 
+/// An append in progress. Holds one part in memory.
+struct Append<'a> {
+    store: &'a S3Store,
+    at: &'a AppendRequest<'a>,
+    share: Share,
+    body: Blocks,
+    /// The store's id of the multipart upload, once there is one.
+    multipart_id: Option<String>,
+    /// The tail that the next part starts with.
+    tail: Option<&'a Key>,
+    /// The offset after the last byte read.
+    end: u64,
+}
+
+/// The next part, or the bytes of it that the request has.
+struct NextPart {
+    block: Block,
+    /// The chunks of the block that are not from the tail.
+    fresh: Vec<Bytes>,
+    is_full: bool,
+    /// Whether the upload is complete with it.
+    is_last: bool,
+    interruption: Option<Error>,
+    memory: Reserved,
+}
+
+impl Append<'_> {
+    async fn read(&mut self) -> Result<NextPart> {
+        let (store, at) = (self.store, self.at);
+        let held = if self.tail.is_some() { at.tail_length() } else { 0 };
+        let left = at.announced.map(|announced| held + (at.offset + announced).saturating_sub(self.end));
+        let memory = store.budget.reserve(&self.share, at.part_size, left).await?;
+        let mut block = store.read_tail(self.tail, held, at.part_size).await?;
+        let before = block.chunks().len();
+        let read = store.budget.fill(self.body.fill(&mut block, at.part_size as usize)).await;
+        block.close();
+
+        let fresh = block.chunks()[before..].to_vec();
+        self.end = self.end - held + block.len() as u64;
+        let (is_full, is_last) = (block.len() as u64 == at.part_size, at.size == Some(self.end));
+        // A client that sends too much is refused before the upload is complete.
+        let read = if is_last && read.is_ok() { self.body.is_over().await.map(drop) } else { read };
+        Ok(NextPart { interruption: at.interruption(read)?, block, fresh, is_full, is_last, memory })
+    }
+
+    /// Persists a part; returns the error that interrupted the body after it.
+    async fn persist(&mut self, next: NextPart, row: &mut dyn AppendObserver) -> Result<Option<Error>> {
+        let (store, at) = (self.store, self.at);
+        let NextPart { block, fresh, is_full, is_last, interruption, memory } = next;
+        // An upload of at most one part needs no multipart upload: its tail is the whole object.
+        if self.multipart_id.is_some() && is_last && block.len() > 0 || is_full && !is_last {
+            let id = match self.multipart_id.take() {
+                Some(id) => id,
+                None => store.open_multipart(store.clients.writer(), at.key, row).await?,
+            };
+            let part = store.put_part(at, &id, self.end.div_ceil(at.part_size), block).await?;
+            report(row, &fresh, part).await?;
+            (self.multipart_id, self.tail) = (Some(id), None);
+        } else if !fresh.is_empty() || is_last && at.tail.is_none() && self.multipart_id.is_none() {
+            let key = row.tail_key().await?;
+            faults::point("T3");
+            store.put_whole(&store.path(&key), block).await?;
+            report(row, &fresh, Persisted::Tail).await?;
+        }
+        drop(memory);
+        Ok(interruption)
+    }
+}
+
 impl S3Store {
-    /// As [`Store::append`](crate::store::Store::append). Holds one part in memory.
+    /// Implements [`Store::append`](crate::store::Store::append).
     pub(super) async fn append(
         &self,
         at: &AppendRequest<'_>,
         body: ByteStream,
-        ledger: &mut dyn AppendObserver,
+        row: &mut dyn AppendObserver,
     ) -> Result<()> {
-        let share = self.budget.share(ledger.owner());
-        let mut body = Blocks::new(body, None);
-        let mut multipart = at.multipart_id.map(str::to_owned);
-        let (mut tail, mut end) = (at.tail, at.offset);
+        let mut append = Append {
+            store: self,
+            at,
+            share: self.budget.share(row.owner()),
+            body: Blocks::new(body, None),
+            multipart_id: at.multipart_id.map(str::to_owned),
+            tail: at.tail,
+            end: at.offset,
+        };
         loop {
-            let held = if tail.is_some() { at.tail_length() } else { 0 };
-            let left = at.coming.map(|coming| held + (at.offset + coming).saturating_sub(end));
-            let memory = self.budget.reserve(&share, at.part_size, left).await?;
-            let mut block = self.tail(tail, held, at.part_size).await?;
-            let before = block.chunks().len();
-            let filled = self.budget.fill(body.fill(&mut block, at.part_size as usize)).await;
-            block.close();
-
-            let fresh = block.chunks()[before..].to_vec();
-            end = end - held + block.len() as u64;
-            let (full, last) = (block.len() as u64 == at.part_size, at.size == Some(end));
-            // Whoever sends more than the whole shall hear of it before the whole is kept.
-            let filled = if last && filled.is_ok() { body.is_over().await.map(drop) } else { filled };
-            let broken = filled.err();
-            if let Some(error) = broken.as_ref().filter(|error| !at.survives(error)) {
-                tracing::debug!(%error, "a piece is not kept");
-                return broken.map_or(Ok(()), Err);
-            }
-
-            // What fits in one part needs no multipart upload: as a tail it is whole.
-            if multipart.is_some() && last && block.len() > 0 || full && !last {
-                let id = match multipart.take() {
-                    Some(id) => id,
-                    None => self.open_multipart(self.clients.writer(), at.key, ledger).await?,
-                };
-                let kept = self.put_part(at, &id, end.div_ceil(at.part_size), block).await?;
-                keep(ledger, &fresh, kept).await?;
-                (multipart, tail) = (Some(id), None);
-            } else if !fresh.is_empty() || last && at.tail.is_none() && multipart.is_none() {
-                let key = ledger.tail_key().await?;
-                faults::point("T3");
-                self.put_whole(&self.path(&key), block).await?;
-                keep(ledger, &fresh, Persisted::Tail).await?;
-            }
-            drop(memory);
-            match broken {
+            let next = append.read().await?;
+            let is_done = next.is_last || !next.is_full;
+            match append.persist(next, row).await? {
                 Some(error) => return Err(error),
-                None if last || !full => return Ok(()),
+                None if is_done => return Ok(()),
                 None => {}
             }
         }
@@ -84,8 +126,8 @@ impl S3Store {
         Ok(Persisted::Part { number, receipt })
     }
 
-    /// The bytes that did not fill a part when they came.
-    async fn tail(&self, key: Option<&Key>, length: u64, part_size: u64) -> Result<Block> {
+    /// Reads the tail back: the start of the next part.
+    async fn read_tail(&self, key: Option<&Key>, length: u64, part_size: u64) -> Result<Block> {
         let mut block = Block::default();
         if let Some(key) = key.filter(|_| length > 0) {
             let object = download::open(self.clients.reader.clone(), self.path(key), 0..length).await?;
@@ -94,36 +136,36 @@ impl S3Store {
         Ok(block)
     }
 
-    /// Opens a multipart upload that outlives this request.
+    /// Creates a multipart upload that outlives this request.
     pub(super) async fn open_multipart(
         &self,
         writer: &AmazonS3,
         key: &Key,
-        intent: &dyn MultipartObserver,
+        row: &dyn MultipartObserver,
     ) -> Result<String> {
         let opened = self.open_upload(writer, key, 1).await?;
         faults::point("M2");
-        match intent.multipart_opened(opened.id()).await {
+        match row.multipart_opened(opened.id()).await {
             Ok(()) => {
                 faults::point("M3");
                 Ok(opened.into_id())
             }
             Err(error) => {
-                opened.give_up().await;
+                opened.abort().await;
                 Err(error)
             }
         }
     }
 
-    /// As [`Store::assemble`](crate::store::Store::assemble).
+    /// Implements [`Store::assemble`](crate::store::Store::assemble).
     pub(super) async fn assemble_parts(&self, key: &Key, id: &str, receipts: Vec<String>, size: u64) -> Result<()> {
         let parts = receipts.into_iter().map(|content_id| PartId { content_id }).collect();
         upload::complete(&self.clients, self.clients.writer(), &self.path(key), &id.to_owned(), parts, size).await
     }
 }
 
-async fn keep(ledger: &mut dyn AppendObserver, fresh: &[Bytes], how: Persisted) -> Result<()> {
+async fn report(row: &mut dyn AppendObserver, fresh: &[Bytes], how: Persisted) -> Result<()> {
     faults::point("T1");
-    ledger.written(fresh).await;
-    ledger.kept(how).await
+    row.written(fresh).await;
+    row.persisted(how).await
 }

@@ -1,9 +1,8 @@
-//! Memory for the bytes on their way to the bucket: one budget for all uploads of the process.
+//! The memory budget of uploads to the bucket, shared by all uploads of the process.
 
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -12,52 +11,59 @@ use uuid::Uuid;
 
 use crate::error::{Error, Result};
 use crate::store::{MAX_PARTS, SMALLEST_PART};
+use crate::waiting::Waiting;
 
 /// The unit of the semaphore, whose counts are 32 bits wide.
 const KIB: u64 = 1024;
 
-/// An upload reserves the whole of a part *before* it fills it. Half-filled parts that wait for each
-/// other's memory can then not exist; who finds nothing left waits, and so does its client.
+/// An upload reserves the memory of a whole part *before* it fills it. Partially filled parts that
+/// wait for each other's memory cannot exist; an upload that finds none left waits, and so does its client.
 #[derive(Debug)]
 pub(super) struct Budget {
     semaphore: Arc<Semaphore>,
+    /// In bytes.
     memory: u64,
+    /// In bytes.
     part_size: u64,
-    /// What is left of each owner's share, as long as the owner has uploads.
+    /// The share of each owner that has uploads.
     shares: Mutex<HashMap<Uuid, Weak<Semaphore>>>,
+    /// The size of a share in KiB.
     share: usize,
-    /// Uploads that wait for memory.
-    waiting: AtomicUsize,
-    patience: Duration,
+    /// The number of uploads that wait for memory.
+    waiting: Waiting,
+    /// How long filling one part may take while others wait.
+    stall_timeout: Duration,
 }
 
 impl Budget {
+    /// `memory` and `part_size` are in bytes.
+    ///
     /// # Errors
     /// [`Error::Setup`] if one part does not fit, or is smaller than S3 takes.
-    pub fn new(memory: u64, part_size: u64, patience: Duration) -> Result<Self> {
+    pub fn new(memory: u64, part_size: u64, stall_timeout: Duration) -> Result<Self> {
         if part_size < SMALLEST_PART {
-            return Err(Error::Setup(format!("parts must have at least {SMALLEST_PART} bytes")));
+            return Err(Error::Setup(format!("the part size must be at least {SMALLEST_PART} bytes")));
         }
         if memory < part_size {
-            let text = format!("uploads need memory for one part at least: {part_size} bytes");
+            let text = format!("the upload memory must hold at least one part of {part_size} bytes");
             return Err(Error::Setup(text));
         }
-        // The last quarter is for what the connections hold beside the parts: what came deadline the
-        // part's end, and the rest of the buffers that its pieces are cut from.
+        // A quarter is left for what connections hold in addition: bytes beyond the end of a part, and
+        // the unused rest of the buffers that its chunks are slices of.
         let memory = (memory - memory / 4).max(part_size);
         let permits = usize::try_from(memory / KIB).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
         let semaphore = Arc::new(Semaphore::new(permits));
-        // A quarter, so that the slow uploads of one owner leave room for everybody else's.
+        // A quarter, so that slow uploads of one owner do not block those of all others.
         let share = usize::try_from(part_size / KIB).unwrap_or(usize::MAX).max(permits / 4);
-        let (shares, waiting) = (Mutex::default(), AtomicUsize::new(0));
-        Ok(Self { semaphore, memory, part_size, shares, share, waiting, patience })
+        let (shares, waiting) = (Mutex::default(), Waiting::default());
+        Ok(Self { semaphore, memory, part_size, shares, share, waiting, stall_timeout })
     }
 
-    /// The size of the parts of an upload: all are equal, but for the last. Big uploads get bigger
-    /// parts; one of unknown length keeps to the plain size, of which 10,000 is the most.
+    /// The part size of an upload of `size` bytes. All parts but the last are equal. Large uploads
+    /// have larger parts; one of unknown size has the configured part size, and at most 10,000 parts.
     ///
     /// # Errors
-    /// `TooLarge` if such a part does not fit into the memory.
+    /// [`Error::TooLarge`] if such a part does not fit into the memory.
     pub fn part_size(&self, size: Option<u64>) -> Result<u64> {
         let needed = size.unwrap_or(0).div_ceil(MAX_PARTS).next_multiple_of(KIB);
         if needed > self.memory {
@@ -66,27 +72,27 @@ impl Budget {
         Ok(needed.max(self.part_size))
     }
 
-    /// Waits for the memory of the owner's next part, of which at most `left` bytes are to come.
+    /// Waits for the memory of the owner's next part, which has at most `left` bytes.
     ///
     /// # Errors
-    /// None in service.
+    /// [`Error::Internal`] if the part is larger than 4 TiB.
     pub async fn reserve(&self, owner: &Share, part_size: u64, left: Option<u64>) -> Result<Reserved> {
         let bytes = left.unwrap_or(part_size).min(part_size);
         let permits = u32::try_from(bytes.div_ceil(KIB).max(1)).map_err(Error::internal)?;
-        // A part that is bigger than the share takes all of it, and no more than its owner can have.
+        // A part that is larger than the share takes all of it.
         let of_share = permits.min(u32::try_from(self.share).unwrap_or(u32::MAX));
         let of_share = owner.0.clone().acquire_many_owned(of_share).await.map_err(Error::internal)?;
         let of_all = match self.semaphore.clone().try_acquire_many_owned(permits) {
             Ok(permit) => permit,
             Err(_) => {
-                let _waiting = Waiter::new(&self.waiting);
+                let _waiting = self.waiting.enter();
                 self.semaphore.clone().acquire_many_owned(permits).await.map_err(Error::internal)?
             }
         };
         Ok(Reserved { _of_share: of_share, _of_all: of_all })
     }
 
-    /// What one owner may have of the memory.
+    /// The owner's share of the memory.
     pub fn share(&self, owner: Uuid) -> Share {
         let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(share) = shares.get(&owner).and_then(Weak::upgrade) {
@@ -98,18 +104,18 @@ impl Budget {
         Share(share)
     }
 
-    /// Fills reserved memory. A client may be as slow as it likes as long as nobody waits; when
-    /// somebody does, one part may take the client `patience` and no longer, so that a few slow
-    /// clients cannot keep everybody else out.
+    /// Fills reserved memory. The client may be slow for as long as no upload waits for memory;
+    /// while one does, a part must arrive within the stall timeout, so that a few slow clients
+    /// cannot block all others.
     ///
     /// # Errors
-    /// What `filling` fails with; `BodyStalled` if it was too slow while others waited.
+    /// The error of `filling`; [`Error::BodyStalled`] if it was too slow while others waited.
     pub async fn fill<T>(&self, filling: impl Future<Output = Result<T>>) -> Result<T> {
         let mut filling = pin!(filling);
         loop {
-            match tokio::time::timeout(self.patience, &mut filling).await {
+            match tokio::time::timeout(self.stall_timeout, &mut filling).await {
                 Ok(filled) => return filled,
-                Err(_) if self.waiting.load(Ordering::Relaxed) > 0 => return Err(Error::BodyStalled),
+                Err(_) if self.waiting.count() > 0 => return Err(Error::BodyStalled),
                 Err(_) => {}
             }
         }
@@ -120,39 +126,23 @@ impl Budget {
 #[derive(Debug, Clone)]
 pub(super) struct Share(Arc<Semaphore>);
 
-/// Memory for one part, until it is dropped.
+/// Memory for one part; dropping it releases the memory.
 #[derive(Debug)]
 pub(super) struct Reserved {
     _of_share: OwnedSemaphorePermit,
     _of_all: OwnedSemaphorePermit,
 }
 
-/// One upload that waits, until it is dropped.
-struct Waiter<'a>(&'a AtomicUsize);
-
-impl<'a> Waiter<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for Waiter<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_millis(5);
+    const TIMEOUT: Duration = Duration::from_millis(5);
     const MIB: u64 = 1024 * 1024;
 
     #[test]
-    fn parts_grow_so_that_ten_thousand_suffice() {
-        let budget = Budget::new(100 * MIB, 8 * MIB, PATIENCE).unwrap();
+    fn parts_of_large_uploads_grow_so_that_ten_thousand_suffice() {
+        let budget = Budget::new(100 * MIB, 8 * MIB, TIMEOUT).unwrap();
         assert_eq!(budget.part_size(None).unwrap(), 8 * MIB);
         assert_eq!(budget.part_size(Some(80_000 * MIB)).unwrap(), 8 * MIB);
         for size in [80_000 * MIB + 1, 500_000 * MIB, 750_000 * MIB] {
@@ -163,18 +153,18 @@ mod tests {
     }
 
     #[test]
-    fn one_part_must_fit() {
-        assert!(matches!(Budget::new(8 * MIB - 1, 8 * MIB, PATIENCE), Err(Error::Setup(_))));
-        assert!(matches!(Budget::new(8 * MIB, 5 * MIB - 1, PATIENCE), Err(Error::Setup(_))));
+    fn a_budget_below_one_part_is_a_configuration_error() {
+        assert!(matches!(Budget::new(8 * MIB - 1, 8 * MIB, TIMEOUT), Err(Error::Setup(_))));
+        assert!(matches!(Budget::new(8 * MIB, 5 * MIB - 1, TIMEOUT), Err(Error::Setup(_))));
     }
 
     #[tokio::test]
-    async fn a_slow_client_makes_room_for_those_who_wait_and_for_nobody_else() {
-        let budget = Budget::new(8 * MIB, 8 * MIB, PATIENCE).unwrap();
+    async fn a_slow_client_is_stalled_only_while_others_wait() {
+        let budget = Budget::new(8 * MIB, 8 * MIB, TIMEOUT).unwrap();
         let (share, other) = (budget.share(Uuid::nil()), budget.share(Uuid::max()));
         let held = budget.reserve(&share, 8 * MIB, None).await.unwrap();
         let slow = budget.fill(async {
-            tokio::time::sleep(PATIENCE * 4).await;
+            tokio::time::sleep(TIMEOUT * 4).await;
             Ok(())
         });
         assert!(slow.await.is_ok());
@@ -190,12 +180,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_owner_leaves_room_for_the_others() {
-        let budget = Budget::new(32 * MIB, 8 * MIB, PATIENCE).unwrap();
+    async fn one_owner_cannot_reserve_all_memory() {
+        let budget = Budget::new(32 * MIB, 8 * MIB, TIMEOUT).unwrap();
         let (greedy, modest) = (budget.share(Uuid::nil()), budget.share(Uuid::max()));
         let _held = budget.reserve(&greedy, 8 * MIB, None).await.unwrap();
         let same = budget.share(Uuid::nil());
-        let more = tokio::time::timeout(PATIENCE, budget.reserve(&same, 8 * MIB, None));
+        let more = tokio::time::timeout(TIMEOUT, budget.reserve(&same, 8 * MIB, None));
         assert!(more.await.is_err());
         budget.reserve(&modest, 8 * MIB, None).await.unwrap();
     }

@@ -1,4 +1,4 @@
-//! The connections to the bucket.
+//! The HTTP clients of the bucket, configured from the settings.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,14 +16,15 @@ use crate::config::{Encryption, S3Config};
 use crate::error::{Error, Result};
 use crate::net::is_loopback;
 
-const CONNECT: Duration = Duration::from_secs(5);
-/// Silence that a reader puts up with.
-const READ: Duration = Duration::from_secs(30);
-/// A writer hears nothing until all of its part has arrived; on a slow line that takes a while.
-const WRITE: Duration = Duration::from_secs(300);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a response may pause.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// The same for requests that send content: the response comes after the whole part has been sent,
+/// which takes a while on a slow connection.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Where credentials may come from when none are configured. Nothing else is taken from the
-/// environment: an endpoint or a bucket there would silently override the settings.
+/// Environment variables that are used if no credentials are configured. Nothing else is taken from
+/// the environment: an endpoint or a bucket there would silently override the settings.
 const CREDENTIAL_VARIABLES: [&str; 12] = [
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
@@ -39,18 +40,18 @@ const CREDENTIAL_VARIABLES: [&str; 12] = [
     "AWS_IMDSV1_FALLBACK",
 ];
 
-/// Headers of a request.
+/// Request headers, with names in lower case.
 type Headers = Vec<(&'static str, String)>;
 
 /// The clients of one bucket, with one set of credentials.
 #[derive(Debug, Clone)]
 pub(super) struct Clients {
-    /// For what is answered soon, and for streams that come in.
+    /// For requests without content, and for downloads.
     pub reader: AmazonS3,
-    /// For objects and parts that go out: with checksums, and without.
+    /// For objects and parts, with checksums and without.
     checked: AmazonS3,
     unchecked: AmazonS3,
-    /// What objects have to be sent with to be encrypted as the settings say.
+    /// The headers that encrypt new objects as configured.
     pub encryption: Arc<Headers>,
     pub quirks: Arc<Quirks>,
     bucket: Url,
@@ -60,12 +61,12 @@ impl Clients {
     /// # Errors
     /// [`Error::Setup`] if the settings make no client.
     pub fn connect(config: &S3Config) -> Result<Self> {
-        let unchecked = encrypted(builder(config, WRITE)?, config).build().map_err(setup)?;
+        let unchecked = encrypted(builder(config, WRITE_TIMEOUT)?, config).build().map_err(setup)?;
         let credentials = unchecked.credentials();
-        let checked = encrypted(builder(config, WRITE)?, config).with_credentials(credentials.clone());
-        // Without the encryption's headers: they are for new objects, and stores refuse them on
-        // requests like the one to abort an upload.
-        let reader = builder(config, READ)?.with_credentials(credentials.clone());
+        let checked = encrypted(builder(config, WRITE_TIMEOUT)?, config).with_credentials(credentials.clone());
+        // Without the headers for encryption: they are for new objects, and stores refuse them on
+        // other requests, such as the one to abort an upload.
+        let reader = builder(config, READ_TIMEOUT)?.with_credentials(credentials.clone());
         Ok(Self {
             reader: reader.build().map_err(setup)?,
             checked: checked.with_checksum_algorithm(Checksum::CRC64NVME).build().map_err(setup)?,
@@ -76,25 +77,25 @@ impl Clients {
         })
     }
 
-    /// For objects and parts that go out. An upload keeps to the one that it began with.
+    /// The client for objects and parts. A multipart upload must use the same one from start to end.
     pub fn writer(&self) -> &AmazonS3 {
         if self.quirks.checksums() { &self.checked } else { &self.unchecked }
     }
 
-    /// For uploads whose parts others send, without checksums.
+    /// The client for direct uploads, whose parts clients send without checksums.
     pub fn unchecked_writer(&self) -> &AmazonS3 {
         &self.unchecked
     }
 
-    /// The bucket as the server reaches it.
+    /// The URL of the bucket, as this server uses it.
     pub fn bucket(&self) -> &Url {
         &self.bucket
     }
 
-    /// The size of the object in bytes, if there is one.
+    /// The size of an object in bytes; `None` if it does not exist.
     ///
     /// # Errors
-    /// `Unavailable`.
+    /// [`Error::Unavailable`].
     pub async fn size(&self, path: &Path) -> Result<Option<u64>> {
         match attempts(|| self.reader.head(path)).await {
             Ok(object) => Ok(Some(object.size)),
@@ -104,12 +105,12 @@ impl Clients {
     }
 }
 
-/// A client for requests that are put together by hand, with the manners of the others.
+/// A client for requests that the object-store library has no method for, with the same timeouts.
 ///
 /// # Errors
 /// [`Error::Setup`] if the settings make no client.
 pub(super) fn plain_client(bucket: &Url) -> Result<HttpClient> {
-    ReqwestConnector::default().connect(&client_options(bucket, READ)).map_err(setup)
+    ReqwestConnector::default().connect(&client_options(bucket, READ_TIMEOUT)).map_err(setup)
 }
 
 /// The URL of the bucket at `endpoint`, or at AWS.
@@ -134,12 +135,12 @@ pub(super) fn bucket_url(config: &S3Config, endpoint: Option<&Url>) -> Result<Ur
     };
     match named {
         true => Ok(url),
-        false => Err(Error::Setup(format!("{url} cannot have a bucket before its host: use path style"))),
+        false => Err(Error::Setup(format!("{url} cannot have a bucket name before its host; use path style"))),
     }
 }
 
-/// What has to be sent with a PUT to a signed URL. A key is never overwritten, not even by
-/// whoever has a URL to write it.
+/// The headers that a PUT to a signed URL must carry. An object is never overwritten, not even by a
+/// client with a signed URL.
 pub(super) fn put_headers(config: &S3Config) -> Headers {
     let mut headers = vec![("if-none-match", "*".to_owned())];
     headers.extend(encryption_headers(config));
@@ -153,35 +154,36 @@ fn encryption_headers(config: &S3Config) -> Headers {
     kind.into_iter().chain(key).collect()
 }
 
-fn builder(config: &S3Config, silence: Duration) -> Result<AmazonS3Builder> {
+fn builder(config: &S3Config, timeout: Duration) -> Result<AmazonS3Builder> {
     let url = bucket_url(config, config.endpoint.as_ref())?;
-    let retries_are_ours = RetryConfig { max_retries: 0, ..Default::default() };
+    let no_retries = RetryConfig { max_retries: 0, ..Default::default() };
     let builder = AmazonS3Builder::new()
         .with_bucket_name(&config.bucket)
         .with_region(&config.region)
         .with_endpoint(url.as_str().trim_end_matches('/'))
-        // Tells the library that the bucket is in the endpoint already, wherever it is there.
+        // The endpoint includes the bucket already, before its host or in its path.
         .with_virtual_hosted_style_request(true)
         .with_unsigned_payload(is_safe_from_tampering(&url))
         .with_conditional_put(S3ConditionalPut::ETagMatch)
         .with_disable_bulk_delete(true)
-        .with_retry(retries_are_ours)
-        .with_client_options(client_options(&url, silence));
+        .with_retry(no_retries)
+        .with_client_options(client_options(&url, timeout));
     Ok(with_credentials(builder, config))
 }
 
-fn client_options(url: &Url, silence: Duration) -> ClientOptions {
+fn client_options(url: &Url, timeout: Duration) -> ClientOptions {
     ClientOptions::new()
         .with_allow_http(url.scheme() == "http")
         .with_user_agent(HeaderValue::from_static(concat!("strongroom/", env!("CARGO_PKG_VERSION"))))
-        // The library's limit covers the whole body and would cut every long transfer.
+        // The library's timeout covers the whole body and would interrupt every long transfer.
         .with_timeout_disabled()
-        .with_connect_timeout(CONNECT)
-        .with_read_timeout(silence)
+        .with_connect_timeout(CONNECT_TIMEOUT)
+        .with_read_timeout(timeout)
 }
 
-/// Hashing every part for the signature doubles the work of an upload. TLS protects the bytes as
-/// well, and nobody sits in the middle of the loopback; on any other plain line they are signed.
+/// Whether content may be sent unsigned. Hashing every part for the signature doubles the work of an
+/// upload. TLS protects the content as well, and loopback traffic cannot be tampered with; over any
+/// other plain HTTP connection the content is signed.
 fn is_safe_from_tampering(url: &Url) -> bool {
     url.scheme() == "https" || is_loopback(url)
 }
@@ -211,7 +213,7 @@ fn encrypted(builder: AmazonS3Builder, config: &S3Config) -> AmazonS3Builder {
     }
 }
 
-/// Sets what the library knows under the name of a variable.
+/// Sets the option that the library reads from this environment variable.
 fn with_setting(builder: AmazonS3Builder, variable: &str, value: String) -> AmazonS3Builder {
     match variable.to_ascii_lowercase().parse::<AmazonS3ConfigKey>() {
         Ok(key) => builder.with_config(key, value),
@@ -219,7 +221,7 @@ fn with_setting(builder: AmazonS3Builder, variable: &str, value: String) -> Amaz
     }
 }
 
-/// The kind of encryption in S3's words, and the id of the key.
+/// S3's name of the encryption, and the id of the key.
 fn encryption(config: &S3Config) -> Option<(&'static str, Option<&str>)> {
     match config.encryption.as_ref()? {
         Encryption::Aes256 => Some(("AES256", None)),

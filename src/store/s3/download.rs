@@ -1,4 +1,4 @@
-//! A download that goes on where the connection broke.
+//! A download that resumes where the connection was interrupted.
 
 use std::ops::Range;
 
@@ -12,15 +12,16 @@ use super::retry::{attempts, is_missing, unavailable};
 use crate::error::{Error, Result};
 use crate::store::ByteStream;
 
-/// Breaks in a row, without a single byte between them, that are put up with.
-const PATIENCE: u32 = 3;
+/// Interruptions in a row, without a byte between them, after which a download fails.
+const MAX_INTERRUPTIONS: u32 = 3;
 
-/// Opens the object's bytes in `range`.
+/// Requests the bytes in `range`.
 ///
 /// # Errors
-/// `Internal` if there is no such object or it is shorter; `Unavailable`.
+/// [`Error::NotFound`] if there is no such object; [`Error::Unavailable`].
 pub(super) async fn open(client: AmazonS3, path: Path, range: Range<u64>) -> Result<ByteStream> {
-    let mut download = Download { client, path, left: range, etag: None, body: stream::empty().boxed(), breaks: 0 };
+    let mut download =
+        Download { client, path, left: range, etag: None, body: stream::empty().boxed(), interruptions: 0 };
     download.request().await?;
     Ok(Box::pin(stream::try_unfold(download, |mut download| async move {
         Ok(download.next().await?.map(|bytes| (bytes, download)))
@@ -33,7 +34,7 @@ struct Download {
     left: Range<u64>,
     etag: Option<String>,
     body: BoxStream<'static, object_store::Result<Bytes>>,
-    breaks: u32,
+    interruptions: u32,
 }
 
 impl Download {
@@ -44,16 +45,16 @@ impl Download {
             ..Default::default()
         };
         let outcome = attempts(|| self.client.get_opts(&self.path, options.clone())).await;
-        let answer = outcome.map_err(|error| match is_missing(&error) {
+        let response = outcome.map_err(|error| match is_missing(&error) {
             true => Error::NotFound,
             false => unavailable(error),
         })?;
-        self.etag = answer.meta.e_tag.clone();
-        self.body = answer.into_stream();
+        self.etag = response.meta.e_tag.clone();
+        self.body = response.into_stream();
         Ok(())
     }
 
-    /// The next bytes; an end before the range's end counts as a break.
+    /// The next bytes. An end before the end of the range counts as an interruption.
     async fn next(&mut self) -> Result<Option<Bytes>> {
         while !self.left.is_empty() {
             match self.body.next().await {
@@ -70,20 +71,20 @@ impl Download {
     }
 
     fn advance(&mut self, count: u64) -> Result<()> {
-        self.breaks = 0;
+        self.interruptions = 0;
         self.left.start += count;
         if self.left.start > self.left.end {
-            return Err(Error::internal("the store sent more than was asked for"));
+            return Err(Error::internal("the store sent more than was requested"));
         }
         Ok(())
     }
 
     async fn resume(&mut self, error: Error) -> Result<()> {
-        self.breaks += 1;
-        if self.breaks > PATIENCE {
+        self.interruptions += 1;
+        if self.interruptions > MAX_INTERRUPTIONS {
             return Err(error);
         }
-        tracing::debug!(%error, at = self.left.start, "a download broke off, resuming");
+        tracing::debug!(%error, at = self.left.start, "a download was interrupted, resuming");
         self.request().await
     }
 }

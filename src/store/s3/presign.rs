@@ -1,68 +1,70 @@
-//! SigV4 in the query: signed URLs of the bucket itself.
+//! Signed URLs of the bucket: Signature Version 4 in the query, as AWS documents it under
+//! "Authenticating Requests: Using Query Parameters".
 //!
-//! The object-store library signs too, but only for the present instant, and it derives the signing
-//! key for each URL anew; a list of a thousand files wants stable URLs and wants them at once.
+//! The object-store library can sign too, but only for the current time, and it derives the signing
+//! key again for each URL. A list of a thousand files requires stable URLs, quickly.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::{Hmac, Mac};
 use jiff::Timestamp;
 use jiff::tz::Offset;
 use object_store::aws::AwsCredential;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, utf8_percent_encode};
 use sha2::{Digest, Sha256};
 use url::{Position, Url};
 
 use super::{Operation, SignRequest, SignedUrl};
 use crate::hex::{hex, push_hex};
+use crate::store::sign::{QUERY, hmac_sha256, push_parameter};
 
-/// What SigV4 leaves as it is in a query; a path leaves the slash, too.
-pub(super) const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// What SigV4 escapes in a path: as in a query, but not the slash.
 const PATH: &AsciiSet = &QUERY.remove(b'/');
 
 /// Signs URLs of one bucket.
 pub(super) struct Presigner {
     bucket: Url,
     region: String,
-    /// What a PUT has to send, and what everything else has.
+    /// The headers of all requests but the PUT of a whole object.
     bare: SignedHeaders,
+    /// The headers of the PUT of a whole object.
     writing: SignedHeaders,
-    /// The last one that was made: the URLs of a list share it.
-    last_opening: Mutex<Option<Arc<Opening>>>,
+    /// The latest context, which the URLs of a list share.
+    latest: Mutex<Option<Arc<SigningContext>>>,
 }
 
 impl Presigner {
-    /// `bucket` is the bucket's URL as people reach it; `put_headers` must be sent with every PUT
-    /// (lowercase names).
+    /// `bucket` is the URL of the bucket as clients use it; every PUT must carry `put_headers`, whose
+    /// names are in lower case.
     pub fn new(bucket: Url, region: String, put_headers: Vec<(&'static str, String)>) -> Self {
         let host = &bucket[Position::BeforeHost..Position::AfterPort];
         let bare = SignedHeaders::new(host, Vec::new());
         let writing = SignedHeaders::new(host, put_headers);
-        Self { region, bare, writing, last_opening: Mutex::default(), bucket }
+        Self { region, bare, writing, latest: Mutex::default(), bucket }
     }
 
-    /// The bucket as people reach it.
+    /// The URL of the bucket, as clients use it.
     pub fn bucket(&self) -> &Url {
         &self.bucket
     }
 
-    /// A URL for the object at `path`, signed with `credential`. With temporary credentials it
-    /// dies with them, if that is earlier.
+    /// Signs a URL for the object at `path`. One signed with temporary credentials expires with them
+    /// at the latest.
     pub fn sign(&self, credential: &Arc<AwsCredential>, path: &str, request: &SignRequest<'_>) -> SignedUrl {
         let headers = match (request.operation, request.part) {
             (Operation::Put, None) => &self.writing,
-            // What is said of the object was said when its upload was opened.
+            // A part carries none: they were sent when the upload was created.
             _ => &self.bare,
         };
-        let opening = self.opening(credential, request);
+        let context = self.context(credential, request);
         let mut url = String::with_capacity(1024);
         url.push_str(self.bucket[..Position::AfterPath].trim_end_matches('/'));
         url.push('/');
         url.extend(utf8_percent_encode(path, PATH));
         let path_end = url.len();
         url.push('?');
-        opening.push_query(&mut url, &headers.names, request);
+        context.push_query(&mut url, &headers.names, request);
 
         let mut canonical = Sha256::new();
         let (path, query) = (&url[self.bucket[..Position::BeforePath].len()..path_end], &url[path_end + 1..]);
@@ -72,7 +74,7 @@ impl Presigner {
             canonical.update(part);
         }
         canonical.update("\nUNSIGNED-PAYLOAD");
-        let mut mac = opening.mac.clone();
+        let mut mac = context.mac.clone();
         mac.update(hex(&canonical.finalize()).as_bytes());
         url.push_str("&X-Amz-Signature=");
         push_hex(&mut url, &mac.finalize().into_bytes());
@@ -84,14 +86,14 @@ impl Presigner {
         }
     }
 
-    /// The opening for this request, the last one if it is the same.
-    fn opening(&self, credential: &Arc<AwsCredential>, request: &SignRequest<'_>) -> Arc<Opening> {
-        let mut last = self.last_opening.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*last {
-            Some(opening) if opening.fits(credential, request) => opening.clone(),
+    /// The context of this request: the latest one if it applies.
+    fn context(&self, credential: &Arc<AwsCredential>, request: &SignRequest<'_>) -> Arc<SigningContext> {
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*latest {
+            Some(context) if context.applies(credential, request) => context.clone(),
             before => {
-                let opening = Opening::new(credential, &self.region, request, before.as_deref());
-                last.insert(Arc::new(opening)).clone()
+                let context = SigningContext::new(credential, &self.region, request, before.as_deref());
+                latest.insert(Arc::new(context)).clone()
             }
         }
     }
@@ -103,7 +105,7 @@ impl fmt::Debug for Presigner {
     }
 }
 
-/// Headers that a signature covers, in SigV4's order.
+/// The headers that a signature covers, in the order of SigV4.
 struct SignedHeaders {
     names: String,
     canonical: String,
@@ -121,22 +123,22 @@ impl SignedHeaders {
     }
 }
 
-/// What URLs share that one credential signs in one second for one life.
-struct Opening {
+/// What all URLs share that are signed with one credential in one second for one lifetime.
+struct SigningContext {
     credential: Arc<AwsCredential>,
     second: i64,
     lifetime: u64,
     day: String,
-    /// The day's signing key.
+    /// The signing key of the day.
     key: Hmac<Sha256>,
-    /// The same, which has taken what comes before the hash of the request.
+    /// The same key after the part of the input that precedes the hash of the request.
     mac: Hmac<Sha256>,
-    /// The query as far as the headers' names.
+    /// The query up to the names of the headers.
     query: String,
 }
 
-impl Opening {
-    /// `before` may have the signing key of the day already.
+impl SigningContext {
+    /// Reuses the signing key of `before` if it is of the same day.
     fn new(credential: &Arc<AwsCredential>, region: &str, request: &SignRequest<'_>, before: Option<&Self>) -> Self {
         let (day, instant) = stamps(request.now);
         let key = match before {
@@ -155,13 +157,13 @@ impl Opening {
         Self { credential: credential.clone(), second, lifetime, day, key, mac, query }
     }
 
-    fn fits(&self, credential: &Arc<AwsCredential>, request: &SignRequest<'_>) -> bool {
+    fn applies(&self, credential: &Arc<AwsCredential>, request: &SignRequest<'_>) -> bool {
         self.second == request.now.as_second()
             && self.lifetime == request.lifetime()
             && (Arc::ptr_eq(&self.credential, credential) || self.credential == *credential)
     }
 
-    /// The whole query but for the signature, with its parameters in SigV4's order already.
+    /// Appends the query without the signature, its parameters in the order of SigV4.
     fn push_query(&self, url: &mut String, header_names: &str, request: &SignRequest<'_>) {
         url.push_str(&self.query);
         push_parameter(url, "X-Amz-SignedHeaders", header_names);
@@ -176,21 +178,13 @@ impl Opening {
     }
 }
 
-/// A key that is good for one day in one region.
+/// Derives the signing key for one day and one region.
 fn signing_key(credential: &AwsCredential, day: &str, region: &str) -> Hmac<Sha256> {
-    let mut mac = keyed(format!("AWS4{}", credential.secret_key).as_bytes());
+    let mut mac = hmac_sha256(format!("AWS4{}", credential.secret_key).as_bytes());
     for step in [day, region, "s3", "aws4_request"] {
-        mac = keyed(&mac.chain_update(step).finalize().into_bytes());
+        mac = hmac_sha256(&mac.chain_update(step).finalize().into_bytes());
     }
     mac
-}
-
-/// Appends a parameter that is not the first.
-pub(in crate::store) fn push_parameter(url: &mut String, name: &str, value: &str) {
-    url.push('&');
-    url.push_str(name);
-    url.push('=');
-    url.extend(utf8_percent_encode(value, QUERY));
 }
 
 /// `20261122` and `20261122T150405Z`.
@@ -199,10 +193,6 @@ fn stamps(now: Timestamp) -> (String, String) {
     let day = format!("{:04}{:02}{:02}", time.year(), time.month(), time.day());
     let instant = format!("{day}T{:02}{:02}{:02}Z", time.hour(), time.minute(), time.second());
     (day, instant)
-}
-
-fn keyed(key: &[u8]) -> Hmac<Sha256> {
-    Hmac::new_from_slice(key).expect("HMAC takes keys of any length")
 }
 
 #[cfg(test)]
@@ -231,7 +221,7 @@ mod tests {
 
     /// The example in the documentation of AWS.
     #[test]
-    fn the_published_example_comes_out() {
+    fn a_signature_is_that_of_the_published_example() {
         let bucket = "https://examplebucket.s3.amazonaws.com".parse().unwrap();
         let signer = Presigner::new(bucket, "us-east-1".into(), Vec::new());
         let request = SignRequest {
@@ -252,13 +242,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_library_signs_the_same() {
+    async fn signatures_are_those_of_the_library() {
         let _ = rustls::crypto::ring::default_provider().install_default();
         for (bucket, region, token) in [
             ("https://s3.eu-north-1.amazonaws.com/rooms", "eu-north-1", None),
             ("https://rooms.s3.us-east-1.amazonaws.com", "us-east-1", Some("a/b+c==")),
             ("http://127.0.0.1:8333/rooms", "", None),
-            ("https://filter_by_type.example:8443/s3/v1/rooms", "mars/1", Some("t")),
+            ("https://gateway.example:8443/s3/v1/rooms", "mars/1", Some("t")),
         ] {
             for (operation, method) in
                 [(Operation::Get, Method::GET), (Operation::Head, Method::HEAD), (Operation::Put, Method::PUT)]
@@ -301,8 +291,8 @@ mod tests {
         options = options.with_query(overrides.into_iter().filter_map(|(name, value)| Some((name, value?))));
 
         let path = Path::parse("a folder/ü&+%/0123456789abcdef0123456789abcdef").unwrap();
-        let life = Duration::from_secs(900);
-        let theirs = library.build().unwrap().signed_url_opts(method, &path, life, &options).await.unwrap();
+        let lifetime = Duration::from_secs(900);
+        let theirs = library.build().unwrap().signed_url_opts(method, &path, lifetime, &options).await.unwrap();
         let date = parameter(&theirs, "X-Amz-Date");
         let now = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", &date).unwrap();
 
@@ -311,13 +301,13 @@ mod tests {
             operation,
             key: &Key::random(),
             now: Offset::UTC.to_timestamp(now).unwrap(),
-            expires_in: life,
+            expires_in: lifetime,
             disposition,
             content_type,
             part: None,
             generation: 0,
         };
-        // The second time the signing key is at hand.
+        // The second time the signing key is reused.
         for _ in 0..2 {
             let ours = signer.sign(&credential, path.as_ref(), &request);
             let own: Url = ours.url.parse().unwrap();

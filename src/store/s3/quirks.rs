@@ -1,8 +1,8 @@
-//! In what the bucket's store differs from S3, as far as a probe found out.
+//! How the server of the bucket differs from S3, as found by probes.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Until a probe has learned otherwise, the store does as S3 does.
+/// Until a probe has found otherwise, the server is assumed to behave as S3.
 #[derive(Debug, Default)]
 pub(super) struct Quirks {
     ignores_conditions: AtomicBool,
@@ -20,10 +20,12 @@ impl Quirks {
         !self.refuses_checksums.load(Ordering::Relaxed)
     }
 
+    /// Records whether conditional writes work.
     pub fn learn_conditions(&self, honoured: bool) {
         self.ignores_conditions.store(!honoured, Ordering::Relaxed);
     }
 
+    /// Records whether checksums are accepted.
     pub fn learn_checksums(&self, accepted: bool) {
         self.refuses_checksums.store(!accepted, Ordering::Relaxed);
     }

@@ -1,4 +1,4 @@
-//! When a request to the bucket is sent again, and what its failure means.
+//! Retries of requests to the bucket, and the meaning of their errors.
 
 use std::future::Future;
 use std::time::Duration;
@@ -8,12 +8,12 @@ use object_store::client::{HttpError, HttpErrorKind};
 
 use crate::error::Error;
 
-/// Waits before the second and the third attempt.
+/// The pauses before the second and the third attempt.
 const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(500)];
 
-/// Tries up to three times. A refusal is final, and so is a timeout: it has cost its time already,
-/// and somebody waits for the answer. The library's own retries are off: how often a request may
-/// have been heard has to be known to make sense of an answer like "exists already".
+/// Makes up to three attempts. A refusal is final, and so is a timeout, since a client is waiting for
+/// the response. The library's own retries are disabled: a response such as "already exists" can be
+/// interpreted only if the number of attempts is known.
 pub(super) async fn attempts<T, F, Attempt>(mut attempt: F) -> object_store::Result<T>
 where
     F: FnMut() -> Attempt,
@@ -21,8 +21,8 @@ where
 {
     for pause in PAUSES {
         match attempt().await {
-            Err(error) if is_passing(&error) => {
-                tracing::debug!(%error, "the store failed, trying again");
+            Err(error) if is_transient(&error) => {
+                tracing::debug!(%error, "the store failed, retrying");
                 tokio::time::sleep(pause).await;
             }
             outcome => return outcome,
@@ -31,15 +31,15 @@ where
     attempt().await
 }
 
-/// The object or the upload is not there, while the bucket is.
+/// Whether the object or the upload does not exist, while the bucket does.
 pub(super) fn is_missing(error: &StoreError) -> bool {
     matches!(error, StoreError::NotFound { .. }) && !error.to_string().contains("NoSuchBucket")
 }
 
-/// A failure in the domain's words. Refusals count as an absence, too: rights and settings of the
-/// bucket are nothing that a caller could mend.
+/// Maps an error to one of the domain. Refusals count as unavailability as well: the caller can
+/// change neither the permissions nor the settings of the bucket.
 pub(super) fn unavailable(error: StoreError) -> Error {
-    // The library keeps the status to itself, but for its text.
+    // The library exposes the status only in its text.
     let text = error.to_string();
     if text.contains("status code: 507") || text.contains("XMinioStorageFull") {
         Error::StorageFull
@@ -48,8 +48,8 @@ pub(super) fn unavailable(error: StoreError) -> Error {
     }
 }
 
-/// Server errors, throttling and broken connections; everything else has an error kind of its own.
-fn is_passing(error: &StoreError) -> bool {
+/// Whether this is a server error, throttling or a connection error; all others have variants of their own.
+fn is_transient(error: &StoreError) -> bool {
     matches!(error, StoreError::Generic { .. }) && !timed_out(error)
 }
 

@@ -1,4 +1,4 @@
-//! A multipart upload that cannot be forgotten: it is completed or aborted, even when it is dropped.
+//! A multipart upload that is either completed or aborted, even if it is dropped.
 
 use object_store::aws::AmazonS3;
 use object_store::multipart::{MultipartStore, PartId};
@@ -15,7 +15,7 @@ use crate::faults;
 use crate::store::MAX_PARTS;
 use crate::store::blocks::Block;
 
-/// An open upload, with its parts on their way.
+/// An open upload, with the parts that are being sent.
 pub(super) struct Upload {
     target: Target,
     concurrency: usize,
@@ -34,8 +34,10 @@ struct Target {
 }
 
 impl Upload {
+    /// Creates a multipart upload.
+    ///
     /// # Errors
-    /// `Unavailable`.
+    /// [`Error::Unavailable`].
     pub async fn open(clients: Clients, writer: AmazonS3, path: Path, concurrency: usize) -> Result<Self> {
         faults::point("M1");
         let mut tries = 0;
@@ -55,25 +57,26 @@ impl Upload {
         })
     }
 
+    /// The store's id of the upload.
     pub fn id(&self) -> &str {
         &self.target.id
     }
 
-    /// Whether an earlier try may have opened another upload, of which the answer was lost.
+    /// Whether an earlier attempt may have created another upload, whose response was lost.
     pub fn may_have_duplicate(&self) -> bool {
         self.may_have_duplicate
     }
 
-    /// Whether S3 would take no further part.
+    /// Whether S3 would accept no further part.
     pub fn is_full(&self) -> bool {
         self.sent.len() as u64 >= MAX_PARTS
     }
 
-    /// Sends the next part in the background; waits while too many are on their way. The memory is
-    /// given back once the part has arrived.
+    /// Sends the next part in the background; waits while too many are being sent. The memory is
+    /// released once the part has been received.
     ///
     /// # Errors
-    /// `Unavailable`, `StorageFull`, because of an earlier part.
+    /// [`Error::Unavailable`] or [`Error::StorageFull`], because of an earlier part.
     pub async fn send(&mut self, block: Block, memory: Reserved) -> Result<()> {
         while self.sending.len() >= self.concurrency {
             self.join_next_part().await?;
@@ -90,10 +93,10 @@ impl Upload {
         Ok(())
     }
 
-    /// Waits for all parts and puts them together; they must make `size` bytes.
+    /// Waits for all parts and assembles them into an object of `size` bytes.
     ///
     /// # Errors
-    /// `Unavailable`, `StorageFull`; `Internal` if the object came out with another size.
+    /// [`Error::Unavailable`]; [`Error::StorageFull`]; [`Error::Internal`] if the object has another size.
     pub async fn complete(&mut self, size: u64) -> Result<()> {
         while !self.sending.is_empty() {
             self.join_next_part().await?;
@@ -105,14 +108,14 @@ impl Upload {
         Ok(())
     }
 
-    /// Lets go of the upload without ending it; its row knows it.
+    /// Leaves the upload open; its row names it.
     pub fn into_id(mut self) -> MultipartId {
         self.over = true;
         self.target.id.clone()
     }
 
-    /// Stops what is on its way and aborts, as far as the store can be reached.
-    pub async fn give_up(mut self) {
+    /// Stops sending and aborts the upload, if the store responds.
+    pub async fn abort(mut self) {
         self.sending.shutdown().await;
         self.target.abort().await;
         self.over = true;
@@ -128,10 +131,10 @@ impl Upload {
     }
 }
 
-/// Puts the parts of a multipart upload together; they must make `size` bytes.
+/// Assembles the parts of a multipart upload into an object of `size` bytes.
 ///
 /// # Errors
-/// `Unavailable`, `StorageFull`; `Internal` if the object came out with another size.
+/// [`Error::Unavailable`]; [`Error::StorageFull`]; [`Error::Internal`] if the object has another size.
 pub(super) async fn complete(
     clients: &Clients,
     writer: &AmazonS3,
@@ -142,19 +145,19 @@ pub(super) async fn complete(
 ) -> Result<()> {
     let outcome = attempts(|| writer.complete_multipart(path, id, parts.clone())).await;
     faults::point("M5");
-    // The object itself decides. An answer can be lost on its way, and what a store put
-    // together need not be what was sent.
+    // The object itself is the proof: the response may have been lost, and a faulty store may have
+    // assembled something else.
     let stored = clients.size(path).await?;
     if stored == Some(size) {
         return Ok(());
     }
-    // What is not there yet may still be put together: the answer was late, not the store.
+    // An object that does not exist yet may still be assembled, so that nothing is deleted then.
     if stored.is_some() {
         let _ = clients.reader.delete(path).await;
     }
     Err(match outcome {
         Err(error) => unavailable(error),
-        Ok(_) => Error::internal(format!("the store made {stored:?} bytes of the {size} sent")),
+        Ok(_) => Error::internal(format!("the store assembled {stored:?} bytes of the {size} sent")),
     })
 }
 
@@ -163,7 +166,7 @@ impl Drop for Upload {
         if self.over {
             return;
         }
-        // Outside of a runtime nothing can be sent; the row knows the upload, the reaper ends it.
+        // Outside a runtime nothing can be sent. The row names the upload, and the reaper aborts it.
         if let Ok(runtime) = Handle::try_current() {
             let (target, mut sending) = (self.target.clone(), std::mem::take(&mut self.sending));
             runtime.spawn(async move {
@@ -175,11 +178,11 @@ impl Drop for Upload {
 }
 
 impl Target {
-    /// Not there is fine: then it was completed or aborted already.
+    /// Aborts the upload; one that does not exist was completed or aborted already.
     async fn abort(&self) {
         let outcome = attempts(|| self.clients.reader.abort_multipart(&self.path, &self.id)).await;
-        if let Err(error) = super::gone(outcome) {
-            tracing::warn!(%error, upload = self.id, "an upload stays open until the reaper comes");
+        if let Err(error) = super::ignore_missing(outcome) {
+            tracing::warn!(%error, upload = self.id, "could not abort an upload; the reaper will");
         }
     }
 }

@@ -57,11 +57,11 @@ struct PartRecorder<'a> {
 
 #[async_trait]
 impl PartObserver for PartRecorder<'_> {
-    async fn begins(&mut self) -> Result<()> {
+    async fn part_started(&mut self) -> Result<()> {
         self.app.db.forget_part(self.upload, self.number).await
     }
 
-    async fn written(&mut self, length: u64) -> Result<()> {
+    async fn part_persisted(&mut self, length: u64) -> Result<()> {
         if length == self.length {
             faults::point("P1");
             let receipt = receipt(locked(&self.meter).hash());

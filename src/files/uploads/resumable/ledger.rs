@@ -114,7 +114,7 @@ impl AppendObserver for RowObserver<'_> {
         }
     }
 
-    async fn kept(&mut self, how: Persisted) -> Result<()> {
+    async fn persisted(&mut self, how: Persisted) -> Result<()> {
         match how {
             Persisted::InPlace => {}
             Persisted::Part { number, receipt } => {

@@ -1,4 +1,4 @@
-//! Objects that are put together from parts, and how the bucket itself is set up.
+//! Checks of multipart uploads and of the configuration of the bucket.
 
 use bytes::Bytes;
 use object_store::PutPayload;
@@ -9,107 +9,104 @@ use serde::Deserialize;
 
 use super::{ABORTED, BODY, PARTS, Probe};
 use crate::health::check::Check;
-use crate::store::s3::list::UploadEntry;
+use crate::store::s3::xml::ListPage;
 
 const MIB: usize = 1024 * 1024;
 
 impl Probe<'_> {
-    /// As uploads do it, checksums included: create, send a part, complete.
+    /// Creates an upload, sends a part, and completes it, with checksums as real uploads do.
     pub(super) async fn multipart(&self) -> Check {
         let name = "store.multipart";
-        let tried = "put an object together from parts";
+        let action = "assemble an object from parts";
         match self.assemble(vec![Bytes::from_static(BODY)]).await {
-            Ok(size) if size == Some(BODY.len() as u64) => Check::ok(name, tried, "it has the right size"),
-            Ok(size) => {
-                Check::failed(name, tried, format!("it came out with the size {size:?}"), "do not use this store")
-            }
+            Ok(size) if size == Some(BODY.len() as u64) => Check::ok(name, action, "it has the right size"),
+            Ok(size) => Check::failed(name, action, format!("it has the size {size:?}"), "do not use this store"),
             Err(why) => {
-                Check::failed(name, tried, why, "give the key the rights for multipart uploads; large files need them")
+                let remedy = "grant the access key permission for multipart uploads; large files require them";
+                Check::failed(name, action, why, remedy)
             }
         }
     }
 
-    /// Whether what is half done can be seen and given up.
+    /// Whether incomplete uploads can be listed and aborted.
     pub(super) async fn open_uploads(&self) -> Check {
         let name = "store.open_uploads";
-        let tried = "open a multipart upload, find it in the list of them, and abort it";
-        let what_to_do = "give the key the rights to list and to abort multipart uploads; without, what a crash left open \
-             may stay, and cost";
+        let action = "create a multipart upload, find it in the list, and abort it";
+        let remedy = "grant the access key permission to list and to abort multipart uploads; without it, what a crash \
+                      leaves may remain and cost money";
         let path = self.path(ABORTED);
         let clients = &self.store.clients;
         let id = match clients.writer().create_multipart(&path).await {
             Ok(id) => id,
-            Err(error) => return Check::failed(name, tried, super::client::describe(error), what_to_do),
+            Err(error) => return Check::failed(name, action, super::client::describe(error), remedy),
         };
         let before = self.count_uploads(&path).await;
         let aborted = clients.reader.abort_multipart(&path, &id).await;
-        let deadline = self.count_uploads(&path).await;
-        match (before, aborted, deadline) {
-            (_, Err(error), _) => Check::failed(name, tried, super::client::describe(error), what_to_do),
-            (Err(why), ..) | (_, _, Err(why)) => Check::warning(name, tried, why, what_to_do),
-            (Ok(1), _, Ok(0)) => Check::ok(name, tried, "it was there, and is gone"),
-            (Ok(before), _, Ok(deadline)) => {
-                let came_back = format!("the list had {before} of them before, and {deadline} deadline");
-                Check::warning(name, tried, came_back, "see to open multipart uploads yourself now and then")
+        let after = self.count_uploads(&path).await;
+        match (before, aborted, after) {
+            (_, Err(error), _) => Check::failed(name, action, super::client::describe(error), remedy),
+            (Err(why), ..) | (_, _, Err(why)) => Check::warning(name, action, why, remedy),
+            (Ok(1), _, Ok(0)) => Check::ok(name, action, "it was listed, and no longer is"),
+            (Ok(before), _, Ok(after)) => {
+                let observed = format!("the list had {before} of them before, and {after} after");
+                Check::warning(name, action, observed, "abort incomplete multipart uploads with a lifecycle rule")
             }
         }
     }
 
     pub(super) async fn lifecycle(&self) -> Check {
         let name = "store.lifecycle";
-        let tried = "look for a rule that aborts multipart uploads nobody finished";
-        let what_to_do = "add one (AbortIncompleteMultipartUpload deadline 7 days): the reaper ends what rows know of, \
-                          such a rule also what they do not";
-        match self.asker.signed(Method::GET, &Path::default(), &[("lifecycle", "")], &[], b"").await {
-            Ok(answer) if answer.is_success() => {
-                match String::from_utf8_lossy(&answer.body).contains("<AbortIncompleteMultipartUpload>") {
-                    true => Check::ok(name, tried, "there is one"),
-                    false => Check::warning(name, tried, "there are rules, but not this one", what_to_do),
+        let action = "look for a rule that aborts incomplete multipart uploads";
+        let remedy = "add one (AbortIncompleteMultipartUpload after 7 days): the reaper aborts uploads that have a row, \
+                      such a rule also those that have none";
+        match self.client.signed(Method::GET, &Path::default(), &[("lifecycle", "")], &[], b"").await {
+            Ok(response) if response.is_success() => {
+                match String::from_utf8_lossy(&response.body).contains("<AbortIncompleteMultipartUpload>") {
+                    true => Check::ok(name, action, "there is one"),
+                    false => Check::warning(name, action, "there are rules, but none of this kind", remedy),
                 }
             }
-            Ok(answer) if answer.code() == "NoSuchLifecycleConfiguration" => {
-                Check::warning(name, tried, "there is none", what_to_do)
+            Ok(response) if response.code() == "NoSuchLifecycleConfiguration" => {
+                Check::warning(name, action, "there is none", remedy)
             }
-            Ok(answer) => Check::warning(name, tried, format!("it does not tell: {}", answer.describe()), what_to_do),
-            Err(why) => Check::skipped(name, tried, why),
+            Ok(response) => Check::warning(name, action, format!("not reported: {}", response.describe()), remedy),
+            Err(why) => Check::skipped(name, action, why),
         }
     }
 
     pub(super) async fn versioning(&self) -> Check {
         let name = "store.versioning";
-        let tried = "ask whether the bucket keeps what is deleted";
-        match self.asker.signed(Method::GET, &Path::default(), &[("versioning", "")], &[], b"").await {
-            Ok(answer) if answer.is_success() => {
-                match answer.xml::<Versioning>().is_some_and(|found| found.status == "Enabled") {
-                    false => Check::ok(name, tried, "it does not"),
+        let action = "check whether the bucket keeps deleted objects";
+        match self.client.signed(Method::GET, &Path::default(), &[("versioning", "")], &[], b"").await {
+            Ok(response) if response.is_success() => {
+                match response.xml::<Versioning>().is_some_and(|found| found.status == "Enabled") {
+                    false => Check::ok(name, action, "it does not"),
                     true => Check::warning(
                         name,
-                        tried,
-                        "versioning is on: deleted files stay as old versions",
-                        "switch it off, or add a rule that ends noncurrent versions, if deleted shall mean deleted",
+                        action,
+                        "versioning is enabled: deleted content remains as old versions",
+                        "disable versioning, or add a rule that deletes noncurrent versions, so that deleted content is deleted",
                     ),
                 }
             }
-            Ok(answer) => Check::skipped(name, tried, format!("it does not tell: {}", answer.describe())),
-            Err(why) => Check::skipped(name, tried, why),
+            Ok(response) => Check::skipped(name, action, format!("not reported: {}", response.describe())),
+            Err(why) => Check::skipped(name, action, why),
         }
     }
 
-    /// Some stores want all parts but the last to have one size. Ours have; this is to know.
+    /// Some stores require all parts but the last to have the same size. Strongroom's have; this is informative.
     pub(super) async fn unequal_parts(&self) -> Check {
         let name = "store.unequal_parts";
-        let tried = "put an object together from parts of 5 MiB, 6 MiB and 1 byte";
+        let action = "assemble an object from parts of 5 MiB, 6 MiB and 1 byte";
         let parts = [5 * MIB, 6 * MIB, 1].map(|length| Bytes::from(vec![0x5a; length]));
         match self.assemble(parts.into()).await {
-            Ok(Some(size)) if size == 11 * MIB as u64 + 1 => Check::ok(name, tried, "it has the right size"),
-            Ok(size) => {
-                Check::failed(name, tried, format!("it came out with the size {size:?}"), "do not use this store")
-            }
-            Err(why) => Check::ok(name, tried, format!("refused, which does not matter: our parts are equal ({why})")),
+            Ok(Some(size)) if size == 11 * MIB as u64 + 1 => Check::ok(name, action, "it has the right size"),
+            Ok(size) => Check::failed(name, action, format!("it has the size {size:?}"), "do not use this store"),
+            Err(why) => Check::ok(name, action, format!("refused, which is harmless: parts have one size ({why})")),
         }
     }
 
-    /// Gives the object's size. What fails is aborted.
+    /// Returns the size of the object. After an error the upload is aborted.
     async fn assemble(&self, parts: Vec<Bytes>) -> Result<Option<u64>, String> {
         let (path, clients) = (self.path(PARTS), &self.store.clients);
         let writer = clients.writer();
@@ -123,7 +120,7 @@ impl Probe<'_> {
         };
         if let Err(error) = sending.await {
             if let Err(error) = clients.reader.abort_multipart(&path, &id).await {
-                tracing::warn!(%error, %path, "a probe's multipart upload stays open");
+                tracing::warn!(%error, %path, "could not abort the multipart upload of a probe");
             }
             return Err(super::client::describe(error));
         }
@@ -132,26 +129,16 @@ impl Probe<'_> {
 
     async fn count_uploads(&self, path: &Path) -> Result<usize, String> {
         let query = [("uploads", ""), ("prefix", path.as_ref())];
-        let answer = self.asker.signed(Method::GET, &Path::default(), &query, &[], b"").await?;
-        match answer.xml::<Uploads>() {
-            Some(uploads) if answer.is_success() => Ok(uploads.upload.len()),
-            _ => Err(answer.describe()),
+        let response = self.client.signed(Method::GET, &Path::default(), &query, &[], b"").await?;
+        match response.xml::<ListPage>() {
+            Some(page) if response.is_success() => Ok(page.uploads.len()),
+            _ => Err(response.describe()),
         }
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename = "VersioningConfiguration", rename_all = "PascalCase", default)]
-#[derive(Default)]
 struct Versioning {
     status: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename = "ListMultipartUploadsResult", rename_all = "PascalCase")]
-struct Uploads {
-    #[serde(rename = "Bucket")]
-    _bucket: String,
-    #[serde(default)]
-    upload: Vec<UploadEntry>,
 }

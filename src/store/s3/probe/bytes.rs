@@ -1,4 +1,4 @@
-//! Objects that are written and read, the condition that keeps them, and the checksum that guards them.
+//! Checks of writing and reading objects, of conditional writes, and of checksums.
 
 use object_store::path::Path;
 use reqwest::Method;
@@ -6,14 +6,14 @@ use reqwest::Method;
 use super::{BODY, CHECKED, PLAIN, Probe};
 use crate::health::check::{Check, ProbeLevel};
 
-/// Of [`BODY`], in base64, and what is not.
-const CRC64NVME: &str = "NBPlLsPMgCw=";
-const SHA256: &str = "VOk6PC/+q9KwE6NAeZNeuC681lhbqA8rCCWvWipJRRo=";
+/// Correct and wrong checksums of [`BODY`], in base64.
+const CRC64NVME: &str = "c4Qwq1nENSA=";
+const SHA256: &str = "eLsqhfLt8y+RUENuAuP64BLa86DWMVVjjQa/nz8gh0Q=";
 const WRONG_CRC64NVME: &str = "AAAAAAAAAAA=";
 const WRONG_SHA256: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
-/// What a store makes of a checksum.
-enum Taken {
+/// How a store treats a checksum.
+enum ChecksumSupport {
     Verified,
     Ignored,
     Refused(String),
@@ -22,76 +22,85 @@ enum Taken {
 impl Probe<'_> {
     pub(super) async fn write(&self) -> Check {
         let (name, path) = ("store.write", self.path(PLAIN));
-        let tried = format!("put {path}");
+        let action = format!("put {path}");
         match self.put(&path, &[]).await {
-            Ok(answer) if answer.is_success() => Check::ok(name, tried, "it is there"),
-            Ok(answer) => {
-                let what_to_do = match answer.status {
-                    401 | 403 => "give the key the right to write objects",
-                    507 => "make room in the store",
+            Ok(response) if response.is_success() => Check::ok(name, action, "it was written"),
+            Ok(response) => {
+                let remedy = match response.status {
+                    401 | 403 => "grant the access key permission to write objects",
+                    507 => "free space in the store",
                     _ => "see the store's own log; with encryption set, also STRONGROOM_S3_ENCRYPTION",
                 };
-                Check::failed(name, tried, answer.describe(), what_to_do)
+                Check::failed(name, action, response.describe(), remedy)
             }
-            Err(why) => Check::failed(name, tried, why, "see the store's own log"),
+            Err(why) => Check::failed(name, action, why, "see the store's own log"),
         }
     }
 
-    /// Whole, in part, and no more than the head.
+    /// Reads the whole object, a range of it, and its headers.
     pub(super) async fn read(&self) -> Check {
         let (name, path) = ("store.read", self.path(PLAIN));
-        let tried = "get it, whole and in part, and its head";
-        let ask = async |method, headers| self.asker.signed(method, &path, &[], headers, b"").await;
-        match ask(Method::GET, &[]).await {
+        let action = "get the object, a range of it, and its headers";
+        let get = async |method, headers| self.client.signed(method, &path, &[], headers, b"").await;
+        match get(Method::GET, &[]).await {
             Ok(whole) if whole.is_success() && whole.body == BODY => {}
-            Ok(answer) if answer.is_success() => {
-                return Check::failed(name, tried, "other bytes than were written", "do not use this store");
+            Ok(response) if response.is_success() => {
+                return Check::failed(
+                    name,
+                    action,
+                    "the content differs from what was written",
+                    "do not use this store",
+                );
             }
-            Ok(answer) => {
-                return Check::failed(name, tried, answer.describe(), "give the key the right to read objects");
+            Ok(response) => {
+                return Check::failed(
+                    name,
+                    action,
+                    response.describe(),
+                    "grant the access key permission to read objects",
+                );
             }
-            Err(why) => return Check::failed(name, tried, why, "see the store's own log"),
+            Err(why) => return Check::failed(name, action, why, "see the store's own log"),
         }
-        match ask(Method::GET, &[("range", "bytes=4-9")]).await {
+        match get(Method::GET, &[("range", "bytes=4-9")]).await {
             Ok(part) if part.status == 206 && part.body == BODY[4..10] => {}
-            Ok(answer) => {
-                let came_back = format!("{} and {} bytes for a range of 6", answer.status, answer.body.len());
-                return Check::failed(name, tried, came_back, "a store without ranges cannot be used");
+            Ok(response) => {
+                let observed = format!("{} and {} bytes for a range of 6", response.status, response.body.len());
+                return Check::failed(name, action, observed, "a store without ranges cannot be used");
             }
-            Err(why) => return Check::failed(name, tried, why, "see the store's own log"),
+            Err(why) => return Check::failed(name, action, why, "see the store's own log"),
         }
-        match ask(Method::HEAD, &[]).await {
+        match get(Method::HEAD, &[]).await {
             Ok(head) if head.is_success() && head.header("content-length") == BODY.len().to_string() => {
-                Check::ok(name, tried, "as it was written")
+                Check::ok(name, action, "the content is as written")
             }
             Ok(head) => Check::failed(
                 name,
-                tried,
+                action,
                 format!("{} with the length {:?}", head.status, head.header("content-length")),
-                "a store that does not tell sizes cannot be used",
+                "a store that does not report sizes cannot be used",
             ),
-            Err(why) => Check::failed(name, tried, why, "see the store's own log"),
+            Err(why) => Check::failed(name, action, why, "see the store's own log"),
         }
     }
 
     pub(super) async fn conditions(&self) -> Check {
         let name = "store.conditions";
-        let tried = "put it again with If-None-Match: *";
-        let what_to_do =
-            "nothing must be done: the server looks before it puts, and gives out no signed URLs to write with";
+        let action = "put the object again with If-None-Match: *";
+        let remedy = "no action needed: the server checks before it writes, and signs no URLs for writing";
         let (honoured, check) = match self.put(&self.path(PLAIN), &[("if-none-match", "*")]).await {
-            Ok(answer) if matches!(answer.status, 409 | 412) => {
-                (true, Check::ok(name, tried, format!("refused with {}, as it should be", answer.status)))
+            Ok(response) if matches!(response.status, 409 | 412) => {
+                (true, Check::ok(name, action, format!("refused with {}, as expected", response.status)))
             }
-            Ok(answer) if answer.is_success() => {
-                (false, Check::warning(name, tried, "the condition was ignored", what_to_do))
+            Ok(response) if response.is_success() => {
+                (false, Check::warning(name, action, "the condition was ignored", remedy))
             }
-            Ok(answer) if answer.is_unknown() => {
-                (false, Check::warning(name, tried, format!("not understood: {}", answer.describe()), what_to_do))
+            Ok(response) if response.is_unknown() => {
+                (false, Check::warning(name, action, format!("not supported: {}", response.describe()), remedy))
             }
-            // Nothing was learned.
-            Ok(answer) => return Check::skipped(name, tried, answer.describe()),
-            Err(why) => return Check::skipped(name, tried, why),
+            // The response says nothing about conditions.
+            Ok(response) => return Check::skipped(name, action, response.describe()),
+            Err(why) => return Check::skipped(name, action, why),
         };
         self.store.clients.quirks.learn_conditions(honoured);
         check
@@ -99,53 +108,54 @@ impl Probe<'_> {
 
     pub(super) async fn checksums(&self) -> Check {
         let name = "store.checksums";
-        let tried = "put an object with a wrong CRC64NVME";
+        let action = "put an object with a wrong CRC64NVME";
         let mut check = match self.checksum("x-amz-checksum-crc64nvme", CRC64NVME, WRONG_CRC64NVME).await {
-            Err(why) => return Check::skipped(name, tried, why),
-            Ok(Taken::Verified) => Check::ok(name, tried, "it was refused, and a right one accepted"),
-            Ok(Taken::Ignored) => Check::warning(
+            Err(why) => return Check::skipped(name, action, why),
+            Ok(ChecksumSupport::Verified) => Check::ok(name, action, "it was refused, and a correct one accepted"),
+            Ok(ChecksumSupport::Ignored) => Check::warning(
                 name,
-                tried,
+                action,
                 "it was accepted",
-                "nothing must be done, but the store would not notice bytes that are altered on their way to it",
+                "no action needed, but the store does not detect content that is corrupted in transit",
             ),
-            Ok(Taken::Refused(why)) => {
+            Ok(ChecksumSupport::Refused(why)) => {
                 self.store.clients.quirks.learn_checksums(false);
-                let came_back = format!("it was refused, and so was a right one: {why}");
-                return Check::warning(name, tried, came_back, "nothing must be done: the server leaves checksums out");
+                let observed = format!("it was refused, and so was a correct one: {why}");
+                return Check::warning(name, action, observed, "no action needed: the server omits checksums");
             }
         };
         self.store.clients.quirks.learn_checksums(true);
-        if self.probing.level >= ProbeLevel::Full {
+        if self.options.level >= ProbeLevel::Full {
             check.observed += match self.checksum("x-amz-checksum-sha256", SHA256, WRONG_SHA256).await {
-                Ok(Taken::Verified) => "; SHA-256 is verified, too",
-                Ok(Taken::Ignored) => "; SHA-256 is ignored",
-                Ok(Taken::Refused(_)) => "; SHA-256 is not known",
+                Ok(ChecksumSupport::Verified) => "; SHA-256 is verified as well",
+                Ok(ChecksumSupport::Ignored) => "; SHA-256 is ignored",
+                Ok(ChecksumSupport::Refused(_)) => "; SHA-256 is not supported",
                 Err(_) => "",
             };
         }
         check
     }
 
-    async fn checksum(&self, header: &'static str, right: &str, wrong: &str) -> Result<Taken, String> {
+    /// Puts the body with a wrong checksum and then with the correct one.
+    async fn checksum(&self, header: &'static str, correct: &str, wrong: &str) -> Result<ChecksumSupport, String> {
         let path = self.path(CHECKED);
         let wrong = self.put(&path, &[(header, wrong)]).await?;
         if wrong.is_success() {
-            return Ok(Taken::Ignored);
+            return Ok(ChecksumSupport::Ignored);
         }
-        let right = self.put(&path, &[(header, right)]).await?;
-        match (wrong.is_unknown(), right.is_success(), right.is_unknown()) {
-            (true, true, _) => Ok(Taken::Verified),
-            (true, false, true) => Ok(Taken::Refused(right.describe())),
-            // A store that is busy or in trouble says nothing about checksums.
-            _ => Err(format!("{}, then {}", wrong.describe(), right.status)),
+        let correct = self.put(&path, &[(header, correct)]).await?;
+        match (wrong.is_unknown(), correct.is_success(), correct.is_unknown()) {
+            (true, true, _) => Ok(ChecksumSupport::Verified),
+            (true, false, true) => Ok(ChecksumSupport::Refused(correct.describe())),
+            // A store that is busy or failing says nothing about checksums.
+            _ => Err(format!("{}, then {}", wrong.describe(), correct.status)),
         }
     }
 
-    /// Puts the body with the encryption that is set, and these headers.
+    /// Puts the body with these headers and the configured encryption.
     async fn put(&self, path: &Path, headers: super::client::Headers<'_>) -> Result<super::ProbeResponse, String> {
         let encryption = self.store.clients.encryption.iter().map(|(name, value)| (*name, value.as_str()));
         let headers: Vec<_> = headers.iter().copied().chain(encryption).collect();
-        self.asker.signed(Method::PUT, path, &[], &headers, BODY).await
+        self.client.signed(Method::PUT, path, &[], &headers, BODY).await
     }
 }

@@ -1,4 +1,4 @@
-//! Requests that the object-store library has no method for, and answers with what it hides.
+//! Requests that the object-store library has no method for, and responses with what it hides.
 
 use std::time::Duration;
 
@@ -15,20 +15,21 @@ use serde::de::DeserializeOwned;
 use crate::error::chain;
 
 /// How long one request may take.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// The life of a URL that is used at once.
-const AT_ONCE: Duration = Duration::from_secs(60);
-/// No answer that a probe reads is longer, in bytes.
-const LONGEST: usize = 1024 * 1024;
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// The lifetime of a URL that is used immediately.
+const URL_LIFETIME: Duration = Duration::from_secs(60);
+/// The largest response that is read, in bytes.
+const MAX_RESPONSE: usize = 1024 * 1024;
 
 pub(super) type Headers<'a> = &'a [(&'static str, &'a str)];
 
+/// Sends the requests of a probe.
 pub(super) struct ProbeClient {
     signer: AmazonS3,
     http: reqwest::Client,
 }
 
-/// An answer, read to its end.
+/// A complete response.
 pub(super) struct ProbeResponse {
     pub status: u16,
     pub headers: HeaderMap,
@@ -37,17 +38,17 @@ pub(super) struct ProbeResponse {
 
 impl ProbeClient {
     /// # Errors
-    /// Why there can be no client.
+    /// Why no client could be created.
     pub fn new(signer: AmazonS3) -> Result<Self, String> {
-        let http = reqwest::Client::builder().redirect(redirect::Policy::none()).timeout(PATIENCE);
+        let http = reqwest::Client::builder().redirect(redirect::Policy::none()).timeout(REQUEST_TIMEOUT);
         let http = http.user_agent(concat!("strongroom/", env!("CARGO_PKG_VERSION"))).build();
         Ok(Self { signer, http: http.map_err(describe)? })
     }
 
-    /// Sends a request as the server does, signed with its credentials.
+    /// Sends a request that is signed with the credentials of the server.
     ///
     /// # Errors
-    /// Why there was no answer.
+    /// Why there was no response.
     pub async fn signed(
         &self,
         method: Method,
@@ -61,14 +62,14 @@ impl ProbeClient {
             let value = HeaderValue::from_str(value).map_err(describe)?;
             options = options.with_signed_header(HeaderName::from_static(name), value);
         }
-        let url = self.signer.signed_url_opts(method.clone(), path, AT_ONCE, &options).await;
+        let url = self.signer.signed_url_opts(method.clone(), path, URL_LIFETIME, &options).await;
         self.plain(method, url.map_err(describe)?.as_str(), headers, body).await
     }
 
-    /// Sends a request as anybody can.
+    /// Sends an anonymous request.
     ///
     /// # Errors
-    /// Why there was no answer.
+    /// Why there was no response.
     pub async fn plain(
         &self,
         method: Method,
@@ -81,14 +82,14 @@ impl ProbeClient {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        // The URL may have a signature in it, and what is describe may be logged.
-        let mut answer = request.send().await.map_err(|error| describe(error.without_url()))?;
-        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        // Errors may be logged, and the URL may contain a signature.
+        let mut response = request.send().await.map_err(|error| describe(error.without_url()))?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let mut body = BytesMut::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|error| describe(error.without_url()))? {
+        while let Some(chunk) = response.chunk().await.map_err(|error| describe(error.without_url()))? {
             body.extend_from_slice(&chunk);
-            if body.len() > LONGEST {
-                return Err(format!("{status}, and more than {LONGEST} bytes"));
+            if body.len() > MAX_RESPONSE {
+                return Err(format!("{status} with more than {MAX_RESPONSE} bytes"));
             }
         }
         Ok(ProbeResponse { status, headers, body: body.into() })
@@ -96,68 +97,68 @@ impl ProbeClient {
 }
 
 impl ProbeResponse {
+    /// Whether the status is in the range 2xx.
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
 
-    /// Whether this is how a store refuses what it does not know or take, rather than one that is busy,
-    /// in trouble, or to be asked by somebody else.
+    /// Whether the store does not support the request, as opposed to being busy, failing or denying access.
     pub fn is_unknown(&self) -> bool {
         matches!(self.status, 400 | 405 | 501)
     }
 
-    /// A header's text; empty if there is none.
+    /// The value of a header; empty if there is none.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
-    /// Whether a header that is a list has this word, or all of them.
-    pub fn lists(&self, header: &str, word: &str) -> bool {
+    /// Whether the list in a header contains this item or `*`.
+    pub fn lists(&self, header: &str, item: &str) -> bool {
         let mut values = self.headers.get_all(header).iter().filter_map(|value| value.to_str().ok());
         values
-            .any(|value| value.split(',').map(str::trim).any(|found| found == "*" || found.eq_ignore_ascii_case(word)))
+            .any(|value| value.split(',').map(str::trim).any(|found| found == "*" || found.eq_ignore_ascii_case(item)))
     }
 
-    /// The body, if it is this kind of XML.
+    /// The body, if it is XML of this type.
     pub fn xml<T: DeserializeOwned>(&self) -> Option<T> {
         quick_xml::de::from_reader(self.body.as_slice()).ok()
     }
 
-    /// The store's clock.
+    /// The time of the store's clock.
     pub fn date(&self) -> Option<Timestamp> {
         jiff::fmt::rfc2822::parse(self.header("date")).ok().map(|date| date.timestamp())
     }
 
-    /// S3's name for what is wrong; empty if there is none.
+    /// S3's error code; empty if there is none.
     pub fn code(&self) -> String {
-        self.refusal().code
+        self.error().code
     }
 
-    /// The region that the store wants to be asked in.
+    /// The region of the bucket, if the response names it.
     pub fn region(&self) -> Option<String> {
-        let describe = [self.header("x-amz-bucket-region").to_owned(), self.refusal().region];
-        describe.into_iter().find(|region| !region.is_empty())
+        let regions = [self.header("x-amz-bucket-region").to_owned(), self.error().region];
+        regions.into_iter().find(|region| !region.is_empty())
     }
 
-    /// The status, and what the store says to it.
+    /// The status, and the store's error if there is one.
     pub fn describe(&self) -> String {
-        let Refusal { code, message, .. } = self.refusal();
+        let ErrorBody { code, message, .. } = self.error();
         match (code.as_str(), self.is_success()) {
-            ("", true) => format!("{}, but not what S3 answers", self.status),
+            ("", true) => format!("{}, but not a response of S3", self.status),
             ("", false) => self.status.to_string(),
             _ => format!("{} {code}: {message}", self.status),
         }
     }
 
-    fn refusal(&self) -> Refusal {
+    fn error(&self) -> ErrorBody {
         self.xml().unwrap_or_default()
     }
 }
 
-/// How S3 says no.
+/// The body of an error.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename = "Error", rename_all = "PascalCase", default)]
-struct Refusal {
+struct ErrorBody {
     code: String,
     message: String,
     region: String,

@@ -1,5 +1,5 @@
-//! The ways to the bucket that do not lead through the server: without a signature they must be
-//! shut, and with one they must be open, from the public endpoint and for pages in browsers.
+//! Checks of access to the bucket that bypasses the server: without a signature it must be denied,
+//! and with one it must work, at the public endpoint and for pages in browsers.
 
 use object_store::path::Path;
 use reqwest::Method;
@@ -8,100 +8,104 @@ use url::Url;
 use super::client::ProbeResponse;
 use super::{BODY, PLAIN, Probe, SIGNED};
 use crate::health::check::Check;
+use crate::store::s3::xml::ListPage;
 use crate::store::{Key, Operation, SignRequest, SignedUrl};
 
 const DISPOSITION: &str = "attachment; filename=\"doctor.txt\"";
-/// The life of the signed URLs that are tried.
+/// The lifetime of the signed URLs.
 const LIFETIME: std::time::Duration = std::time::Duration::from_secs(60);
 
 impl Probe<'_> {
-    /// Whether foreign_entries are kept out, at both endpoints.
+    /// Whether anonymous requests are denied, at both endpoints.
     pub(super) async fn private(&self) -> Check {
         let name = "store.private";
-        let tried = "get the object and list the bucket without a signature";
-        let mut silent = None;
+        let action = "get the object and list the bucket without a signature";
+        let mut unreachable = None;
         let mut endpoints = vec![self.store.clients.bucket(), self.store.presigner.bucket()];
         endpoints.dedup();
         for bucket in endpoints {
             let list = format!("{}?list-type=2&max-keys=1", at(bucket, &Path::default()));
             for (what, url) in [("read", at(bucket, &self.path(PLAIN))), ("listed", list)] {
-                match self.asker.plain(Method::GET, &url, &[], b"").await {
-                    Ok(answer) if answer.is_success() && is_of_the_bucket(&answer) => {
-                        let came_back = format!("everything in it can be {what} by anybody, at {bucket}");
-                        let what_to_do = "make the bucket private: take away its public policy, ACL or anonymous \
-                                          identity, and treat what is in it as published";
-                        return Check::failed(name, tried, came_back, what_to_do);
+                match self.client.plain(Method::GET, &url, &[], b"").await {
+                    Ok(response) if response.is_success() && is_of_the_bucket(&response) => {
+                        let observed = format!("its content can be {what} by anyone, at {bucket}");
+                        let remedy = "make the bucket private: remove its public policy, ACL or anonymous identity, and \
+                                      treat its content as published";
+                        return Check::failed(name, action, observed, remedy);
                     }
                     Ok(_) => {}
-                    Err(why) => silent = Some(format!("{bucket} does not answer: {why}")),
+                    Err(why) => unreachable = Some(format!("{bucket} does not respond: {why}")),
                 }
             }
         }
-        match silent {
-            Some(why) => Check::skipped(name, tried, why),
-            None => Check::ok(name, tried, "both were refused"),
+        match unreachable {
+            Some(why) => Check::skipped(name, action, why),
+            None => Check::ok(name, action, "both were refused"),
         }
     }
 
-    /// Signed URLs as people use them: given by the server, taken by the public endpoint.
+    /// Whether signed URLs work as clients use them, at the public endpoint.
     pub(super) async fn signed_get(&self) -> Check {
         let name = "store.signed_get";
-        let tried = format!("get the object by a signed URL at {}", self.store.presigner.bucket());
-        let what_to_do = "correct STRONGROOM_S3_PUBLIC_ENDPOINT, or the proxy there: it must pass on Host, path and \
-                          query as they are";
+        let action = format!("get the object with a signed URL at {}", self.store.presigner.bucket());
+        let remedy = "correct STRONGROOM_S3_PUBLIC_ENDPOINT, or the proxy there: it must forward Host, path and query \
+                      unchanged";
         let url = match self.sign(Operation::Get, PLAIN).await {
             Ok(url) => url,
-            Err(why) => return Check::failed(name, tried, why, "correct the credentials"),
+            Err(why) => return Check::failed(name, action, why, "correct the credentials"),
         };
-        match self.asker.plain(Method::GET, &url.url, &[], b"").await {
-            Ok(answer) if answer.is_success() && answer.body == BODY => match answer.header("content-disposition") {
-                DISPOSITION => Check::ok(name, tried, "as it was written, under the name in the URL"),
-                other => Check::warning(
-                    name,
-                    tried,
-                    format!("the Content-Disposition is {other:?} instead of the one in the URL"),
-                    "downloads by signed URLs will be named by their keys: serve them through this server",
-                ),
-            },
-            Ok(answer) => Check::failed(name, tried, answer.describe(), what_to_do),
-            Err(why) => Check::failed(name, tried, why, what_to_do),
+        match self.client.plain(Method::GET, &url.url, &[], b"").await {
+            Ok(response) if response.is_success() && response.body == BODY => {
+                match response.header("content-disposition") {
+                    DISPOSITION => Check::ok(name, action, "the content is as written, with the file name in the URL"),
+                    other => Check::warning(
+                        name,
+                        action,
+                        format!("the Content-Disposition is {other:?} instead of the one in the URL"),
+                        "downloads with signed URLs are named after their keys: set STRONGROOM_SIGNED_URLS=server",
+                    ),
+                }
+            }
+            Ok(response) => Check::failed(name, action, response.describe(), remedy),
+            Err(why) => Check::failed(name, action, why, remedy),
         }
     }
 
+    /// Whether a signed URL accepts one PUT and refuses the second.
     pub(super) async fn signed_put(&self) -> Check {
         let name = "store.signed_put";
-        let tried = "put an object by a signed URL, twice";
+        let action = "put an object with a signed URL, twice";
         if !self.store.clients.quirks.conditions() {
-            return Check::skipped(name, tried, "such URLs are not given out, for the store ignores their condition");
+            return Check::skipped(name, action, "such URLs are not issued, since the store ignores their condition");
         }
         let url = match self.sign(Operation::Put, SIGNED).await {
             Ok(url) => url,
-            Err(why) => return Check::failed(name, tried, why, "correct the credentials"),
+            Err(why) => return Check::failed(name, action, why, "correct the credentials"),
         };
         let headers: Vec<_> = url.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let send = async || self.asker.plain(Method::PUT, &url.url, &headers, BODY).await;
-        let what_to_do = "correct STRONGROOM_S3_PUBLIC_ENDPOINT, or the proxy there: it must pass on PUT, and the \
-                          header If-None-Match";
+        let send = async || self.client.plain(Method::PUT, &url.url, &headers, BODY).await;
+        let remedy = "correct STRONGROOM_S3_PUBLIC_ENDPOINT, or the proxy there: it must forward PUT and the header \
+                      If-None-Match";
         match (send().await, send().await) {
             (Ok(first), Ok(second)) if first.is_success() && matches!(second.status, 409 | 412) => {
-                Check::ok(name, tried, format!("it was put once, and refused with {} then", second.status))
+                Check::ok(name, action, format!("the first was accepted, the second refused with {}", second.status))
             }
             (Ok(first), Ok(second)) if first.is_success() => {
-                Check::failed(name, tried, format!("the second time: {}", second.describe()), what_to_do)
+                Check::failed(name, action, format!("the second PUT: {}", second.describe()), remedy)
             }
-            (Ok(answer), _) => Check::failed(name, tried, answer.describe(), what_to_do),
-            (Err(why), _) => Check::failed(name, tried, why, what_to_do),
+            (Ok(response), _) => Check::failed(name, action, response.describe(), remedy),
+            (Err(why), _) => Check::failed(name, action, why, remedy),
         }
     }
 
-    /// Whether a page of this server may use signed URLs (CORS).
+    /// Whether pages of this server may use signed URLs (CORS).
     pub(super) async fn browsers(&self) -> Check {
         let name = "store.browsers";
-        let origin = self.probing.public_url.origin().ascii_serialization();
-        let tried = format!("ask, as a page of {origin} does, to put an object and to see its ETag");
+        let origin = self.options.public_url.origin().ascii_serialization();
+        let action = format!("request permission for a page of {origin} to put an object and to read its ETag (CORS)");
         let signed = (self.sign(Operation::Put, SIGNED).await, self.sign(Operation::Get, PLAIN).await);
         let (Ok(put), Ok(get)) = signed else {
-            return Check::skipped(name, tried, "nothing could be signed");
+            return Check::skipped(name, action, "the URLs could not be signed");
         };
         let needed: Vec<_> = ["content-type"].into_iter().chain(put.headers.iter().map(|(name, _)| *name)).collect();
         let preflight = [
@@ -109,10 +113,10 @@ impl Probe<'_> {
             ("access-control-request-method", "PUT"),
             ("access-control-request-headers", &needed.join(",")),
         ];
-        let preflight = self.asker.plain(Method::OPTIONS, &put.url, &preflight, b"").await;
-        let seen = self.asker.plain(Method::GET, &get.url, &[("origin", &origin)], b"").await;
-        let (Ok(preflight), Ok(seen)) = (preflight, seen) else {
-            return Check::skipped(name, tried, "no answer");
+        let preflight = self.client.plain(Method::OPTIONS, &put.url, &preflight, b"").await;
+        let read = self.client.plain(Method::GET, &get.url, &[("origin", &origin)], b"").await;
+        let (Ok(preflight), Ok(read)) = (preflight, read) else {
+            return Check::skipped(name, action, "no response");
         };
         let mut missing = Vec::new();
         if !preflight.is_success() || !preflight.lists("access-control-allow-origin", &origin) {
@@ -123,16 +127,16 @@ impl Probe<'_> {
         }
         let refused = needed.iter().filter(|header| !preflight.lists("access-control-allow-headers", header));
         missing.extend(refused.map(|header| format!("AllowedHeaders {header}")));
-        if !seen.lists("access-control-expose-headers", "ETag") {
+        if !read.lists("access-control-expose-headers", "ETag") {
             missing.push("ExposeHeaders ETag".into());
         }
         match missing.is_empty() {
-            true => Check::ok(name, tried, "both are allowed"),
+            true => Check::ok(name, action, "both are allowed"),
             false => Check::warning(
                 name,
-                tried,
+                action,
                 format!("not allowed: {}", missing.join(", ")),
-                "if pages shall use signed URLs, put this into the bucket's CORS configuration",
+                "if pages are to use signed URLs, add this to the CORS configuration of the bucket",
             ),
         }
     }
@@ -142,9 +146,9 @@ impl Probe<'_> {
         let credential = credentials.get_credential().await.map_err(super::client::describe)?;
         let request = SignRequest {
             operation,
-            // Of no account: the path is given beside it.
+            // Not used: the path is passed separately.
             key: &Key::random(),
-            now: self.probing.clock.now(),
+            now: self.options.clock.now(),
             expires_in: LIFETIME,
             disposition: (operation == Operation::Get).then_some(DISPOSITION),
             content_type: None,
@@ -155,12 +159,12 @@ impl Probe<'_> {
     }
 }
 
-/// The address of a path in a bucket. Ours need no escaping.
+/// The URL of a path in a bucket. The paths of a probe need no escaping.
 fn at(bucket: &Url, path: &Path) -> String {
     format!("{}/{path}", bucket.as_str().trim_end_matches('/'))
 }
 
-/// A page of welcome is no leak.
-fn is_of_the_bucket(answer: &ProbeResponse) -> bool {
-    answer.body == BODY || answer.xml::<super::Listed>().is_some()
+/// Whether the response has content of the bucket, as opposed to a welcome page of the server.
+fn is_of_the_bucket(response: &ProbeResponse) -> bool {
+    response.body == BODY || response.xml::<ListPage>().is_some()
 }
