@@ -14,6 +14,7 @@ use crate::clock::Clock;
 pub struct Check {
     /// Stable name such as `store.private`; safe to show to anonymous clients.
     pub name: &'static str,
+    /// How it ended.
     pub outcome: Outcome,
     /// What the check did. Like `observed`, for operators only: it may contain addresses.
     pub action: String,
@@ -26,6 +27,7 @@ pub struct Check {
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Outcome {
+    /// Nothing is wrong.
     #[serde(rename = "ok")]
     Ok,
     /// It works, but not as well or as safely as it could.
@@ -53,6 +55,7 @@ pub enum ProbeLevel {
 /// The input of a probe.
 #[derive(Debug, Clone)]
 pub struct ProbeOptions {
+    /// How many checks to run.
     pub level: ProbeLevel,
     /// The clock that those of the database and the store are compared with.
     pub clock: Clock,

@@ -33,6 +33,7 @@ pub struct Health {
 pub struct CheckReport {
     /// When the probe ended.
     pub at: Timestamp,
+    /// All checks, in the order in which they ran.
     pub checks: Vec<Check>,
 }
 

@@ -10,7 +10,7 @@
 //!   the first byte and deleted after the last one, and a key is used once: if a row has been
 //!   deleted, its object was deleted before, and the second read does not find it.
 //! - *A ready row without its object.* The object is read first, then the row. An object is complete
-//!   before its row becomes ready, and the row has left that state, for good, before the reaper
+//!   before its row becomes ready, and the row has left that state permanently before the reaper
 //!   deletes the object. If the row is ready before and after, the missing object is lost.
 //! - *An object of another size or hash.* A key is never overwritten. Only rows that are ready
 //!   before and after count.

@@ -7,6 +7,7 @@ pub struct Options {
     pub full: bool,
     /// The limit for reading objects, in bytes per second.
     pub rate: u64,
+    /// What to do with orphans.
     pub repair: Repair,
 }
 

@@ -68,6 +68,7 @@ impl FsckFindingKind {
 /// One difference between database and store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FsckFinding {
+    /// What is wrong.
     pub kind: FsckFindingKind,
     /// The key of the object; the name in the store if the kind is `foreign`.
     pub key: String,
@@ -211,6 +212,7 @@ impl FsckReport {
 /// The state of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum FsckState {
+    /// It is in progress.
     #[serde(rename = "running")]
     Running,
     /// It has checked everything.
@@ -235,13 +237,18 @@ impl FsckState {
 /// A run, in progress or ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FsckRun {
+    /// The id of the run, which also holds the job lease.
     pub id: Uuid,
+    /// Whether it is in progress, and how it ended.
     pub state: FsckState,
     /// Whether the run has checked everything and found no problem.
     pub clean: bool,
+    /// When it started, by the clock of the database.
     pub started_at: Timestamp,
+    /// When it ended; `None` while it is in progress.
     pub finished_at: Option<Timestamp>,
     #[serde(flatten)]
+    /// What it has found so far.
     pub report: FsckReport,
 }
 
