@@ -1,7 +1,7 @@
-//! What single steps of a request cost, without the request: `cargo bench --bench micro`.
+//! Microbenchmarks of single steps of a request: `cargo bench --bench micro`.
 //!
 //! Lists are read from SQLite and, if `STRONGROOM_TEST_DATABASE_URL` is set, from PostgreSQL. With
-//! `STRONGROOM_BENCH_MILLION=1` one of the owners has a million files, which takes minutes to make.
+//! `STRONGROOM_BENCH_MILLION=1` one of the owners has a million files, which takes minutes to create.
 
 #![allow(clippy::disallowed_methods, reason = "clippy.toml is about the server")]
 
@@ -29,8 +29,8 @@ criterion_main!(benches);
 
 const KIB: usize = 1024;
 
-/// A body comes off its connection in pieces of about this size.
-const PIECE: usize = 16 * KIB;
+/// The usual size of the chunks in which a body is received, in bytes.
+const CHUNK: usize = 16 * KIB;
 
 fn signing(criterion: &mut Criterion) {
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -48,16 +48,16 @@ fn signing(criterion: &mut Criterion) {
     };
     let mut group = criterion.benchmark_group("sign a URL");
     let ours = UrlSigner::new(&[7; 32], "https://files.example.org".parse().expect("a URL"), clock.clone());
-    group.bench_function("our own", |bencher| bencher.iter(|| ours.sign(black_box(&request))));
+    group.bench_function("the server's own", |bencher| bencher.iter(|| ours.sign(black_box(&request))));
     let bucket = S3Store::open(&bucket(), &Uploads::default()).expect("a store");
-    // Nothing is waited for where the credentials are settings.
+    // Signing does not wait, since the credentials are configured.
     let runtime = Runtime::new().expect("a runtime");
     group.bench_function("the bucket's", |bencher| {
         bencher.to_async(&runtime).iter(|| async { bucket.sign(black_box(&request)).await.expect("a URL") });
     });
 }
 
-/// One that nobody speaks to.
+/// A bucket that receives no requests.
 fn bucket() -> S3Config {
     S3Config {
         bucket: "bench".into(),
@@ -93,7 +93,7 @@ fn hashing(criterion: &mut Criterion) {
         group.bench_function(what, |bencher| {
             bencher.to_async(&runtime).iter(|| async {
                 let meter = Arc::new(Mutex::new(Meter::new(u64::MAX, None)));
-                drain(metered(pieces(&body), meter.clone())).await;
+                drain(metered(chunks(&body), meter.clone())).await;
                 meter.lock().expect("nobody panicked").facts(Uuid::nil(), String::new(), now)
             });
         });
@@ -108,7 +108,7 @@ fn forms(criterion: &mut Criterion) {
         group.throughput(Throughput::Bytes(size as u64));
         group.bench_function(what, |bencher| {
             bencher.to_async(&runtime).iter(|| async {
-                let form = form::open(pieces(&body), "rosemary".into()).await.expect("a form");
+                let form = form::open(chunks(&body), "rosemary".into()).await.expect("a form");
                 assert_eq!(drain(form.stream).await, size);
             });
         });
@@ -122,22 +122,22 @@ fn form_with(file: &[u8]) -> Bytes {
     [fields.as_bytes(), file, b"\r\n--rosemary--\r\n"].concat().into()
 }
 
-/// Bytes in which nothing repeats, as a form's parser looks for its boundary.
+/// Random bytes: repeated content would affect how fast the form parser finds its boundary.
 fn random(size: usize) -> Bytes {
     let mut bytes = vec![0; size];
     getrandom::fill(&mut bytes).expect("random bytes");
     bytes.into()
 }
 
-fn pieces(body: &Bytes) -> ByteStream {
+fn chunks(body: &Bytes) -> ByteStream {
     let body = body.clone();
-    let places = (0..body.len()).step_by(PIECE);
-    Box::pin(stream::iter(places.map(move |at| Ok(body.slice(at..body.len().min(at + PIECE))))))
+    let starts = (0..body.len()).step_by(CHUNK);
+    Box::pin(stream::iter(starts.map(move |at| Ok(body.slice(at..body.len().min(at + CHUNK))))))
 }
 
 async fn drain(stream: ByteStream) -> usize {
     stream
-        .map(|piece| piece.map(|piece| piece.len()))
+        .map(|chunk| chunk.map(|chunk| chunk.len()))
         .try_fold(0, async |sum, size| Ok(sum + size))
         .await
         .expect("bytes")
@@ -161,7 +161,7 @@ fn lists(criterion: &mut Criterion) {
     }
 }
 
-/// Pages of a hundred of owners with more and more files: the first one, and one from their middle.
+/// Pages of 100 files, of owners with increasing numbers of files: the first page, and one in the middle.
 fn pages(
     criterion: &mut Criterion,
     runtime: &Runtime,
@@ -183,7 +183,7 @@ fn pages(
     let mut group = criterion.benchmark_group(format!("page of 100, {engine}"));
     for (user, size) in &owners {
         let first = List { limit: Some(100), ..List::default() };
-        // Names are hexadecimal numbers without order, so half of them come before this one.
+        // Names are random hexadecimal numbers, so that half of them sort before this prefix.
         let middle = List { prefix: Some("8".into()), limit: Some(1), ..List::default() };
         let cursor = runtime.block_on(files::list(&app, user, &middle)).expect("a page").next_cursor;
         let middle = List { cursor: Some(cursor.expect("a next page")), ..first.clone() };
@@ -209,8 +209,8 @@ async fn owner(app: &App, files: i64) -> User {
     users::create_account(app, account, false).await.expect("an account")
 }
 
-/// So many blobs and files ($1: the owner, $2: how many, $3: what is added to the numbers that ids are made of).
-/// The order of the names is not that of the ids, as in life.
+/// Inserts blobs and files ($1: the owner, $2: their number, $3: the offset of their ids). The order of the names
+/// is not that of the ids, as in real data.
 const FILL_SQLITE: [&str; 2] = [
     "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $2)
     INSERT INTO blobs (id, owner_id, key, state, lease_until, size, sha256, content_type, created_at, ready_at)
@@ -225,7 +225,7 @@ const FILL_SQLITE: [&str; 2] = [
 const FILL_POSTGRES: [&str; 2] = [
     "INSERT INTO blobs (id, owner_id, key, state, lease_until, size, sha256, content_type, created_at, ready_at)
     SELECT lpad(to_hex(i + $3), 32, '0')::uuid, $1, lpad(to_hex(i + $3), 32, '0'), 'ready', 0, 4096,
-        decode(replay('00', 32), 'hex'), 'application/pdf', i, i FROM generate_series(1, $2) i",
+        decode(repeat('00', 32), 'hex'), 'application/pdf', i, i FROM generate_series(1, $2) i",
     "INSERT INTO files (id, owner_id, path, name, search, blob_id, size, metadata, created_at, updated_at)
     SELECT lpad(to_hex(i + $3), 32, '0')::uuid, $1, '', lpad(to_hex(i * 2654435761 % 4294967296), 8, '0'),
         lpad(to_hex(i * 2654435761 % 4294967296), 8, '0'), lpad(to_hex(i + $3), 32, '0')::uuid, 4096, '{}', i, i
@@ -237,14 +237,14 @@ async fn fill_with(url: &str, owners: &[(User, i64)], statements: [&'static str;
         true => (Some(sqlx::SqlitePool::connect(url).await.expect("SQLite")), None),
         false => (None, Some(sqlx::PgPool::connect(url).await.expect("PostgreSQL"))),
     };
-    for (place, (user, size)) in owners.iter().enumerate() {
-        let beyond = place as i64 * 100_000_000;
+    for (index, (user, size)) in owners.iter().enumerate() {
+        let offset = index as i64 * 100_000_000;
         for sql in statements {
             if let Some(pool) = &sqlite {
-                sqlx::query(sql).bind(user.id).bind(size).bind(beyond).execute(pool).await.expect(sql);
+                sqlx::query(sql).bind(user.id).bind(size).bind(offset).execute(pool).await.expect(sql);
             }
             if let Some(pool) = &postgres {
-                sqlx::query(sql).bind(user.id).bind(size).bind(beyond).execute(pool).await.expect(sql);
+                sqlx::query(sql).bind(user.id).bind(size).bind(offset).execute(pool).await.expect(sql);
             }
         }
     }
@@ -252,7 +252,7 @@ async fn fill_with(url: &str, owners: &[(User, i64)], statements: [&'static str;
         pool.close().await;
     }
     if let Some(pool) = &postgres {
-        // In service the autovacuum does it within a minute.
+        // In production, autovacuum does this within a minute.
         sqlx::query("ANALYZE").execute(pool).await.expect("ANALYZE");
         pool.close().await;
     }
@@ -276,7 +276,7 @@ impl Postgres {
     }
 
     async fn remove(self) {
-        // Not by force, which is not ours to use where an autovacuum is at it; without, the server ends that one itself.
+        // Without FORCE, which an unprivileged user must not use while autovacuum runs; the server then ends autovacuum itself.
         self.execute("DROP DATABASE {}").await;
     }
 

@@ -1,4 +1,4 @@
-//! The chart: groups of horizontal bars, each group with a scale of its own. An SVG has no need of a library.
+//! The chart: groups of horizontal bars, each with its own scale, written as SVG without a library.
 
 use crate::figures::{Figures, number};
 use crate::peers::{GOALS, PEERS};
@@ -12,15 +12,15 @@ const VALUES: usize = 60;
 const BAR: usize = 18;
 const HEADING: usize = 26;
 
-/// It has a ground of its own, so that it can be read wherever it is shown, and follows the reader's choice of a dark one.
+/// The chart has its own background, so that it is readable on any page, and follows the reader's color scheme.
 const STYLE: &str = "
 svg { font-family: system-ui, sans-serif; font-size: 12px }
 .ground { fill: #ffffff } text { fill: #24292f } .quiet { fill: #57606a } .title { font-weight: 600; font-size: 13px }
 .head { font-weight: 600; font-size: 15px }
-.ours { fill: #1f6feb } .floor { fill: #2da44e } .peer { fill: #afb8c1 }
+.ours { fill: #1f6feb } .baseline { fill: #2da44e } .peer { fill: #afb8c1 }
 @media (prefers-color-scheme: dark) {
   .ground { fill: #0d1117 } text { fill: #e6edf3 } .quiet { fill: #9198a1 }
-  .ours { fill: #4493f8 } .floor { fill: #3fb950 } .peer { fill: #57606a }
+  .ours { fill: #4493f8 } .baseline { fill: #3fb950 } .peer { fill: #57606a }
 }";
 
 struct Panel {
@@ -49,15 +49,15 @@ impl Panel {
             self.title,
             self.unit
         );
-        for (place, Bar { label, value, kind }) in self.bars.iter().enumerate() {
-            let (y, x) = (top + HEADING + place * BAR, left + LABELS);
-            // However little it is, it can be seen.
+        for (row, Bar { label, value, kind }) in self.bars.iter().enumerate() {
+            let (y, x) = (top + HEADING + row * BAR, left + LABELS);
+            // Even the smallest value is visible.
             let length = (value / most * (COLUMN - LABELS - VALUES) as f64).max(1.0);
-            let (baseline, deadline) = (y + 11, x as f64 + length + 6.0);
+            let (baseline, value_x) = (y + 11, x as f64 + length + 6.0);
             svg += &format!(
                 "<text x=\"{}\" y=\"{baseline}\" text-anchor=\"end\">{label}</text>\
                 <rect x=\"{x}\" y=\"{y}\" width=\"{length:.1}\" height=\"{}\" rx=\"2\" class=\"{kind}\"/>\
-                <text x=\"{deadline:.1}\" y=\"{baseline}\" class=\"quiet\">{}</text>\n",
+                <text x=\"{value_x:.1}\" y=\"{baseline}\" class=\"quiet\">{}</text>\n",
                 x - 8,
                 BAR - 4,
                 number(*value),
@@ -67,19 +67,19 @@ impl Panel {
     }
 }
 
-/// What the server costs, beside the floor in the same run and beside others.
+/// CPU and memory, with the baseline of the same run and with other products.
 fn costs(figures: &Figures) -> Vec<Panel> {
     let panel = |goal: &crate::peers::Goal| {
-        let ours = [(DISK, "Strongroom, disk", "ours"), (S3, "Strongroom, S3", "ours"), ("nginx", "nginx", "floor")];
+        let ours = [(DISK, "Strongroom, disk", "ours"), (S3, "Strongroom, S3", "ours"), ("nginx", "nginx", "baseline")];
         let ours = ours.into_iter().filter_map(|(side, label, kind)| {
-            Some(Bar { label, value: figures.judged(goal.what, goal.name, side)?, kind })
+            Some(Bar { label, value: figures.reported(goal.what, goal.name, side)?, kind })
         });
-        // nginx stands here as it was measured with the others of this run.
+        // nginx is shown as measured in this run, not as with the other products.
         let peers = PEERS.into_iter().zip(goal.peers).filter(|(label, _)| !label.starts_with("nginx"));
         let peers = peers.filter_map(|(label, value)| Some(Bar { label: short(label), value: value?, kind: "peer" }));
         Panel { title: goal.title, unit: goal.unit, bars: ours.chain(peers).collect() }
     };
-    // A ratio says nothing beside the others.
+    // Ratios cannot be compared with other products.
     GOALS.iter().filter(|goal| goal.peers[0].is_some() || goal.unit == "peak MiB").map(panel).collect()
 }
 
@@ -87,7 +87,7 @@ fn short(label: &'static str) -> &'static str {
     if label.contains("NestJS") { "tutorial (NestJS)" } else { label }
 }
 
-/// How fast it is, beside the floor.
+/// Throughput, with the baseline.
 fn speeds(figures: &Figures) -> Vec<Panel> {
     let panels = [
         ("upload of 256 MiB", "MB/s"),
@@ -99,14 +99,14 @@ fn speeds(figures: &Figures) -> Vec<Panel> {
     ];
     let sides = [
         (DISK, "Strongroom, disk", "ours"),
-        ("nginx", "nginx", "floor"),
+        ("nginx", "nginx", "baseline"),
         (S3, "Strongroom, S3", "ours"),
-        ("bucket", "the bucket itself", "floor"),
+        ("bucket", "the bucket itself", "baseline"),
     ];
     let panel = |(title, unit): (&'static str, &'static str)| {
         let bars = sides
             .into_iter()
-            .filter_map(|(side, label, kind)| Some(Bar { label, value: figures.judged(title, unit, side)?, kind }));
+            .filter_map(|(side, label, kind)| Some(Bar { label, value: figures.reported(title, unit, side)?, kind }));
         Panel { title, unit, bars: bars.collect() }
     };
     panels.into_iter().map(panel).collect()
@@ -114,11 +114,11 @@ fn speeds(figures: &Figures) -> Vec<Panel> {
 
 pub fn svg(figures: &Figures) -> String {
     let note = "Blue: Strongroom. Green: nginx, and the bucket without a server in between, in the same run. \
-        Grey: others, on another day.";
+        Grey: other products, on another day.";
     let mut body = format!("<text x=\"{MARGIN}\" y=\"{}\" class=\"quiet\">{note}</text>\n", MARGIN + 12);
     let mut top = 2 * MARGIN + 12;
     let sections =
-        [("CPU of the server, and memory: less is better", costs(figures)), ("Speed: more is better", speeds(figures))];
+        [("CPU of the server and memory: less is better", costs(figures)), ("Speed: more is better", speeds(figures))];
     for (head, panels) in sections {
         let panels: Vec<Panel> = panels.into_iter().filter(|panel| !panel.bars.is_empty()).collect();
         if panels.is_empty() {
@@ -127,15 +127,15 @@ pub fn svg(figures: &Figures) -> String {
         body += &format!("<text x=\"{MARGIN}\" y=\"{}\" class=\"head\">{head}</text>\n", top + 14);
         top += HEADING + 8;
         for row in panels.chunks(2) {
-            for (place, panel) in row.iter().enumerate() {
-                body += &panel.svg(MARGIN + place * (COLUMN + MARGIN), top);
+            for (column, panel) in row.iter().enumerate() {
+                body += &panel.svg(MARGIN + column * (COLUMN + MARGIN), top);
             }
             top += row.iter().map(Panel::height).max().unwrap_or_default();
         }
     }
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {top}\" role=\"img\">\n\
-        <title>What Strongroom costs, beside others</title>\n<style>{STYLE}\n</style>\n\
+        <title>Performance of Strongroom and of other products</title>\n<style>{STYLE}\n</style>\n\
         <rect width=\"{WIDTH}\" height=\"{top}\" rx=\"6\" class=\"ground\"/>\n{body}</svg>\n"
     )
 }

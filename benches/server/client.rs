@@ -1,4 +1,4 @@
-//! The client: so few instructions that it is the servers that are measured.
+//! An HTTP client that uses so little CPU that the servers are measured and not the client.
 
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Read, Write};
@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use crate::KIB;
 
-/// A request, but for its body: made before the clock runs.
+/// A request without its body, created before the time is measured.
 #[derive(Clone)]
 pub struct Request {
     pub method: &'static str,
     pub target: String,
-    /// Whole lines, each with its end.
+    /// Complete lines, each with its line break.
     pub headers: String,
     pub expected: u16,
 }
@@ -31,7 +31,7 @@ impl Request {
     }
 }
 
-/// A kept-alive connection that speaks just enough HTTP/1.1.
+/// A keep-alive connection with the subset of HTTP/1.1 that the benchmark requires.
 pub struct Connection {
     stream: TcpStream,
     host: String,
@@ -46,18 +46,18 @@ impl Connection {
         Self { stream, host: address.to_owned(), buffer: vec![0; 256 * KIB], head: String::new() }
     }
 
-    /// Returns the body of the answer.
+    /// Sends a request; returns the body of the response.
     pub fn text(&mut self, request: &Request, body: &[u8]) -> String {
-        let (_, answer) = self.exchange(request, body, true);
-        String::from_utf8(answer).expect("UTF-8")
+        let (_, response) = self.exchange(request, body, true);
+        String::from_utf8(response).expect("UTF-8")
     }
 
-    /// Returns the count of bytes in the body of the answer, which nobody keeps.
+    /// Sends a request and discards the body of the response; returns its length in bytes.
     pub fn count(&mut self, request: &Request) -> usize {
         self.exchange(request, &[], false).0
     }
 
-    /// One request and its answer; returns the length of its body and, if it is to be kept, the body.
+    /// Sends a request; returns the length of the response's body and, if `keep` is set, the body.
     fn exchange(&mut self, request: &Request, body: &[u8], keep: bool) -> (usize, Vec<u8>) {
         let Request { method, target, headers, expected } = request;
         self.head.clear();
@@ -66,7 +66,7 @@ impl Connection {
             write!(self.head, "content-length: {}\r\n", body.len()).expect("a String");
         }
         self.head.push_str("\r\n");
-        // A small body goes with its head, as every client sends it.
+        // A small body is sent together with the headers, as other clients do.
         let together = body.len().min(16 * KIB);
         let first = [self.head.as_bytes(), &body[..together]].concat();
         let sent = self.stream.write_all(&first).and_then(|()| self.stream.write_all(&body[together..]));
@@ -97,8 +97,8 @@ impl Connection {
                 true => self.stream.read(&mut self.buffer).inspect(|read| kept.extend(&self.buffer[..*read])),
                 false => discard(&self.stream, length - received),
             };
-            let read = read.expect("the answer broke off");
-            assert!(read > 0, "{method} {target}: the answer broke off deadline {received} of {length} bytes");
+            let read = read.expect("the response was interrupted");
+            assert!(read > 0, "{method} {target}: the response ended after {received} of {length} bytes");
             received += read;
         }
         assert_eq!(status, *expected, "{method} {target}: {head}{}", String::from_utf8_lossy(&kept));
@@ -111,13 +111,13 @@ unsafe extern "C" {
     fn recv(socket: i32, buffer: *mut u8, length: usize, flags: i32) -> isize;
 }
 
-/// Takes bytes off the connection without copying them: with the copy the client would need more CPU than a
-/// server that sends files by `sendfile`, and be what is measured.
+/// Receives bytes without copying them. With a copy the client would use more CPU than a server that sends files
+/// with `sendfile`, and would be the bottleneck.
 #[expect(unsafe_code, reason = "calls a C function")]
 fn discard(stream: &TcpStream, most: usize) -> io::Result<usize> {
     const MSG_TRUNC: i32 = 0x20;
     loop {
-        // SAFETY: of a TCP connection Linux discards the bytes under this flag, and writes nothing to the buffer.
+        // SAFETY: with this flag Linux discards the bytes of a TCP connection and does not write to the buffer.
         let taken = unsafe { recv(stream.as_raw_fd(), ptr::null_mut(), most, MSG_TRUNC) };
         match usize::try_from(taken) {
             Ok(taken) => return Ok(taken),
@@ -134,8 +134,8 @@ fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     lines.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
 }
 
-/// Does the job `count` times over `connections` connections; returns how long each one took.
-pub fn at_once(
+/// Runs the job `count` times over `connections` connections; returns how long each one took.
+pub fn concurrently(
     address: &str,
     count: usize,
     connections: usize,
@@ -149,9 +149,9 @@ pub fn at_once(
             if index >= count {
                 return times;
             }
-            let accepted = Instant::now();
+            let started = Instant::now();
             job(&mut connection, index);
-            times.push(accepted.elapsed());
+            times.push(started.elapsed());
         }
     };
     std::thread::scope(|scope| {
@@ -160,7 +160,7 @@ pub fn at_once(
     })
 }
 
-/// The text of a member of this name: the last one, as the list's cursor is; else there is one only.
+/// The value of the last string member with this name.
 pub fn member<'a>(json: &'a str, name: &str) -> Option<&'a str> {
     let rest = json.rsplit_once(&format!("\"{name}\":\""))?.1;
     rest.split('"').next()

@@ -1,4 +1,4 @@
-//! What was measured: for every figure of a scenario, and every side, one value for each round.
+//! The measurements: for every figure of a scenario and every side, one value per round.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ pub struct Figure {
     sides: BTreeMap<&'static str, Vec<f64>>,
 }
 
-/// The values of all rounds in short.
+/// The values of all rounds, summarized.
 #[derive(Clone, Copy)]
 pub struct Spread {
     pub min: f64,
@@ -27,44 +27,51 @@ impl Figure {
         Some(Spread { min: sorted[0], median: sorted[sorted.len() / 2], max: sorted[sorted.len() - 1] })
     }
 
-    /// What the figure is judged by: the median, but of memory the most, as it has to be there.
-    pub fn judged(&self, side: &str) -> Option<f64> {
+    /// The value that is reported and compared with the target: the median, and for memory the maximum.
+    pub fn reported(&self, side: &str) -> Option<f64> {
         let spread = self.spread(side)?;
         Some(if self.name.starts_with("peak") { spread.max } else { spread.median })
     }
 }
 
 impl Figures {
-    /// Keeps a value, if there is one.
-    pub fn note(&mut self, what: &'static str, name: &'static str, side: &'static str, value: impl Into<Option<f64>>) {
+    /// Records a value, if there is one.
+    pub fn record(
+        &mut self,
+        what: &'static str,
+        name: &'static str,
+        side: &'static str,
+        value: impl Into<Option<f64>>,
+    ) {
         let Some(value) = value.into() else { return };
-        let place = self.0.iter().position(|figure| (figure.what, figure.name) == (what, name));
-        let place = place.unwrap_or_else(|| {
+        let index = self.0.iter().position(|figure| (figure.what, figure.name) == (what, name));
+        let index = index.unwrap_or_else(|| {
             self.0.push(Figure { what, name, sides: BTreeMap::new() });
             self.0.len() - 1
         });
-        self.0[place].sides.entry(side).or_default().push(value);
+        self.0[index].sides.entry(side).or_default().push(value);
     }
 
     pub fn all(&self) -> &[Figure] {
         &self.0
     }
 
-    pub fn judged(&self, what: &str, name: &str, side: &str) -> Option<f64> {
-        self.0.iter().find(|figure| (figure.what, figure.name) == (what, name))?.judged(side)
+    pub fn reported(&self, what: &str, name: &str, side: &str) -> Option<f64> {
+        self.0.iter().find(|figure| (figure.what, figure.name) == (what, name))?.reported(side)
     }
 
-    /// Tells how far the run is.
+    /// Prints the figures of a scenario as progress.
     pub fn print(&self, what: &str) {
         println!("{what}");
         for figure in self.0.iter().filter(|figure| figure.what == what) {
-            let told = figure.sides.keys().filter_map(|side| Some(format!("{side} {}", number(figure.judged(side)?))));
-            println!("  {:34}{}", figure.name, told.collect::<Vec<_>>().join(", "));
+            let values =
+                figure.sides.keys().filter_map(|side| Some(format!("{side} {}", number(figure.reported(side)?))));
+            println!("  {:34}{}", figure.name, values.collect::<Vec<_>>().join(", "));
         }
     }
 }
 
-/// Three digits or so, which is more than two runs agree in.
+/// About three significant digits, which is more than is reproducible between runs.
 pub fn number(value: f64) -> String {
     let decimals = [100.0, 10.0, 0.1].iter().position(|least| value >= *least).unwrap_or(3);
     let text = format!("{value:.decimals$}");

@@ -1,14 +1,14 @@
-//! Measures the server from outside: a client of few instructions here, the real binary in a process of its
-//! own, on SQLite and a disk and, if `STRONGROOM_BENCH_STACK` has the settings that `scripts/stack up` prints, on
-//! PostgreSQL and S3; beside them, round by round, what moves the same bytes and does nothing else.
-//! `scripts/bench` runs it; only 64-bit Linux is measured.
+//! Measures the release binary from outside with a light client: on SQLite and disk and, if
+//! `STRONGROOM_BENCH_STACK` has the settings that `scripts/stack up` prints, on PostgreSQL and S3. A baseline that
+//! only moves the same bytes is measured in the same run, alternating by round. `scripts/bench` runs it; it
+//! requires 64-bit Linux.
 
 #![allow(clippy::disallowed_methods, reason = "clippy.toml is about the server")]
 
+mod baseline;
 mod chart;
 mod client;
 mod figures;
-mod floor;
 mod peers;
 mod processes;
 mod report;
@@ -21,23 +21,23 @@ use std::fs;
 use std::io::Read;
 use std::path::PathBuf;
 
-use floor::Nginx;
+use baseline::Nginx;
 use scenarios::Bench;
 use strongroom::Setup;
 
 const USAGE: &str = "scripts/bench [--setup disk|s3|both] [--rounds 5] [--quick] [--only TEXT] [--write DOCS]
-  --quick  one round with an eighth of the work: shows that it works, and is not judged
-  --only   only scenarios whose name contains this
-  --write  puts the tables into DOCS/performance.md and the chart into DOCS/pictures";
+  --quick  one round with an eighth of the work: a smoke test whose figures are not comparable
+  --only   only scenarios whose name contains TEXT
+  --write  writes the tables to DOCS/performance.md and the chart to DOCS/pictures";
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 const GIB: f64 = (1024 * MIB) as f64;
 
-const NO_NGINX: &str = "NOTHING IS MEASURED BESIDE THE DISK: there is no nginx here with its WebDAV module \
+const NO_NGINX: &str = "NO BASELINE FOR THE DISK: nginx with its WebDAV module is not installed \
     (Debian: apt-get install nginx-light)";
 
-/// The two set-ups, as they are called in tables.
+/// The names of the two setups in tables.
 const DISK: &str = "disk";
 const S3: &str = "S3";
 
@@ -45,8 +45,8 @@ fn main() {
     let options = Options::parse();
     let (machine, nginx) = (machine(), Nginx::find());
     println!("{machine}\n");
-    let no_floor = options.disk && nginx.is_none();
-    if no_floor {
+    let no_baseline = options.disk && nginx.is_none();
+    if no_baseline {
         println!("{NO_NGINX}\n");
     }
     let payload = Payload::random(256 * MIB / options.shrink);
@@ -60,8 +60,8 @@ fn main() {
     let figures = Bench { options: &options, setups: &setups, nginx, payload: &payload }.run();
     let report = report::markdown(&machine, &options, &figures);
     println!("\n{report}");
-    // Again, as the tables are long.
-    if no_floor {
+    // Repeated, since the tables are long.
+    if no_baseline {
         println!("{NO_NGINX}");
     }
     if let Some(docs) = &options.write {
@@ -84,23 +84,23 @@ impl Options {
         let mut setup = "both".to_owned();
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
-            let mut value = || arguments.next().unwrap_or_else(|| refuse(&format!("{argument} wants a value")));
+            let mut value = || arguments.next().unwrap_or_else(|| refuse(&format!("{argument} requires a value")));
             match argument.as_str() {
                 "--setup" => setup = value(),
                 "--rounds" => {
                     options.rounds =
-                        value().parse().ok().filter(|n| *n > 0).unwrap_or_else(|| refuse("--rounds wants a number"))
+                        value().parse().ok().filter(|n| *n > 0).unwrap_or_else(|| refuse("--rounds requires a number"))
                 }
                 "--only" => options.only = value(),
                 "--quick" => (options.rounds, options.shrink) = (1, 8),
                 "--write" => options.write = Some(report::checked(value().into())),
-                // Cargo says this to every benchmark.
+                // Cargo passes this to every benchmark.
                 "--bench" => {}
-                other => refuse(&format!("{other} is not known")),
+                other => refuse(&format!("unknown option {other}")),
             }
         }
         if !["disk", "s3", "both"].contains(&setup.as_str()) {
-            refuse("--setup wants disk, s3 or both");
+            refuse("--setup must be disk, s3 or both");
         }
         options.disk = setup != "s3";
         if setup != "disk" {
@@ -118,7 +118,7 @@ fn refuse(text: &str) -> ! {
     std::process::exit(2);
 }
 
-/// Random bytes, made once, which no layer can compress.
+/// Random bytes, generated once, which no layer can compress.
 struct Payload(Vec<u8>);
 
 impl Payload {
@@ -128,7 +128,7 @@ impl Payload {
         Self(bytes)
     }
 
-    /// Other bytes for every index, as far as they go.
+    /// Bytes that differ between indexes, as far as the payload is large enough.
     fn part(&self, index: usize, size: usize) -> &[u8] {
         let begin = (index * 37 * 4 * KIB) % (self.0.len() - size + 1);
         &self.0[begin..begin + size]
@@ -143,7 +143,7 @@ fn machine() -> String {
     format!(
         "{} cores of {}, {:.0} GiB of memory, Linux {}, load {} at the start",
         std::thread::available_parallelism().map_or(0, usize::from),
-        model.map_or("unknown kind", |(_, name)| name),
+        model.map_or("unknown model", |(_, name)| name),
         memory / MIB as f64,
         read("/proc/sys/kernel/osrelease").trim(),
         read("/proc/loadavg").split(' ').next().unwrap_or_default(),

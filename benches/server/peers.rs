@@ -1,19 +1,20 @@
-//! What is aimed at, and what others needed for the same.
+//! The targets, and what other products used for the same work.
 
 use crate::{DISK, S3};
 
-/// Others, measured on another day on a machine of the same kind, with 2 cores: CPU of the server alone, as here.
+/// Other products, measured on another day on a machine of the same kind with 2 cores. As here, only the CPU of the
+/// server counts.
 pub const PEERS: [&str; 5] =
-    ["a tutorial's service (NestJS)", "Supabase Storage", "PocketBase, disk", "PocketBase, S3", "nginx, with them"];
+    ["tutorial service (NestJS)", "Supabase Storage", "PocketBase, disk", "PocketBase, S3", "nginx, same day"];
 
-/// One of the figures that count.
+/// A figure with a target, or one that other products are compared by.
 pub struct Goal {
     pub title: &'static str,
     pub unit: &'static str,
     /// The scenario and its figure.
     pub what: &'static str,
     pub name: &'static str,
-    /// On disk and on S3.
+    /// The targets on disk and on S3.
     targets: Option<[f64; 2]>,
     /// In the order of [`PEERS`].
     pub peers: [Option<f64>; 5],
@@ -21,8 +22,8 @@ pub struct Goal {
 
 impl Goal {
     pub fn target(&self, side: &str) -> Option<f64> {
-        let place = [DISK, S3].iter().position(|name| *name == side)?;
-        self.targets.map(|targets| targets[place])
+        let index = [DISK, S3].iter().position(|name| *name == side)?;
+        self.targets.map(|targets| targets[index])
     }
 }
 
@@ -92,10 +93,10 @@ pub const GOALS: [Goal; 9] = [
         peers: [None; 5],
     },
     Goal {
-        title: "upload by tus",
-        unit: "CPU, times that of plain uploads",
+        title: "tus upload",
+        unit: "CPU relative to plain uploads",
         what: "upload of 1 GiB by tus, 64 MiB a PATCH",
-        name: "CPU, times that of plain uploads",
+        name: "CPU relative to plain uploads",
         targets: Some([1.3; 2]),
         peers: [None; 5],
     },

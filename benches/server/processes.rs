@@ -1,10 +1,10 @@
-//! What the kernel counts of processes: their CPU time and the most memory that they had.
+//! CPU time and peak memory of processes, as counted by the kernel.
 
 use std::time::Duration;
 use std::{fs, thread};
 
-/// A CPU clock of clock_gettime(2): the time of all threads of a process, user and system mode, also of
-/// threads that have ended. /proc/PID/stat tells the same, but only to 10 ms.
+/// The CPU clock of a process for clock_gettime(2): the time of all its threads in user and system mode, including
+/// threads that have ended. /proc/PID/stat has the same with a resolution of 10 ms.
 fn cpu_clock(pid: u32) -> i32 {
     const OF_ALL_THREADS: i32 = 2;
     (!pid.cast_signed() << 3) | OF_ALL_THREADS
@@ -26,13 +26,13 @@ unsafe extern "C" {
 #[expect(unsafe_code, reason = "calls a C function")]
 fn read_clock(clock: i32) -> Duration {
     let mut time = Timespec { seconds: 0, nanos: 0 };
-    // SAFETY: 64-bit Linux writes a struct of this layout, which lives until deadline the call.
+    // SAFETY: 64-bit Linux writes a struct of this layout, which outlives the call.
     let failed = unsafe { clock_gettime(clock, &raw mut time) } != 0;
     assert!(!failed, "a measured process has ended");
     Duration::new(time.seconds.cast_unsigned(), u32::try_from(time.nanos).expect("less than a second"))
 }
 
-/// The CPU time that these processes have used together.
+/// The total CPU time of these processes.
 pub fn cpu(pids: &[u32]) -> Duration {
     pids.iter().map(|pid| read_clock(cpu_clock(*pid))).sum()
 }
@@ -42,7 +42,7 @@ pub fn own_cpu() -> Duration {
     read_clock(OWN_CPU_CLOCK)
 }
 
-/// The most memory that each had since [`forget_peak`], summed, in bytes. What several share counts for each.
+/// The sum of the peak memory of each process since [`reset_peak`], in bytes. Shared memory counts for each.
 pub fn peak(pids: &[u32]) -> f64 {
     let of_one = |pid: &u32| {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a measured process has ended");
@@ -52,20 +52,21 @@ pub fn peak(pids: &[u32]) -> f64 {
     pids.iter().map(of_one).sum()
 }
 
-pub fn forget_peak(pids: &[u32]) {
+/// Resets the peak memory of these processes.
+pub fn reset_peak(pids: &[u32]) {
     for pid in pids {
         fs::write(format!("/proc/{pid}/clear_refs"), "5").expect("Linux 4.0 or newer");
     }
 }
 
-/// A process and those that it started.
+/// A process and its children.
 pub fn family(pid: u32) -> Vec<u32> {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     let children = children.split_whitespace().filter_map(|child| child.parse().ok());
     std::iter::once(pid).chain(children).collect()
 }
 
-/// Waits until the machine has next to nothing to do, or for so long that it will not come to that.
+/// Waits until the machine is nearly idle, at most 15 seconds.
 pub fn wait_until_idle() {
     const BUSY: f64 = 0.1;
     for _ in 0..60 {
@@ -79,12 +80,12 @@ pub fn wait_until_idle() {
     }
 }
 
-/// Ticks that all cores together were busy, and ticks at all (proc_stat(5)).
+/// The busy ticks and all ticks of all cores (proc_stat(5)).
 fn machine() -> (u64, u64) {
     let text = fs::read_to_string("/proc/stat").unwrap_or_default();
     let line = text.lines().next().unwrap_or_default();
     let ticks: Vec<u64> = line.split_whitespace().skip(1).filter_map(|word| word.parse().ok()).take(8).collect();
     let all: u64 = ticks.iter().sum();
-    // The fourth and the fifth are those without work, and those that waited for a disk.
+    // The fourth and the fifth are idle, and idle while waiting for a disk.
     (all - ticks.iter().skip(3).take(2).sum::<u64>(), all)
 }

@@ -1,17 +1,17 @@
-//! What is done, on every side in turn: no side has a quieter hour than another.
+//! The scenarios. All sides take turns, so that none runs at a quieter time than another.
 
 use std::process::Command;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use crate::client::{Request, at_once};
+use crate::baseline::{Bucket, Nginx};
+use crate::client::{Request, concurrently};
 use crate::figures::Figures;
-use crate::floor::{Bucket, Nginx};
 use crate::side::{Side, Slot};
 use crate::strongroom::{OWNERS, Setup, Strongroom};
 use crate::{DISK, GIB, KIB, MIB, Options, Payload, S3, processes};
 
-/// What a run has to work with.
+/// The input of a run.
 pub struct Bench<'a> {
     pub options: &'a Options,
     pub setups: &'a [Setup],
@@ -78,20 +78,20 @@ const ONE_TUS: &str = "upload of 1 GiB by tus, 64 MiB a PATCH";
 const MANY_TUS: &str = "32 uploads of 64 MiB by tus at once";
 
 impl Work {
-    /// Single requests are too short to be measured with what is done but once.
+    /// Small requests get a warm-up round, since one-time costs would dominate them.
     fn first_round(&self) -> usize {
         usize::from(self.per == Per::Gib)
     }
 
     fn shrunk(mut self, by: usize) -> Self {
-        // Fewer of the small ones, smaller ones of the few.
+        // Fewer small files, or smaller large ones.
         let part = if self.size > MIB { &mut self.size } else { &mut self.count };
         *part /= by;
         self
     }
 
-    /// Writes down what it took.
-    fn note(&self, figures: &mut Figures, side: &'static str, taken: &Taken, mut times: Vec<Duration>) {
+    /// Records the measurements.
+    fn record(&self, figures: &mut Figures, side: &'static str, measured: &Measurement, mut times: Vec<Duration>) {
         let (total, count) = (self.count * self.size, self.count as f64);
         let (cpu, client) = match self.per {
             Per::Gib => ("CPU s/GiB", "CPU s/GiB of the client"),
@@ -101,43 +101,43 @@ impl Work {
             Per::Gib => per_gib(time, total),
             Per::Request => millis(time) / count,
         };
-        let mut note = |figure, value: Option<f64>| figures.note(self.what, figure, side, value);
-        note(cpu, taken.cpu.map(each));
-        note(client, Some(each(taken.client)));
+        let mut record = |figure, value: Option<f64>| figures.record(self.what, figure, side, value);
+        record(cpu, measured.cpu.map(each));
+        record(client, Some(each(measured.client)));
         match self.per {
-            Per::Gib => note("MB/s", Some(total as f64 / 1e6 / taken.elapsed.as_secs_f64())),
-            Per::Request => note("requests/s", Some(count / taken.elapsed.as_secs_f64())),
+            Per::Gib => record("MB/s", Some(total as f64 / 1e6 / measured.elapsed.as_secs_f64())),
+            Per::Request => record("requests/s", Some(count / measured.elapsed.as_secs_f64())),
         }
         if self.count > 1 {
             times.sort_unstable();
-            note("p50 ms", Some(millis(times[self.count / 2])));
-            note("p99 ms", Some(millis(times[self.count * 99 / 100])));
+            record("p50 ms", Some(millis(times[self.count / 2])));
+            record("p99 ms", Some(millis(times[self.count * 99 / 100])));
         }
-        note(PEAK, taken.peak);
+        record(PEAK, measured.peak);
     }
 }
 
-/// What one piece of work took on one side.
-struct Taken {
-    /// `None` where nobody's CPU counts.
+/// The measurements of one scenario on one side.
+struct Measurement {
+    /// `None` if the side has no process that counts.
     cpu: Option<Duration>,
     client: Duration,
     elapsed: Duration,
     peak: Option<f64>,
 }
 
-fn measure<T>(side: &dyn Side, work: impl FnOnce() -> T) -> (Taken, T) {
-    // What one side, its store or its database has left to do would be done while the next one is measured.
+fn measure<T>(side: &dyn Side, work: impl FnOnce() -> T) -> (Measurement, T) {
+    // Otherwise pending writes of one side would fall into the measurement of the next one.
     let _ = Command::new("sync").status();
     processes::wait_until_idle();
     let pids = side.processes();
     let counted = !pids.is_empty();
-    processes::forget_peak(&pids);
-    let (cpu, client, accepted) = (processes::cpu(&pids), processes::own_cpu(), Instant::now());
+    processes::reset_peak(&pids);
+    let (cpu, client, started) = (processes::cpu(&pids), processes::own_cpu(), Instant::now());
     let result = work();
-    let (elapsed, client, cpu) = (accepted.elapsed(), processes::own_cpu() - client, processes::cpu(&pids) - cpu);
+    let (elapsed, client, cpu) = (started.elapsed(), processes::own_cpu() - client, processes::cpu(&pids) - cpu);
     let peak = counted.then(|| processes::peak(&pids) / MIB as f64);
-    (Taken { cpu: counted.then_some(cpu), client, elapsed, peak }, result)
+    (Measurement { cpu: counted.then_some(cpu), client, elapsed, peak }, result)
 }
 
 fn per_gib(time: Duration, bytes: usize) -> f64 {
@@ -170,7 +170,7 @@ impl Bench<'_> {
         figures
     }
 
-    /// Every side, with servers that did nothing before: memory of other work is not to count.
+    /// All sides, with new servers, so that memory of earlier scenarios does not count.
     fn sides(&self) -> Vec<Box<dyn Side + '_>> {
         let mut sides: Vec<Box<dyn Side>> = Vec::new();
         for setup in self.setups {
@@ -188,21 +188,21 @@ impl Bench<'_> {
         self.setups.iter().map(Strongroom::start).collect()
     }
 
-    /// The rounds from `first` to the last, each on every side, and each beginning with another side.
-    /// Round 0 does not count: in it connections are made and statements prepared.
+    /// The rounds from `first` to the last, on every side, each starting with another side. Round 0 does not count: it
+    /// opens connections and prepares statements.
     fn rounds(&self, first: usize, sides: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
         let rounds = first..=self.options.rounds;
-        rounds.flat_map(move |round| (0..sides).map(move |place| (round, (round + place) % sides)))
+        rounds.flat_map(move |round| (0..sides).map(move |turn| (round, (round + turn) % sides)))
     }
 
     fn uploads(&self, work: &Work, figures: &mut Figures) {
         let sides = self.sides();
         for (round, at) in self.rounds(work.first_round(), sides.len()) {
             let side = &*sides[at];
-            let (taken, times, slots) = self.store(side, work, round);
+            let (measured, times, slots) = self.store(side, work, round);
             side.remove(&slots);
             if round > 0 {
-                work.note(figures, side.name(), &taken, times);
+                work.record(figures, side.name(), &measured, times);
             }
         }
         figures.print(work.what);
@@ -215,26 +215,26 @@ impl Bench<'_> {
             sides.iter().zip(&stored).map(|(side, slots)| slots.iter().map(|slot| side.get(slot)).collect()).collect();
         for (round, at) in self.rounds(work.first_round(), sides.len()) {
             let side = &*sides[at];
-            let (taken, times) = measure(side, || {
-                at_once(side.address(), work.count, work.at_once, |connection, index| {
+            let (measured, times) = measure(side, || {
+                concurrently(side.address(), work.count, work.at_once, |connection, index| {
                     assert_eq!(connection.count(&gets[at][index]), work.size, "a short download");
                 })
             });
             if round > 0 {
-                work.note(figures, side.name(), &taken, times);
+                work.record(figures, side.name(), &measured, times);
             }
         }
         sides.iter().zip(&stored).for_each(|(side, slots)| side.remove(slots));
         figures.print(work.what);
     }
 
-    /// Brings files to one side; only the transfer is measured.
-    fn store(&self, side: &dyn Side, work: &Work, round: usize) -> (Taken, Vec<Duration>, Vec<Slot>) {
+    /// Uploads files to one side; only the transfer is measured.
+    fn store(&self, side: &dyn Side, work: &Work, round: usize) -> (Measurement, Vec<Duration>, Vec<Slot>) {
         let slot = |index| side.slot(index % work.owners, &format!("{round}-{index}.bin"));
         let mut slots: Vec<Slot> = (0..work.count).map(slot).collect();
         let answers = Mutex::new(Vec::new());
-        let (taken, times) = measure(side, || {
-            at_once(side.address(), work.count, work.at_once, |connection, index| {
+        let (measured, times) = measure(side, || {
+            concurrently(side.address(), work.count, work.at_once, |connection, index| {
                 let answer = connection.text(&slots[index].put, self.payload.part(index, work.size));
                 answers.lock().expect("a thread failed").push((index, answer));
             })
@@ -242,7 +242,7 @@ impl Bench<'_> {
         for (index, answer) in answers.into_inner().expect("a thread failed") {
             side.arrived(&mut slots[index], &answer);
         }
-        (taken, times, slots)
+        (measured, times, slots)
     }
 
     fn lists(&self, figures: &mut Figures) {
@@ -255,8 +255,9 @@ impl Bench<'_> {
         for (round, at) in self.rounds(0, sides.len()) {
             let side = &sides[at];
             let list = side.request(0, "GET", "/v1/files?prefix=bench/&limit=100&urls=signed", 200);
-            let (hundred, times) =
-                measure(side, || at_once(side.address(), first, 4, |connection, _| drop(connection.text(&list, &[]))));
+            let (hundred, times) = measure(side, || {
+                concurrently(side.address(), first, 4, |connection, _| drop(connection.text(&list, &[])))
+            });
             let (all, ()) = measure(side, || {
                 for _ in 0..pages {
                     assert_eq!(side.list_all("prefix=bench/&limit=1000&urls=signed"), files, "a short list");
@@ -266,57 +267,57 @@ impl Bench<'_> {
                 continue;
             }
             let work = Work { what: HUNDRED, count: first, size: 0, at_once: 4, owners: 1, per: Per::Request };
-            work.note(figures, side.name(), &hundred, times);
+            work.record(figures, side.name(), &hundred, times);
             let each = |time| millis(time) / f64::from(pages);
-            figures.note(ALL, "CPU ms for all", side.name(), all.cpu.map(each));
-            figures.note(ALL, "ms for all", side.name(), each(all.elapsed));
-            figures.note(ALL, PEAK, side.name(), all.peak);
+            figures.record(ALL, "CPU ms for all", side.name(), all.cpu.map(each));
+            figures.record(ALL, "ms for all", side.name(), each(all.elapsed));
+            figures.record(ALL, PEAK, side.name(), all.peak);
         }
         sides.iter().zip(&stored).for_each(|(side, slots)| side.remove(slots));
         figures.print(HUNDRED);
         figures.print(ALL);
     }
 
-    /// Beside the same bytes by plain uploads, in turn, as it is their ratio that is judged.
+    /// Alternates with plain uploads of the same bytes, since their ratio is compared with the target.
     fn one_by_tus(&self, figures: &mut Figures) {
-        let (count, piece) = (16, 64 * MIB / self.options.shrink);
-        let plain = Work { what: ONE_TUS, count: 4, size: count / 4 * piece, at_once: 1, owners: 1, per: Per::Gib };
-        let (sides, total) = (self.strongrooms(), count * piece);
+        let (count, chunk) = (16, 64 * MIB / self.options.shrink);
+        let plain = Work { what: ONE_TUS, count: 4, size: count / 4 * chunk, at_once: 1, owners: 1, per: Per::Gib };
+        let (sides, total) = (self.strongrooms(), count * chunk);
         for (round, at) in self.rounds(1, sides.len()) {
             let side = &sides[at];
-            let (beside, _, mut slots) = self.store(side, &plain, round);
-            let pieces = (0..count).map(|index| self.payload.part(index, piece));
-            let (taken, slot) = measure(side, || side.tus(0, &format!("tus-{round}"), total, pieces));
+            let (uploaded, _, mut slots) = self.store(side, &plain, round);
+            let chunks = (0..count).map(|index| self.payload.part(index, chunk));
+            let (measured, slot) = measure(side, || side.tus(0, &format!("tus-{round}"), total, chunks));
             slots.push(slot);
             side.remove(&slots);
-            let cpu = |taken: &Taken| taken.cpu.map(|time| per_gib(time, total));
-            let mut note = |figure, value: Option<f64>| figures.note(ONE_TUS, figure, side.name(), value);
-            note("CPU s/GiB of plain uploads", cpu(&beside));
-            note("CPU s/GiB", cpu(&taken));
-            let times = cpu(&taken).zip(cpu(&beside)).map(|(tus, plain)| tus / plain);
-            note("CPU, times that of plain uploads", times);
-            note("MB/s", Some(total as f64 / 1e6 / taken.elapsed.as_secs_f64()));
-            note(PEAK, taken.peak);
+            let cpu = |measured: &Measurement| measured.cpu.map(|time| per_gib(time, total));
+            let mut record = |figure, value: Option<f64>| figures.record(ONE_TUS, figure, side.name(), value);
+            record("CPU s/GiB of plain uploads", cpu(&uploaded));
+            record("CPU s/GiB", cpu(&measured));
+            let times = cpu(&measured).zip(cpu(&uploaded)).map(|(tus, plain)| tus / plain);
+            record("CPU relative to plain uploads", times);
+            record("MB/s", Some(total as f64 / 1e6 / measured.elapsed.as_secs_f64()));
+            record(PEAK, measured.peak);
         }
         figures.print(ONE_TUS);
     }
 
     fn many_by_tus(&self, figures: &mut Figures) {
-        let (count, piece) = (32, 16 * MIB / self.options.shrink);
-        let work = Work { what: MANY_TUS, count, size: 4 * piece, at_once: count, owners: OWNERS, per: Per::Gib };
+        let (count, chunk) = (32, 16 * MIB / self.options.shrink);
+        let work = Work { what: MANY_TUS, count, size: 4 * chunk, at_once: count, owners: OWNERS, per: Per::Gib };
         let sides = self.strongrooms();
         for (round, at) in self.rounds(1, sides.len()) {
             let side = &sides[at];
             let slots = Mutex::new(Vec::new());
-            let (taken, times) = measure(side, || {
-                at_once(side.address(), count, count, |_, index| {
-                    let pieces = (0..4).map(|part| self.payload.part(index + part, piece));
-                    let slot = side.tus(index % OWNERS, &format!("tus-{round}-{index}"), 4 * piece, pieces);
+            let (measured, times) = measure(side, || {
+                concurrently(side.address(), count, count, |_, index| {
+                    let chunks = (0..4).map(|part| self.payload.part(index + part, chunk));
+                    let slot = side.tus(index % OWNERS, &format!("tus-{round}-{index}"), 4 * chunk, chunks);
                     slots.lock().expect("a thread failed").push(slot);
                 })
             });
             side.remove(&slots.into_inner().expect("a thread failed"));
-            work.note(figures, side.name(), &taken, times);
+            work.record(figures, side.name(), &measured, times);
         }
         figures.print(MANY_TUS);
     }

@@ -1,4 +1,4 @@
-//! What stands side by side in one run: servers that take bytes in and give them back over HTTP.
+//! The sides of a comparison: servers that receive and return bytes over HTTP.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,38 +6,38 @@ use std::path::{Path, PathBuf};
 use crate::client::Request;
 
 pub trait Side: Sync {
-    /// The column of its figures.
+    /// The name of its column.
     fn name(&self) -> &'static str;
 
     fn address(&self) -> &str;
 
-    /// Those whose CPU and memory count. None for a bucket: the store is in nobody's figures.
+    /// The processes whose CPU and memory count; none for a bucket, since the store is never included.
     fn processes(&self) -> Vec<u32>;
 
-    /// A place for a file, with the request that fills it.
+    /// Prepares a file, with the request that sends its content.
     fn slot(&self, owner: usize, name: &str) -> Slot;
 
-    /// The bytes are there, and this was answered.
+    /// Called with the response to that request.
     fn arrived(&self, slot: &mut Slot, answer: &str);
 
     /// The request that reads the bytes.
     fn get(&self, slot: &Slot) -> Request;
 
-    /// Takes files away, and leaves the disk as it was.
+    /// Deletes files, and frees their space.
     fn remove(&self, slots: &[Slot]);
 }
 
-/// A file's place on one side.
+/// A file on one side.
 pub struct Slot {
     pub put: Request,
     pub owner: usize,
     /// Its id, once it is known.
     pub file: String,
-    /// The id of what brings its bytes, if that has one.
+    /// The id of its upload, if there is one.
     pub upload: String,
 }
 
-/// A folder under target/, gone with the value.
+/// A directory under target/. Dropping it deletes the directory.
 pub struct Folder(PathBuf);
 
 impl Folder {
@@ -56,7 +56,7 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("bench: the log of the server stays at {}", self.0.join("log").display());
+            eprintln!("bench: the log of the server is kept at {}", self.0.join("log").display());
             for data in ["data", "files"] {
                 let _ = fs::remove_dir_all(self.0.join(data));
             }

@@ -1,4 +1,4 @@
-//! The server that all of this is about, in a process of its own.
+//! The server under test, in a process of its own.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,13 +7,13 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::client::{Connection, Request, at_once, member};
+use crate::client::{Connection, Request, concurrently, member};
 use crate::side::{Folder, Side, Slot};
 
-/// Accounts: no single one may have all the memory that there is for uploads.
+/// The number of accounts: a single one may not use all the memory for uploads.
 pub const OWNERS: usize = 8;
 
-/// Where rows and bytes lie: the settings beyond the defaults.
+/// A database and a store, as settings that differ from the defaults.
 pub struct Setup {
     pub name: &'static str,
     pub settings: BTreeMap<String, String>,
@@ -22,7 +22,7 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Makes the folder, the rows and the accounts.
+    /// Creates the directory, the database and the accounts.
     pub fn new(name: &'static str, settings: BTreeMap<String, String>) -> Self {
         let mut setup = Self { name, settings, folder: Folder::fresh(name), tokens: Vec::new() };
         let server = Strongroom::start(&setup);
@@ -33,7 +33,7 @@ impl Setup {
         setup
     }
 
-    /// The program with these settings and with nothing of the caller's.
+    /// The program with these settings and none of the caller's.
     fn command(&self) -> Command {
         let program = std::env::var_os("STRONGROOM_BENCH_BINARY").map_or(
             option_env!("CARGO_BIN_EXE_strongroom").unwrap_or("target/release/strongroom").into(),
@@ -53,9 +53,9 @@ impl Setup {
     }
 }
 
-/// Makes an account; returns its token.
+/// Creates an account; returns its token.
 fn register(connection: &mut Connection, number: usize) -> String {
-    // A stack that was used before knows who came before.
+    // A reused stack has the accounts of earlier runs.
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos());
     let account = format!(
         r#"{{"email":"bench-{now}-{number}@example.com","name":"Bench","password":"seven quiet herons measure rain"}}"#
@@ -78,20 +78,20 @@ impl<'a> Strongroom<'a> {
     pub fn start_with(setup: &'a Setup, settings: &[(&str, &str)]) -> Self {
         let log = fs::OpenOptions::new().create(true).append(true).open(setup.folder.path("log")).expect("a log");
         let mut command = setup.command();
-        // Without the reaper, whose passes would fall into some measurements and not into others.
+        // Without periodic reaping, which would affect some measurements and not others.
         command.arg("serve").env("STRONGROOM_LISTEN", "127.0.0.1:0").env("STRONGROOM_REAP_INTERVAL", "1h");
         command.envs(settings.iter().copied()).stdout(Stdio::piped()).stderr(log);
         let mut child = command.spawn().expect("the server cannot be started");
-        let mut startup_banner = BufReader::new(child.stdout.take().expect("its output"));
+        let mut output = BufReader::new(child.stdout.take().expect("its output"));
         let mut line = String::new();
-        startup_banner.read_line(&mut line).expect("its output");
+        output.read_line(&mut line).expect("its output");
         let Some(address) = line.split("listening on ").nth(1).and_then(|rest| rest.split(')').next()) else {
             let _ = child.wait();
             panic!("the server did not start: see {}", setup.folder.path("log").display());
         };
-        // What else it says is read, so that it is never stopped by a full pipe.
+        // Further output is read, so that the server never blocks on a full pipe.
         let address = address.to_owned();
-        std::thread::spawn(move || std::io::copy(&mut startup_banner, &mut std::io::sink()));
+        std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
         Self { setup, child, address }
     }
 
@@ -101,8 +101,8 @@ impl<'a> Strongroom<'a> {
         Request::new(method, target, expected).with("authorization", &format!("Bearer {token}"))
     }
 
-    /// A request of one of the accounts that brings JSON.
-    pub fn wish(&self, owner: usize, target: impl Into<String>, expected: u16) -> Request {
+    /// A request of one of the accounts with a JSON body.
+    pub fn post_json(&self, owner: usize, target: impl Into<String>, expected: u16) -> Request {
         self.request(owner, "POST", target, expected).with("content-type", "application/json")
     }
 
@@ -111,18 +111,18 @@ impl<'a> Strongroom<'a> {
         request.with("content-type", "application/octet-stream")
     }
 
-    /// Sends a file piece by piece.
-    pub fn tus<'b>(&self, owner: usize, name: &str, size: usize, pieces: impl Iterator<Item = &'b [u8]>) -> Slot {
+    /// Sends a file over tus, one PATCH per chunk.
+    pub fn tus<'b>(&self, owner: usize, name: &str, size: usize, chunks: impl Iterator<Item = &'b [u8]>) -> Slot {
         let mut connection = Connection::open(&self.address);
-        let wish = format!(r#"{{"mode":"tus","path":"bench","name":"{name}","size":{size}}}"#);
-        let accepted = connection.text(&self.wish(owner, "/v1/uploads", 201), wish.as_bytes());
-        let upload = member(&accepted, "id").expect("an id");
+        let body = format!(r#"{{"mode":"tus","path":"bench","name":"{name}","size":{size}}}"#);
+        let created = connection.text(&self.post_json(owner, "/v1/uploads", 201), body.as_bytes());
+        let upload = member(&created, "id").expect("an id");
         let mut offset = 0;
-        for piece in pieces {
+        for chunk in chunks {
             let request = self.request(owner, "PATCH", format!("/v1/tus/{upload}"), 204);
             let request = request.with("tus-resumable", "1.0.0").with("upload-offset", &offset.to_string());
-            connection.text(&request.with("content-type", "application/offset+octet-stream"), piece);
-            offset += piece.len();
+            connection.text(&request.with("content-type", "application/offset+octet-stream"), chunk);
+            offset += chunk.len();
         }
         let done = connection.text(&self.request(owner, "GET", format!("/v1/uploads/{upload}"), 200), &[]);
         let file = member(&done, "file_id").expect("a file").to_owned();
@@ -170,11 +170,11 @@ impl Side for Strongroom<'_> {
     }
 
     fn remove(&self, slots: &[Slot]) {
-        at_once(&self.address, slots.len(), 16, |connection, index| {
+        concurrently(&self.address, slots.len(), 16, |connection, index| {
             let Slot { owner, file, .. } = &slots[index];
             connection.text(&self.request(*owner, "DELETE", format!("/v1/files/{file}?permanent=true"), 204), &[]);
         });
-        // Takes the bytes away between two measurements, which a server would do at some time.
+        // Deletes the objects between two measurements; a server would do so at some time.
         let done = self.setup.command().arg("reap").stdout(Stdio::null()).status();
         assert!(done.is_ok_and(|status| status.success()), "strongroom reap failed");
     }

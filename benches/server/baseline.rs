@@ -1,5 +1,5 @@
-//! What the same bytes cost where nothing is done for them but to move them: a web server on the same disk,
-//! and the bucket itself, without a server in between.
+//! The baseline: the cost of only moving the same bytes, through a web server on the same disk, and to and from
+//! the bucket without a server in between.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -12,7 +12,7 @@ use crate::processes;
 use crate::side::{Folder, Side, Slot};
 use crate::strongroom::{Setup, Strongroom};
 
-/// nginx with its WebDAV module. It hashes nothing, knows nobody, and waits for no disk.
+/// nginx with its WebDAV module. It computes no hash, authenticates no one, and does not wait for the disk.
 pub struct Nginx {
     child: Child,
     address: String,
@@ -20,19 +20,19 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    /// `None` if there is no nginx here that can take files in.
+    /// The path of an nginx that can receive files; `None` if there is none.
     pub fn find() -> Option<String> {
         let candidates = ["nginx", "/usr/sbin/nginx", "/usr/local/sbin/nginx"];
         let with_dav = |program: &&str| {
-            let told = Command::new(program).arg("-V").output();
-            told.is_ok_and(|told| String::from_utf8_lossy(&told.stderr).contains("--with-http_dav_module"))
+            let output = Command::new(program).arg("-V").output();
+            output.is_ok_and(|output| String::from_utf8_lossy(&output.stderr).contains("--with-http_dav_module"))
         };
         candidates.into_iter().find(with_dav).map(str::to_owned)
     }
 
     pub fn start(program: &str) -> Self {
         let folder = Folder::fresh("nginx");
-        // nginx cannot be asked for any port that is free.
+        // nginx cannot listen on an arbitrary free port.
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address").to_string();
         drop(listener);
@@ -43,10 +43,10 @@ impl Nginx {
         command.arg("-e").arg(folder.path("log")).stdin(Stdio::null());
         let child = command.spawn().expect("nginx cannot be started");
         let nginx = Self { child, address, folder };
-        let accepted = Instant::now();
+        let started = Instant::now();
         while TcpStream::connect(&nginx.address).is_err() {
             let log = nginx.folder.path("log");
-            assert!(accepted.elapsed() < Duration::from_secs(10), "nginx did not start: see {}", log.display());
+            assert!(started.elapsed() < Duration::from_secs(10), "nginx did not start: see {}", log.display());
             std::thread::sleep(Duration::from_millis(20));
         }
         nginx
@@ -55,10 +55,10 @@ impl Nginx {
 
 fn configuration(folder: &Folder, address: &str) -> String {
     let at = folder.path("");
-    // The workers of root would be somebody else, who may not write here.
+    // By default the workers of root run as another user, who may not write here.
     let user = if fs::metadata(&at).is_ok_and(|folder| folder.uid() == 0) { "user root;" } else { "" };
     let at = at.display();
-    // The bodies are received on the disk that they stay on, so that they are moved by their name alone.
+    // Bodies are received on their final filesystem, so that they are only renamed.
     format!(
         r#"{user}
 daemon off;
@@ -119,33 +119,33 @@ impl Side for Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // Killed outright it would leave its workers.
+        // SIGKILL would leave its workers running.
         let _ = Command::new("kill").arg(self.child.id().to_string()).status();
         let _ = self.child.wait();
     }
 }
 
-/// The bucket, through the signed URLs that Strongroom gives out for it: what a client can do without us.
+/// The bucket, through signed URLs that Strongroom issues: direct access by clients.
 pub struct Bucket<'a> {
-    /// Another one than that which is measured.
+    /// Not the server that is measured.
     signer: Strongroom<'a>,
     address: String,
 }
 
 impl<'a> Bucket<'a> {
     pub fn open(setup: &'a Setup) -> Self {
-        // Each of its uploads is open from its URL to its completion.
+        // Each upload is open from the signing of its URL until its completion.
         let signer = Strongroom::start_with(setup, &[("STRONGROOM_OPEN_UPLOADS", "100000")]);
         let endpoint = setup.settings.get("AWS_ENDPOINT_URL_S3").expect("the address of the bucket");
         let address = endpoint.trim_start_matches("http://").trim_end_matches('/').to_owned();
         Self { signer, address }
     }
 
-    /// The target of a signed URL, and the id of the upload that it belongs to.
+    /// The target of a signed URL, and the id of its upload.
     fn sign(&self, owner: usize, file: &str, operation: &str) -> (String, Option<String>) {
-        let wish = format!(r#"{{"operation":"{operation}","expires_in":86400}}"#);
-        let request = self.signer.wish(owner, format!("/v1/files/{file}/signed-urls"), 201);
-        let signed = Connection::open(self.signer.address()).text(&request, wish.as_bytes());
+        let body = format!(r#"{{"operation":"{operation}","expires_in":86400}}"#);
+        let request = self.signer.post_json(owner, format!("/v1/files/{file}/signed-urls"), 201);
+        let signed = Connection::open(self.signer.address()).text(&request, body.as_bytes());
         let url = member(&signed, "url").expect("a URL");
         let target = url.split_once(&self.address).expect("a URL of the bucket").1;
         (target.to_owned(), member(&signed, "upload_id").map(str::to_owned))
@@ -165,11 +165,11 @@ impl Side for Bucket<'_> {
         Vec::new()
     }
 
-    /// An empty file, which the bytes are put to.
+    /// Creates an empty file and signs a URL to replace its content.
     fn slot(&self, owner: usize, name: &str) -> Slot {
         let mut connection = Connection::open(self.signer.address());
-        let made = connection.text(&self.signer.upload(owner, &format!("put-{name}")), &[]);
-        let file = member(&made, "id").expect("an id").to_owned();
+        let created = connection.text(&self.signer.upload(owner, &format!("put-{name}")), &[]);
+        let file = member(&created, "id").expect("an id").to_owned();
         let (target, upload) = self.sign(owner, &file, "put");
         let put = Request::new("PUT", target, 200).with("if-none-match", "*");
         Slot { put, owner, file, upload: upload.expect("an upload") }
