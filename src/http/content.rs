@@ -1,87 +1,152 @@
-//! A content's bytes as a response: 200, 206, 304, 412 or 416 (RFC 9110, sections 13 and 14). Every
-//! door that gives bytes out ends here.
+//! A content as a response: 200, 206, 304, 412 or 416 (RFC 9110, sections 13 and 14). A response is planned first,
+//! from what is known of the content, and then sent: every endpoint that delivers content does both here.
+
+mod send;
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::time::SystemTime;
 
-use axum::body::Body;
-use axum::response::{IntoResponse, Response};
-use futures_util::{StreamExt, TryStreamExt, stream};
 use headers::{HeaderMapExt, LastModified};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use uuid::Uuid;
 
 use super::conditions::{Judgement, Validators};
 use super::{digest, ranges};
-use crate::app::App;
 use crate::error::{Error, Result};
-use crate::events::Event;
-use crate::files::{self, Content};
-use crate::store::ByteStream;
+
+pub use send::{DeliveryObserver, Progress, send};
+
+/// What is known of a content before it is opened.
+#[derive(Debug, Clone)]
+pub struct ContentInfo {
+    /// Bytes.
+    pub size: u64,
+    /// The strong validator, in its double quotes.
+    pub etag: String,
+    pub modified: SystemTime,
+    pub content_type: String,
+    /// The digest of all bytes.
+    pub sha256: Vec<u8>,
+}
 
 /// How a content is presented.
+#[derive(Debug, Clone)]
 pub struct Presentation {
+    /// The value of `Content-Disposition`.
     pub disposition: String,
     /// Instead of the content's own type.
     pub content_type: Option<String>,
+    /// The value of `Cache-Control`.
     pub cache_control: String,
-    /// What tells the trail of a download; none where everybody may read.
-    pub event: Option<Event>,
 }
 
-/// What user content may do in a browser when it is opened on our origin: nothing.
+/// The content security policy of user content: nothing may run when it is opened on our origin.
 const SANDBOX: &str = "sandbox; default-src 'none'";
 
-/// Answers a GET or HEAD for a content that the caller was allowed to find.
+/// A response before its content is opened.
+#[derive(Debug)]
+pub struct Plan {
+    status: StatusCode,
+    headers: HeaderMap,
+    /// What the body consists of; nothing after HEAD, and in a 304.
+    segments: Vec<Segment>,
+    /// What follows the last segment.
+    end: String,
+}
+
+/// A range of the content, and what precedes it in a body of several.
+#[derive(Debug)]
+struct Segment {
+    head: String,
+    range: Range<u64>,
+}
+
+impl Plan {
+    /// Whether the status is 200 or 206, not 304.
+    pub fn is_success(&self) -> bool {
+        self.status.is_success()
+    }
+
+    /// Whether the body delivers ranges that the client asked for.
+    pub fn is_partial(&self) -> bool {
+        self.status == StatusCode::PARTIAL_CONTENT
+    }
+
+    /// The ranges of the content that the body delivers, in their order.
+    pub fn ranges(&self) -> impl ExactSizeIterator<Item = Range<u64>> {
+        self.segments.iter().map(|segment| segment.range.clone())
+    }
+
+    /// Bytes of the body.
+    pub fn length(&self) -> u64 {
+        let bytes = |segment: &Segment| segment.head.len() as u64 + segment.range.end - segment.range.start;
+        self.segments.iter().map(bytes).sum::<u64>() + self.end.len() as u64
+    }
+
+    fn without_body(status: StatusCode, headers: HeaderMap) -> Self {
+        Self { status, headers, segments: Vec::new(), end: String::new() }
+    }
+
+    fn of_one(status: StatusCode, headers: HeaderMap, range: Range<u64>) -> Self {
+        let segments = vec![Segment { head: String::new(), range }];
+        Self { status, headers, segments, end: String::new() }
+    }
+}
+
+/// Plans the response to a GET or HEAD for a content that the caller was allowed to find. A request for more than
+/// `max_ranges` ranges is refused.
 ///
 /// # Errors
-/// `PreconditionFailed`; `RangeNotSatisfiable`; what [`files::read`] fails with.
-pub async fn respond(
-    app: &Arc<App>,
+/// [`Error::PreconditionFailed`]; [`Error::RangeNotSatisfiable`].
+pub fn plan(
     method: &Method,
     request: &HeaderMap,
-    content: &Content,
-    presentation: Presentation,
-) -> Result<Response> {
-    let head = response_headers(content, &presentation)?;
+    content: &ContentInfo,
+    presentation: &Presentation,
+    max_ranges: usize,
+) -> Result<Plan> {
+    let headers = response_headers(content, presentation)?;
     let validators = Validators::of(content);
     match validators.judge(request) {
-        Judgement::Go => {}
-        Judgement::NotModified => return Ok((StatusCode::NOT_MODIFIED, not_modified(head)).into_response()),
+        Judgement::Proceed => {}
+        Judgement::NotModified => return Ok(Plan::without_body(StatusCode::NOT_MODIFIED, not_modified(headers))),
         Judgement::Failed => return Err(Error::PreconditionFailed),
     }
     let ranges = match method {
-        // Range has a meaning for GET alone (RFC 9110, section 14.2).
+        // Range has a meaning for GET only (RFC 9110, section 14.2).
         &Method::GET if validators.admit_range(request) => match request.get(header::RANGE).map(HeaderValue::to_str) {
-            Some(Ok(text)) => ranges::parse(text, content.size, app.config.limits.ranges)?,
+            Some(Ok(text)) => ranges::parse(text, content.size, max_ranges)?,
             _ => None,
         },
         _ => None,
     };
     match ranges.as_deref() {
-        None => whole(app, method, content, head, presentation.event).await,
-        Some([range]) => one_range(app, content, head, range.clone(), presentation.event).await,
-        Some(ranges) => many_ranges(app, content, head, ranges, presentation.event).await,
+        None => whole(method, content, headers),
+        Some([range]) => one_range(content, headers, range.clone()),
+        Some(ranges) => many_ranges(content, headers, ranges),
     }
 }
 
-fn response_headers(content: &Content, presentation: &Presentation) -> Result<HeaderMap> {
+fn response_headers(content: &ContentInfo, presentation: &Presentation) -> Result<HeaderMap> {
     let mut headers = HeaderMap::new();
     let content_type = presentation.content_type.as_ref().unwrap_or(&content.content_type);
     let texts = [
         (header::CONTENT_TYPE, content_type.as_str()),
         (header::CONTENT_DISPOSITION, presentation.disposition.as_str()),
         (header::CACHE_CONTROL, presentation.cache_control.as_str()),
-        (header::ETAG, &content.etag()),
+        (header::ETAG, content.etag.as_str()),
         (header::ACCEPT_RANGES, "bytes"),
         (header::CONTENT_SECURITY_POLICY, SANDBOX),
     ];
     for (name, text) in texts {
-        headers.insert(name, HeaderValue::from_str(text).map_err(Error::internal)?);
+        headers.insert(name, value(text)?);
     }
-    headers.typed_insert(LastModified::from(SystemTime::from(content.modified_at)));
+    headers.typed_insert(LastModified::from(content.modified));
     Ok(headers)
+}
+
+fn value(text: &str) -> Result<HeaderValue> {
+    HeaderValue::from_str(text).map_err(Error::internal)
 }
 
 /// A 304 repeats the validators and nothing that describes a body (RFC 9110, section 15.4.5).
@@ -91,121 +156,39 @@ fn not_modified(mut headers: HeaderMap) -> HeaderMap {
     headers
 }
 
-async fn whole(
-    app: &Arc<App>,
-    method: &Method,
-    content: &Content,
-    mut headers: HeaderMap,
-    event: Option<Event>,
-) -> Result<Response> {
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(content.size));
+fn whole(method: &Method, content: &ContentInfo, mut headers: HeaderMap) -> Result<Plan> {
+    headers.insert(header::CONTENT_LENGTH, content.size.into());
     // The digest of the whole representation (RFC 9530, section 3).
-    headers.insert("repr-digest", HeaderValue::from_str(&digest::of(&content.sha256)).map_err(Error::internal)?);
-    let body = match *method {
-        Method::HEAD => Body::empty(),
-        _ => body_of(app, files::read(app, content, 0..content.size).await?, event, content.size),
-    };
-    Ok((StatusCode::OK, headers, body).into_response())
+    headers.insert("repr-digest", value(&digest::of(&content.sha256))?);
+    Ok(match *method {
+        Method::HEAD => Plan::without_body(StatusCode::OK, headers),
+        _ => Plan::of_one(StatusCode::OK, headers, 0..content.size),
+    })
 }
 
-async fn one_range(
-    app: &Arc<App>,
-    content: &Content,
-    mut headers: HeaderMap,
-    range: Range<u64>,
-    event: Option<Event>,
-) -> Result<Response> {
-    let length = range.end - range.start;
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-    headers.insert(header::CONTENT_RANGE, content_range(&range, content.size)?);
-    let event = event.map(|event| event.with("from", range.start));
-    let body = body_of(app, files::read(app, content, range).await?, event, length);
-    Ok((StatusCode::PARTIAL_CONTENT, headers, body).into_response())
+fn one_range(content: &ContentInfo, mut headers: HeaderMap, range: Range<u64>) -> Result<Plan> {
+    headers.insert(header::CONTENT_LENGTH, (range.end - range.start).into());
+    headers.insert(header::CONTENT_RANGE, value(&content_range(&range, content.size))?);
+    Ok(Plan::of_one(StatusCode::PARTIAL_CONTENT, headers, range))
 }
 
-/// Several ranges as `multipart/byteranges` (RFC 9110, section 14.6). The first part is opened before the
-/// answer begins, so that a store that is away is still an honest 503; the others one deadline another.
-async fn many_ranges(
-    app: &Arc<App>,
-    content: &Content,
-    mut headers: HeaderMap,
-    ranges: &[Range<u64>],
-    event: Option<Event>,
-) -> Result<Response> {
+/// Several ranges as `multipart/byteranges` (RFC 9110, section 14.6).
+fn many_ranges(content: &ContentInfo, mut headers: HeaderMap, ranges: &[Range<u64>]) -> Result<Plan> {
     let boundary = Uuid::new_v4().simple().to_string();
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let mut length = 0;
-    let mut parts = Vec::with_capacity(ranges.len());
-    for range in ranges {
-        let head = format!(
-            "\r\n--{boundary}\r\nContent-Type: {content_type}\r\nContent-Range: bytes {}-{}/{}\r\n\r\n",
-            range.start,
-            range.end - 1,
-            content.size
-        );
-        length += head.len() as u64 + range.end - range.start;
-        parts.push((head, range.clone()));
-    }
-    let end = format!("\r\n--{boundary}--\r\n");
-    length += end.len() as u64;
-
-    let mut parts = parts.into_iter();
-    let first = match parts.next() {
-        Some((head, range)) => with_head(head, files::read(app, content, range).await?),
-        None => return Err(Error::RangeNotSatisfiable { size: content.size }),
+    let segment = |range: &Range<u64>| {
+        let content_range = content_range(range, content.size);
+        let head =
+            format!("\r\n--{boundary}\r\nContent-Type: {content_type}\r\nContent-Range: {content_range}\r\n\r\n");
+        Segment { head, range: range.clone() }
     };
-    let (owned, content) = (app.clone(), content.clone());
-    let others = stream::iter(parts).then(move |(head, range)| {
-        let (app, content) = (owned.clone(), content.clone());
-        async move { Ok::<_, Error>(with_head(head, files::read(&app, &content, range).await?)) }
-    });
-    let bodies = first.chain(others.try_flatten()).chain(stream::once(async { Ok(end.into()) }));
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-    let content_type = format!("multipart/byteranges; boundary={boundary}");
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_str(&content_type).map_err(Error::internal)?);
-    let event = event.map(|event| event.with("ranges", ranges.len()));
-    Ok((StatusCode::PARTIAL_CONTENT, headers, body_of(app, Box::pin(bodies), event, length)).into_response())
+    let (segments, end) = (ranges.iter().map(segment).collect(), format!("\r\n--{boundary}--\r\n"));
+    headers.insert(header::CONTENT_TYPE, value(&format!("multipart/byteranges; boundary={boundary}"))?);
+    let mut plan = Plan { status: StatusCode::PARTIAL_CONTENT, headers, segments, end };
+    plan.headers.insert(header::CONTENT_LENGTH, plan.length().into());
+    Ok(plan)
 }
 
-fn with_head(head: String, bytes: ByteStream) -> ByteStream {
-    Box::pin(stream::once(async { Ok(head.into()) }).chain(bytes))
-}
-
-/// An error in the middle cuts the connection, as the length was promised: never a short success.
-fn body_of(app: &Arc<App>, stream: ByteStream, event: Option<Event>, length: u64) -> Body {
-    let stream = stream.inspect_err(super::problem::log);
-    match event {
-        None => Body::from_stream(stream),
-        Some(event) => {
-            let mut download = Download { app: app.clone(), event, sent: 0, length };
-            Body::from_stream(stream.inspect_ok(move |chunk| download.count(chunk.len())))
-        }
-    }
-}
-
-/// A download under way. However it ends, it is told to the trail: by whoever drops it.
-struct Download {
-    app: Arc<App>,
-    event: Event,
-    /// Bytes that were handed to the connection.
-    sent: u64,
-    length: u64,
-}
-
-impl Download {
-    fn count(&mut self, bytes: usize) {
-        self.sent += bytes as u64;
-    }
-}
-
-impl Drop for Download {
-    fn drop(&mut self) {
-        let event = self.event.clone().with("bytes", self.sent);
-        self.app.events.record(&event.with("complete", self.sent == self.length));
-    }
-}
-
-fn content_range(range: &Range<u64>, size: u64) -> Result<HeaderValue> {
-    let text = format!("bytes {}-{}/{size}", range.start, range.end - 1);
-    HeaderValue::from_str(&text).map_err(Error::internal)
+fn content_range(range: &Range<u64>, size: u64) -> String {
+    format!("bytes {}-{}/{size}", range.start, range.end - 1)
 }

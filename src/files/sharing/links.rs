@@ -17,7 +17,7 @@ use crate::files::File;
 use crate::net::parse_network;
 use crate::users::{LoginAttempt, Secret, SecretKind};
 
-pub use delivery::{Delivery, Part, redirect_link};
+pub use delivery::{LinkDownload, Part, redirect_link};
 pub use manage::{
     Link, LinkOptions, LinkPage, LinkState, change_link, create_link, link, list_every_link, list_links, revoke_link,
     rotate_link,
@@ -53,8 +53,13 @@ impl OpenedLink {
         self.link.inline && crate::files::is_inline(&self.file.content.content_type)
     }
 
+    /// A download of the file through this link, for the audit log of its owner.
+    pub fn download_event(&self) -> Event {
+        event(&self.link, EventKind::FileDownloaded)
+    }
+
     /// # Errors
-    /// `LinkUsedUp` if no use is left. A delivery that goes on needs none.
+    /// [`Error::LinkUsedUp`] if no download is left. A download that resumes needs none.
     pub fn check_uses(&self, app: &App) -> Result<()> {
         match self.link.max_downloads {
             Some(most) if self.link.downloads >= most => {

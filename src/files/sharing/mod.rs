@@ -5,7 +5,7 @@ mod readers;
 pub mod signed_urls;
 
 pub use links::{
-    Delivery, Link, LinkOptions, LinkPage, LinkState, LinkVisitor, OpenedLink, Part, UnlockToken, change_link,
+    Link, LinkDownload, LinkOptions, LinkPage, LinkState, LinkVisitor, OpenedLink, Part, UnlockToken, change_link,
     create_link, link, list_every_link, list_links, open_link, redirect_link, revoke_link, rotate_link, unlock_link,
 };
 pub use readers::{AccessEntry, FileAccess, access};

@@ -1,0 +1,90 @@
+//! Delivers content to clients, and records downloads in the audit log.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use axum::response::Response;
+use http::{HeaderMap, Method};
+
+use crate::app::App;
+use crate::error::Result;
+use crate::events::Event;
+use crate::files::{self, Content};
+use crate::http::content::{self, ContentInfo, DeliveryObserver, Plan, Presentation, Progress};
+
+/// Answers a GET or HEAD for a content that the caller was allowed to find. `event` is recorded with what was
+/// delivered; without one nobody is interested.
+///
+/// # Errors
+/// [`Error::PreconditionFailed`](crate::error::Error::PreconditionFailed);
+/// [`Error::RangeNotSatisfiable`](crate::error::Error::RangeNotSatisfiable); those of [`files::read`].
+pub async fn respond(
+    app: &Arc<App>,
+    method: &Method,
+    request: &HeaderMap,
+    content: &Content,
+    presentation: &Presentation,
+    event: Option<Event>,
+) -> Result<Response> {
+    let plan = plan(app, method, request, content, presentation)?;
+    let audited = event.map(|event| AuditedDownload::new(app, event, &plan));
+    send(app, content, plan, audited).await
+}
+
+/// Plans the response to a GET or HEAD.
+///
+/// # Errors
+/// Those of [`content::plan`].
+pub fn plan(
+    app: &App,
+    method: &Method,
+    request: &HeaderMap,
+    content: &Content,
+    presentation: &Presentation,
+) -> Result<Plan> {
+    let info = ContentInfo {
+        size: content.size,
+        etag: content.etag(),
+        modified: content.modified_at.into(),
+        content_type: content.content_type.clone(),
+        sha256: content.sha256.clone(),
+    };
+    content::plan(method, request, &info, presentation, app.config.limits.ranges)
+}
+
+/// Sends a planned response.
+///
+/// # Errors
+/// Those of [`files::read`] and of the observer.
+pub async fn send(app: &Arc<App>, content: &Content, plan: Plan, observer: impl DeliveryObserver) -> Result<Response> {
+    let (app, content) = (app.clone(), content.clone());
+    let open = move |range: Range<u64>| {
+        let (app, content) = (app.clone(), content.clone());
+        async move { files::read(&app, &content, range).await }
+    };
+    content::send(plan, open, observer).await
+}
+
+/// Records a download in the audit log when it has ended, in whatever way.
+pub struct AuditedDownload {
+    app: Arc<App>,
+    event: Event,
+}
+
+impl AuditedDownload {
+    pub fn new(app: &Arc<App>, event: Event, plan: &Plan) -> Self {
+        let event = match (plan.is_partial(), plan.ranges().len()) {
+            (false, _) => event,
+            (true, 1) => event.with("from", plan.ranges().next().unwrap_or_default().start),
+            (true, ranges) => event.with("ranges", ranges),
+        };
+        Self { app: app.clone(), event }
+    }
+}
+
+impl DeliveryObserver for AuditedDownload {
+    fn end(&mut self, reached: Progress) {
+        let event = self.event.clone().with("bytes", reached.sent);
+        self.app.events.record(&event.with("complete", reached.is_complete()));
+    }
+}
