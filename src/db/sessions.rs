@@ -33,6 +33,8 @@ statements! {
         WHERE sessions.token_hash = $1 AND sessions.expires_at > $2 AND users.disabled_at IS NULL");
     LIST = "SELECT id, user_id, user_agent, address, created_at, last_used_at, expires_at
         FROM sessions WHERE user_id = $1 AND expires_at > $2 ORDER BY id DESC";
+    IS_ACTIVE = "SELECT COUNT(*) FROM sessions JOIN users ON users.id = sessions.user_id
+        WHERE sessions.id = $1 AND sessions.user_id = $2 AND sessions.expires_at > $3 AND users.disabled_at IS NULL";
     TOUCH = "UPDATE sessions SET last_used_at = $2 WHERE id = $1 AND last_used_at < $2";
     END = "DELETE FROM sessions WHERE id = $1 AND user_id = $2";
     PURGE = "DELETE FROM sessions WHERE expires_at <= $1";
@@ -88,6 +90,13 @@ impl Db {
     /// The account's sessions that are alive at `now`, newest first.
     pub async fn list_sessions(&self, user_id: Uuid, now: i64) -> Result<Vec<SessionRow>> {
         Ok(on!(self.read, |p| sqlx::query_as(LIST).bind(user_id).bind(now).fetch_all(p).await)?)
+    }
+
+    /// Whether this session of the account is active at `now`, in microseconds since 1970.
+    pub async fn session_is_active(&self, id: Uuid, user_id: Uuid, now: i64) -> Result<bool> {
+        let active: i64 =
+            on!(self.read, |p| sqlx::query_scalar(IS_ACTIVE).bind(id).bind(user_id).bind(now).fetch_one(p).await)?;
+        Ok(active == 1)
     }
 
     /// Notes that a session was used.

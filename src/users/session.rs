@@ -112,6 +112,19 @@ pub async fn sessions(app: &App, caller: &Caller) -> Result<Vec<Session>> {
     Ok(rows.into_iter().map(|row| session(row, caller.credential)).collect())
 }
 
+/// Checks that the session of the caller is still active, for work that takes longer than one request should.
+///
+/// # Errors
+/// [`Error::SessionRequired`] if the caller has an API token; [`Error::Unauthorized`] if the session has ended or
+/// expired, or the account is disabled.
+pub async fn check_session(app: &App, caller: &Caller) -> Result<()> {
+    let Credential::Session(id) = caller.credential else {
+        return Err(Error::SessionRequired);
+    };
+    let active = app.db.session_is_active(id, caller.user.id, app.clock.now().as_microsecond()).await?;
+    if active { Ok(()) } else { Err(Error::Unauthorized) }
+}
+
 /// Ends one of the caller's sessions.
 ///
 /// # Errors

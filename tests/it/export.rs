@@ -2,6 +2,7 @@
 
 use std::io::{Cursor, Read};
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use zip::ZipArchive;
@@ -145,6 +146,26 @@ async fn a_store_failure_aborts_the_response() {
         }
     };
     assert!(broken, "the response looks complete");
+}
+
+/// An export can take hours; its session may have been ended for a reason.
+#[tokio::test]
+async fn an_export_breaks_off_soon_after_its_session_has_ended() {
+    let app = TestApp::start(Setup::SqliteAndDisk).await;
+    let ann = app.sign_up("ann").await;
+    ann.upload("0.bin", noise(20_000_000)).await;
+    let mut response = ann.get("/v1/me/export").send().await.unwrap();
+    assert!(response.chunk().await.unwrap().is_some());
+    assert_eq!(ann.post("/v1/auth/logout").answer().await.status, 204);
+    app.advance(Duration::from_secs(10));
+    let broken = loop {
+        match response.chunk().await {
+            Err(_) => break true,
+            Ok(None) => break false,
+            Ok(Some(_)) => {}
+        }
+    };
+    assert!(broken, "the export was completed");
 }
 
 /// A file that is deleted during the export is omitted, and the archive is still valid.

@@ -1,5 +1,5 @@
-//! A ZIP archive that is sent while it is written. Files are stored, not packed: most of what
-//! people keep is packed already, and nobody waits for a processor.
+//! A ZIP archive that is sent while it is written. Files are stored, not compressed: most files are compressed already,
+//! and the export need not wait for a processor.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,10 +15,10 @@ use crate::error::{Error, Result};
 
 /// Bytes that are sent together.
 const CHUNK: usize = 64 * 1024;
-/// From this size on the archive needs the long form of sizes.
+/// From this many bytes on a file needs the ZIP64 form of sizes.
 const LARGE: u64 = u32::MAX as u64;
 
-/// An archive on its way to whoever reads it. It is written into memory, and what is there is sent.
+/// An archive on its way to its reader. It is written into memory and sent in chunks.
 pub struct Archive {
     zip: ZipWriter<StreamWriter<Buffer>>,
     written: Buffer,
@@ -26,42 +26,45 @@ pub struct Archive {
 }
 
 impl Archive {
+    /// An empty archive, whose bytes go to the sink.
     pub fn new(sink: mpsc::Sender<Result<Bytes>>) -> Self {
         let written = Buffer::default();
         Self { zip: ZipWriter::new_stream(written.clone()), written, sink }
     }
 
-    /// Begins a file, of so many bytes if that is known, and few if not.
+    /// Starts a file of `size` bytes, if that is known.
     ///
     /// # Errors
-    /// `Internal` if there is a file of this name.
-    pub fn begin(&mut self, path: &str, size: Option<u64>, at: Timestamp) -> Result<()> {
+    /// [`Error::Internal`] if there is a file of this name.
+    pub fn start_file(&mut self, path: &str, size: Option<u64>, modified_at: Timestamp) -> Result<()> {
         let options = SimpleFileOptions::default()
             .compression_method(CompressionMethod::Stored)
             .large_file(size.is_none_or(|size| size >= LARGE))
-            .last_modified_time(date(at));
+            .last_modified_time(date(modified_at));
         self.zip.start_file(path, options).map_err(Error::internal)
     }
 
-    /// Writes bytes of the file that was accepted last, and waits until there is room for more.
+    /// Writes bytes of the file that was started last, and waits until there is room for more.
     ///
     /// # Errors
-    /// `BodyBroken` if nobody reads any more.
+    /// [`Error::BodyBroken`] if the reader has disconnected.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.zip.write_all(bytes).map_err(Error::internal)?;
         if self.written.len() >= CHUNK { self.send().await } else { Ok(()) }
     }
 
+    /// Writes text of the file that was started last.
+    ///
     /// # Errors
-    /// As [`write`](Self::write).
+    /// Those of [`write`](Self::write).
     pub async fn text(&mut self, text: &str) -> Result<()> {
         self.write(text.as_bytes()).await
     }
 
-    /// Writes the table of contents, without which it is no archive.
+    /// Writes the central directory, which completes the archive.
     ///
     /// # Errors
-    /// As [`write`](Self::write).
+    /// Those of [`write`](Self::write).
     pub async fn finish(mut self) -> Result<()> {
         let zip = std::mem::replace(&mut self.zip, ZipWriter::new_stream(Buffer::default()));
         zip.finish().map_err(Error::internal)?;
@@ -70,11 +73,14 @@ impl Archive {
 
     async fn send(&mut self) -> Result<()> {
         let bytes = self.written.take();
-        self.sink.send(Ok(bytes.into())).await.map_err(|_| Error::BodyBroken("nobody reads the archive".into()))
+        self.sink
+            .send(Ok(bytes.into()))
+            .await
+            .map_err(|_| Error::BodyBroken("the reader of the archive has disconnected".into()))
     }
 }
 
-/// The time as ZIP has it: from 1980 on, to two seconds, in no zone; here it is UTC.
+/// The time as ZIP stores it: from 1980 on, to two seconds, without a time zone; here it is UTC.
 fn date(at: Timestamp) -> DateTime {
     let at = at.to_zoned(TimeZone::UTC);
     let [month, day, hour, minute, second] =
@@ -82,7 +88,7 @@ fn date(at: Timestamp) -> DateTime {
     DateTime::from_date_and_time(at.year() as u16, month, day, hour, minute, second).unwrap_or_default()
 }
 
-/// What is written and not yet sent.
+/// What was written and not sent yet.
 #[derive(Debug, Default, Clone)]
 struct Buffer(Arc<Mutex<Vec<u8>>>);
 
@@ -117,7 +123,7 @@ mod tests {
         let (sink, mut source) = mpsc::channel(1000);
         let mut archive = Archive::new(sink);
         for (name, size, bytes) in files {
-            archive.begin(name, *size, Timestamp::UNIX_EPOCH).expect("a new name");
+            archive.start_file(name, *size, Timestamp::UNIX_EPOCH).expect("a new name");
             archive.write(bytes).await.expect("a reader");
         }
         archive.finish().await.expect("a reader");
@@ -137,12 +143,12 @@ mod tests {
         let mut text = String::new();
         zip.by_name("large").expect("a file").read_to_string(&mut text).expect("text");
         assert_eq!(text, "as if it were");
-        // The descriptor deadline the bytes has eight bytes for each size, or four.
-        let deadline =
+        // The data descriptor after the bytes has eight bytes for each size, or four.
+        let after =
             |text: &[u8]| whole.windows(text.len()).position(|window| window == text).expect("bytes") + text.len();
         let size = |at: usize, length: usize| &whole[at + 8..at + 8 + length];
-        assert_eq!(size(deadline(b"as if it were"), 8), 13_u64.to_le_bytes());
-        assert_eq!(whole[deadline(b"as if it were") + 24..][..2], *b"PK");
-        assert_eq!(whole[deadline(b"smallsmall") + 16..][..2], *b"PK");
+        assert_eq!(size(after(b"as if it were"), 8), 13_u64.to_le_bytes());
+        assert_eq!(whole[after(b"as if it were") + 24..][..2], *b"PK");
+        assert_eq!(whole[after(b"smallsmall") + 16..][..2], *b"PK");
     }
 }
