@@ -14,7 +14,7 @@ use super::links::LinkView;
 use crate::api::auth::SignedIn;
 use crate::app::App;
 use crate::error::Result;
-use crate::files::{self, AccessEntry, FileAccess};
+use crate::files::{self, AccessEntry, EndedBy};
 use crate::http::extract::Id;
 
 /// The routes of this file.
@@ -50,7 +50,7 @@ enum AccessEntryView {
         sessions: usize,
         /// Active API tokens; `DELETE /v1/me/tokens/{id}` revokes one.
         tokens: usize,
-        ended_by: &'static str,
+        ended_by: String,
     },
     Link {
         link: Box<LinkView>,
@@ -70,17 +70,24 @@ impl From<AccessEntry> for AccessEntryView {
     fn from(entry: AccessEntry) -> Self {
         match entry {
             AccessEntry::Owner { user_id, email, sessions, tokens, ended_by } => {
-                Self::Owner { user_id, email, sessions, tokens, ended_by }
+                Self::Owner { user_id, email, sessions, tokens, ended_by: request(ended_by) }
             }
-            AccessEntry::Link { link, ended_by } => Self::Link { link: Box::new((*link).into()), ended_by },
-            AccessEntry::SignedUrls { until, revocable, ended_by } => Self::SignedUrls { until, revocable, ended_by },
+            AccessEntry::Link { link, ended_by } => {
+                Self::Link { link: Box::new((*link).into()), ended_by: request(ended_by) }
+            }
+            AccessEntry::SignedUrls { until, ended_by } => {
+                Self::SignedUrls { until, revocable: ended_by.is_some(), ended_by: ended_by.map(request) }
+            }
         }
     }
 }
 
-impl From<FileAccess> for FileAccessView {
-    fn from(access: FileAccess) -> Self {
-        Self { items: access.items.into_iter().map(AccessEntryView::from).collect(), next_cursor: access.next_cursor }
+/// The request that ends an access.
+fn request(ended_by: EndedBy) -> String {
+    match ended_by {
+        EndedBy::DisablingOwner => "PATCH /v1/admin/users/{id}".to_owned(),
+        EndedBy::RevokingLink(id) => format!("DELETE /v1/links/{id}"),
+        EndedBy::RevokingSignedUrls(id) => format!("POST /v1/files/{id}/signed-urls/revoke"),
     }
 }
 
@@ -95,5 +102,7 @@ async fn access(
     Id(id): Id,
 ) -> Result<axum::Json<FileAccessView>> {
     let file = files::find(&app, &caller.user, id).await?;
-    Ok(axum::Json(files::access(&app, &caller.user, &file).await?.into()))
+    let entries = files::access(&app, &caller.user, &file).await?;
+    let items = entries.into_iter().map(AccessEntryView::from).collect();
+    Ok(axum::Json(FileAccessView { items, next_cursor: None }))
 }

@@ -1,4 +1,4 @@
-//! Who can read a file now, and what would end it.
+//! Who can read a file at present, and what ends it.
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -9,69 +9,81 @@ use crate::error::Result;
 use crate::files::{File, Link, LinkState, list_every_link};
 use crate::users::User;
 
-/// Everybody who can read a file.
-#[derive(Debug)]
-pub struct FileAccess {
-    pub items: Vec<AccessEntry>,
-    /// Always null: the list has one page.
-    pub next_cursor: Option<String>,
-}
-
-/// Somebody who can read a file, or something that lets anybody.
+/// Someone who can read a file, or something that allows anyone to.
 #[derive(Debug)]
 pub enum AccessEntry {
-    /// Whoever the file belongs to, by password or by what that was given for.
+    /// The owner, who is signed in or has API tokens.
     Owner {
+        /// The id of the owner.
         user_id: Uuid,
+        /// The email address of the owner.
         email: String,
-        /// Sign-ins that are alive; each is ended by `DELETE /v1/me/sessions/{id}`.
+        /// Active sessions.
         sessions: usize,
-        /// API tokens that are alive; each is ended by `DELETE /v1/me/tokens/{id}`.
+        /// Active API tokens.
         tokens: usize,
-        ended_by: &'static str,
+        /// What ends all of them.
+        ended_by: EndedBy,
     },
+    /// An active share link.
     Link {
+        /// The link.
         link: Box<Link>,
-        ended_by: String,
+        /// What ends it.
+        ended_by: EndedBy,
     },
-    /// Signed URLs that may be about. They are not counted one by one.
+    /// Signed URLs that may be in use; they are not counted.
     SignedUrls {
-        /// None lives longer.
+        /// All of them have expired by then.
         until: Timestamp,
-        /// Whether one call ends them; if the bucket signed them, time alone does.
-        revocable: bool,
-        ended_by: Option<String>,
+        /// What revokes them; `None` if the bucket signed them, so that they can only expire.
+        ended_by: Option<EndedBy>,
     },
 }
 
-/// Who can read a file of this user now.
+/// What ends an access.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndedBy {
+    /// An admin disables the account of the owner.
+    DisablingOwner,
+    /// The owner revokes the link with this id.
+    RevokingLink(Uuid),
+    /// The owner revokes the signed URLs of the file with this id.
+    RevokingSignedUrls(Uuid),
+}
+
+/// Lists who can read a file of this user at present.
 ///
 /// # Errors
-/// `NotFound`.
-pub async fn access(app: &App, user: &User, file: &File) -> Result<FileAccess> {
+/// [`Error::Unavailable`](crate::error::Error::Unavailable).
+pub async fn access(app: &App, user: &User, file: &File) -> Result<Vec<AccessEntry>> {
     let now = app.clock.now().as_microsecond();
-    let mut items = vec![AccessEntry::Owner {
+    let mut entries = vec![AccessEntry::Owner {
         user_id: user.id,
         email: user.email.clone(),
         sessions: app.db.list_sessions(user.id, now).await?.len(),
         tokens: app.db.list_tokens(user.id, now).await?.len(),
-        ended_by: "PATCH /v1/admin/users/{id}",
+        ended_by: EndedBy::DisablingOwner,
     }];
-    let live = list_every_link(app, user, file.id).await?.into_iter().filter(|link| link.state == LinkState::Active);
-    items.extend(live.map(|link| {
-        let ended_by = format!("DELETE /v1/links/{}", link.id);
+    let links = list_every_link(app, user, file.id).await?;
+    entries.extend(links.into_iter().filter(|link| link.state == LinkState::Active).map(|link| {
+        let ended_by = EndedBy::RevokingLink(link.id);
         AccessEntry::Link { link: Box::new(link), ended_by }
     }));
-    let mut until = file.signed.until;
-    if let Some(lists) = app.db.list_signing(user.id).await?
-        && lists.list_urls_recorded_at > file.signed.revoked_at
-    {
-        until = until.max(lists.list_urls_expire_at);
-    }
+    let until = signed_until(app, user, file).await?;
     if until > now {
-        let revocable = app.url_signer().is_some();
-        let ended_by = revocable.then(|| format!("POST /v1/files/{}/signed-urls/revoke", file.id));
-        items.push(AccessEntry::SignedUrls { until: from_micros(until), revocable, ended_by });
+        let ended_by = app.url_signer().map(|_| EndedBy::RevokingSignedUrls(file.id));
+        entries.push(AccessEntry::SignedUrls { until: from_micros(until), ended_by });
     }
-    Ok(FileAccess { items, next_cursor: None })
+    Ok(entries)
+}
+
+/// When the last signed URL of the file expires, those of lists included; microseconds since 1970.
+async fn signed_until(app: &App, user: &User, file: &File) -> Result<i64> {
+    match app.db.list_signing(user.id).await? {
+        Some(lists) if lists.list_urls_recorded_at > file.signed.revoked_at => {
+            Ok(file.signed.until.max(lists.list_urls_expire_at))
+        }
+        _ => Ok(file.signed.until),
+    }
 }
