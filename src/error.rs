@@ -115,6 +115,14 @@ pub enum Error {
     /// The content type of the request, or the detected type of the content, is not allowed.
     #[error("this content type is not allowed")]
     TypeRefused,
+    /// The body has another content type than the route reads.
+    #[error("expected the content type `{expected}`, got {received}")]
+    UnexpectedContentType {
+        /// What the route reads.
+        expected: &'static str,
+        /// The content type of the request, quoted, or `none`.
+        received: String,
+    },
     /// The range is malformed, or outside of the content.
     #[error("the range is malformed or outside of the content ({size} bytes)")]
     RangeNotSatisfiable {

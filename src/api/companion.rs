@@ -14,11 +14,12 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::auth::SignedIn;
+use super::extract::PartsJson;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::files::uploads::{self, NewUpload, PartClaim, PartLayout, UploadProtocol};
 use crate::files::{FileName, FolderPath};
-use crate::http::extract::{Id, IdAndNumber, Json, PartsJson};
+use crate::http::extract::{Id, IdAndNumber, Json};
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
@@ -139,7 +140,7 @@ async fn begin(
 
 /// List the parts of a multipart upload (Uppy)
 #[utoipa::path(get, path = "/v1/companion/s3/multipart/{id}", tag = "uploads", operation_id = "listMultipartParts",
-    params(("id" = Uuid, Path)),
+    params(("id" = Uuid, Path), ("key" = Option<String>, Query, description = "Sent by Uppy, and ignored")),
     responses((status = 200, description = "The parts received", body = Vec<CompanionPart>,
         example = json!([{"PartNumber": 1, "Size": 5242880, "ETag": "9b2d7f5d1f0b6a3e4c8d9e0f1a2b3c4d"}]))),
     extensions(("x-problem-codes" = json!(["upload_gone"]))))]
@@ -158,7 +159,7 @@ async fn list_parts(
 /// Sign the URL of a part of a multipart upload (Uppy)
 #[utoipa::path(get, path = "/v1/companion/s3/multipart/{id}/{number}", tag = "uploads",
     operation_id = "signMultipartPart",
-    params(("id" = Uuid, Path), ("number" = u64, Path, minimum = 1, maximum = 10000)),
+    params(("id" = Uuid, Path), ("number" = u64, Path, minimum = 1, maximum = 10000), ("key" = Option<String>, Query, description = "Sent by Uppy, and ignored")),
     responses((status = 200, description = "The signed URL", body = CompanionPartUrl)),
     extensions(("x-problem-codes" = json!(["upload_gone", "invalid"]))))]
 async fn sign_part(
@@ -173,7 +174,7 @@ async fn sign_part(
 
 /// Complete a multipart upload (Uppy)
 #[utoipa::path(post, path = "/v1/companion/s3/multipart/{id}/complete", tag = "uploads",
-    operation_id = "completeMultipartUpload", params(("id" = Uuid, Path)), request_body = CompanionParts,
+    operation_id = "completeMultipartUpload", params(("id" = Uuid, Path), ("key" = Option<String>, Query, description = "Sent by Uppy, and ignored")), request_body = CompanionParts,
     responses((status = 200, description = "The completed file", body = CompanionResult)),
     extensions(("x-problem-codes" = json!(["upload_incomplete", "upload_gone", "upload_busy",
         "quota_exceeded"]))))]
@@ -191,7 +192,7 @@ async fn complete(
 
 /// Abort a multipart upload (Uppy)
 #[utoipa::path(delete, path = "/v1/companion/s3/multipart/{id}", tag = "uploads", operation_id = "abortMultipartUpload",
-    params(("id" = Uuid, Path)),
+    params(("id" = Uuid, Path), ("key" = Option<String>, Query, description = "Sent by Uppy, and ignored")),
     responses((status = 200, description = "The upload was aborted", body = Object, example = json!({}))),
     extensions(("x-problem-codes" = json!(["upload_gone"]))))]
 async fn abort(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<Answer<Value>> {

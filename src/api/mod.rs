@@ -1,10 +1,15 @@
-//! The HTTP doors. Handlers translate: a request, one call into `files/` or `users/`, an answer.
-//! Every route and the layers around them are in this file.
+//! The HTTP API. Handlers translate: a request, one call into `files/` or `users/`, a response. Every route and the
+//! layers around them are listed here.
 
 mod auth;
 mod companion;
+mod delivery;
+mod errors;
+mod extract;
 mod health;
+mod html;
 mod openapi;
+mod parameters;
 mod share;
 mod tus;
 #[cfg(feature = "ui")]
@@ -13,18 +18,23 @@ mod v1;
 
 use std::sync::{Arc, OnceLock};
 
-use axum::middleware;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
+use http::{StatusCode, Uri, header};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::csrf::{CsrfLayer, ProtectionError};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
+use self::parameters::{KnownParameters, refuse_unknown};
 use crate::app::App;
 use crate::config::Config;
 use crate::error::Error;
-use crate::http::middleware as requests;
+use crate::events::{Channel, RequestContext};
+use crate::http::client_address::client_address;
+use crate::http::middleware::{Context, observe, panicked};
 
 /// Every route.
 fn routes() -> OpenApiRouter<Arc<App>> {
@@ -45,24 +55,48 @@ pub fn description() -> &'static str {
     })
 }
 
-/// The routes, with what stands around every request. The outermost layer comes last.
+/// The routes with the middleware around every request. The outermost layer comes last.
 pub fn router(app: &Arc<App>) -> Router {
-    let cross_site = cross_site_layer(app);
-    let (doors, document) = routes().split_for_parts();
+    let (router, document) = routes().split_for_parts();
+    let parameters = Arc::new(KnownParameters::of(&document));
     let served = openapi::ServedDocument::new(document, &app.config);
+    let router = router.layer(from_fn_with_state(parameters, refuse_unknown)).merge(errors::routes());
     #[cfg(feature = "ui")]
-    let doors = doors.merge(ui::routes(app));
-    doors
-        .fallback(|| async { Error::NotFound })
+    let router = router.merge(ui::routes(app));
+    let context = Context {
+        clock: app.clock.clone(),
+        problem_base: app.config.url("/errors/"),
+        send_timeout: app.config.uploads.stall_timeout,
+    };
+    router
+        .fallback(not_found)
         .layer(Extension(served))
-        .layer(cross_site)
-        .layer(CatchPanicLayer::custom(requests::panicked))
-        .layer(middleware::from_fn_with_state(app.clone(), requests::observe))
+        .layer(cross_site_layer(app))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(app.clone(), in_request_context))
+        .layer(from_fn_with_state(Arc::new(context), observe))
         .with_state(app.clone())
 }
 
-/// Requests that change something and come from another site's page are refused (Sec-Fetch-Site
-/// and Origin). Signed URLs bring their own proof and may be used from anywhere.
+/// Nothing is there. A path with a slash too many is redirected to the one without it, with the same method and body
+/// (RFC 9110, section 15.4.9).
+async fn not_found(State(app): State<Arc<App>>, uri: Uri) -> Response {
+    let path = uri.path().trim_end_matches('/');
+    if path.len() == uri.path().len() || path.is_empty() {
+        return Error::NotFound.into_response();
+    }
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, app.config.url(&format!("{path}{query}")))]).into_response()
+}
+
+/// Lets the audit log know where the request comes from.
+async fn in_request_context(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let address = client_address(request.headers(), request.extensions(), &app.config.trusted_proxies);
+    RequestContext::new(Channel::Api, address).scope(next.run(request)).await
+}
+
+/// Refuses requests that change something and come from the page of another site (Sec-Fetch-Site and Origin). Signed
+/// URLs prove themselves and may be used from anywhere.
 fn cross_site_layer(app: &App) -> CsrfLayer<impl Fn(ProtectionError) -> Response + Clone + use<>> {
     let layer = CsrfLayer::new().with_insecure_bypass(|_, uri| uri.path().starts_with(v1::SIGNED_PREFIX));
     let origin = app.config.public_url.origin().ascii_serialization();

@@ -15,13 +15,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::SignedIn;
+use super::extract::Idempotency;
 use super::openapi::headers::{IdempotencyHeader, TusAppendHeaders, TusCreationHeaders, TusHeaders};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::files::uploads::{self, Append, Checksum, NewUpload, Upload, UploadProtocol};
 use crate::files::{FileName, FolderPath, IdempotencyKey};
 use crate::http::body::{self, Binary};
-use crate::http::extract::{Id, Idempotency};
+use crate::http::extract::{Id, unexpected_content_type};
 
 const VERSION: &str = "1.0.0";
 const EXTENSIONS: &str = "creation,creation-with-upload,creation-defer-length,expiration,checksum,termination";
@@ -113,7 +114,7 @@ async fn create(
     let headers = request.headers();
     let brings_bytes = is_piece(headers);
     if !brings_bytes && !request.body().is_end_stream() {
-        return Err(Error::TypeRefused);
+        return Err(unexpected_content_type(headers, PIECE));
     }
     let metadata = Metadata::read(&app, headers)?;
     let size = match (number(headers, UPLOAD_LENGTH)?, headers.get(UPLOAD_DEFER_LENGTH)) {
@@ -190,7 +191,7 @@ async fn append(
     request: Request,
 ) -> Result<Response> {
     if !is_piece(request.headers()) {
-        return Err(Error::TypeRefused);
+        return Err(unexpected_content_type(request.headers(), PIECE));
     }
     let offset = number(request.headers(), UPLOAD_OFFSET)?;
     let offset = offset.ok_or_else(|| Error::Malformed("Upload-Offset is missing".into()))?;

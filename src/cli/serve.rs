@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Registration, StoreConfig, redacted_url};
 use crate::http::server::Server;
 use crate::net::is_loopback;
-use crate::{jobs, users};
+use crate::{api, jobs, users};
 
 /// How long the start waits for the first checks, so that the quirks of the store are known before the first upload.
 const FIRST_CHECK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -25,7 +25,7 @@ pub(super) async fn run(mut config: Config) -> Result<(), Failure> {
     let listener = bind(&mut config)?;
     let app = App::open_for_serving(config, Clock::default()).await?;
     let banner = startup_banner(&app, &listener).await?;
-    let server = Server::new(app.clone(), listener).await?;
+    let server = Server::new(&app.config, api::router(&app), listener).await?;
     // Up to here a signal ends the process at once: there is nothing to clean up.
     let signals = Signals::new()?;
     print(&banner)?;

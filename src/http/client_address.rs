@@ -1,40 +1,22 @@
-//! Where a request comes from: the peer, or whom a trusted proxy names.
+//! The address that a request comes from: the peer's, or the one that a trusted proxy names.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, FromRequestParts};
-use http::request::Parts;
+use axum::extract::ConnectInfo;
 use http::{Extensions, HeaderMap, header};
 use ipnet::IpNet;
-
-use crate::app::App;
-use crate::error::{Error, Result};
-use crate::users::Origin;
 
 /// Characters of a User-Agent that are kept.
 const MAX_USER_AGENT: usize = 255;
 
-impl FromRequestParts<Arc<App>> for Origin {
-    type Rejection = Error;
-
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self> {
-        let address = address(app, &parts.headers, &parts.extensions);
-        Ok(Self {
-            address: address.ok_or_else(|| Error::internal("the server does not tell its peers"))?,
-            user_agent: user_agent(&parts.headers),
-        })
-    }
-}
-
-/// Where a request comes from.
-pub fn address(app: &App, headers: &HeaderMap, extensions: &Extensions) -> Option<IpAddr> {
+/// The address that a request comes from; `None` if the server does not say who its peers are.
+pub fn client_address(headers: &HeaderMap, extensions: &Extensions, trusted_proxies: &[IpNet]) -> Option<IpAddr> {
     let ConnectInfo(peer) = extensions.get::<ConnectInfo<SocketAddr>>()?;
-    Some(client(peer.ip(), headers, &app.config.trusted_proxies))
+    Some(client(peer.ip(), headers, trusted_proxies))
 }
 
-/// The nearest address that is no trusted proxy. Everything further left in `X-Forwarded-For` was
-/// written by foreign_entries.
+/// The nearest address that is not a trusted proxy. Everything further left in `X-Forwarded-For` was written by
+/// others.
 fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(&address));
     let mut nearest = peer.to_canonical();
@@ -56,7 +38,8 @@ fn parse(entry: &str) -> Option<IpAddr> {
     address.ok().map(|address: IpAddr| address.to_canonical())
 }
 
-fn user_agent(headers: &HeaderMap) -> String {
+/// The User-Agent, without control characters, shortened to [`MAX_USER_AGENT`] characters.
+pub fn user_agent(headers: &HeaderMap) -> String {
     let value = headers.get(header::USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()));
     value.unwrap_or_default().chars().filter(|character| !character.is_control()).take(MAX_USER_AGENT).collect()
 }

@@ -5,30 +5,30 @@ use std::time::SystemTime;
 use headers::{ETag, HeaderMapExt, IfMatch, IfModifiedSince, IfNoneMatch, IfUnmodifiedSince, LastModified};
 use http::{HeaderMap, header};
 
+use super::content::ContentInfo;
 use crate::error::{Error, Result};
-use crate::files::{Content, Expected};
 
-/// What the preconditions of a request come to.
+/// The result of the preconditions of a request.
 pub enum Judgement {
-    Go,
+    Proceed,
     NotModified,
     Failed,
 }
 
-/// What the caller may compare with.
+/// The validators of a content, with which preconditions are compared.
 pub struct Validators {
     etag: Option<ETag>,
     modified: SystemTime,
 }
 
 impl Validators {
-    pub fn of(content: &Content) -> Self {
-        Self { etag: content.etag().parse().ok(), modified: SystemTime::from(content.modified_at) }
+    pub fn of(content: &ContentInfo) -> Self {
+        Self { etag: content.etag.parse().ok(), modified: content.modified }
     }
 
     /// The order of evaluation is that of RFC 9110, section 13.2.2.
     pub fn judge(&self, request: &HeaderMap) -> Judgement {
-        let Some(etag) = &self.etag else { return Judgement::Go };
+        let Some(etag) = &self.etag else { return Judgement::Proceed };
         if let Some(condition) = request.typed_get::<IfMatch>() {
             if !condition.precondition_passes(etag) {
                 return Judgement::Failed;
@@ -47,7 +47,7 @@ impl Validators {
         {
             return Judgement::NotModified;
         }
-        Judgement::Go
+        Judgement::Proceed
     }
 
     /// Whether `If-Range` lets a range be answered: its ETag or date is exactly ours. A weak ETag
@@ -63,14 +63,26 @@ impl Validators {
     }
 }
 
+/// The value of `If-Match`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EntityTags {
+    /// `*`: any content.
+    Any,
+    /// ETags as they were sent, with their double quotes.
+    OneOf(Vec<String>),
+}
+
 /// The ETags in `If-Match`, if it is there. A weak one never matches (RFC 9110, section 13.1.1).
-pub fn if_match(headers: &HeaderMap) -> Result<Option<Expected>> {
+///
+/// # Errors
+/// [`Error::Invalid`] if the header is malformed.
+pub fn if_match(headers: &HeaderMap) -> Result<Option<EntityTags>> {
     let mut etags = Vec::new();
     for value in headers.get_all(header::IF_MATCH) {
-        let bad = || Error::invalid("/if-match", "invalid", "`*`, or ETags in double quotes");
+        let bad = || Error::invalid_header("if-match", "malformed", "expected `*`, or ETags in double quotes");
         let text = value.to_str().map_err(|_| bad())?.trim();
         if text == "*" {
-            return Ok(Some(Expected::Anything));
+            return Ok(Some(EntityTags::Any));
         }
         for etag in text.split(',').map(str::trim) {
             let opaque = etag.strip_prefix("W/").unwrap_or(etag);
@@ -80,5 +92,5 @@ pub fn if_match(headers: &HeaderMap) -> Result<Option<Expected>> {
             etags.push(etag.to_owned());
         }
     }
-    Ok((!etags.is_empty()).then_some(Expected::OneOf(etags)))
+    Ok((!etags.is_empty()).then_some(EntityTags::OneOf(etags)))
 }

@@ -1,7 +1,7 @@
-//! Around every request: its id, its line in the log, and the body of a problem.
+//! Middleware around every request: request id, access log, problem bodies.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
@@ -11,38 +11,45 @@ use http::{HeaderName, HeaderValue, StatusCode, Version, header};
 use http_body::Body as _;
 use tracing::Instrument;
 
+use super::body;
 use super::problem::Problem;
-use super::{body, client_address};
-use crate::app::App;
-use crate::events::{Channel, RequestContext};
+use crate::clock::Clock;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Gives the request an id, logs its outcome, and completes a problem with what only the request
-/// knows. The log holds the route, never the path or the query: these may carry signatures.
-pub async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let id = app.clock.new_id().to_string();
+/// What the middleware needs from the server.
+#[derive(Debug)]
+pub struct Context {
+    pub clock: Clock,
+    /// The `type` of a problem without its code, as an absolute URL.
+    pub problem_base: String,
+    /// How long a client of HTTP/2 may take nothing of a response.
+    pub send_timeout: Duration,
+}
+
+/// Gives the request an id, logs its outcome, and completes a problem with what only the request knows. The log has
+/// the route, never the path or the query: these may have secrets.
+pub async fn observe(State(context): State<Arc<Context>>, request: Request, next: Next) -> Response {
+    let id = context.clock.new_id().to_string();
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let route = request.extensions().get::<MatchedPath>().map_or("-".to_owned(), |route| route.as_str().to_owned());
     let is_http2 = request.version() == Version::HTTP_2;
-    let accepted = Instant::now();
+    let started = Instant::now();
     let span = tracing::info_span!("request", id, %method, route);
 
-    let scene =
-        RequestContext::new(Channel::Api, client_address::address(&app, request.headers(), request.extensions()));
-    let response = scene.scope(next.run(request).instrument(span.clone())).await;
-    let mut response = complete_problem(response, &app, &path, &id);
+    let response = next.run(request).instrument(span.clone()).await;
+    let mut response = complete_problem(response, &context.problem_base, &path, &id);
     if is_http2 && !response.body().is_end_stream() {
-        response = response.map(|whole| body::with_send_timeout(whole, app.config.uploads.stall_timeout));
+        response = response.map(|whole| body::with_send_timeout(whole, context.send_timeout));
     }
     span.in_scope(|| {
-        let milliseconds = accepted.elapsed().as_millis() as u64;
+        let milliseconds = started.elapsed().as_millis() as u64;
         tracing::info!(status = response.status().as_u16(), milliseconds, "answered");
     });
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    // What is said to one person is kept by no cache, unless the handler knows better.
+    // No cache keeps what one user reads, unless the handler knows better.
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("private, no-store"));
     if let Ok(value) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, value);
@@ -50,14 +57,16 @@ pub async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) 
     response
 }
 
-fn complete_problem(mut response: Response, app: &App, path: &str, id: &str) -> Response {
+fn complete_problem(mut response: Response, base: &str, path: &str, id: &str) -> Response {
     // 405 comes from the router itself, with `Allow` and without a body.
     let problem = response.extensions_mut().remove::<Problem>().or_else(|| match response.status() {
-        StatusCode::METHOD_NOT_ALLOWED => Some(Problem::new("method_not_allowed", "this method has no meaning here")),
+        StatusCode::METHOD_NOT_ALLOWED => {
+            Some(Problem::new("method_not_allowed", "method not allowed for this resource"))
+        }
         _ => None,
     });
     let Some(problem) = problem else { return response };
-    let (content_type, body) = problem.complete(&app.config.url("/errors/"), path, id);
+    let (content_type, body) = problem.complete(base, path, id);
     let headers = response.headers_mut();
     headers.remove(header::CONTENT_LENGTH);
     headers.insert(header::CONTENT_TYPE, content_type);
@@ -66,7 +75,7 @@ fn complete_problem(mut response: Response, app: &App, path: &str, id: &str) -> 
     response
 }
 
-/// The answer when a handler panicked: this request fails, everybody else's goes on.
+/// The response when a handler panicked: only this request fails.
 pub fn panicked(cause: Box<dyn std::any::Any + Send>) -> Response {
     let message = cause
         .downcast_ref::<String>()
@@ -74,5 +83,5 @@ pub fn panicked(cause: Box<dyn std::any::Any + Send>) -> Response {
         .or_else(|| cause.downcast_ref::<&str>().copied())
         .unwrap_or("unknown");
     tracing::error!(message, "a handler panicked");
-    Problem::new("internal", "something went wrong on our side").into_response()
+    Problem::new("internal", "internal server error").into_response()
 }

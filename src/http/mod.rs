@@ -5,12 +5,15 @@ pub mod client_address;
 pub mod conditions;
 pub mod connections;
 pub mod content;
+mod decode;
 pub mod digest;
 pub mod extract;
 #[doc(hidden)] // For the benchmarks.
 pub mod form;
 pub mod incoming;
+pub mod json;
 pub mod middleware;
 pub mod problem;
+pub mod query;
 mod ranges;
 pub mod server;

@@ -1,4 +1,4 @@
-//! The one table from what can go wrong to an HTTP answer (RFC 9457 problem details).
+//! Errors as HTTP responses (RFC 9457 problem details): one table gives each its code, status and title.
 
 use std::time::Duration;
 
@@ -11,63 +11,63 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::error::{Error, FieldError, chain};
 
-/// Every code that this API answers with, its status and its title. `code` is the stable contract.
+/// Every problem code with its status and its title. The code is the stable contract.
 pub const CODES: &[(&str, u16, &str)] = &[
-    ("malformed", 400, "The request cannot be read"),
-    ("bad_cursor", 400, "The cursor is not from this list"),
+    ("malformed", 400, "Malformed request"),
+    ("bad_cursor", 400, "Invalid cursor"),
     ("part_size_mismatch", 400, "Part size mismatch"),
-    ("body_incomplete", 400, "The request body broke off"),
-    ("unauthorized", 401, "Sign in first"),
-    ("bad_credentials", 401, "E-mail address or password wrong"),
-    ("password_required", 401, "A password is required"),
-    ("cross_site", 403, "Request from another site"),
-    ("session_required", 403, "A session is required"),
-    ("admin_required", 403, "Only for admins"),
-    ("registration_closed", 403, "Registration is closed"),
-    ("bad_signature", 403, "The signature is not valid"),
-    ("url_expired", 403, "The signed URL has expired"),
-    ("network_refused", 403, "Not from this network"),
+    ("body_incomplete", 400, "Request body incomplete"),
+    ("unauthorized", 401, "Authentication required"),
+    ("bad_credentials", 401, "Incorrect credentials"),
+    ("password_required", 401, "Password required"),
+    ("cross_site", 403, "Cross-site request"),
+    ("session_required", 403, "Session required"),
+    ("admin_required", 403, "Admin access required"),
+    ("registration_closed", 403, "Registration closed"),
+    ("bad_signature", 403, "Invalid signature"),
+    ("url_expired", 403, "Signed URL expired"),
+    ("network_refused", 403, "Network not allowed"),
     ("not_found", 404, "Not found"),
     ("method_not_allowed", 405, "Method not allowed"),
-    ("body_stalled", 408, "The request body stalled"),
-    ("email_taken", 409, "E-mail address in use"),
+    ("body_stalled", 408, "Request body stalled"),
+    ("email_taken", 409, "Email address in use"),
     ("path_taken", 409, "Path in use"),
-    ("last_admin", 409, "The last admin"),
-    ("fsck_running", 409, "A pass of fsck is running"),
-    ("upload_incomplete", 409, "Bytes of the upload are missing"),
+    ("last_admin", 409, "Last admin"),
+    ("fsck_running", 409, "fsck already running"),
+    ("upload_incomplete", 409, "Upload incomplete"),
     ("too_many_tokens", 409, "Too many API tokens"),
     ("too_many_links", 409, "Too many links"),
-    ("not_revocable", 409, "Cannot be revoked"),
-    ("idempotency_in_progress", 409, "The first request is under way"),
-    ("offset_mismatch", 409, "Not the end of the upload"),
-    ("upload_gone", 410, "The upload is over"),
-    ("link_expired", 410, "The link has expired"),
-    ("link_revoked", 410, "The link was revoked"),
-    ("link_used_up", 410, "The link is used up"),
+    ("not_revocable", 409, "Not revocable"),
+    ("idempotency_in_progress", 409, "Request with this key still in progress"),
+    ("offset_mismatch", 409, "Offset mismatch"),
+    ("upload_gone", 410, "Upload gone"),
+    ("link_expired", 410, "Link expired"),
+    ("link_revoked", 410, "Link revoked"),
+    ("link_used_up", 410, "Download limit reached"),
     ("precondition_failed", 412, "Precondition failed"),
     ("unsupported_protocol_version", 412, "Unsupported protocol version"),
     ("too_large", 413, "Too large"),
-    ("unsupported_media_type", 415, "Type not accepted"),
+    ("unsupported_media_type", 415, "Unsupported media type"),
     ("range_not_satisfiable", 416, "Range not satisfiable"),
-    ("invalid", 422, "Some values are not acceptable"),
+    ("invalid", 422, "Validation failed"),
     ("unknown_parameter", 422, "Unknown query parameter"),
     ("digest_mismatch", 422, "Digest mismatch"),
-    ("file_missing", 422, "No file in the form"),
-    ("too_many_files", 422, "More than one file in the form"),
-    ("idempotency_mismatch", 422, "The key belongs to another request"),
-    ("upload_busy", 423, "The upload is being written"),
-    ("precondition_required", 428, "If-Match required"),
+    ("file_missing", 422, "File missing"),
+    ("too_many_files", 422, "Too many files"),
+    ("idempotency_mismatch", 422, "Key used by another request"),
+    ("upload_busy", 423, "Upload busy"),
+    ("precondition_required", 428, "Precondition required"),
     ("too_many_attempts", 429, "Too many attempts"),
-    ("too_many_uploads", 429, "Too many uploads at once"),
+    ("too_many_uploads", 429, "Too many open uploads"),
     ("checksum_mismatch", 460, "Checksum mismatch"),
-    ("internal", 500, "Internal error"),
+    ("internal", 500, "Internal server error"),
     ("unavailable", 503, "Temporarily unavailable"),
     ("storage_full", 507, "No space left"),
     ("quota_exceeded", 507, "Quota exceeded"),
 ];
 
-/// When a caller may try again deadline the database or the store was away, or too much was under way.
-const RETRY_WHEN_AWAY: Duration = Duration::from_secs(5);
+/// When a client may retry after the database or the store did not respond, or other requests were in the way.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 fn code(error: &Error) -> &'static str {
     match error {
@@ -103,7 +103,7 @@ fn code(error: &Error) -> &'static str {
         Error::UnsupportedProtocolVersion => "unsupported_protocol_version",
         Error::PreconditionFailed => "precondition_failed",
         Error::TooLarge { .. } => "too_large",
-        Error::TypeRefused => "unsupported_media_type",
+        Error::TypeRefused | Error::UnexpectedContentType { .. } => "unsupported_media_type",
         Error::RangeNotSatisfiable { .. } => "range_not_satisfiable",
         Error::Invalid(_) => "invalid",
         Error::UnknownParameter(_) => "unknown_parameter",
@@ -128,7 +128,7 @@ fn code(error: &Error) -> &'static str {
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(example = json!({
     "type": "http://127.0.0.1:3000/errors/not_found", "title": "Not found", "status": 404, "code": "not_found",
-    "detail": "there is no such thing here", "instance": "/v1/files/019ab0c2-7a2e-7c55-b1de-0f5a8b7e4d11",
+    "detail": "not found", "instance": "/v1/files/019ab0c2-7a2e-7c55-b1de-0f5a8b7e4d11",
     "request_id": "019ab0c2-7b11-7d02-9c0e-5d3a7c1f2e90"
 }))]
 pub struct Problem {
@@ -219,7 +219,7 @@ impl Problem {
     /// [`complete`](Self::complete), which knows the request.
     pub fn new(code: &str, detail: impl Into<String>) -> Self {
         let &(code, status, title) =
-            CODES.iter().find(|(known, ..)| *known == code).unwrap_or(&("internal", 500, "Internal error"));
+            CODES.iter().find(|(known, ..)| *known == code).unwrap_or(&("internal", 500, "Internal server error"));
         Self {
             kind: String::new(),
             title,
@@ -233,7 +233,7 @@ impl Problem {
         }
     }
 
-    /// Puts in what only the request knows, and makes the body.
+    /// Fills in what only the request knows, and serializes the body.
     pub fn complete(mut self, base: &str, instance: &str, request_id: &str) -> (HeaderValue, String) {
         self.kind = format!("{base}{}", self.code);
         self.instance = instance.to_owned();
@@ -246,6 +246,11 @@ impl Problem {
 impl From<&Error> for Problem {
     fn from(error: &Error) -> Self {
         let mut problem = Problem::new(code(error), error.to_string());
+        if let Error::UnknownParameter(errors) = error
+            && let Some(first) = errors.first()
+        {
+            problem.detail.clone_from(&first.detail);
+        }
         match *error {
             Error::Invalid(ref errors) | Error::UnknownParameter(ref errors) | Error::PartsMissing(ref errors) => {
                 problem.errors.clone_from(errors)
@@ -261,7 +266,7 @@ impl From<&Error> for Problem {
 }
 
 impl IntoResponse for Problem {
-    /// The body is written by the middleware `requests`, which finds the problem in the extensions.
+    /// The body is written by [`observe`](super::middleware::observe), which finds the problem in the extensions.
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = status.into_response();
@@ -283,7 +288,7 @@ impl IntoResponse for Error {
 
 /// The header that belongs to a status.
 fn header_of(error: &Error) -> Option<(HeaderName, HeaderValue)> {
-    // Rounded up: who comes back on time is not sent away again.
+    // Rounded up, so that a client that retries on time is accepted.
     let seconds = |time: Duration| HeaderValue::from(time.as_secs() + u64::from(time.subsec_nanos() > 0));
     Some(match error {
         Error::Unauthorized | Error::BadCredentials => {
@@ -297,9 +302,9 @@ fn header_of(error: &Error) -> Option<(HeaderName, HeaderValue)> {
         }
         Error::Throttled { retry_after } => (header::RETRY_AFTER, seconds(*retry_after)),
         Error::Unavailable { .. } | Error::TooManyUploads { .. } | Error::IdempotencyInProgress | Error::UploadBusy => {
-            (header::RETRY_AFTER, seconds(RETRY_WHEN_AWAY))
+            (header::RETRY_AFTER, seconds(RETRY_AFTER))
         }
-        // The rest of the body is not read, so the connection cannot be used again.
+        // The rest of the body is not read, so that the connection cannot be used again.
         Error::TooLarge { .. } | Error::QuotaExceeded { .. } | Error::BodyStalled | Error::BodyBroken(_) => {
             (header::CONNECTION, HeaderValue::from_static("close"))
         }
@@ -307,7 +312,7 @@ fn header_of(error: &Error) -> Option<(HeaderName, HeaderValue)> {
     })
 }
 
-/// What is our fault is logged here, once, with its cause; the caller sees neither.
+/// Logs faults of the server, once, with their causes; the client sees neither.
 pub fn log(error: &Error) {
     match error {
         Error::Internal(cause) => tracing::error!(cause = %chain(cause.as_ref()), "request failed"),

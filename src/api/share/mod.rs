@@ -9,9 +9,8 @@ use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
 use axum_extra::extract::CookieJar;
-use futures_util::TryStreamExt;
 use headers::authorization::Basic;
-use headers::{Authorization, ContentLength, ContentRange, HeaderMapExt};
+use headers::{Authorization, HeaderMapExt};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use serde::Deserialize;
@@ -20,13 +19,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::api::auth::bearer;
+use crate::api::delivery::{self, AuditedDownload};
 use crate::api::openapi::headers::{ConditionHeaders, RangeHeaders};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::events::{self, Channel};
-use crate::files::{self, Delivery, LinkVisitor, OpenedLink, Part};
+use crate::files::{self, LinkDownload, LinkVisitor, OpenedLink, Part};
 use crate::http::body::Binary;
-use crate::http::content::{self, Presentation};
+use crate::http::content::{DeliveryObserver, Plan, Presentation, Progress};
 use crate::http::extract::{Name, Query};
 use crate::users::Origin;
 
@@ -219,33 +219,38 @@ async fn bytes(
         disposition: files::content_disposition(opened.name(), inline),
         content_type: None,
         cache_control: "private, no-cache".into(),
-        // Of what it gives out the delivery itself tells.
-        event: None,
     };
-    let response = content::respond(app, method, headers, &opened.file.content, presentation).await?;
-    if *method == Method::HEAD {
-        return Ok(response);
+    let content = &opened.file.content;
+    let plan = delivery::plan(app, method, headers, content, &presentation)?;
+    if *method == Method::GET && !plan.is_success() {
+        // Nothing is delivered, so that no download resumes.
+        opened.check_uses(app)?;
     }
-    if !response.status().is_success() {
-        // Nothing is given out, so nothing goes on either.
-        return opened.check_uses(app).map(|()| response);
-    }
-    let delivery = Delivery::begin(app, opened, part(&response)?).await?;
-    Ok(response.map(|body| {
-        // What went wrong is in the log already.
-        let bytes = body.into_data_stream().map_err(Error::internal);
-        Body::from_stream(delivery.watch(Box::pin(bytes)))
-    }))
+    let download = LinkDownload::new(app, opened, part(&plan, content.size));
+    let audited = AuditedDownload::new(app, opened.download_event(), &plan);
+    delivery::send(app, content, plan, (download, audited)).await
 }
 
-/// What an answer gives out, as its own headers tell. Several ranges count as the whole.
-fn part(response: &Response) -> Result<Part> {
-    let length = response.headers().typed_get::<ContentLength>();
-    let ContentLength(length) = length.ok_or_else(|| Error::internal("an answer without a length"))?;
-    let range = response.headers().typed_get::<ContentRange>();
-    let (bounds, size) = range.map_or((None, None), |range| (range.bytes_range(), range.bytes_len()));
-    Ok(match (bounds, size) {
-        (Some((first, last)), Some(size)) => Part { length, resumes: first > 0, ends: last + 1 == size },
+/// The part of the file that a response delivers. Several ranges count as the whole file.
+fn part(plan: &Plan, size: u64) -> Part {
+    let length = plan.length();
+    let mut ranges = plan.ranges();
+    match (ranges.next(), ranges.next()) {
+        (Some(range), None) => Part { length, resumes: range.start > 0, ends: range.end == size },
         _ => Part { length, resumes: false, ends: true },
-    })
+    }
+}
+
+impl DeliveryObserver for LinkDownload {
+    async fn begin(&mut self) -> Result<()> {
+        LinkDownload::begin(self).await
+    }
+
+    async fn advance(&mut self, next: Progress) -> Result<()> {
+        LinkDownload::advance(self, next.left()).await
+    }
+
+    fn end(&mut self, reached: Progress) {
+        LinkDownload::end(self, reached.left());
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::{FromRef, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use secrecy::SecretString;
@@ -18,7 +18,8 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use crate::events::{self, Channel};
 use crate::files::{self, LinkVisitor, UnlockToken};
-use crate::http::extract::{Name, is_json, read_whole};
+use crate::http::extract::{BodyLimits, Name, is_json, read_whole};
+use crate::http::json;
 use crate::users::Origin;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
@@ -68,16 +69,13 @@ async fn unlock(State(app): State<Arc<App>>, Name(token): Name, origin: Origin, 
     answered(answer.await, is_form.then(|| url(&app, &token)))
 }
 
-async fn password(app: &App, is_form: bool, request: Request) -> Result<SecretString> {
-    let reading =
-        tokio::time::timeout(app.config.uploads.stall_timeout, read_whole(request, app, app.config.limits.json_body));
-    let bytes = reading.await.map_err(|_| Error::BodyStalled)??;
+async fn password(app: &Arc<App>, is_form: bool, request: Request) -> Result<SecretString> {
+    let bytes = read_whole(request, BodyLimits::from_ref(app)).await?;
     if is_form {
         let given = form_urlencoded::parse(&bytes).find(|(name, _)| name == "password");
         return given.map(|(_, value)| value.into_owned().into()).ok_or(Error::LinkLocked);
     }
-    let read: UnlockLinkRequest = serde_json::from_slice(&bytes)
-        .map_err(|_| Error::Malformed("the body is no JSON object with the member `password`".into()))?;
+    let read: UnlockLinkRequest = json::decode(&bytes)?;
     Ok(read.password)
 }
 

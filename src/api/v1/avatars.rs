@@ -9,12 +9,13 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::api::auth::SignedIn;
+use crate::api::delivery;
 use crate::api::openapi::headers::{ConditionHeaders, DigestHeaders, RangeHeaders};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::files::avatar;
 use crate::http::body::Binary;
-use crate::http::content::{self, Presentation};
+use crate::http::content::Presentation;
 use crate::http::extract::Id;
 use crate::http::incoming;
 
@@ -64,13 +65,9 @@ async fn remove(State(app): State<Arc<App>>, SignedIn(caller): SignedIn) -> Resu
         (status = 304, description = "Not modified")))]
 async fn show(State(app): State<Arc<App>>, Id(id): Id, method: Method, headers: HeaderMap) -> Result<Response> {
     let picture = avatar::find(&app, id).await?;
-    let presentation = Presentation {
-        disposition: "inline".into(),
-        content_type: None,
-        event: None,
-        cache_control: CACHE_CONTROL.into(),
-    };
-    content::respond(&app, &method, &headers, &picture, presentation).await
+    let presentation =
+        Presentation { disposition: "inline".into(), content_type: None, cache_control: CACHE_CONTROL.into() };
+    delivery::respond(&app, &method, &headers, &picture, &presentation, None).await
 }
 
 /// Get the headers of a user's avatar

@@ -13,6 +13,8 @@ use utoipa_axum::routes;
 
 use super::files::{FileView, shown};
 use crate::api::auth::SignedIn;
+use crate::api::delivery;
+use crate::api::extract::expected;
 use crate::api::openapi::headers::{ConditionHeaders, DigestHeaders, IfMatchRequired, RangeHeaders};
 use crate::app::App;
 use crate::config::Via;
@@ -21,8 +23,7 @@ use crate::events::EventKind;
 use crate::files;
 use crate::files::signed_urls::{self, ReadMethod, SignOptions};
 use crate::http::body::Binary;
-use crate::http::conditions::if_match;
-use crate::http::content::{self, Presentation};
+use crate::http::content::Presentation;
 use crate::http::extract::{Id, Query};
 use crate::http::incoming;
 
@@ -92,9 +93,9 @@ async fn read(
         disposition: files::content_disposition(&file.name, inline),
         content_type: None,
         cache_control: "private, no-cache".into(),
-        event: Some(file.event(EventKind::FileDownloaded)),
     };
-    content::respond(&app, &method, &headers, &file.content, presentation).await
+    let event = file.event(EventKind::FileDownloaded);
+    delivery::respond(&app, &method, &headers, &file.content, &presentation, Some(event)).await
 }
 
 /// Get the headers of a file's content
@@ -135,7 +136,7 @@ async fn replace(
 ) -> Result<Response> {
     // Not yours is not there, whatever else may be wrong with the request.
     let file = files::find(&app, &caller.user, id).await?;
-    let expected = if_match(request.headers())?.ok_or(Error::PreconditionRequired)?;
+    let expected = expected(request.headers())?.ok_or(Error::PreconditionRequired)?;
     let incoming = incoming::open(&app, request).await?;
     Ok(shown(StatusCode::OK, files::replace(&app, &caller.user, file, expected, incoming.body).await?))
 }

@@ -16,6 +16,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::api::auth::SignedIn;
+use crate::api::extract::{Idempotency, expected};
 use crate::api::openapi::headers::{DigestHeaders, IdempotencyHeader, IfMatchHeader, IfNoneMatchAny};
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -24,9 +25,8 @@ use crate::files::{
     self, Change, Direction, Expected, File, FileName, FolderPath, List, NewFile, OnConflict, Order, Removal, Sort,
 };
 use crate::http::body::Binary;
-use crate::http::conditions::if_match;
 use crate::http::digest;
-use crate::http::extract::{Id, Idempotency, Json, PageParams, Query, present};
+use crate::http::extract::{Id, Json, PageParams, Query, present};
 use crate::http::incoming;
 use crate::store::SignedUrl;
 
@@ -343,7 +343,7 @@ async fn change(
         name: wanted.name.map(|name| FileName::new(&name, "/name")).transpose()?,
         metadata: wanted.metadata,
     };
-    let expected = if_match(&headers)?.unwrap_or(Expected::Anything);
+    let expected = expected(&headers)?.unwrap_or(Expected::Anything);
     Ok(shown(StatusCode::OK, files::change(&app, &caller.user, file, &expected, &change).await?))
 }
 
@@ -370,7 +370,7 @@ async fn delete(
     headers: HeaderMap,
 ) -> Result<StatusCode> {
     let file = files::find(&app, &caller.user, id).await?;
-    let expected = if_match(&headers)?.unwrap_or(Expected::Anything);
+    let expected = expected(&headers)?.unwrap_or(Expected::Anything);
     let removal = if params.permanent { Removal::Permanent } else { Removal::Trash };
     files::delete(&app, &caller.user, file, &expected, removal).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -16,6 +16,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::api::auth::SignedIn;
+use crate::api::delivery;
 use crate::api::openapi::headers::{ConditionHeaders, DigestHeaders, IfNoneMatchAny, RangeHeaders};
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -24,7 +25,7 @@ use crate::files::signed_urls::{self, ReadMethod, SignOptions};
 use crate::files::uploads::signed_put::{self, SignedPut};
 use crate::files::{self, FileName, uploads};
 use crate::http::body::Binary;
-use crate::http::content::{self, Presentation};
+use crate::http::content::Presentation;
 use crate::http::extract::{Id, Json, Name};
 use crate::http::incoming;
 use crate::store::{Grant, SignedUrl};
@@ -175,9 +176,8 @@ async fn get_signed(
         disposition: grant.disposition.unwrap_or_else(|| "attachment".into()),
         content_type: grant.content_type,
         cache_control: format!("private, max-age={}", left.max(0)),
-        event: Some(event),
     };
-    content::respond(&app, &method, &headers, &content, presentation).await
+    delivery::respond(&app, &method, &headers, &content, &presentation, Some(event)).await
 }
 
 /// Get the headers of content through a signed URL

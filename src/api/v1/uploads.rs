@@ -17,13 +17,14 @@ use uuid::Uuid;
 use super::files::FileView;
 use super::signed_urls::SignedUrlView;
 use crate::api::auth::SignedIn;
+use crate::api::extract::{Idempotency, PartsJson};
 use crate::api::openapi::headers::IdempotencyHeader;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::files::uploads::{self, NewUpload, PartClaim, SignedPart, Upload, UploadProtocol};
 use crate::files::{FileName, FolderPath};
 use crate::hex::unhex;
-use crate::http::extract::{Id, Idempotency, Json, PageParams, PartsJson, Query};
+use crate::http::extract::{Id, Json, PageParams, Query};
 use crate::store::StoredPart;
 
 /// The routes of this file.

@@ -150,7 +150,9 @@ impl LinkDownload {
         let Some(reservation) = self.reservation.filter(|_| !self.settled) else { return };
         let app = self.app.clone();
         tokio::spawn(async move {
-            if let Err(error) = app.db.pause_link_download(reservation, left as i64, app.config.links.resume_window).await {
+            if let Err(error) =
+                app.db.pause_link_download(reservation, left as i64, app.config.links.resume_window).await
+            {
                 tracing::warn!(%error, "a reserved download stays reserved until its lease expires");
             }
         });

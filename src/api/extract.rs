@@ -1,0 +1,78 @@
+//! Extractors that know the API's own nouns.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRef, FromRequest, FromRequestParts, Request};
+use http::HeaderMap;
+use http::request::Parts;
+use serde::de::DeserializeOwned;
+
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::files::{Expected, IdempotencyKey};
+use crate::http::client_address::{client_address, user_agent};
+use crate::http::conditions::{EntityTags, if_match};
+use crate::http::extract::{BodyLimits, read_json};
+use crate::store::MAX_PARTS;
+use crate::users::Origin;
+
+impl FromRef<Arc<App>> for BodyLimits {
+    fn from_ref(app: &Arc<App>) -> Self {
+        Self { json: app.config.limits.json_body, stall_timeout: app.config.uploads.stall_timeout }
+    }
+}
+
+/// A JSON body that may name every part of an upload.
+pub struct PartsJson<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for PartsJson<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self> {
+        let limits = BodyLimits::from_ref(app);
+        read_json(request, BodyLimits { json: limits.json.max(PARTS_BODY), ..limits }).await.map(Self)
+    }
+}
+
+/// Bytes of JSON that the most parts of one upload may take.
+const PARTS_BODY: usize = MAX_PARTS as usize * 128;
+
+/// The name that the client gave to the request in `Idempotency-Key`, if it did.
+pub struct Idempotency(pub Option<IdempotencyKey>);
+
+impl FromRequestParts<Arc<App>> for Idempotency {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self> {
+        let mut values = parts.headers.get_all("idempotency-key").into_iter();
+        match (values.next(), values.next()) {
+            (None, _) => Ok(Self(None)),
+            (Some(value), None) => IdempotencyKey::new(value.to_str().unwrap_or_default()).map(|key| Self(Some(key))),
+            _ => Err(Error::invalid_header("idempotency-key", "repeated", "allowed once only")),
+        }
+    }
+}
+
+/// What the caller demands of the content before it is changed; `None` if it demands nothing.
+///
+/// # Errors
+/// [`Error::Invalid`] if `If-Match` is malformed.
+pub fn expected(headers: &HeaderMap) -> Result<Option<Expected>> {
+    Ok(if_match(headers)?.map(|tags| match tags {
+        EntityTags::Any => Expected::Anything,
+        EntityTags::OneOf(etags) => Expected::OneOf(etags),
+    }))
+}
+
+/// Where the request comes from.
+impl FromRequestParts<Arc<App>> for Origin {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self> {
+        let address = client_address(&parts.headers, &parts.extensions, &app.config.trusted_proxies);
+        Ok(Self {
+            address: address.ok_or_else(|| Error::internal("peer address missing (ConnectInfo not set)"))?,
+            user_agent: user_agent(&parts.headers),
+        })
+    }
+}
