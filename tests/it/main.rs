@@ -45,6 +45,7 @@ mod slow_clients;
 mod store;
 mod store_faults;
 mod store_resumable;
+mod strict_input;
 mod support;
 mod throttle;
 mod tokens;

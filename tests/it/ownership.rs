@@ -3,118 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::client::{Ask, Client, content, path};
-use crate::support::links::create_link;
-use crate::support::tus::Tus;
+use crate::support::client::{Ask, content, path};
+use crate::support::operations::{Access, OPERATIONS, Resources, request};
 use crate::support::{Setup, TestApp, both};
-
-/// The callers that may use an operation.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Access {
-    /// Everyone.
-    Public,
-    /// Every signed-in user, for their own data.
-    SignedIn,
-    /// Like `SignedIn`, but not with an API token.
-    Session,
-    /// Like `Session`, for admins only.
-    Admin,
-    /// The owner only; for other users the resource does not exist.
-    Owner,
-    /// Holders of a signed URL.
-    Signature,
-    /// Holders of a share link.
-    Link,
-}
-
-/// One entry for each operation of the API.
-const OPERATIONS: &[(&str, &str, Access)] = &[
-    ("GET", "/v1/auth/registration", Access::Public),
-    ("POST", "/v1/auth/register", Access::Public),
-    ("POST", "/v1/auth/login", Access::Public),
-    ("POST", "/v1/auth/logout", Access::Session),
-    ("GET", "/v1/me", Access::SignedIn),
-    ("PATCH", "/v1/me", Access::Session),
-    ("GET", "/v1/me/usage", Access::SignedIn),
-    ("GET", "/v1/me/sessions", Access::Session),
-    ("DELETE", "/v1/me/sessions/{id}", Access::Session),
-    ("GET", "/v1/me/tokens", Access::Session),
-    ("POST", "/v1/me/tokens", Access::Session),
-    ("DELETE", "/v1/me/tokens/{id}", Access::Session),
-    ("PUT", "/v1/me/avatar", Access::SignedIn),
-    ("DELETE", "/v1/me/avatar", Access::SignedIn),
-    ("GET", "/v1/users/{id}/avatar", Access::Public),
-    ("HEAD", "/v1/users/{id}/avatar", Access::Public),
-    ("GET", "/v1/files", Access::SignedIn),
-    ("GET", "/v1/folders", Access::SignedIn),
-    ("POST", "/v1/files", Access::SignedIn),
-    ("POST", "/v1/files/batch", Access::SignedIn),
-    ("GET", "/v1/files/{id}", Access::Owner),
-    ("PATCH", "/v1/files/{id}", Access::Owner),
-    ("DELETE", "/v1/files/{id}", Access::Owner),
-    ("GET", "/v1/files/{id}/content", Access::Owner),
-    ("HEAD", "/v1/files/{id}/content", Access::Owner),
-    ("PUT", "/v1/files/{id}/content", Access::Owner),
-    ("POST", "/v1/files/{id}/signed-urls", Access::Owner),
-    ("GET", "/v1/capabilities", Access::SignedIn),
-    ("GET", "/v1/uploads", Access::SignedIn),
-    ("POST", "/v1/uploads", Access::SignedIn),
-    ("GET", "/v1/uploads/{id}", Access::Owner),
-    ("DELETE", "/v1/uploads/{id}", Access::Owner),
-    ("POST", "/v1/uploads/{id}/parts", Access::Owner),
-    ("POST", "/v1/files/{id}/signed-urls/revoke", Access::Owner),
-    ("GET", "/v1/files/{id}/access", Access::Owner),
-    ("POST", "/v1/files/{id}/links", Access::Owner),
-    ("GET", "/v1/links", Access::SignedIn),
-    ("GET", "/v1/links/{id}", Access::Owner),
-    ("PATCH", "/v1/links/{id}", Access::Owner),
-    ("DELETE", "/v1/links/{id}", Access::Owner),
-    ("POST", "/v1/links/{id}/rotate", Access::Owner),
-    ("GET", "/l/{token}", Access::Link),
-    ("HEAD", "/l/{token}", Access::Link),
-    ("GET", "/l/{token}/{name}", Access::Link),
-    ("HEAD", "/l/{token}/{name}", Access::Link),
-    ("POST", "/l/{token}/unlock", Access::Link),
-    ("POST", "/v1/uploads/{id}/complete", Access::Owner),
-    ("POST", "/v1/companion/s3/multipart", Access::SignedIn),
-    ("GET", "/v1/companion/s3/multipart/{id}", Access::Owner),
-    ("DELETE", "/v1/companion/s3/multipart/{id}", Access::Owner),
-    ("GET", "/v1/companion/s3/multipart/{id}/{number}", Access::Owner),
-    ("POST", "/v1/companion/s3/multipart/{id}/complete", Access::Owner),
-    ("GET", "/v1/files/{id}/events", Access::Owner),
-    ("GET", "/v1/me/events", Access::Session),
-    ("GET", "/v1/admin/events", Access::Admin),
-    ("DELETE", "/v1/me", Access::Session),
-    ("GET", "/v1/me/export", Access::Session),
-    ("DELETE", "/v1/admin/users/{id}", Access::Admin),
-    ("GET", "/v1/jobs/{id}", Access::Public),
-    ("GET", "/v1/trash", Access::SignedIn),
-    ("DELETE", "/v1/trash", Access::SignedIn),
-    ("DELETE", "/v1/trash/{id}", Access::Owner),
-    ("POST", "/v1/trash/{id}/restore", Access::Owner),
-    ("GET", "/v1/signed/{key}", Access::Signature),
-    ("HEAD", "/v1/signed/{key}", Access::Signature),
-    ("PUT", "/v1/signed/{key}", Access::Signature),
-    ("GET", "/v1/admin/users", Access::Admin),
-    ("GET", "/v1/admin/users/{id}", Access::Admin),
-    ("PATCH", "/v1/admin/users/{id}", Access::Admin),
-    ("OPTIONS", "/v1/tus", Access::Public),
-    ("POST", "/v1/tus", Access::SignedIn),
-    ("HEAD", "/v1/tus/{id}", Access::Owner),
-    ("PATCH", "/v1/tus/{id}", Access::Owner),
-    ("DELETE", "/v1/tus/{id}", Access::Owner),
-    ("POST", "/v1/tus/{id}", Access::Owner),
-    ("GET", "/healthz", Access::Public),
-    ("GET", "/readyz", Access::Public),
-    ("GET", "/openapi.json", Access::Public),
-    ("GET", "/v1/admin/fsck", Access::Admin),
-    ("POST", "/v1/admin/fsck", Access::Admin),
-    ("GET", "/v1/admin/doctor", Access::Admin),
-    ("POST", "/v1/admin/doctor", Access::Admin),
-];
 
 #[test]
 fn every_operation_is_listed() {
@@ -131,41 +24,10 @@ fn every_operation_is_listed() {
     assert_eq!(listed.len(), OPERATIONS.len(), "an operation is listed twice");
 }
 
-/// A body that the operation accepts from permitted callers.
-fn body(method: &str, path: &str) -> Value {
-    match (method, path) {
-        ("PATCH", "/v1/files/{id}") => json!({"name": "stolen"}),
-        (_, "/v1/files/{id}/signed-urls") => json!({"operation": "get"}),
-        (_, path) if path.ends_with("/complete") => json!({"parts": []}),
-        (_, "/v1/files/batch") => json!({"op": "delete", "ids": []}),
-        (_, "/l/{token}/unlock") => json!({"password": "guessed"}),
-        _ => json!({}),
-    }
-}
-
-fn request(client: &Client, method: &str, path: &str, id: &str) -> reqwest::RequestBuilder {
-    let url = path.replace("{id}", id).replace("{key}", id).replace("{number}", "1").replace("{token}", id);
-    let method: Method = method.parse().unwrap();
-    let request = client.request(method.clone(), &url).header("if-match", "*");
-    if path.starts_with("/v1/tus") {
-        let request =
-            request.header("tus-resumable", "1.0.0").header("upload-offset", "0").header("upload-length", "4");
-        let request = request.header("x-http-method-override", "PATCH");
-        return request.header("content-type", "application/offset+octet-stream").body("mine");
-    }
-    request.json(&body(method.as_str(), path))
-}
-
 both! {
     async fn only_permitted_callers_have_access(app: TestApp) {
         let ann = app.sign_up("ann").await;
-        let file = ann.upload("private.txt", "for my eyes only").await;
-        let upload = ann.sign(&file, "put").await["upload_id"].as_str().unwrap().to_owned();
-        let tus = Tus::create(&ann, Some(4), "").await;
-        let direct = ann.post("/v1/uploads").json(&json!({"name": "a", "mode": "direct", "size": 4})).answer().await.json();
-        let link = create_link(&ann, &file, json!({})).await;
-        let trashed = ann.upload("trashed.txt", "in the trash").await;
-        assert_eq!(ann.delete(&crate::support::client::path(&trashed)).answer().await.status, 204);
+        let resources = Resources::create(&ann).await;
         let bob = app.sign_up("bob").await;
         let carol = app.sign_up("carol").await;
         strongroom::users::set_disabled(&app.app, "carol@example.org", true).await.unwrap();
@@ -173,14 +35,7 @@ both! {
         let missing = uuid::Uuid::now_v7().to_string();
 
         for (method, path, access) in OPERATIONS {
-            let theirs = match *path {
-                "/v1/uploads/{id}/complete" => upload.as_str(),
-                path if path.contains("/uploads/") || path.contains("/companion/") => direct["id"].as_str().unwrap(),
-                path if path.contains("/tus/") => tus.id(),
-                path if path.contains("/links/") => link["id"].as_str().unwrap(),
-                path if path.contains("/trash/") => trashed["id"].as_str().unwrap(),
-                _ => file["id"].as_str().unwrap(),
-            };
+            let theirs = resources.id(path);
             if matches!(access, Access::SignedIn | Access::Session | Access::Admin | Access::Owner) {
                 for (caller, client) in [("no credentials", app.stranger()), ("a disabled user", carol.clone()), ("an invalid token", garbage.clone())] {
                     let answer = request(&client, method, path, theirs).answer().await;
@@ -224,9 +79,9 @@ both! {
                 assert_eq!(answer.status, if app.setup == Setup::SqliteAndDisk { 403 } else { 404 }, "{method} {path}");
             }
         }
-        assert_eq!(ann.download(&file).await, b"for my eyes only");
-        assert_eq!(ann.get("/v1/trash").answer().await.json()["items"][0]["id"], trashed["id"]);
-        assert_eq!(tus.append(&ann, 0, "mine").await.status, 204);
+        assert_eq!(ann.download(&resources.file).await, b"for my eyes only");
+        assert_eq!(ann.get("/v1/trash").answer().await.json()["items"][0]["id"], resources.trashed["id"]);
+        assert_eq!(resources.tus.append(&ann, 0, "mine").await.status, 204);
     }
 
     async fn an_api_token_gives_access_to_files_only(app: TestApp) {

@@ -44,7 +44,7 @@ both! {
     async fn unknown_paths_get_a_problem_document(app: TestApp) {
         let ann = app.sign_up("ann").await;
         for client in [&ann, &app.stranger()] {
-            for path in ["/nowhere", "/v1", "/v1/", "/v2/files", "/v1/files/", "/v1//files", "/favicon.ico", "/%00", "/v1/fi%ffles"] {
+            for path in ["/nowhere", "/v1", "/v2/files", "/v1//files", "/favicon.ico", "/%00", "/v1/fi%ffles"] {
                 let problem = client.get(path).answer().await.problem(404, "not_found");
                 assert_eq!(problem["instance"], path);
                 assert_eq!(problem["type"], app.url("/errors/not_found"));
@@ -55,6 +55,34 @@ both! {
         for id in ["x", "019ab0c2", "..%2f..%2fetc%2fpasswd", "%00", "019ab0c2-7a2e-7c55-b1de-0f5a8b7e4d11%0d%0aset-cookie:%20a=b"] {
             ann.get(&format!("/v1/files/{id}")).answer().await.problem(404, "not_found");
         }
+    }
+
+    async fn trailing_slashes_are_redirected(app: TestApp) {
+        let ann = app.sign_up("ann").await;
+        for (method, path, expected) in [
+            (Method::GET, "/v1/files/", "/v1/files"),
+            (Method::GET, "/v1/files/?limit=1", "/v1/files?limit=1"),
+            (Method::POST, "/v1/tus/", "/v1/tus"),
+            (Method::GET, "/docs/", "/docs"),
+            (Method::GET, "/v1/me//", "/v1/me"),
+            (Method::GET, "//evil.example/", "//evil.example"),
+        ] {
+            let answer = ann.request(method, path).answer().await;
+            assert_eq!((answer.status, answer.header("location")), (308, app.url(expected).as_str()), "{path}");
+        }
+        app.stranger().get("//").answer().await.problem(404, "not_found");
+    }
+
+    async fn the_type_of_a_problem_is_the_url_of_a_page(app: TestApp) {
+        let problem = app.stranger().get("/nowhere").answer().await.problem(404, "not_found");
+        let page = app.stranger().get(problem["type"].as_str().unwrap()).answer().await;
+        assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"));
+        let text = page.text();
+        assert!(text.contains("<code>not_found</code>") && text.contains("the two are indistinguishable"), "{text}");
+        for (code, ..) in strongroom::http::problem::CODES {
+            assert_eq!(app.stranger().get(&format!("/errors/{code}")).answer().await.status, 200, "{code}");
+        }
+        app.stranger().get("/errors/nonsense").answer().await.problem(404, "not_found");
     }
 
     async fn unsupported_methods_get_the_allowed_ones(app: TestApp) {
@@ -120,9 +148,13 @@ both! {
         let body = json!({"email": email("ann"), "password": PASSWORD}).to_string();
         let post = |content_type: &str| app.stranger().post("/v1/auth/login").header("content-type", content_type).body(body.clone()).answer();
         for content_type in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=b", "json", "", "text/json"] {
-            post(content_type).await.problem(415, "unsupported_media_type");
+            let problem = post(content_type).await.problem(415, "unsupported_media_type");
+            let detail = format!("expected the content type `application/json`, got `{content_type}`");
+            assert_eq!(problem["detail"], detail);
         }
-        app.stranger().post("/v1/auth/login").body(body.clone()).answer().await.problem(415, "unsupported_media_type");
+        let none = app.stranger().post("/v1/auth/login").body(body.clone()).answer().await;
+        let problem = none.problem(415, "unsupported_media_type");
+        assert_eq!(problem["detail"], "expected the content type `application/json`, got none");
         for content_type in ["application/json", "application/json; charset=utf-8", "Application/JSON", "application/vnd.room+json"] {
             assert_eq!(post(content_type).await.status, 200, "{content_type}");
         }

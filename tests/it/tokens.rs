@@ -196,7 +196,7 @@ both! {
         assert_eq!(answer.header("www-authenticate"), "Bearer realm=\"strongroom\"");
         // Not from the query either: URLs end up in logs.
         for name in ["token", "access_token", "api_key"] {
-            app.stranger().get(&format!("/v1/me?{name}={token}")).answer().await.problem(401, "unauthorized");
+            app.stranger().get(&format!("/v1/me?{name}={token}")).answer().await.problem(422, "unknown_parameter");
         }
     }
 

@@ -11,6 +11,7 @@ pub mod fault_proxy;
 pub mod fsck;
 pub mod links;
 pub mod mount;
+pub mod operations;
 pub mod program;
 pub mod tcp_proxy;
 pub mod tus;
@@ -20,9 +21,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
+use strongroom::api;
 use strongroom::app::App;
 use strongroom::clock::Clock;
 use strongroom::config::{Config, Registration, S3Config, S3Credentials, StoreConfig};
+use strongroom::http::server::Server;
 use strongroom::jobs::reaper;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -101,7 +104,7 @@ impl TestApp {
             let app = app.clone();
             async move {
                 let shutdown = async { drop(stopped.await) };
-                let server = strongroom::http::server::Server::new(app, listener).await.expect("a server");
+                let server = Server::new(&app.config, api::router(&app), listener).await.expect("a server");
                 server.run(shutdown).await.expect("the server runs");
             }
         });
