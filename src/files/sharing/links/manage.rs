@@ -39,7 +39,7 @@ pub struct Link {
     pub id: Uuid,
     pub file_id: Uuid,
     /// The token's last characters.
-    pub hint: String,
+    pub last_four: String,
     pub state: LinkState,
     pub has_password: bool,
     pub max_downloads: Option<u64>,
@@ -274,7 +274,7 @@ fn shown(app: &App, row: LinkRow) -> Link {
         id: row.id,
         file_id: row.file_id,
         state: state(app, &row),
-        hint: row.last_four,
+        last_four: row.last_four,
         has_password: row.password_hash.is_some(),
         max_downloads: row.max_downloads.map(|most| most as u64),
         downloads: row.downloads as u64,
