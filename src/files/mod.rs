@@ -43,7 +43,7 @@ pub use folders::folders;
 pub use list::{Direction, List, Order, Page, Sort, list};
 pub use name::{FileName, FolderPath};
 pub use sharing::{
-    AccessEntry, FileAccess, Link, LinkDownload, LinkOptions, LinkPage, LinkState, LinkVisitor, OpenedLink, Part,
+    AccessEntry, EndedBy, Link, LinkDownload, LinkOptions, LinkPage, LinkState, LinkVisitor, OpenedLink, Part,
     UnlockToken, access, change_link, create_link, link, list_every_link, list_links, open_link, redirect_link,
     revoke_link, rotate_link, signed_urls, unlock_link,
 };
