@@ -16,7 +16,8 @@ use secrecy::SecretString;
 use strongroom::app::App;
 use strongroom::clock::Clock;
 use strongroom::config::{Config, S3Config, S3Credentials, Uploads};
-use strongroom::files::{self, List, Meter, content_disposition, metered};
+use strongroom::files::uploads::{Meter, metered};
+use strongroom::files::{self, List, content_disposition};
 use strongroom::http::form;
 use strongroom::store::{ByteStream, Key, Operation, S3Store, SignRequest, Store, UrlSigner};
 use strongroom::users::{self, NewAccount, User};
@@ -93,7 +94,7 @@ fn hashing(criterion: &mut Criterion) {
             bencher.to_async(&runtime).iter(|| async {
                 let meter = Arc::new(Mutex::new(Meter::new(u64::MAX, None)));
                 drain(metered(pieces(&body), meter.clone())).await;
-                meter.lock().expect("nobody panicked").facts(Uuid::nil(), None, now)
+                meter.lock().expect("nobody panicked").facts(Uuid::nil(), String::new(), now)
             });
         });
     }

@@ -260,6 +260,13 @@ impl Location {
     }
 }
 
+/// A JSON pointer.
+impl From<&str> for Location {
+    fn from(pointer: &str) -> Self {
+        Location::Pointer(pointer.to_owned())
+    }
+}
+
 impl FieldError {
     /// A value of the body, at a JSON pointer.
     pub fn at(pointer: impl Into<String>, code: &'static str, detail: impl Into<String>) -> Self {

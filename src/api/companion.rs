@@ -17,7 +17,7 @@ use super::auth::SignedIn;
 use super::extract::PartsJson;
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::files::uploads::{self, NewUpload, PartClaim, PartLayout, UploadProtocol};
+use crate::files::uploads::{self, ExpectedPart, NewUpload, PartLayout, UploadProtocol};
 use crate::files::{FileName, FolderPath};
 use crate::http::extract::{Id, IdAndNumber, Json};
 
@@ -129,7 +129,11 @@ async fn begin(
     let new = NewUpload {
         path: FolderPath::new(file.path(), "/metadata/path")?,
         name: FileName::new(&file.filename, "/filename")?,
-        wire: UploadProtocol::Direct { size, part_size: Some(PartLayout::usual(size).part_size), sha256: None },
+        protocol: UploadProtocol::Direct {
+            size,
+            part_size: Some(PartLayout::with_default_size(size).part_size),
+            sha256: None,
+        },
         content_type: file.content_type,
         note: String::new(),
         idempotency_key: None,
@@ -184,7 +188,8 @@ async fn complete(
     Id(id): Id,
     PartsJson(sent): PartsJson<CompanionParts>,
 ) -> Result<Answer<CompanionResult>> {
-    let claims = sent.parts.into_iter().map(|part| PartClaim { number: part.part_number, etag: part.etag }).collect();
+    let claims =
+        sent.parts.into_iter().map(|part| ExpectedPart { number: part.part_number, etag: part.etag }).collect();
     let file = uploads::complete(&app, &caller.user, id, claims).await?;
     let location = app.config.url(&format!("/v1/files/{}/content", file.id));
     Ok(Answer(CompanionResult { location, bucket: "", key: file.id }))

@@ -349,7 +349,7 @@ impl Metadata {
             path: FolderPath::new(self.get(&["path"]).unwrap_or_default(), "/path")?,
             name: FileName::new(self.get(&["filename", "name"]).unwrap_or(UNNAMED), "/filename")?,
             content_type: self.get(&["filetype", "type"]).map(str::to_owned),
-            wire: UploadProtocol::Tus { size },
+            protocol: UploadProtocol::Tus { size },
             note: self.whole,
             idempotency_key,
         })

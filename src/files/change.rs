@@ -1,9 +1,9 @@
-//! Renaming, moving and describing files.
+//! Renames, moves and describes files.
 
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::name::place;
+use super::name::file_location;
 use super::{Expected, File, FileName, FolderPath, find};
 use crate::app::App;
 use crate::db::ChangedFileRow;
@@ -11,20 +11,22 @@ use crate::error::{Error, Result};
 use crate::events::EventKind;
 use crate::users::User;
 
-/// What shall be different; what is absent stays.
+/// Fields to change; absent fields are unchanged (RFC 7396).
 #[derive(Debug, Clone, Default)]
 pub struct Change {
+    /// The folder to move the file to.
     pub path: Option<FolderPath>,
+    /// The new name.
     pub name: Option<FileName>,
-    /// A merge patch (RFC 7396) on the metadata.
+    /// A merge patch for the metadata (RFC 7396).
     pub metadata: Option<Value>,
 }
 
-/// Changes a file of this user. Of two changes at once neither undoes the other.
+/// Changes a file of this user. Concurrent changes are applied one after the other, and none is lost.
 ///
 /// # Errors
-/// `NotFound`; `PreconditionFailed` if the file is not as `expected`; `PathTaken`; `Invalid` if the
-/// metadata would be too large or no object.
+/// [`Error::NotFound`] if the file was deleted in the meantime; [`Error::PreconditionFailed`] if its content is not as
+/// `expected`; [`Error::PathTaken`]; [`Error::Invalid`] if the metadata would be too large, or not an object.
 pub async fn change(app: &App, user: &User, file: File, expected: &Expected, change: &Change) -> Result<File> {
     let mut file = file;
     loop {
@@ -46,14 +48,14 @@ pub async fn change(app: &App, user: &User, file: File, expected: &Expected, cha
         (file.path, file.name) = (path.as_str().to_owned(), name.as_str().to_owned());
         let event = file.event(EventKind::FileChanged).with("was", was);
         // If another request changed the file first, this change is applied to the result.
-        if app.db.change_file(&changed, &place(&path, &name), &event.row(&app.clock)).await? {
+        if app.db.change_file(&changed, &file_location(&path, &name), &event.row(&app.clock)).await? {
             return Ok(File { updated_at: now, revision: file.revision + 1, ..file });
         }
         file = find(app, user, file.id).await?;
     }
 }
 
-/// Applies a merge patch: null takes a member away, an object is merged, all else replaces (RFC 7396, section 2).
+/// Applies a merge patch: null removes a member, an object is merged, everything else replaces (RFC 7396, section 2).
 fn merge(target: &mut Value, patch: Value) {
     let Value::Object(patch) = patch else {
         *target = patch;
@@ -72,7 +74,7 @@ fn merge(target: &mut Value, patch: Value) {
     }
 }
 
-/// The metadata with the patch applied; nothing left of it is an empty object.
+/// The metadata with the patch applied; null becomes an empty object.
 fn patched(app: &App, metadata: &RawValue, patch: &Value) -> Result<Box<RawValue>> {
     let mut metadata = serde_json::from_str(metadata.get()).map_err(Error::internal)?;
     merge(&mut metadata, patch.clone());
@@ -85,10 +87,10 @@ fn patched(app: &App, metadata: &RawValue, patch: &Value) -> Result<Box<RawValue
 fn checked(app: &App, metadata: &Value) -> Result<String> {
     let text = metadata.to_string();
     let limit = app.config.limits.metadata;
-    // PostgreSQL keeps no NUL in text, so that neither do we.
+    // PostgreSQL does not store NUL in text.
     let has_nul = text.replace("\\\\", "").contains("\\u0000");
     if !metadata.is_object() || has_nul {
-        return Err(Error::invalid("/metadata", "invalid", "a JSON object without NUL characters"));
+        return Err(Error::invalid("/metadata", "invalid", "must be a JSON object without NUL characters"));
     }
     if text.len() > limit {
         return Err(Error::invalid("/metadata", "too_large", format!("at most {limit} bytes of JSON")));
@@ -102,7 +104,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_merge_patch_does_what_the_rfc_says() {
+    fn a_merge_patch_follows_the_rfc() {
         // RFC 7396, appendix A.
         let cases = [
             (json!({"a": "b"}), json!({"a": "c"}), json!({"a": "c"})),

@@ -1,8 +1,8 @@
-//! What a downloaded file is called (RFC 6266), in every browser and in any script.
+//! The name of a download (RFC 6266), in every browser and any script.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// All but the `attr-char` of RFC 8187, section 3.2.1.
+/// Everything except the `attr-char` of RFC 8187, section 3.2.1.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'!')
     .remove(b'#')
@@ -17,10 +17,10 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'|')
     .remove(b'~');
 
-/// The value of `Content-Disposition` for a file of this name: plain ASCII whatever the name holds.
+/// The value of `Content-Disposition` for a file of this name: printable ASCII, whatever the name contains.
 pub fn content_disposition(name: &str, inline: bool) -> String {
     let kind = if inline { "inline" } else { "attachment" };
-    // Some clients decode `%41` in the plain form too, so that it never holds a percent sign.
+    // Some clients decode `%41` in the plain form as well, so it must not contain a percent sign.
     let is_plain = |c: char| matches!(c, ' '..='~') && !matches!(c, '"' | '\\' | '%');
     if name.chars().all(is_plain) {
         return [kind, "; filename=\"", name, "\""].concat();

@@ -1,4 +1,4 @@
-//! Giving bytes out.
+//! Reads content.
 
 use std::ops::Range;
 
@@ -7,19 +7,19 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use crate::store::ByteStream;
 
-/// Opens bytes of a content that the caller was allowed to find. The range's end is exclusive; it
-/// lies within the content. Nothing is asked of the store for an empty range.
+/// Reads a range of bytes of a content that the caller was allowed to find. The end of the range is exclusive and must
+/// not exceed the size. An empty range does not reach the store.
 ///
 /// # Errors
-/// `NotFound` if the content was deleted meanwhile; `Unavailable` if the store does not answer;
-/// `Internal` if a ready blob has no bytes, which must never be.
+/// [`Error::NotFound`] if the content was deleted in the meantime; [`Error::Unavailable`] if the store does not respond;
+/// [`Error::Internal`] if the object of a ready blob is missing, which must never happen.
 pub async fn read(app: &App, content: &Content, range: Range<u64>) -> Result<ByteStream> {
     if range.is_empty() {
         return Ok(Box::pin(futures_util::stream::empty()));
     }
     match app.store.get(&content.key, range).await {
         Err(Error::NotFound) => match app.db.blob_state(content.key.as_str()).await?.as_deref() {
-            Some("ready") => Err(Error::internal(format!("the bytes of the ready blob {} are missing", content.key))),
+            Some("ready") => Err(Error::internal(format!("the object of the ready blob {} is missing", content.key))),
             _ => Err(Error::NotFound),
         },
         opened => opened,

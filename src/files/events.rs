@@ -1,4 +1,4 @@
-//! What was done with a file.
+//! The audit log of one file.
 
 use uuid::Uuid;
 
@@ -8,16 +8,17 @@ use crate::error::Result;
 use crate::events::{self, Filter, Page};
 use crate::users::User;
 
-/// One page of the trail of a file of this user, which may be gone by now; the latest comes first.
+/// One page of the audit log of a file of this user, the latest event first. The file may have been deleted.
 ///
 /// # Errors
-/// `NotFound` if nothing is known of it, or if it is somebody else's; `BadCursor`; `Invalid` if the
-/// limit is out of bounds.
+/// [`Error::NotFound`](crate::error::Error::NotFound) if there is neither a file nor an event, or it belongs to another
+/// user; [`Error::BadCursor`](crate::error::Error::BadCursor); [`Error::Invalid`](crate::error::Error::Invalid) if the
+/// limit is out of range.
 pub async fn events(app: &App, user: &User, id: Uuid, limit: Option<u32>, cursor: Option<&str>) -> Result<Page> {
     let filter = Filter { account: Some(user.id), file: Some(id), ..Filter::default() };
     let limit = cursor::page_size(limit, app.config.limits.page)?;
     let page = events::list(&app.db, &filter, limit, cursor).await?;
-    // Past the end of a trail there is nothing either, but of a trail that one may read.
+    // An empty page may also be the one after the last event.
     if page.events.is_empty() && events::list(&app.db, &filter, 1, None).await?.events.is_empty() {
         super::find(app, user, id).await?;
     }

@@ -1,5 +1,5 @@
-//! Lists, page by page. A cursor names the last file of a page, so a page costs the same however
-//! deep it is, and files that come or go in between neither replay nor hide others.
+//! Lists files, page by page. A cursor names the last file of a page: every page costs the same, however far down the
+//! list it is, and files that are added or deleted in between neither repeat nor hide others.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -17,24 +17,29 @@ use crate::users::User;
 
 pub use crate::db::{Direction, Sort};
 
-/// What is asked for.
+/// Which files to list, and in which order.
 #[derive(Debug, Clone, Default)]
 pub struct List {
-    /// Only files whose path and name, put together, begin with this.
+    /// Only files whose path and name, joined by a slash, start with this.
     pub prefix: Option<String>,
-    /// Only files in this folder itself.
+    /// Only files directly in this folder.
     pub folder: Option<FolderPath>,
-    /// Only files whose path or name contains this, in whatever case.
+    /// Only files whose path or name contains this, ignoring case.
     pub search: Option<String>,
+    /// The order of the list.
     pub order: Order,
+    /// The most files of a page; `None` for the default.
     pub limit: Option<u32>,
+    /// The cursor of the page; `None` for the first one.
     pub cursor: Option<String>,
 }
 
 /// The order of a list. Ties are broken by id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Order {
+    /// What the files are sorted by.
     pub sort: Sort,
+    /// Ascending or descending.
     pub direction: Direction,
 }
 
@@ -44,17 +49,20 @@ impl Default for Order {
     }
 }
 
-/// Some files, and where to go on.
+/// One page of files.
 #[derive(Debug)]
 pub struct Page {
+    /// The files, in the requested order.
     pub files: Vec<File>,
+    /// The cursor of the next page; `None` on the last one.
     pub next_cursor: Option<String>,
 }
 
-/// Lists this user's files.
+/// Lists the files of this user.
 ///
 /// # Errors
-/// `BadCursor` if the cursor is not of a list with this order; `Invalid` if the limit is out of bounds.
+/// [`Error::BadCursor`] if the cursor does not belong to a list in this order; [`Error::Invalid`] if the limit or a text
+/// to search for is out of range.
 pub async fn list(app: &App, user: &User, list: &List) -> Result<Page> {
     let limit = cursor::page_size(list.limit, app.config.limits.page)?;
     let after = list.cursor.as_deref().map(|cursor| Cursor::decode(cursor, list.order)).transpose()?;
@@ -64,11 +72,11 @@ pub async fn list(app: &App, user: &User, list: &List) -> Result<Page> {
             owner: user.id,
             sort: list.order.sort,
             direction: list.order.direction,
-            prefix: searchable(list.prefix.as_deref(), "/prefix")?,
+            prefix: searchable(list.prefix.as_deref(), "prefix")?,
             folder: list.folder.as_ref().map(|folder| folder.as_str().to_owned()),
-            search: searchable(list.search.as_deref(), "/q")?.to_lowercase(),
+            search: searchable(list.search.as_deref(), "q")?.to_lowercase(),
             after,
-            // One more than asked for tells whether there is a next page.
+            // One more than requested shows whether there is a next page.
             limit: limit as i64 + 1,
         })
         .await?;
@@ -82,19 +90,19 @@ pub async fn list(app: &App, user: &User, list: &List) -> Result<Page> {
     Ok(Page { files, next_cursor })
 }
 
-/// Names are kept in normalisation form C and hold no control characters.
-fn searchable(text: Option<&str>, pointer: &str) -> Result<String> {
+/// A text to search for. Names are stored in normalization form C, without control characters.
+fn searchable(text: Option<&str>, parameter: &str) -> Result<String> {
     let text: String = text.unwrap_or_default().nfc().collect();
     if text.len() > 1300 || text.chars().any(char::is_control) {
-        return Err(Error::invalid(pointer, "invalid", "at most 1300 bytes, without control characters"));
+        return Err(Error::invalid_parameter(parameter, "invalid", "at most 1300 bytes, without control characters"));
     }
     Ok(text)
 }
 
-/// The place deadline the last file of a page. CallerCache treat its text as opaque.
+/// The position after the last file of a page. Clients treat its text as opaque.
 #[derive(Serialize, Deserialize)]
 struct Cursor {
-    /// The order that it belongs to.
+    /// The order of the list that it belongs to.
     o: (u8, bool),
     #[serde(default, skip_serializing_if = "Option::is_none")]
     t: Option<String>,

@@ -1,8 +1,24 @@
-//! The heart: what a file is and what may be done with it. Every door comes here, and here alone
-//! it is decided who may see and change what.
+//! Files: what they are, and what users may do with them. Every protocol ends here, and only here is decided who may see
+//! and change what.
 //!
-//! Whatever gives a [`File`] or a [`Content`] takes who is asking first, so whoever holds one has
-//! been allowed to see it.
+//! A function that returns a [`File`] or a [`Content`] takes the user who asks for it: whoever holds one was allowed to
+//! find it. Functions take their arguments in the order app, who, what, how. The nouns with functions of their own are
+//! modules: [`avatar`], [`signed_urls`], [`trash`], [`uploads`].
+//!
+//! ```
+//! use strongroom::files::{FileName, FolderPath};
+//!
+//! # fn main() -> strongroom::error::Result<()> {
+//! // Names and paths are checked once, where they arrive; the second argument locates them in the request.
+//! let folder = FolderPath::new("/2026/reports/", "/path")?;
+//! let name = FileName::new("q3.pdf", "/name")?;
+//! assert_eq!(folder.as_str(), "2026/reports");
+//! // Of two files with one name, the second gets a number.
+//! assert_eq!(name.numbered(1).as_str(), "q3 (1).pdf");
+//! assert!(FileName::new("../q3.pdf", "/name").is_err());
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod avatar;
 mod change;
@@ -49,65 +65,73 @@ pub use sharing::{
 };
 pub use sniff::{is_inline, is_picture};
 pub use uploads::{Body, IdempotencyKey, NewFile, OnConflict, replace, upload};
-#[doc(hidden)] // For the benchmarks.
-pub use uploads::{Meter, metered};
 
 /// A file as its owner sees it.
 #[derive(Debug, Clone)]
 pub struct File {
+    /// The id, which stays the same for as long as the file exists.
     pub id: Uuid,
+    /// The user whom it belongs to.
     pub owner_id: Uuid,
-    /// The folder, without slashes at its ends; empty at the top.
+    /// The folder, without slashes at its ends; empty for the top folder.
     pub path: String,
+    /// The name.
     pub name: String,
-    /// What the owner keeps beside the bytes: a JSON object.
+    /// What the owner stores with the file: a JSON object.
     pub metadata: Box<RawValue>,
+    /// When the file was created.
     pub created_at: Timestamp,
+    /// When the file was last changed, its content included.
     pub updated_at: Timestamp,
+    /// The content.
     pub content: Content,
-    /// What changes are guarded by: the blob, and the count of changes.
+    /// Guards changes of the content.
     blob_id: Uuid,
+    /// Guards other changes: their number.
     revision: i64,
-    signed: Signing,
+    signed: SigningState,
 }
 
-/// What is known of the signed URLs of a file. Times are microseconds since 1970.
+/// The state of the signed URLs of a file. Times are microseconds since 1970.
 #[derive(Debug, Clone, Copy, Default)]
-struct Signing {
+struct SigningState {
     until: i64,
     generation: i64,
     revoked_at: i64,
 }
 
-/// Bytes that are there for good, and what is known of them.
+/// Published content: durable bytes that never change.
 #[derive(Debug, Clone)]
 pub struct Content {
     key: Key,
-    /// Bytes.
+    /// The size in bytes.
     pub size: u64,
+    /// The SHA-256.
     pub sha256: Vec<u8>,
-    /// Sniffed from the bytes.
+    /// The detected content type.
     pub content_type: String,
-    /// When these bytes became this content.
+    /// When it was published.
     pub modified_at: Timestamp,
 }
 
 impl Content {
-    /// The strong validator (RFC 9110, section 8.8.3): two contents with one ETag are the same bytes.
+    /// The ETag, a strong validator (RFC 9110, section 8.8.3): contents with the same ETag have the same bytes.
     pub fn etag(&self) -> String {
         format!("\"{}\"", self.sha256_hex())
     }
 
+    /// The SHA-256 as lower-case hexadecimal digits.
     pub fn sha256_hex(&self) -> String {
         hex(&self.sha256)
     }
 }
 
-/// What the caller demands of the state of a file before it is changed (RFC 9110, section 13).
+/// The content that a file must have before it is changed (RFC 9110, section 13).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expected {
+    /// Any content.
     Anything,
-    /// `If-Match: *` is `Anything`; a list of ETags is this.
+    /// Content with one of these ETags.
     OneOf(Vec<String>),
 }
 
@@ -122,14 +146,14 @@ impl Expected {
 }
 
 impl File {
-    /// Something that was done with this file, for the trail.
+    /// An event about this file, for the audit log.
     pub fn event(&self, kind: EventKind) -> Event {
         let event = Event::new(kind, self.owner_id).file(self.id);
         event.with("path", &*self.path).with("name", &*self.name).with("size", self.content.size)
     }
 }
 
-/// What is kept beside the bytes when nobody said anything.
+/// The metadata of a new file.
 fn no_metadata() -> Box<RawValue> {
     RawValue::from_string("{}".to_owned()).expect("an empty object is JSON")
 }
@@ -137,7 +161,7 @@ fn no_metadata() -> Box<RawValue> {
 /// Finds a file of this user.
 ///
 /// # Errors
-/// `NotFound` if there is none with this id, or if it is somebody else's.
+/// [`Error::NotFound`] if it does not exist, or belongs to another user.
 pub async fn find(app: &App, user: &User, id: Uuid) -> Result<File> {
     app.db.file(user.id, id).await?.ok_or(Error::NotFound)?.try_into()
 }
@@ -163,7 +187,7 @@ impl TryFrom<FileRow> for File {
             },
             blob_id: row.blob_id,
             revision: row.revision,
-            signed: Signing {
+            signed: SigningState {
                 until: row.signed_urls_expire_at,
                 generation: row.signed_url_generation,
                 revoked_at: row.signed_urls_revoked_at,

@@ -1,34 +1,37 @@
-//! What a file and a folder may be called. Names live in the database alone; they never become
-//! part of a key or of a path on the disk.
+//! Names of files and paths of folders. They are stored in the database alone, and never become part of a key or of a
+//! path on the disk.
 
 use unicode_normalization::UnicodeNormalization;
 
 use crate::db::FileLocation;
-use crate::error::{Error, Result};
+use crate::error::{Error, FieldError, Location, Result};
 use crate::unicode::is_misleading;
 
-/// Most bytes in one name.
+/// The most bytes of a name.
 const NAME_BYTES: usize = 255;
-/// Most bytes in one folder path.
+/// The most bytes of a folder path.
 const PATH_BYTES: usize = 1024;
 
-/// The name of a file: any Unicode without control characters, slashes and characters that change
-/// the direction of what follows, at most 255 bytes, in normalisation form C, so that a name typed
-/// on one system is found on another.
+/// The name of a file: any Unicode except slashes, control characters, invisible characters and those that change the
+/// direction of text; at most 255 bytes. It is in normalization form C, so that a name typed on one system is found from
+/// another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileName(String);
 
 impl FileName {
+    /// Parses a name.
+    ///
     /// # Errors
-    /// `Invalid` at `pointer` if the name breaks a rule.
-    pub fn new(name: &str, pointer: &str) -> Result<Self> {
+    /// [`Error::Invalid`] at this location if the name breaks a rule.
+    pub fn new(name: &str, at: impl Into<Location>) -> Result<Self> {
         let name: String = name.nfc().collect();
-        match fault(&name) {
-            Some(fault) => Err(Error::invalid(pointer, "bad_name", fault)),
+        match broken_rule(&name) {
+            Some(rule) => Err(invalid(at, "bad_name", rule)),
             None => Ok(Self(name)),
         }
     }
 
+    /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -40,7 +43,7 @@ impl FileName {
             _ => (self.0.as_str(), ""),
         };
         let mark = format!(" ({number})");
-        // A long extension is no extension; what has to give way is the stem.
+        // A long extension is part of the name. What must be shortened is the stem.
         let (stem, extension) = if extension.len() > 32 { (self.0.as_str(), "") } else { (stem, extension) };
         let mut room = (NAME_BYTES - mark.len() - extension.len()).min(stem.len());
         while !stem.is_char_boundary(room) {
@@ -50,61 +53,68 @@ impl FileName {
     }
 }
 
-/// A folder: names joined by slashes, without slashes at the ends; empty at the top.
+/// The path of a folder: names joined by slashes, without slashes at the ends; empty for the top folder. At most 1024
+/// bytes, in normalization form C.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FolderPath(String);
 
 impl FolderPath {
+    /// Parses a path; slashes at its ends are ignored.
+    ///
     /// # Errors
-    /// `Invalid` at `pointer` if one of the folders' names breaks a rule, or the whole is too long.
-    pub fn new(path: &str, pointer: &str) -> Result<Self> {
+    /// [`Error::Invalid`] at this location if a name in the path breaks a rule, or the path is too long.
+    pub fn new(path: &str, at: impl Into<Location>) -> Result<Self> {
         let path: String = path.nfc().collect();
         let path = path.trim_matches('/');
         if path.len() > PATH_BYTES {
-            return Err(Error::invalid(pointer, "too_long", format!("at most {PATH_BYTES} bytes")));
+            return Err(invalid(at, "too_long", format!("at most {PATH_BYTES} bytes")));
         }
-        let fault = path.split('/').filter(|_| !path.is_empty()).find_map(fault);
-        match fault {
-            Some(fault) => Err(Error::invalid(pointer, "bad_path", fault)),
+        match path.split('/').filter(|_| !path.is_empty()).find_map(broken_rule) {
+            Some(rule) => Err(invalid(at, "bad_path", format!("a folder name {rule}"))),
             None => Ok(Self(path.to_owned())),
         }
     }
 
+    /// The path.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Where a file is, as the rows keep it.
-pub(super) fn place(path: &FolderPath, name: &FileName) -> FileLocation {
+/// The location of a file, as rows store it.
+pub(super) fn file_location(path: &FolderPath, name: &FileName) -> FileLocation {
     FileLocation { path: path.0.clone(), name: name.0.clone(), search: location(&path.0, &name.0).to_lowercase() }
 }
 
-/// The path and the name put together, as the rows keep them.
+/// The path and the name joined by a slash.
 pub(super) fn location(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") }
 }
 
-/// What is wrong with a name, if anything is.
-fn fault(name: &str) -> Option<&'static str> {
+fn invalid(at: impl Into<Location>, code: &'static str, detail: impl Into<String>) -> Error {
+    Error::Invalid(vec![FieldError { location: at.into(), code, detail: detail.into() }])
+}
+
+/// The rule that a name breaks, if any.
+fn broken_rule(name: &str) -> Option<&'static str> {
     if name.is_empty() {
-        return Some("a name has at least one character");
+        return Some("must not be empty");
     }
     if name.len() > NAME_BYTES {
-        return Some("a name has at most 255 bytes");
+        return Some("must have at most 255 bytes");
     }
     if name == "." || name == ".." {
-        return Some("`.` and `..` are no names");
+        return Some("must not be `.` or `..`");
     }
     if name.trim() != name {
-        return Some("a name neither begins nor ends with white space");
+        return Some("must not start or end with white space");
     }
     name.chars().find_map(|c| match c {
-        '/' | '\\' => Some("a name has no slashes"),
-        c if c.is_control() => Some("a name has no control characters"),
-        c if is_misleading(c) => Some("a name has no invisible characters and none that change the direction of text"),
-        '\u{fdd0}'..='\u{fdef}' => Some("a name has no code points that are no characters"),
-        c if (c as u32) & 0xfffe == 0xfffe => Some("a name has no code points that are no characters"),
+        '/' | '\\' => Some("must not contain slashes"),
+        c if c.is_control() => Some("must not contain control characters"),
+        c if is_misleading(c) => Some("must not contain invisible or bidirectional characters"),
+        '\u{fdd0}'..='\u{fdef}' => Some("must not contain Unicode noncharacters"),
+        c if (c as u32) & 0xfffe == 0xfffe => Some("must not contain Unicode noncharacters"),
         _ => None,
     })
 }

@@ -1,18 +1,18 @@
-//! What bytes are. The client's word is a hint: what can be told from the bytes is.
+//! Detects content types. The declared type is only a hint: what the bytes can prove, they prove.
 
-/// How many of the first bytes are looked at.
+/// The number of bytes at the start of a file that its type depends on.
 pub(super) const SNIFFED_BYTES: usize = 4096;
 
-/// The content type of a file that begins with `head`.
+/// The content type of a file that starts with `head`; `hint` is the declared type.
 pub(super) fn content_type(head: &[u8], hint: Option<&str>) -> String {
     if let Some(kind) = infer::get(head) {
         return kind.mime_type().to_owned();
     }
     let hint = hint.and_then(|hint| hint.parse::<mime::Mime>().ok()).filter(is_believable);
     match hint {
-        // A text type is only believed of text.
+        // A text type is accepted only for text.
         Some(hint) if hint.type_() == mime::TEXT && !is_text(head) => "application/octet-stream".into(),
-        // The bytes are valid UTF-8, whatever the client said of their charset.
+        // The bytes are valid UTF-8, whatever charset was declared.
         Some(hint) if hint.type_() == mime::TEXT => format!("{}; charset=utf-8", hint.essence_str()),
         Some(hint) => hint.to_string(),
         None if is_text(head) && !head.is_empty() => "text/plain; charset=utf-8".into(),
@@ -20,17 +20,17 @@ pub(super) fn content_type(head: &[u8], hint: Option<&str>) -> String {
     }
 }
 
-/// A claim that bytes could have proved is not believed when they do not.
+/// A type that the bytes would have shown is not accepted as a hint.
 fn is_believable(hint: &mime::Mime) -> bool {
     let essence = hint.essence_str();
     let proved = matches!(hint.type_(), mime::IMAGE | mime::AUDIO | mime::VIDEO | mime::FONT)
         && hint.subtype() != mime::SVG
         || essence == mime::APPLICATION_PDF.essence_str();
-    let says_nothing = [mime::APPLICATION_OCTET_STREAM, mime::APPLICATION_WWW_FORM_URLENCODED]
+    let is_generic = [mime::APPLICATION_OCTET_STREAM, mime::APPLICATION_WWW_FORM_URLENCODED]
         .iter()
         .any(|nothing| nothing.essence_str() == essence);
     let is_a_pattern = hint.type_() == mime::STAR || hint.subtype() == mime::STAR;
-    !proved && !says_nothing && !is_a_pattern && hint.type_() != "multipart" && hint.as_ref().len() <= 127
+    !proved && !is_generic && !is_a_pattern && hint.type_() != "multipart" && hint.as_ref().len() <= 127
 }
 
 fn is_text(head: &[u8]) -> bool {
@@ -42,9 +42,9 @@ fn is_text(head: &[u8]) -> bool {
     valid && !head.iter().any(|byte| *byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r' | 0x0c | 0x1b))
 }
 
-/// Whether a browser may show this type in its place. Nothing that can carry a script is here: no
-/// HTML, no SVG, no XML; and no PDF, whose scripts a browser's own reader runs, in spite of a
-/// sandboxing policy: they may open dialogs in the name of this server.
+/// Whether a browser may display content of this type. Types that can carry a script are excluded: HTML, SVG, XML; and
+/// PDF, whose scripts the reader of a browser runs in spite of a sandboxing policy, so that they could open dialogs in the
+/// name of this server.
 pub fn is_inline(content_type: &str) -> bool {
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     is_picture(essence)
@@ -64,7 +64,7 @@ pub fn is_inline(content_type: &str) -> bool {
         )
 }
 
-/// Whether this is a picture that every browser can show.
+/// Whether this is a picture that every browser can display.
 pub fn is_picture(content_type: &str) -> bool {
     matches!(content_type, "image/png" | "image/jpeg" | "image/gif" | "image/webp" | "image/avif")
 }
@@ -74,7 +74,7 @@ mod tests {
     use super::content_type;
 
     #[test]
-    fn bytes_are_believed_before_words() {
+    fn what_the_bytes_show_counts_before_the_hint() {
         let png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
         assert_eq!(content_type(png, Some("text/html")), "image/png");
         assert_eq!(content_type(b"hello", Some("image/png")), "text/plain; charset=utf-8");

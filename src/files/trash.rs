@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::name::place;
+use super::name::file_location;
 use super::uploads::whole::free_name;
 use super::{File, FileName, FolderPath};
 use crate::app::App;
@@ -78,7 +78,7 @@ async fn try_restore(app: &App, user: &User, mut file: File) -> Result<Option<Fi
     loop {
         name.as_str().clone_into(&mut file.name);
         let event = file.event(EventKind::FileRestored).row(&app.clock);
-        match app.db.restore_file(user.id, file.id, file.revision, &place(&path, &name), &event).await {
+        match app.db.restore_file(user.id, file.id, file.revision, &file_location(&path, &name), &event).await {
             // Another request may take the free name first; then the search continues.
             Err(Error::PathTaken) => name = free_name(app, user, &path, &original).await?,
             restored => return Ok(restored?.then(|| File { revision: file.revision + 1, ..file })),

@@ -97,7 +97,7 @@ both! {
         let ann = app.sign_up("ann").await;
         for key in ["", "a b", "ä", &"x".repeat(256)] {
             let problem = upload(&ann, key).body("x").answer().await.problem(422, "invalid");
-            assert_eq!(problem["errors"][0]["pointer"], "/idempotency-key");
+            assert_eq!(problem["errors"][0]["header"], "idempotency-key");
         }
         let two = upload(&ann, "a").header("idempotency-key", "b").body("x").answer().await;
         two.problem(422, "invalid");

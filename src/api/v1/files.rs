@@ -19,7 +19,7 @@ use crate::api::auth::SignedIn;
 use crate::api::extract::{Idempotency, expected};
 use crate::api::openapi::headers::{DigestHeaders, IdempotencyHeader, IfMatchHeader, IfNoneMatchAny};
 use crate::app::App;
-use crate::error::{Error, Result};
+use crate::error::{Error, Location, Result};
 use crate::files::signed_urls;
 use crate::files::{
     self, Change, Direction, Expected, File, FileName, FolderPath, List, NewFile, OnConflict, Order, Removal, Sort,
@@ -210,7 +210,7 @@ async fn list(
 ) -> Result<Response> {
     let list = List {
         prefix: params.prefix,
-        folder: params.path.map(|path| FolderPath::new(&path, "/path")).transpose()?,
+        folder: params.path.map(|path| FolderPath::new(&path, Location::Parameter("path".into()))).transpose()?,
         search: params.q,
         order: params.sort.map(Order::from).unwrap_or_default(),
         limit: page.limit,

@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 
 use crate::api::auth::SignedIn;
 use crate::app::App;
-use crate::error::Result;
+use crate::error::{Location, Result};
 use crate::files::{self, FolderPath};
 use crate::http::extract::Query;
 
@@ -55,7 +55,7 @@ async fn list(
     SignedIn(caller): SignedIn,
     Query(params): Query<FolderParams>,
 ) -> Result<axum::Json<FolderPage>> {
-    let inside = FolderPath::new(&params.path.unwrap_or_default(), "/path")?;
+    let inside = FolderPath::new(&params.path.unwrap_or_default(), Location::Parameter("path".into()))?;
     let names = files::folders(&app, &caller.user, &inside).await?;
     let base = inside.as_str();
     let path = |name: &str| if base.is_empty() { name.to_owned() } else { format!("{base}/{name}") };

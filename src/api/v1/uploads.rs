@@ -21,7 +21,7 @@ use crate::api::extract::{Idempotency, PartsJson};
 use crate::api::openapi::headers::IdempotencyHeader;
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::files::uploads::{self, NewUpload, PartClaim, SignedPart, Upload, UploadProtocol};
+use crate::files::uploads::{self, ExpectedPart, NewUpload, SignedPart, Upload, UploadProtocol};
 use crate::files::{FileName, FolderPath};
 use crate::hex::unhex;
 use crate::http::extract::{Id, Json, PageParams, Query};
@@ -72,7 +72,7 @@ pub struct CreateUploadRequest {
 }
 
 impl CreateUploadRequest {
-    fn wire(&self) -> Result<UploadProtocol> {
+    fn protocol(&self) -> Result<UploadProtocol> {
         let wrong = |pointer, code: &'static str, detail: &str| Err(Error::invalid(pointer, code, detail));
         match (self.mode, self.size) {
             (UploadMode::Direct, None) => wrong("/size", "required", "a direct upload has to say its size"),
@@ -149,8 +149,8 @@ impl UploadView {
     fn new(app: &App, upload: &Upload, parts: Option<Vec<StoredPart>>) -> Self {
         let direct = upload.is_direct && upload.file_id.is_none();
         let (received, cut) = match (&parts, direct) {
-            (Some(parts), _) => (Some(parts.iter().map(|part| part.size).sum()), upload.cut()),
-            (None, true) => (None, upload.cut()),
+            (Some(parts), _) => (Some(parts.iter().map(|part| part.size).sum()), upload.layout()),
+            (None, true) => (None, upload.layout()),
             (None, false) => (Some(upload.received), None),
         };
         Self {
@@ -221,7 +221,7 @@ async fn create(
     let new = NewUpload {
         path: FolderPath::new(&request.path, "/path")?,
         name: FileName::new(&request.name, "/name")?,
-        wire: request.wire()?,
+        protocol: request.protocol()?,
         content_type: request.content_type,
         note: String::new(),
         idempotency_key,
@@ -358,7 +358,7 @@ async fn complete(
         true => CompleteUploadRequest::default(),
         false => PartsJson::from_request(request, &app).await?.0,
     };
-    let claims = wanted.parts.into_iter().map(|part| PartClaim { number: part.number, etag: part.etag }).collect();
+    let claims = wanted.parts.into_iter().map(|part| ExpectedPart { number: part.number, etag: part.etag }).collect();
     let file = uploads::complete(&app, &caller.user, id, claims).await?;
     Ok(axum::Json(FileView::new(file, None)))
 }

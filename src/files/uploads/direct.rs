@@ -1,5 +1,5 @@
-//! Uploads straight to the store: the client sends parts through signed URLs, in any order and from
-//! anywhere, and this server only says in the end whether they are the file.
+//! Direct uploads: the client sends parts straight to the store through signed URLs, in any order and from any number of
+//! places; this server signs the URLs and checks the whole on completion.
 
 mod complete;
 mod layout;
@@ -19,35 +19,39 @@ use crate::net::is_unreachable;
 use crate::store::{Operation, PartTarget, SignRequest, SignedUrl, StoredPart};
 use crate::users::User;
 
-pub use complete::{PartClaim, complete};
+pub use complete::{ExpectedPart, complete};
 pub use layout::PartLayout;
 pub use receive::receive_part;
 
-/// Parts that are signed when the client does not say which.
-const USUAL_BATCH: usize = 100;
+/// The most parts that are signed if the client does not name any.
+const DEFAULT_BATCH: usize = 100;
 
-/// A part that may be sent now.
+/// A signed URL for one part.
 #[derive(Debug)]
 pub struct SignedPart {
+    /// The number of the part, from 1.
     pub number: u64,
-    /// Bytes that it must have.
+    /// The bytes that it must have.
     pub size: u64,
+    /// The URL, with the headers that the request must have.
     pub url: SignedUrl,
 }
 
-/// The bucket to which a page had better send the parts of a big file, as far as its address tells. Not where types are
-/// limited: through this server, a file is refused by its first bytes, straight to the bucket only deadline its last.
+/// The bucket to which a page should send the parts of a large file, as far as its address shows that browsers can reach
+/// it. `None` where types are restricted: a body through this server is refused by its first bytes, a direct upload only
+/// after its last.
 pub fn public_bucket(app: &App) -> Option<&Url> {
     let bucket = app.store.public_bucket().filter(|_| app.config.limits.allowed_types.is_any());
     bucket.filter(|bucket| is_unreachable(&app.config.public_url, bucket).is_none())
 }
 
-/// Signs URLs for parts: for those with these numbers, or for the first ones that are missing.
-/// Whoever asks gives the upload another day.
+/// Signs URLs for parts: for those with these numbers, or for the first missing ones. Each call extends the expiry of the
+/// upload.
 ///
 /// # Errors
-/// `NotFound`; `UploadGone` if it is over or complete; `Invalid` if a number is not one of the
-/// upload's, there are too many of them, or the life is out of bounds; `Unavailable`.
+/// [`Error::NotFound`]; [`Error::UploadGone`] if the upload has expired or all its parts are assembled;
+/// [`Error::Invalid`] if a number or the lifetime is out of range, or there are too many numbers;
+/// [`Error::Unavailable`].
 pub async fn sign_parts(
     app: &App,
     user: &User,
@@ -55,15 +59,15 @@ pub async fn sign_parts(
     numbers: Option<Vec<u64>>,
     expires_in: Option<Duration>,
 ) -> Result<Vec<SignedPart>> {
-    let life = signed_url_lifetime(&app.config.limits, expires_in)?;
+    let lifetime = signed_url_lifetime(&app.config.limits, expires_in)?;
     let row = find_direct(app, user, id).await?;
     if row.file_id.is_some() || row.received > 0 {
         return Err(Error::UploadGone);
     }
-    let (cut, key, now) = (PartLayout::of(&row)?, key(&row)?, app.clock.now());
+    let (layout, key, now) = (PartLayout::of(&row)?, key(&row)?, app.clock.now());
     let numbers = match numbers {
         Some(numbers) => numbers,
-        None => missing(cut, &stored(app, &row).await?).take(USUAL_BATCH.min(app.config.limits.batch)).collect(),
+        None => missing(layout, &stored(app, &row).await?).take(DEFAULT_BATCH.min(app.config.limits.batch)).collect(),
     };
     if numbers.len() > app.config.limits.batch {
         let detail = format!("at most {} at once", app.config.limits.batch);
@@ -71,16 +75,16 @@ pub async fn sign_parts(
     }
     app.db.extend_expiry(user.id, id, row.blob_id, expiry(app, now), lease(app)).await?;
     let mut signed = Vec::with_capacity(numbers.len());
-    for (place, number) in numbers.into_iter().enumerate() {
-        let (_, size) = cut.part(number).ok_or_else(|| {
-            let detail = format!("from 1 to {}", cut.count());
-            Error::invalid(format!("/numbers/{place}"), "out_of_range", detail)
+    for (index, number) in numbers.into_iter().enumerate() {
+        let (_, size) = layout.part(number).ok_or_else(|| {
+            let detail = format!("from 1 to {}", layout.count());
+            Error::invalid(format!("/numbers/{index}"), "out_of_range", detail)
         })?;
         let request = SignRequest {
             operation: Operation::Put,
             key: &key,
             now,
-            expires_in: life,
+            expires_in: lifetime,
             disposition: None,
             content_type: None,
             generation: 0,
@@ -91,32 +95,32 @@ pub async fn sign_parts(
     Ok(signed)
 }
 
-/// The parts that have arrived, whether they are of the right size or not.
+/// Lists the parts that have arrived, whatever their size.
 ///
 /// # Errors
-/// `NotFound`; `UploadGone` if the upload's time is over; `Unavailable`.
+/// [`Error::NotFound`]; [`Error::UploadGone`] if the upload has expired; [`Error::Unavailable`].
 pub async fn parts(app: &App, user: &User, id: Uuid) -> Result<Vec<StoredPart>> {
     let row = find_direct(app, user, id).await?;
     let parts = stored(app, &row).await?;
     Ok(parts.chunk_by(|one, other| one.number == other.number).filter_map(<[_]>::last).cloned().collect())
 }
 
-fn missing(cut: PartLayout, parts: &[StoredPart]) -> impl Iterator<Item = u64> {
-    (1..=cut.count()).filter(|number| parts.binary_search_by_key(number, |part| part.number).is_err())
+fn missing(layout: PartLayout, parts: &[StoredPart]) -> impl Iterator<Item = u64> {
+    (1..=layout.count()).filter(|number| parts.binary_search_by_key(number, |part| part.number).is_err())
 }
 
-/// What has arrived, in order.
+/// The parts that have arrived, in order.
 async fn stored(app: &App, row: &ResumableRow) -> Result<Vec<StoredPart>> {
-    let (cut, key) = (PartLayout::of(row)?, key(row)?);
+    let (layout, key) = (PartLayout::of(row)?, key(row)?);
     let part = |(number, receipt): (u64, String)| {
-        let (_, size) = cut.part(number)?;
+        let (_, size) = layout.part(number)?;
         Some(StoredPart { number, size, receipt, modified_at: None })
     };
     match app.store.parts(&key, row.multipart_id.as_deref()).await? {
-        // They may be put together by now, by a server that did not get further.
-        Some(parts) if parts.is_empty() && app.store.size(&key).await? == Some(cut.size) => {
-            // Not empty: clients take a part without an ETag for one to send.
-            Ok((1..=cut.count()).map(|number| (number, "assembled".to_owned())).filter_map(part).collect())
+        // A server that stopped afterwards may have assembled them.
+        Some(parts) if parts.is_empty() && app.store.size(&key).await? == Some(layout.size) => {
+            // Not empty: to clients, a part without an ETag is one to send.
+            Ok((1..=layout.count()).map(|number| (number, "assembled".to_owned())).filter_map(part).collect())
         }
         Some(parts) => Ok(parts),
         None => {
@@ -126,7 +130,7 @@ async fn stored(app: &App, row: &ResumableRow) -> Result<Vec<StoredPart>> {
     }
 }
 
-/// As [`find`], but only an upload of this kind.
+/// Finds a direct upload.
 async fn find_direct(app: &App, user: &User, id: Uuid) -> Result<ResumableRow> {
     let row = find(app, user, id).await?;
     if row.mode == DIRECT { Ok(row) } else { Err(Error::NotFound) }

@@ -1,5 +1,5 @@
-//! Requests that may be sent twice and are done once, because the client gave them a name
-//! (`Idempotency-Key`). A name is its owner's alone.
+//! Idempotency: a request with an `Idempotency-Key` takes effect once, however often it is sent. The keys of different
+//! users are independent.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -13,38 +13,41 @@ use crate::app::App;
 use crate::clock::from_micros;
 use crate::db::{KeyClaim, KeyResponse};
 use crate::error::{Error, Result};
-use crate::files::{Content, File, Signing};
+use crate::files::{Content, File, SigningState};
 use crate::users::User;
 
-/// The name that a client gave to a request: 1 to 255 visible characters of ASCII.
+/// An idempotency key: 1 to 255 visible ASCII characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyKey(String);
 
 impl IdempotencyKey {
+    /// Parses a key.
+    ///
     /// # Errors
-    /// `Invalid` at `/idempotency-key`.
+    /// [`Error::Invalid`] at the header `idempotency-key`.
     pub fn new(text: &str) -> Result<Self> {
         if !(1..=255).contains(&text.len()) || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            let detail = "1 to 255 visible characters of ASCII, without spaces";
-            return Err(Error::invalid("/idempotency-key", "invalid", detail));
+            let detail = "1 to 255 visible ASCII characters, without spaces";
+            return Err(Error::invalid_header("idempotency-key", "invalid", detail));
         }
         Ok(Self(text.to_owned()))
     }
 }
 
-/// What a key says of a request that comes under it.
-pub(in crate::files) enum Lookup {
-    /// It was not done yet. What claims the key goes into the transaction of the intent.
+/// What is known about a request with an idempotency key.
+pub(super) enum Lookup {
+    /// The key is new. It is claimed in the transaction that inserts the pending blob.
     Fresh(KeyClaim),
-    /// It was done, if its bytes are the same, too; this was answered.
+    /// The request was completed with this answer, provided that its content is the same as well.
     Completed(String),
 }
 
-/// Looks a key up for a request. `request` is what is asked for, without the bytes.
+/// Looks up an idempotency key. `request` identifies the request, apart from its content: see [`fingerprint`].
 ///
 /// # Errors
-/// `IdempotencyMismatch` if it came with another request; `IdempotencyInProgress` if that is under way.
-pub(in crate::files) async fn lookup(app: &App, user: &User, key: &IdempotencyKey, request: &[&str]) -> Result<Lookup> {
+/// [`Error::IdempotencyMismatch`] if the key was used with another request; [`Error::IdempotencyInProgress`] if the
+/// first request with it is still running.
+pub(super) async fn lookup(app: &App, user: &User, key: &IdempotencyKey, request: &[&str]) -> Result<Lookup> {
     let request = fingerprint(request);
     match app.db.idempotency_key(user.id, &key.0).await? {
         None => Ok(Lookup::Fresh(KeyClaim { key: key.0.clone(), fingerprint: request })),
@@ -53,17 +56,18 @@ pub(in crate::files) async fn lookup(app: &App, user: &User, key: &IdempotencyKe
     }
 }
 
-/// The SHA-256 of some texts, of which none can pass for a part of another.
-fn fingerprint(texts: &[&str]) -> Vec<u8> {
+/// The SHA-256 of the parts that identify a request, each preceded by its length, so that the boundaries count. It is
+/// stored: what goes into it must not depend on how Rust prints a type.
+fn fingerprint(parts: &[&str]) -> Vec<u8> {
     let mut hash = Sha256::new();
-    for text in texts {
-        hash.update((text.len() as u64).to_be_bytes());
-        hash.update(text);
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
     }
     hash.finalize().to_vec()
 }
 
-/// A new file as it was answered, whatever became of it since.
+/// The file as it was answered, whatever has happened to it since.
 #[derive(Serialize, Deserialize)]
 struct Uploaded {
     id: Uuid,
@@ -78,8 +82,8 @@ struct Uploaded {
     ready_at: i64,
 }
 
-/// What is kept under the key as the answer to the upload of this file.
-pub(in crate::files) fn answer(claim: &KeyClaim, file: &File) -> Result<KeyResponse> {
+/// The answer to the upload of this file, as it is stored with the key.
+pub(super) fn answer(claim: &KeyClaim, file: &File) -> Result<KeyResponse> {
     let Content { key, size, sha256, content_type, modified_at } = &file.content;
     let uploaded = Uploaded {
         id: file.id,
@@ -97,12 +101,12 @@ pub(in crate::files) fn answer(claim: &KeyClaim, file: &File) -> Result<KeyRespo
     Ok(KeyResponse { key: claim.key.clone(), response })
 }
 
-/// Answers an upload that was done already, if its bytes are the same. Announced digests and
-/// lengths are believed; without a digest the bytes are read, no more of them than there were.
+/// Answers an upload that was completed before, if its content is the same. A declared digest or size decides without
+/// reading; otherwise no more bytes are read than the file had.
 ///
 /// # Errors
-/// `IdempotencyMismatch`; what the stream fails with.
-pub(in crate::files) async fn replay(user: &User, answer: &str, body: Body) -> Result<File> {
+/// [`Error::IdempotencyMismatch`]; the error of the stream.
+pub(super) async fn replay(user: &User, answer: &str, body: Body) -> Result<File> {
     let uploaded: Uploaded = serde_json::from_str(answer).map_err(Error::internal)?;
     let created_at = from_micros(uploaded.created_at);
     let content = Content {
@@ -126,7 +130,7 @@ pub(in crate::files) async fn replay(user: &User, answer: &str, body: Body) -> R
         content,
         blob_id: uploaded.blob_id,
         revision: 0,
-        signed: Signing::default(),
+        signed: SigningState::default(),
     })
 }
 
@@ -144,4 +148,22 @@ async fn has_same_bytes(mut body: Body, content: &Content) -> Result<bool> {
         hash.update(&chunk);
     }
     Ok(hash.finalize().as_slice() == content.sha256)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hex::hex;
+
+    #[test]
+    fn a_fingerprint_is_the_same_in_every_version_of_the_program() {
+        let hashed = hex(&fingerprint(&["upload", "2026/reports", "q3.pdf", "number", "application/pdf"]));
+        assert_eq!(hashed, "47ea11434f4e72c12bcf07ae5de0fc89a161303b517d31b22dd50b2fae45768c");
+    }
+
+    #[test]
+    fn the_boundaries_between_the_parts_count() {
+        assert_ne!(fingerprint(&["ab", "c"]), fingerprint(&["a", "bc"]));
+        assert_ne!(fingerprint(&["a"]), fingerprint(&["a", ""]));
+    }
 }

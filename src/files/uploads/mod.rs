@@ -1,11 +1,12 @@
-//! Uploads of every kind by their id alone, whichever wire they began on.
-
-use std::sync::Arc;
-
-use uuid::Uuid;
+//! Uploads: content on its way to becoming a file.
+//!
+//! A whole upload is one request ([`upload`](super::upload), [`replace`](super::replace)). A resumable upload takes as
+//! many as necessary, in order by tus or as parts straight to the store; it has an id, and so has an upload through one
+//! [signed PUT](signed_put). The functions of this module take any of these ids.
 
 mod direct;
 mod idempotency;
+mod meter;
 pub(super) mod pending;
 mod reserve;
 mod resumable;
@@ -13,62 +14,71 @@ pub mod signed_put;
 pub(super) mod type_filter;
 pub(super) mod whole;
 
+use std::sync::Arc;
+
+use uuid::Uuid;
+
 use super::File;
 use crate::app::App;
 use crate::cursor;
 use crate::error::{Error, Result};
 use crate::users::User;
 
-pub use direct::{PartClaim, PartLayout, SignedPart, parts, public_bucket, receive_part, sign_parts};
+pub use direct::{ExpectedPart, PartLayout, SignedPart, parts, public_bucket, receive_part, sign_parts};
 pub use idempotency::IdempotencyKey;
-pub use pending::Body;
 #[doc(hidden)] // For the benchmarks.
-pub use pending::{Meter, metered};
+pub use meter::{Meter, metered};
+pub use pending::Body;
 pub use resumable::{Append, Checksum, NewUpload, Upload, UploadProtocol, append, create, status, terminate};
 pub use whole::{NewFile, OnConflict, replace, upload};
 
-/// Some uploads under way, and where to go on.
+/// One page of open uploads.
 #[derive(Debug)]
 pub struct UploadPage {
+    /// The uploads, in the order of their creation.
     pub uploads: Vec<Upload>,
+    /// The cursor of the next page; `None` on the last one.
     pub next_cursor: Option<String>,
 }
 
-/// One page of the uploads of this user that wait for bytes, in the order in which they began.
+/// Lists the resumable uploads of this user that are not complete, in the order of their creation. `limit` is a number
+/// of uploads.
 ///
 /// # Errors
-/// `BadCursor`; `Invalid` if the limit is out of bounds.
+/// [`Error::BadCursor`]; [`Error::Invalid`] if the limit is out of range.
 pub async fn list(app: &App, user: &User, limit: Option<u32>, cursor: Option<&str>) -> Result<UploadPage> {
     let limit = cursor::page_size(limit, app.config.limits.page)?;
     let now = app.clock.now().as_microsecond();
-    let deadline = cursor.map_or(Ok(Uuid::nil()), cursor::decode_id)?;
-    let rows = app.db.open_resumables(user.id, now, deadline, limit as i64 + 1).await?;
+    let after = cursor.map_or(Ok(Uuid::nil()), cursor::decode_id)?;
+    let rows = app.db.open_resumables(user.id, now, after, limit as i64 + 1).await?;
     let (rows, next_cursor) = cursor::page(rows, limit, |last| cursor::encode_id(last.id));
     Ok(UploadPage { uploads: rows.iter().map(Upload::from).collect(), next_cursor })
 }
 
-/// Makes what has arrived the file: the parts of a direct upload, the bytes that came through a
-/// signed URL. One whose bytes come in order became a file with the last of them.
+/// Completes an upload: assembles the parts of a direct upload, or publishes what arrived through a signed PUT. A tus
+/// upload completes by itself with its last byte.
 ///
 /// # Errors
-/// `NotFound`; `UploadGone`; `UploadIncomplete`; what [`resumable::complete`] and
-/// [`signed_put::complete`] fail with.
-pub async fn complete(app: &Arc<App>, user: &User, id: Uuid, claims: Vec<PartClaim>) -> Result<File> {
+/// [`Error::NotFound`]; [`Error::UploadGone`]; [`Error::UploadIncomplete`], or [`Error::PartsMissing`] of a direct
+/// upload; [`Error::UploadBusy`]; [`Error::TooLarge`]; [`Error::TypeRefused`]; [`Error::DigestMismatch`];
+/// [`Error::QuotaExceeded`]; [`Error::PreconditionFailed`] if the file of a signed PUT has changed;
+/// [`Error::Unavailable`].
+pub async fn complete(app: &Arc<App>, user: &User, id: Uuid, expected: Vec<ExpectedPart>) -> Result<File> {
     match status(app, user, id).await {
         Err(Error::NotFound) => signed_put::complete(app, user, id).await,
-        Ok(Upload { file_id: Some(file), .. }) => crate::files::find(app, user, file).await,
-        Ok(Upload { is_direct: true, .. }) => direct::complete(app, user, id, claims).await,
+        Ok(Upload { file_id: Some(file), .. }) => super::find(app, user, file).await,
+        Ok(Upload { is_direct: true, .. }) => direct::complete(app, user, id, expected).await,
         Ok(_) => Err(Error::UploadIncomplete),
         Err(error) => Err(error),
     }
 }
 
-/// Ends an upload, and gives back what it held. A file that it became is none of its business.
+/// Cancels an upload and releases what it reserved.
 ///
 /// # Errors
-/// `NotFound`; `UploadGone` if it is a file by now, or over.
+/// [`Error::NotFound`]; [`Error::UploadGone`] if it was completed or has expired.
 pub async fn cancel(app: &App, user: &User, id: Uuid) -> Result<()> {
-    match resumable::terminate(app, user, id).await {
+    match terminate(app, user, id).await {
         Err(Error::NotFound) => signed_put::cancel(app, user, id).await,
         outcome => outcome,
     }

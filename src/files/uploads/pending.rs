@@ -1,48 +1,46 @@
-//! Bytes on their way: what stands around a pending blob until it is published or given up.
+//! Writes content under a pending blob, and abandons the blob if the content is not published.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::{StreamExt, TryStreamExt, stream};
-use jiff::Timestamp;
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::meter::{Meter, locked, metered};
 use super::reserve::{Reservation, reserved};
-use super::type_filter::Purpose;
+use super::type_filter::{Detected, Purpose, detect};
 use crate::app::App;
 use crate::clock::from_micros;
 use crate::db::{BlobFacts, KeyClaim, NewBlobRow};
 use crate::error::{Error, Result};
 use crate::faults;
 use crate::files::Content;
-use crate::files::sniff::{SNIFFED_BYTES, content_type};
 use crate::store::{ByteStream, Key, MultipartObserver};
 use crate::users::User;
 
-/// Bytes from a client, and what the client says of them.
+/// The content that a client sends, and what it declares about it.
 pub struct Body {
+    /// The bytes.
     pub stream: ByteStream,
-    /// The length in bytes, when it is announced.
+    /// The size in bytes, if it is declared.
     pub size: Option<u64>,
-    /// When the length is not announced: the bytes that it cannot have more of, if that is known.
+    /// An upper bound on the size in bytes, if only that is known.
     pub at_most: Option<u64>,
-    /// The content type, a hint.
+    /// The declared content type, a hint.
     pub content_type: Option<String>,
-    /// The SHA-256 that the bytes shall have (RFC 9530).
+    /// The SHA-256 that the bytes must have (RFC 9530).
     pub digest: Option<Vec<u8>>,
 }
 
-/// Bytes that are durable under a key whose blob is still pending.
+/// Durable content under a key whose blob is still pending.
 pub(in crate::files) struct Stored {
     pub key: Key,
     pub facts: BlobFacts,
 }
 
 impl Stored {
-    /// The content that these bytes are once they are published.
+    /// The content as it is once it is published.
     pub fn content(&self) -> Content {
         Content {
             key: self.key.clone(),
@@ -54,9 +52,9 @@ impl Stored {
     }
 }
 
-/// Writes the intent, then the bytes under a new key. On an error the blob is given up.
-/// A key that the client gave to the request is claimed with the intent.
-pub(in crate::files) async fn store(
+/// Inserts a pending blob, then writes the body under its new key; the idempotency key of the request is claimed with
+/// the blob. After an error the blob is abandoned.
+pub(in crate::files) async fn write_blob(
     app: &App,
     user: &User,
     body: Body,
@@ -84,29 +82,51 @@ pub(in crate::files) async fn store(
     let reservation = Reservation::open(&app.db, &app.config.quotas, &mut row, body.size, most).await?;
     faults::point("K2");
 
-    let id = row.id;
-    let meter = Arc::new(Mutex::new(Meter::new(limit, body.digest)));
-    let intent = BlobIntent { app, id, owner: user.id };
-    let gated = purpose.filter_by_type(&app.config.limits, body.stream, body.content_type.clone());
-    let stream = reserved(metered(gated, meter.clone()), reservation, 0);
-    let put = app.store.put(&key, body.size, stream, &intent);
-    match leased(app, id, put).await {
-        Ok(_) => {
-            let meter = meter.lock().unwrap_or_else(PoisonError::into_inner);
-            let facts = meter.facts(id, body.content_type.as_deref(), app.clock.now());
-            Ok(Stored { key, facts })
-        }
+    let blob = PendingBlob { app, id: row.id, owner: user.id };
+    match leased(app, blob.id, blob.write(&key, body, purpose, reservation)).await {
+        Ok(facts) => Ok(Stored { key, facts }),
         Err(error) => {
-            // A store that fell silent may still carry out what it was sent; its key is kept so long.
-            let silent = matches!(error, Error::Unavailable { .. });
-            let keep_for = if silent { app.config.uploads.lease } else { Duration::ZERO };
-            give_up(app, &key, id, keep_for).await;
+            // A store that stopped responding may still carry out a request; the key is kept until then.
+            let unanswered = matches!(error, Error::Unavailable { .. });
+            let keep_for = if unanswered { app.config.uploads.lease } else { Duration::ZERO };
+            abandon(app, &key, blob.id, keep_for).await;
             Err(error)
         }
     }
 }
 
-/// Does work on a pending blob while its lease is kept alive; ends with `UploadGone` when it is lost.
+/// The row of a blob whose content is being written.
+struct PendingBlob<'a> {
+    app: &'a App,
+    id: Uuid,
+    owner: Uuid,
+}
+
+impl PendingBlob<'_> {
+    async fn write(&self, key: &Key, body: Body, purpose: Purpose, reservation: Reservation) -> Result<BlobFacts> {
+        let limits = &self.app.config.limits;
+        let Detected { content_type, stream, .. } = detect(body.stream, body.content_type.as_deref()).await?;
+        purpose.check_type(limits, &content_type)?;
+        let meter = Arc::new(Mutex::new(Meter::new(purpose.limit(limits), body.digest)));
+        let stream = reserved(metered(stream, meter.clone()), reservation, 0);
+        self.app.store.put(key, body.size, stream, self).await?;
+        Ok(locked(&meter).facts(self.id, content_type, self.app.clock.now()))
+    }
+}
+
+#[async_trait]
+impl MultipartObserver for PendingBlob<'_> {
+    async fn multipart_opened(&self, upload_id: &str) -> Result<()> {
+        let recorded = self.app.db.set_multipart_id(self.id, upload_id).await?;
+        if recorded { Ok(()) } else { Err(Error::UploadGone) }
+    }
+
+    fn owner(&self) -> Uuid {
+        self.owner
+    }
+}
+
+/// Runs work on a pending blob while its lease is renewed; ends with [`Error::UploadGone`] if the lease is lost.
 pub(in crate::files) async fn leased<T>(app: &App, id: Uuid, work: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::select! {
         done = work => done,
@@ -121,166 +141,57 @@ async fn renew_until_lost(app: &App, id: Uuid) -> Error {
         match app.db.renew_blob(id, lease).await {
             Ok(true) => {}
             Ok(false) => return Error::UploadGone,
-            // The next try comes before the lease is over.
-            Err(error) => tracing::warn!(%error, "a lease could not be renewed"),
+            // There is time for another attempt before the lease expires.
+            Err(error) => tracing::warn!(%error, "could not renew the lease of a pending blob"),
         }
     }
 }
 
-/// Whether an error of a publication was only a lost answer: the blob's own row tells whether the
-/// commit was carried out.
+/// Whether an error of a publication means only that the reply was lost: the row of the blob shows whether the commit
+/// was carried out.
 pub(in crate::files) async fn was_committed_anyway(app: &App, stored: &Stored, error: &Error) -> bool {
     if !matches!(error, Error::Unavailable { .. } | Error::Internal(_)) {
         return false;
     }
-    // The commit may still be on its way to the database. A question would not wait for it; a
-    // statement on the same row does, even if it changes nothing.
+    // The commit may still be on its way to the database. A query would not wait for it; a statement on the same row
+    // does, even if it changes nothing.
     if !matches!(app.db.renew_blob(stored.facts.id, Duration::ZERO).await, Ok(false)) {
         return false;
     }
     let published = matches!(app.db.blob_state(stored.key.as_str()).await, Ok(Some(state)) if state == "ready");
     if published {
-        tracing::warn!(%error, "the answer to a commit was lost; the commit was not");
+        tracing::warn!(%error, "commit reply lost, commit succeeded");
     }
     published
 }
 
-/// Passes a publication on; deadline an error its blob is given up.
+/// Returns the result of a publication, and abandons the blob if it is an error.
 pub(in crate::files) async fn abandon_on_error<T>(app: &App, stored: &Stored, published: Result<T>) -> Result<T> {
     if published.is_err() {
-        give_up(app, &stored.key, stored.facts.id, stored.facts.keep_for).await;
+        abandon(app, &stored.key, stored.facts.id, stored.facts.keep_for).await;
     }
     published
 }
 
-/// Gives a pending blob to the reaper. Should the database not answer, the lease runs out and the
-/// reaper finds the blob by itself.
-async fn give_up(app: &App, key: &Key, id: Uuid, keep_for: Duration) {
+/// Leaves a pending blob to the reaper. If the database does not respond, the lease expires and the reaper finds the
+/// blob by itself.
+async fn abandon(app: &App, key: &Key, id: Uuid, keep_for: Duration) {
     match app.db.abandon_blob(id, keep_for).await {
         Ok(true) => {}
         Ok(false) => delete_if_orphaned(app, key).await,
-        Err(error) => tracing::warn!(%error, "a pending blob is left to its lease"),
+        Err(error) => tracing::warn!(%error, "could not abandon a pending blob; its lease will expire"),
     }
 }
 
-/// Takes one's own bytes away if their writer slept past its lease: the reaper has been at the
-/// key, or is about to, and what was written deadline it is known to nobody but the writer.
+/// Deletes what this writer wrote after it had lost its lease: the reaper has already processed the key, or is about
+/// to, and nothing else refers to what was written since.
 pub(in crate::files) async fn delete_if_orphaned(app: &App, key: &Key) {
-    let removed = match app.db.blob_state(key.as_str()).await {
+    let deleted = match app.db.blob_state(key.as_str()).await {
         Ok(Some(state)) if state != "deleting" => return,
         Ok(_) => app.store.delete(key, None).await,
         Err(error) => Err(error),
     };
-    if let Err(error) = removed {
-        tracing::error!(%error, %key, "bytes without a row may be left");
-    }
-}
-
-/// Counts, hashes and bounds what flows by.
-pub struct Meter {
-    limit: u64,
-    size: u64,
-    hash: Sha256,
-    head: Vec<u8>,
-    expected: Option<Vec<u8>>,
-}
-
-impl Meter {
-    pub fn new(limit: u64, expected: Option<Vec<u8>>) -> Self {
-        Self { limit, size: 0, hash: Sha256::new(), head: Vec::new(), expected }
-    }
-
-    pub(in crate::files) fn take(&mut self, chunk: &[u8]) -> Result<()> {
-        faults::point(if self.size == 0 { "K3" } else { "K4" });
-        self.size += chunk.len() as u64;
-        if self.size > self.limit {
-            return Err(Error::TooLarge { limit: self.limit });
-        }
-        let missing = SNIFFED_BYTES.saturating_sub(self.head.len()).min(chunk.len());
-        self.head.extend_from_slice(&chunk[..missing]);
-        self.hash.update(chunk);
-        Ok(())
-    }
-
-    /// The hash of what came until now.
-    pub(in crate::files) fn hash(&self) -> Sha256 {
-        self.hash.clone()
-    }
-
-    fn check_digest(&self) -> Result<()> {
-        match self.expected.as_deref() {
-            Some(expected) if expected != self.hash.clone().finalize().as_slice() => Err(Error::DigestMismatch),
-            _ => Ok(()),
-        }
-    }
-
-    /// What is known now that the stream has ended.
-    pub fn facts(&self, id: Uuid, hint: Option<&str>, ready_at: Timestamp) -> BlobFacts {
-        BlobFacts {
-            id,
-            size: self.size as i64,
-            sha256: self.hash.clone().finalize().to_vec(),
-            content_type: content_type(&self.head, hint),
-            keep_for: Duration::ZERO,
-            ready_at: ready_at.as_microsecond(),
-        }
-    }
-}
-
-/// The stream, metered. Its digest is checked before it ends, so that the store never finishes
-/// bytes that are not what was announced.
-pub fn metered(stream: ByteStream, meter: Arc<Mutex<Meter>>) -> ByteStream {
-    Box::pin(stream::unfold(Some(stream), move |stream| {
-        let meter = meter.clone();
-        async move {
-            let mut stream = stream?;
-            let next = stream.next().await;
-            let mut meter = meter.lock().unwrap_or_else(PoisonError::into_inner);
-            match next {
-                Some(Ok(chunk)) => match meter.take(&chunk) {
-                    Ok(()) => Some((Ok(chunk), Some(stream))),
-                    Err(error) => Some((Err(error), None)),
-                },
-                Some(Err(error)) => Some((Err(error), None)),
-                None => {
-                    faults::point("K5");
-                    meter.check_digest().err().map(|error| (Err(error), None))
-                }
-            }
-        }
-    }))
-}
-
-/// Reads `size` bytes back from the store, counted and hashed.
-///
-/// # Errors
-/// The error of the store.
-pub(super) async fn read_back(app: &App, key: &Key, size: u64) -> Result<Meter> {
-    let mut meter = Meter::new(size, None);
-    if size > 0 {
-        let mut stream = app.store.get(key, 0..size).await?;
-        while let Some(chunk) = stream.try_next().await? {
-            meter.take(&chunk)?;
-        }
-    }
-    Ok(meter)
-}
-
-/// The row of a blob, as the place where a store writes down its intent.
-struct BlobIntent<'a> {
-    app: &'a App,
-    id: Uuid,
-    owner: Uuid,
-}
-
-#[async_trait]
-impl MultipartObserver for BlobIntent<'_> {
-    async fn multipart_opened(&self, upload_id: &str) -> Result<()> {
-        let noted = self.app.db.set_multipart_id(self.id, upload_id).await?;
-        if noted { Ok(()) } else { Err(Error::UploadGone) }
-    }
-
-    fn owner(&self) -> Uuid {
-        self.owner
+    if let Err(error) = deleted {
+        tracing::error!(%error, %key, "could not delete an object without a row");
     }
 }

@@ -1,24 +1,24 @@
-//! What an upload takes of its owner's quotas before its bytes are kept: all of it when its length
-//! is announced, else step by step as it flows.
+//! Reserves quota for an upload before its bytes are stored: all of it if the size is declared, otherwise step by step.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use futures_util::{StreamExt, stream};
+use bytes::Bytes;
 use uuid::Uuid;
 
+use crate::chunks::{ChunkObserver, observed};
 use crate::config::Quotas;
 use crate::db::{Db, NewBlobRow};
 use crate::error::{Error, Result};
 use crate::store::ByteStream;
 
-/// Bytes that are reserved at first for a body of unknown length. Whoever sends many small ones at
-/// once does not fill the quota with what none of them needs.
+/// The bytes reserved first for a body of unknown size: few, so that many small uploads at once do not fill the quota
+/// with what none of them needs.
 const FIRST_STEP: u64 = 64 * 1024;
-/// Bytes that are reserved at a time at most.
+/// The most bytes reserved ahead.
 const LARGEST_STEP: u64 = 16 * 1024 * 1024;
 
-/// The bytes that a pending blob has reserved.
+/// The bytes that a pending blob has reserved of its owner's quota.
 pub(in crate::files) struct Reservation {
     db: Db,
     quotas: Quotas,
@@ -27,20 +27,20 @@ pub(in crate::files) struct Reservation {
     reserved: u64,
     /// The body never has more bytes than this.
     most: u64,
-    /// What was reserved since it was opened or gone on with.
+    /// The bytes reserved by this body.
     added: Arc<AtomicU64>,
 }
 
 impl Reservation {
-    /// Writes down the intent and reserves what the body needs: its `size` if that is known, else
-    /// a first step. `most` is the largest that the body may become.
+    /// Inserts the pending blob and reserves what its body needs: its `size` if that is declared, otherwise a first
+    /// step. `most` is the largest size that the body can have. All are bytes.
     ///
     /// # Errors
-    /// `QuotaExceeded`; `TooManyUploads`.
+    /// [`Error::QuotaExceeded`]; [`Error::TooManyUploads`]; [`Error::IdempotencyInProgress`].
     pub async fn open(db: &Db, quotas: &Quotas, blob: &mut NewBlobRow, size: Option<u64>, most: u64) -> Result<Self> {
         let (least, wanted) = match size {
             Some(size) => (size, size),
-            // Of a form the length is known, with what stands around the file.
+            // The size of a form is known, but not how much of it is the file.
             None if most <= LARGEST_STEP => (0, most),
             None => (0, FIRST_STEP),
         };
@@ -48,25 +48,24 @@ impl Reservation {
         while let Err(error) = db.insert_pending_blob(blob, quotas).await {
             blob.reserve = smaller_retry(error, least, blob.reserve)?;
         }
-        let (blob, owner, reserved) = (blob.id, blob.owner, blob.reserve);
-        Ok(Self { db: db.clone(), quotas: *quotas, blob, owner, reserved, most, added: Arc::default() })
+        Ok(Self::resume(db, quotas, blob.id, blob.owner, blob.reserve, most))
     }
 
-    /// What a pending blob that others began has reserved until now.
+    /// Continues the reservation of a blob that exists.
     pub fn resume(db: &Db, quotas: &Quotas, blob: Uuid, owner: Uuid, reserved: u64, most: u64) -> Self {
         Self { db: db.clone(), quotas: *quotas, blob, owner, reserved, most, added: Arc::default() }
     }
 
-    /// Tells, whenever it is asked, how many bytes were reserved by this body.
+    /// A counter of the bytes that this body has reserved so far.
     pub fn added(&self) -> Arc<AtomicU64> {
         self.added.clone()
     }
 
-    /// Reserves what `size` bytes need that is not reserved yet, and some of what may follow: as
-    /// much as came already, so that steps are few and what is reserved in vain is little.
+    /// Makes sure that `size` bytes are reserved. What is missing is reserved together with some of what may follow, as
+    /// much as has already arrived: so the steps are few, and little is reserved in vain.
     ///
     /// # Errors
-    /// `QuotaExceeded`; `UploadGone` if the blob's lease is lost.
+    /// [`Error::QuotaExceeded`]; [`Error::UploadGone`] if the lease of the blob is lost.
     pub async fn ensure(&mut self, size: u64) -> Result<()> {
         let least = size.saturating_sub(self.reserved);
         if least == 0 {
@@ -83,7 +82,7 @@ impl Reservation {
     }
 }
 
-/// How much to try for instead when there was no room for `wanted` bytes but `least` would do.
+/// The bytes to try next, if the quota has no room for `wanted` bytes and `least` would be enough.
 fn smaller_retry(error: Error, least: u64, wanted: u64) -> Result<u64> {
     match error {
         Error::QuotaExceeded { used, quota, .. } if wanted > least => {
@@ -93,19 +92,19 @@ fn smaller_retry(error: Error, least: u64, wanted: u64) -> Result<u64> {
     }
 }
 
-/// The stream, of which no byte goes on that is not reserved; `offset` bytes came before it.
+/// The stream, which passes no byte on before it is reserved; `offset` bytes of the upload came before it.
 pub(in crate::files) fn reserved(stream: ByteStream, reservation: Reservation, offset: u64) -> ByteStream {
-    Box::pin(stream::unfold(Some((stream, reservation, offset)), |state| async move {
-        let (mut stream, mut reservation, received) = state?;
-        match stream.next().await? {
-            Ok(chunk) => {
-                let received = received + chunk.len() as u64;
-                match reservation.ensure(received).await {
-                    Ok(()) => Some((Ok(chunk), Some((stream, reservation, received)))),
-                    Err(error) => Some((Err(error), None)),
-                }
-            }
-            Err(error) => Some((Err(error), None)),
-        }
-    }))
+    observed(stream, ReservingObserver { reservation, received: offset })
+}
+
+struct ReservingObserver {
+    reservation: Reservation,
+    received: u64,
+}
+
+impl ChunkObserver for ReservingObserver {
+    async fn chunk(&mut self, chunk: &Bytes) -> Result<()> {
+        self.received += chunk.len() as u64;
+        self.reservation.ensure(self.received).await
+    }
 }

@@ -1,6 +1,5 @@
-//! Uploads that survive: bytes come in pieces, over as many requests, connections and servers as it
-//! takes, and what is durable is never sent again. The row tells how far an upload has come; every
-//! wire that speaks of such uploads ends here.
+//! Resumable uploads: content arrives over as many requests, connections and servers as necessary, and durable bytes are
+//! never sent again. The row records the progress; every protocol for such uploads ends here.
 
 mod checksum;
 pub(super) mod claim;
@@ -20,7 +19,7 @@ use self::finish::finish;
 use self::ledger::RowObserver;
 use super::direct::PartLayout;
 use super::reserve::{Reservation, reserved};
-use super::type_filter::filter_first_bytes;
+use super::type_filter::filter_first_append;
 use super::whole::detached;
 use crate::app::App;
 use crate::clock::from_micros;
@@ -32,93 +31,99 @@ use crate::users::User;
 pub use checksum::Checksum;
 pub use create::{NewUpload, UploadProtocol, create};
 
-/// How bytes come: in order.
+/// The mode of a row whose bytes arrive in order.
 const TUS: &str = "tus";
-/// How bytes come: as parts through signed URLs, in any order.
+/// The mode of a row whose bytes arrive as parts through signed URLs, in any order.
 pub(super) const DIRECT: &str = "direct";
 
-/// How far an upload has come.
+/// The progress of a resumable upload.
 #[derive(Debug, Clone)]
 pub struct Upload {
+    /// The id by which clients address it.
     pub id: Uuid,
+    /// The folder of the file to be.
     pub path: String,
+    /// The requested name of the file to be.
     pub name: String,
-    /// Whether its parts go straight to the store; else its bytes come in order.
+    /// Whether the parts go straight to the store; otherwise the bytes arrive in order.
     pub is_direct: bool,
-    /// Bytes in the whole, once they are known.
+    /// Bytes of the whole file, once declared.
     pub size: Option<u64>,
-    /// Bytes that are durable; of parts that are not put together the store alone knows.
+    /// Durable bytes. Parts of a direct upload do not count before they are assembled.
     pub received: u64,
-    /// Bytes in a part.
+    /// Bytes of a part.
     pub part_size: u64,
+    /// What the client stored with the upload, verbatim.
     pub note: String,
+    /// When it was created.
     pub created_at: Timestamp,
-    /// Later with every byte that comes.
+    /// When it expires, unless more bytes arrive.
     pub expires_at: Timestamp,
-    /// The file that it became. While it is none the upload is open, whatever it has received.
+    /// The file that it became; `None` while the upload is open, whatever it has received.
     pub file_id: Option<Uuid>,
 }
 
-/// Bytes for the end of an upload.
+/// Bytes to append to an upload.
 pub struct Append {
-    /// Where they belong.
+    /// The offset in bytes at which they start: the end of what was received.
     pub offset: u64,
-    /// The size of the whole, if it is declared with this piece.
+    /// The size of the whole file in bytes, if it is declared with this append.
     pub size: Option<u64>,
+    /// The bytes.
     pub stream: ByteStream,
-    /// The length of the piece in bytes, if it is announced.
+    /// The length of the stream in bytes, if it is declared.
     pub length: Option<u64>,
-    /// With a checksum the bytes count all together or not at all.
+    /// With a checksum the append is stored as a whole or not at all.
     pub checksum: Option<Checksum>,
 }
 
 impl Append {
-    fn nothing(offset: u64) -> Self {
+    fn empty(offset: u64) -> Self {
         Self { offset, size: None, stream: Box::pin(stream::empty()), length: Some(0), checksum: None }
     }
 }
 
-/// Tells how far an upload has come. One that has all its bytes and is no file, because a server
-/// ended in between, becomes one now: who reads that everything has arrived will not come again.
+/// The progress of an upload. One that has all its bytes but is not a file yet, because a server stopped in between,
+/// becomes one now: a client that reads that everything has arrived does not return.
 ///
 /// # Errors
-/// `NotFound`; `UploadGone` if its time is over; `UploadBusy` if it is becoming a file.
+/// [`Error::NotFound`]; [`Error::UploadGone`] if it has expired; [`Error::UploadBusy`] if it is being completed.
 pub async fn status(app: &Arc<App>, user: &User, id: Uuid) -> Result<Upload> {
     let row = find(app, user, id).await?;
     if row.file_id.is_some() || complete_size(&row).is_none() {
         return Ok(Upload::from(&row));
     }
     let (app, user) = (app.clone(), user.clone());
-    detached(async move { write(&app, &user, id, Append::nothing(row.received as u64)).await }).await
+    detached(async move { write(&app, &user, id, Append::empty(row.received as u64)).await }).await
 }
 
-/// Appends a piece; with the last byte the upload becomes a file. Of a piece that breaks off, what
-/// came is kept, unless it has a checksum.
+/// Appends bytes; with the last one the upload becomes a file. What arrived of an append that breaks off is stored,
+/// unless it has a checksum.
 ///
 /// # Errors
-/// `NotFound`; `UploadGone` if its time is over; `OffsetMismatch`; `UploadBusy` if somebody else
-/// appends; `TooLarge` if the piece is longer than what is missing; `QuotaExceeded`;
-/// `ChecksumMismatch`; `Malformed` if it declares a size that cannot be; what the stream failed
-/// with; `StorageFull`; `Unavailable`; `TypeRefused`, deadline which the upload is over if it had all
-/// its bytes.
-pub async fn append(app: &Arc<App>, user: &User, id: Uuid, piece: Append) -> Result<Upload> {
+/// [`Error::NotFound`]; [`Error::UploadGone`] if the upload has expired; [`Error::OffsetMismatch`];
+/// [`Error::UploadBusy`] if another request is appending; [`Error::TooLarge`] if the append is longer than what is
+/// missing; [`Error::QuotaExceeded`]; [`Error::ChecksumMismatch`]; [`Error::Malformed`] if it declares an impossible
+/// size; the error of the stream; [`Error::StorageFull`]; [`Error::Unavailable`]; [`Error::TypeRefused`], with which a
+/// complete upload ends.
+pub async fn append(app: &Arc<App>, user: &User, id: Uuid, append: Append) -> Result<Upload> {
     let row = find(app, user, id).await?;
     if row.mode != TUS {
         return Err(Error::NotFound);
     }
-    check(app, &row, &piece)?;
+    check(app, &row, &append)?;
     if row.file_id.is_some() {
-        // Nothing is missing, and nothing came.
+        // Nothing is missing, and the append is empty.
         return Ok(Upload::from(&row));
     }
     let (app, user) = (app.clone(), user.clone());
-    detached(async move { write(&app, &user, id, piece).await }).await
+    detached(async move { write(&app, &user, id, append).await }).await
 }
 
-/// Ends an upload, and gives back what it held. A file that it became is none of its business.
+/// Cancels a resumable upload and releases what it reserved.
 ///
 /// # Errors
-/// `NotFound`; `UploadGone` if it is a file by now.
+/// [`Error::NotFound`]; [`Error::UploadGone`] if it has become a file.
 pub async fn terminate(app: &App, user: &User, id: Uuid) -> Result<()> {
     if app.db.delete_resumable(user.id, id).await? {
         return Ok(());
@@ -127,47 +132,50 @@ pub async fn terminate(app: &App, user: &User, id: Uuid) -> Result<()> {
     Err(Error::UploadGone)
 }
 
-async fn write(app: &Arc<App>, user: &User, id: Uuid, piece: Append) -> Result<Upload> {
+async fn write(app: &Arc<App>, user: &User, id: Uuid, append: Append) -> Result<Upload> {
     let claim = Claim::take(app, user, id).await?;
     claim
-        .during(async {
+        .hold_while(async {
             let mut row = find(app, user, id).await?;
-            check(app, &row, &piece)?;
-            let announced = row.size.map(|size| size as u64).or(piece.size);
-            let announced = announced.or(piece.length.map(|length| piece.offset + length));
-            let reservation = reserve(app, &row, announced).await?;
-            if let (None, Some(size)) = (row.size, piece.size) {
-                if !app.db.declare_size(id, claim.writer, size as i64).await? {
+            check(app, &row, &append)?;
+            let declared = row.size.map(|size| size as u64).or(append.size);
+            let declared = declared.or(append.length.map(|length| append.offset + length));
+            let reservation = reserve(app, &row, declared).await?;
+            if let (None, Some(size)) = (row.size, append.size) {
+                if !app.db.declare_size(id, claim.id, size as i64).await? {
                     return Err(Error::UploadGone);
                 }
                 row.size = Some(size as i64);
             }
-            let written = write_piece(app, &row, &claim, piece, reservation).await;
-            // Whatever went wrong deadline the last byte was kept, it did not go wrong for the client.
+            let written = write_append(app, &row, &claim, append, reservation).await;
+            // If the last byte is durable, a later error does not concern the client.
             let row = find(app, user, id).await?;
-            // Of what is a file already, somebody else took over and finished it.
+            // If it is a file already, another writer took over and finished it.
             match complete_size(&row).filter(|_| row.file_id.is_none()) {
-                Some(_) => finish(app, user, &row, &claim).await,
+                Some(_) => {
+                    let file = finish(app, user, &row, &claim).await?;
+                    Ok(Upload { file_id: Some(file.id), ..Upload::from(&row) })
+                }
                 None => written.map(|()| Upload::from(&row)),
             }
         })
         .await
 }
 
-/// Reserves what is missing up to the announced end of the whole, or else of the piece.
-async fn reserve(app: &App, row: &ResumableRow, announced: Option<u64>) -> Result<Reservation> {
-    let most = announced.unwrap_or(app.config.limits.file_size);
+/// Reserves what is missing up to the declared end of the whole, or else of the append.
+async fn reserve(app: &App, row: &ResumableRow, declared: Option<u64>) -> Result<Reservation> {
+    let most = declared.unwrap_or(app.config.limits.file_size);
     let (blob, owner, reserved) = (row.blob_id, row.owner_id, row.reserved_bytes as u64);
     let mut reservation = Reservation::resume(&app.db, &app.config.quotas, blob, owner, reserved, most);
-    reservation.ensure(announced.unwrap_or(0)).await?;
+    reservation.ensure(declared.unwrap_or(0)).await?;
     Ok(reservation)
 }
 
-async fn write_piece(
+async fn write_append(
     app: &App,
     row: &ResumableRow,
     claim: &Claim,
-    piece: Append,
+    append: Append,
     reservation: Reservation,
 ) -> Result<()> {
     let key = key(row)?;
@@ -180,41 +188,43 @@ async fn write_piece(
         offset,
         size: row.size.map(|size| size as u64),
         part_size: row.part_size as u64,
-        coming: piece.length,
-        all_or_nothing: piece.checksum.is_some(),
+        coming: append.length,
+        all_or_nothing: append.checksum.is_some(),
     };
     let limit = at.size.unwrap_or(app.config.limits.file_size);
-    let stream = match offset {
-        0 => filter_first_bytes(&app.config.limits, piece.stream, row.content_type.clone()),
-        _ => piece.stream,
-    };
-    let stream = reserved(claim.watched(stream, limit - offset, limit, piece.checksum), reservation, offset);
-    let mut ledger = RowObserver::new(app, row, claim, at.all_or_nothing)?;
-    app.store.append(&at, stream, &mut ledger).await?;
-    if at.all_or_nothing { ledger.settle().await } else { Ok(()) }
+    let mut stream = claim.watched(append.stream, limit - offset, limit, append.checksum);
+    if offset == 0 {
+        stream = filter_first_append(&app.config.limits, stream, row.content_type.as_deref()).await?;
+    }
+    let mut observer = RowObserver::new(app, row, claim, at.all_or_nothing)?;
+    app.store.append(&at, reserved(stream, reservation, offset), &mut observer).await?;
+    if at.all_or_nothing { observer.save().await } else { Ok(()) }
 }
 
-/// The upload, if it is this user's and its time is not over.
+/// Finds an upload of this user that has not expired.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::UploadGone`].
 pub(super) async fn find(app: &App, user: &User, id: Uuid) -> Result<ResumableRow> {
     let row = app.db.resumable(user.id, id).await?.ok_or(Error::NotFound)?;
-    let over = row.file_id.is_none() && row.expires_at <= app.clock.now().as_microsecond();
-    if over { Err(Error::UploadGone) } else { Ok(row) }
+    let is_expired = row.file_id.is_none() && row.expires_at <= app.clock.now().as_microsecond();
+    if is_expired { Err(Error::UploadGone) } else { Ok(row) }
 }
 
-/// Whether the piece fits onto the upload.
-fn check(app: &App, row: &ResumableRow, piece: &Append) -> Result<()> {
+/// Checks that the append continues the upload.
+fn check(app: &App, row: &ResumableRow, append: &Append) -> Result<()> {
     let received = row.received as u64;
-    if let Some(size) = piece.size {
+    if let Some(size) = append.size {
         check_size(app, size)?;
         if row.size.is_some_and(|known| known as u64 != size) || size < received {
-            return Err(Error::Malformed("the length of an upload does not change once it is known".into()));
+            return Err(Error::Malformed("the size of an upload cannot change once it is declared".into()));
         }
     }
-    if piece.offset != received {
+    if append.offset != received {
         return Err(Error::OffsetMismatch { offset: received });
     }
-    let limit = row.size.map(|size| size as u64).or(piece.size).unwrap_or(app.config.limits.file_size);
-    match piece.length {
+    let limit = row.size.map(|size| size as u64).or(append.size).unwrap_or(app.config.limits.file_size);
+    match append.length {
         Some(length) if received.saturating_add(length) > limit => Err(Error::TooLarge { limit }),
         None if row.file_id.is_some() => Err(Error::TooLarge { limit }),
         _ => Ok(()),
@@ -226,7 +236,7 @@ fn check_size(app: &App, size: u64) -> Result<()> {
     if size > limit { Err(Error::TooLarge { limit }) } else { Ok(()) }
 }
 
-/// The size of an upload that has all its bytes.
+/// The size in bytes of an upload that has received all of them.
 pub(super) fn complete_size(row: &ResumableRow) -> Option<u64> {
     row.size.filter(|size| *size == row.received).map(|size| size as u64)
 }
@@ -235,19 +245,19 @@ pub(super) fn key(row: &ResumableRow) -> Result<Key> {
     row.key.parse().map_err(Error::internal)
 }
 
-/// How long its blobs are kept from the reaper.
+/// How long the reaper leaves the blobs of an upload alone.
 pub(super) fn lease(app: &App) -> Duration {
     app.config.uploads.expiry + app.config.uploads.lease
 }
 
-/// When an upload is over that gets no byte deadline `now`; microseconds since 1970.
+/// When an upload expires that receives no byte after `now`, in microseconds since 1970.
 pub(super) fn expiry(app: &App, now: Timestamp) -> i64 {
     now.as_microsecond().saturating_add(app.config.uploads.expiry.as_micros() as i64)
 }
 
 impl Upload {
-    /// How a direct upload is cut into parts.
-    pub fn cut(&self) -> Option<PartLayout> {
+    /// The layout of the parts of a direct upload.
+    pub fn layout(&self) -> Option<PartLayout> {
         self.size.filter(|_| self.is_direct).map(|size| PartLayout { size, part_size: self.part_size })
     }
 }

@@ -8,12 +8,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::pending::{Body, Meter, Stored, abandon_on_error, delete_if_orphaned, leased, metered, read_back};
+use super::meter::{Meter, metered, read_back};
+use super::pending::{Body, Stored, abandon_on_error, delete_if_orphaned, leased};
 use super::reserve::{Reservation, reserved};
-use super::type_filter::Purpose;
+use super::type_filter::{Detected, Purpose, detect};
 use super::whole::{detached, swap};
 use crate::app::App;
-use crate::db::{NewBlobRow, NewSignedPutRow, SignedPutRow};
+use crate::db::{BlobFacts, NewBlobRow, NewSignedPutRow, SignedPutRow};
 use crate::error::{Error, Result};
 use crate::events::{self, Channel, EventKind};
 use crate::files::lifetime::signed_url_lifetime;
@@ -95,11 +96,8 @@ pub async fn receive(app: &Arc<App>, grant: Grant, body: Body) -> Result<()> {
         let mut reservation =
             Reservation::resume(&app.db, &app.config.quotas, blob.id, blob.owner_id, blob.reserved_bytes as u64, most);
         reservation.ensure(body.size.unwrap_or(0)).await?;
-        let meter = Arc::new(Mutex::new(Meter::new(limit, body.digest)));
-        let stream = Purpose::NewContent.filter_by_type(&app.config.limits, body.stream, None);
         let added = reservation.added();
-        let stream = reserved(metered(stream, meter), reservation, 0);
-        if let Err(error) = app.store.put(&grant.key, body.size, stream, &NoMultipart).await {
+        if let Err(error) = write(&app, &grant.key, body, reservation).await {
             // Otherwise a failing client could use up the quota of the owner without storing anything.
             app.db.release_reserved(blob.id, blob.owner_id, added.load(Ordering::Relaxed)).await?;
             return Err(error);
@@ -111,6 +109,14 @@ pub async fn receive(app: &Arc<App>, grant: Grant, body: Body) -> Result<()> {
         Ok(())
     })
     .await
+}
+
+async fn write(app: &App, key: &Key, body: Body, reservation: Reservation) -> Result<()> {
+    let limits = &app.config.limits;
+    let Detected { content_type, stream, .. } = detect(body.stream, None).await?;
+    Purpose::NewContent.check_type(limits, &content_type)?;
+    let meter = Arc::new(Mutex::new(Meter::new(limits.file_size, body.digest)));
+    app.store.put(key, body.size, reserved(metered(stream, meter), reservation, 0), &NoMultipart).await.map(drop)
 }
 
 /// A signed PUT of this server writes to its disk, which has no multipart uploads.
@@ -151,14 +157,12 @@ pub(super) async fn complete(app: &Arc<App>, user: &User, id: Uuid) -> Result<Fi
     let size = reserve_arrived(app, user, &upload, &key, keep_for).await?;
     let (app, user) = (app.clone(), user.clone());
     detached(async move {
-        let meter = leased(&app, upload.blob_id, read_back(&app, &key, size)).await?;
-        let mut facts = meter.facts(upload.blob_id, None, app.clock.now());
-        facts.keep_for = keep_for;
+        let (meter, content_type) = leased(&app, upload.blob_id, read_back(&app, &key, size)).await?;
+        let facts = BlobFacts { keep_for, ..meter.facts(upload.blob_id, content_type, app.clock.now()) };
         let stored = Stored { key, facts };
         // A bucket accepts content of any type.
-        if !app.config.limits.allowed_types.admit(&stored.facts.content_type) {
-            return abandon_on_error(&app, &stored, Err(Error::TypeRefused)).await;
-        }
+        let checked = Purpose::NewContent.check_type(&app.config.limits, &stored.facts.content_type);
+        abandon_on_error(&app, &stored, checked).await?;
         let expected = Expected::OneOf(vec![file.content.etag()]);
         events::set_channel(Channel::SignedPut);
         let swapped = swap(&app, &user, file, &expected, &stored).await;

@@ -1,15 +1,15 @@
-//! What bytes are to become decides what is asked of them. Types that are not accepted are refused
-//! by their first bytes, before the store has seen any.
+//! Detects the content type of a body by its first bytes, and rejects types that are not allowed before the store
+//! receives anything.
 
+use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::config::Limits;
-use crate::error::Error;
-use crate::files::is_picture;
-use crate::files::sniff::{SNIFFED_BYTES, content_type};
+use crate::error::{Error, Result};
+use crate::files::sniff::{SNIFFED_BYTES, content_type, is_picture};
 use crate::store::ByteStream;
 
-/// What bytes are to become, and so what is asked of them.
+/// What an upload becomes, and so what it may contain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::files) enum Purpose {
     NewFile,
@@ -18,7 +18,7 @@ pub(in crate::files) enum Purpose {
 }
 
 impl Purpose {
-    /// The most bytes that there may be.
+    /// The largest size in bytes.
     pub fn limit(self, limits: &Limits) -> u64 {
         match self {
             Purpose::NewFile | Purpose::NewContent => limits.file_size,
@@ -26,45 +26,64 @@ impl Purpose {
         }
     }
 
-    /// Refuses what has not a type that these bytes may be of.
-    pub fn filter_by_type(self, limits: &Limits, stream: ByteStream, hint: Option<String>) -> ByteStream {
-        let allowed = limits.allowed_types.clone();
-        match self {
-            Purpose::Avatar => gated(stream, move |head| is_picture(&content_type(head, hint.as_deref()))),
-            Purpose::NewFile | Purpose::NewContent if allowed.is_any() => stream,
-            Purpose::NewFile | Purpose::NewContent => {
-                gated(stream, move |head| allowed.admit(&content_type(head, hint.as_deref())))
-            }
-        }
+    /// # Errors
+    /// [`Error::TypeRefused`] if the type is not allowed for this purpose.
+    pub fn check_type(self, limits: &Limits, content_type: &str) -> Result<()> {
+        let allowed = match self {
+            Purpose::NewFile | Purpose::NewContent => limits.allowed_types.admit(content_type),
+            Purpose::Avatar => is_picture(content_type),
+        };
+        if allowed { Ok(()) } else { Err(Error::TypeRefused) }
     }
 }
 
-/// The beginning of a file's bytes, more of which may follow in other streams. If these are too few
-/// to tell the type they pass; the whole is judged when all has come.
-pub(in crate::files) fn filter_first_bytes(limits: &Limits, stream: ByteStream, hint: Option<String>) -> ByteStream {
-    let allowed = limits.allowed_types.clone();
-    if allowed.is_any() {
-        return stream;
-    }
-    gated(stream, move |head| head.len() < SNIFFED_BYTES || allowed.admit(&content_type(head, hint.as_deref())))
+/// A stream whose first bytes were read to detect the content type.
+pub(super) struct Detected {
+    pub content_type: String,
+    /// Whether more bytes could not change the type.
+    pub is_final: bool,
+    /// All bytes, including the first ones.
+    pub stream: ByteStream,
 }
 
-/// The stream, if `admits` accepts its first bytes: as many as the type that is kept is told from.
-fn gated(stream: ByteStream, admits: impl FnOnce(&[u8]) -> bool + Send + 'static) -> ByteStream {
-    // A short body has come to its end here, and is asked once more by whoever reads on.
+/// Reads as much of the stream as its content type depends on. `hint` is the type that the client declared.
+///
+/// # Errors
+/// The error of the stream.
+pub(super) async fn detect(stream: ByteStream, hint: Option<&str>) -> Result<Detected> {
+    // A short stream has ended by then, and is polled again by its reader.
     let mut stream = stream.fuse();
-    let opened = async move {
-        let mut head = Vec::new();
-        while head.len() < SNIFFED_BYTES
-            && let Some(chunk) = stream.try_next().await?
-        {
-            head.extend_from_slice(&chunk);
-        }
-        if !admits(&head[..head.len().min(SNIFFED_BYTES)]) {
-            return Err(Error::TypeRefused);
-        }
-        let head = (!head.is_empty()).then(|| Ok(head.into()));
-        Ok(stream::iter(head).chain(stream))
+    let (mut chunks, mut length) = (Vec::<Bytes>::new(), 0);
+    while length < SNIFFED_BYTES
+        && let Some(chunk) = stream.try_next().await?
+    {
+        length += chunk.len();
+        chunks.push(chunk);
+    }
+    let content_type = match &chunks[..] {
+        [chunk] => content_type(head(chunk), hint),
+        chunks => content_type(head(&chunks.concat()), hint),
     };
-    Box::pin(stream::once(opened).try_flatten())
+    let stream = Box::pin(stream::iter(chunks.into_iter().map(Ok)).chain(stream));
+    Ok(Detected { content_type, is_final: length >= SNIFFED_BYTES, stream })
+}
+
+fn head(bytes: &[u8]) -> &[u8] {
+    &bytes[..bytes.len().min(SNIFFED_BYTES)]
+}
+
+/// The first append of a resumable upload. If its bytes are too few to detect the type they pass: the type of the whole
+/// is checked when the upload is complete.
+///
+/// # Errors
+/// [`Error::TypeRefused`]; the error of the stream.
+pub(super) async fn filter_first_append(limits: &Limits, stream: ByteStream, hint: Option<&str>) -> Result<ByteStream> {
+    if limits.allowed_types.is_any() {
+        return Ok(stream);
+    }
+    let Detected { content_type, is_final, stream } = detect(stream, hint).await?;
+    if is_final {
+        Purpose::NewFile.check_type(limits, &content_type)?;
+    }
+    Ok(stream)
 }

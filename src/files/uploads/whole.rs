@@ -1,5 +1,5 @@
-//! Taking bytes in: the intent row, the bytes, the publication, in this order. The answer is
-//! given deadline the commit, never before.
+//! Whole uploads, of one request each: insert the pending blob, write the content, publish, in this order. The response
+//! follows the commit, never precedes it.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -7,46 +7,50 @@ use std::sync::Arc;
 use tracing::Instrument;
 
 use super::idempotency::{IdempotencyKey, Lookup, answer, lookup, replay};
-use super::pending::{Body, Stored, abandon_on_error, store, was_committed_anyway};
+use super::pending::{Body, Stored, abandon_on_error, was_committed_anyway, write_blob};
 use super::type_filter::Purpose;
 use crate::app::App;
 use crate::db::{EndedUpload, KeyClaim, NewFileRow};
 use crate::error::{Error, Result};
 use crate::events::{self, EventKind};
 use crate::faults;
-use crate::files::name::{location, place};
-use crate::files::{Expected, File, FileName, FolderPath, Signing};
+use crate::files::name::{file_location, location};
+use crate::files::{Expected, File, FileName, FolderPath, SigningState};
 use crate::users::User;
 
-/// A file to be.
+/// A file to create.
 #[derive(Debug, Clone)]
 pub struct NewFile {
+    /// The folder.
     pub path: FolderPath,
+    /// The name, which gets a number if it is taken and `on_conflict` says so.
     pub name: FileName,
+    /// What to do if the folder has a file of this name.
     pub on_conflict: OnConflict,
-    /// A name for this request, under which it is done once however often it is sent.
+    /// With a key the request takes effect once, however often it is sent.
     pub idempotency_key: Option<IdempotencyKey>,
 }
 
-/// What to do when a file is at the place of a new one.
+/// What to do if the path and name of a new file are in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnConflict {
     /// `report.pdf` becomes `report (1).pdf`.
     Number,
-    /// `PreconditionFailed`.
+    /// The upload fails with [`Error::PreconditionFailed`].
     Refuse,
 }
 
-/// Stores a stream as a new file of this user.
+/// Creates a file of this user from a stream.
 ///
 /// # Errors
-/// `TooLarge`, `QuotaExceeded`, `TooManyUploads`, `DigestMismatch`, what the stream failed with,
-/// `TypeRefused`, `IdempotencyMismatch`, `IdempotencyInProgress`, `PreconditionFailed` if the place
-/// is taken and the caller asked for that, `StorageFull`, `Unavailable`. Nothing is kept on any of them.
+/// [`Error::TooLarge`]; [`Error::QuotaExceeded`]; [`Error::TooManyUploads`]; [`Error::DigestMismatch`];
+/// [`Error::TypeRefused`]; [`Error::IdempotencyMismatch`]; [`Error::IdempotencyInProgress`];
+/// [`Error::PreconditionFailed`] if the path and name are in use and [`OnConflict::Refuse`] is set;
+/// [`Error::StorageFull`]; [`Error::Unavailable`]; the error of the stream. After an error nothing is stored.
 pub async fn upload(app: &Arc<App>, user: &User, new: NewFile, body: Body) -> Result<File> {
     let claim = match &new.idempotency_key {
         None => None,
-        Some(key) => match lookup(app, user, key, &new.wish(&body)).await? {
+        Some(key) => match lookup(app, user, key, &new.fingerprint_parts(&body)).await? {
             Lookup::Fresh(claim) => Some(claim),
             Lookup::Completed(answer) => return replay(user, &answer, body).await,
         },
@@ -58,7 +62,7 @@ pub async fn upload(app: &Arc<App>, user: &User, new: NewFile, body: Body) -> Re
     }
     let (app, user) = (app.clone(), user.clone());
     detached(async move {
-        let stored = store(&app, &user, body, Purpose::NewFile, claim.clone()).await?;
+        let stored = write_blob(&app, &user, body, Purpose::NewFile, claim.clone()).await?;
         let file = new.file(&app, &user, &stored);
         let published = publish(&app, &user, &new, file, claim.as_ref(), &stored, None).await;
         abandon_on_error(&app, &stored, published).await
@@ -67,7 +71,7 @@ pub async fn upload(app: &Arc<App>, user: &User, new: NewFile, body: Body) -> Re
 }
 
 impl NewFile {
-    /// The file that comes of these bytes.
+    /// The file with this content.
     pub(in crate::files) fn file(&self, app: &App, user: &User, stored: &Stored) -> File {
         let now = app.clock.now();
         File {
@@ -80,13 +84,14 @@ impl NewFile {
             updated_at: now,
             blob_id: stored.facts.id,
             revision: 0,
-            signed: Signing::default(),
+            signed: SigningState::default(),
             content: stored.content(),
         }
     }
 
-    /// What is asked for, without the bytes: what a second request under the same key has to share.
-    fn wish<'a>(&'a self, body: &'a Body) -> [&'a str; 5] {
+    /// What identifies the request, apart from its content: a second request with the same idempotency key must have it
+    /// in common with the first.
+    fn fingerprint_parts<'a>(&'a self, body: &'a Body) -> [&'a str; 5] {
         let on_conflict = match self.on_conflict {
             OnConflict::Number => "number",
             OnConflict::Refuse => "refuse",
@@ -101,24 +106,24 @@ impl NewFile {
     }
 }
 
-/// Stores a stream as the new bytes of a file of this user. Until they are there the old ones
-/// count toward the quota as well.
+/// Replaces the content of a file of this user with a stream. Until that is complete both contents count toward the
+/// quota.
 ///
 /// # Errors
-/// As [`upload`]; `NotFound`; `PreconditionFailed` if the file is not as `expected`, before or
-/// deadline the bytes came.
+/// Those of [`upload`]; [`Error::NotFound`] if the file was deleted in the meantime; [`Error::PreconditionFailed`] if
+/// its content is not as `expected`, before or after the upload.
 pub async fn replace(app: &Arc<App>, user: &User, file: File, expected: Expected, body: Body) -> Result<File> {
     expected.check(&file)?;
     let (app, user) = (app.clone(), user.clone());
     detached(async move {
-        let stored = store(&app, &user, body, Purpose::NewContent, None).await?;
+        let stored = write_blob(&app, &user, body, Purpose::NewContent, None).await?;
         let replaced = swap(&app, &user, file, &expected, &stored).await;
         abandon_on_error(&app, &stored, replaced).await
     })
     .await
 }
 
-/// Points the file at the stored blob. What came in between decides only if the caller demanded a state.
+/// Makes the stored blob the content of the file. A change in the meantime matters only if the caller expects a state.
 pub(in crate::files) async fn swap(
     app: &App,
     user: &User,
@@ -143,17 +148,17 @@ pub(in crate::files) async fn swap(
     }
 }
 
-/// Runs work in a task of its own, so that a client who hangs up cannot stop it between two
-/// steps: the work sees the broken body and cleans up, or comes to its end.
+/// Runs work in a task of its own, so that a client that disconnects cannot stop it between two steps: the work sees the
+/// error of the body and cleans up, or completes.
 pub(in crate::files) async fn detached<T: Send + 'static>(
     work: impl Future<Output = Result<T>> + Send + 'static,
 ) -> Result<T> {
     tokio::spawn(events::in_current_context(work.in_current_span())).await.map_err(Error::internal)?
 }
 
-/// Publishes under the wished name, or under the first numbered one that is free, and gives the
-/// file as it was written: deadline the commit nothing may fail any more. With it ends the upload in
-/// pieces that the bytes came from, if they came so.
+/// Publishes the file under the requested name, or under the first numbered one that is free, and returns it as it was
+/// written: after the commit nothing must fail. The transaction also ends the resumable upload that the content came
+/// from, if any.
 pub(in crate::files) async fn publish(
     app: &App,
     user: &User,
@@ -170,9 +175,13 @@ pub(in crate::files) async fn publish(
         name.as_str().clone_into(&mut file.name);
         let answer = claim.map(|claim| answer(claim, &file)).transpose()?;
         let event = file.event(EventKind::FileUploaded).row(&app.clock);
-        match app.db.publish(&row, &place(&new.path, &name), &stored.facts, answer.as_ref(), upload, &event).await {
+        match app
+            .db
+            .publish(&row, &file_location(&new.path, &name), &stored.facts, answer.as_ref(), upload, &event)
+            .await
+        {
             Err(Error::PathTaken) if new.on_conflict == OnConflict::Refuse => return Err(Error::PreconditionFailed),
-            // Somebody may take the free name first; then the search goes on.
+            // Another request may take the free name first; then the search continues.
             Err(Error::PathTaken) => name = free_name(app, user, &new.path, &new.name).await?,
             Err(error) if !was_committed_anyway(app, stored, &error).await => return Err(error),
             _ => {
@@ -183,8 +192,8 @@ pub(in crate::files) async fn publish(
     }
 }
 
-/// The name with a number that no file in the folder has. Finds it in a few steps even among many
-/// thousands: doubling until a number is free, then halving back to where the taken ones end.
+/// The name with a number that no file in the folder has. It takes few steps even among many thousands: the number is
+/// doubled until it is free, then the end of the taken ones is found by bisection.
 pub(in crate::files) async fn free_name(
     app: &App,
     user: &User,
@@ -203,4 +212,24 @@ pub(in crate::files) async fn free_name(
         if taken(middle).await? { last_taken = middle } else { free = middle }
     }
     Ok(name.numbered(free))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fingerprint_of_an_upload_is_stable() {
+        let new = NewFile {
+            path: FolderPath::new("2026/reports", "/path").expect("a path"),
+            name: FileName::new("q3.pdf", "/name").expect("a name"),
+            on_conflict: OnConflict::Number,
+            idempotency_key: None,
+        };
+        let content_type = Some("application/pdf".to_owned());
+        let stream = Box::pin(futures_util::stream::empty());
+        let body = Body { stream, size: None, at_most: None, content_type, digest: None };
+        let expected = ["upload", "2026/reports", "q3.pdf", "number", "application/pdf"];
+        assert_eq!(new.fingerprint_parts(&body), expected);
+    }
 }

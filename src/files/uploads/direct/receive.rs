@@ -1,6 +1,6 @@
-//! A part that comes through this server, by a signed URL of ours.
+//! Receives a part of a direct upload through a URL that this server signed.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
@@ -10,22 +10,22 @@ use super::PartLayout;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::faults;
-use crate::files::uploads::pending::{Body, Meter, metered};
+use crate::files::uploads::meter::{Meter, SharedMeter, locked, metered};
+use crate::files::uploads::pending::Body;
 use crate::files::uploads::whole::detached;
 use crate::hex::hex;
 use crate::store::{Grant, PartObserver};
 
-/// Takes in a part that a signed URL of ours admits, and gives its ETag.
+/// Receives the part that the URL accepts, and returns its ETag without quotes.
 ///
 /// # Errors
-/// `UploadGone` if the upload is over or its parts are put together; `UploadBusy` while they are, or if
-/// the same part is coming;
-/// `TooLarge` and `PartSizeMismatch` if it has not the length that a part has, `DigestMismatch`, and what
-/// the stream failed with, deadline each of which the part is missing.
+/// [`Error::UploadGone`] if the upload has ended or its parts are assembled; [`Error::UploadBusy`] while they are being
+/// assembled, or if the same part is being received; [`Error::TooLarge`] or [`Error::PartSizeMismatch`] if it does not
+/// have the size of the part; [`Error::DigestMismatch`]; the error of the stream. After an error the part is missing.
 pub async fn receive_part(app: &Arc<App>, grant: Grant, number: u64, body: Body) -> Result<String> {
     let row = app.db.direct_upload_by_key(grant.key.as_str()).await?.ok_or(Error::UploadGone)?;
-    let cut = PartLayout { size: row.size as u64, part_size: row.part_size as u64 };
-    let (offset, length) = cut.part(number).ok_or(Error::BadSignature)?;
+    let layout = PartLayout { size: row.size as u64, part_size: row.part_size as u64 };
+    let (offset, length) = layout.part(number).ok_or(Error::BadSignature)?;
     let short = move || Error::PartSizeMismatch { number, size: length };
     match body.size {
         Some(size) if size > length => return Err(Error::TooLarge { limit: length }),
@@ -36,27 +36,27 @@ pub async fn receive_part(app: &Arc<App>, grant: Grant, number: u64, body: Body)
     detached(async move {
         let meter = Arc::new(Mutex::new(Meter::new(length, body.digest)));
         let stream = metered(body.stream, meter.clone());
-        let mut row = PartRowLedger { app: &app, upload: row.id, number: number as i64, length, meter, receipt: None };
+        let mut row = PartRecorder { app: &app, upload: row.id, number: number as i64, length, meter, receipt: None };
         app.store.write_part(&grant.key, offset, stream, &mut row).await?;
         row.receipt.ok_or_else(short)
     })
     .await
 }
 
-/// The row of one part.
-struct PartRowLedger<'a> {
+/// Records one part in its row.
+struct PartRecorder<'a> {
     app: &'a App,
     upload: Uuid,
     number: i64,
-    /// Bytes that the part must have.
+    /// The bytes that the part must have.
     length: u64,
-    meter: Arc<Mutex<Meter>>,
-    /// What the row says of it, once it does.
+    meter: SharedMeter,
+    /// What the row has recorded of the part.
     receipt: Option<String>,
 }
 
 #[async_trait]
-impl PartObserver for PartRowLedger<'_> {
+impl PartObserver for PartRecorder<'_> {
     async fn begins(&mut self) -> Result<()> {
         self.app.db.forget_part(self.upload, self.number).await
     }
@@ -64,7 +64,7 @@ impl PartObserver for PartRowLedger<'_> {
     async fn written(&mut self, length: u64) -> Result<()> {
         if length == self.length {
             faults::point("P1");
-            let receipt = receipt(self.meter.lock().unwrap_or_else(PoisonError::into_inner).hash());
+            let receipt = receipt(locked(&self.meter).hash());
             self.app.db.record_part(self.upload, self.number, &receipt).await?;
             self.receipt = Some(receipt);
         }
@@ -72,7 +72,7 @@ impl PartObserver for PartRowLedger<'_> {
     }
 }
 
-/// The ETag of a part that came through this server.
+/// The ETag of a part that was received by this server.
 pub(super) fn receipt(hash: Sha256) -> String {
     hex(&hash.finalize()[..16])
 }

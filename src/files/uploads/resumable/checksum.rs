@@ -1,11 +1,11 @@
-//! A checksum over the bytes of one piece.
+//! The checksum of one append (the tus extension "checksum").
 
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 
-/// What the bytes of a piece shall come to, and how far they have come.
+/// The expected checksum of an append, and the state of its computation.
 #[derive(Debug, Clone)]
 pub struct Checksum {
     running: Running,
@@ -20,10 +20,10 @@ enum Running {
 }
 
 impl Checksum {
-    /// The algorithms, as they are named.
+    /// The names of the algorithms.
     pub const ALGORITHMS: [&str; 3] = ["sha1", "sha256", "crc32"];
 
-    /// None if the algorithm is not one of [`ALGORITHMS`](Self::ALGORITHMS).
+    /// A checksum to verify; `None` if the algorithm is not one of [`ALGORITHMS`](Self::ALGORITHMS).
     pub fn new(algorithm: &str, expected: Vec<u8>) -> Option<Self> {
         let running = match algorithm {
             "sha1" => Running::Sha1(Sha1::new()),
@@ -34,7 +34,7 @@ impl Checksum {
         Some(Self { running, expected })
     }
 
-    pub(super) fn take(&mut self, bytes: &[u8]) {
+    pub(super) fn update(&mut self, bytes: &[u8]) {
         match &mut self.running {
             Running::Sha1(hash) => hash.update(bytes),
             Running::Sha256(hash) => hash.update(bytes),
@@ -43,8 +43,8 @@ impl Checksum {
     }
 
     /// # Errors
-    /// `ChecksumMismatch` if the bytes are others than expected.
-    pub(super) fn check(self) -> Result<()> {
+    /// [`Error::ChecksumMismatch`].
+    pub(super) fn verify(self) -> Result<()> {
         let found = match self.running {
             Running::Sha1(hash) => hash.finalize().to_vec(),
             Running::Sha256(hash) => hash.finalize().to_vec(),

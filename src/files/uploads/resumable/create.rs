@@ -1,4 +1,4 @@
-//! Uploads begin: what is asked for becomes a row, and the store opens what is to take the bytes.
+//! Creates resumable uploads: inserts the row, and opens what receives the bytes in the store.
 
 use std::sync::Arc;
 
@@ -14,36 +14,60 @@ use crate::error::{Error, Result};
 use crate::files::uploads::idempotency::{IdempotencyKey, Lookup, lookup};
 use crate::files::uploads::whole::detached;
 use crate::files::{FileName, FolderPath};
+use crate::hex::hex;
 use crate::store::Key;
 use crate::users::User;
 
-/// An upload that is about to begin.
+/// A resumable upload to create.
 #[derive(Debug, Clone)]
 pub struct NewUpload {
+    /// The folder of the file to be.
     pub path: FolderPath,
+    /// The name of the file to be, which gets a number if it is taken.
     pub name: FileName,
-    /// The client's word, a hint.
+    /// The declared content type, a hint.
     pub content_type: Option<String>,
-    pub wire: UploadProtocol,
-    /// What the client wants to read again, word for word.
+    /// How the bytes arrive.
+    pub protocol: UploadProtocol,
+    /// What the client wants to read back, verbatim.
     pub note: String,
-    /// A name for this request, under which it is done once however often it is sent.
+    /// With a key the request takes effect once, however often it is sent.
     pub idempotency_key: Option<IdempotencyKey>,
 }
 
-/// The way on which the bytes of an upload are to come.
+/// How the bytes of an upload arrive.
 #[derive(Debug, Clone)]
 pub enum UploadProtocol {
-    /// In order, through this server. The bytes in the whole may be told later.
-    Tus { size: Option<u64> },
-    /// As parts, straight to the store. The SHA-256 of the whole is checked in the end.
-    Direct { size: u64, part_size: Option<u64>, sha256: Option<Vec<u8>> },
+    /// In order, through this server.
+    Tus {
+        /// Bytes of the whole file; `None` if they are declared later.
+        size: Option<u64>,
+    },
+    /// As parts, straight to the store.
+    Direct {
+        /// Bytes of the whole file.
+        size: u64,
+        /// Bytes of a part; `None` for the default of the store.
+        part_size: Option<u64>,
+        /// The SHA-256 that the whole must have on completion.
+        sha256: Option<Vec<u8>>,
+    },
+}
+
+impl UploadProtocol {
+    /// The stable name, as rows and idempotency keys have it.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            UploadProtocol::Tus { .. } => TUS,
+            UploadProtocol::Direct { .. } => DIRECT,
+        }
+    }
 }
 
 impl NewUpload {
     fn check(&self, app: &App) -> Result<()> {
         check_size(app, self.size().unwrap_or(0))?;
-        match &self.wire {
+        match &self.protocol {
             UploadProtocol::Direct { size: 0, sha256: Some(expected), .. } if **expected != *Sha256::digest(b"") => {
                 Err(Error::DigestMismatch)
             }
@@ -51,12 +75,13 @@ impl NewUpload {
         }
     }
 
-    /// The upload as rows, with a key of its own.
+    /// The rows of the upload and of its blob, which has a new key.
     fn rows(self, app: &App, user: &User, claim: Option<KeyClaim>) -> Result<(NewResumableRow, NewBlobRow)> {
         let (size, part_size, now) = (self.size(), self.part_size(app)?, app.clock.now());
-        let (mode, sha256) = match self.wire {
-            UploadProtocol::Tus { .. } => (TUS, None),
-            UploadProtocol::Direct { sha256, .. } => (DIRECT, sha256),
+        let mode = self.protocol.as_str();
+        let sha256 = match self.protocol {
+            UploadProtocol::Tus { .. } => None,
+            UploadProtocol::Direct { sha256, .. } => sha256,
         };
         let row = NewResumableRow {
             id: app.clock.new_id(),
@@ -76,7 +101,7 @@ impl NewUpload {
             owner: user.id,
             key: Key::random().to_string(),
             lease: lease(app),
-            // What is not known yet is reserved before it comes.
+            // An undeclared size is reserved as the bytes arrive.
             reserve: size.unwrap_or(0),
             new_file: true,
             aside: false,
@@ -87,42 +112,56 @@ impl NewUpload {
     }
 
     fn size(&self) -> Option<u64> {
-        match self.wire {
+        match self.protocol {
             UploadProtocol::Tus { size } => size,
             UploadProtocol::Direct { size, .. } => Some(size),
         }
     }
 
     fn part_size(&self, app: &App) -> Result<u64> {
-        match self.wire {
+        match self.protocol {
             UploadProtocol::Direct { size, part_size: Some(part_size), .. } => {
-                PartLayout::new(size, part_size).map(|cut| cut.part_size)
+                PartLayout::new(size, part_size).map(|layout| layout.part_size)
             }
             _ => app.store.part_size(self.size()),
         }
     }
 
-    /// What is asked for: what a second request under the same key has to share.
-    fn wish(&self) -> [String; 5] {
-        let wire = format!("{:?}", self.wire);
-        let hint = format!("{:?}", self.content_type);
-        [wire, self.path.as_str().to_owned(), self.name.as_str().to_owned(), hint, self.note.clone()]
+    /// What identifies the request: a second one with the same idempotency key must have it in common with the first.
+    fn fingerprint_parts(&self) -> [String; 8] {
+        let (part_size, sha256) = match &self.protocol {
+            UploadProtocol::Tus { .. } => (None, None),
+            UploadProtocol::Direct { part_size, sha256, .. } => (*part_size, sha256.as_deref()),
+        };
+        let number = |bytes: Option<u64>| bytes.map(|bytes| bytes.to_string()).unwrap_or_default();
+        [
+            self.protocol.as_str().to_owned(),
+            number(self.size()),
+            number(part_size),
+            sha256.map(hex).unwrap_or_default(),
+            self.path.as_str().to_owned(),
+            self.name.as_str().to_owned(),
+            self.content_type.clone().unwrap_or_default(),
+            self.note.clone(),
+        ]
     }
 }
 
-/// Begins an upload. One of no bytes is a file at once.
+/// Creates a resumable upload. One of zero bytes becomes a file at once.
 ///
 /// # Errors
-/// `TooLarge`; `DigestMismatch` of nothing; `Invalid` if the size of the parts cannot be; `QuotaExceeded`; `TooManyUploads`;
-/// `IdempotencyMismatch`; `IdempotencyInProgress`; `UploadGone` if its key began an upload that is
-/// over; `StorageFull`; `Unavailable`; `TypeRefused` if not even nothing is accepted.
+/// [`Error::TooLarge`]; [`Error::DigestMismatch`] if the SHA-256 of an empty upload is wrong; [`Error::Invalid`] if the
+/// size of the parts is not possible; [`Error::QuotaExceeded`]; [`Error::TooManyUploads`];
+/// [`Error::IdempotencyMismatch`]; [`Error::IdempotencyInProgress`]; [`Error::UploadGone`] if the upload that was
+/// created with the idempotency key is gone; [`Error::StorageFull`]; [`Error::Unavailable`]; [`Error::TypeRefused`] if
+/// an empty file is not allowed.
 pub async fn create(app: &Arc<App>, user: &User, new: NewUpload) -> Result<Upload> {
     new.check(app)?;
     let claim = match &new.idempotency_key {
         None => None,
-        Some(key) => match lookup(app, user, key, &new.wish().each_ref().map(String::as_str)).await? {
+        Some(key) => match lookup(app, user, key, &new.fingerprint_parts().each_ref().map(String::as_str)).await? {
             Lookup::Fresh(claim) => Some(claim),
-            Lookup::Completed(id) => return begin_again(app, user, id.parse().map_err(Error::internal)?).await,
+            Lookup::Completed(id) => return existing(app, user, id.parse().map_err(Error::internal)?).await,
         },
     };
     let (row, blob) = new.rows(app, user, claim)?;
@@ -130,22 +169,22 @@ pub async fn create(app: &Arc<App>, user: &User, new: NewUpload) -> Result<Uploa
     detached(async move {
         app.db.insert_resumable(&row, &blob, &app.config.quotas).await?;
         if let Err(error) = open_first(&app, &user, &row, &blob).await {
-            // Under a key it can be accepted again.
+            // With an idempotency key the request can be retried.
             if blob.claim.is_none() {
                 app.db.delete_resumable(user.id, row.id).await?;
             }
             return Err(error);
         }
         if row.size == Some(0) {
-            return write(&app, &user, row.id, Append::nothing(0)).await;
+            return write(&app, &user, row.id, Append::empty(0)).await;
         }
         Ok(Upload::from(&find(&app, &user, row.id).await?))
     })
     .await
 }
 
-/// The upload that an earlier request began under the same key, as it stands now.
-async fn begin_again(app: &Arc<App>, user: &User, id: Uuid) -> Result<Upload> {
+/// The upload that an earlier request created with the same idempotency key, in its current state.
+async fn existing(app: &Arc<App>, user: &User, id: Uuid) -> Result<Upload> {
     let row = app.db.resumable(user.id, id).await?.ok_or(Error::UploadGone)?;
     if is_unopened(&row) {
         let (app, user) = (app.clone(), user.clone());
@@ -158,20 +197,20 @@ async fn begin_again(app: &Arc<App>, user: &User, id: Uuid) -> Result<Upload> {
     status(app, user, id).await
 }
 
-/// Opens what takes the bytes of an upload that nobody else knows of.
+/// Opens what receives the bytes of an upload whose id no client knows yet.
 async fn open_first(app: &Arc<App>, user: &User, row: &NewResumableRow, blob: &NewBlobRow) -> Result<()> {
     match row.mode {
-        // The store's id of it goes into the row, which takes a claim.
+        // Recording the multipart id of the store in the row requires a claim.
         DIRECT if row.size > Some(0) => open(app, user, row.id).await,
         _ => app.store.begin(&blob.key.parse().map_err(Error::internal)?).await,
     }
 }
 
-/// Opens what takes the bytes, unless that was done before.
+/// Opens what receives the bytes, unless it is open.
 async fn open(app: &Arc<App>, user: &User, id: Uuid) -> Result<()> {
     let claim = Claim::take(app, user, id).await?;
     claim
-        .during(async {
+        .hold_while(async {
             let row = find(app, user, id).await?;
             if !is_unopened(&row) {
                 return Ok(());
@@ -179,13 +218,42 @@ async fn open(app: &Arc<App>, user: &User, id: Uuid) -> Result<()> {
             if row.mode != DIRECT || row.size == Some(0) {
                 return app.store.begin(&key(&row)?).await;
             }
-            let intent = RowObserver::new(app, &row, &claim, false)?;
-            app.store.begin_parts(&key(&row)?, &intent).await
+            let observer = RowObserver::new(app, &row, &claim, false)?;
+            app.store.begin_parts(&key(&row)?, &observer).await
         })
         .await
 }
 
-/// Whether what takes the bytes may not be open yet: nothing in the row shows that it is.
+/// Whether nothing in the row shows that what receives the bytes is open.
 fn is_unopened(row: &ResumableRow) -> bool {
     row.multipart_id.is_none() && row.received == 0 && row.file_id.is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn upload(protocol: UploadProtocol) -> NewUpload {
+        NewUpload {
+            path: FolderPath::new("2026", "/path").expect("a path"),
+            name: FileName::new("q3.pdf", "/name").expect("a name"),
+            content_type: Some("application/pdf".into()),
+            protocol,
+            note: "name cTMucGRm".into(),
+            idempotency_key: None,
+        }
+    }
+
+    #[test]
+    fn the_fingerprint_of_an_upload_is_stable() {
+        let tus = upload(UploadProtocol::Tus { size: Some(10) });
+        let expected = ["tus", "10", "", "", "2026", "q3.pdf", "application/pdf", "name cTMucGRm"];
+        assert_eq!(tus.fingerprint_parts(), expected);
+        let tus = upload(UploadProtocol::Tus { size: None });
+        let expected = ["tus", "", "", "", "2026", "q3.pdf", "application/pdf", "name cTMucGRm"];
+        assert_eq!(tus.fingerprint_parts(), expected);
+        let direct = UploadProtocol::Direct { size: 10, part_size: Some(5), sha256: Some(vec![0xab, 0x01]) };
+        let expected = ["direct", "10", "5", "ab01", "2026", "q3.pdf", "application/pdf", "name cTMucGRm"];
+        assert_eq!(upload(direct).fingerprint_parts(), expected);
+    }
 }

@@ -1,63 +1,61 @@
-//! From all bytes of an upload to a file.
+//! Publishes an upload that has received all its bytes.
 
-use futures_util::TryStreamExt;
+use futures_util::stream;
 use sha2::Digest;
 
 use super::ledger::restore_hash_state;
-use super::{Claim, DIRECT, Upload, complete_size};
+use super::{Claim, DIRECT, complete_size};
 use crate::app::App;
 use crate::db::{BlobFacts, EndedUpload, ResumableRow};
 use crate::error::{Error, Result};
 use crate::events::{self, Channel};
 use crate::faults;
-use crate::files::sniff::{SNIFFED_BYTES, content_type};
+use crate::files::sniff::SNIFFED_BYTES;
 use crate::files::uploads::pending::Stored;
+use crate::files::uploads::type_filter::{Purpose, detect};
 use crate::files::uploads::whole::publish;
-use crate::files::{FileName, FolderPath, NewFile, OnConflict};
-use crate::store::Key;
+use crate::files::{File, FileName, FolderPath, NewFile, OnConflict};
+use crate::store::{ByteStream, Key};
 use crate::users::User;
 
-/// Publishes an upload that has all its bytes. Every step may have been done before, by somebody
-/// who did not get to the next one.
+/// Publishes an upload that has received all its bytes. Every step may have been taken before, by a writer that stopped
+/// in between.
 ///
 /// # Errors
-/// `UploadGone` if its time is over or somebody else holds it; `StorageFull`; `Unavailable`. The
-/// upload stays, and finishing it can be tried again. `TypeRefused`, with which it ends.
+/// [`Error::UploadGone`] if it has expired, or another writer has claimed it; [`Error::StorageFull`];
+/// [`Error::Unavailable`]: the upload stays, and can be completed later. [`Error::TypeRefused`], with which it ends.
 pub(in crate::files::uploads) async fn finish(
     app: &App,
     user: &User,
     row: &ResumableRow,
     claim: &Claim,
-) -> Result<Upload> {
+) -> Result<File> {
     faults::point("T4");
     let size = complete_size(row).ok_or(Error::UploadIncomplete)?;
     let (blob_id, key) = match (&row.multipart_id, row.tail_blob_id, &row.tail_key) {
-        // So few bytes that the tail is the whole.
+        // So few bytes that the tail is the whole file.
         (None, Some(id), Some(key)) => (id, key),
         _ => (row.blob_id, &row.key),
     };
     let key: Key = key.parse().map_err(Error::internal)?;
-    // Parts that came straight to the store are put together by now.
-    let is_whole = row.mode == DIRECT && size > 0;
-    if blob_id == row.blob_id && !is_whole {
+    // The parts of a direct upload have been assembled by now.
+    let is_assembled = row.mode == DIRECT && size > 0;
+    if blob_id == row.blob_id && !is_assembled {
         let receipts = app.db.receipts(row.id).await?;
         app.store.assemble(&key, row.multipart_id.as_deref(), receipts, size).await?;
     }
     faults::point("T5");
-    let head = head(app, &key, size).await?;
     let facts = BlobFacts {
         id: blob_id,
         size: size as i64,
         sha256: restore_hash_state(&row.hash_state)?.finalize().to_vec(),
-        content_type: content_type(&head, row.content_type.as_deref()),
+        content_type: stored_type(app, row, &key, size).await?,
         keep_for: std::time::Duration::ZERO,
         ready_at: app.clock.now().as_microsecond(),
     };
-    if !app.config.limits.allowed_types.admit(&facts.content_type) {
-        // Nothing of this writer is on its way any more, so the bytes may go at once.
-        app.db.release_claim(row.id, claim.writer).await?;
-        app.db.delete_resumable(user.id, row.id).await?;
-        return Err(Error::TypeRefused);
+    if let Err(refused) = Purpose::NewFile.check_type(&app.config.limits, &facts.content_type) {
+        claim.delete_upload().await?;
+        return Err(refused);
     }
     let stored = Stored { key, facts };
     let new = NewFile {
@@ -68,17 +66,15 @@ pub(in crate::files::uploads) async fn finish(
     };
     let file = new.file(app, user, &stored);
     events::set_channel(if row.mode == DIRECT { Channel::Direct } else { Channel::Tus });
-    let ended = EndedUpload { id: row.id, claim_id: claim.writer, blob_id: row.blob_id };
-    let file = publish(app, user, &new, file, None, &stored, Some(&ended)).await?;
-    Ok(Upload { file_id: Some(file.id), ..Upload::from(row) })
+    let ended = EndedUpload { id: row.id, claim_id: claim.id, blob_id: row.blob_id };
+    publish(app, user, &new, file, None, &stored, Some(&ended)).await
 }
 
-/// The bytes by which the content's type is told.
-async fn head(app: &App, key: &Key, size: u64) -> Result<Vec<u8>> {
-    let length = size.min(SNIFFED_BYTES as u64);
-    if length == 0 {
-        return Ok(Vec::new());
-    }
-    let chunks: Vec<_> = app.store.get(key, 0..length).await?.try_collect().await?;
-    Ok(chunks.concat())
+/// The content type of the object, by its first bytes.
+async fn stored_type(app: &App, row: &ResumableRow, key: &Key, size: u64) -> Result<String> {
+    let head: ByteStream = match size.min(SNIFFED_BYTES as u64) {
+        0 => Box::pin(stream::empty()),
+        length => app.store.get(key, 0..length).await?,
+    };
+    Ok(detect(head, row.content_type.as_deref()).await?.content_type)
 }

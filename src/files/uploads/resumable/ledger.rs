@@ -1,4 +1,4 @@
-//! The row of an upload, as its writer moves it on: never ahead of what is durable.
+//! Records the progress of an upload in its row: never ahead of what is durable.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -13,21 +13,21 @@ use crate::error::{Error, Result};
 use crate::faults;
 use crate::store::{AppendObserver, Key, MultipartObserver, Persisted};
 
-/// What has come since the row was read, and what of it the row knows.
+/// Follows an append, and knows which of it the row has recorded.
 pub(in crate::files::uploads) struct RowObserver<'a> {
     app: &'a App,
     row: &'a ResumableRow,
-    writer: Uuid,
+    claim_id: Uuid,
     received: u64,
     hash: Sha256,
-    /// Parts that the row does not know yet.
+    /// Parts that are not recorded yet.
     parts: Vec<PartRow>,
     tail: Option<Uuid>,
-    /// The tail that the row knows.
+    /// The tail that is recorded.
     tail_in_row: Option<Uuid>,
-    /// The tail that was asked for last.
+    /// The blob whose key was requested last.
     next_tail: Option<Uuid>,
-    /// The row moves on once, when everything has come.
+    /// Whether the progress is recorded once, when the append is complete.
     at_once: bool,
 }
 
@@ -36,7 +36,7 @@ impl<'a> RowObserver<'a> {
         Ok(Self {
             app,
             row,
-            writer: claim.writer,
+            claim_id: claim.id,
             received: row.received as u64,
             hash: restore_hash_state(&row.hash_state)?,
             parts: Vec::new(),
@@ -47,15 +47,15 @@ impl<'a> RowObserver<'a> {
         })
     }
 
-    /// Moves the row on to what was kept.
+    /// Records the progress.
     ///
     /// # Errors
-    /// `UploadGone` if somebody else holds the upload by now, or it is over.
-    pub async fn settle(&mut self) -> Result<()> {
+    /// [`Error::UploadGone`] if another writer has claimed the upload, or it has ended.
+    pub async fn save(&mut self) -> Result<()> {
         let now = self.app.clock.now();
         let to = Progress {
             id: self.row.id,
-            claim_id: self.writer,
+            claim_id: self.claim_id,
             blob_id: self.row.blob_id,
             received: self.received as i64,
             hash_state: serialize_hash_state(&self.hash),
@@ -74,9 +74,9 @@ impl<'a> RowObserver<'a> {
 #[async_trait]
 impl MultipartObserver for RowObserver<'_> {
     async fn multipart_opened(&self, upload_id: &str) -> Result<()> {
-        let noted =
-            self.app.db.set_resumable_multipart_id(self.row.id, self.writer, self.row.blob_id, upload_id).await?;
-        if noted { Ok(()) } else { Err(Error::UploadGone) }
+        let recorded =
+            self.app.db.set_resumable_multipart_id(self.row.id, self.claim_id, self.row.blob_id, upload_id).await?;
+        if recorded { Ok(()) } else { Err(Error::UploadGone) }
     }
 
     fn owner(&self) -> Uuid {
@@ -93,7 +93,7 @@ impl AppendObserver for RowObserver<'_> {
             owner: self.row.owner_id,
             key: key.to_string(),
             lease: self.app.config.uploads.lease,
-            // The upload's own blob has reserved these bytes.
+            // The blob of the upload has reserved these bytes.
             reserve: 0,
             new_file: false,
             aside: true,
@@ -109,7 +109,7 @@ impl AppendObserver for RowObserver<'_> {
         for chunk in bytes {
             self.received += chunk.len() as u64;
             self.hash.update(chunk);
-            // A part is hashed as a whole; others have a turn in between.
+            // A part may be large: let other tasks run between its chunks.
             tokio::task::yield_now().await;
         }
     }
@@ -123,19 +123,19 @@ impl AppendObserver for RowObserver<'_> {
             }
             Persisted::Tail => self.tail = self.next_tail.take(),
         }
-        if self.at_once { Ok(()) } else { self.settle().await }
+        if self.at_once { Ok(()) } else { self.save().await }
     }
 }
 
-/// The state of a hash as the row keeps it.
+/// The state of a hash, as the row stores it.
 pub(in crate::files::uploads) fn serialize_hash_state(hash: &Sha256) -> Vec<u8> {
     hash.serialize().to_vec()
 }
 
-/// The hash, ready to go on.
+/// Continues a hash from its stored state.
 ///
 /// # Errors
-/// `Internal` if the row's bytes are no such state.
+/// [`Error::Internal`] if the bytes are not the state of a hash.
 pub(in crate::files::uploads) fn restore_hash_state(state: &[u8]) -> Result<Sha256> {
     let state = SerializedState::<Sha256>::try_from(state).map_err(Error::internal)?;
     Sha256::deserialize(&state).map_err(Error::internal)
@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hash_goes_on_where_it_stopped() {
+    fn a_hash_continues_where_it_stopped() {
         for cut in [0, 1, 63, 64, 65, 1000] {
             let bytes = [7; 1000];
             let mut first = Sha256::new();
