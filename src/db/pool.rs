@@ -65,20 +65,25 @@ fn encoded<P: Parameters>(arguments: impl Arguments) -> sqlx::Result<P> {
     Ok(parameters)
 }
 
+impl Arguments for () {
+    fn bind(self, _: &mut impl Parameters) -> Result<(), BoxDynError> {
+        Ok(())
+    }
+}
+
 macro_rules! tuple_arguments {
     ($($value:ident)*) => {
         impl<'v, $($value: AnyValue<'v>),*> Arguments for ($($value,)*) {
             #[allow(non_snake_case)]
-            fn bind(self, _to: &mut impl Parameters) -> Result<(), BoxDynError> {
+            fn bind(self, to: &mut impl Parameters) -> Result<(), BoxDynError> {
                 let ($($value,)*) = self;
-                $(_to.add($value)?;)*
+                $(to.add($value)?;)*
                 Ok(())
             }
         }
     };
 }
 
-tuple_arguments!();
 tuple_arguments!(A);
 tuple_arguments!(A B);
 tuple_arguments!(A B C);
