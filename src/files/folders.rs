@@ -1,51 +1,85 @@
-//! Lists the folders in a folder. A folder exists as long as there is a file in it, at whatever depth.
+//! The folders in a folder. A folder exists as long as it contains a file, at any depth.
 
 use std::collections::BTreeSet;
 
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+
 use super::FolderPath;
 use crate::app::App;
-use crate::error::Result;
+use crate::cursor;
+use crate::error::{Error, Result};
 use crate::users::User;
 
-/// The most folders that are listed. Search finds the files in the others.
-const MAX_FOLDERS: usize = 10_000;
 /// Paths that one query reads.
 const STEP: i64 = 200;
 /// The character after the slash: paths from here on are not in the folder that ends before the slash.
 const BEYOND_SLASH: char = '0';
 
-/// The names of the folders directly in this one, in order; at most 10,000.
+/// A page of the names of folders.
+#[derive(Debug)]
+pub struct FolderPage {
+    /// The names, in order.
+    pub names: Vec<String>,
+    /// The cursor of the next page; `None` on the last page.
+    pub next_cursor: Option<String>,
+}
+
+/// Lists the folders that are directly in this one, by name.
 ///
 /// # Errors
-/// [`Error::Unavailable`](crate::error::Error::Unavailable).
-pub async fn folders(app: &App, user: &User, inside: &FolderPath) -> Result<Vec<String>> {
+/// [`Error::BadCursor`] if the cursor is not one of this list; [`Error::Invalid`] if the limit is out of range.
+pub async fn folders(
+    app: &App,
+    user: &User,
+    inside: &FolderPath,
+    limit: Option<u32>,
+    cursor: Option<&str>,
+) -> Result<FolderPage> {
+    let limit = cursor::page_size(limit, app.config.limits.page)?;
+    let after = cursor.map(decode).transpose()?.unwrap_or_default();
     let (base, end) = match inside.as_str() {
         "" => (String::new(), char::MAX.to_string()),
         path => (format!("{path}/"), format!("{path}{BEYOND_SLASH}")),
     };
+    // The files at the top have the empty path, and are in no folder.
+    let mut from = format!("{base}{after}\u{1}");
     let mut names = BTreeSet::new();
-    // At the top the empty path stands for the files there, which are in no folder: the first name comes after it.
-    let mut from = if base.is_empty() { "\u{1}".to_owned() } else { base.clone() };
     loop {
         let paths = app.db.paths(user.id, &from, &end, STEP).await?;
-        let whole = paths.len() < STEP as usize;
         let Some(last) = paths.last() else { break };
-        from = deadline(&base, last);
-        names.extend(paths.iter().map(|path| first_name(&path[base.len()..]).to_owned()));
-        if whole || names.len() >= MAX_FOLDERS {
+        from = beyond(&base, last);
+        let found = paths.iter().map(|path| first_name(&path[base.len()..]));
+        names.extend(found.filter(|name| **name > *after).map(str::to_owned));
+        if paths.len() < STEP as usize || is_complete(&names, limit, &last[base.len()..]) {
             break;
         }
     }
-    Ok(names.into_iter().take(MAX_FOLDERS).collect())
+    let names = names.into_iter().take(limit + 1).collect();
+    let (names, next_cursor) = cursor::page(names, limit, |last: &String| BASE64_URL_SAFE_NO_PAD.encode(last));
+    Ok(FolderPage { names, next_cursor })
+}
+
+fn decode(cursor: &str) -> Result<String> {
+    let bytes = BASE64_URL_SAFE_NO_PAD.decode(cursor).ok();
+    let name = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).filter(|name| !name.contains(['/', '\0']));
+    name.ok_or(Error::BadCursor)
+}
+
+/// Whether no path after `last` adds a name to the first `limit + 1`. Paths are not in the order of names: `s-t` comes
+/// before `s/x`, but the name `s` before `s-t`.
+fn is_complete(names: &BTreeSet<String>, limit: usize, last: &str) -> bool {
+    let Some(name) = names.iter().nth(limit) else { return false };
+    let prefix = name.char_indices().skip(1).find(|(_, character)| *character < '/').map(|(at, _)| &name[..at]);
+    prefix.is_none_or(|prefix| last > format!("{prefix}{BEYOND_SLASH}").as_str())
 }
 
 fn first_name(path: &str) -> &str {
     path.split_once('/').map_or(path, |(name, _)| name)
 }
 
-/// The first path after this one that may be in another folder: the rest of a folder that was seen is skipped, however
-/// large it is.
-fn deadline(base: &str, last: &str) -> String {
+/// The least path after this one that may be in another folder: the rest of a folder is skipped, however much is in it.
+fn beyond(base: &str, last: &str) -> String {
     match last[base.len()..].split_once('/') {
         Some((name, _)) => format!("{base}{name}{BEYOND_SLASH}"),
         None => format!("{last}\u{1}"),

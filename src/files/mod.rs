@@ -55,7 +55,7 @@ pub use disposition::content_disposition;
 pub use download::read;
 pub use events::events;
 pub use export::export;
-pub use folders::folders;
+pub use folders::{FolderPage, folders};
 pub use list::{Direction, List, Order, Page, Sort, list};
 pub use name::{FileName, FolderPath};
 pub use sharing::{

@@ -1,4 +1,4 @@
-//! The folders that files are in.
+//! Folders: the paths that files have in common.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::api::auth::SignedIn;
 use crate::app::App;
 use crate::error::{Location, Result};
 use crate::files::{self, FolderPath};
-use crate::http::extract::Query;
+use crate::http::extract::{PageParams, Query};
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
@@ -40,7 +40,7 @@ struct Folder {
 #[derive(Debug, Serialize, ToSchema)]
 struct FolderPage {
     items: Vec<Folder>,
-    /// Always null: the list has one page.
+    /// The cursor of the next page; null on the last page.
     #[schema(required)]
     next_cursor: Option<String>,
 }
@@ -48,17 +48,18 @@ struct FolderPage {
 /// List folders
 ///
 /// The folders directly in a folder, by name. A folder exists as long as it contains a file, at any depth.
-#[utoipa::path(get, path = "/v1/folders", tag = "files", operation_id = "listFolders", params(FolderParams),
-    responses((status = 200, description = "The folders", body = FolderPage)))]
+#[utoipa::path(get, path = "/v1/folders", tag = "files", operation_id = "listFolders", params(FolderParams, PageParams),
+    responses((status = 200, description = "A page of folders", body = FolderPage)))]
 async fn list(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
     Query(params): Query<FolderParams>,
+    Query(page): Query<PageParams>,
 ) -> Result<axum::Json<FolderPage>> {
     let inside = FolderPath::new(&params.path.unwrap_or_default(), Location::Parameter("path".into()))?;
-    let names = files::folders(&app, &caller.user, &inside).await?;
+    let page = files::folders(&app, &caller.user, &inside, page.limit, page.cursor.as_deref()).await?;
     let base = inside.as_str();
     let path = |name: &str| if base.is_empty() { name.to_owned() } else { format!("{base}/{name}") };
-    let items = names.into_iter().map(|name| Folder { path: path(&name), name }).collect();
-    Ok(axum::Json(FolderPage { items, next_cursor: None }))
+    let items = page.names.into_iter().map(|name| Folder { path: path(&name), name }).collect();
+    Ok(axum::Json(FolderPage { items, next_cursor: page.next_cursor }))
 }

@@ -1,16 +1,16 @@
 // A form to select a folder: navigates up and down, or takes the name of a new one.
 import { useState } from 'preact/hooks'
-import { api, request } from '../api/client'
 import { Form } from '../components/dialog'
 import { Icon } from '../components/icon'
 import { Loading } from '../components/states'
 import { useLoad } from '../components/use-load'
+import { fetchFolders } from './listing'
 import { folderName, joinPath, parentPath } from './path'
 
 export function FolderPicker({ start, onPick }: { start: string; onPick: (path: string) => unknown }) {
   const [path, setPath] = useState(start)
   const [name, setName] = useState('')
-  const folders = useLoad(() => request(api.GET('/v1/folders', { params: { query: { path } } })), [path])
+  const folders = useLoad(() => fetchFolders(path), [path])
   const target = joinPath(path, name.trim())
   return (
     <Form submit="Move here" onSubmit={() => onPick(target)}>
@@ -25,14 +25,14 @@ export function FolderPicker({ start, onPick }: { start: string; onPick: (path: 
             </button>
           </li>
         )}
-        {folders.data?.items.map((folder) => (
+        {folders.data?.map((folder) => (
           <li key={folder.path}>
             <button type="button" class="quiet" onClick={() => setPath(folder.path)}>
               <Icon name="folder" size={18} /> {folder.name}
             </button>
           </li>
         ))}
-        {folders.data?.items.length === 0 && <li class="hint">No subfolders</li>}
+        {folders.data?.length === 0 && <li class="hint">No subfolders</li>}
         {!folders.data && (
           <li>
             <Loading />

@@ -2,7 +2,7 @@
 import { signal } from '@preact/signals'
 import { pageSize } from '../api/capabilities'
 import { api, type Folder, isAbort, request, type StoredFile } from '../api/client'
-import { eachPage } from '../api/pages'
+import { eachPage, fetchAllPages } from '../api/pages'
 
 export type Sort = 'name' | '-name' | 'updated_at' | '-updated_at' | 'size' | '-size'
 export type ListingOptions = { path: string; query: string; sort: Sort }
@@ -41,11 +41,7 @@ export class Listing {
     const { path, query } = this.options
     try {
       const [folders, page] = await Promise.all([
-        query
-          ? []
-          : request(api.GET('/v1/folders', { params: { query: { path } }, signal: loading.signal })).then(
-              (a) => a.items,
-            ),
+        query ? [] : fetchFolders(path, loading.signal),
         this.#fetchFiles(Math.min(PAGE, Math.max(FIRST_PAGE, this.files.value.length)), loading.signal),
       ])
       this.folders.value = folders
@@ -120,6 +116,11 @@ export function isFile(entry: Folder | StoredFile): entry is StoredFile {
 /** A unique key of an entry. */
 export function keyOf(entry: Folder | StoredFile): string {
   return isFile(entry) ? entry.id : `${entry.path}/`
+}
+
+/** All folders directly in a folder. */
+export function fetchFolders(path: string, signal?: AbortSignal): Promise<Folder[]> {
+  return fetchAllPages((query) => request(api.GET('/v1/folders', { params: { query: { ...query, path } }, signal })))
 }
 
 /** All files in a folder and its subfolders, page by page. */
