@@ -94,8 +94,8 @@ impl App {
         self.signer.as_ref().or(self.store.url_signer())
     }
 
-    /// Aborts incomplete uploads, so that a signed URL whose upload was interrupted can be used again. Resumable uploads
-    /// are kept. Only for the only server, and before it accepts uploads.
+    /// Aborts incomplete uploads, so that a signed URL whose upload was interrupted can be used again. Resumable
+    /// uploads are kept. Only for the only server, and before it accepts uploads.
     async fn abort_incomplete_uploads(&self) -> Result<()> {
         let uploads: Vec<_> = self.store.list_uploads(None).try_collect().await?;
         for upload in uploads.into_iter().filter_map(Listed::ours) {
@@ -140,8 +140,8 @@ fn create_data_dir(config: &Config) -> Result<()> {
     created.map_err(|error| Error::Setup(format!("STRONGROOM_DATA_DIR: {}: {error}", config.data_dir.display())))
 }
 
-/// An error of opening a component, with the setting that it is about. The text of the cause is kept, because an operator
-/// reads it.
+/// An error of opening a component, with the setting that it is about. The text of the cause is kept, because an
+/// operator reads it.
 fn about(setting: &str, error: Error) -> Error {
     let why = error.cause();
     match why.starts_with(setting) {

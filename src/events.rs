@@ -35,8 +35,8 @@ pub struct Event {
 }
 
 impl Event {
-    /// An event in the audit log of an account: of the owner of the file, or of the account that is changed or signed in
-    /// to; `None` if it belongs to no account. The actor is that of the current request.
+    /// An event in the audit log of an account: of the owner of the file, or of the account that is changed or signed
+    /// in to; `None` if it belongs to no account. The actor is that of the current request.
     pub fn new(kind: EventKind, account: impl Into<Option<Uuid>>) -> Self {
         Self {
             kind,

@@ -1,9 +1,8 @@
 //! Fault points, at which a test can kill the process or make the disk fail. They exist only in builds with the feature
 //! `faults`; otherwise they compile to nothing.
 //!
-//! A variable in the format of the crate `fail` configures them:
-//! `FAILPOINTS="K5=return"` kills the process when it first reaches K5, `K4=2*off->return` when it reaches K4 for the third
-//! time.
+//! A variable in the format of the crate `fail` configures them: `FAILPOINTS="K5=return"` kills the process when it
+//! first reaches K5, `K4=2*off->return` when it reaches K4 for the third time.
 //!
 //! | Point | Where |
 //! |---|---|
@@ -22,8 +21,8 @@
 //! | D3, D4 | reaper: the object is deleted and its row is not, both are deleted |
 //!
 //! Other points do not kill the process. `disk_write`, `disk_sync` and `disk_read` fail with an error of the operating
-//! system. `file_sync` and `folder_sync` of an upload, and `rows_sync` of each SQLite commit, skip a step that makes data
-//! durable: with them the power-loss tests prove that they detect a missing sync.
+//! system. `file_sync` and `folder_sync` of an upload, and `rows_sync` of each SQLite commit, skip a step that makes
+//! data durable: with them the power-loss tests prove that they detect a missing sync.
 
 #[cfg(feature = "faults")]
 mod armed {

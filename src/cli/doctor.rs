@@ -68,7 +68,7 @@ fn addresses(config: &Config) -> Vec<Check> {
                 name,
                 action,
                 "passwords and files cross the network unencrypted",
-                "terminate TLS in a proxy or with STRONGROOM_TLS_CERT, and set STRONGROOM_PUBLIC_URL to an https:// URL",
+                "terminate TLS in a proxy or with STRONGROOM_TLS_CERT, and use https:// in STRONGROOM_PUBLIC_URL",
             ),
         }
     }];

@@ -71,8 +71,8 @@ enum Failure {
 /// Runs the program: all of `main`.
 pub fn main() -> ExitCode {
     let _armed = faults::arm();
-    // Without a default provider, rustls panics at the first connection. It fails if there already is one, as in a process
-    // that calls this function twice.
+    // Without a default provider, rustls panics at the first connection. It fails if there already is one, as in a
+    // process that calls this function twice.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let options = match Options::try_parse() {
         Ok(options) => options,

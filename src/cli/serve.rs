@@ -47,8 +47,8 @@ pub(super) async fn run(mut config: Config) -> Result<(), Failure> {
         app.events.flush().await;
         app.db.close().await;
     };
-    // After a failure or a second signal nothing is waited for: the next start cleans up as well. The same applies to work
-    // that does not release its connection.
+    // After a failure or a second signal nothing is waited for: the next start cleans up as well. The same applies to
+    // work that does not release its connection.
     if result.is_ok() && tokio::time::timeout(CLOSE_TIMEOUT, close).await.is_err() {
         tracing::warn!("the database was still in use at shutdown");
     }
@@ -97,6 +97,9 @@ fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Failure {
     Failure::Runtime(format!("STRONGROOM_LISTEN: cannot listen on {address}: {why}"))
 }
 
+/// The body of a registration that can be sent as it is.
+const FIRST_USER: &str = r#"{"email":"you@example.com","name":"You","password":"a long passphrase of yours"}"#;
+
 /// What an operator needs to know at the start.
 async fn startup_banner(app: &App, listener: &TcpListener) -> Result<String, Failure> {
     let config = &app.config;
@@ -112,11 +115,12 @@ async fn startup_banner(app: &App, listener: &TcpListener) -> Result<String, Fai
         redacted_url(config.database_url.expose_secret()),
     );
     if !users::registration(app).await?.has_accounts {
-        text += "There are no users yet. With the same settings, create the first one:\n  strongroom user add you@example.com --admin\n";
+        text += "There are no users yet. With the same settings, create the first one:\n  \
+            strongroom user add you@example.com --admin\n";
         if config.registration == Registration::Open {
             text += &format!(
                 "Or register, as everyone who reaches this server can:\n  curl -H 'content-type: application/json' \
-                 -d '{{\"email\":\"you@example.com\",\"name\":\"You\",\"password\":\"a long passphrase of yours\"}}' {}v1/auth/register\n",
+                 -d '{FIRST_USER}' {}v1/auth/register\n",
                 config.public_url,
             );
         }

@@ -153,7 +153,8 @@ fn unknown(what: &str, name: &str, near: Option<&str>) -> String {
     }
 }
 
-/// A value of the file as a variable would have it; `None` if it is not a text, a number, a boolean or an array of them.
+/// A value of the file as a variable would have it; `None` if it is not a text, a number, a boolean or an array of
+/// them.
 fn plain_text(value: toml::Value) -> Option<String> {
     match value {
         toml::Value::String(text) => Some(text),

@@ -111,8 +111,8 @@ impl Settings {
         Ok(self)
     }
 
-    /// The defaults are for a single machine. If other machines can connect, directly or through a proxy, the public URL
-    /// and the registration are required.
+    /// The defaults are for a single machine. If other machines can connect, directly or through a proxy, the public
+    /// URL and the registration are required.
     fn check_exposure(&self, listen: SocketAddr) -> Result<(), ConfigError> {
         let required = |given: Given<'_>, place: &dyn std::fmt::Display| {
             let example = given.setting.example;

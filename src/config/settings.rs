@@ -1,5 +1,5 @@
-//! The table of settings. Each setting is written here once: its flag, its line in `--help`, its key in the file, its row in
-//! docs/configure.md and its line in the example file are generated from it.
+//! The table of settings. Each setting is defined here once: its flag, its line in `--help`, its key in the file, its row
+//! in docs/configure.md and its line in the example file are generated from it.
 
 use super::Settings;
 use super::setting::{Setting, set};

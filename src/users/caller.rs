@@ -48,8 +48,8 @@ impl Credential {
 /// Authenticates the caller that sent this secret, in at most one query.
 ///
 /// # Errors
-/// [`Error::Unauthorized`] if it is not a secret of this server, its session or token has expired or was revoked, or its
-/// account is disabled.
+/// [`Error::Unauthorized`] if it is not a secret of this server, its session or token has expired or was revoked, or
+/// its account is disabled.
 pub async fn authenticate(app: &App, secret: &str, policy: CachePolicy) -> Result<Caller> {
     let secret = Secret::parse(secret).ok_or(Error::Unauthorized)?;
     let now = app.clock.now();

@@ -36,8 +36,8 @@ impl Passwords {
     /// Hashes a new password. `personal` are words that an attacker would try first, such as the name of the user.
     ///
     /// # Errors
-    /// [`Error::Invalid`] at `/password` if it is too short, too long or too easy to guess; [`Error::Unavailable`] if too
-    /// many passwords wait.
+    /// [`Error::Invalid`] at `/password` if it is too short, too long or too easy to guess; [`Error::Unavailable`] if
+    /// too many passwords wait.
     pub async fn hash(&self, password: &SecretString, personal: &[&str]) -> Result<String> {
         check_length(password)?;
         let (password, personal) =

@@ -1,5 +1,5 @@
-//! Secrets of sessions, API tokens and share links. A prefix names the kind, and a checksum detects typing errors, so that
-//! secret scanners find them and malformed ones never cost a query.
+//! Secrets of sessions, API tokens and share links. A prefix names the kind, and a checksum detects typing errors, so
+//! that secret scanners find them and malformed ones never cost a query.
 
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};

@@ -134,8 +134,8 @@ pub async fn end_session(app: &App, caller: &Caller, id: Uuid) -> Result<()> {
     if app.db.end_session(id, caller.user.id, &event).await? { Ok(()) } else { Err(Error::NotFound) }
 }
 
-/// Begins a session of a user whose password was verified against the hash `proven`; `keep` is the hash that the account
-/// has from now on.
+/// Begins a session of a user whose password was verified against the hash `proven`; `keep` is the hash that the
+/// account has from now on.
 ///
 /// # Errors
 /// [`Error::BadCredentials`] if the account is disabled, or its password was changed meanwhile.

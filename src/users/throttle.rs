@@ -25,8 +25,8 @@ impl LoginAttempt {
     /// Counts a sign-in to an account from an address.
     ///
     /// # Errors
-    /// [`Error::Throttled`] after too many failures of either. The attempt of a throttled address does not count against
-    /// the account.
+    /// [`Error::Throttled`] after too many failures of either. The attempt of a throttled address does not count
+    /// against the account.
     pub async fn sign_in(app: &App, email_key: &str, address: IpAddr) -> Result<Self> {
         Self::from_address(app, account(email_key), address).await
     }
@@ -34,8 +34,8 @@ impl LoginAttempt {
     /// Counts a password for a share link from an address.
     ///
     /// # Errors
-    /// [`Error::Throttled`] after too many failures of either. The attempt of a throttled address does not count against
-    /// the link.
+    /// [`Error::Throttled`] after too many failures of either. The attempt of a throttled address does not count
+    /// against the link.
     pub async fn link(app: &App, link: Uuid, address: IpAddr) -> Result<Self> {
         Self::from_address(app, format!("link:{link}"), address).await
     }
