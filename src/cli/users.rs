@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{Failure, print};
 use crate::app::App;
-use crate::users::{self, AccountPatch, AdminUser, NewAccount, Quota};
+use crate::users::{self, AdminUser, NewAccount, Quota, UpdateUser};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -80,7 +80,7 @@ pub(super) async fn run(app: &App, command: Command) -> Result<(), Failure> {
             print(&format!("Created {}.\n{}", user.email, password.to_print()))
         }
         Command::List { json } => {
-            let accounts = users::list_accounts(app).await?;
+            let accounts = users::all_users(app).await?;
             if json {
                 let text = serde_json::to_string_pretty(&accounts).map_err(Failure::runtime)?;
                 return print(&format!("{text}\n"));
@@ -96,16 +96,16 @@ pub(super) async fn run(app: &App, command: Command) -> Result<(), Failure> {
             print(&format!("Enabled {email}.\n"))
         }
         Command::Delete { email } => {
-            let id = users::account_id(app, &email).await.map_err(|error| about(&email, error))?;
-            let job = users::erase_account(app, id).await?;
+            let id = users::user_id(app, &email).await.map_err(|error| about(&email, error))?;
+            let job = users::delete_account(app, id).await?;
             print(&format!("Deleted {email}. Deletion continues in the background; status: /v1/jobs/{}\n", job.id))
         }
         Command::Quota { email, bytes, files } => {
-            let id = users::account_id(app, &email).await.map_err(|error| about(&email, error))?;
-            let account = users::patch_account(app, id, AccountPatch { bytes, files, disabled: None }).await?;
+            let id = users::user_id(app, &email).await.map_err(|error| about(&email, error))?;
+            let account = users::update_user(app, id, UpdateUser { bytes, files, disabled: None }).await?;
             print(&format!("{} uses {}\n", account.user.email, used(&account)))
         }
-        Command::Recount => print(&format!("corrected the usage of {} users\n", users::recount(app).await?)),
+        Command::Recount => print(&format!("corrected the usage of {} users\n", users::recalculate_usage(app).await?)),
         Command::SetPassword { email, password_stdin } => {
             let password = Password::choose(password_stdin)?;
             users::set_password(app, &email, password.text()).await.map_err(|error| about(&email, error))?;

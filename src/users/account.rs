@@ -26,7 +26,7 @@ pub struct NewAccount {
 
 /// Fields of the caller's account to change; absent fields are unchanged.
 #[derive(Debug, Default)]
-pub struct AccountChange {
+pub struct UpdateMe {
     /// The display name.
     pub name: Option<String>,
     /// The password.
@@ -59,7 +59,7 @@ pub async fn register(app: &App, origin: &Origin, account: NewAccount) -> Result
 
 /// What visitors may know before they sign in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct RegistrationState {
+pub struct RegistrationStatus {
     /// Whether visitors may register.
     pub open: bool,
     /// Whether any account exists. The number of accounts is not public.
@@ -70,9 +70,9 @@ pub struct RegistrationState {
 ///
 /// # Errors
 /// [`Error::Unavailable`].
-pub async fn registration(app: &App) -> Result<RegistrationState> {
+pub async fn registration(app: &App) -> Result<RegistrationStatus> {
     let open = app.config.registration == Registration::Open;
-    Ok(RegistrationState { open, has_accounts: app.db.has_accounts().await? })
+    Ok(RegistrationStatus { open, has_accounts: app.db.has_accounts().await? })
 }
 
 /// Creates an account for the operator, whether registration is open or not.
@@ -103,7 +103,7 @@ pub async fn set_password(app: &App, email: &str, password: &SecretString) -> Re
 /// # Errors
 /// [`Error::Invalid`] if the name or the new password is not valid, or the current password is incorrect;
 /// [`Error::SessionRequired`] if the caller has an API token; [`Error::Throttled`] after too many incorrect passwords.
-pub async fn update_me(app: &App, caller: &Caller, change: AccountChange) -> Result<User> {
+pub async fn update_me(app: &App, caller: &Caller, change: UpdateMe) -> Result<User> {
     let Credential::Session(session) = caller.credential else {
         return Err(Error::SessionRequired);
     };

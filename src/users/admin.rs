@@ -30,14 +30,14 @@ pub struct AdminUser {
 #[derive(Debug)]
 pub struct AdminUserPage {
     /// The accounts, oldest first.
-    pub accounts: Vec<AdminUser>,
+    pub users: Vec<AdminUser>,
     /// The cursor of the next page; `None` on the last page.
     pub next_cursor: Option<String>,
 }
 
 /// Fields of an account to change; absent fields are unchanged.
 #[derive(Debug, Default, Clone, Copy)]
-pub struct AccountPatch {
+pub struct UpdateUser {
     /// The quota of bytes.
     pub bytes: Option<Quota>,
     /// The quota of files.
@@ -57,7 +57,7 @@ impl AdminUser {
 ///
 /// # Errors
 /// [`Error::NotFound`] if it does not exist.
-pub async fn account(app: &App, id: Uuid) -> Result<AdminUser> {
+pub async fn find_user(app: &App, id: Uuid) -> Result<AdminUser> {
     let row = app.db.find_account(id).await?.ok_or(Error::NotFound)?;
     Ok(AdminUser::from_row(row, &app.config.quotas))
 }
@@ -66,7 +66,7 @@ pub async fn account(app: &App, id: Uuid) -> Result<AdminUser> {
 ///
 /// # Errors
 /// [`Error::NotFound`] if it does not exist.
-pub async fn account_id(app: &App, email: &str) -> Result<Uuid> {
+pub async fn user_id(app: &App, email: &str) -> Result<Uuid> {
     Ok(app.db.find_user_by_email(&email_key(email)).await?.ok_or(Error::NotFound)?.user.id)
 }
 
@@ -74,20 +74,20 @@ pub async fn account_id(app: &App, email: &str) -> Result<Uuid> {
 ///
 /// # Errors
 /// [`Error::BadCursor`]; [`Error::Invalid`] if the limit is out of range.
-pub async fn list_page(app: &App, limit: Option<u32>, cursor: Option<&str>) -> Result<AdminUserPage> {
+pub async fn list_users(app: &App, limit: Option<u32>, cursor: Option<&str>) -> Result<AdminUserPage> {
     let limit = cursor::page_size(limit, app.config.limits.page)?;
     let after = cursor.map_or(Ok(Uuid::nil()), cursor::decode_id)?;
     let rows = app.db.list_accounts(after, limit as i64 + 1).await?;
     let (rows, next_cursor) = cursor::page(rows, limit, |last| cursor::encode_id(last.user.id));
-    let accounts = rows.into_iter().map(|row| AdminUser::from_row(row, &app.config.quotas)).collect();
-    Ok(AdminUserPage { accounts, next_cursor })
+    let users = rows.into_iter().map(|row| AdminUser::from_row(row, &app.config.quotas)).collect();
+    Ok(AdminUserPage { users, next_cursor })
 }
 
 /// All accounts, oldest first.
 ///
 /// # Errors
 /// [`Error::Unavailable`].
-pub async fn list_accounts(app: &App) -> Result<Vec<AdminUser>> {
+pub async fn all_users(app: &App) -> Result<Vec<AdminUser>> {
     let rows = app.db.list_accounts(Uuid::nil(), i64::MAX).await?;
     Ok(rows.into_iter().map(|row| AdminUser::from_row(row, &app.config.quotas)).collect())
 }
@@ -97,7 +97,7 @@ pub async fn list_accounts(app: &App) -> Result<Vec<AdminUser>> {
 ///
 /// # Errors
 /// [`Error::NotFound`] if there is no account with this id.
-pub async fn patch_account(app: &App, id: Uuid, patch: AccountPatch) -> Result<AdminUser> {
+pub async fn update_user(app: &App, id: Uuid, patch: UpdateUser) -> Result<AdminUser> {
     let row = AccountPatchRow {
         quota_bytes: patch.bytes.map(Quota::into_row),
         quota_files: patch.files.map(Quota::into_row),
@@ -111,7 +111,7 @@ pub async fn patch_account(app: &App, id: Uuid, patch: AccountPatch) -> Result<A
 }
 
 /// The events of a change: one if the account is disabled or enabled, one if a quota changes.
-fn events(id: Uuid, patch: AccountPatch) -> Vec<Event> {
+fn events(id: Uuid, patch: UpdateUser) -> Vec<Event> {
     let state = patch
         .disabled
         .map(|disabled| Event::new(if disabled { EventKind::AccountDisabled } else { EventKind::AccountEnabled }, id));
@@ -126,19 +126,19 @@ fn events(id: Uuid, patch: AccountPatch) -> Vec<Event> {
     state.into_iter().chain(quota).collect()
 }
 
-/// Disables the account with this email address, or enables it; see [`patch_account`].
+/// Disables the account with this email address, or enables it; see [`update_user`].
 ///
 /// # Errors
 /// [`Error::NotFound`] if it does not exist.
 pub async fn set_disabled(app: &App, email: &str, disabled: bool) -> Result<User> {
-    let patch = AccountPatch { disabled: Some(disabled), ..AccountPatch::default() };
-    Ok(patch_account(app, account_id(app, email).await?, patch).await?.user)
+    let patch = UpdateUser { disabled: Some(disabled), ..UpdateUser::default() };
+    Ok(update_user(app, user_id(app, email).await?, patch).await?.user)
 }
 
 /// Recalculates what every account uses; returns how many numbers were wrong.
 ///
 /// # Errors
 /// [`Error::Unavailable`].
-pub async fn recount(app: &App) -> Result<u64> {
+pub async fn recalculate_usage(app: &App) -> Result<u64> {
     app.db.recalculate_usage().await
 }

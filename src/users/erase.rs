@@ -15,7 +15,7 @@ use crate::events::{Event, EventKind};
 
 /// The erasure of a deleted account, which continues in the background.
 #[derive(Debug, Clone, Serialize)]
-pub struct Job {
+pub struct Erasure {
     /// Random: knowing it is sufficient to read the status.
     pub id: Uuid,
     /// `erase`.
@@ -34,7 +34,7 @@ pub struct Job {
 /// # Errors
 /// [`Error::Invalid`] if the password is incorrect; [`Error::Throttled`] after too many incorrect passwords;
 /// [`Error::LastAdmin`].
-pub async fn erase_me(app: &App, caller: &Caller, password: &SecretString) -> Result<Job> {
+pub async fn delete_me(app: &App, caller: &Caller, password: &SecretString) -> Result<Erasure> {
     let proven = account::verify_again(app, &caller.user, password, "/password").await?;
     // What remains of a deleted account says neither who it was nor where they were.
     let event = Event::new(EventKind::AccountDeleted, None).without_actor();
@@ -45,7 +45,7 @@ pub async fn erase_me(app: &App, caller: &Caller, password: &SecretString) -> Re
 ///
 /// # Errors
 /// [`Error::NotFound`] if there is no account with this id; [`Error::LastAdmin`].
-pub async fn erase_account(app: &App, id: Uuid) -> Result<Job> {
+pub async fn delete_account(app: &App, id: Uuid) -> Result<Erasure> {
     let user = app.db.find_account(id).await?.ok_or(Error::NotFound)?.user.into();
     erase(app, &user, None, &Event::new(EventKind::AccountDeleted, None)).await
 }
@@ -54,11 +54,11 @@ pub async fn erase_account(app: &App, id: Uuid) -> Result<Job> {
 ///
 /// # Errors
 /// [`Error::NotFound`] if there is no such job, or if it finished long ago.
-pub async fn job(app: &App, id: Uuid) -> Result<Job> {
+pub async fn erasure(app: &App, id: Uuid) -> Result<Erasure> {
     Ok(app.db.erasure(id).await?.ok_or(Error::NotFound)?.into())
 }
 
-async fn erase(app: &App, user: &User, proven: Option<&str>, event: &Event) -> Result<Job> {
+async fn erase(app: &App, user: &User, proven: Option<&str>, event: &Event) -> Result<Erasure> {
     let job = ErasureRow {
         id: Uuid::new_v4(),
         state: "running".to_owned(),
@@ -71,7 +71,7 @@ async fn erase(app: &App, user: &User, proven: Option<&str>, event: &Event) -> R
     Ok(job.into())
 }
 
-impl From<ErasureRow> for Job {
+impl From<ErasureRow> for Erasure {
     fn from(row: ErasureRow) -> Self {
         Self {
             id: row.id,

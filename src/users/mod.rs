@@ -24,15 +24,15 @@ use crate::db::UserRow;
 
 pub use crate::db::CachePolicy;
 pub use account::{
-    AccountChange, NewAccount, PasswordChange, RegistrationState, create_account, register, registration, set_password,
+    NewAccount, PasswordChange, RegistrationStatus, UpdateMe, create_account, register, registration, set_password,
     update_me,
 };
 pub use admin::{
-    AccountPatch, AdminUser, AdminUserPage, account, account_id, list_accounts, list_page, patch_account, recount,
-    set_disabled,
+    AdminUser, AdminUserPage, UpdateUser, all_users, find_user, list_users, recalculate_usage, set_disabled,
+    update_user, user_id,
 };
 pub use caller::{Caller, Credential, authenticate};
-pub use erase::{Job, erase_account, erase_me, job};
+pub use erase::{Erasure, delete_account, delete_me, erasure};
 pub use password::Passwords;
 pub use quota::{Quota, QuotaOverrides};
 pub use secret::{Secret, SecretKind};

@@ -56,7 +56,7 @@ async fn a_new_password_ends_all_sessions_except_the_one_that_set_it() {
     let rosalind = register_rosalind(&app).await;
     let other = log_in(&app, &rosalind.origin, credentials(PASSWORD)).await.expect("signed in");
     let caller = rosalind.caller(&app).await.expect("active");
-    let change = |current: &str| AccountChange {
+    let change = |current: &str| UpdateMe {
         name: None,
         password: Some(PasswordChange { current: current.into(), new: SecretString::from("purple harvest engine") }),
     };

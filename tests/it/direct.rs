@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use strongroom::users::{AccountPatch, Quota, patch_account};
+use strongroom::users::{Quota, UpdateUser, update_user};
 
 use crate::support::accounts::same_session;
 use crate::support::bytes::noise;
@@ -200,8 +200,8 @@ both! {
 
     async fn the_quota_is_reserved_at_creation_and_released_on_cancellation(app: TestApp) {
         let ann = app.sign_up("ann").await;
-        let patch = AccountPatch { bytes: Some(Quota::Most(3 * PART as u64)), files: None, disabled: None };
-        patch_account(&app.app, ann.id.parse().unwrap(), patch).await.unwrap();
+        let patch = UpdateUser { bytes: Some(Quota::Most(3 * PART as u64)), files: None, disabled: None };
+        update_user(&app.app, ann.id.parse().unwrap(), patch).await.unwrap();
         let upload = Direct::create(&ann, 2 * PART).await;
         assert_eq!(used(&ann).await, (2 * PART as u64, 1));
         let problem = create(&ann, 2 * PART, json!({})).answer().await.problem(507, "quota_exceeded");

@@ -11,7 +11,7 @@ use reqwest::multipart::{Form, Part};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use strongroom::db::{KeyClaim, NewBlobRow};
-use strongroom::users::{AccountPatch, Quota, patch_account};
+use strongroom::users::{Quota, UpdateUser, update_user};
 
 use crate::support::bytes::noise;
 use crate::support::client::{Ask, Client, fed, path};
@@ -50,8 +50,8 @@ both! {
         // Later changes of the file and of the quota do not change the stored response.
         let renamed = ann.patch(&path(&first.json())).json(&json!({"name": "b.bin", "metadata": {"a": 1}})).answer().await;
         assert_eq!(renamed.status, 200);
-        let patch = AccountPatch { bytes: Some(Quota::Most(0)), ..AccountPatch::default() };
-        patch_account(&app.app, ann.id.parse().unwrap(), patch).await.unwrap();
+        let patch = UpdateUser { bytes: Some(Quota::Most(0)), ..UpdateUser::default() };
+        update_user(&app.app, ann.id.parse().unwrap(), patch).await.unwrap();
         same(upload(&ann, "k-1").body(bytes.clone())).await;
         assert_eq!(ann.delete_permanently(&first.json()).answer().await.status, 204);
         same(upload(&ann, "k-1").body(bytes)).await;

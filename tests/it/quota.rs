@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
-use strongroom::users::{AccountPatch, Quota, patch_account};
+use strongroom::users::{Quota, UpdateUser, update_user};
 
 use crate::support::bytes::noise;
 use crate::support::client::{Answer, Ask, Client, content, path};
@@ -18,8 +18,8 @@ const MIB: usize = 1024 * 1024;
 
 async fn allow(app: &TestApp, user: &Client, bytes: Option<u64>, files: Option<u64>) {
     let quota = |most: Option<u64>| Some(most.map_or(Quota::Unlimited, Quota::Most));
-    let patch = AccountPatch { bytes: quota(bytes), files: quota(files), disabled: None };
-    patch_account(&app.app, user.id.parse().unwrap(), patch).await.unwrap();
+    let patch = UpdateUser { bytes: quota(bytes), files: quota(files), disabled: None };
+    update_user(&app.app, user.id.parse().unwrap(), patch).await.unwrap();
 }
 
 async fn used(user: &Client) -> (u64, u64) {
@@ -389,9 +389,9 @@ both! {
         let ann = app.sign_up("ann").await;
         let file = ann.upload("a.bin", noise(1000)).await;
         ann.sign(&file, "put").await;
-        assert_eq!(strongroom::users::recount(&app.app).await.unwrap(), 0);
+        assert_eq!(strongroom::users::recalculate_usage(&app.app).await.unwrap(), 0);
         app.execute("UPDATE users SET used_bytes = 7, used_files = 7, open_uploads = 7").await;
-        assert_eq!(strongroom::users::recount(&app.app).await.unwrap(), 1);
+        assert_eq!(strongroom::users::recalculate_usage(&app.app).await.unwrap(), 1);
         app.assert_usage_is_exact().await;
         assert_eq!(used(&ann).await, (1000, 1));
     }

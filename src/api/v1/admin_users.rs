@@ -15,7 +15,7 @@ use crate::api::auth::Admin;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::http::extract::{Id, Json, PageParams, Query, present};
-use crate::users::{self, AccountPatch, AdminUser, Quota, QuotaOverrides};
+use crate::users::{self, AdminUser, Quota, QuotaOverrides, UpdateUser};
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
@@ -84,8 +84,8 @@ async fn list(
     _: Admin,
     Query(page): Query<PageParams>,
 ) -> Result<axum::Json<AdminUserPage>> {
-    let page = users::list_page(&app, page.limit, page.cursor.as_deref()).await?;
-    let items = page.accounts.into_iter().map(AdminUserView::from).collect();
+    let page = users::list_users(&app, page.limit, page.cursor.as_deref()).await?;
+    let items = page.users.into_iter().map(AdminUserView::from).collect();
     Ok(axum::Json(AdminUserPage { items, next_cursor: page.next_cursor }))
 }
 
@@ -93,7 +93,7 @@ async fn list(
 #[utoipa::path(get, path = "/v1/admin/users/{id}", tag = "admin", operation_id = "getUser", params(("id" = Uuid, Path)),
     responses((status = 200, description = "The user", body = AdminUserView)))]
 async fn read(State(app): State<Arc<App>>, _: Admin, Id(id): Id) -> Result<axum::Json<AdminUserView>> {
-    Ok(axum::Json(users::account(&app, id).await?.into()))
+    Ok(axum::Json(users::find_user(&app, id).await?.into()))
 }
 
 /// Fields to change; absent fields are unchanged (RFC 7396).
@@ -139,8 +139,8 @@ async fn change(
     if wanted.disabled == Some(true) && id == admin.user.id {
         return Err(Error::invalid("/disabled", "invalid", "nobody disables the account they are signed in with"));
     }
-    let patch = AccountPatch { bytes: wanted.quota.bytes, files: wanted.quota.files, disabled: wanted.disabled };
-    Ok(axum::Json(users::patch_account(&app, id, patch).await?.into()))
+    let patch = UpdateUser { bytes: wanted.quota.bytes, files: wanted.quota.files, disabled: wanted.disabled };
+    Ok(axum::Json(users::update_user(&app, id, patch).await?.into()))
 }
 
 /// Delete a user
@@ -156,5 +156,5 @@ async fn erase(State(app): State<Arc<App>>, Admin(admin): Admin, Id(id): Id) -> 
     if id == admin.user.id {
         return Err(Error::invalid("/id", "invalid", "erase the account you are signed in with at DELETE /v1/me"));
     }
-    jobs::accepted(&app, users::erase_account(&app, id).await?)
+    jobs::accepted(&app, users::delete_account(&app, id).await?)
 }

@@ -18,7 +18,7 @@ use crate::api::auth::{SessionCaller, no_session_cookie, session_cookie};
 use crate::app::App;
 use crate::error::Result;
 use crate::http::extract::{Id, Json};
-use crate::users::{self, Credentials, NewAccount, Origin, RegistrationState, Session, SignIn};
+use crate::users::{self, Credentials, NewAccount, Origin, RegistrationStatus, Session, SignIn};
 
 pub fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
@@ -66,8 +66,8 @@ struct RegistrationStatusView {
     has_accounts: bool,
 }
 
-impl From<RegistrationState> for RegistrationStatusView {
-    fn from(RegistrationState { open, has_accounts }: RegistrationState) -> Self {
+impl From<RegistrationStatus> for RegistrationStatusView {
+    fn from(RegistrationStatus { open, has_accounts }: RegistrationStatus) -> Self {
         Self { open, has_accounts }
     }
 }

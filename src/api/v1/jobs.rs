@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::http::extract::Id;
-use crate::users::{self, Job};
+use crate::users::{self, Erasure};
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
@@ -56,8 +56,8 @@ enum JobState {
     Done,
 }
 
-impl From<Job> for JobStatusView {
-    fn from(Job { id, kind, state, started_at, finished_at }: Job) -> Self {
+impl From<Erasure> for JobStatusView {
+    fn from(Erasure { id, kind, state, started_at, finished_at }: Erasure) -> Self {
         Self { id, kind, state, started_at, finished_at }
     }
 }
@@ -72,7 +72,7 @@ pub struct JobAccepted {
 ///
 /// # Errors
 /// [`Error::Internal`] if the URL is not a valid header value.
-pub fn accepted(app: &App, job: Job) -> Result<Response> {
+pub fn accepted(app: &App, job: Erasure) -> Result<Response> {
     let location = app.config.url(&format!("/v1/jobs/{}", job.id));
     let location = HeaderValue::from_str(&location).map_err(Error::internal)?;
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], axum::Json(JobAccepted { job: job.into() }))
@@ -86,5 +86,5 @@ pub fn accepted(app: &App, job: Job) -> Result<Response> {
 #[utoipa::path(get, path = "/v1/jobs/{id}", tag = "me", operation_id = "getJob", security(()),
     params(("id" = Uuid, Path)), responses((status = 200, description = "The status of the job", body = JobAccepted)))]
 async fn read(State(app): State<Arc<App>>, Id(id): Id) -> Result<axum::Json<JobAccepted>> {
-    Ok(axum::Json(JobAccepted { job: users::job(&app, id).await?.into() }))
+    Ok(axum::Json(JobAccepted { job: users::erasure(&app, id).await?.into() }))
 }

@@ -23,7 +23,7 @@ use crate::files;
 use crate::http::body::Binary;
 use crate::http::extract::{Json, present};
 use crate::http::problem;
-use crate::users::{self, AccountChange, PasswordChange, Quotas, Usage, UsageCounts, User};
+use crate::users::{self, PasswordChange, Quotas, UpdateMe, Usage, UsageCounts, User};
 
 pub fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(read, update, erase)).routes(routes!(usage)).routes(routes!(export))
@@ -101,7 +101,7 @@ async fn update(
         }
         (None, None) => None,
     };
-    let user = users::update_me(&app, &caller, AccountChange { name: body.name, password }).await?;
+    let user = users::update_me(&app, &caller, UpdateMe { name: body.name, password }).await?;
     Ok(axum::Json(user.into()))
 }
 
@@ -181,7 +181,7 @@ async fn erase(
     SessionCaller(caller): SessionCaller,
     Json(request): Json<DeleteAccountRequest>,
 ) -> Result<impl IntoResponse> {
-    let job = users::erase_me(&app, &caller, &request.password).await?;
+    let job = users::delete_me(&app, &caller, &request.password).await?;
     Ok(([(header::SET_COOKIE, no_session_cookie(&app.config))], jobs::accepted(&app, job)?))
 }
 
