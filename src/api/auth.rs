@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::users::{self, CachePolicy, Caller, Credential, Secret};
 
-/// Somebody with a live session or API token. Refused with `Unauthorized`.
+/// A user with an active session or API token; others are refused with [`Error::Unauthorized`].
 #[derive(Debug)]
 pub struct SignedIn(pub Caller);
 
@@ -24,13 +24,13 @@ impl FromRequestParts<Arc<App>> for SignedIn {
     }
 }
 
-async fn caller(parts: &Parts, app: &App, recall: CachePolicy) -> Result<Caller> {
+async fn caller(parts: &Parts, app: &App, policy: CachePolicy) -> Result<Caller> {
     let secret = bearer(&parts.headers).or_else(|| cookie(&parts.headers, &app.config));
-    users::authenticate(app, &secret.ok_or(Error::Unauthorized)?, recall).await
+    users::authenticate(app, &secret.ok_or(Error::Unauthorized)?, policy).await
 }
 
-/// Somebody with a live session: what manages an account, so that a leaked API token cannot make
-/// itself a longer life. Refused with `Unauthorized`, and an API token with `SessionRequired`.
+/// A user with an active session, for whatever manages an account: a leaked API token must not be able to extend its own
+/// lifetime. Others are refused with [`Error::Unauthorized`], an API token with [`Error::SessionRequired`].
 #[derive(Debug)]
 pub struct SessionCaller(pub Caller);
 
@@ -47,7 +47,7 @@ impl FromRequestParts<Arc<App>> for SessionCaller {
     }
 }
 
-/// An admin with a live session. Refused as [`SessionCaller`], and whoever is no admin with `AdminRequired`.
+/// An admin with an active session. Refused as [`SessionCaller`], and other users with [`Error::AdminRequired`].
 #[derive(Debug)]
 pub struct Admin(pub Caller);
 

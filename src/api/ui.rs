@@ -27,7 +27,7 @@ const SCREENS: &[&str] = &[
     "/trash",
     "/links",
     "/account",
-    "/trail",
+    "/activity",
     "/admin",
     "/admin/{screen}",
 ];

@@ -44,7 +44,7 @@ impl Db {
         Ok(self.write.execute(ACQUIRE_JOB_LEASE, (job.as_str(), holder, lease.as_micros() as i64)).await? == 1)
     }
 
-    /// Ends the lease of a job, whoever holds it. Only for a process that knows that no other server runs.
+    /// Ends the lease of a job, no matter which process holds it. Only for a process that knows that no other server runs.
     ///
     /// # Errors
     /// Those of [`Db`].

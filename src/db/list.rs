@@ -122,7 +122,7 @@ impl Db {
         }
     }
 
-    /// SQLite's thread would hand over each value of each row separately.
+    /// SQLite's thread would pass on each value of each row separately.
     pub(super) fn list_shape(&self) -> Shape {
         match &self.read {
             Pool::Sqlite(_) => Shape::Packed,

@@ -34,17 +34,17 @@ pub fn stream(body: Body, stall: Duration) -> ByteStream {
     }))
 }
 
-/// The body of an answer, dropped when the client takes nothing of it for `patience`. It runs ahead
-/// by one block. On HTTP/1 the connection itself is watched; on HTTP/2 one stream of it may stand
-/// still, with its files open, while the connection looks alive.
-pub fn with_send_timeout(body: Body, patience: Duration) -> Body {
+/// The body of a response, dropped when the client reads nothing of it for `timeout`. One block is read ahead. On HTTP/1
+/// the connection itself has this limit; on HTTP/2 one of its streams may stall, with its files open, while others go
+/// forward.
+pub fn with_send_timeout(body: Body, timeout: Duration) -> Body {
     let mut stream = body.into_data_stream();
     let (send, mut receive) = mpsc::channel(1);
     let ended = Arc::new(AtomicBool::new(false));
     let end = ended.clone();
     tokio::spawn(async move {
         while let Some(block) = stream.next().await {
-            if !matches!(tokio::time::timeout(patience, send.send(block)).await, Ok(Ok(()))) {
+            if !matches!(tokio::time::timeout(timeout, send.send(block)).await, Ok(Ok(()))) {
                 return;
             }
         }
@@ -52,7 +52,7 @@ pub fn with_send_timeout(body: Body, patience: Duration) -> Body {
     });
     Body::from_stream(stream::poll_fn(move |context| {
         receive.poll_recv(context).map(|block| match block {
-            // Whoever reads did not come to the end.
+            // The sender stopped before the end of the body.
             None if !ended.load(Ordering::Acquire) => Some(Err(axum::Error::new(Error::BodyStalled))),
             block => block,
         })

@@ -1,6 +1,6 @@
-//! Connections, bounded in number and in patience. How long the head of a request may take is hyper's
-//! affair; what hyper does not watch is watched here: a client that never begins, and one that
-//! takes nothing of its answer.
+//! Limits of connections: their number, and how long a client may stay silent. hyper limits the time for the head of a
+//! request; what it does not limit is limited here: a client that never sends a first byte, and one that reads nothing
+//! of its response.
 
 use std::future::Future;
 use std::io;
@@ -14,27 +14,27 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep};
 
-/// What a connection may do.
+/// The limits of all connections, and of each.
 #[derive(Debug, Clone)]
 pub struct ConnectionLimits {
-    /// Places for connections.
+    /// One permit for each connection that may be open.
     pub places: Arc<Semaphore>,
-    /// The time within which a connection has to begin.
-    pub begin: Duration,
-    /// How long a client may take nothing of what is sent.
-    pub take: Duration,
+    /// The time within which a connection must send its first bytes.
+    pub first_byte_timeout: Duration,
+    /// How long a client may read nothing of what is sent.
+    pub send_timeout: Duration,
 }
 
-/// Accepts as another acceptor does, and holds each connection to its manners.
+/// Accepts as `inner` does, and applies the limits to each connection.
 #[derive(Debug, Clone)]
 pub struct LimitedAcceptor<A> {
     inner: A,
-    manners: ConnectionLimits,
+    limits: ConnectionLimits,
 }
 
 impl<A> LimitedAcceptor<A> {
-    pub fn new(inner: A, manners: ConnectionLimits) -> Self {
-        Self { inner, manners }
+    pub fn new(inner: A, limits: ConnectionLimits) -> Self {
+        Self { inner, limits }
     }
 }
 
@@ -48,43 +48,43 @@ where
     type Future = Pin<Box<dyn Future<Output = io::Result<(Self::Stream, Self::Service)>> + Send>>;
 
     fn accept(&self, stream: I, service: S) -> Self::Future {
-        // Without a place the connection is closed at once, which frees what it holds.
-        let place = self.manners.places.clone().try_acquire_owned();
-        let (accepting, ConnectionLimits { begin, take, .. }) =
-            (self.inner.accept(stream, service), self.manners.clone());
+        // Without a permit the connection is closed at once, which frees what it holds.
+        let place = self.limits.places.clone().try_acquire_owned();
+        let ConnectionLimits { first_byte_timeout, send_timeout, .. } = self.limits;
+        let accepting = self.inner.accept(stream, service);
         Box::pin(async move {
             let place = place.map_err(|_| {
-                tracing::debug!("a connection was refused: all places are taken");
+                tracing::debug!("connection limit reached");
                 io::Error::from(io::ErrorKind::ConnectionRefused)
             })?;
             let (stream, service) = accepting.await?;
-            let deadline = Some(Box::pin(sleep(begin)));
-            Ok((Connection { stream, deadline, seen: 0, patience: take, stalled: None, _place: place }, service))
+            let deadline = Some(Box::pin(sleep(first_byte_timeout)));
+            Ok((Connection { stream, deadline, seen: 0, send_timeout, stalled: None, _place: place }, service))
         })
     }
 }
 
-/// A connection that is watched.
+/// A connection with its limits.
 #[derive(Debug)]
 pub struct Connection<S> {
     stream: S,
-    /// Until it has accepted.
+    /// Until the first bytes have arrived.
     deadline: Option<Pin<Box<Sleep>>>,
     seen: usize,
-    patience: Duration,
-    /// While the client takes nothing.
+    send_timeout: Duration,
+    /// While the client reads nothing.
     stalled: Option<Pin<Box<Sleep>>>,
     _place: OwnedSemaphorePermit,
 }
 
 impl<S> Connection<S> {
-    /// Passes on what became of writing; an error once the client has taken nothing for too long.
+    /// Passes on the result of a write; an error once the client has read nothing for too long.
     fn watch<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.stalled = None;
             return written;
         }
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(self.patience)));
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(self.send_timeout)));
         stalled.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
@@ -105,7 +105,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
             return deadline.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()));
         }
         let new = &buffer.filled()[before..];
-        // What begins otherwise is no preface, and with its first byte hyper's own time begins.
+        // Another first byte is not a preface; from there on hyper's own timeout applies.
         let no_preface = self.seen == 0 && new.first().is_some_and(|byte| *byte != b'P');
         self.seen += new.len();
         if no_preface || self.seen >= PREFACE {

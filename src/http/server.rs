@@ -52,8 +52,8 @@ impl Server {
         };
         let connections = ConnectionLimits {
             places: Arc::new(Semaphore::new(places(config.limits.connections))),
-            begin: config.header_timeout,
-            take: config.uploads.stall_timeout,
+            first_byte_timeout: config.header_timeout,
+            send_timeout: config.uploads.stall_timeout,
         };
         let (header_timeout, shutdown_deadline) = (config.header_timeout, config.shutdown_deadline);
         Ok(Self { router, listener, tls, connections, header_timeout, shutdown_deadline })

@@ -173,7 +173,7 @@ async fn the_api_reference_loads_nothing_from_elsewhere_on_postgres_and_s3() {
 both! {
     async fn the_page_has_a_content_security_policy_and_is_cached(app: TestApp) {
         let stranger = app.stranger();
-        for screen in ["/", "/files/a/b%20c", "/search?q=x", "/trash", "/links", "/account", "/trail", "/admin/users"] {
+        for screen in ["/", "/files/a/b%20c", "/search?q=x", "/trash", "/links", "/account", "/activity", "/admin/users"] {
             let page = stranger.get(screen).answer().await;
             assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"), "{screen}");
             let policy = page.header("content-security-policy");

@@ -154,7 +154,7 @@ async fn change(
     extensions(("x-problem-codes" = json!(["last_admin", "invalid"]))))]
 async fn erase(State(app): State<Arc<App>>, Admin(admin): Admin, Id(id): Id) -> Result<Response> {
     if id == admin.user.id {
-        return Err(Error::invalid("/id", "invalid", "erase the account you are signed in with at DELETE /v1/me"));
+        return Err(Error::invalid("/id", "invalid", "use DELETE /v1/me to delete your own account"));
     }
     jobs::accepted(&app, users::delete_account(&app, id).await?)
 }

@@ -133,7 +133,7 @@ async fn last_look(State(app): State<Arc<App>>, _: Admin) -> Result<axum::Json<D
 #[utoipa::path(post, path = "/v1/admin/doctor", tag = "admin", operation_id = "runDiagnostics",
     responses((status = 200, description = "The new results", body = Diagnostics)))]
 async fn look_again(State(app): State<Arc<App>>, _: Admin) -> Result<axum::Json<Diagnostics>> {
-    // In a task of its own: it takes away what it wrote even if nobody waits for the answer.
+    // In a task of its own: it deletes what it wrote even if the client disconnects.
     let look = tokio::spawn({
         let app = app.clone();
         async move { probe::run_once(&app).await }

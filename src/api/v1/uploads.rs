@@ -85,7 +85,7 @@ impl CreateUploadRequest {
                 Ok(UploadProtocol::Direct { size, part_size: self.part_size, sha256: sha256.flatten() })
             }
             (UploadMode::Tus, _) if self.sha256.is_some() => {
-                wrong("/sha256", "unsupported", "with tus each piece may have a checksum instead")
+                wrong("/sha256", "unsupported", "with tus, each append may carry a checksum instead")
             }
             (UploadMode::Tus, _) if self.part_size.is_some() => wrong("/part_size", "unsupported", "tus has no parts"),
             (UploadMode::Tus, size) => Ok(UploadProtocol::Tus { size }),
