@@ -8,9 +8,8 @@ use std::path::{Path, PathBuf};
 
 /// Every room, from the top down: a room uses only those below it.
 const ROOMS: &[&str] = &[
-    "main", "cli", "api", "jobs", "files", "users", "app", "http", "chunks", "health", "events", "db", "store", "keys", "logs",
-    "config", "net", "cursor", "clock", "error", "suggest", "waiting",
-    "unicode", "hex", "faults",
+    "main", "cli", "api", "jobs", "files", "users", "app", "http", "chunks", "health", "events", "db", "store", "keys",
+    "logs", "config", "net", "cursor", "clock", "error", "suggest", "waiting", "unicode", "hex", "faults",
 ];
 
 /// Arrows that go up, each with the reason why it may.
@@ -95,7 +94,10 @@ fn every_room_has_its_place() {
     assert_eq!(rooms, known);
     let map = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("ARCHITECTURE.md")).unwrap();
     for room in ROOMS {
-        assert!(map.contains(&format!("  {room}/")) || map.contains(&format!("  {room}.rs")), "ARCHITECTURE.md: {room}");
+        assert!(
+            map.contains(&format!("  {room}/")) || map.contains(&format!("  {room}.rs")),
+            "ARCHITECTURE.md: {room}"
+        );
     }
 }
 
@@ -128,9 +130,9 @@ fn crates_and_words_stay_in_their_rooms() {
         let from = room(&path);
         for (rooms, crates, what) in ONLY_IN {
             for name in *crates {
-                let used = text.match_indices(&format!("{name}::")).any(|(at, _)| {
-                    !text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':')
-                });
+                let used = text
+                    .match_indices(&format!("{name}::"))
+                    .any(|(at, _)| !text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':'));
                 if used && !rooms.contains(&from.as_str()) {
                     wrong.push(format!("{}: {name} ({what} belong to {})", path.display(), rooms.join(", ")));
                 }
