@@ -1,5 +1,5 @@
-// Uploads a file with tus-js-client, however often the server goes away, and prints the upload's URL.
-// Arguments: endpoint, token, path, bytes in a chunk (0: all in one request).
+// Uploads a file with tus-js-client, retries while the server restarts, and prints the URL of the upload.
+// Arguments: endpoint, token, path, bytes per chunk (0: all in one request).
 import { readFileSync } from 'node:fs'
 import { basename } from 'node:path'
 import * as tus from 'tus-js-client'

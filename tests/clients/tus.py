@@ -1,6 +1,6 @@
-"""Uploads a file with tuspy, however often the server goes away, and prints the upload's URL.
+"""Uploads a file with tuspy, retries while the server restarts, and prints the URL of the upload.
 
-Arguments: endpoint, token, path, bytes in a chunk.
+Arguments: endpoint, token, path, bytes per chunk.
 """
 
 import os

@@ -1,4 +1,4 @@
-// Uploads a file with @uppy/aws-s3, however often the server goes away, and prints where it is.
+// Uploads a file with @uppy/aws-s3, repeats the upload while the server restarts, and prints its URL.
 // Arguments: Companion's endpoint, token, path.
 import { readFileSync } from 'node:fs'
 import { basename } from 'node:path'

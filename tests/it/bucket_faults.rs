@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use strongroom::config::{S3Config, StoreConfig};
 
-use crate::support::bucket_proxy::{BucketProxy, Fault, Site};
+use crate::support::bucket_proxy::{BUSY, BucketProxy, FAILED_200, Fault, REFUSED, Site};
 use crate::support::bytes::noise;
 use crate::support::client::{Answer, Ask, Client, bucket, content, open_multipart_uploads};
 use crate::support::{Setup, TestApp, s3_config};
@@ -25,10 +25,6 @@ const DELETE: Site = Site::new("DELETE", "");
 const LIST: Site = Site::new("GET", "list-type=2");
 
 const BROKEN: Fault = Fault::Answer(500, "<Error><Code>InternalError</Code></Error>");
-const BUSY: Fault = Fault::Answer(503, "<Error><Code>SlowDown</Code></Error>");
-const REFUSED: Fault = Fault::Answer(403, "<Error><Code>AccessDenied</Code></Error>");
-/// S3 responds so when it fails after it has sent the status.
-const FAILED_200: Fault = Fault::Answer(200, "<Error><Code>InternalError</Code></Error>");
 const OTHER_ETAG: Fault = Fault::Header("etag", "\"00000000000000000000000000000000\"");
 const OTHER_RANGE: Fault = Fault::Header("content-range", "bytes 7-8/9");
 
@@ -106,7 +102,7 @@ async fn upload_with_faults(size: usize, cases: Vec<(Site, Fault, u16)>) {
         wait_for_recovery(&ann, &app).await;
         assert_eq!(files(&ann).await, kept, "{about}");
     }
-    expire_leases(&app).await;
+    app.expire_leases().await;
     app.assert_nothing_but(kept).await;
 }
 
@@ -120,10 +116,6 @@ async fn try_upload(client: &Client, bytes: &[u8]) -> Option<Answer> {
 
 async fn files(client: &Client) -> usize {
     client.get("/v1/files").answer().await.json()["items"].as_array().expect("files").len()
-}
-
-async fn expire_leases(app: &TestApp) {
-    app.execute("UPDATE blobs SET lease_until = 1 WHERE state <> 'ready'").await;
 }
 
 #[tokio::test]
@@ -193,7 +185,7 @@ async fn a_multipart_upload_with_a_lost_id_is_the_only_leftover() {
         assert_unavailable(&app, &answer, "no id");
     }
     assert!(proxy.clear() > 0);
-    expire_leases(&app).await;
+    app.expire_leases().await;
     app.reap().await;
     abort_unknown_uploads(s3(&app)).await;
     app.assert_nothing_but(1).await;
@@ -356,6 +348,6 @@ async fn requests_to_a_silent_bucket_time_out() {
     let [written] = written;
     assert_eq!(written.await.expect("an answer").status, 201);
     wait_for_recovery(&ann, &app).await;
-    expire_leases(&app).await;
+    app.expire_leases().await;
     app.assert_nothing_but(2).await;
 }

@@ -75,7 +75,7 @@ async fn disconnected_clients_leave_no_connection_to_the_store_and_no_memory() {
         assert!(now < usual + 24 * 1024, "memory grew from {usual} to {now} KiB");
     }
     assert!(ann.download(&file).await == noise(32 * MIB));
-    app.execute("UPDATE blobs SET lease_until = 1 WHERE state <> 'ready'").await;
+    app.expire_leases().await;
     app.assert_nothing_but(1).await;
     program.stop();
 }

@@ -66,7 +66,7 @@ async fn survives(setup: Setup, size: usize, chunk: usize, points: &[(&str, usiz
     let (_, stderr) = program.stop();
     assert!(!stderr.contains("ERROR"), "{stderr}");
     // The reaper deletes what killed writers left once their leases, and the job lease of a killed reaper, have expired.
-    app.execute("UPDATE blobs SET lease_until = 1 WHERE state <> 'ready'").await;
+    app.expire_leases().await;
     app.execute("UPDATE job_leases SET lease_until = 1").await;
     app.assert_nothing_but(1).await;
 }

@@ -141,7 +141,7 @@ async fn wait_for_recovery(ann: &Client) {
 
 async fn assert_nothing_is_left(app: &TestApp, ann: &Client) {
     let files = ann.get("/v1/files?limit=1000").answer().await.json()["items"].as_array().expect("files").len();
-    app.execute("UPDATE blobs SET lease_until = 1 WHERE state <> 'ready'").await;
+    app.expire_leases().await;
     app.assert_nothing_but(files).await;
 }
 

@@ -94,7 +94,7 @@ async fn used(client: &Client) -> (u64, u64) {
 impl TestApp {
     /// Expires the leases of abandoned uploads and asserts that only these files are left.
     async fn assert_tidy(&self, files: usize) {
-        self.execute("UPDATE blobs SET lease_until = 1 WHERE state <> 'ready'").await;
+        self.expire_leases().await;
         self.assert_nothing_but(files).await;
     }
 }
@@ -270,9 +270,7 @@ both! {
             let url = upload.sign(&ann, &[1]).await[0]["url"].as_str().unwrap().to_owned();
             let body = reqwest::Body::wrap_stream(futures_util::stream::iter(chunks));
             assert!(ann.put(&url).body(body).send().await.is_err());
-            while upload.state(&ann).await["received"] != 1 {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
+            until(async || upload.state(&ann).await["received"] == 1).await;
             ann.put(&url).body(bytes[..PART - 1].to_vec()).answer().await.problem(400, "part_size_mismatch");
             let wrong = format!("sha-256=:{}:", "A".repeat(43) + "=");
             ann.put(&url).header("content-digest", wrong).body(bytes[..PART].to_vec()).answer().await.problem(422, "digest_mismatch");

@@ -56,7 +56,7 @@ async fn files(client: &Client) -> usize {
 }
 
 async fn assert_nothing_but(app: &TestApp, files: usize) {
-    app.execute("UPDATE blobs SET lease_until = 1 WHERE state <> 'ready'").await;
+    app.expire_leases().await;
     app.assert_nothing_but(files).await;
 }
 

@@ -150,7 +150,7 @@ async fn a_store_failure_aborts_the_response() {
 
 /// An export can take hours; its session may have been ended for a reason.
 #[tokio::test]
-async fn an_export_ends_early_soon_after_its_session_has_ended() {
+async fn an_export_is_aborted_soon_after_its_session_has_ended() {
     let app = TestApp::start(Setup::SqliteAndDisk).await;
     let ann = app.sign_up("ann").await;
     ann.upload("0.bin", noise(20_000_000)).await;

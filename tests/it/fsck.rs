@@ -343,7 +343,7 @@ both! {
             app.reap().await;
             assert_eq!(found(&run_fsck(&app, FULL).await), []);
         }
-        app.execute("UPDATE blobs SET lease_until = 1 WHERE state = 'pending'").await;
+        app.expire_leases().await;
         app.assert_nothing_but(1).await;
         assert_clean(&app).await;
     }

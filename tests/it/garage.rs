@@ -16,9 +16,10 @@ use strongroom::health::check::{Outcome, ProbeLevel, ProbeOptions};
 use strongroom::store::{Key, Operation, Store};
 use tempfile::TempDir;
 
-use crate::store::{Bucket, conforms, request};
+use crate::store::conforms;
 use crate::support::client::objects;
 use crate::support::program::Start;
+use crate::support::stores::{Bucket, request};
 
 const BUCKET: &str = "strongroom";
 const REGION: &str = "garage";
@@ -177,9 +178,9 @@ async fn the_doctor_works_with_garage() {
     let (status, stdout) = garage.doctor(&elsewhere, &[]);
     assert!(status == 1 && stdout.contains("AWS_REGION=garage"), "{stdout}");
 
-    let mut nobody = config.clone();
-    nobody.credentials.as_mut().expect("credentials").secret_access_key = SecretString::from("wrong");
-    let (status, stdout) = garage.doctor(&nobody, &[]);
+    let mut wrong_key = config.clone();
+    wrong_key.credentials.as_mut().expect("credentials").secret_access_key = SecretString::from("wrong");
+    let (status, stdout) = garage.doctor(&wrong_key, &[]);
     assert!(status == 1 && stdout.contains("AWS_SECRET_ACCESS_KEY"), "{stdout}");
 
     let output = garage.run(&["key", "create", "reader"]);

@@ -87,7 +87,7 @@ async fn an_upload_interrupted_by_a_database_outage_is_not_kept() {
     app.stranger().until_readyz(200).await;
     assert_eq!(ann.get("/v1/files").answer().await.json()["items"], serde_json::json!([]));
     // The failure could not be recorded, so its lease has to expire.
-    app.execute("UPDATE blobs SET lease_until = 1 WHERE state = 'pending'").await;
+    app.expire_leases().await;
     app.assert_nothing_but(0).await;
 }
 
@@ -120,7 +120,7 @@ async fn it_recovers_from_a_bucket_outage() {
     stranger.until_readyz(200).await;
     let file = ann.upload("d.txt", "new").await;
     assert_eq!(ann.download(&file).await, b"new");
-    app.execute("UPDATE blobs SET lease_until = 1 WHERE state <> 'ready'").await;
+    app.expire_leases().await;
     app.assert_nothing_but(1).await;
 }
 
@@ -166,7 +166,7 @@ async fn an_upload_interrupted_by_a_bucket_outage_is_not_kept() {
 
     network.restore();
     app.stranger().until_readyz(200).await;
-    app.execute("UPDATE blobs SET lease_until = 1 WHERE state <> 'ready'").await;
+    app.expire_leases().await;
     app.assert_nothing_but(0).await;
 }
 
@@ -192,7 +192,7 @@ async fn it_recovers_from_a_missing_disk() {
     app.stranger().until_readyz(200).await;
     assert_eq!(ann.download(&file).await, b"kept");
     ann.upload("d.txt", "new").await;
-    app.execute("UPDATE blobs SET lease_until = 1 WHERE state <> 'ready'").await;
+    app.expire_leases().await;
     app.assert_nothing_but(2).await;
 }
 

@@ -8,7 +8,7 @@ use crate::support::abandoned::abandon;
 use crate::support::bytes::noise;
 use crate::support::client::{Ask, fed, open_multipart_uploads};
 use crate::support::program::Start;
-use crate::support::{Setup, TestApp, both};
+use crate::support::{Setup, TestApp, both, until};
 
 both! {
     async fn an_abandoned_upload_is_deleted_when_its_lease_expires(app: TestApp) {
@@ -43,9 +43,7 @@ both! {
         let slow = Start::with(&["reap"]).beside(&app).variable("FAILPOINTS", "D3=sleep(300)");
         let folder = app.folder.path().to_owned();
         let run = tokio::task::spawn_blocking(move || slow.run(&folder, ""));
-        while app.count("SELECT COUNT(*) FROM job_leases").await == 0 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        until(async || app.count("SELECT COUNT(*) FROM job_leases").await != 0).await;
         app.execute("UPDATE job_leases SET holder = (SELECT id FROM users), lease_until = lease_until + 600000000").await;
         let outcome = run.await.unwrap();
         assert_eq!(outcome.status, 1, "{}", outcome.stdout);
@@ -63,9 +61,7 @@ both! {
         let (send, body) = fed();
         let upload = tokio::spawn(ann.post("/v1/files?name=late.bin").body(body).send());
         send.send(Ok(noise(1000))).await.unwrap();
-        while app.count("SELECT COUNT(*) FROM blobs").await == 0 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        until(async || app.count("SELECT COUNT(*) FROM blobs").await != 0).await;
         // As if its lease had expired: the reaper marks its row for deletion.
         app.execute("UPDATE blobs SET lease_until = 1").await;
         assert_eq!(app.reap().await.lapsed, 1);

@@ -1,6 +1,6 @@
-//! The contract of `Store`, on every store: disk, memory, and a real S3 server.
+//! The conformance suite of `Store`, for every store: disk, memory, and a real S3 server.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,28 +8,24 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, future, stream};
 use jiff::Timestamp;
 use object_store::ObjectStoreExt;
-use object_store::aws::AmazonS3;
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
-use object_store::signer::{SignedUrlOptions, Signer};
-use reqwest::{Client, StatusCode};
+use reqwest::StatusCode;
 use strongroom::app::App;
 use strongroom::clock::Clock;
-use strongroom::config::{S3Config, Uploads};
 use strongroom::error::{Error, Result};
 use strongroom::store::{
     ByteStream, DiskStore, Key, Listed, MemoryStore, MultipartObserver, Object, OpenUpload, Operation, S3Store,
-    SignRequest, SignedUrl, Store, UrlSigner,
+    SignedUrl, Store,
 };
 use tokio::sync::oneshot;
 
-use crate::support::client::bucket;
-use crate::support::{Setup, config, s3_config};
+use crate::support::stores::{
+    Bucket, DISPOSITION, Leftovers, PART, Recorded, chunks, client, content, get, put, request, uploads, url_signer,
+};
+use crate::support::{Setup, config};
 
 const MIB: usize = 1024 * 1024;
-/// The smallest that S3 takes.
-pub const PART: usize = 5 * MIB;
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_store_in_memory_conforms() {
     conforms(Arc::new(MemoryStore::default()), &Unseen).await;
@@ -44,14 +40,8 @@ async fn the_store_on_disk_conforms() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_store_in_a_bucket_conforms() {
-    let bucket = Bucket::of_this_run();
+    let bucket = Bucket::new();
     conforms(Arc::new(bucket.store()), &bucket).await;
-}
-
-/// Finds incomplete uploads, if a store left any.
-#[async_trait]
-pub trait Leftovers: Sync {
-    async fn exist(&self, key: &Key) -> bool;
 }
 
 struct Unseen;
@@ -352,7 +342,7 @@ async fn a_list_of_the_disk_reports_foreign_entries() {
 
 #[tokio::test]
 async fn a_list_of_the_bucket_has_all_pages_and_reports_foreign_entries() {
-    let bucket = Bucket::of_this_run();
+    let bucket = Bucket::new();
     let store = bucket.store();
     let mut keys: Vec<_> = (0..1100).map(|_| Key::random()).collect();
     keys.sort_by_key(Key::to_string);
@@ -449,7 +439,7 @@ async fn only_one_of_two_writers_of_a_key_succeeds() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_uploads_share_a_small_memory_budget() {
     const LENGTH: usize = 12 * MIB;
-    let bucket = Bucket::of_this_run();
+    let bucket = Bucket::new();
     let store = bucket.store();
     let bytes = content(LENGTH);
     let uploads = (0..32).map(|number| {
@@ -466,7 +456,7 @@ async fn many_uploads_share_a_small_memory_budget() {
 
 #[tokio::test]
 async fn a_signed_get_url_reads_from_the_bucket() {
-    let store = Bucket::of_this_run().store();
+    let store = Bucket::new().store();
     let (key, bytes) = (Key::random(), content(1000));
     put(&store, &key, &bytes, true).await.unwrap();
 
@@ -493,7 +483,7 @@ async fn a_signed_get_url_reads_from_the_bucket() {
 
 #[tokio::test]
 async fn a_signed_put_url_writes_only_once() {
-    let store = Bucket::of_this_run().store();
+    let store = Bucket::new().store();
     let key = Key::random();
     let put = sign(&store, Operation::Put, &key).await;
     let send = |body: &'static str, with_headers: bool| {
@@ -512,7 +502,7 @@ async fn a_signed_put_url_writes_only_once() {
 
 #[tokio::test]
 async fn an_unreachable_store_is_unavailable() {
-    let mut config = Bucket::of_this_run().config();
+    let mut config = Bucket::new().config();
     config.endpoint = Some("http://127.0.0.1:9".parse().unwrap());
     let (store, key) = (S3Store::open(&config, &uploads()).unwrap(), Key::random());
     let unavailable = |error: Error| matches!(error, Error::Unavailable { what: "store", .. });
@@ -526,121 +516,13 @@ async fn an_unreachable_store_is_unavailable() {
 
 #[tokio::test]
 async fn a_missing_bucket_is_not_an_empty_bucket() {
-    let mut config = Bucket::of_this_run().config();
+    let mut config = Bucket::new().config();
     config.bucket = "there-is-no-such-bucket-here".into();
     let store = S3Store::open(&config, &uploads()).unwrap();
     assert!(matches!(store.ping().await, Err(Error::Unavailable { what: "store", .. })));
     assert!(matches!(store.delete(&Key::random(), None).await, Err(Error::Unavailable { what: "store", .. })));
 }
 
-/// The S3 server's bucket, with a prefix that only this run knows.
-pub struct Bucket {
-    config: S3Config,
-    client: AmazonS3,
-}
-
-impl Bucket {
-    pub fn of_this_run() -> Self {
-        Self::of(S3Config { prefix: format!("store tests/{}", Key::random()), ..s3_config() })
-    }
-
-    pub fn of(config: S3Config) -> Self {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        Self { client: bucket(&config), config }
-    }
-
-    pub fn config(&self) -> S3Config {
-        self.config.clone()
-    }
-
-    pub fn store(&self) -> S3Store {
-        S3Store::open(&self.config(), &uploads()).unwrap()
-    }
-}
-
-#[async_trait]
-impl Leftovers for Bucket {
-    /// Whether an upload of this key is open.
-    async fn exist(&self, key: &Key) -> bool {
-        let query = [("uploads", ""), ("prefix", &format!("{}/{key}", self.config.prefix))];
-        let options = SignedUrlOptions::default().with_query(query);
-        let minute = Duration::from_secs(60);
-        let bucket = Path::default();
-        let url = self.client.signed_url_opts(http::Method::GET, &bucket, minute, &options).await.unwrap();
-        let answer = client().get(url).send().await.unwrap();
-        assert_eq!(answer.status(), StatusCode::OK);
-        answer.text().await.unwrap().contains("<UploadId>")
-    }
-}
-
-/// Records the id of the multipart upload, as a row does.
-#[derive(Default)]
-struct Recorded(Mutex<Option<String>>);
-
-#[async_trait]
-impl MultipartObserver for Recorded {
-    async fn multipart_opened(&self, upload_id: &str) -> Result<()> {
-        let before = self.0.lock().unwrap().replace(upload_id.to_owned());
-        assert_eq!(before, None, "an upload is created once");
-        Ok(())
-    }
-
-    fn owner(&self) -> uuid::Uuid {
-        uuid::Uuid::now_v7()
-    }
-}
-
-pub async fn put(store: &dyn Store, key: &Key, bytes: &[u8], declared: bool) -> Result<u64> {
-    let size = declared.then_some(bytes.len() as u64);
-    store.put(key, size, Box::pin(chunks(bytes)), &Recorded::default()).await
-}
-
-pub async fn get(store: &dyn Store, key: &Key, range: std::ops::Range<usize>) -> Result<Vec<u8>> {
-    let body = store.get(key, range.start as u64..range.end as u64).await?;
-    let chunks: Vec<Bytes> = body.try_collect().await?;
-    Ok(chunks.concat())
-}
-
-pub fn chunks(bytes: &[u8]) -> impl futures_util::Stream<Item = Result<Bytes>> + Send + use<> {
-    let bytes = Bytes::copy_from_slice(bytes);
-    let starts = (0..bytes.len()).step_by(100_000);
-    stream::iter(starts.map(move |start| Ok(bytes.slice(start..(start + 100_000).min(bytes.len())))))
-}
-
-/// Content without repetitions, so that a part in the wrong place is noticed.
-pub fn content(length: usize) -> Vec<u8> {
-    (0..length as u64).map(|place| (place.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8).collect()
-}
-
-const DISPOSITION: &str = "attachment; filename=\"test.txt\"; filename*=UTF-8''t%C3%A9st.txt";
-
-/// A request for a URL that expires in ten minutes.
-pub fn request(operation: Operation, key: &Key) -> SignRequest<'_> {
-    let reading = operation != Operation::Put;
-    SignRequest {
-        operation,
-        key,
-        now: Timestamp::now(),
-        expires_in: Duration::from_secs(600),
-        disposition: reading.then_some(DISPOSITION),
-        content_type: reading.then_some("text/x-test; charset=utf-8"),
-        part: None,
-        generation: 0,
-    }
-}
-
 async fn sign(store: &dyn Store, operation: Operation, key: &Key) -> SignedUrl {
     store.sign(&request(operation, key)).await.unwrap()
-}
-
-fn client() -> Client {
-    Client::new()
-}
-
-pub fn url_signer() -> UrlSigner {
-    UrlSigner::new(&[1; 32], "http://127.0.0.1:3000".parse().unwrap(), Clock::default())
-}
-
-pub fn uploads() -> Uploads {
-    Uploads { memory: 20 * MIB as u64, part_size: PART as u64, part_concurrency: 3, ..Uploads::default() }
 }

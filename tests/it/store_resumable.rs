@@ -1,4 +1,4 @@
-//! Resumable uploads on every store: what was reported durable is there, whatever failed.
+//! Resumable uploads on every store: bytes that were reported durable are kept, whatever fails.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -8,9 +8,8 @@ use strongroom::store::{
     AppendObserver, AppendRequest, DiskStore, Key, MemoryStore, MultipartObserver, Persisted, Store,
 };
 
-use crate::store::{Bucket, Leftovers, PART, chunks, content, get, url_signer};
-use crate::store_faults::{BUSY, FAILED_200, REFUSED, Script, follow, store_behind, unavailable};
-use crate::support::bucket_proxy::Fault;
+use crate::support::bucket_proxy::{BUSY, FAILED_200, Fault, REFUSED, Script};
+use crate::support::stores::{Bucket, Leftovers, PART, chunks, content, get, store_behind, unavailable, url_signer};
 
 /// What the row of an upload has.
 struct Row {
@@ -162,7 +161,7 @@ async fn the_store_on_disk_appends() {
 
 #[tokio::test]
 async fn the_store_in_a_bucket_appends() {
-    appends(&Bucket::of_this_run().store()).await;
+    appends(&Bucket::new().store()).await;
 }
 
 /// Bytes of the staged file are lost behind the server's back.
@@ -184,7 +183,7 @@ async fn a_failing_bucket_loses_nothing_that_was_reported_durable() {
     let part = |number: &'static str, fault: Fault| ("PUT", number, fault);
     let complete = |fault: Fault| ("POST", "uploadId=", fault);
     let (store, bucket, proxy) = store_behind(Script::new()).await;
-    let script = |faults: Script| follow(&proxy, faults);
+    let script = |faults: Script| proxy.follow(faults);
     let bytes = content(3 * PART + 10);
     let mut row = Row::of(&store).await;
     let key = row.key.clone();

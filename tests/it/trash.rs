@@ -180,7 +180,7 @@ both! {
         assert_eq!(restore(&ann, &file).answer().await.status, 200);
         ann.post(&complete).answer().await.problem(410, "upload_gone");
         assert_eq!(ann.download(&file).await, b"old");
-        app.execute("UPDATE blobs SET lease_until = 1 WHERE state <> 'ready'").await;
+        app.expire_leases().await;
         app.assert_nothing_but(1).await;
     }
 

@@ -120,7 +120,7 @@ both! {
         assert!([423, 410].contains(&first.await.unwrap().unwrap().status().as_u16()));
         assert!(upload.file(&ann).await.bytes == bytes);
         // Its pending part is deleted once its lease expires.
-        app.execute("UPDATE blobs SET lease_until = 1 WHERE state = 'pending'").await;
+        app.expire_leases().await;
         app.assert_nothing_but(1).await;
     }
 
@@ -307,7 +307,7 @@ both! {
         assert_eq!(inactive.head(&ann).await.status, 410);
         inactive.append(&ann, 7 * MIB + 1, "x").await.problem(410, "upload_gone");
         assert!(app.count("SELECT COUNT(*) FROM blobs WHERE state = 'pending'").await > 0);
-        app.execute("UPDATE blobs SET lease_until = 1 WHERE state = 'pending'").await;
+        app.expire_leases().await;
         app.assert_nothing_but(0).await;
         assert_eq!(inactive.head(&ann).await.status, 404);
         assert_eq!(app.count("SELECT COUNT(*) FROM resumable_uploads").await, 0);

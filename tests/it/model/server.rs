@@ -144,7 +144,7 @@ impl Server {
     pub fn reap(&self, model: &Model) {
         let app = self.app();
         self.runtime().block_on(async {
-            app.execute("UPDATE blobs SET lease_until = 1 WHERE state <> 'ready'").await;
+            app.expire_leases().await;
             app.assert_nothing_but(model.kept()).await;
         });
     }

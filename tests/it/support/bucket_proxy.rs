@@ -35,6 +35,14 @@ pub enum Fault {
     Header(&'static str, &'static str),
 }
 
+/// The method and a part of the URL of requests, and the fault of one of them.
+pub type Script = Vec<(&'static str, &'static str, Fault)>;
+
+pub const BUSY: Fault = Fault::Answer(503, "<Error><Code>SlowDown</Code></Error>");
+pub const REFUSED: Fault = Fault::Answer(403, "<Error><Code>AccessDenied</Code></Error>");
+/// S3 responds like this if it fails after it has sent the status.
+pub const FAILED_200: Fault = Fault::Answer(200, "<Error><Code>InternalError</Code></Error>");
+
 /// The requests with this method and this text in their URL, except the first `skipped` ones.
 #[derive(Debug, Clone, Copy)]
 pub struct Site {
@@ -95,6 +103,13 @@ impl BucketProxy {
     /// Injects a fault into one request at this site. Several calls apply to successive requests.
     pub fn once(&self, site: Site, fault: Fault) {
         self.plan().once.push((site, fault));
+    }
+
+    /// Injects each fault of the script once. Those of the same requests happen in this order.
+    pub fn follow(&self, script: Script) {
+        for (method, part, fault) in script {
+            self.once(Site::new(method, part), fault);
+        }
     }
 
     /// Injects a fault into all requests at this site until the faults are cleared.

@@ -13,6 +13,7 @@ pub mod links;
 pub mod mount;
 pub mod operations;
 pub mod program;
+pub mod stores;
 pub mod tcp_proxy;
 pub mod tus;
 
@@ -187,6 +188,11 @@ impl TestApp {
     /// Changes rows directly in the database, past the server.
     pub async fn execute(&self, sql: &'static str) {
         self.database().await.execute(sql).await;
+    }
+
+    /// Expires the leases of all unfinished blobs, as if their writers had crashed.
+    pub async fn expire_leases(&self) {
+        self.execute("UPDATE blobs SET lease_until = 1 WHERE state <> 'ready'").await;
     }
 
     /// Asserts that no row about users or events contains a secret, neither as text nor as bytes.

@@ -10,7 +10,7 @@ use crate::support::tus::Tus;
 /// Who may call an operation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Access {
-    /// Everybody.
+    /// Everyone.
     Public,
     /// Users who are signed in, each for themselves.
     SignedIn,
