@@ -1,9 +1,9 @@
 //! Files: what they are, and what users may do with them. Every protocol ends here, and only here is decided who may see
 //! and change what.
 //!
-//! A function that returns a [`File`] or a [`Content`] takes the user who asks for it: whoever holds one was allowed to
+//! A function that returns a [`File`] or a [`Content`] takes the user who asks for it: the holder of one was allowed to
 //! find it. Functions take their arguments in the order app, who, what, how. The nouns with functions of their own are
-//! modules: [`avatar`], [`signed_urls`], [`trash`], [`uploads`].
+//! modules: [`avatar`], [`links`], [`signed_urls`], [`trash`], [`uploads`].
 //!
 //! ```
 //! use strongroom::files::{FileName, FolderPath};
@@ -58,11 +58,7 @@ pub use export::export;
 pub use folders::{FolderPage, folders};
 pub use list::{Direction, List, Order, Page, Sort, list};
 pub use name::{FileName, FolderPath};
-pub use sharing::{
-    AccessEntry, EndedBy, Link, LinkDownload, LinkOptions, LinkPage, LinkState, LinkVisitor, OpenedLink, Part,
-    UnlockToken, access, change_link, create_link, link, list_every_link, list_links, open_link, redirect_link,
-    revoke_link, rotate_link, signed_urls, unlock_link,
-};
+pub use sharing::{AccessEntry, EndedBy, access, links, signed_urls};
 pub use sniff::{is_inline, is_picture};
 pub use uploads::{Body, IdempotencyKey, NewFile, OnConflict, replace, upload};
 

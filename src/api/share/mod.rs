@@ -24,7 +24,8 @@ use crate::api::openapi::headers::{ConditionHeaders, RangeHeaders};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::events::{self, Channel};
-use crate::files::{self, LinkDownload, LinkVisitor, OpenedLink, Part};
+use crate::files;
+use crate::files::links::{self, LinkDownload, LinkVisitor, OpenedLink, Part};
 use crate::http::body::Binary;
 use crate::http::content::{DeliveryObserver, Plan, Presentation, Progress};
 use crate::http::extract::{Name, Query};
@@ -94,7 +95,7 @@ impl Visit {
         let as_page = wants_page(&params, &headers);
         let answer = async {
             events::set_channel(Channel::Link);
-            let opened = files::open_link(&app, &visitor(&origin, &headers), &token).await?;
+            let opened = links::open(&app, &visitor(&origin, &headers), &token).await?;
             match as_page {
                 true => opened.check_uses(&app).map(|()| page::about(&url(&app, &token), &opened)),
                 false => bytes(&app, &opened, &params, &method, &headers).await,
@@ -163,7 +164,7 @@ fn visitor(origin: &Origin, headers: &HeaderMap) -> LinkVisitor {
         address: origin.address,
         user_agent: origin.user_agent.clone(),
         password: basic.map(|basic| basic.password().to_owned().into()),
-        proof: bearer(headers).or_else(cookie),
+        unlock_token: bearer(headers).or_else(cookie),
     }
 }
 
@@ -210,7 +211,7 @@ async fn bytes(
     }
     let inline = opened.is_inline() && params.download.unwrap_or(0) == 0;
     if *method == Method::GET
-        && let Some(signed) = files::redirect_link(app, opened, inline).await?
+        && let Some(signed) = links::redirect(app, opened, inline).await?
     {
         let headers = [(header::LOCATION, signed.url), (header::CACHE_CONTROL, "no-store".into())];
         return Ok((StatusCode::FOUND, headers, Body::empty()).into_response());

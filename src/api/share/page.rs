@@ -6,7 +6,7 @@ use http::StatusCode;
 
 use crate::api::html::{escaped, page};
 use crate::error::Error;
-use crate::files::OpenedLink;
+use crate::files::links::OpenedLink;
 use crate::http::problem::{Problem, log};
 
 /// The page of a link that is active.

@@ -17,7 +17,7 @@ use crate::api::auth::is_https;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::events::{self, Channel};
-use crate::files::{self, LinkVisitor, UnlockToken};
+use crate::files::links::{self, LinkVisitor, UnlockToken};
 use crate::http::extract::{BodyLimits, Name, is_json, read_whole};
 use crate::http::json;
 use crate::users::Origin;
@@ -62,8 +62,8 @@ async fn unlock(State(app): State<Arc<App>>, Name(token): Name, origin: Origin, 
     let answer = async {
         events::set_channel(Channel::Link);
         let password = password(&app, is_form, request).await?;
-        let visitor = LinkVisitor { password: Some(password), proof: None, ..visitor(&origin, &headers) };
-        let proof = files::unlock_link(&app, &visitor, &token).await?;
+        let visitor = LinkVisitor { password: Some(password), unlock_token: None, ..visitor(&origin, &headers) };
+        let proof = links::unlock(&app, &visitor, &token).await?;
         unlocked(&app, &token, is_form, proof)
     };
     answered(answer.await, is_form.then(|| url(&app, &token)))

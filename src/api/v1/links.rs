@@ -18,7 +18,8 @@ use crate::api::auth::SignedIn;
 use crate::api::share;
 use crate::app::App;
 use crate::error::Result;
-use crate::files::{self, FileName, Link, LinkOptions, LinkState};
+use crate::files::links::{self, Link, LinkOptions, LinkState};
+use crate::files::{self, FileName};
 use crate::http::extract::{Id, Json, PageParams, Query, present};
 use crate::users::Secret;
 
@@ -237,7 +238,7 @@ async fn create(
     // A file of another user does not exist, whatever else is wrong with the request.
     let file = files::find(&app, &caller.user, id).await?;
     let options = UpdateLinkRequest::from(request).options()?;
-    let created = files::create_link(&app, &caller.user, &file, options).await?;
+    let created = links::create(&app, &caller.user, &file, options).await?;
     Ok(shown_once(&app, StatusCode::CREATED, created))
 }
 
@@ -260,7 +261,7 @@ async fn list(
     Query(page): Query<PageParams>,
 ) -> Result<axum::Json<LinkPage>> {
     let cursor = page.cursor.as_deref();
-    let page = files::list_links(&app, &caller.user, params.file_id, page.limit, cursor).await?;
+    let page = links::list(&app, &caller.user, params.file_id, page.limit, cursor).await?;
     let items = page.links.into_iter().map(LinkView::from).collect();
     Ok(axum::Json(LinkPage { items, next_cursor: page.next_cursor }))
 }
@@ -269,7 +270,7 @@ async fn list(
 #[utoipa::path(get, path = "/v1/links/{id}", tag = "links", operation_id = "getLink", params(("id" = Uuid, Path)),
     responses((status = 200, description = "The link", body = LinkView)))]
 async fn read(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<axum::Json<LinkView>> {
-    Ok(axum::Json(files::link(&app, &caller.user, id).await?.into()))
+    Ok(axum::Json(links::find(&app, &caller.user, id).await?.into()))
 }
 
 /// Update a share link
@@ -286,8 +287,8 @@ async fn change(
     Id(id): Id,
     Json(request): Json<UpdateLinkRequest>,
 ) -> Result<axum::Json<LinkView>> {
-    files::link(&app, &caller.user, id).await?;
-    Ok(axum::Json(files::change_link(&app, &caller.user, id, request.options()?).await?.into()))
+    let link = links::find(&app, &caller.user, id).await?;
+    Ok(axum::Json(links::update(&app, &caller.user, link, request.options()?).await?.into()))
 }
 
 /// Revoke a share link
@@ -296,7 +297,8 @@ async fn change(
 #[utoipa::path(delete, path = "/v1/links/{id}", tag = "links", operation_id = "revokeLink", params(("id" = Uuid, Path)),
     responses((status = 204, description = "The link was revoked")))]
 async fn revoke(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<StatusCode> {
-    files::revoke_link(&app, &caller.user, id).await?;
+    let link = links::find(&app, &caller.user, id).await?;
+    links::revoke(&app, &caller.user, &link).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -307,6 +309,7 @@ async fn revoke(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id):
     params(("id" = Uuid, Path)), responses((status = 200, description = "The link with its new URL", body = LinkWithUrl)),
     extensions(("x-problem-codes" = json!(["link_revoked"]))))]
 async fn rotate(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<Response> {
-    let rotated = files::rotate_link(&app, &caller.user, id).await?;
+    let link = links::find(&app, &caller.user, id).await?;
+    let rotated = links::rotate(&app, &caller.user, link).await?;
     Ok(shown_once(&app, StatusCode::OK, rotated))
 }

@@ -10,7 +10,7 @@ use super::Export;
 use super::paths::Paths;
 use crate::error::{Error, Result};
 use crate::events::{self, Filter};
-use crate::files::{Direction, File, List, Order, Sort, list, list_links, trash};
+use crate::files::{Direction, File, List, Order, Sort, links, list, trash};
 use crate::users;
 
 /// The events that one query reads.
@@ -104,7 +104,7 @@ impl Export {
     async fn describe_links(&mut self) -> Result<()> {
         let (mut array, mut cursor) = (self.start_array("links").await?, None);
         loop {
-            let page = list_links(&self.app, &self.caller.user, None, None, cursor.as_deref()).await?;
+            let page = links::list(&self.app, &self.caller.user, None, None, cursor.as_deref()).await?;
             for link in &page.links {
                 self.item(&mut array, link).await?;
             }

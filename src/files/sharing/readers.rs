@@ -3,10 +3,11 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::links::{self, Link, LinkState};
 use crate::app::App;
 use crate::clock::from_micros;
 use crate::error::Result;
-use crate::files::{File, Link, LinkState, list_every_link};
+use crate::files::File;
 use crate::users::User;
 
 /// Someone who can read a file, or something that allows anyone to.
@@ -65,7 +66,7 @@ pub async fn access(app: &App, user: &User, file: &File) -> Result<Vec<AccessEnt
         tokens: app.db.list_tokens(user.id, now).await?.len(),
         ended_by: EndedBy::DisablingOwner,
     }];
-    let links = list_every_link(app, user, file.id).await?;
+    let links = links::list_for_file(app, user, file).await?;
     entries.extend(links.into_iter().filter(|link| link.state == LinkState::Active).map(|link| {
         let ended_by = EndedBy::RevokingLink(link.id);
         AccessEntry::Link { link: Box::new(link), ended_by }

@@ -97,7 +97,7 @@ pub async fn status(app: &Arc<App>, user: &User, id: Uuid) -> Result<Upload> {
     detached(async move { write(&app, &user, id, Append::empty(row.received as u64)).await }).await
 }
 
-/// Appends bytes; with the last one the upload becomes a file. What arrived of an append that breaks off is stored,
+/// Appends bytes; with the last one the upload becomes a file. What arrived of an append that ends early is stored,
 /// unless it has a checksum.
 ///
 /// # Errors

@@ -1,5 +1,5 @@
 //! Downloads of a link. One download is one delivery up to the last byte of the file: it is reserved when the
-//! response begins, counted before the last chunk is handed over, and free again when the response breaks off.
+//! response begins, counted before the last chunk is sent, and free again when the response ends early.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -98,11 +98,11 @@ impl LinkDownload {
     }
 
     /// Follows the response: after the next chunk `left` of its bytes remain. The download is counted before the last
-    /// chunk is handed over.
+    /// chunk is sent.
     ///
     /// # Errors
     /// [`Error::LinkUsedUp`](crate::error::Error::LinkUsedUp) if the reservation was lost;
-    /// [`Error::Unavailable`](crate::error::Error::Unavailable). The chunk must not be handed over then.
+    /// [`Error::Unavailable`](crate::error::Error::Unavailable). The chunk must not be sent then.
     pub async fn advance(&mut self, left: u64) -> Result<()> {
         if self.settled {
             return Ok(());
@@ -120,7 +120,7 @@ impl LinkDownload {
         Ok(())
     }
 
-    /// All that this response promised is handed over, or about to be.
+    /// The whole part is sent, or about to be.
     async fn settle(&mut self) -> Result<()> {
         let (db, now) = (&self.app.db, self.app.clock.now().as_microsecond());
         let is_new = match self.reservation {
@@ -144,7 +144,7 @@ impl LinkDownload {
         Ok(())
     }
 
-    /// The response has ended, `left` bytes before its end. If it broke off, the download is kept for the same client
+    /// The response has ended, `left` bytes before its end. If it ended early, the download is kept for the same client
     /// for a while.
     pub fn end(&mut self, left: u64) {
         let Some(reservation) = self.reservation.filter(|_| !self.settled) else { return };
@@ -163,7 +163,7 @@ impl LinkDownload {
 ///
 /// # Errors
 /// [`Error::LinkUsedUp`](crate::error::Error::LinkUsedUp); [`Error::Unavailable`](crate::error::Error::Unavailable).
-pub async fn redirect_link(app: &Arc<App>, opened: &OpenedLink, inline: bool) -> Result<Option<SignedUrl>> {
+pub async fn redirect(app: &Arc<App>, opened: &OpenedLink, inline: bool) -> Result<Option<SignedUrl>> {
     if app.config.links.delivery == Via::Proxy || app.url_signer().is_some() {
         return Ok(None);
     }

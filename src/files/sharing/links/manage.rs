@@ -1,88 +1,85 @@
-//! Share links, as their owners make, see, change and end them.
+//! Share links, as their owners create, list, update and revoke them.
 
-use std::time::Duration;
-
-use ipnet::IpNet;
 use jiff::Timestamp;
-use secrecy::SecretString;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{event, network};
+use super::event;
+use super::options::{LinkOptions, networks};
 use crate::app::App;
-use crate::clock::{deadline, from_micros};
+use crate::clock::from_micros;
 use crate::cursor;
 use crate::db::LinkRow;
 use crate::error::{Error, Result};
 use crate::events::EventKind;
-use crate::files::{File, FileName};
+use crate::files::File;
 use crate::users::{Secret, SecretKind, User};
-
-/// The longest life that can be asked for: ten years. A link may also live until it is revoked.
-const MAX_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
-const MAX_NOTE: usize = 1000;
-const MAX_NETWORKS: usize = 100;
 
 /// Whether a link opens its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LinkState {
+    /// It does.
     Active,
+    /// Its lifetime is over.
     Expired,
+    /// Its owner has revoked it.
     Revoked,
+    /// It has reached its download limit.
     UsedUp,
 }
 
-/// A share link, without its token and its password.
+/// A share link, as its owner sees it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Link {
+    /// The id by which its owner manages it.
     pub id: Uuid,
+    /// The file that it opens.
     pub file_id: Uuid,
-    /// The token's last characters.
+    /// The last characters of its token.
     pub last_four: String,
+    /// Whether it opens its file.
     pub state: LinkState,
+    /// Whether visitors need a password.
     pub has_password: bool,
+    /// The download limit; `None` for any number.
     pub max_downloads: Option<u64>,
-    /// Complete deliveries.
+    /// Complete downloads.
     pub downloads: u64,
-    /// Networks that it can be used from; none: all.
+    /// The networks from which it can be used; empty for all.
     pub allow_from: Vec<String>,
-    /// The name that a download gets; null: the file's own.
+    /// The file name of downloads; `None` for the name of the file.
     pub download_name: Option<String>,
+    /// Whether browsers may display the content.
     pub inline: bool,
-    /// For the owner alone.
+    /// A note that only the owner sees.
     pub note: String,
+    /// When it was created.
     pub created_at: Timestamp,
-    /// The last complete delivery.
+    /// When the last download was completed.
     pub last_used_at: Option<Timestamp>,
+    /// When it expires; `None` if it is active until it is revoked.
     pub expires_at: Option<Timestamp>,
+    /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
+    #[serde(skip)]
+    row: LinkRow,
 }
 
-/// What a link is to be bound by. Absent stays as it is; `Some(None)` takes the bound away.
-#[derive(Debug, Default, Clone)]
-pub struct LinkOptions {
-    pub expires_in: Option<Option<Duration>>,
-    pub password: Option<Option<SecretString>>,
-    pub max_downloads: Option<Option<u64>>,
-    pub allow_from: Option<Vec<String>>,
-    pub download_name: Option<Option<FileName>>,
-    pub inline: Option<bool>,
-    pub note: Option<String>,
-}
-
-/// Some links, and where to go on.
+/// One page of links.
 #[derive(Debug)]
 pub struct LinkPage {
+    /// The links, newest first.
     pub links: Vec<Link>,
+    /// The cursor of the next page; `None` on the last one.
     pub next_cursor: Option<String>,
 }
 
-/// Makes a link to a file of this user. Its token is known to nobody but the receiver of this answer.
+/// Creates a link to a file of this user. The token is not stored: it is known only to the receiver of the secret.
 ///
 /// # Errors
-/// `NotFound`; `Invalid` if a bound is not acceptable, or the account has as many links as it may have.
-pub async fn create_link(app: &App, user: &User, file: &File, bounds: LinkOptions) -> Result<(Link, Secret)> {
+/// [`Error::Invalid`] if an option is not valid; [`Error::TooManyLinks`].
+pub async fn create(app: &App, user: &User, file: &File, options: LinkOptions) -> Result<(Link, Secret)> {
     let secret = Secret::random(SecretKind::Link);
     let mut row = LinkRow {
         id: app.clock.new_id(),
@@ -103,26 +100,26 @@ pub async fn create_link(app: &App, user: &User, file: &File, bounds: LinkOption
         revoked_at: None,
         revision: 0,
     };
-    bind(app, &mut row, bounds).await?;
+    options.apply(app, &mut row).await?;
     let event = event(&row, EventKind::LinkCreated).row(&app.clock);
     app.db.insert_link(&row, app.config.links.limit, &event).await?;
-    tracing::info!(user = %user.id, link = %row.id, file = %file.id, "link made");
-    Ok((shown(app, row), secret))
+    tracing::info!(user = %user.id, link = %row.id, file = %file.id, "link created");
+    Ok((to_link(app, row), secret))
 }
 
-/// A link of this user.
+/// Finds a link of this user.
 ///
 /// # Errors
-/// `NotFound`.
-pub async fn link(app: &App, user: &User, id: Uuid) -> Result<Link> {
-    Ok(shown(app, row(app, user, id).await?))
+/// [`Error::NotFound`] if it does not exist, or belongs to another user.
+pub async fn find(app: &App, user: &User, id: Uuid) -> Result<Link> {
+    Ok(to_link(app, app.db.link(user.id, id).await?.ok_or(Error::NotFound)?))
 }
 
-/// This user's links, newest first; those of one file, or all.
+/// Lists the links of this user, newest first: those to one file, or all. `limit` is a number of links.
 ///
 /// # Errors
-/// `BadCursor`; `Invalid` if the limit is out of bounds.
-pub async fn list_links(
+/// [`Error::BadCursor`]; [`Error::Invalid`] if the limit is out of range.
+pub async fn list(
     app: &App,
     user: &User,
     file: Option<Uuid>,
@@ -133,124 +130,65 @@ pub async fn list_links(
     let before = cursor.map_or(Ok(Uuid::max()), cursor::decode_id)?;
     let rows = app.db.list_links(user.id, file, before, limit as i64 + 1).await?;
     let (rows, next_cursor) = cursor::page(rows, limit, |last| cursor::encode_id(last.id));
-    Ok(LinkPage { links: rows.into_iter().map(|row| shown(app, row)).collect(), next_cursor })
+    Ok(LinkPage { links: rows.into_iter().map(|row| to_link(app, row)).collect(), next_cursor })
 }
 
-/// All links to one file of this user, newest first.
-pub async fn list_every_link(app: &App, user: &User, file: Uuid) -> Result<Vec<Link>> {
-    let rows = app.db.list_links(user.id, Some(file), Uuid::max(), i64::MAX).await?;
-    Ok(rows.into_iter().map(|row| shown(app, row)).collect())
-}
-
-/// Gives a link of this user other bounds. Of two changes at once neither undoes the other.
+/// All links to a file of this user, newest first.
 ///
 /// # Errors
-/// `NotFound`; `LinkRevoked`; `Invalid` if a bound is not acceptable.
-pub async fn change_link(app: &App, user: &User, id: Uuid, bounds: LinkOptions) -> Result<Link> {
+/// [`Error::Unavailable`].
+pub async fn list_for_file(app: &App, user: &User, file: &File) -> Result<Vec<Link>> {
+    let rows = app.db.list_links(user.id, Some(file.id), Uuid::max(), i64::MAX).await?;
+    Ok(rows.into_iter().map(|row| to_link(app, row)).collect())
+}
+
+/// Changes the options of a link of this user. Concurrent changes are applied one after the other, and none is lost.
+///
+/// # Errors
+/// [`Error::NotFound`] if the link was deleted in the meantime; [`Error::LinkRevoked`]; [`Error::Invalid`] if an option
+/// is not valid.
+pub async fn update(app: &App, user: &User, link: Link, options: LinkOptions) -> Result<Link> {
+    let mut row = link.row;
     loop {
-        let mut row = row(app, user, id).await?;
         if row.revoked_at.is_some() {
             return Err(Error::LinkRevoked);
         }
-        bind(app, &mut row, bounds.clone()).await?;
-        // If another change came first, this one is made anew on what that left.
+        options.clone().apply(app, &mut row).await?;
         if app.db.change_link(&row, &event(&row, EventKind::LinkChanged).row(&app.clock)).await? {
-            return link(app, user, id).await;
+            row.revision += 1;
+            return Ok(to_link(app, row));
         }
+        // Another request changed the link first: apply the options to the result.
+        row = find(app, user, row.id).await?.row;
     }
 }
 
-/// Ends a link of this user for good, at once. Doing it twice is the same as once.
+/// Permanently revokes a link of this user, at once. Idempotent.
 ///
 /// # Errors
-/// `NotFound`.
-pub async fn revoke_link(app: &App, user: &User, id: Uuid) -> Result<()> {
-    let event = event(&row(app, user, id).await?, EventKind::LinkRevoked).row(&app.clock);
-    app.db.revoke_link(user.id, id, app.clock.now().as_microsecond(), &event).await?;
-    tracing::info!(user = %user.id, link = %id, "link revoked");
+/// [`Error::Unavailable`].
+pub async fn revoke(app: &App, user: &User, link: &Link) -> Result<()> {
+    let event = event(&link.row, EventKind::LinkRevoked).row(&app.clock);
+    app.db.revoke_link(user.id, link.id, app.clock.now().as_microsecond(), &event).await?;
+    tracing::info!(user = %user.id, link = %link.id, "link revoked");
     Ok(())
 }
 
-/// Gives a link of this user another token; the one before is dead at once.
+/// Gives a link of this user a new token; the previous one is invalid at once.
 ///
 /// # Errors
-/// `NotFound`; `LinkRevoked`.
-pub async fn rotate_link(app: &App, user: &User, id: Uuid) -> Result<(Link, Secret)> {
-    let event = event(&row(app, user, id).await?, EventKind::LinkChanged).with("rotated", true).row(&app.clock);
+/// [`Error::LinkRevoked`].
+pub async fn rotate(app: &App, user: &User, link: Link) -> Result<(Link, Secret)> {
+    let event = event(&link.row, EventKind::LinkChanged).with("rotated", true).row(&app.clock);
     let secret = Secret::random(SecretKind::Link);
-    if !app.db.rotate_link(user.id, id, &secret.hash(), secret.last_four(), &event).await? {
+    if !app.db.rotate_link(user.id, link.id, &secret.hash(), secret.last_four(), &event).await? {
         return Err(Error::LinkRevoked);
     }
-    Ok((link(app, user, id).await?, secret))
-}
-
-async fn row(app: &App, user: &User, id: Uuid) -> Result<LinkRow> {
-    app.db.link(user.id, id).await?.ok_or(Error::NotFound)
-}
-
-/// Puts the bounds into the row, if they are acceptable.
-async fn bind(app: &App, row: &mut LinkRow, bounds: LinkOptions) -> Result<()> {
-    if let Some(life) = bounds.expires_in {
-        row.expires_at = life.map(|life| expiry(app, life)).transpose()?;
-    }
-    if let Some(most) = bounds.max_downloads {
-        row.max_downloads = most.map(checked_count).transpose()?;
-    }
-    if let Some(networks) = bounds.allow_from {
-        row.allow_from = joined(&networks)?;
-    }
-    if let Some(name) = bounds.download_name {
-        row.download_name = name.map(|name| name.as_str().to_owned());
-    }
-    row.inline = bounds.inline.unwrap_or(row.inline);
-    if let Some(note) = bounds.note {
-        row.note = checked_note(note)?;
-    }
-    // The dear one comes last.
-    if let Some(password) = bounds.password {
-        row.password_hash = match password {
-            Some(password) => Some(app.passwords.hash(&password, &[]).await?),
-            None => None,
-        };
-    }
-    Ok(())
-}
-
-fn expiry(app: &App, life: Duration) -> Result<i64> {
-    if life.is_zero() || life > MAX_LIFE {
-        let detail = format!("from 1 to {} seconds", MAX_LIFE.as_secs());
-        return Err(Error::invalid("/expires_in", "out_of_range", detail));
-    }
-    Ok(deadline(app.clock.now(), life).as_microsecond())
-}
-
-fn checked_count(most: u64) -> Result<i64> {
-    let count = i64::try_from(most).ok().filter(|most| *most >= 1);
-    count.ok_or_else(|| Error::invalid("/max_downloads", "out_of_range", "at least 1"))
-}
-
-fn checked_note(note: String) -> Result<String> {
-    if note.len() > MAX_NOTE || note.contains('\0') {
-        return Err(Error::invalid("/note", "invalid", format!("at most {MAX_NOTE} bytes, without NUL characters")));
-    }
-    Ok(note)
-}
-
-fn joined(given: &[String]) -> Result<String> {
-    if given.len() > MAX_NETWORKS {
-        return Err(Error::invalid("/allow_from", "too_many", format!("at most {MAX_NETWORKS} networks")));
-    }
-    let networks: Vec<_> = given.iter().map(|text| Ok(network(text)?.to_string())).collect::<Result<_>>()?;
-    Ok(networks.join(","))
-}
-
-/// The networks of a row.
-pub(super) fn networks(joined: &str) -> impl Iterator<Item = IpNet> {
-    joined.split(',').filter(|text| !text.is_empty()).filter_map(|text| text.parse().ok())
+    Ok((find(app, user, link.id).await?, secret))
 }
 
 /// # Errors
-/// `LinkRevoked`; `LinkExpired`.
+/// [`Error::LinkRevoked`]; [`Error::LinkExpired`].
 pub(super) fn check_lifetime(app: &App, row: &LinkRow) -> Result<()> {
     match state(app, row) {
         LinkState::Revoked => Err(Error::LinkRevoked),
@@ -269,22 +207,23 @@ fn state(app: &App, row: &LinkRow) -> LinkState {
     }
 }
 
-fn shown(app: &App, row: LinkRow) -> Link {
+fn to_link(app: &App, row: LinkRow) -> Link {
     Link {
         id: row.id,
         file_id: row.file_id,
         state: state(app, &row),
-        last_four: row.last_four,
+        last_four: row.last_four.clone(),
         has_password: row.password_hash.is_some(),
         max_downloads: row.max_downloads.map(|most| most as u64),
         downloads: row.downloads as u64,
         allow_from: networks(&row.allow_from).map(|network| network.to_string()).collect(),
-        download_name: row.download_name,
+        download_name: row.download_name.clone(),
         inline: row.inline,
-        note: row.note,
+        note: row.note.clone(),
         created_at: from_micros(row.created_at),
         last_used_at: row.last_used_at.map(from_micros),
         expires_at: row.expires_at.map(from_micros),
         revoked_at: row.revoked_at.map(from_micros),
+        row,
     }
 }

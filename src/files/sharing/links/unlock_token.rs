@@ -1,6 +1,6 @@
-//! The proof that somebody knew the password of a link a short while ago. It is signed with the
-//! password's hash, which only the database knows, so that every server understands it, and it
-//! dies when the password or the token changes.
+//! Unlock tokens: they prove that a visitor has entered the password of a link a short while ago. A token is signed with
+//! the hash of the password, which only the database knows: every server accepts it, and it is invalid once the password
+//! or the token of the link changes.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -12,10 +12,12 @@ use crate::app::App;
 use crate::clock::{deadline, from_micros};
 use crate::db::LinkRow;
 
-/// A proof, and when it ends.
+/// A token that unlocks a link.
 #[derive(Debug)]
 pub struct UnlockToken {
+    /// The token, as the visitor sends it.
     pub text: String,
+    /// When it expires.
     pub expires_at: Timestamp,
 }
 
@@ -28,7 +30,7 @@ impl UnlockToken {
         Self { text, expires_at }
     }
 
-    pub(super) fn is_good(app: &App, link: &LinkRow, password_hash: &str, text: &str) -> bool {
+    pub(super) fn is_valid(app: &App, link: &LinkRow, password_hash: &str, text: &str) -> bool {
         let Ok(bytes) = BASE64_URL_SAFE_NO_PAD.decode(text) else { return false };
         let Some((micros, given)) = bytes.split_first_chunk() else { return false };
         let micros = i64::from_be_bytes(*micros);
@@ -38,5 +40,5 @@ impl UnlockToken {
 
 fn signature(link: &LinkRow, password_hash: &str, micros: i64) -> Hmac<Sha256> {
     let mac = <Hmac<Sha256>>::new_from_slice(password_hash.as_bytes()).expect("HMAC takes keys of any length");
-    mac.chain_update(b"strongroom link proof v1").chain_update(&link.token_hash).chain_update(micros.to_be_bytes())
+    mac.chain_update(b"strongroom link unlock v1").chain_update(&link.token_hash).chain_update(micros.to_be_bytes())
 }
