@@ -60,7 +60,7 @@ pub use list::{Direction, List, Order, Page, Sort, list};
 pub use name::{FileName, FolderPath};
 pub use sharing::{AccessEntry, EndedBy, access, links, signed_urls};
 pub use sniff::{is_inline, is_picture};
-pub use uploads::{Body, IdempotencyKey, NewFile, OnConflict, replace, upload};
+pub use uploads::{Body, IdempotencyKey, NewFile, OnConflict, replace, upload, upload_and_place};
 
 /// A file as its owner sees it.
 #[derive(Debug, Clone)]

@@ -1,8 +1,8 @@
-//! A file in a form (`multipart/form-data`), as a stream: the file's bytes are never gathered.
+//! A file in a form (`multipart/form-data`, RFC 7578) as a stream: the file is never held in memory.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -13,83 +13,139 @@ use super::digest;
 use crate::error::{Error, Result};
 use crate::store::ByteStream;
 
-/// Most bytes of the heads of parts, and of the small fields, in one stretch.
-const HEAD_BYTES: u64 = 64 * 1024;
+/// The most bytes of one small field, of the headers of the parts before and after it, and of what follows the form.
+const FIELD_BYTES: u64 = 64 * 1024;
 
-/// The part named `file`, opened, with the fields that came before it.
+/// The fields that a form may have beside its file.
+#[derive(Debug, Clone, Copy)]
+pub struct AllowedFields {
+    pub names: &'static [&'static str],
+    /// Whether they may also follow the file.
+    pub after_file: bool,
+}
+
+/// The part `file` of a form.
 pub struct FormFile {
+    /// Ends without an error only if the form does, and with it the body.
     pub stream: ByteStream,
-    pub name: Option<String>,
-    pub path: Option<String>,
+    pub fields: Fields,
+    /// The name of the part, without folders.
+    pub file_name: Option<String>,
     pub content_type: Option<String>,
+    /// The SHA-256 among the headers of the part.
     pub digest: Option<Vec<u8>>,
 }
 
-/// Reads a form up to its file. The stream ends well only if the form does: with nothing deadline the
-/// file but its end.
+/// The small fields of a form. Those that follow the file are there when its stream has ended.
+#[derive(Debug, Clone, Default)]
+pub struct Fields(Arc<Mutex<Vec<(String, String)>>>);
+
+impl Fields {
+    pub fn get(&self, name: &str) -> Option<String> {
+        let fields = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        fields.iter().find(|(known, _)| known == name).map(|(_, text)| text.clone())
+    }
+
+    fn insert(&self, name: String, text: String) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((name, text));
+    }
+}
+
+/// Reads a form up to the content of its file.
 ///
 /// # Errors
-/// `FileMissing`; `Malformed`; `Invalid` if there is a field that means nothing here.
-pub async fn open(body: ByteStream, boundary: String) -> Result<FormFile> {
-    let meter = Arc::new(AtomicU64::new(HEAD_BYTES));
-    let mut form = Multipart::new(Measured { inner: body, left: meter.clone(), rest: false }, boundary);
-    let (mut name, mut path) = (None, None);
+/// [`Error::FileMissing`]; [`Error::Malformed`]; [`Error::Invalid`] if there is a field that is not allowed.
+pub async fn open(body: ByteStream, boundary: String, allowed: AllowedFields) -> Result<FormFile> {
+    let body = Arc::new(Mutex::new(body));
+    let meter = Arc::new(AtomicU64::new(FIELD_BYTES));
+    let metered = Metered { inner: body.clone(), left: meter.clone(), rest: false };
+    let mut form = Form { parts: Multipart::new(metered, boundary), body, meter, allowed, fields: Fields::default() };
     loop {
-        meter.store(HEAD_BYTES, Ordering::Relaxed);
-        let field = form.next_field().await.map_err(form_error)?.ok_or(Error::FileMissing)?;
-        match field.name() {
-            Some("file") => {
-                meter.store(u64::MAX, Ordering::Relaxed);
-                let name = name.or_else(|| field.file_name().map(base_name));
-                let content_type = field.content_type().map(ToString::to_string);
-                let digest = digest::announced(field.headers())?;
-                return Ok(FormFile { stream: file_stream(form, field, meter), name, path, content_type, digest });
-            }
-            Some("name") if name.is_none() => name = Some(text(field, &meter).await?),
-            Some("path") if path.is_none() => path = Some(text(field, &meter).await?),
-            other => return Err(unknown_field(other)),
+        let part = form.next_part().await?.ok_or(Error::FileMissing)?;
+        if part.name() == Some("file") {
+            return form.file(part);
         }
+        form.read_field(part).await?;
     }
 }
 
-async fn text(field: Field<'static>, meter: &AtomicU64) -> Result<String> {
-    // The chunk with its head may have been a large one, and the parser asks for the next in any case.
-    meter.store(HEAD_BYTES, Ordering::Relaxed);
-    field.text().await.map_err(form_error)
+/// A form that is being read.
+struct Form {
+    parts: Multipart<'static>,
+    body: Arc<Mutex<ByteStream>>,
+    /// Bytes that the parser may read before the next part.
+    meter: Arc<AtomicU64>,
+    allowed: AllowedFields,
+    fields: Fields,
 }
 
-fn file_stream(form: Multipart<'static>, field: Field<'static>, meter: Arc<AtomicU64>) -> ByteStream {
-    Box::pin(stream::unfold(Some((form, field, meter)), |state| async move {
-        let (form, mut field, meter) = state?;
-        match field.chunk().await {
-            Ok(Some(chunk)) => Some((Ok(chunk), Some((form, field, meter)))),
-            Ok(None) => {
-                drop(field);
-                meter.store(HEAD_BYTES, Ordering::Relaxed);
-                end_of_form(form).await.err().map(|error| (Err(error), None))
-            }
-            Err(error) => Some((Err(form_error(error)), None)),
-        }
-    }))
-}
-
-/// After the file there is nothing but the end.
-async fn end_of_form(mut form: Multipart<'static>) -> Result<()> {
-    match form.next_field().await.map_err(form_error)? {
-        None => Ok(()),
-        Some(field) if field.name() == Some("file") => Err(Error::TooManyFiles),
-        Some(field) => match field.name() {
-            Some(known @ ("name" | "path")) => {
-                Err(Error::invalid(format!("/{known}"), "out_of_order", "this field comes before the file"))
-            }
-            other => Err(unknown_field(other)),
-        },
+impl Form {
+    async fn next_part(&mut self) -> Result<Option<Field<'static>>> {
+        self.meter.store(FIELD_BYTES, Ordering::Relaxed);
+        self.parts.next_field().await.map_err(form_error)
     }
-}
 
-fn unknown_field(name: Option<&str>) -> Error {
-    let name: String = name.unwrap_or_default().chars().take(64).collect();
-    Error::invalid(format!("/{name}"), "unknown_field", "a form has the fields `name`, `path` and `file`, each once")
+    /// Reads a small field, if it is allowed and new.
+    async fn read_field(&mut self, part: Field<'static>) -> Result<()> {
+        let name: String = part.name().unwrap_or_default().chars().take(64).collect();
+        if !self.allowed.names.contains(&name.as_str()) {
+            let detail = format!("expected `{}` or `file`", self.allowed.names.join("`, `"));
+            return Err(Error::invalid(format!("/{name}"), "unknown_field", detail));
+        }
+        if self.fields.get(&name).is_some() {
+            return Err(Error::invalid(format!("/{name}"), "repeated", "allowed once only"));
+        }
+        // The chunk with its headers may have been a large one, and the parser asks for the next in any case.
+        self.meter.store(FIELD_BYTES, Ordering::Relaxed);
+        self.fields.insert(name, part.text().await.map_err(form_error)?);
+        Ok(())
+    }
+
+    fn file(self, part: Field<'static>) -> Result<FormFile> {
+        Ok(FormFile {
+            fields: self.fields.clone(),
+            file_name: part.file_name().map(base_name),
+            content_type: part.content_type().map(ToString::to_string),
+            digest: digest::announced(part.headers())?,
+            stream: self.content(part),
+        })
+    }
+
+    /// The content of the file. The rest of the form is read before it ends.
+    fn content(self, part: Field<'static>) -> ByteStream {
+        self.meter.store(u64::MAX, Ordering::Relaxed);
+        Box::pin(stream::unfold(Some((self, part)), |state| async move {
+            let (form, mut part) = state?;
+            match part.chunk().await {
+                Ok(Some(chunk)) => Some((Ok(chunk), Some((form, part)))),
+                Ok(None) => {
+                    drop(part);
+                    form.finish().await.err().map(|error| (Err(error), None))
+                }
+                Err(error) => Some((Err(form_error(error)), None)),
+            }
+        }))
+    }
+
+    /// Reads the fields after the file, the end of the form, and the body to its announced end.
+    async fn finish(mut self) -> Result<()> {
+        while let Some(part) = self.next_part().await? {
+            match part.name() {
+                Some("file") => return Err(Error::TooManyFiles),
+                Some(name) if self.allowed.names.contains(&name) && !self.allowed.after_file => {
+                    let detail = "this field must come before the file";
+                    return Err(Error::invalid(format!("/{name}"), "out_of_order", detail));
+                }
+                _ => self.read_field(part).await?,
+            }
+        }
+        drop(self.parts);
+        let mut rest = FIELD_BYTES;
+        while let Some(chunk) = stream::poll_fn(|context| poll_next(&self.body, context)).next().await {
+            rest = rest.checked_sub(chunk?.len() as u64).ok_or(Error::TooLarge { limit: FIELD_BYTES })?;
+        }
+        Ok(())
+    }
 }
 
 /// Some clients send the whole path of the file on their own machine.
@@ -110,16 +166,19 @@ fn form_error(error: multer::Error) -> Error {
     }
 }
 
-/// Hands the body to the parser so that its buffer stays small: the parser reads on as long as
-/// bytes are there, so it gets one chunk at a turn; and where a file's bytes do not flow, it gets
-/// a bounded count of bytes.
-struct Measured {
-    inner: ByteStream,
+/// Passes the body to the parser so that its buffer stays small: the parser reads as long as there are bytes, so it
+/// gets one chunk at a time; and outside of the file it gets a limited number of bytes.
+struct Metered {
+    inner: Arc<Mutex<ByteStream>>,
     left: Arc<AtomicU64>,
     rest: bool,
 }
 
-impl Stream for Measured {
+fn poll_next(body: &Mutex<ByteStream>, context: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
+    body.lock().unwrap_or_else(PoisonError::into_inner).poll_next_unpin(context)
+}
+
+impl Stream for Metered {
     type Item = Result<Bytes, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -127,13 +186,13 @@ impl Stream for Measured {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let next = std::task::ready!(self.inner.poll_next_unpin(context));
+        let next = std::task::ready!(poll_next(&self.inner, context));
         self.rest = true;
         let Some(Ok(chunk)) = &next else { return Poll::Ready(next) };
         let left = self.left.load(Ordering::Relaxed);
-        // A chunk may hold the end of the heads and the beginning of the file, so it may overdraw once.
+        // A chunk may hold the end of the headers and the beginning of the file, so it may exceed the limit once.
         if left == 0 {
-            return Poll::Ready(Some(Err(Error::TooLarge { limit: HEAD_BYTES })));
+            return Poll::Ready(Some(Err(Error::TooLarge { limit: FIELD_BYTES })));
         }
         if left != u64::MAX {
             self.left.store(left.saturating_sub(chunk.len() as u64), Ordering::Relaxed);
@@ -146,18 +205,20 @@ impl Stream for Measured {
 mod tests {
     use super::*;
 
-    /// Clients send as much at once as the line takes.
+    const ALLOWED: AllowedFields = AllowedFields { names: &["name", "path"], after_file: true };
+
+    /// Clients send as much at once as the connection takes.
     #[tokio::test]
     async fn fields_may_come_in_one_chunk_with_much_of_the_file() {
-        let bytes = vec![7; 4 * HEAD_BYTES as usize];
+        let bytes = vec![7; 4 * FIELD_BYTES as usize];
         let head = b"--b\r\ncontent-disposition: form-data; name=\"path\"\r\n\r\nphotos\r\n\
             --b\r\ncontent-disposition: form-data; name=\"name\"\r\n\r\na.bin\r\n\
             --b\r\ncontent-disposition: form-data; name=\"file\"; filename=\"x\"\r\n\r\n";
         let (first, second) = bytes.split_at(bytes.len() / 2);
         let chunks = [[head.as_slice(), first].concat(), [second, b"\r\n--b--\r\n"].concat()];
         let body = stream::iter(chunks.map(|chunk| Ok(Bytes::from(chunk))));
-        let form = open(Box::pin(body), "b".into()).await.expect("a form");
-        assert_eq!((form.path.as_deref(), form.name.as_deref()), (Some("photos"), Some("a.bin")));
+        let form = open(Box::pin(body), "b".into(), ALLOWED).await.expect("a form");
+        assert_eq!((form.fields.get("path"), form.fields.get("name")), (Some("photos".into()), Some("a.bin".into())));
         let read: Vec<Bytes> = form.stream.map(|chunk| chunk.expect("bytes")).collect().await;
         assert_eq!(read.concat(), bytes);
     }

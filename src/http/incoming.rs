@@ -1,82 +1,89 @@
-//! The bytes of a request that brings a file: as they are, or in a form.
+//! The body of a request that brings a file: the file itself, or a form with it.
+
+use std::time::Duration;
 
 use axum::extract::Request;
 use http::request::Parts;
-use http::{HeaderName, header};
-use utoipa::ToSchema;
+use http::{HeaderMap, HeaderName, header};
 
-use super::body::Binary;
+use super::form::{AllowedFields, Fields};
 use super::{body, digest, form};
-use crate::app::App;
 use crate::error::{Error, Result};
-use crate::events::{self, Channel};
-use crate::files::Body;
+use crate::store::ByteStream;
 
-/// A form with one file.
-#[derive(ToSchema)]
-#[allow(dead_code, reason = "only described, never built")]
-pub struct UploadForm {
-    /// Before the file.
-    name: Option<String>,
-    /// Before the file.
-    path: Option<String>,
-    file: Binary,
-}
-
-/// The bytes of a request, and what came with them.
+/// The content of a file, and what the request says of it.
 pub struct Incoming {
-    pub name: Option<String>,
-    pub path: Option<String>,
-    pub body: Body,
+    pub stream: ByteStream,
+    /// Bytes, if their number is announced.
+    pub size: Option<u64>,
+    /// The most bytes that it can have, if their number is not announced.
+    pub at_most: Option<u64>,
+    pub content_type: Option<String>,
+    /// The announced SHA-256.
+    pub digest: Option<Vec<u8>>,
+    /// The form that it is a part of.
+    pub form: Option<Form>,
 }
 
-/// Opens the body of an upload: raw, or the one file of a form.
+/// What a form has beside the content of its file.
+#[derive(Debug, Clone)]
+pub struct Form {
+    pub fields: Fields,
+    /// The name of the part, without folders.
+    pub file_name: Option<String>,
+}
+
+/// Opens the body of an upload. The client may send nothing for `stall_timeout`.
 ///
 /// # Errors
-/// `Malformed`, `FileMissing` and `Invalid` if it is a form that cannot be one file.
-pub async fn open(app: &App, request: Request) -> Result<Incoming> {
+/// Those of [`open_raw`] and [`form::open`].
+pub async fn open(request: Request, stall_timeout: Duration, allowed: AllowedFields) -> Result<Incoming> {
     let content_type = text(request.headers(), header::CONTENT_TYPE).unwrap_or_default();
     if !content_type.trim_start().to_ascii_lowercase().starts_with("multipart/form-data") {
-        events::set_channel(Channel::Raw);
-        return Ok(Incoming { name: None, path: None, body: open_raw(app, request)? });
+        return open_raw(request, stall_timeout);
     }
     if digest::announced(request.headers())?.is_some() {
-        let detail = "a form has its digest among the headers of its part";
-        return Err(Error::invalid("/repr-digest", "misplaced", detail));
+        let detail = "the digest of a file in a form belongs to the headers of its part";
+        return Err(Error::invalid_header("repr-digest", "misplaced", detail));
     }
-    events::set_channel(Channel::Form);
     let boundary = multer::parse_boundary(content_type)
         .map_err(|error| Error::Malformed(format!("the form cannot be read: {error}")))?;
     let at_most = length(request.headers());
-    let stream = body::stream(request.into_body(), app.config.uploads.stall_timeout);
-    let form = form::open(stream, boundary).await?;
-    let body = Body { stream: form.stream, size: None, at_most, content_type: form.content_type, digest: form.digest };
-    Ok(Incoming { name: form.name, path: form.path, body })
+    let file = form::open(body::stream(request.into_body(), stall_timeout), boundary, allowed).await?;
+    Ok(Incoming {
+        stream: file.stream,
+        size: None,
+        at_most,
+        content_type: file.content_type,
+        digest: file.digest,
+        form: Some(Form { fields: file.fields, file_name: file.file_name }),
+    })
 }
 
-/// Opens a body that is the bytes themselves, whatever its type.
+/// Opens a body that is the content itself, whatever its type.
 ///
 /// # Errors
-/// `Malformed` if it claims to be a part of something; `Invalid` if it announces a digest that is none.
-pub fn open_raw(app: &App, request: Request) -> Result<Body> {
-    let (Parts { headers, .. }, http_body) = request.into_parts();
-    // Who sends a part means to keep the rest, which nothing here could do (RFC 9110, section 14.5).
+/// [`Error::Malformed`] if it is declared as a part of a content; [`Error::Invalid`] if an announced digest is malformed.
+pub fn open_raw(request: Request, stall_timeout: Duration) -> Result<Incoming> {
+    let (Parts { headers, .. }, body) = request.into_parts();
+    // A client that sends a part means to keep the rest, which is not supported (RFC 9110, section 14.5).
     if headers.contains_key(header::CONTENT_RANGE) {
-        return Err(Error::Malformed("a part of a file cannot be written; send all of it".into()));
+        return Err(Error::Malformed("a part of a file cannot be replaced; send the whole content".into()));
     }
-    Ok(Body {
-        stream: body::stream(http_body, app.config.uploads.stall_timeout),
+    Ok(Incoming {
+        stream: body::stream(body, stall_timeout),
         size: length(&headers),
         at_most: None,
         content_type: text(&headers, header::CONTENT_TYPE),
         digest: digest::announced(&headers)?,
+        form: None,
     })
 }
 
-fn length(headers: &http::HeaderMap) -> Option<u64> {
+fn length(headers: &HeaderMap) -> Option<u64> {
     text(headers, header::CONTENT_LENGTH)?.parse().ok()
 }
 
-fn text(headers: &http::HeaderMap, name: HeaderName) -> Option<String> {
+fn text(headers: &HeaderMap, name: HeaderName) -> Option<String> {
     headers.get(name)?.to_str().ok().map(str::to_owned)
 }

@@ -57,6 +57,29 @@ both! {
         }
     }
 
+    async fn a_form_is_stored_when_its_whole_body_has_arrived(app: TestApp) {
+        let ann = app.sign_up("ann").await;
+        let form = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\nhello\r\n--b--\r\n";
+        let head = format!(
+            "POST /v1/files HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\nConnection: close\r\n\
+            Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {}\r\n\r\n",
+            ann.token.as_deref().unwrap(),
+            form.len() + 3
+        );
+        for (rest_of_body, files) in [("", 0), ("ab", 0), ("abc", 1)] {
+            let mut stream = connect(&app).await;
+            stream.write_all(format!("{head}{form}{rest_of_body}").as_bytes()).await.unwrap();
+            if files == 0 {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                stream.shutdown().await.unwrap();
+            }
+            let answer = rest(stream).await;
+            assert!(files == 1 || answer.is_empty() || status(&answer) == 400, "{answer}");
+            assert_eq!(ann.get("/v1/files").answer().await.json()["items"].as_array().unwrap().len(), files);
+        }
+        app.assert_nothing_but(1).await;
+    }
+
     async fn trailing_slashes_are_redirected(app: TestApp) {
         let ann = app.sign_up("ann").await;
         for (method, path, expected) in [

@@ -69,6 +69,32 @@ both! {
         assert!(ann.download(&file).await == bytes);
     }
 
+    async fn the_fields_of_a_form_may_follow_its_file(app: TestApp) {
+        let ann = app.sign_up("ann").await;
+        let bytes = noise(6 * MIB);
+        let file = || Form::new().part("file", Part::bytes(bytes.clone()).file_name("a.bin"));
+        let upload = |form: Form| ann.post("/v1/files").multipart(form);
+        for (form, name, path) in [
+            (file().text("name", "late.bin").text("path", "from/a form"), "late.bin", "from/a form"),
+            (file().text("path", "other"), "a.bin", "other"),
+            (Form::new().text("path", "early").part("file", Part::text("x")).text("name", "b.bin"), "b.bin", "early"),
+        ] {
+            let answer = upload(form).answer().await;
+            assert_eq!(answer.status, 201, "{}", answer.text());
+            let file = answer.json();
+            assert_eq!((file["name"].as_str(), file["path"].as_str()), (Some(name), Some(path)));
+        }
+        let taken = upload(file().text("path", "other")).header("if-none-match", "*").answer().await;
+        taken.problem(412, "precondition_failed");
+        let free = upload(file().text("path", "free")).header("if-none-match", "*").answer().await;
+        assert_eq!(free.status, 201, "{}", free.text());
+        // The key is looked up before the file is read.
+        let with_key = upload(file().text("path", "docs")).header("idempotency-key", "k").answer().await;
+        let problem = with_key.problem(422, "invalid");
+        assert_eq!((&problem["errors"][0]["pointer"], &problem["errors"][0]["code"]), (&"/path".into(), &"out_of_order".into()));
+        app.assert_nothing_but(4).await;
+    }
+
     async fn an_invalid_form_leaves_nothing(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let file = ("name=\"file\"; filename=\"a\"", "some bytes");
@@ -77,7 +103,12 @@ both! {
             (form(&[("name=\"path\"", "docs")], "--b--\r\n"), 422, "file_missing"),
             (form(&[], "--b--\r\n"), 422, "file_missing"),
             (form(&[file, file], "--b--\r\n"), 422, "too_many_files"),
-            (form(&[file, ("name=\"path\"", "docs")], "--b--\r\n"), 422, "invalid"),
+            (form(&[("name=\"path\"", "a"), file, ("name=\"path\"", "docs")], "--b--\r\n"), 422, "invalid"),
+            (form(&[file, ("name=\"path\"", "a"), ("name=\"path\"", "b")], "--b--\r\n"), 422, "invalid"),
+            (form(&[file, ("name=\"path\"", "a\0b")], "--b--\r\n"), 422, "invalid"),
+            (form(&[file, ("name=\"other\"", "docs")], "--b--\r\n"), 422, "invalid"),
+            (form(&[file, ("name=\"path\"", &long)], "--b--\r\n"), 413, "too_large"),
+            (form(&[file], &format!("--b--\r\n{long}")), 413, "too_large"),
             (form(&[("name=\"other\"", "docs"), file], "--b--\r\n"), 422, "invalid"),
             (form(&[("name=\"path\"", "a"), ("name=\"path\"", "b"), file], "--b--\r\n"), 422, "invalid"),
             (form(&[("name=\"file\"", "no file name")], "--b--\r\n"), 422, "invalid"),

@@ -30,7 +30,7 @@ pub use idempotency::IdempotencyKey;
 pub use meter::{Meter, metered};
 pub use pending::Body;
 pub use resumable::{Append, Checksum, NewUpload, Upload, UploadProtocol, append, create, status, terminate};
-pub use whole::{NewFile, OnConflict, replace, upload};
+pub use whole::{NewFile, OnConflict, replace, upload, upload_and_place};
 
 /// One page of open uploads.
 #[derive(Debug)]

@@ -60,12 +60,39 @@ pub async fn upload(app: &Arc<App>, user: &User, new: NewFile, body: Body) -> Re
     {
         return Err(Error::PreconditionFailed);
     }
+    store_and_publish(app, user, body, claim, move || Ok(new)).await
+}
+
+/// Stores a stream as a new file of this user whose place is known when the stream has ended: the fields of a form may
+/// follow its file.
+///
+/// # Errors
+/// As [`upload`], and those of `place`. Nothing is kept on any of them.
+pub async fn upload_and_place(
+    app: &Arc<App>,
+    user: &User,
+    body: Body,
+    place: impl FnOnce() -> Result<NewFile> + Send + 'static,
+) -> Result<File> {
+    store_and_publish(app, user, body, None, place).await
+}
+
+async fn store_and_publish(
+    app: &Arc<App>,
+    user: &User,
+    body: Body,
+    claim: Option<KeyClaim>,
+    place: impl FnOnce() -> Result<NewFile> + Send + 'static,
+) -> Result<File> {
     let (app, user) = (app.clone(), user.clone());
     detached(async move {
         let stored = write_blob(&app, &user, body, Purpose::NewFile, claim.clone()).await?;
-        let file = new.file(&app, &user, &stored);
-        let published = publish(&app, &user, &new, file, claim.as_ref(), &stored, None).await;
-        abandon_on_error(&app, &stored, published).await
+        let published = async {
+            let new = place()?;
+            let file = new.file(&app, &user, &stored);
+            publish(&app, &user, &new, file, claim.as_ref(), &stored, None).await
+        };
+        abandon_on_error(&app, &stored, published.await).await
     })
     .await
 }
