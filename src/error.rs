@@ -300,6 +300,15 @@ impl Error {
         Error::Invalid(vec![FieldError::header(name, code, detail)])
     }
 
+    /// The same error about the value of a query parameter.
+    pub fn in_parameter(self, name: &str) -> Self {
+        let relocated = |error| FieldError { location: Location::Parameter(name.to_owned()), ..error };
+        match self {
+            Error::Invalid(errors) => Error::Invalid(errors.into_iter().map(relocated).collect()),
+            other => other,
+        }
+    }
+
     /// An unexpected error; the cause is logged, and not shown.
     pub fn internal(cause: impl Into<Cause>) -> Self {
         Error::Internal(cause.into())

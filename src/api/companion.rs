@@ -171,7 +171,8 @@ async fn sign_part(
     SignedIn(caller): SignedIn,
     IdAndNumber(id, number): IdAndNumber,
 ) -> Result<Answer<CompanionPartUrl>> {
-    let parts = uploads::sign_parts(&app, &caller.user, id, Some(vec![number]), None).await?;
+    let parts = uploads::sign_parts(&app, &caller.user, id, Some(vec![number]), None).await;
+    let parts = parts.map_err(|error| error.in_parameter("number"))?;
     let part = parts.into_iter().next().ok_or(Error::NotFound)?;
     Ok(Answer(CompanionPartUrl { url: part.url.url }))
 }

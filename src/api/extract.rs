@@ -7,14 +7,15 @@ use http::HeaderMap;
 use http::request::Parts;
 use serde::de::DeserializeOwned;
 
+use super::auth::SignedIn;
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::files::{Expected, IdempotencyKey};
+use crate::files::{self, Expected, File, IdempotencyKey};
 use crate::http::client_address::{client_address, user_agent};
 use crate::http::conditions::{EntityTags, if_match};
-use crate::http::extract::{BodyLimits, read_json};
+use crate::http::extract::{BodyLimits, Id, read_json};
 use crate::store::MAX_PARTS;
-use crate::users::Origin;
+use crate::users::{Caller, Origin, User};
 
 impl FromRef<Arc<App>> for BodyLimits {
     fn from_ref(app: &Arc<App>) -> Self {
@@ -36,6 +37,24 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for PartsJson<T> {
 
 /// Bytes of JSON that the most parts of one upload may take.
 const PARTS_BODY: usize = MAX_PARTS as usize * 128;
+
+/// The file of the id in the path, and the user who is signed in and owns it. A file of another user is
+/// [`Error::NotFound`], before anything else of the request is checked.
+pub struct OwnFile {
+    pub user: User,
+    pub file: File,
+}
+
+impl FromRequestParts<Arc<App>> for OwnFile {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self> {
+        let SignedIn(Caller { user, .. }) = SignedIn::from_request_parts(parts, app).await?;
+        let Id(id) = Id::from_request_parts(parts, app).await?;
+        let file = files::find(app, &user, id).await?;
+        Ok(Self { user, file })
+    }
+}
 
 /// The name that the client gave to the request in `Idempotency-Key`, if it did.
 pub struct Idempotency(pub Option<IdempotencyKey>);

@@ -1,4 +1,4 @@
-//! For those who run the server: is it alive, is it ready, what can it do.
+//! Liveness and readiness probes, and the OpenAPI document.
 
 use std::sync::Arc;
 
@@ -98,7 +98,7 @@ async fn ready(State(app): State<Arc<App>>) -> Result<axum::Json<Readiness>> {
     Ok(axum::Json(Readiness { status, checks }))
 }
 
-/// What the checks come to, in a word.
+/// The summary of some checks: `ok` or `impaired`.
 pub fn status(checks: &[Check]) -> &'static str {
     if checks.iter().any(Check::has_failed) { "impaired" } else { "ok" }
 }

@@ -14,6 +14,7 @@ mod share;
 mod tus;
 #[cfg(feature = "ui")]
 mod ui;
+mod upload_body;
 mod v1;
 
 use std::sync::{Arc, OnceLock};

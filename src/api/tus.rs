@@ -1,4 +1,4 @@
-//! The tus protocol, 1.0.0 (<https://tus.io/protocols/resumable-upload>), over uploads in pieces.
+//! The tus protocol 1.0.0 (<https://tus.io/protocols/resumable-upload>) for resumable uploads.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use super::auth::SignedIn;
 use super::extract::Idempotency;
 use super::openapi::headers::{IdempotencyHeader, TusAppendHeaders, TusCreationHeaders, TusHeaders};
 use crate::app::App;
-use crate::error::{Error, Result};
+use crate::error::{Error, Location, Result};
 use crate::files::uploads::{self, Append, Checksum, NewUpload, Upload, UploadProtocol};
 use crate::files::{FileName, FolderPath, IdempotencyKey};
 use crate::http::body::{self, Binary};
@@ -26,9 +26,9 @@ use crate::http::extract::{Id, unexpected_content_type};
 
 const VERSION: &str = "1.0.0";
 const EXTENSIONS: &str = "creation,creation-with-upload,creation-defer-length,expiration,checksum,termination";
-/// The type of bytes that are appended.
-const PIECE: &str = "application/offset+octet-stream";
-/// What a file is called when the client does not say.
+/// The content type of an append.
+const APPEND_TYPE: &str = "application/offset+octet-stream";
+/// The name of a file when the client sends none.
 const UNNAMED: &str = "unnamed";
 
 const TUS_RESUMABLE: HeaderName = HeaderName::from_static("tus-resumable");
@@ -47,12 +47,12 @@ const FILE_ID: HeaderName = HeaderName::from_static("strongroom-file-id");
 pub fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(capabilities, create))
-        .routes(routes!(status, append, terminate, overridden))
-        .layer(middleware::from_fn(speak))
+        .routes(routes!(status, append, terminate, method_override))
+        .layer(middleware::from_fn(add_version))
 }
 
-/// Says in every answer which version is spoken.
-async fn speak(request: Request, next: Next) -> Response {
+/// Adds the supported version to every response.
+async fn add_version(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let version = HeaderValue::from_static(VERSION);
     if response.status() == StatusCode::PRECONDITION_FAILED {
@@ -62,7 +62,7 @@ async fn speak(request: Request, next: Next) -> Response {
     response
 }
 
-/// A client of the version that is spoken here. Refused with `UnsupportedProtocolVersion`.
+/// A request of the supported version. Rejected with [`Error::UnsupportedProtocolVersion`].
 struct TusResumable;
 
 impl<S: Sync> FromRequestParts<S> for TusResumable {
@@ -112,25 +112,25 @@ async fn create(
     request: Request,
 ) -> Result<Response> {
     let headers = request.headers();
-    let brings_bytes = is_piece(headers);
-    if !brings_bytes && !request.body().is_end_stream() {
-        return Err(unexpected_content_type(headers, PIECE));
+    let has_content = is_append(headers);
+    if !has_content && !request.body().is_end_stream() {
+        return Err(unexpected_content_type(headers, APPEND_TYPE));
     }
     let metadata = Metadata::read(&app, headers)?;
     let size = match (number(headers, UPLOAD_LENGTH)?, headers.get(UPLOAD_DEFER_LENGTH)) {
         (Some(size), None) => Some(size),
         (None, Some(deferred)) if deferred == "1" => None,
-        _ => return Err(Error::Malformed("either Upload-Length, or Upload-Defer-Length: 1".into())),
+        _ => return Err(Error::Malformed("send either Upload-Length or Upload-Defer-Length: 1".into())),
     };
-    let piece = if brings_bytes { Some(piece(&app, request, 0, None)?) } else { None };
+    let first = if has_content { Some(append_request(&app, request, 0, None)?) } else { None };
 
-    let can_come_again = key.is_some();
+    let can_be_repeated = key.is_some();
     let mut upload = uploads::create(&app, &caller.user, metadata.into_upload(size, key)?).await?;
-    // Under a key the upload may have come further already: the client is told, and goes on from there.
-    if let Some(piece) = piece.filter(|_| upload.file_id.is_none() && upload.received == 0) {
-        let appended = uploads::append(&app, &caller.user, upload.id, piece).await;
-        if appended.is_err() && !can_come_again {
-            // Nobody will be told its URL. Whatever it is that fails here, its time runs out.
+    // With a key the upload may have received content before: the client learns its offset and resumes there.
+    if let Some(first) = first.filter(|_| upload.file_id.is_none() && upload.received == 0) {
+        let appended = uploads::append(&app, &caller.user, upload.id, first).await;
+        if appended.is_err() && !can_be_repeated {
+            // The client does not learn its URL. If this fails, too, the upload expires.
             let _ = uploads::terminate(&app, &caller.user, upload.id).await;
         }
         upload = appended?;
@@ -190,14 +190,14 @@ async fn append(
     Id(id): Id,
     request: Request,
 ) -> Result<Response> {
-    if !is_piece(request.headers()) {
-        return Err(unexpected_content_type(request.headers(), PIECE));
+    if !is_append(request.headers()) {
+        return Err(unexpected_content_type(request.headers(), APPEND_TYPE));
     }
     let offset = number(request.headers(), UPLOAD_OFFSET)?;
-    let offset = offset.ok_or_else(|| Error::Malformed("Upload-Offset is missing".into()))?;
+    let offset = offset.ok_or_else(|| Error::Malformed("the header Upload-Offset is required".into()))?;
     let size = number(request.headers(), UPLOAD_LENGTH)?;
-    let piece = piece(&app, request, offset, size)?;
-    progress(StatusCode::NO_CONTENT, &uploads::append(&app, &caller.user, id, piece).await?)
+    let request = append_request(&app, request, offset, size)?;
+    progress(StatusCode::NO_CONTENT, &uploads::append(&app, &caller.user, id, request).await?)
 }
 
 /// Cancel an upload (tus)
@@ -227,36 +227,36 @@ async fn terminate(
     extensions(("x-problem-codes" = json!(["malformed", "body_incomplete", "body_stalled", "offset_mismatch",
         "upload_gone", "unsupported_protocol_version", "too_large", "unsupported_media_type", "upload_busy",
         "checksum_mismatch", "quota_exceeded"]))))]
-async fn overridden(
+async fn method_override(
     state: State<Arc<App>>,
     caller: SignedIn,
-    spoken: TusResumable,
+    version: TusResumable,
     id: Id,
     request: Request,
 ) -> Result<Response> {
-    let meant = request.headers().get(METHOD_OVERRIDE).map(HeaderValue::as_bytes).map(Method::from_bytes);
-    match meant {
-        Some(Ok(Method::PATCH)) => append(state, caller, spoken, id, request).await,
-        Some(Ok(Method::HEAD)) => status(state, caller, spoken, id).await,
-        Some(Ok(Method::DELETE)) => Ok(terminate(state, caller, spoken, id).await?.into_response()),
-        _ => Err(Error::Malformed("X-HTTP-Method-Override says PATCH, HEAD or DELETE".into())),
+    let intended = request.headers().get(METHOD_OVERRIDE).map(HeaderValue::as_bytes).map(Method::from_bytes);
+    match intended {
+        Some(Ok(Method::PATCH)) => append(state, caller, version, id, request).await,
+        Some(Ok(Method::HEAD)) => status(state, caller, version, id).await,
+        Some(Ok(Method::DELETE)) => Ok(terminate(state, caller, version, id).await?.into_response()),
+        _ => Err(Error::Malformed("X-HTTP-Method-Override must be PATCH, HEAD or DELETE".into())),
     }
 }
 
-/// The body as a piece.
-fn piece(app: &App, request: Request, offset: u64, size: Option<u64>) -> Result<Append> {
+/// The body as an append.
+fn append_request(app: &App, request: Request, offset: u64, size: Option<u64>) -> Result<Append> {
     let headers = request.headers();
     Ok(Append {
         offset,
         size,
-        // A body without a length may still be seen to be none.
+        // A body without a length may still be known to be empty.
         length: if request.body().is_end_stream() { Some(0) } else { number(headers, header::CONTENT_LENGTH)? },
         checksum: checksum(headers)?,
         stream: body::stream(request.into_body(), app.config.uploads.stall_timeout),
     })
 }
 
-/// The answer that tells how far an upload has come.
+/// A response with the progress of an upload.
 fn progress(status: StatusCode, upload: &Upload) -> Result<Response> {
     let mut response = status.into_response();
     insert(&mut response, UPLOAD_OFFSET, &upload.received.to_string())?;
@@ -275,21 +275,21 @@ fn insert(response: &mut Response, name: HeaderName, value: &str) -> Result<()> 
     Ok(())
 }
 
-fn is_piece(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_TYPE).is_some_and(|value| value == PIECE)
+fn is_append(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(|value| value == APPEND_TYPE)
 }
 
-/// A number in a header, if it is there.
+/// The number in a header, if it is present.
 fn number(headers: &HeaderMap, name: HeaderName) -> Result<Option<u64>> {
     let mut values = headers.get_all(&name).into_iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
-        return Err(Error::Malformed(format!("{name} is there twice")));
+        return Err(Error::Malformed(format!("the header {name} is allowed once only")));
     }
     let digits = value.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-    // The rows keep sizes with a sign.
+    // The database stores sizes as signed integers.
     let number = digits.and_then(|text| text.parse().ok()).filter(|number| i64::try_from(*number).is_ok());
-    number.map(Some).ok_or_else(|| Error::Malformed(format!("{name} is not a number of bytes")))
+    number.map(Some).ok_or_else(|| Error::Malformed(format!("the header {name} must be a number of bytes")))
 }
 
 fn checksum(headers: &HeaderMap) -> Result<Option<Checksum>> {
@@ -299,21 +299,23 @@ fn checksum(headers: &HeaderMap) -> Result<Option<Checksum>> {
         Checksum::new(algorithm, BASE64_STANDARD.decode(encoded).ok()?)
     };
     let known = Checksum::ALGORITHMS.join(", ");
-    read().map(Some).ok_or_else(|| Error::Malformed(format!("Upload-Checksum is one of {known}, and base64")))
+    read()
+        .map(Some)
+        .ok_or_else(|| Error::Malformed(format!("Upload-Checksum must be one of {known}, and the checksum in base64")))
 }
 
-/// What a client says of a file: keys with values in base64.
+/// The metadata of a file: keys with values in base64.
 #[derive(Debug, Default, PartialEq)]
 struct Metadata {
-    /// As it was sent; clients read it again.
+    /// As it was sent; clients can read it back.
     whole: String,
     pairs: Vec<(String, String)>,
 }
 
 impl Metadata {
     /// # Errors
-    /// `Malformed` if the header breaks the protocol's rules; `TooLarge` if it is longer than the
-    /// metadata of a file may be.
+    /// [`Error::Malformed`] if the header violates the protocol; [`Error::TooLarge`] if it is longer than the metadata
+    /// of a file may be.
     fn read(app: &App, headers: &HeaderMap) -> Result<Self> {
         let Some(value) = headers.get(UPLOAD_METADATA) else { return Ok(Self::default()) };
         let limit = app.config.limits.metadata;
@@ -322,7 +324,7 @@ impl Metadata {
         }
         let text = value.to_str().ok();
         text.and_then(Self::parse).ok_or_else(|| {
-            Error::Malformed("Upload-Metadata is a list of distinct keys, each with a text in base64".into())
+            Error::Malformed("Upload-Metadata must be a list of distinct keys, each with a text in base64".into())
         })
     }
 
@@ -345,9 +347,10 @@ impl Metadata {
     }
 
     fn into_upload(self, size: Option<u64>, idempotency_key: Option<IdempotencyKey>) -> Result<NewUpload> {
+        let header = || Location::Header(UPLOAD_METADATA.as_str().to_owned());
         Ok(NewUpload {
-            path: FolderPath::new(self.get(&["path"]).unwrap_or_default(), "/path")?,
-            name: FileName::new(self.get(&["filename", "name"]).unwrap_or(UNNAMED), "/filename")?,
+            path: FolderPath::new(self.get(&["path"]).unwrap_or_default(), header())?,
+            name: FileName::new(self.get(&["filename", "name"]).unwrap_or(UNNAMED), header())?,
             content_type: self.get(&["filetype", "type"]).map(str::to_owned),
             protocol: UploadProtocol::Tus { size },
             note: self.whole,

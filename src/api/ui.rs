@@ -1,5 +1,4 @@
-//! The web page, as the crate `web/` embeds it. Not a part of the API: these routes are in no
-//! description of it, and nothing that they give out belongs to anybody.
+//! The web page, as the crate `web/` embeds it: public assets only, which are not part of the description of the API.
 
 use std::sync::Arc;
 
@@ -18,7 +17,7 @@ use crate::app::App;
 use crate::error::Error;
 use crate::files::uploads;
 
-/// The addresses that the page itself knows what to do with.
+/// The paths that the page routes itself.
 const SCREENS: &[&str] = &[
     "/",
     "/files",
@@ -32,18 +31,19 @@ const SCREENS: &[&str] = &[
     "/admin/{screen}",
 ];
 
-/// What the page may do: run its own scripts, speak with this server, and nothing else. Nobody may frame it.
+/// The content security policy of the page: its own scripts, requests to this server, and no frames.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
     media-src 'self'; worker-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; \
     frame-ancestors 'none'; connect-src 'self'";
-/// The reference of the API comes from others, who write styles into the page.
+/// The policy of the API reference, a third-party page with inline styles.
 const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
     img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; \
     form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
 
-/// The name of such a file changes with its content.
-const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
-const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
+/// For files whose name changes with their content.
+const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+/// For files that are revalidated.
+const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
 
 /// The routes of this file.
 pub fn routes(app: &App) -> Router<Arc<App>> {
@@ -58,10 +58,10 @@ pub fn routes(app: &App) -> Router<Arc<App>> {
     router
 }
 
-/// [`POLICY`], and where big files go straight to a bucket, that bucket.
+/// [`POLICY`], with the bucket if large files are uploaded to it directly.
 fn policy(app: &App) -> HeaderValue {
     let bucket = uploads::public_bucket(app).map(|bucket| {
-        // Everything below a path that ends with a slash; these two would end the source.
+        // A path that ends with a slash matches all below it. These two characters would end the source.
         let bucket = bucket.as_str().trim_end_matches('/').replace(';', "%3B").replace(',', "%2C");
         format!(" {bucket}/")
     });
@@ -72,10 +72,10 @@ fn policy(app: &App) -> HeaderValue {
 fn page(path: &'static str, policy: HeaderValue) -> MethodRouter<Arc<App>> {
     get(async move |request: Request| {
         let Some(found) = asset(path) else { return Error::NotFound.into_response() };
-        let mut response = answer(found, ASK_AGAIN, request.headers());
+        let mut response = respond(found, REVALIDATE, request.headers());
         response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
         for (name, value) in [
-            // What is in the address, such as the name of a folder, is nobody else's business.
+            // The path may have the name of a folder, which other sites must not learn.
             (REFERRER_POLICY, "same-origin"),
             (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
             (HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=()"),
@@ -89,11 +89,11 @@ fn page(path: &'static str, policy: HeaderValue) -> MethodRouter<Arc<App>> {
 async fn file(request: Request) -> Response {
     let path = request.uri().path().trim_start_matches('/');
     let Some(found) = asset(path) else { return Error::NotFound.into_response() };
-    let cache = if path.starts_with("assets/") { FOREVER } else { ASK_AGAIN };
-    answer(found, cache, request.headers())
+    let cache = if path.starts_with("assets/") { IMMUTABLE } else { REVALIDATE };
+    respond(found, cache, request.headers())
 }
 
-fn answer(asset: &'static Asset, cache: HeaderValue, request: &HeaderMap) -> Response {
+fn respond(asset: &'static Asset, cache: HeaderValue, request: &HeaderMap) -> Response {
     let head = [
         (CONTENT_TYPE, HeaderValue::from_static(asset.content_type)),
         (ETAG, HeaderValue::from_static(asset.etag)),
@@ -112,7 +112,7 @@ fn answer(asset: &'static Asset, cache: HeaderValue, request: &HeaderMap) -> Res
     (head, asset.plain).into_response()
 }
 
-/// Whether this content coding is named, and not with a weight of nothing (RFC 9110, section 12.5.3).
+/// Whether this content coding is accepted: named, with a weight above 0 (RFC 9110, section 12.5.3).
 fn accepts(request: &HeaderMap, coding: &str) -> bool {
     let named = request.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     named.flat_map(|value| value.split(',')).any(|entry| {

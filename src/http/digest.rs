@@ -11,17 +11,17 @@ pub fn of(sha256: &[u8]) -> String {
     format!("sha-256=:{}:", BASE64_STANDARD.encode(sha256))
 }
 
-/// The SHA-256 in `Repr-Digest` or `Content-Digest`, if one is announced. Other algorithms are
-/// passed over, as the RFC allows.
+/// The SHA-256 in `Repr-Digest` or `Content-Digest`, if one is announced. Other algorithms are ignored, as the RFC
+/// allows.
 ///
 /// # Errors
-/// `Invalid` if a SHA-256 is announced that is none, or two that differ.
+/// [`Error::Invalid`] if a SHA-256 is malformed, or two are announced that differ.
 pub fn announced(headers: &HeaderMap) -> Result<Option<Vec<u8>>> {
     let mut found: Option<Vec<u8>> = None;
     for name in ["repr-digest", "content-digest"] {
         for value in headers.get_all(name) {
-            let bad = |detail| Error::invalid(format!("/{name}"), "invalid", detail);
-            let text = value.to_str().map_err(|_| bad("not a dictionary of digests"))?;
+            let bad = |detail| Error::invalid_header(name, "malformed", detail);
+            let text = value.to_str().map_err(|_| bad("expected a dictionary of digests (RFC 9530)"))?;
             for member in text.split(',').map(str::trim) {
                 let Some(encoded) = member.strip_prefix("sha-256=") else { continue };
                 let bytes = encoded
@@ -29,7 +29,7 @@ pub fn announced(headers: &HeaderMap) -> Result<Option<Vec<u8>>> {
                     .and_then(|encoded| encoded.strip_suffix(':'))
                     .and_then(|encoded| BASE64_STANDARD.decode(encoded).ok())
                     .filter(|bytes| bytes.len() == 32)
-                    .ok_or_else(|| bad("sha-256 is written sha-256=:<base64 of 32 bytes>:"))?;
+                    .ok_or_else(|| bad("expected sha-256=:<base64 of 32 bytes>:"))?;
                 if found.replace(bytes.clone()).is_some_and(|before| before != bytes) {
                     return Err(bad("two different digests are announced"));
                 }

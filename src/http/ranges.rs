@@ -4,8 +4,11 @@ use std::ops::{Bound, Range};
 
 use crate::error::{Error, Result};
 
-/// Reads a Range header. A unit that is not `bytes` is ignored, as RFC 9110 section 14.2 demands;
-/// a malformed set, or one that would cost more than it serves, is refused.
+/// Parses a Range header. A unit other than `bytes` is ignored, as RFC 9110, section 14.2, requires; a malformed set,
+/// more than `most` ranges, or more than twice the content is refused.
+///
+/// # Errors
+/// [`Error::RangeNotSatisfiable`].
 pub fn parse(text: &str, size: u64, most: usize) -> Result<Option<Vec<Range<u64>>>> {
     let refused = Error::RangeNotSatisfiable { size };
     if !text.get(..6).is_some_and(|unit| unit.eq_ignore_ascii_case("bytes=")) {
@@ -29,7 +32,7 @@ pub fn parse(text: &str, size: u64, most: usize) -> Result<Option<Vec<Range<u64>
 fn parse_spec(spec: &str) -> Option<(Bound<u64>, Bound<u64>)> {
     let (first, last) = spec.split_once('-')?;
     let number = |text: &str| match text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More digits than fit are a number beyond every content.
+        // A number that does not fit is beyond every content.
         true => Some(text.parse().unwrap_or(u64::MAX)),
         false => None,
     };
@@ -44,7 +47,7 @@ fn parse_spec(spec: &str) -> Option<(Bound<u64>, Bound<u64>)> {
     }
 }
 
-/// The bytes of a content that a spec means, if there are any.
+/// The bytes of a content that a spec selects, if there are any.
 fn resolve(spec: (Bound<u64>, Bound<u64>), size: u64) -> Option<Range<u64>> {
     let range = match spec {
         (Bound::Excluded(suffix), _) => size.saturating_sub(suffix)..size,
@@ -81,7 +84,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_range_reaches_out_of_the_content(text in "bytes=[-0-9, ]{0,40}|.*", size in 0u64..5000) {
+        fn ranges_stay_within_the_content(text in "bytes=[-0-9, ]{0,40}|.*", size in 0u64..5000) {
             if let Ok(Some(ranges)) = parse(&text, size, 10) {
                 prop_assert!(!ranges.is_empty());
                 prop_assert!(ranges.iter().all(|range| range.start < range.end && range.end <= size));

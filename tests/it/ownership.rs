@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::client::{Ask, content, path};
@@ -107,6 +108,10 @@ both! {
         for (name, value) in [("if-none-match", etag), ("if-match", "\"x\""), ("range", "bytes=999999-"), ("range", "bytes=0-0")] {
             bob.get(&content(&file)).header(name, value).answer().await.problem(404, "not_found");
         }
+        for (method, path) in [(Method::PATCH, path(&file)), (Method::POST, format!("{}/links", path(&file))), (Method::POST, format!("{}/signed-urls", path(&file)))] {
+            bob.request(method, &path).json(&json!([])).answer().await.problem(404, "not_found");
+        }
+        bob.get(&format!("{}?via=pigeon", content(&file))).answer().await.problem(404, "not_found");
         bob.put(&content(&file)).body("x").answer().await.problem(404, "not_found");
         bob.patch(&path(&file)).header("if-match", "\"x\"").json(&json!({})).answer().await.problem(404, "not_found");
         assert_eq!(bob.get("/v1/files?q=private").answer().await.json()["items"], json!([]));

@@ -137,7 +137,7 @@ async fn change(
 ) -> Result<axum::Json<AdminUserView>> {
     // Nobody could undo it here.
     if wanted.disabled == Some(true) && id == admin.user.id {
-        return Err(Error::invalid("/disabled", "invalid", "nobody disables the account they are signed in with"));
+        return Err(Error::invalid("/disabled", "unsupported", "you cannot disable your own account"));
     }
     let patch = UpdateUser { bytes: wanted.quota.bytes, files: wanted.quota.files, disabled: wanted.disabled };
     Ok(axum::Json(users::update_user(&app, id, patch).await?.into()))
@@ -154,7 +154,7 @@ async fn change(
     extensions(("x-problem-codes" = json!(["last_admin", "invalid"]))))]
 async fn erase(State(app): State<Arc<App>>, Admin(admin): Admin, Id(id): Id) -> Result<Response> {
     if id == admin.user.id {
-        return Err(Error::invalid("/id", "invalid", "use DELETE /v1/me to delete your own account"));
+        return Err(Error::invalid_parameter("id", "unsupported", "use DELETE /v1/me to delete your own account"));
     }
     jobs::accepted(&app, users::delete_account(&app, id).await?)
 }

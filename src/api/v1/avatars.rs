@@ -11,13 +11,13 @@ use utoipa_axum::routes;
 use crate::api::auth::SignedIn;
 use crate::api::delivery;
 use crate::api::openapi::headers::{ConditionHeaders, DigestHeaders, RangeHeaders};
+use crate::api::upload_body;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::files::avatar;
 use crate::http::body::Binary;
 use crate::http::content::Presentation;
 use crate::http::extract::Id;
-use crate::http::incoming;
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
@@ -38,7 +38,7 @@ const CACHE_CONTROL: &str = "public, max-age=300";
     extensions(("x-problem-codes" = json!(["precondition_failed", "unsupported_media_type", "file_missing",
         "too_many_files", "too_many_uploads", "quota_exceeded"]))))]
 async fn set(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, request: Request) -> Result<Response> {
-    let body = incoming::open(&app, request).await?.body;
+    let (body, _) = upload_body::open(&app, request, true).await?;
     let first = avatar::set(&app, &caller.user, body).await?;
     let location = app.config.url(&format!("/v1/users/{}/avatar", caller.user.id));
     let location = HeaderValue::from_str(&location).map_err(Error::internal)?;

@@ -98,7 +98,7 @@ async fn batch(
     }
     let path = request.path.as_deref().map(|path| FolderPath::new(path, "/path")).transpose()?;
     if (request.op == BatchOperation::Move) != path.is_some() {
-        return Err(Error::invalid("/path", "invalid", "`path` belongs to `move`, and `move` needs it"));
+        return Err(Error::invalid("/path", "invalid", "`path` is required for `move` and not allowed otherwise"));
     }
     let mut items = Vec::with_capacity(request.ids.len());
     for id in &request.ids {

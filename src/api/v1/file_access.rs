@@ -11,11 +11,10 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::links::LinkView;
-use crate::api::auth::SignedIn;
+use crate::api::extract::OwnFile;
 use crate::app::App;
 use crate::error::Result;
 use crate::files::{self, AccessEntry, EndedBy};
-use crate::http::extract::Id;
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
@@ -96,13 +95,8 @@ fn request(ended_by: EndedBy) -> String {
 /// Its owner, active links, and signed URLs that may still be in use, each with the request that revokes it.
 #[utoipa::path(get, path = "/v1/files/{id}/access", tag = "files", operation_id = "getFileAccess",
     params(("id" = Uuid, Path)), responses((status = 200, description = "Everyone with access", body = FileAccessView)))]
-async fn access(
-    State(app): State<Arc<App>>,
-    SignedIn(caller): SignedIn,
-    Id(id): Id,
-) -> Result<axum::Json<FileAccessView>> {
-    let file = files::find(&app, &caller.user, id).await?;
-    let entries = files::access(&app, &caller.user, &file).await?;
+async fn access(State(app): State<Arc<App>>, OwnFile { user, file }: OwnFile) -> Result<axum::Json<FileAccessView>> {
+    let entries = files::access(&app, &user, &file).await?;
     let items = entries.into_iter().map(AccessEntryView::from).collect();
     Ok(axum::Json(FileAccessView { items, next_cursor: None }))
 }

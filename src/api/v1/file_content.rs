@@ -12,10 +12,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::files::{FileView, shown};
-use crate::api::auth::SignedIn;
 use crate::api::delivery;
-use crate::api::extract::expected;
+use crate::api::extract::{OwnFile, expected};
 use crate::api::openapi::headers::{ConditionHeaders, DigestHeaders, IfMatchRequired, RangeHeaders};
+use crate::api::upload_body;
 use crate::app::App;
 use crate::config::Via;
 use crate::error::{Error, Result};
@@ -24,8 +24,7 @@ use crate::files;
 use crate::files::signed_urls::{self, ReadMethod, SignOptions};
 use crate::http::body::Binary;
 use crate::http::content::Presentation;
-use crate::http::extract::{Id, Query};
-use crate::http::incoming;
+use crate::http::extract::Query;
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
@@ -72,19 +71,17 @@ struct ContentParams {
         (status = 304, description = "Not modified")))]
 async fn read(
     State(app): State<Arc<App>>,
-    SignedIn(caller): SignedIn,
-    Id(id): Id,
+    OwnFile { user, file }: OwnFile,
     Query(params): Query<ContentParams>,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response> {
-    let file = files::find(&app, &caller.user, id).await?;
     let via = params.via.map_or(app.config.download_via, Via::from);
     let inline = params.download.unwrap_or(0) == 0;
     if via == Via::Redirect {
         let method = if method == Method::HEAD { ReadMethod::Head } else { ReadMethod::Get };
         let options = SignOptions { method, expires_in: None, download_name: None, inline };
-        let signed = signed_urls::sign(&app, &caller.user, &file, &options).await?;
+        let signed = signed_urls::sign(&app, &user, &file, &options).await?;
         let headers = [(header::LOCATION, signed.url), (header::CACHE_CONTROL, "no-store".into())];
         return Ok((StatusCode::FOUND, headers, Body::empty()).into_response());
     }
@@ -109,13 +106,12 @@ async fn read(
         (status = 304, description = "Not modified")))]
 async fn head(
     state: State<Arc<App>>,
-    caller: SignedIn,
-    id: Id,
+    file: OwnFile,
     params: Query<ContentParams>,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response> {
-    read(state, caller, id, params, method, headers).await
+    read(state, file, params, method, headers).await
 }
 
 /// Replace a file's content
@@ -128,15 +124,8 @@ async fn head(
     responses((status = 200, description = "The updated file", body = FileView, headers(("ETag" = String)))),
     extensions(("x-problem-codes" = json!(["precondition_required", "unsupported_media_type", "file_missing",
         "too_many_files", "too_many_uploads", "quota_exceeded"]))))]
-async fn replace(
-    State(app): State<Arc<App>>,
-    SignedIn(caller): SignedIn,
-    Id(id): Id,
-    request: Request,
-) -> Result<Response> {
-    // Not yours is not there, whatever else may be wrong with the request.
-    let file = files::find(&app, &caller.user, id).await?;
+async fn replace(State(app): State<Arc<App>>, OwnFile { user, file }: OwnFile, request: Request) -> Result<Response> {
     let expected = expected(request.headers())?.ok_or(Error::PreconditionRequired)?;
-    let incoming = incoming::open(&app, request).await?;
-    Ok(shown(StatusCode::OK, files::replace(&app, &caller.user, file, expected, incoming.body).await?))
+    let (body, _) = upload_body::open(&app, request, true).await?;
+    Ok(shown(StatusCode::OK, files::replace(&app, &user, file, expected, body).await?))
 }

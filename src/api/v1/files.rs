@@ -16,8 +16,9 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::api::auth::SignedIn;
-use crate::api::extract::{Idempotency, expected};
+use crate::api::extract::{Idempotency, OwnFile, expected};
 use crate::api::openapi::headers::{DigestHeaders, IdempotencyHeader, IfMatchHeader, IfNoneMatchAny};
+use crate::api::upload_body;
 use crate::app::App;
 use crate::error::{Error, Location, Result};
 use crate::files::signed_urls;
@@ -26,8 +27,8 @@ use crate::files::{
 };
 use crate::http::body::Binary;
 use crate::http::digest;
-use crate::http::extract::{Id, Json, PageParams, Query, present};
-use crate::http::incoming;
+use crate::http::extract::{Json, PageParams, Query, present};
+use crate::http::incoming::Form;
 use crate::store::SignedUrl;
 
 /// The routes of this file.
@@ -219,7 +220,8 @@ async fn list(
     let page = files::list(&app, &caller.user, &list).await?;
     let mut urls = Vec::new();
     if params.urls.is_some() {
-        urls = signed_urls::sign_list(&app, &page.files, params.expires_in.map(Duration::from_secs)).await?;
+        let signed = signed_urls::sign_list(&app, &page.files, params.expires_in.map(Duration::from_secs)).await;
+        urls = signed.map_err(|error| error.in_parameter("expires_in"))?;
     }
     let mut urls = urls.into_iter();
     let items: Vec<_> = page.files.into_iter().map(|file| FileView::new(file, urls.next())).collect();
@@ -245,10 +247,37 @@ struct UploadParams {
     path: Option<String>,
 }
 
+impl UploadParams {
+    /// Whether the path and the name are known, whatever follows the file in the form.
+    fn is_complete(&self, form: &Form) -> bool {
+        let known = |parameter: &Option<String>, name| parameter.is_some() || form.fields.get(name).is_some();
+        known(&self.path, "path") && known(&self.name, "name")
+    }
+
+    /// The new file. Query parameters win over the fields of the form, and those over the name of the file's part.
+    fn place(self, form: Option<&Form>, on_conflict: OnConflict) -> Result<NewFile> {
+        let field = |name| form.and_then(|form| form.fields.get(name));
+        let path = match self.path {
+            Some(path) => FolderPath::new(&path, Location::Parameter("path".into()))?,
+            None => FolderPath::new(&field("path").unwrap_or_default(), "/path")?,
+        };
+        let name = match (self.name, form) {
+            (Some(name), _) => FileName::new(&name, Location::Parameter("name".into()))?,
+            (None, None) => return Err(Error::invalid_parameter("name", "required", "required")),
+            (None, Some(form)) => {
+                let name = field("name").or_else(|| form.file_name.clone());
+                FileName::new(&name.ok_or_else(|| Error::invalid("/name", "required", "required"))?, "/name")?
+            }
+        };
+        Ok(NewFile { path, name, on_conflict, idempotency_key: None })
+    }
+}
+
 /// Upload a file
 ///
 /// The body is the content. A form (`multipart/form-data`) with one part named `file` is also accepted; its fields
-/// `name` and `path` may replace the query parameters, and `name` may be absent.
+/// `name` and `path` may replace the query parameters, and `name` may be absent. The fields may follow the file, except
+/// with an `Idempotency-Key`.
 ///
 /// If the name is taken, the file is numbered: `report (1).pdf`; with `If-None-Match: *` it is refused instead. A
 /// SHA-256 in `Repr-Digest` or `Content-Digest` (in a form: in the headers of the part) is verified before the file is
@@ -275,17 +304,20 @@ async fn upload(
     let on_conflict = match request.headers().get(header::IF_NONE_MATCH).map(HeaderValue::as_bytes) {
         None => OnConflict::Number,
         Some(b"*") => OnConflict::Refuse,
-        Some(_) => return Err(Error::invalid("/if-none-match", "invalid", "only `*` has a meaning here")),
+        Some(_) => return Err(Error::invalid_header("if-none-match", "unsupported", "only `*` is supported")),
     };
-    let incoming = incoming::open(&app, request).await?;
-    let name = params
-        .name
-        .or(incoming.name)
-        .ok_or_else(|| Error::invalid_parameter("name", "required", "the query parameter `name` is required"))?;
-    let path = params.path.or(incoming.path).unwrap_or_default();
-    let (path, name) = (FolderPath::new(&path, "/path")?, FileName::new(&name, "/name")?);
-    let new = NewFile { path, name, on_conflict, idempotency_key };
-    let file = files::upload(&app, &caller.user, new, incoming.body).await?;
+    // A key is looked up before the file is read, and with it the path and the name.
+    let (body, form) = upload_body::open(&app, request, idempotency_key.is_none()).await?;
+    let file = match form {
+        Some(form) if idempotency_key.is_none() && !params.is_complete(&form) => {
+            let place = move || params.place(Some(&form), on_conflict);
+            files::upload_and_place(&app, &caller.user, body, place).await?
+        }
+        form => {
+            let new = NewFile { idempotency_key, ..params.place(form.as_ref(), on_conflict)? };
+            files::upload(&app, &caller.user, new, body).await?
+        }
+    };
 
     let location = app.config.url(&format!("/v1/files/{}", file.id));
     let digest = digest::of(&file.content.sha256);
@@ -299,8 +331,8 @@ async fn upload(
 /// Get a file
 #[utoipa::path(get, path = "/v1/files/{id}", tag = "files", operation_id = "getFile", params(("id" = Uuid, Path)),
     responses((status = 200, description = "The file", body = FileView, headers(("ETag" = String)))))]
-async fn read(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<Response> {
-    Ok(shown(StatusCode::OK, files::find(&app, &caller.user, id).await?))
+async fn read(OwnFile { file, .. }: OwnFile) -> Response {
+    shown(StatusCode::OK, file)
 }
 
 /// Fields to change; absent fields are unchanged (RFC 7396).
@@ -332,19 +364,17 @@ pub struct UpdateFileRequest {
     extensions(("x-problem-codes" = json!(["path_taken"]))))]
 async fn change(
     State(app): State<Arc<App>>,
-    SignedIn(caller): SignedIn,
-    Id(id): Id,
+    OwnFile { user, file }: OwnFile,
     headers: HeaderMap,
     Json(wanted): Json<UpdateFileRequest>,
 ) -> Result<Response> {
-    let file = files::find(&app, &caller.user, id).await?;
     let change = Change {
         path: wanted.path.map(|path| FolderPath::new(&path, "/path")).transpose()?,
         name: wanted.name.map(|name| FileName::new(&name, "/name")).transpose()?,
         metadata: wanted.metadata,
     };
     let expected = expected(&headers)?.unwrap_or(Expected::Anything);
-    Ok(shown(StatusCode::OK, files::change(&app, &caller.user, file, &expected, &change).await?))
+    Ok(shown(StatusCode::OK, files::change(&app, &user, file, &expected, &change).await?))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -364,14 +394,12 @@ struct DeleteParams {
     responses((status = 204, description = "The file was deleted")))]
 async fn delete(
     State(app): State<Arc<App>>,
-    SignedIn(caller): SignedIn,
-    Id(id): Id,
+    OwnFile { user, file }: OwnFile,
     Query(params): Query<DeleteParams>,
     headers: HeaderMap,
 ) -> Result<StatusCode> {
-    let file = files::find(&app, &caller.user, id).await?;
     let expected = expected(&headers)?.unwrap_or(Expected::Anything);
     let removal = if params.permanent { Removal::Permanent } else { Removal::Trash };
-    files::delete(&app, &caller.user, file, &expected, removal).await?;
+    files::delete(&app, &user, file, &expected, removal).await?;
     Ok(StatusCode::NO_CONTENT)
 }

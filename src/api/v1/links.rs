@@ -15,11 +15,12 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::api::auth::SignedIn;
+use crate::api::extract::OwnFile;
 use crate::api::share;
 use crate::app::App;
 use crate::error::Result;
+use crate::files::FileName;
 use crate::files::links::{self, Link, LinkOptions, LinkState};
-use crate::files::{self, FileName};
 use crate::http::extract::{Id, Json, PageParams, Query, present};
 use crate::users::Secret;
 
@@ -231,14 +232,11 @@ fn shown_once(app: &App, status: StatusCode, (link, secret): (Link, Secret)) -> 
     extensions(("x-problem-codes" = json!(["too_many_links"]))))]
 async fn create(
     State(app): State<Arc<App>>,
-    SignedIn(caller): SignedIn,
-    Id(id): Id,
+    OwnFile { user, file }: OwnFile,
     Json(request): Json<CreateLinkRequest>,
 ) -> Result<Response> {
-    // A file of another user does not exist, whatever else is wrong with the request.
-    let file = files::find(&app, &caller.user, id).await?;
     let options = UpdateLinkRequest::from(request).options()?;
-    let created = links::create(&app, &caller.user, &file, options).await?;
+    let created = links::create(&app, &user, &file, options).await?;
     Ok(shown_once(&app, StatusCode::CREATED, created))
 }
 

@@ -15,19 +15,19 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use crate::api::auth::SignedIn;
 use crate::api::delivery;
+use crate::api::extract::OwnFile;
 use crate::api::openapi::headers::{ConditionHeaders, DigestHeaders, IfNoneMatchAny, RangeHeaders};
+use crate::api::upload_body;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::events::{self, Channel};
 use crate::files::signed_urls::{self, ReadMethod, SignOptions};
 use crate::files::uploads::signed_put::{self, SignedPut};
-use crate::files::{self, FileName, uploads};
+use crate::files::{FileName, uploads};
 use crate::http::body::Binary;
 use crate::http::content::Presentation;
-use crate::http::extract::{Id, Json, Name};
-use crate::http::incoming;
+use crate::http::extract::{Json, Name};
 use crate::store::{Grant, SignedUrl};
 
 /// Where the URLs that this server signs lead. They bring their own proof, so the check for
@@ -119,23 +119,21 @@ impl SignedUrlView {
     extensions(("x-problem-codes" = json!(["too_many_uploads", "quota_exceeded"]))))]
 async fn sign(
     State(app): State<Arc<App>>,
-    SignedIn(caller): SignedIn,
-    Id(id): Id,
+    OwnFile { user, file }: OwnFile,
     Json(request): Json<CreateSignedUrlRequest>,
 ) -> Result<(StatusCode, axum::Json<SignedUrlView>)> {
-    let file = files::find(&app, &caller.user, id).await?;
     let expires_in = request.expires_in.map(Duration::from_secs);
     let download_name = request.download_name.map(|name| FileName::new(&name, "/download_name")).transpose()?;
     let method = match request.operation {
         SignedUrlOperation::Get => ReadMethod::Get,
         SignedUrlOperation::Head => ReadMethod::Head,
         SignedUrlOperation::Put => {
-            let SignedPut { url, upload_id } = signed_put::sign(&app, &caller.user, &file, expires_in).await?;
+            let SignedPut { url, upload_id } = signed_put::sign(&app, &user, &file, expires_in).await?;
             return Ok((StatusCode::CREATED, axum::Json(SignedUrlView::new(url, Some(upload_id)))));
         }
     };
     let options = SignOptions { method, expires_in, download_name, inline: request.inline };
-    let url = signed_urls::sign(&app, &caller.user, &file, &options).await?;
+    let url = signed_urls::sign(&app, &user, &file, &options).await?;
     Ok((StatusCode::CREATED, axum::Json(SignedUrlView::new(url, None))))
 }
 
@@ -145,9 +143,8 @@ async fn sign(
 #[utoipa::path(post, path = "/v1/files/{id}/signed-urls/revoke", tag = "files", operation_id = "revokeSignedUrls",
     params(("id" = Uuid, Path)), responses((status = 204, description = "The URLs were revoked")),
     extensions(("x-problem-codes" = json!(["not_revocable"]))))]
-async fn revoke(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<StatusCode> {
-    let file = files::find(&app, &caller.user, id).await?;
-    signed_urls::revoke(&app, &caller.user, &file).await?;
+async fn revoke(State(app): State<Arc<App>>, OwnFile { user, file }: OwnFile) -> Result<StatusCode> {
+    signed_urls::revoke(&app, &user, &file).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -214,7 +211,7 @@ async fn put_signed(
 ) -> Result<Response> {
     let grant = verify(&app, request.method(), &key, query.as_deref())?;
     if let Some(number) = grant.part {
-        let body = incoming::open_raw(&app, request)?;
+        let body = upload_body::open_raw(&app, request)?;
         let etag = uploads::receive_part(&app, grant, number, body).await?;
         return Ok([(header::ETAG, format!("\"{etag}\""))].into_response());
     }
@@ -222,7 +219,7 @@ async fn put_signed(
     if request.headers().get(header::IF_NONE_MATCH).is_none_or(|value| value != "*") {
         return Err(Error::BadSignature);
     }
-    let body = incoming::open_raw(&app, request)?;
+    let body = upload_body::open_raw(&app, request)?;
     signed_put::receive(&app, grant, body).await?;
     Ok(StatusCode::OK.into_response())
 }
