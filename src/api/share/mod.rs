@@ -60,7 +60,7 @@ const COOKIE: &str = "strongroom-link";
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct DoorParams {
+struct ShareParams {
     /// `1`: the bytes as a download, for a browser too.
     download: Option<u8>,
     /// `1`: the bytes, shown in the browser if the link and the type allow it.
@@ -72,7 +72,7 @@ struct Visit {
     app: Arc<App>,
     token: String,
     origin: Origin,
-    params: DoorParams,
+    params: ShareParams,
     method: Method,
     headers: HeaderMap,
 }
@@ -111,7 +111,7 @@ impl Visit {
 /// previews, a page about it. A password is sent as that of HTTP Basic (with any user name), or proven by what
 /// `unlockLink` returned, as a cookie or as a bearer token. A download counts when its last byte is sent.
 #[utoipa::path(get, path = "/l/{token}", tag = "links", operation_id = "downloadLink", security(()),
-    params(("token" = String, Path), DoorParams, RangeHeaders, ConditionHeaders),
+    params(("token" = String, Path), ShareParams, RangeHeaders, ConditionHeaders),
     responses((status = 200, description = "The content, or a page about it", content_type = "*/*", body = Binary),
         (status = 206, description = "The requested ranges of the content", content_type = "*/*", body = Binary),
         (status = 302, description = "The content is at `Location`", headers(("Location" = String))),
@@ -124,7 +124,7 @@ async fn get(visit: Visit) -> Response {
 
 /// Get the headers of a share link
 #[utoipa::path(head, path = "/l/{token}", tag = "links", operation_id = "headLink", security(()),
-    params(("token" = String, Path), DoorParams, ConditionHeaders),
+    params(("token" = String, Path), ShareParams, ConditionHeaders),
     responses((status = 200, description = "The headers of the content"), (status = 304, description = "Not modified")),
     extensions(("x-problem-codes" = json!(["password_required", "network_refused", "link_expired", "link_revoked",
         "link_used_up", "too_many_attempts"]))))]
@@ -136,7 +136,7 @@ async fn head(visit: Visit) -> Response {
 ///
 /// The name is ignored. It is for programs that name a download after the last part of its URL.
 #[utoipa::path(get, path = "/l/{token}/{name}", tag = "links", operation_id = "downloadNamedLink", security(()),
-    params(("token" = String, Path), ("name" = String, Path), DoorParams, RangeHeaders, ConditionHeaders),
+    params(("token" = String, Path), ("name" = String, Path), ShareParams, RangeHeaders, ConditionHeaders),
     responses((status = 200, description = "The content, or a page about it", content_type = "*/*", body = Binary),
         (status = 206, description = "The requested ranges of the content", content_type = "*/*", body = Binary),
         (status = 302, description = "The content is at `Location`", headers(("Location" = String))),
@@ -149,7 +149,7 @@ async fn get_named(visit: Visit) -> Response {
 
 /// Get the headers of a share link, with a file name
 #[utoipa::path(head, path = "/l/{token}/{name}", tag = "links", operation_id = "headNamedLink", security(()),
-    params(("token" = String, Path), ("name" = String, Path), DoorParams, ConditionHeaders),
+    params(("token" = String, Path), ("name" = String, Path), ShareParams, ConditionHeaders),
     responses((status = 200, description = "The headers of the content"), (status = 304, description = "Not modified")),
     extensions(("x-problem-codes" = json!(["password_required", "network_refused", "link_expired", "link_revoked",
         "link_used_up", "too_many_attempts"]))))]
@@ -169,7 +169,7 @@ fn visitor(origin: &Origin, headers: &HeaderMap) -> LinkVisitor {
 }
 
 /// Whether a person looks at it, or a program that makes a preview for one.
-fn wants_page(params: &DoorParams, headers: &HeaderMap) -> bool {
+fn wants_page(params: &ShareParams, headers: &HeaderMap) -> bool {
     if params.download.unwrap_or(0) > 0 || params.open.unwrap_or(0) > 0 {
         return false;
     }
@@ -184,8 +184,8 @@ fn wants_page(params: &DoorParams, headers: &HeaderMap) -> bool {
     navigates || previews || ahead
 }
 
-/// A problem is a page for whoever wants pages. Nothing that a link answers is to be found by search
-/// engines, nor its URL to be told to other sites.
+/// Clients that accept HTML get problems as a page. What a link answers must not be found by search
+/// engines, and its URL must not reach other sites.
 fn answered(answer: Result<Response>, page: Option<String>) -> Response {
     let mut response = match (answer, page) {
         (Ok(response), _) => response,
@@ -201,11 +201,11 @@ fn answered(answer: Result<Response>, page: Option<String>) -> Response {
 async fn bytes(
     app: &Arc<App>,
     opened: &OpenedLink,
-    params: &DoorParams,
+    params: &ShareParams,
     method: &Method,
     headers: &HeaderMap,
 ) -> Result<Response> {
-    // A delivery that goes on has its use already.
+    // A resumed delivery has its download already.
     if !(*method == Method::GET && headers.contains_key(header::RANGE)) {
         opened.check_uses(app)?;
     }

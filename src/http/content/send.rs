@@ -16,7 +16,7 @@ use crate::store::ByteStream;
 /// How much of a body has been handed to the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// Bytes handed over.
+    /// Bytes sent.
     pub sent: u64,
     /// Bytes of the whole body.
     pub length: u64,
@@ -40,7 +40,7 @@ pub trait DeliveryObserver: Send + 'static {
         ready(Ok(()))
     }
 
-    /// Called before a chunk is handed over; with the chunk, `next` is reached. An error ends the body before the
+    /// Called before a chunk is sent; with the chunk, `next` is reached. An error ends the body before the
     /// chunk.
     fn advance(&mut self, next: Progress) -> impl Future<Output = Result<()>> + Send {
         let _ = next;
