@@ -158,6 +158,9 @@ async fn path_values<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<Vec
 }
 
 /// A member of a merge patch (RFC 7396): null is not the same as absent.
+///
+/// # Errors
+/// The error of the member's own type.
 pub fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
