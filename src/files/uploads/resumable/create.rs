@@ -239,7 +239,7 @@ mod tests {
             name: FileName::new("q3.pdf", "/name").expect("a name"),
             content_type: Some("application/pdf".into()),
             protocol,
-            note: "name cTMucGRm".into(),
+            note: "name cmVwb3J0LnBkZg==".into(),
             idempotency_key: None,
         }
     }
@@ -247,13 +247,13 @@ mod tests {
     #[test]
     fn the_fingerprint_of_an_upload_is_stable() {
         let tus = upload(UploadProtocol::Tus { size: Some(10) });
-        let expected = ["tus", "10", "", "", "2026", "q3.pdf", "application/pdf", "name cTMucGRm"];
+        let expected = ["tus", "10", "", "", "2026", "q3.pdf", "application/pdf", "name cmVwb3J0LnBkZg=="];
         assert_eq!(tus.fingerprint_parts(), expected);
         let tus = upload(UploadProtocol::Tus { size: None });
-        let expected = ["tus", "", "", "", "2026", "q3.pdf", "application/pdf", "name cTMucGRm"];
+        let expected = ["tus", "", "", "", "2026", "q3.pdf", "application/pdf", "name cmVwb3J0LnBkZg=="];
         assert_eq!(tus.fingerprint_parts(), expected);
         let direct = UploadProtocol::Direct { size: 10, part_size: Some(5), sha256: Some(vec![0xab, 0x01]) };
-        let expected = ["direct", "10", "5", "ab01", "2026", "q3.pdf", "application/pdf", "name cTMucGRm"];
+        let expected = ["direct", "10", "5", "ab01", "2026", "q3.pdf", "application/pdf", "name cmVwb3J0LnBkZg=="];
         assert_eq!(upload(direct).fingerprint_parts(), expected);
     }
 }
