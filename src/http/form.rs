@@ -56,7 +56,8 @@ impl Fields {
 /// # Errors
 /// [`Error::FileMissing`]; [`Error::Malformed`]; [`Error::Invalid`] if there is a field that is not allowed.
 pub async fn open(body: ByteStream, boundary: String, allowed: AllowedFields) -> Result<FormFile> {
-    let body = Arc::new(Mutex::new(body));
+    // Both the parser and `finish` read to the end, and a stream must not be polled after that unless it is fused.
+    let body: Arc<Mutex<ByteStream>> = Arc::new(Mutex::new(Box::pin(body.fuse())));
     let meter = Arc::new(AtomicU64::new(FIELD_BYTES));
     let metered = Metered { inner: body.clone(), left: meter.clone(), rest: false };
     let mut form = Form { parts: Multipart::new(metered, boundary), body, meter, allowed, fields: Fields::default() };
@@ -216,7 +217,10 @@ mod tests {
             --b\r\ncontent-disposition: form-data; name=\"file\"; filename=\"x\"\r\n\r\n";
         let (first, second) = bytes.split_at(bytes.len() / 2);
         let chunks = [[head.as_slice(), first].concat(), [second, b"\r\n--b--\r\n"].concat()];
-        let body = stream::iter(chunks.map(|chunk| Ok(Bytes::from(chunk))));
+        // Unlike `iter`, `unfold` panics when it is polled after its end, as the body of a request does.
+        let body = stream::unfold(chunks.into_iter(), |mut rest| async {
+            rest.next().map(|chunk| (Ok(Bytes::from(chunk)), rest))
+        });
         let form = open(Box::pin(body), "b".into(), ALLOWED).await.expect("a form");
         assert_eq!((form.fields.get("path"), form.fields.get("name")), (Some("photos".into()), Some("a.bin".into())));
         let read: Vec<Bytes> = form.stream.map(|chunk| chunk.expect("bytes")).collect().await;
