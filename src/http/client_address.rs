@@ -38,7 +38,7 @@ fn parse(entry: &str) -> Option<IpAddr> {
     address.ok().map(|address: IpAddr| address.to_canonical())
 }
 
-/// The User-Agent, without control characters, shortened to [`MAX_USER_AGENT`] characters.
+/// The User-Agent, without control characters, shortened to `MAX_USER_AGENT` characters.
 pub fn user_agent(headers: &HeaderMap) -> String {
     let value = headers.get(header::USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()));
     value.unwrap_or_default().chars().filter(|character| !character.is_control()).take(MAX_USER_AGENT).collect()

@@ -1,6 +1,6 @@
 //! Uploads: content on its way to becoming a file.
 //!
-//! A whole upload is one request ([`upload`](super::upload), [`replace`](super::replace)). A resumable upload takes as
+//! A whole upload is one request ([`upload`], [`replace`]). A resumable upload takes as
 //! many as necessary, in order by tus or as parts straight to the store; it has an id, and so has an upload through one
 //! [signed PUT](signed_put). The functions of this module take any of these ids.
 
