@@ -48,6 +48,12 @@ pub fn from_micros(micros: i64) -> Timestamp {
     Timestamp::from_microsecond(micros).unwrap_or(if micros < 0 { Timestamp::MIN } else { Timestamp::MAX })
 }
 
+/// The time `by` before `time`; at least the start of the calendar.
+pub fn before(time: Timestamp, by: Duration) -> Timestamp {
+    let micros = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
+    from_micros(time.as_microsecond().saturating_sub(micros))
+}
+
 /// The time `by` after `time`; at most the end of the calendar.
 pub fn deadline(time: Timestamp, by: Duration) -> Timestamp {
     let micros = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);

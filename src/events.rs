@@ -74,7 +74,7 @@ impl Event {
         let context = self.context.as_ref().map(RequestContext::state).unwrap_or_default();
         EventRow {
             id: clock.new_id(),
-            at: clock.now().as_microsecond(),
+            at: clock.now().into(),
             kind: self.kind.as_str().to_owned(),
             user_id: self.account,
             actor_id: context.actor.map(|actor| actor.account),

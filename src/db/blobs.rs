@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::idempotency::{KeyClaim, claim_key};
 use super::usage::{ReservedRow, UsageDelta, apply_usage, by_owner, reserve_usage};
-use super::{Db, Tx, statements};
+use super::{ByteCount, Count, Db, Micros, Tx, statements};
 use crate::config::Quotas;
 use crate::error::{Error, Result};
 
@@ -65,9 +66,13 @@ statements! {
 /// A blob that is about to be written.
 #[derive(Debug, Clone)]
 pub struct NewBlobRow {
+    /// The id of the blob.
     pub id: Uuid,
+    /// The account whose usage includes it.
     pub owner: Uuid,
+    /// The key of its object in the store.
     pub key: String,
+    /// How long the writer may take, unless it renews the lease.
     pub lease: Duration,
     /// Bytes to reserve from the owner's quota.
     pub reserve: u64,
@@ -77,68 +82,85 @@ pub struct NewBlobRow {
     pub aside: bool,
     /// The idempotency key of the request.
     pub claim: Option<KeyClaim>,
-    /// Microseconds since 1970.
-    pub now: i64,
+    /// The time of creation.
+    pub now: Timestamp,
 }
 
 impl NewBlobRow {
     /// What it reserves from its owner's quotas.
     pub(super) fn usage_delta(&self) -> UsageDelta {
-        UsageDelta { bytes: self.reserve as i64, files: self.new_file.into(), uploads: (!self.aside).into() }
+        UsageDelta { files: self.new_file.into(), uploads: (!self.aside).into(), ..UsageDelta::bytes(self.reserve) }
     }
 }
 
 /// Content that is durable, before its blob is made ready.
 #[derive(Debug, Clone)]
 pub struct BlobFacts {
+    /// The id of the blob.
     pub id: Uuid,
     /// Bytes.
-    pub size: i64,
+    pub size: u64,
+    /// The digest, 32 bytes.
     pub sha256: Vec<u8>,
+    /// The detected type.
     pub content_type: String,
     /// How long the object must be kept, even if the blob is marked for deletion.
     pub keep_for: Duration,
-    /// Microseconds since 1970.
-    pub ready_at: i64,
+    /// When the content was completed.
+    pub ready_at: Timestamp,
 }
 
 /// The content of a ready blob.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct ContentRow {
+    /// The key of the object in the store.
     pub key: String,
-    pub size: i64,
+    /// The size of the content.
+    pub size: ByteCount,
+    /// The digest, 32 bytes.
     pub sha256: Vec<u8>,
+    /// The detected type.
     pub content_type: String,
-    pub ready_at: i64,
+    /// When the content was completed.
+    pub ready_at: Micros,
 }
 
 /// A pending blob whose content arrives through a signed URL.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct WritableBlobRow {
+    /// The id of the blob.
     pub id: Uuid,
+    /// The account that it is reserved from.
     pub owner_id: Uuid,
-    /// Bytes.
-    pub reserved_bytes: i64,
+    /// What it has reserved so far.
+    pub reserved_bytes: ByteCount,
 }
 
 /// A ready blob, found by its key.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct KeyedContentRow {
+    /// The content.
     #[sqlx(flatten)]
     pub content: ContentRow,
+    /// The account that it belongs to.
     pub owner_id: Uuid,
+    /// The file, unless it is an avatar.
     pub file_id: Option<Uuid>,
 }
 
 /// A blob whose object is to be deleted.
 #[derive(Debug, sqlx::FromRow)]
 pub struct PendingDeletionRow {
+    /// The id of the blob.
     pub id: Uuid,
+    /// The key of the object in the store.
     pub key: String,
+    /// The store's id of an open multipart upload.
     pub multipart_id: Option<String>,
-    pub lease_until: i64,
+    /// Since when the object may be deleted.
+    pub lease_until: Micros,
     /// Absent if the blob was never ready, because its upload was aborted.
-    pub ready_at: Option<i64>,
+    pub ready_at: Option<Micros>,
 }
 
 impl Db {
@@ -165,7 +187,7 @@ impl Db {
     /// # Errors
     /// [`Error::QuotaExceeded`]; [`Error::UploadGone`] if the writer's lease was lost.
     pub async fn reserve_more(&self, id: Uuid, owner: Uuid, bytes: u64, quotas: &Quotas) -> Result<()> {
-        let usage = UsageDelta { bytes: bytes as i64, ..UsageDelta::default() };
+        let usage = UsageDelta::bytes(bytes);
         self.transaction(async |tx| {
             if tx.execute(RESERVE_MORE, (id, usage.bytes)).await? != 1 {
                 return Err(Error::UploadGone);
@@ -180,10 +202,9 @@ impl Db {
     /// # Errors
     /// Those of [`Db`].
     pub async fn release_reserved(&self, id: Uuid, owner: Uuid, bytes: u64) -> Result<()> {
-        let bytes = bytes as i64;
         self.transaction(async |tx| {
-            if tx.execute(RELEASE_RESERVED, (id, bytes)).await? == 1 {
-                apply_usage(tx, owner, UsageDelta { bytes: -bytes, ..UsageDelta::default() }).await?;
+            if tx.execute(RELEASE_RESERVED, (id, ByteCount(bytes))).await? == 1 {
+                apply_usage(tx, owner, -UsageDelta::bytes(bytes)).await?;
             }
             Ok(())
         })
@@ -195,7 +216,7 @@ impl Db {
     /// # Errors
     /// Those of [`Db`].
     pub async fn renew_blob(&self, id: Uuid, lease: Duration) -> Result<bool> {
-        Ok(self.write.execute(RENEW_LEASE, (id, lease.as_micros() as i64)).await? == 1)
+        Ok(self.write.execute(RENEW_LEASE, (id, Micros::from(lease))).await? == 1)
     }
 
     /// Records the store's id of a multipart upload; `false` if the blob is no longer pending.
@@ -250,15 +271,15 @@ impl Db {
     /// # Errors
     /// Those of [`Db`].
     pub async fn expire_all_leases(&self, grace: Duration) -> Result<()> {
-        self.write.execute(EXPIRE_ALL_LEASES, (grace.as_micros() as i64,)).await.map(drop)
+        self.write.execute(EXPIRE_ALL_LEASES, (Micros::from(grace),)).await.map(drop)
     }
 
     /// Blobs whose object may be deleted now, after the given lease and id, the longest due first.
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn blobs_pending_deletion(&self, after: (i64, Uuid), limit: i64) -> Result<Vec<PendingDeletionRow>> {
-        self.write.fetch_all(PENDING_DELETION, (after.0, after.1, limit)).await
+    pub async fn blobs_pending_deletion(&self, after: (Micros, Uuid), limit: usize) -> Result<Vec<PendingDeletionRow>> {
+        self.write.fetch_all(PENDING_DELETION, (after.0, after.1, Count::from(limit))).await
     }
 
     /// Deletes the row of a blob whose object is deleted.
@@ -289,8 +310,8 @@ impl Db {
 /// Inserts a pending blob. Its usage is to be reserved in the same transaction.
 pub(super) async fn insert_pending(tx: &mut Tx<'_>, blob: &NewBlobRow) -> Result<()> {
     let usage = blob.usage_delta();
-    let lease = blob.lease.as_micros() as i64;
-    let row = (blob.id, blob.owner, &blob.key, lease, blob.now, usage.bytes, usage.files, usage.uploads);
+    let (lease, now) = (Micros::from(blob.lease), Micros::from(blob.now));
+    let row = (blob.id, blob.owner, &blob.key, lease, now, usage.bytes, usage.files, usage.uploads);
     tx.execute(INSERT_PENDING_BLOB, row).await.map(drop)
 }
 
@@ -302,7 +323,7 @@ pub(super) async fn set_multipart_id(tx: &mut Tx<'_>, id: Uuid, multipart_id: &s
 /// Marks a pending blob for deletion after `keep_for`, and returns what it had reserved, to be released in the same
 /// transaction; `None` if it is no longer pending.
 pub(super) async fn abandon(tx: &mut Tx<'_>, id: Uuid, keep_for: Duration) -> Result<Option<ReservedRow>> {
-    tx.fetch_optional(ABANDON_BLOB, (id, keep_for.as_micros() as i64)).await
+    tx.fetch_optional(ABANDON_BLOB, (id, Micros::from(keep_for))).await
 }
 
 /// Makes a pending blob ready, and returns the change of its owner's usage.
@@ -310,16 +331,16 @@ pub(super) async fn abandon(tx: &mut Tx<'_>, id: Uuid, keep_for: Duration) -> Re
 /// # Errors
 /// [`Error::UploadGone`] if the writer's lease was lost.
 pub(super) async fn make_ready(tx: &mut Tx<'_>, blob: &BlobFacts) -> Result<UsageDelta> {
-    let keep_for = blob.keep_for.as_micros() as i64;
-    let facts = (blob.id, blob.size, &blob.sha256, &blob.content_type, keep_for, blob.ready_at);
+    let (size, keep_for, ready_at) = (ByteCount(blob.size), Micros::from(blob.keep_for), Micros::from(blob.ready_at));
+    let facts = (blob.id, size, &blob.sha256, &blob.content_type, keep_for, ready_at);
     let reserved: Option<ReservedRow> = tx.fetch_optional(MAKE_READY, facts).await?;
     let released = reserved.ok_or(Error::UploadGone)?.released();
-    Ok(released + UsageDelta { bytes: blob.size, ..UsageDelta::default() })
+    Ok(released + UsageDelta::bytes(blob.size))
 }
 
 /// Marks a ready blob for deletion, and returns the change of its owner's usage.
 pub(super) async fn mark_for_deletion(tx: &mut Tx<'_>, id: Uuid) -> Result<UsageDelta> {
-    let marked: Option<(i64,)> = tx.fetch_optional(MARK_FOR_DELETION, (id,)).await?;
-    let size = marked.map_or(0, |(size,)| size);
-    Ok(UsageDelta { bytes: -size, ..UsageDelta::default() })
+    let marked: Option<(ByteCount,)> = tx.fetch_optional(MARK_FOR_DELETION, (id,)).await?;
+    let (size,) = marked.unwrap_or_default();
+    Ok(-UsageDelta::bytes(size.0))
 }

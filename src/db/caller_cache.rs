@@ -8,7 +8,9 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::CallerRow;
+use jiff::Timestamp;
+
+use super::{CallerRow, Micros};
 
 /// The most entries. Before there are more, all are deleted.
 const CAPACITY: usize = 8192;
@@ -27,8 +29,7 @@ type Hash = [u8; 32];
 
 #[derive(Debug)]
 pub(super) struct CallerCache {
-    /// Microseconds.
-    ttl: i64,
+    ttl: Micros,
     entries: Mutex<Entries>,
 }
 
@@ -37,29 +38,29 @@ struct Entries {
     /// How often the cache was cleared. What was queried before must not be added after it.
     epoch: u64,
     /// Callers, with the time at which they were queried.
-    callers: HashMap<Hash, (i64, CallerRow)>,
+    callers: HashMap<Hash, (Micros, CallerRow)>,
 }
 
 /// Permission to add what a query is about to return.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CacheMiss {
     epoch: u64,
-    now: i64,
+    now: Micros,
 }
 
 impl CallerCache {
     pub fn new(ttl: Duration) -> Self {
-        Self { ttl: ttl.as_micros() as i64, entries: Mutex::default() }
+        Self { ttl: ttl.into(), entries: Mutex::default() }
     }
 
-    /// The caller with this secret, if it is cached. Times are microseconds since 1970.
-    pub fn get(&self, hash: &Hash, now: i64, policy: CachePolicy) -> Result<CallerRow, CacheMiss> {
-        let entries = self.entries();
+    /// The caller with this secret, if it is cached.
+    pub fn get(&self, hash: &Hash, now: Timestamp, policy: CachePolicy) -> Result<CallerRow, CacheMiss> {
+        let (entries, now) = (self.entries(), Micros::from(now));
         match entries.callers.get(hash) {
             Some((queried_at, caller))
                 // The clock may have been set back.
                 if policy == CachePolicy::Allowed
-                    && (0..self.ttl).contains(&(now - queried_at)) && caller.expires_at.is_none_or(|end| now < end) =>
+                    && (Micros(0)..self.ttl).contains(&(now - *queried_at)) && caller.expires_at.is_none_or(|end| now < end) =>
             {
                 Ok(caller.clone())
             }
@@ -69,7 +70,7 @@ impl CallerCache {
 
     /// Adds the result of a query.
     pub fn put(&self, miss: CacheMiss, hash: &Hash, caller: &CallerRow) {
-        if self.ttl == 0 {
+        if self.ttl == Micros(0) {
             return;
         }
         // The use is recorded by the request that queried the database, not by those that find it here.
@@ -103,17 +104,19 @@ mod tests {
     use super::super::UserRow;
     use super::*;
 
-    const SECOND: i64 = 1_000_000;
+    fn time(micros: i64) -> Timestamp {
+        Micros(micros).into()
+    }
 
-    fn caller(expires_at: Option<i64>) -> CallerRow {
+    fn caller(expires_at: Option<Micros>) -> CallerRow {
         let user = UserRow {
             id: Uuid::nil(),
             email: "a@example.org".into(),
             name: "A".into(),
             is_admin: false,
             disabled_at: None,
-            created_at: 0,
-            updated_at: 0,
+            created_at: Micros(0),
+            updated_at: Micros(0),
         };
         CallerRow { user, credential_id: Uuid::nil(), last_used_at: None, expires_at }
     }
@@ -121,26 +124,29 @@ mod tests {
     #[test]
     fn a_caller_is_cached_for_the_ttl_and_never_after_its_expiry() {
         let callers = CallerCache::new(Duration::from_secs(1));
-        let miss = callers.get(&[1; 32], 10 * SECOND, CachePolicy::Allowed).unwrap_err();
+        let miss = callers.get(&[1; 32], time(10_000_000), CachePolicy::Allowed).unwrap_err();
         callers.put(miss, &[1; 32], &caller(None));
-        assert_eq!(callers.get(&[1; 32], 10 * SECOND, CachePolicy::Allowed).unwrap().last_used_at, Some(10 * SECOND));
-        assert!(callers.get(&[2; 32], 10 * SECOND, CachePolicy::Allowed).is_err());
-        assert!(callers.get(&[1; 32], 11 * SECOND, CachePolicy::Allowed).is_err());
-        assert!(callers.get(&[1; 32], 9 * SECOND, CachePolicy::Allowed).is_err());
+        assert_eq!(
+            callers.get(&[1; 32], time(10_000_000), CachePolicy::Allowed).unwrap().last_used_at,
+            Some(Micros(10_000_000))
+        );
+        assert!(callers.get(&[2; 32], time(10_000_000), CachePolicy::Allowed).is_err());
+        assert!(callers.get(&[1; 32], time(11_000_000), CachePolicy::Allowed).is_err());
+        assert!(callers.get(&[1; 32], time(9_000_000), CachePolicy::Allowed).is_err());
 
-        let miss = callers.get(&[3; 32], 10 * SECOND, CachePolicy::Allowed).unwrap_err();
-        callers.put(miss, &[3; 32], &caller(Some(10 * SECOND + 5)));
-        assert!(callers.get(&[3; 32], 10 * SECOND + 4, CachePolicy::Allowed).is_ok());
-        assert!(callers.get(&[3; 32], 10 * SECOND + 5, CachePolicy::Allowed).is_err());
+        let miss = callers.get(&[3; 32], time(10_000_000), CachePolicy::Allowed).unwrap_err();
+        callers.put(miss, &[3; 32], &caller(Some(Micros(10_000_005))));
+        assert!(callers.get(&[3; 32], time(10_000_004), CachePolicy::Allowed).is_ok());
+        assert!(callers.get(&[3; 32], time(10_000_005), CachePolicy::Allowed).is_err());
     }
 
     #[test]
     fn a_query_from_before_a_revocation_is_not_cached_after_it() {
         let callers = CallerCache::new(Duration::from_secs(1));
-        let miss = callers.get(&[1; 32], 0, CachePolicy::Allowed).unwrap_err();
+        let miss = callers.get(&[1; 32], time(0), CachePolicy::Allowed).unwrap_err();
         callers.clear();
         callers.put(miss, &[1; 32], &caller(None));
-        assert!(callers.get(&[1; 32], 0, CachePolicy::Allowed).is_err());
+        assert!(callers.get(&[1; 32], time(0), CachePolicy::Allowed).is_err());
     }
 
     #[test]
@@ -149,7 +155,7 @@ mod tests {
         for number in 0..2 * CAPACITY {
             let mut hash = [0; 32];
             hash[..8].copy_from_slice(&number.to_be_bytes());
-            let miss = callers.get(&hash, 0, CachePolicy::Allowed).unwrap_err();
+            let miss = callers.get(&hash, time(0), CachePolicy::Allowed).unwrap_err();
             callers.put(miss, &hash, &caller(None));
         }
         assert!(callers.entries().callers.len() <= CAPACITY);

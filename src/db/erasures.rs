@@ -1,6 +1,7 @@
 //! Deletes an account and everything it owns, in resumable batches. The first transaction makes the account unusable;
 //! after a crash the next batch continues.
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::blobs::mark_for_deletion;
@@ -8,7 +9,7 @@ use super::errors::is_foreign_key_violation;
 use super::events::{EventRow, insert_event};
 use super::files::end_signed_puts;
 use super::usage::{ReservedRow, UsageDelta, apply_usage};
-use super::{Db, Tx, statements};
+use super::{Count, Db, Micros, Tx, statements};
 use crate::error::{Error, Result};
 
 statements! {
@@ -53,11 +54,14 @@ statements! {
 /// The deletion of an account.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct ErasureRow {
+    /// The id of the erasure, which authorizes its holder to query the progress.
     pub id: Uuid,
     /// `running` or `done`.
     pub state: String,
-    pub started_at: i64,
-    pub finished_at: Option<i64>,
+    /// When the account was deleted.
+    pub started_at: Micros,
+    /// When the last row was deleted.
+    pub finished_at: Option<Micros>,
 }
 
 /// An account that is being deleted.
@@ -65,6 +69,7 @@ pub struct ErasureRow {
 pub struct DeletedAccountRow {
     /// The id of the erasure.
     pub id: Uuid,
+    /// The id of the account.
     pub user_id: Uuid,
 }
 
@@ -123,8 +128,8 @@ impl Db {
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn unfinished_uploads(&self, user: Uuid, limit: i64) -> Result<Vec<Uuid>> {
-        let rows: Vec<(Uuid,)> = self.write.fetch_all(LIST_OPEN_UPLOADS, (user, limit)).await?;
+    pub async fn unfinished_uploads(&self, user: Uuid, limit: usize) -> Result<Vec<Uuid>> {
+        let rows: Vec<(Uuid,)> = self.write.fetch_all(LIST_OPEN_UPLOADS, (user, Count::from(limit))).await?;
         Ok(rows.into_iter().map(|(id,)| id).collect())
     }
 
@@ -145,16 +150,15 @@ impl Db {
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn erase_files(&self, user: Uuid, limit: i64) -> Result<u64> {
+    pub async fn erase_files(&self, user: Uuid, limit: usize) -> Result<u64> {
         self.transaction(async |tx| {
-            let files: Vec<RemainingRow> = tx.fetch_all(LIST_FILES, (user, limit)).await?;
+            let files: Vec<RemainingRow> = tx.fetch_all(LIST_FILES, (user, Count::from(limit))).await?;
             let mut usage = UsageDelta::default();
             for file in &files {
                 usage += end_signed_puts(tx, user, file.id).await?;
                 // If its content was replaced in between, the next batch finds the file again.
                 if tx.execute(DELETE_FILE, (file.id, file.blob_id)).await? == 1 {
-                    usage += UsageDelta { files: -1, ..UsageDelta::default() };
-                    usage += mark_for_deletion(tx, file.blob_id).await?;
+                    usage += mark_for_deletion(tx, file.blob_id).await? + -UsageDelta::one_file();
                 }
             }
             apply_usage(tx, user, usage).await?;
@@ -167,10 +171,10 @@ impl Db {
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn erase_rows(&self, user: Uuid, limit: i64) -> Result<u64> {
+    pub async fn erase_rows(&self, user: Uuid, limit: usize) -> Result<u64> {
         let mut erased = 0;
         for statement in [DELETE_UPLOADS, DELETE_KEYS, DELETE_EVENTS] {
-            erased += self.write.execute(statement, (user, limit)).await?;
+            erased += self.write.execute(statement, (user, Count::from(limit))).await?;
         }
         self.write.execute(ANONYMIZE_EVENTS, (user,)).await?;
         Ok(erased)
@@ -181,7 +185,7 @@ impl Db {
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn finish_erasure(&self, erased: &DeletedAccountRow, now: i64) -> Result<bool> {
+    pub async fn finish_erasure(&self, erased: &DeletedAccountRow, now: Timestamp) -> Result<bool> {
         self.transaction(async |tx| {
             match tx.try_execute(DELETE_USER, (erased.user_id,)).await {
                 Err(error) if is_foreign_key_violation(&error) => return Ok(false),
@@ -190,7 +194,7 @@ impl Db {
             };
             let (known, anonymous) = (erased.user_id.to_string(), Uuid::nil().to_string());
             tx.execute(ANONYMIZE_FSCK_REPORTS, (known, anonymous)).await?;
-            tx.execute(FINISH_ERASURE, (erased.id, now)).await?;
+            tx.execute(FINISH_ERASURE, (erased.id, Micros::from(now))).await?;
             Ok(true)
         })
         .await
@@ -200,13 +204,13 @@ impl Db {
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn purge_erasures(&self, before: i64) -> Result<u64> {
-        self.write.execute(PURGE_ERASURES, (before,)).await
+    pub async fn purge_erasures(&self, before: Timestamp) -> Result<u64> {
+        self.write.execute(PURGE_ERASURES, (Micros::from(before),)).await
     }
 }
 
 /// Makes an account unusable and anonymous, unless it is the last admin.
-async fn anonymize(tx: &mut Tx<'_>, user: Uuid, now: i64, proven: Option<&str>) -> Result<()> {
+async fn anonymize(tx: &mut Tx<'_>, user: Uuid, now: Micros, proven: Option<&str>) -> Result<()> {
     tx.execute(LOCK_OTHER_ADMINS, (user,)).await?;
     let (others,): (i64,) = tx.fetch_one(COUNT_OTHER_ADMINS, (user,)).await?;
     let has_others = others > 0;

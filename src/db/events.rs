@@ -1,12 +1,13 @@
 //! The audit log. Rows are only added, until they are older than the retention or their account is deleted.
 
+use jiff::Timestamp;
 use sqlx::AssertSqlSafe;
 use sqlx::error::BoxDynError;
 use uuid::Uuid;
 
 use super::errors::is_foreign_key_violation;
 use super::pool::{Arguments, Parameters};
-use super::{Db, Tx, statements};
+use super::{Count, Db, Micros, Tx, statements};
 use crate::error::{Error, Result};
 
 /// The columns of an [`EventRow`].
@@ -31,34 +32,49 @@ statements! {
 /// An event of the audit log.
 #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
 pub struct EventRow {
+    /// The id of the event.
     pub id: Uuid,
-    /// Microseconds since 1970.
-    pub at: i64,
+    /// When it happened.
+    pub at: Micros,
+    /// What happened.
     pub kind: String,
+    /// The account whose log it is in.
     pub user_id: Option<Uuid>,
+    /// The account that acted.
     pub actor_id: Option<Uuid>,
+    /// The kind of credential that the actor used.
     pub credential: Option<String>,
+    /// The id of that session or token.
     pub credential_id: Option<Uuid>,
+    /// The file that it is about.
     pub file_id: Option<Uuid>,
+    /// The link that it is about.
     pub link_id: Option<Uuid>,
+    /// The network address of the client.
     pub address: Option<String>,
+    /// The entry point.
     pub channel: String,
-    /// JSON.
+    /// Details that depend on the kind, as JSON.
     pub detail: String,
 }
 
 /// One page of the audit log, the latest event first, filtered by what is present.
 #[derive(Debug, Clone, Default)]
 pub struct EventQuery {
+    /// Only the log of this account.
     pub user: Option<Uuid>,
+    /// Only events about this file.
     pub file: Option<Uuid>,
+    /// Only events of this kind.
     pub kind: Option<String>,
-    /// Microseconds since 1970: from this time on, and before that one.
-    pub since: Option<i64>,
-    pub until: Option<i64>,
-    /// Only events before this one.
-    pub before: Option<(i64, Uuid)>,
-    pub limit: i64,
+    /// Only events from this time on.
+    pub since: Option<Timestamp>,
+    /// Only events before this time.
+    pub until: Option<Timestamp>,
+    /// Only events before the one with this time and id.
+    pub before: Option<(Micros, Uuid)>,
+    /// The most events.
+    pub limit: usize,
 }
 
 /// The columns of one event.
@@ -126,7 +142,7 @@ impl Db {
     /// Those of [`Db`].
     pub async fn list_events(&self, query: &EventQuery) -> Result<Vec<EventRow>> {
         // One condition for both: with two, SQLite would read each page from `until` on.
-        let until = query.until.map(|until| (until, Uuid::nil()));
+        let until = query.until.map(|until| (Micros::from(until), Uuid::nil()));
         let before = [query.before, until].into_iter().flatten().min();
         let sql = statement(Filters::new(query, before.is_some()));
         self.read.fetch_all(AssertSqlSafe(sql), Page { query, before }).await
@@ -136,8 +152,8 @@ impl Db {
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn purge_events(&self, before: i64, limit: i64) -> Result<u64> {
-        self.write.execute(PURGE_EVENTS, (before, limit)).await
+    pub async fn purge_events(&self, before: Timestamp, limit: u64) -> Result<u64> {
+        self.write.execute(PURGE_EVENTS, (Micros::from(before), Count(limit))).await
     }
 }
 
@@ -168,16 +184,16 @@ impl Filters {
 /// The arguments of [`statement`].
 struct Page<'q> {
     query: &'q EventQuery,
-    before: Option<(i64, Uuid)>,
+    before: Option<(Micros, Uuid)>,
 }
 
 impl Arguments for Page<'_> {
     fn bind(self, to: &mut impl Parameters) -> Result<(), BoxDynError> {
         let EventQuery { user, file, kind, since, limit, .. } = self.query;
-        to.add(*limit)?;
+        to.add(Count::from(*limit))?;
         user.iter().chain(file).try_for_each(|id| to.add(*id))?;
         kind.iter().try_for_each(|kind| to.add(kind))?;
-        since.iter().try_for_each(|since| to.add(*since))?;
+        since.iter().try_for_each(|since| to.add(Micros::from(*since)))?;
         self.before.into_iter().try_for_each(|before| before.bind(to))
     }
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Deserializer};
 use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
 use uuid::Uuid;
 
+use super::{ByteCount, Micros};
 use crate::hex::unhex;
 
 /// Declares [`FileRow`] with the columns of its fields, as columns of a row and as elements of the JSON array that
@@ -30,6 +31,8 @@ macro_rules! file_row {
             Uuid: Decode<'r, R::Database> + Type<R::Database>,
             String: Decode<'r, R::Database> + Type<R::Database>,
             i64: Decode<'r, R::Database> + Type<R::Database>,
+            Micros: Decode<'r, R::Database> + Type<R::Database>,
+            ByteCount: Decode<'r, R::Database> + Type<R::Database>,
             Vec<u8>: Decode<'r, R::Database> + Type<R::Database>,
         {
             fn from_row(row: &'r R) -> sqlx::Result<Self> {
@@ -54,24 +57,41 @@ file_row! {
     /// A file and its blob.
     #[derive(Debug, Clone, Deserialize)]
     struct FileRow {
+        /// The id of the file.
         id: Uuid = "f.id", "hex(f.id)";
+        /// The account that it belongs to.
         owner_id: Uuid = "f.owner_id", "hex(f.owner_id)";
+        /// The path of its folder.
         path: String = "f.path", "f.path";
+        /// Its name in the folder.
         name: String = "f.name", "f.name";
+        /// Metadata of the client, as JSON.
         metadata: String = "f.metadata", "f.metadata";
+        /// Incremented by every change.
         revision: i64 = "f.revision", "f.revision";
-        created_at: i64 = "f.created_at", "f.created_at";
-        updated_at: i64 = "f.updated_at", "f.updated_at";
+        /// When it was created.
+        created_at: Micros = "f.created_at", "f.created_at";
+        /// When it was changed last.
+        updated_at: Micros = "f.updated_at", "f.updated_at";
+        /// The id of its blob.
         blob_id: Uuid = "f.blob_id", "hex(f.blob_id)";
-        signed_urls_expire_at: i64 = "f.signed_urls_expire_at", "f.signed_urls_expire_at";
+        /// The latest expiry of a URL that was signed for it; zero if there is none.
+        signed_urls_expire_at: Micros = "f.signed_urls_expire_at", "f.signed_urls_expire_at";
+        /// Part of what its signed URLs cover; incremented to revoke them.
         signed_url_generation: i64 = "f.signed_url_generation", "f.signed_url_generation";
-        signed_urls_revoked_at: i64 = "f.signed_urls_revoked_at", "f.signed_urls_revoked_at";
+        /// When its signed URLs were revoked last.
+        signed_urls_revoked_at: Micros = "f.signed_urls_revoked_at", "f.signed_urls_revoked_at";
+        /// The key of its object in the store.
         key: String = "b.key", "b.key";
-        size: i64 = "b.size", "b.size";
+        /// The size of its content.
+        size: ByteCount = "b.size", "b.size";
+        /// The digest of its content, 32 bytes.
         #[serde(deserialize_with = "hexadecimal")]
         sha256: Vec<u8> = "b.sha256", "hex(b.sha256)";
+        /// The detected type of its content.
         content_type: String = "b.content_type", "b.content_type";
-        ready_at: i64 = "b.ready_at", "b.ready_at";
+        /// When its content was completed.
+        ready_at: Micros = "b.ready_at", "b.ready_at";
     }
 }
 pub(super) use {file_columns, file_columns_as_json};

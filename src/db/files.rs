@@ -1,5 +1,6 @@
 //! Files: a path and a name that refer to one ready blob. Every query is scoped to the owner.
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::blobs::{BlobFacts, make_ready, mark_for_deletion};
@@ -10,7 +11,7 @@ use super::idempotency::{KeyResponse, store_response};
 use super::pool::Arguments;
 use super::resumable::{EndedUpload, finish_upload};
 use super::usage::{ReservedRow, UsageDelta, apply_usage};
-use super::{Db, Tx, statements};
+use super::{ByteCount, Db, Micros, Tx, statements};
 use crate::error::{Error, Result};
 use crate::faults;
 
@@ -38,7 +39,9 @@ statements! {
 /// The location of a file.
 #[derive(Debug, Clone)]
 pub struct FileLocation {
+    /// The path of the folder.
     pub path: String,
+    /// The name in the folder.
     pub name: String,
     /// Path and name in lower case.
     pub search: String,
@@ -47,21 +50,29 @@ pub struct FileLocation {
 /// A file that is about to be inserted.
 #[derive(Debug, Clone)]
 pub struct NewFileRow {
+    /// The id of the file.
     pub id: Uuid,
+    /// The account that it belongs to.
     pub owner: Uuid,
+    /// Metadata of the client, as JSON.
     pub metadata: String,
-    pub now: i64,
+    /// The time of creation.
+    pub now: Timestamp,
 }
 
 /// A change of a file's location or metadata.
 #[derive(Debug, Clone)]
 pub struct ChangedFileRow {
+    /// The id of the file.
     pub id: Uuid,
+    /// The account that it belongs to.
     pub owner: Uuid,
     /// The revision that the change is based on.
     pub revision: i64,
+    /// Metadata of the client, as JSON.
     pub metadata: String,
-    pub now: i64,
+    /// The time of the change.
+    pub now: Timestamp,
 }
 
 impl Db {
@@ -98,7 +109,7 @@ impl Db {
         event: &EventRow,
     ) -> Result<()> {
         self.transaction(async |tx| {
-            let mut usage = UsageDelta { files: 1, ..UsageDelta::default() };
+            let mut usage = UsageDelta::one_file();
             // The upload before its blob, the order in which appends lock the rows.
             if let Some(upload) = upload {
                 usage += finish_upload(tx, upload, new.id, blob.id).await?;
@@ -128,12 +139,13 @@ impl Db {
         file: Uuid,
         old_blob: Uuid,
         blob: &BlobFacts,
-        now: i64,
+        now: Timestamp,
         event: &EventRow,
     ) -> Result<()> {
+        let (size, now) = (ByteCount(blob.size), Micros::from(now));
         self.transaction(async |tx| {
             let mut usage = make_ready(tx, blob).await?;
-            if tx.execute(REPLACE_CONTENT, (file, owner, old_blob, blob.id, blob.size, now)).await? != 1 {
+            if tx.execute(REPLACE_CONTENT, (file, owner, old_blob, blob.id, size, now)).await? != 1 {
                 return Err(Error::PreconditionFailed);
             }
             usage += mark_for_deletion(tx, old_blob).await?;
@@ -158,7 +170,7 @@ impl Db {
         let ChangedFileRow { id, owner, revision, metadata, now } = changed;
         let FileLocation { path, name, search } = location;
         self.transaction(async |tx| {
-            let row = (id, owner, path, name, search, metadata, now, revision);
+            let row = (id, owner, path, name, search, metadata, Micros::from(*now), revision);
             if !update_location(tx, UPDATE_FILE, row).await? {
                 return Ok(false);
             }
@@ -178,7 +190,7 @@ impl Db {
         owner: Uuid,
         id: Uuid,
         blob: Uuid,
-        trashed_by: Option<i64>,
+        trashed_by: Option<Timestamp>,
         event: &EventRow,
     ) -> Result<()> {
         self.transaction(async |tx| {
@@ -193,7 +205,8 @@ impl Db {
 
 async fn insert_file(tx: &mut Tx<'_>, new: &NewFileRow, location: &FileLocation, blob: &BlobFacts) -> Result<()> {
     let FileLocation { path, name, search } = location;
-    let row = (new.id, new.owner, path, name, search, blob.id, blob.size, &new.metadata, new.now);
+    let (size, now) = (ByteCount(blob.size), Micros::from(new.now));
+    let row = (new.id, new.owner, path, name, search, blob.id, size, &new.metadata, now);
     match tx.execute(INSERT_FILE, row).await? {
         1 => Ok(()),
         _ => Err(Error::PathTaken),
@@ -213,13 +226,14 @@ pub(super) async fn delete(
     owner: Uuid,
     id: Uuid,
     blob: Uuid,
-    trashed_by: Option<i64>,
+    trashed_by: Option<Timestamp>,
 ) -> Result<Option<UsageDelta>> {
-    if tx.execute(DELETE_FILE, (id, owner, blob, trashed_by.unwrap_or(0))).await? != 1 {
+    let trashed_by = trashed_by.map_or(Micros(0), Micros::from);
+    if tx.execute(DELETE_FILE, (id, owner, blob, trashed_by)).await? != 1 {
         return Ok(None);
     }
     let freed = mark_for_deletion(tx, blob).await?;
-    Ok(Some(freed + UsageDelta { files: -1, ..UsageDelta::default() }))
+    Ok(Some(freed + -UsageDelta::one_file()))
 }
 
 /// Runs an update that may change the location of a file; `false` if the file is not in the expected state.

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Db, statements};
+use super::{Count, Db, statements};
 use crate::error::Result;
 
 statements! {
@@ -21,8 +21,8 @@ impl Db {
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn paths(&self, owner: Uuid, from: &str, end: &str, limit: i64) -> Result<Vec<String>> {
-        let rows: Vec<(String,)> = self.read.fetch_all(LIST_PATHS, (owner, from, end, limit)).await?;
+    pub async fn paths(&self, owner: Uuid, from: &str, end: &str, limit: usize) -> Result<Vec<String>> {
+        let rows: Vec<(String,)> = self.read.fetch_all(LIST_PATHS, (owner, from, end, Count::from(limit))).await?;
         Ok(rows.into_iter().map(|(path,)| path).collect())
     }
 }

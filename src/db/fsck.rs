@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::{Db, statements};
+use super::{ByteCount, Count, Db, Micros, statements};
 use crate::error::Result;
 
 /// The columns of a [`ReferencedBlobRow`], and the tables that they come from.
@@ -48,16 +48,22 @@ statements! {
 /// A blob, as it is compared with the store.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct ReferencedBlobRow {
+    /// The key of its object in the store.
     pub key: String,
     /// `pending`, `ready` or `deleting`.
     pub state: String,
+    /// The account that it belongs to.
     pub owner_id: Uuid,
-    pub size: Option<i64>,
+    /// The size of its content, once it is ready.
+    pub size: Option<ByteCount>,
+    /// The digest of its content, once it is ready.
     pub sha256: Option<Vec<u8>>,
+    /// The store's id of an open multipart upload.
     pub multipart_id: Option<String>,
-    pub ready_at: Option<i64>,
-    /// Microseconds since its lease expired; negative while it has one.
-    pub overdue: i64,
+    /// When its content was completed.
+    pub ready_at: Option<Micros>,
+    /// The time since its lease expired; negative while it has one.
+    pub overdue: Micros,
     /// The file that refers to it.
     pub file_id: Option<Uuid>,
 }
@@ -65,23 +71,29 @@ pub struct ReferencedBlobRow {
 /// A file or an avatar whose blob is not ready.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct DanglingReferenceRow {
+    /// The file, unless it is an avatar.
     pub file_id: Option<Uuid>,
+    /// The account that it belongs to.
     pub owner_id: Uuid,
+    /// The key of the blob's object in the store.
     pub key: String,
     /// `pending`, `deleting` or `gone`.
     pub state: String,
 }
 
-/// A run. Times are microseconds since 1970.
+/// A run of fsck.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct FsckRunRow {
+    /// The id of the run.
     pub id: Uuid,
     /// `running`, `done` or `failed`.
     pub state: String,
-    /// JSON.
+    /// The findings, as JSON.
     pub report: String,
-    pub started_at: i64,
-    pub finished_at: Option<i64>,
+    /// When it started.
+    pub started_at: Micros,
+    /// When it ended.
+    pub finished_at: Option<Micros>,
 }
 
 impl Db {
@@ -89,8 +101,8 @@ impl Db {
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn referenced_blobs(&self, after: &str, limit: i64) -> Result<Vec<ReferencedBlobRow>> {
-        self.read.fetch_all(LIST_BLOBS, (after, limit)).await
+    pub async fn referenced_blobs(&self, after: &str, limit: usize) -> Result<Vec<ReferencedBlobRow>> {
+        self.read.fetch_all(LIST_BLOBS, (after, Count::from(limit))).await
     }
 
     /// The blob with this key, in whatever state.
@@ -105,9 +117,9 @@ impl Db {
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn dangling(&self, limit: i64) -> Result<Vec<DanglingReferenceRow>> {
-        let mut found = self.read.fetch_all(DANGLING_FILES, (limit,)).await?;
-        found.append(&mut self.read.fetch_all(DANGLING_AVATARS, (limit,)).await?);
+    pub async fn dangling(&self, limit: usize) -> Result<Vec<DanglingReferenceRow>> {
+        let mut found = self.read.fetch_all(DANGLING_FILES, (Count::from(limit),)).await?;
+        found.append(&mut self.read.fetch_all(DANGLING_AVATARS, (Count::from(limit),)).await?);
         Ok(found)
     }
 
@@ -167,7 +179,7 @@ impl Db {
     /// # Errors
     /// Those of [`Db`].
     pub async fn fsck_done_within(&self, interval: Duration) -> Result<bool> {
-        let (count,): (i64,) = self.write.fetch_one(COUNT_DONE_WITHIN, (interval.as_micros() as i64,)).await?;
+        let (count,): (i64,) = self.write.fetch_one(COUNT_DONE_WITHIN, (Micros::from(interval),)).await?;
         Ok(count > 0)
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::{Db, Tx, statements};
+use super::{Db, Micros, Tx, statements};
 use crate::error::{Error, Result};
 
 /// How long a response is kept.
@@ -38,6 +38,7 @@ statements! {
 /// A key that a request claims.
 #[derive(Debug, Clone)]
 pub struct KeyClaim {
+    /// The value of the header.
     pub key: String,
     /// The SHA-256 of the request without its content.
     pub fingerprint: Vec<u8>,
@@ -46,8 +47,9 @@ pub struct KeyClaim {
 /// A key and the response of its request.
 #[derive(Debug, Clone)]
 pub struct KeyResponse {
+    /// The value of the header.
     pub key: String,
-    /// JSON.
+    /// The response, in a format of the caller.
     pub response: String,
 }
 
@@ -84,7 +86,7 @@ impl Db {
 /// # Errors
 /// [`Error::IdempotencyInProgress`] if another request holds the key.
 pub(super) async fn claim_key(tx: &mut Tx<'_>, owner: Uuid, blob: Uuid, claim: &KeyClaim) -> Result<()> {
-    let lifetime = LIFETIME.as_micros() as i64;
+    let lifetime = Micros::from(LIFETIME);
     match tx.execute(CLAIM_KEY, (owner, &claim.key, &claim.fingerprint, blob, lifetime)).await? {
         1 => Ok(()),
         _ => Err(Error::IdempotencyInProgress),
@@ -96,7 +98,7 @@ pub(super) async fn claim_key(tx: &mut Tx<'_>, owner: Uuid, blob: Uuid, claim: &
 /// # Errors
 /// [`Error::UploadGone`] if another attempt has claimed the key since.
 pub(super) async fn store_response(tx: &mut Tx<'_>, owner: Uuid, blob: Uuid, response: &KeyResponse) -> Result<()> {
-    let lifetime = LIFETIME.as_micros() as i64;
+    let lifetime = Micros::from(LIFETIME);
     match tx.execute(STORE_RESPONSE, (owner, &response.key, blob, &response.response, lifetime)).await? {
         1 => Ok(()),
         _ => Err(Error::UploadGone),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::{Db, statements};
+use super::{Db, Micros, statements};
 use crate::error::Result;
 
 statements! {
@@ -41,7 +41,7 @@ impl Db {
     /// # Errors
     /// Those of [`Db`].
     pub async fn acquire_job_lease(&self, job: JobLease, holder: Uuid, lease: Duration) -> Result<bool> {
-        Ok(self.write.execute(ACQUIRE_JOB_LEASE, (job.as_str(), holder, lease.as_micros() as i64)).await? == 1)
+        Ok(self.write.execute(ACQUIRE_JOB_LEASE, (job.as_str(), holder, Micros::from(lease))).await? == 1)
     }
 
     /// Ends the lease of a job, no matter which process holds it. Only for a process that knows that no other server runs.

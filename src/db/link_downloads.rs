@@ -5,9 +5,10 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{Db, Tx, statements};
+use super::{ByteCount, Db, Micros, Tx, statements};
 use crate::error::{Error, Result};
 
 statements! {
@@ -49,17 +50,22 @@ statements! {
 /// A response that is about to begin or to resume a download.
 #[derive(Debug, Clone)]
 pub struct NewLinkDownload {
+    /// The id of the download, if it is new.
     pub id: Uuid,
+    /// The id of the link.
     pub link: Uuid,
     /// A hash that identifies the client.
     pub client: Vec<u8>,
     /// Bytes of this response.
-    pub length: i64,
+    pub length: u64,
     /// Whether it may resume a download that was granted at most `most` bytes.
     pub resumes: bool,
-    pub most: i64,
+    /// See `resumes`.
+    pub most: u64,
+    /// How long it is reserved, unless the lease is renewed.
     pub lease: Duration,
-    pub now: i64,
+    /// The time of the request.
+    pub now: Timestamp,
 }
 
 impl Db {
@@ -68,13 +74,14 @@ impl Db {
     /// # Errors
     /// [`Error::LinkUsedUp`] if the limit is reached, or the link is no longer active.
     pub async fn begin_link_download(&self, new: &NewLinkDownload) -> Result<Uuid> {
-        let NewLinkDownload { id, link, client, length, now, .. } = new;
+        let NewLinkDownload { id, link, client, .. } = new;
+        let (length, lease, now) = (ByteCount(new.length), Micros::from(new.lease), Micros::from(new.now));
         self.transaction(async |tx| {
             tx.execute(LOCK_LINK, (link,)).await?;
             if let Some((known,)) = resume(tx, new).await? {
                 return Ok(known);
             }
-            match tx.execute(BEGIN_DOWNLOAD, (id, link, client, length, new.lease.as_micros() as i64, now)).await? {
+            match tx.execute(BEGIN_DOWNLOAD, (id, link, client, length, lease, now)).await? {
                 1 => Ok(*id),
                 _ => Err(Error::LinkUsedUp),
             }
@@ -87,7 +94,7 @@ impl Db {
     /// # Errors
     /// Those of [`Db`].
     pub async fn renew_link_download(&self, id: Uuid, lease: Duration) -> Result<()> {
-        self.write.execute(RENEW_DOWNLOAD, (id, lease.as_micros() as i64)).await.map(drop)
+        self.write.execute(RENEW_DOWNLOAD, (id, Micros::from(lease))).await.map(drop)
     }
 
     /// Records that a response ended `left` bytes early, without the last byte of the content. The download is kept
@@ -95,22 +102,22 @@ impl Db {
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn pause_link_download(&self, id: Uuid, left: i64, lease: Duration) -> Result<()> {
-        self.write.execute(PAUSE_DOWNLOAD, (id, left, lease.as_micros() as i64)).await.map(drop)
+    pub async fn pause_link_download(&self, id: Uuid, left: u64, lease: Duration) -> Result<()> {
+        self.write.execute(PAUSE_DOWNLOAD, (id, ByteCount(left), Micros::from(lease))).await.map(drop)
     }
 
     /// Counts a download whose last byte is about to be sent; `false` if it is counted already.
     ///
     /// # Errors
     /// [`Error::LinkUsedUp`] if its lease was lost.
-    pub async fn finish_link_download(&self, link: Uuid, id: Uuid, lease: Duration, now: i64) -> Result<bool> {
+    pub async fn finish_link_download(&self, link: Uuid, id: Uuid, lease: Duration, now: Timestamp) -> Result<bool> {
         self.transaction(async |tx| {
             tx.execute(LOCK_LINK, (link,)).await?;
             let (is_counted,): (bool,) = tx.fetch_optional(IS_COUNTED, (id,)).await?.ok_or(Error::LinkUsedUp)?;
             if !is_counted {
-                tx.execute(COUNT_DOWNLOAD, (link, now)).await?;
+                tx.execute(COUNT_DOWNLOAD, (link, Micros::from(now))).await?;
             }
-            tx.execute(FINISH_DOWNLOAD, (id, lease.as_micros() as i64)).await?;
+            tx.execute(FINISH_DOWNLOAD, (id, Micros::from(lease))).await?;
             Ok(!is_counted)
         })
         .await
@@ -120,8 +127,8 @@ impl Db {
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn count_link_download(&self, link: Uuid, now: i64) -> Result<()> {
-        self.write.execute(COUNT_DOWNLOAD, (link, now)).await.map(drop)
+    pub async fn count_link_download(&self, link: Uuid, now: Timestamp) -> Result<()> {
+        self.write.execute(COUNT_DOWNLOAD, (link, Micros::from(now))).await.map(drop)
     }
 
     /// Deletes downloads whose lease has expired, and returns their number.
@@ -134,9 +141,9 @@ impl Db {
 }
 
 async fn resume(tx: &mut Tx<'_>, new: &NewLinkDownload) -> Result<Option<(Uuid,)>> {
-    let (link, client, length, lease) = (new.link, &new.client, new.length, new.lease.as_micros() as i64);
+    let (link, client, length, lease) = (new.link, &new.client, ByteCount(new.length), Micros::from(new.lease));
     match new.resumes {
-        true => tx.fetch_optional(RESUME_DOWNLOAD, (link, client, length, lease, new.most)).await,
+        true => tx.fetch_optional(RESUME_DOWNLOAD, (link, client, length, lease, ByteCount(new.most))).await,
         false => tx.fetch_optional(RESTART_DOWNLOAD, (link, client, length, lease)).await,
     }
 }

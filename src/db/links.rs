@@ -1,11 +1,12 @@
 //! Share links. Every query is scoped to the owner, except the one by token for visitors.
 
+use jiff::Timestamp;
 use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::errors::is_foreign_key_violation;
 use super::events::{EventRow, insert_event};
-use super::{Db, Tx, statements};
+use super::{Count, Db, Micros, Tx, statements};
 use crate::error::{Error, Result};
 
 /// The columns of a [`LinkRow`].
@@ -40,28 +41,41 @@ statements! {
     PURGE_LINKS = "DELETE FROM links WHERE revoked_at IS NOT NULL AND revoked_at <= $1";
 }
 
-/// A share link. Times are microseconds since 1970.
+/// A share link.
 #[derive(Debug, Clone, FromRow)]
 pub struct LinkRow {
+    /// The id of the link.
     pub id: Uuid,
+    /// The account that it belongs to.
     pub owner_id: Uuid,
+    /// The file that it shares.
     pub file_id: Uuid,
+    /// The hash of its token.
     pub token_hash: Vec<u8>,
     /// The last four characters of the token.
     pub last_four: String,
+    /// The hash of its password, if it has one.
     pub password_hash: Option<String>,
-    /// Networks, separated by commas.
+    /// Networks that it is available from, separated by commas; empty: any.
     pub allow_from: String,
+    /// The name of the download, if not the one of the file.
     pub download_name: Option<String>,
+    /// Whether browsers may display the content.
     pub inline: bool,
+    /// A note of the owner.
     pub note: String,
-    pub max_downloads: Option<i64>,
+    /// The download limit, if there is one.
+    pub max_downloads: Option<Count>,
     /// Complete downloads.
-    pub downloads: i64,
-    pub created_at: i64,
-    pub last_used_at: Option<i64>,
-    pub expires_at: Option<i64>,
-    pub revoked_at: Option<i64>,
+    pub downloads: Count,
+    /// When it was created.
+    pub created_at: Micros,
+    /// When a download completed last.
+    pub last_used_at: Option<Micros>,
+    /// When it expires, if it does.
+    pub expires_at: Option<Micros>,
+    /// When it was revoked.
+    pub revoked_at: Option<Micros>,
     /// Incremented by every change.
     pub revision: i64,
 }
@@ -105,10 +119,16 @@ impl Db {
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn list_links(&self, owner: Uuid, file: Option<Uuid>, before: Uuid, limit: i64) -> Result<Vec<LinkRow>> {
+    pub async fn list_links(
+        &self,
+        owner: Uuid,
+        file: Option<Uuid>,
+        before: Uuid,
+        limit: usize,
+    ) -> Result<Vec<LinkRow>> {
         match file {
-            Some(file) => self.read.fetch_all(LIST_LINKS_OF_FILE, (owner, before, limit, file)).await,
-            None => self.read.fetch_all(LIST_LINKS, (owner, before, limit)).await,
+            Some(file) => self.read.fetch_all(LIST_LINKS_OF_FILE, (owner, before, Count::from(limit), file)).await,
+            None => self.read.fetch_all(LIST_LINKS, (owner, before, Count::from(limit))).await,
         }
     }
 
@@ -131,9 +151,9 @@ impl Db {
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn revoke_link(&self, owner: Uuid, id: Uuid, now: i64, event: &EventRow) -> Result<()> {
+    pub async fn revoke_link(&self, owner: Uuid, id: Uuid, now: Timestamp, event: &EventRow) -> Result<()> {
         self.transaction(async |tx| {
-            if tx.execute(REVOKE_LINK, (id, owner, now)).await? == 1 {
+            if tx.execute(REVOKE_LINK, (id, owner, Micros::from(now))).await? == 1 {
                 insert_event(tx, event).await?;
             }
             Ok(())
@@ -167,8 +187,8 @@ impl Db {
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn purge_links(&self, time: i64) -> Result<u64> {
-        self.write.execute(PURGE_LINKS, (time,)).await
+    pub async fn purge_links(&self, time: Timestamp) -> Result<u64> {
+        self.write.execute(PURGE_LINKS, (Micros::from(time),)).await
     }
 }
 

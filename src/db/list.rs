@@ -4,9 +4,9 @@ use sqlx::AssertSqlSafe;
 use sqlx::error::BoxDynError;
 use uuid::Uuid;
 
-use super::Db;
 use super::file_row::{FileRow, file_columns, file_columns_as_json};
 use super::pool::{Arguments, Parameters, Pool};
+use super::{Count, Db};
 use crate::error::{Error, Result};
 
 /// The order of a list. Ties are broken by id.
@@ -38,7 +38,7 @@ pub enum Direction {
 pub enum After {
     /// In an order by location or name.
     Text(String, Uuid),
-    /// In an order by time of change or size.
+    /// In an order by time of change (microseconds) or size (bytes).
     Number(i64, Uuid),
     /// In the order of creation.
     Id(Uuid),
@@ -62,7 +62,7 @@ pub struct ListQuery {
     /// Where the page begins.
     pub after: Option<After>,
     /// The most files.
-    pub limit: i64,
+    pub limit: usize,
 }
 
 /// The arguments of [`statement`].
@@ -75,7 +75,7 @@ struct ListArguments<'q> {
 impl Arguments for ListArguments<'_> {
     fn bind(self, to: &mut impl Parameters) -> std::result::Result<(), BoxDynError> {
         let Self { list, range, after } = self;
-        (list.owner, list.limit).bind(to)?;
+        (list.owner, Count::from(list.limit)).bind(to)?;
         if let Some((low, high)) = range {
             (low, high).bind(to)?;
         }

@@ -1,8 +1,10 @@
 //! Orphaned objects in quarantine, with the time first seen.
 
+use std::time::Duration;
+
 use uuid::Uuid;
 
-use super::{Db, statements};
+use super::{ByteCount, Count, Db, Micros, statements};
 use crate::error::Result;
 
 statements! {
@@ -23,33 +25,34 @@ statements! {
 pub struct OrphanRow {
     /// `object` or `upload`.
     pub kind: &'static str,
+    /// The key in the store.
     pub key: String,
     /// The store's id of a multipart upload, otherwise empty.
     pub multipart_id: String,
-    /// Bytes.
-    pub size: Option<i64>,
+    /// The size in bytes, if known.
+    pub size: Option<u64>,
 }
 
 impl Db {
-    /// Puts an orphan into quarantine, or records that it is still there; returns the microseconds since it was first
-    /// seen.
+    /// Puts an orphan into quarantine, or records that it is still there; returns the time since it was first seen.
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn insert_orphan(&self, orphan: &OrphanRow) -> Result<i64> {
+    pub async fn insert_orphan(&self, orphan: &OrphanRow) -> Result<Duration> {
         let OrphanRow { kind, key, multipart_id, size } = orphan;
-        let (age,) = self.write.fetch_one(INSERT_ORPHAN, (kind, key, multipart_id, size)).await?;
-        Ok(age)
+        let row = (kind, key, multipart_id, size.map(ByteCount));
+        let (age,): (Micros,) = self.write.fetch_one(INSERT_ORPHAN, row).await?;
+        Ok(age.length())
     }
 
-    /// Records that an orphan is still there, if it is in quarantine; returns the microseconds since it was first seen.
+    /// Records that an orphan is still there, if it is in quarantine; returns the time since it was first seen.
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn touch_orphan(&self, orphan: &OrphanRow) -> Result<Option<i64>> {
+    pub async fn touch_orphan(&self, orphan: &OrphanRow) -> Result<Option<Duration>> {
         let OrphanRow { kind, key, multipart_id, .. } = orphan;
-        let row = self.write.fetch_optional(TOUCH_ORPHAN, (kind, key, multipart_id)).await?;
-        Ok(row.map(|(age,)| age))
+        let row: Option<(Micros,)> = self.write.fetch_optional(TOUCH_ORPHAN, (kind, key, multipart_id)).await?;
+        Ok(row.map(|(age,)| age.length()))
     }
 
     /// Releases an orphan from quarantine.
@@ -74,7 +77,7 @@ impl Db {
     /// # Errors
     /// Those of [`Db`].
     pub async fn count_orphans(&self) -> Result<u64> {
-        let (count,): (i64,) = self.write.fetch_one(COUNT_ORPHANS, ()).await?;
-        Ok(count as u64)
+        let (count,): (Count,) = self.write.fetch_one(COUNT_ORPHANS, ()).await?;
+        Ok(count.0)
     }
 }

@@ -74,7 +74,7 @@ impl Arguments for () {
 macro_rules! tuple_arguments {
     ($($value:ident)*) => {
         impl<'v, $($value: AnyValue<'v>),*> Arguments for ($($value,)*) {
-            #[allow(non_snake_case, reason = "type parameters name the values")]
+            #[expect(non_snake_case, reason = "the type parameters also name the values")]
             fn bind(self, to: &mut impl Parameters) -> Result<(), BoxDynError> {
                 let ($($value,)*) = self;
                 $(to.add($value)?;)*

@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::blobs::{NewBlobRow, abandon, insert_pending, set_multipart_id};
 use super::idempotency::{KeyResponse, claim_key, store_response};
 use super::usage::{ReservedRow, UsageDelta, apply_usage, reserve_usage};
-use super::{Db, Tx, statements};
+use super::{ByteCount, Count, Db, Micros, Tx, statements};
 use crate::config::Quotas;
 use crate::error::{Error, Result};
 
@@ -74,76 +75,115 @@ statements! {
 /// A resumable upload.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct ResumableRow {
+    /// The id of the upload.
     pub id: Uuid,
+    /// The account that it belongs to.
     pub owner_id: Uuid,
+    /// The blob of the file to be.
     pub blob_id: Uuid,
+    /// The key of that blob's object in the store.
     pub key: String,
+    /// The store's id of an open multipart upload.
     pub multipart_id: Option<String>,
-    /// Bytes.
-    pub reserved_bytes: i64,
+    /// What the blob has reserved so far.
+    pub reserved_bytes: ByteCount,
+    /// The blob of the bytes after the last complete part.
     pub tail_blob_id: Option<Uuid>,
+    /// The key of that blob's object in the store.
     pub tail_key: Option<String>,
     /// `tus` or `direct`.
     pub mode: String,
+    /// The path of the folder of the file to be.
     pub path: String,
+    /// The name of the file to be.
     pub name: String,
+    /// The content type, as declared by the client.
     pub content_type: Option<String>,
+    /// The header `Upload-Metadata`, returned verbatim.
     pub upload_metadata: String,
-    pub size: Option<i64>,
-    pub received: i64,
-    pub part_size: i64,
+    /// The total size, once known.
+    pub size: Option<ByteCount>,
+    /// Durable bytes.
+    pub received: ByteCount,
+    /// The size of a part.
+    pub part_size: ByteCount,
+    /// The state of SHA-256 after the durable bytes.
     pub hash_state: Vec<u8>,
-    /// The expected digest.
+    /// The expected digest, 32 bytes.
     pub sha256: Option<Vec<u8>>,
+    /// The file that it has become.
     pub file_id: Option<Uuid>,
-    pub created_at: i64,
-    pub expires_at: i64,
+    /// When it was created.
+    pub created_at: Micros,
+    /// When it expires, unless it is continued.
+    pub expires_at: Micros,
 }
 
 /// A resumable upload that is about to be created.
 #[derive(Debug, Clone)]
 pub struct NewResumableRow {
+    /// The id of the upload.
     pub id: Uuid,
     /// `tus` or `direct`.
     pub mode: &'static str,
+    /// The path of the folder of the file to be.
     pub path: String,
+    /// The name of the file to be.
     pub name: String,
+    /// The content type, as declared by the client.
     pub content_type: Option<String>,
+    /// The header `Upload-Metadata`.
     pub upload_metadata: String,
-    pub size: Option<i64>,
-    pub part_size: i64,
+    /// The total size in bytes, if known.
+    pub size: Option<u64>,
+    /// The size of a part in bytes.
+    pub part_size: u64,
+    /// The initial state of SHA-256.
     pub hash_state: Vec<u8>,
+    /// The expected digest, 32 bytes.
     pub sha256: Option<Vec<u8>>,
-    /// Microseconds since 1970.
-    pub expires_at: i64,
+    /// When it expires, unless it is continued.
+    pub expires_at: Timestamp,
 }
 
 /// A part that the store has acknowledged.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct PartRow {
-    pub number: i64,
+    /// From 1.
+    pub number: Count,
+    /// What the store returned, and requires to assemble the parts.
     pub receipt: String,
 }
 
 /// What a writer has made durable since the last record.
 #[derive(Debug, Clone)]
 pub struct Progress {
+    /// The id of the upload.
     pub id: Uuid,
+    /// The claim of the writer.
     pub claim_id: Uuid,
+    /// The blob of the file to be.
     pub blob_id: Uuid,
-    pub received: i64,
+    /// Durable bytes.
+    pub received: u64,
+    /// The state of SHA-256 after the durable bytes.
     pub hash_state: Vec<u8>,
+    /// Parts that were completed.
     pub parts: Vec<PartRow>,
-    /// The blob of the tail now, and of the one before.
+    /// The blob of the bytes after the last complete part.
     pub tail: Option<Uuid>,
+    /// The previous one.
     pub old_tail: Option<Uuid>,
-    pub expires_at: i64,
+    /// When the upload expires, unless it is continued.
+    pub expires_at: Timestamp,
 }
 
 /// A resumable upload whose content becomes a file.
 #[derive(Debug, Clone)]
 pub struct EndedUpload {
+    /// The id of the upload.
     pub id: Uuid,
+    /// The claim of the request that completes it.
     pub claim_id: Uuid,
     /// The blob that it was created with. The file has another one if its content fits into the tail.
     pub blob_id: Uuid,
@@ -176,8 +216,14 @@ impl Db {
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn open_resumables(&self, owner: Uuid, now: i64, after: Uuid, limit: i64) -> Result<Vec<ResumableRow>> {
-        self.read.fetch_all(LIST_OPEN_UPLOADS, (owner, now, after, limit)).await
+    pub async fn open_resumables(
+        &self,
+        owner: Uuid,
+        now: Timestamp,
+        after: Uuid,
+        limit: usize,
+    ) -> Result<Vec<ResumableRow>> {
+        self.read.fetch_all(LIST_OPEN_UPLOADS, (owner, Micros::from(now), after, Count::from(limit))).await
     }
 
     /// The upload with this id, if it is this owner's.
@@ -204,7 +250,7 @@ impl Db {
     /// # Errors
     /// [`Error::UploadBusy`] if another request holds a claim, or the upload has ended.
     pub async fn acquire_claim(&self, owner: Uuid, id: Uuid, claim: Uuid, lease: Duration) -> Result<Option<Uuid>> {
-        let acquired = self.write.fetch_optional(ACQUIRE_CLAIM, (id, owner, claim, lease.as_micros() as i64)).await?;
+        let acquired = self.write.fetch_optional(ACQUIRE_CLAIM, (id, owner, claim, Micros::from(lease))).await?;
         let (stale,) = acquired.ok_or(Error::UploadBusy)?;
         Ok(stale)
     }
@@ -214,7 +260,7 @@ impl Db {
     /// # Errors
     /// Those of [`Db`].
     pub async fn expire_all_claims(&self, grace: Duration) -> Result<()> {
-        self.write.execute(EXPIRE_ALL_CLAIMS, (grace.as_micros() as i64,)).await.map(drop)
+        self.write.execute(EXPIRE_ALL_CLAIMS, (Micros::from(grace),)).await.map(drop)
     }
 
     /// Records the store's id of an upload's multipart upload; `false` if the claim was lost, or the upload has ended.
@@ -249,7 +295,7 @@ impl Db {
     /// # Errors
     /// Those of [`Db`].
     pub async fn renew_claim(&self, id: Uuid, claim: Uuid, lease: Duration) -> Result<bool> {
-        Ok(self.write.execute(RENEW_CLAIM, (id, claim, lease.as_micros() as i64)).await? == 1)
+        Ok(self.write.execute(RENEW_CLAIM, (id, claim, Micros::from(lease))).await? == 1)
     }
 
     /// Releases a claim.
@@ -265,8 +311,8 @@ impl Db {
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn declare_size(&self, id: Uuid, claim: Uuid, size: i64) -> Result<bool> {
-        Ok(self.write.execute(DECLARE_SIZE, (id, claim, size)).await? == 1)
+    pub async fn declare_size(&self, id: Uuid, claim: Uuid, size: u64) -> Result<bool> {
+        Ok(self.write.execute(DECLARE_SIZE, (id, claim, ByteCount(size))).await? == 1)
     }
 
     /// Records bytes that are durable, and extends the leases of the upload's blobs to `lease` from now.
@@ -275,7 +321,8 @@ impl Db {
     /// [`Error::UploadGone`] if the claim was lost, or the upload has ended.
     pub async fn record_progress(&self, to: &Progress, lease: Duration) -> Result<()> {
         self.transaction(async |tx| {
-            let row = (to.id, to.claim_id, to.received, &to.hash_state, to.tail, to.expires_at);
+            let (received, expires_at) = (ByteCount(to.received), Micros::from(to.expires_at));
+            let row = (to.id, to.claim_id, received, &to.hash_state, to.tail, expires_at);
             if tx.execute(RECORD_PROGRESS, row).await? != 1 {
                 return Err(Error::UploadGone);
             }
@@ -306,11 +353,11 @@ impl Db {
         owner: Uuid,
         id: Uuid,
         blob: Uuid,
-        expires_at: i64,
+        expires_at: Timestamp,
         lease: Duration,
     ) -> Result<()> {
         self.transaction(async |tx| {
-            let is_open = tx.execute(EXTEND_UPLOAD, (id, expires_at, owner)).await? == 1;
+            let is_open = tx.execute(EXTEND_UPLOAD, (id, Micros::from(expires_at), owner)).await? == 1;
             match is_open && extend_blob(tx, blob, lease).await? {
                 true => Ok(()),
                 false => Err(Error::UploadGone),
@@ -351,8 +398,8 @@ impl Db {
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn purge_resumables(&self, now: i64) -> Result<u64> {
-        self.write.execute(PURGE_UPLOADS, (now,)).await
+    pub async fn purge_resumables(&self, now: Timestamp) -> Result<u64> {
+        self.write.execute(PURGE_UPLOADS, (Micros::from(now),)).await
     }
 }
 
@@ -367,19 +414,19 @@ async fn insert_upload(tx: &mut Tx<'_>, new: &NewResumableRow, blob: &NewBlobRow
         name,
         content_type,
         upload_metadata,
-        new.size,
-        new.part_size,
+        new.size.map(ByteCount),
+        ByteCount(new.part_size),
         hash_state,
         sha256,
-        blob.now,
-        new.expires_at,
+        Micros::from(blob.now),
+        Micros::from(new.expires_at),
     );
     tx.execute(INSERT_UPLOAD, row).await.map(drop)
 }
 
 /// Extends the lease of a pending blob; `false` if it is no longer pending.
 async fn extend_blob(tx: &mut Tx<'_>, blob: Uuid, lease: Duration) -> Result<bool> {
-    Ok(tx.execute(EXTEND_BLOB, (blob, lease.as_micros() as i64)).await? == 1)
+    Ok(tx.execute(EXTEND_BLOB, (blob, Micros::from(lease))).await? == 1)
 }
 
 /// Ends an upload in the transaction that publishes its file, and returns the change of its owner's usage.

@@ -1,23 +1,31 @@
 //! Sessions.
 
+use jiff::Timestamp;
 use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::events::{EventRow, insert_event};
 use super::users::{CallerRow, user_columns};
-use super::{CachePolicy, Db, Tx, statements};
+use super::{CachePolicy, Db, Micros, Tx, statements};
 use crate::error::Result;
 
-/// A session. Times are microseconds since 1970.
+/// A session.
 #[derive(Debug, Clone, FromRow)]
 pub struct SessionRow {
+    /// The id of the session.
     pub id: Uuid,
+    /// The account that it belongs to.
     pub user_id: Uuid,
+    /// The header `User-Agent` of the sign-in.
     pub user_agent: String,
+    /// The network address of the sign-in.
     pub address: String,
-    pub created_at: i64,
-    pub last_used_at: i64,
-    pub expires_at: i64,
+    /// When it began.
+    pub created_at: Micros,
+    /// When it was last used, to within a few minutes.
+    pub last_used_at: Micros,
+    /// When it expires.
+    pub expires_at: Micros,
 }
 
 statements! {
@@ -79,7 +87,7 @@ impl Db {
     pub async fn find_session_caller(
         &self,
         token_hash: &[u8; 32],
-        now: i64,
+        now: Timestamp,
         policy: CachePolicy,
     ) -> Result<Option<CallerRow>> {
         self.find_caller(FIND_SESSION_CALLER, token_hash, now, policy).await
@@ -89,16 +97,16 @@ impl Db {
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn list_sessions(&self, user_id: Uuid, now: i64) -> Result<Vec<SessionRow>> {
-        self.read.fetch_all(LIST_SESSIONS, (user_id, now)).await
+    pub async fn list_sessions(&self, user_id: Uuid, now: Timestamp) -> Result<Vec<SessionRow>> {
+        self.read.fetch_all(LIST_SESSIONS, (user_id, Micros::from(now))).await
     }
 
-    /// Whether this session of the account is active at `now`, in microseconds since 1970.
+    /// Whether this session of the account is active at `now`.
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn session_is_active(&self, id: Uuid, user_id: Uuid, now: i64) -> Result<bool> {
-        let (active,): (i64,) = self.read.fetch_one(SESSION_IS_ACTIVE, (id, user_id, now)).await?;
+    pub async fn session_is_active(&self, id: Uuid, user_id: Uuid, now: Timestamp) -> Result<bool> {
+        let (active,): (i64,) = self.read.fetch_one(SESSION_IS_ACTIVE, (id, user_id, Micros::from(now))).await?;
         Ok(active == 1)
     }
 
@@ -106,8 +114,8 @@ impl Db {
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn touch_session(&self, id: Uuid, now: i64) -> Result<()> {
-        self.write.execute(TOUCH_SESSION, (id, now)).await.map(drop)
+    pub async fn touch_session(&self, id: Uuid, now: Timestamp) -> Result<()> {
+        self.write.execute(TOUCH_SESSION, (id, Micros::from(now))).await.map(drop)
     }
 
     /// Ends a session of the account; `false` if it has no such session.
@@ -132,8 +140,8 @@ impl Db {
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn purge_sessions(&self, now: i64) -> Result<u64> {
-        self.write.execute(PURGE_SESSIONS, (now,)).await
+    pub async fn purge_sessions(&self, now: Timestamp) -> Result<u64> {
+        self.write.execute(PURGE_SESSIONS, (Micros::from(now),)).await
     }
 }
 

@@ -1,11 +1,12 @@
 //! Uploads through signed URLs, which replace the content of a file.
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::blobs::{NewBlobRow, insert_pending};
 use super::errors::is_foreign_key_violation;
 use super::usage::reserve_usage;
-use super::{Db, statements};
+use super::{ByteCount, Db, Micros, statements};
 use crate::config::Quotas;
 use crate::error::{Error, Result};
 
@@ -21,26 +22,37 @@ statements! {
 /// A signed upload that waits for its content, or for its completion.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct SignedPutRow {
+    /// The id of the upload.
     pub id: Uuid,
+    /// The account that it belongs to.
     pub owner_id: Uuid,
+    /// The blob of the new content.
     pub blob_id: Uuid,
+    /// The file whose content is replaced.
     pub file_id: Uuid,
+    /// The blob of the file when the URL was signed.
     pub replaces_blob_id: Uuid,
-    pub expires_at: i64,
+    /// When the URL expires.
+    pub expires_at: Micros,
+    /// The key of the new object in the store.
     pub key: String,
+    /// The state of the blob: `pending`, `ready` or `deleting`.
     pub state: String,
-    /// Bytes.
-    pub reserved_bytes: i64,
+    /// What the blob has reserved so far.
+    pub reserved_bytes: ByteCount,
 }
 
 /// A signed upload that is about to be created.
 #[derive(Debug, Clone)]
 pub struct NewSignedPutRow {
+    /// The id of the upload.
     pub id: Uuid,
+    /// The file whose content is replaced.
     pub file_id: Uuid,
+    /// The blob of the file when the URL is signed.
     pub replaces_blob_id: Uuid,
-    /// Microseconds since 1970.
-    pub expires_at: i64,
+    /// When the URL expires.
+    pub expires_at: Timestamp,
 }
 
 impl Db {
@@ -53,7 +65,8 @@ impl Db {
         let NewSignedPutRow { id, file_id, replaces_blob_id, expires_at } = upload;
         self.transaction(async |tx| {
             insert_pending(tx, blob).await?;
-            let row = (id, blob.owner, blob.id, file_id, replaces_blob_id, blob.now, expires_at);
+            let (now, expires_at) = (Micros::from(blob.now), Micros::from(*expires_at));
+            let row = (id, blob.owner, blob.id, file_id, replaces_blob_id, now, expires_at);
             match tx.try_execute(INSERT_SIGNED_PUT, row).await {
                 Err(error) if is_foreign_key_violation(&error) => return Err(Error::NotFound),
                 inserted => inserted?,

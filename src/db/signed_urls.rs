@@ -1,8 +1,9 @@
 //! Signed download URLs: until when some may be valid, and which are revoked.
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{Db, statements};
+use super::{Db, Micros, statements};
 use crate::error::Result;
 
 statements! {
@@ -19,13 +20,13 @@ statements! {
         WHERE b.key = $1 AND f.trashed_at IS NULL";
 }
 
-/// The signed URLs in the lists of an account. Times are microseconds since 1970.
+/// The signed URLs in the lists of an account.
 #[derive(Debug, Clone, Copy, sqlx::FromRow)]
 pub struct ListSigningRow {
     /// The latest expiry.
-    pub list_urls_expire_at: i64,
+    pub list_urls_expire_at: Micros,
     /// When the expiry was recorded.
-    pub list_urls_recorded_at: i64,
+    pub list_urls_recorded_at: Micros,
 }
 
 impl Db {
@@ -33,8 +34,8 @@ impl Db {
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn record_signed_url(&self, owner: Uuid, file: Uuid, until: i64) -> Result<()> {
-        self.write.execute(RECORD_URL, (file, owner, until)).await.map(drop)
+    pub async fn record_signed_url(&self, owner: Uuid, file: Uuid, until: Timestamp) -> Result<()> {
+        self.write.execute(RECORD_URL, (file, owner, Micros::from(until))).await.map(drop)
     }
 
     /// The signed URLs in this account's lists.
@@ -49,16 +50,16 @@ impl Db {
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn record_list_signing(&self, owner: Uuid, until: i64, now: i64) -> Result<()> {
-        self.write.execute(RECORD_LIST, (owner, until, now)).await.map(drop)
+    pub async fn record_list_signing(&self, owner: Uuid, until: Timestamp, now: Timestamp) -> Result<()> {
+        self.write.execute(RECORD_LIST, (owner, Micros::from(until), Micros::from(now))).await.map(drop)
     }
 
     /// Revokes every download URL of this file that this server has signed; `false` if there is no such file.
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn revoke_signed(&self, owner: Uuid, file: Uuid, now: i64) -> Result<bool> {
-        Ok(self.write.execute(REVOKE_URLS, (file, owner, now)).await? == 1)
+    pub async fn revoke_signed(&self, owner: Uuid, file: Uuid, now: Timestamp) -> Result<bool> {
+        Ok(self.write.execute(REVOKE_URLS, (file, owner, Micros::from(now))).await? == 1)
     }
 
     /// The generation that a valid signature for this key covers, if the key belongs to a file.

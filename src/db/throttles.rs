@@ -1,16 +1,18 @@
 //! Counts of attempts, persisted so that a restart does not reset them.
 
+use jiff::Timestamp;
 use sqlx::FromRow;
 
-use super::{Db, statements};
+use super::{Count, Db, Micros, statements};
 use crate::error::Result;
 
 /// The attempts of a subject in its current window, including this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
 pub struct Attempt {
-    pub attempts: i64,
-    /// When the window ends and the count starts again, in microseconds since 1970.
-    pub window_ends_at: i64,
+    /// The number of attempts.
+    pub attempts: Count,
+    /// When the window ends and the count starts again.
+    pub window_ends_at: Micros,
 }
 
 statements! {
@@ -33,8 +35,8 @@ impl Db {
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn count_attempt(&self, subject: &str, now: i64, window_ends_at: i64) -> Result<Attempt> {
-        self.write.fetch_one(COUNT_ATTEMPT, (subject, now, window_ends_at)).await
+    pub async fn count_attempt(&self, subject: &str, now: Timestamp, window_ends_at: Timestamp) -> Result<Attempt> {
+        self.write.fetch_one(COUNT_ATTEMPT, (subject, Micros::from(now), Micros::from(window_ends_at))).await
     }
 
     /// Deletes the count of a subject.
@@ -57,7 +59,7 @@ impl Db {
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn purge_throttles(&self, now: i64) -> Result<u64> {
-        self.write.execute(PURGE_THROTTLES, (now,)).await
+    pub async fn purge_throttles(&self, now: Timestamp) -> Result<u64> {
+        self.write.execute(PURGE_THROTTLES, (Micros::from(now),)).await
     }
 }

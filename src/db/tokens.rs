@@ -1,24 +1,31 @@
 //! API tokens.
 
+use jiff::Timestamp;
 use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::events::{EventRow, insert_event};
 use super::users::{CallerRow, user_columns};
-use super::{CachePolicy, Db, statements};
+use super::{CachePolicy, Db, Micros, statements};
 use crate::error::Result;
 
-/// An API token. Times are microseconds since 1970.
+/// An API token.
 #[derive(Debug, Clone, FromRow)]
 pub struct TokenRow {
+    /// The id of the token.
     pub id: Uuid,
+    /// The account that it belongs to.
     pub user_id: Uuid,
+    /// The name that the user gave it.
     pub name: String,
     /// The last four characters of the secret.
     pub last_four: String,
-    pub created_at: i64,
-    pub last_used_at: Option<i64>,
-    pub expires_at: Option<i64>,
+    /// When it was created.
+    pub created_at: Micros,
+    /// When it was last used, to within a few minutes.
+    pub last_used_at: Option<Micros>,
+    /// When it expires, if it does.
+    pub expires_at: Option<Micros>,
 }
 
 statements! {
@@ -71,7 +78,7 @@ impl Db {
     pub async fn find_token_caller(
         &self,
         token_hash: &[u8; 32],
-        now: i64,
+        now: Timestamp,
         policy: CachePolicy,
     ) -> Result<Option<CallerRow>> {
         self.find_caller(FIND_TOKEN_CALLER, token_hash, now, policy).await
@@ -81,16 +88,16 @@ impl Db {
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn list_tokens(&self, user_id: Uuid, now: i64) -> Result<Vec<TokenRow>> {
-        self.read.fetch_all(LIST_TOKENS, (user_id, now)).await
+    pub async fn list_tokens(&self, user_id: Uuid, now: Timestamp) -> Result<Vec<TokenRow>> {
+        self.read.fetch_all(LIST_TOKENS, (user_id, Micros::from(now))).await
     }
 
     /// Records that a token was used.
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn touch_token(&self, id: Uuid, now: i64) -> Result<()> {
-        self.write.execute(TOUCH_TOKEN, (id, now)).await.map(drop)
+    pub async fn touch_token(&self, id: Uuid, now: Timestamp) -> Result<()> {
+        self.write.execute(TOUCH_TOKEN, (id, Micros::from(now))).await.map(drop)
     }
 
     /// Deletes a token of the account; `false` if it has no such token.
@@ -115,7 +122,7 @@ impl Db {
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn purge_tokens(&self, now: i64) -> Result<u64> {
-        self.write.execute(PURGE_TOKENS, (now,)).await
+    pub async fn purge_tokens(&self, now: Timestamp) -> Result<u64> {
+        self.write.execute(PURGE_TOKENS, (Micros::from(now),)).await
     }
 }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::events::{EventRow, insert_event};
 use super::file_row::{FileRow, file_columns};
 use super::files::{FileLocation, delete, end_signed_puts, update_location};
 use super::usage::{UsageDelta, apply_usage};
-use super::{Db, Tx, statements};
+use super::{Count, Db, Micros, Tx, statements};
 use crate::error::{Error, Result};
 
 statements! {
@@ -31,9 +32,11 @@ statements! {
 /// A file in the trash.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct TrashedFileRow {
+    /// The file.
     #[sqlx(flatten)]
     pub file: FileRow,
-    pub trashed_at: i64,
+    /// When it was moved to the trash.
+    pub trashed_at: Micros,
 }
 
 /// A file in the trash that is to be deleted permanently.
@@ -58,10 +61,10 @@ impl Db {
     ///
     /// # Errors
     /// [`Error::PreconditionFailed`] if the file no longer has `blob`, or is in the trash already.
-    pub async fn trash_file(&self, owner: Uuid, id: Uuid, blob: Uuid, now: i64, event: &EventRow) -> Result<()> {
+    pub async fn trash_file(&self, owner: Uuid, id: Uuid, blob: Uuid, now: Timestamp, event: &EventRow) -> Result<()> {
         self.transaction(async |tx| {
             let ended = end_signed_puts(tx, owner, id).await?;
-            if tx.execute(TRASH_FILE, (id, owner, blob, now)).await? != 1 {
+            if tx.execute(TRASH_FILE, (id, owner, blob, Micros::from(now))).await? != 1 {
                 return Err(Error::PreconditionFailed);
             }
             apply_usage(tx, owner, ended).await?;
@@ -82,8 +85,8 @@ impl Db {
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn list_trash(&self, owner: Uuid, before: (i64, Uuid), limit: i64) -> Result<Vec<TrashedFileRow>> {
-        self.read.fetch_all(LIST_TRASH, (owner, before.0, before.1, limit)).await
+    pub async fn list_trash(&self, owner: Uuid, before: (Micros, Uuid), limit: usize) -> Result<Vec<TrashedFileRow>> {
+        self.read.fetch_all(LIST_TRASH, (owner, before.0, before.1, Count::from(limit))).await
     }
 
     /// Restores a file to its former path, with the name of `location`; `false` if it is no longer in the trash at
@@ -118,8 +121,8 @@ impl Db {
     pub async fn purge_trash(
         &self,
         owner: Option<Uuid>,
-        until: i64,
-        limit: i64,
+        until: Timestamp,
+        limit: usize,
         event: &(dyn Fn(Uuid, Uuid) -> EventRow + Sync),
     ) -> Result<Purged> {
         self.transaction(async |tx| {
@@ -146,9 +149,9 @@ impl Db {
     }
 }
 
-async fn find_due(tx: &mut Tx<'_>, owner: Option<Uuid>, until: i64, limit: i64) -> Result<Vec<DueRow>> {
+async fn find_due(tx: &mut Tx<'_>, owner: Option<Uuid>, until: Timestamp, limit: usize) -> Result<Vec<DueRow>> {
     match owner {
-        Some(owner) => tx.fetch_all(FIND_DUE_OF_OWNER, (until, limit, owner)).await,
-        None => tx.fetch_all(FIND_DUE, (until, limit)).await,
+        Some(owner) => tx.fetch_all(FIND_DUE_OF_OWNER, (Micros::from(until), Count::from(limit), owner)).await,
+        None => tx.fetch_all(FIND_DUE, (Micros::from(until), Count::from(limit))).await,
     }
 }

@@ -4,7 +4,7 @@
 use uuid::Uuid;
 
 use super::resumable::PartRow;
-use super::{Db, statements};
+use super::{ByteCount, Count, Db, statements};
 use crate::error::{Error, Result};
 
 statements! {
@@ -23,9 +23,12 @@ statements! {
 /// A direct upload that accepts parts.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct DirectUploadRow {
+    /// The id of the upload.
     pub id: Uuid,
-    pub size: i64,
-    pub part_size: i64,
+    /// The total size.
+    pub size: ByteCount,
+    /// The size of a part.
+    pub part_size: ByteCount,
 }
 
 impl Db {
@@ -41,16 +44,16 @@ impl Db {
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn forget_part(&self, upload: Uuid, number: i64) -> Result<()> {
-        self.write.execute(DELETE_PART, (upload, number)).await.map(drop)
+    pub async fn forget_part(&self, upload: Uuid, number: u64) -> Result<()> {
+        self.write.execute(DELETE_PART, (upload, Count(number))).await.map(drop)
     }
 
     /// Records that a part is durable.
     ///
     /// # Errors
     /// [`Error::UploadGone`] if the upload has ended, or its parts have been assembled.
-    pub async fn record_part(&self, upload: Uuid, number: i64, receipt: &str) -> Result<()> {
-        match self.write.execute(RECORD_PART, (upload, number, receipt)).await? {
+    pub async fn record_part(&self, upload: Uuid, number: u64, receipt: &str) -> Result<()> {
+        match self.write.execute(RECORD_PART, (upload, Count(number), receipt)).await? {
             1 => Ok(()),
             _ => Err(Error::UploadGone),
         }

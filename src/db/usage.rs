@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::iter::Sum;
-use std::ops::{Add, AddAssign};
+use std::ops::{Add, AddAssign, Neg};
 
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::{Db, Tx, statements};
+use super::{ByteCount, Count, Db, Tx, statements};
 use crate::config::Quotas;
 use crate::error::{Error, Result};
 
@@ -43,17 +43,22 @@ statements! {
                 <> (counted.bytes, counted.files, counted.uploads)";
 }
 
-/// The value of a quota column that means "unlimited".
-pub const UNLIMITED: i64 = i64::MAX;
+/// The value of a quota column that means "unlimited": the largest number that fits.
+pub const UNLIMITED: u64 = i64::MAX.unsigned_abs();
 
 /// The usage of an account, and its quotas where they differ from the default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
 pub struct UsageRow {
-    pub used_bytes: i64,
-    pub used_files: i64,
-    pub open_uploads: i64,
-    pub quota_bytes: Option<i64>,
-    pub quota_files: Option<i64>,
+    /// Bytes of ready blobs, and bytes that pending blobs have reserved.
+    pub used_bytes: ByteCount,
+    /// Files, including those that pending blobs are going to become.
+    pub used_files: Count,
+    /// Uploads in progress.
+    pub open_uploads: Count,
+    /// The quota of bytes: the default if absent, or [`UNLIMITED`].
+    pub quota_bytes: Option<ByteCount>,
+    /// The quota of files: the default if absent, or [`UNLIMITED`].
+    pub quota_files: Option<Count>,
 }
 
 /// A change of an account's usage.
@@ -77,6 +82,26 @@ impl ReservedRow {
     /// The change of its owner's usage when the reservation is released.
     pub fn released(&self) -> UsageDelta {
         UsageDelta { bytes: -self.reserved_bytes, files: -self.reserved_files, uploads: -self.reserved_uploads }
+    }
+}
+
+impl UsageDelta {
+    /// That many bytes more.
+    pub fn bytes(bytes: u64) -> Self {
+        Self { bytes: i64::try_from(bytes).unwrap_or(i64::MAX), ..Self::default() }
+    }
+
+    /// One file more.
+    pub fn one_file() -> Self {
+        Self { files: 1, ..Self::default() }
+    }
+}
+
+impl Neg for UsageDelta {
+    type Output = Self;
+
+    fn neg(self) -> Self {
+        Self { bytes: -self.bytes, files: -self.files, uploads: -self.uploads }
     }
 }
 
@@ -109,31 +134,29 @@ pub(super) fn by_owner(reserved: &[ReservedRow]) -> BTreeMap<Uuid, UsageDelta> {
     released
 }
 
-fn limit(quota: Option<u64>) -> i64 {
-    quota.and_then(|quota| i64::try_from(quota).ok()).unwrap_or(UNLIMITED)
+impl UsageRow {
+    /// The error for a reservation that exceeds a quota, if it does.
+    fn shortage(&self, delta: UsageDelta, quotas: &Quotas) -> Option<Error> {
+        let needed = [delta.bytes, delta.files, delta.uploads].map(i64::unsigned_abs);
+        let exceeds = |used: u64, quota: u64, needed: u64| used.saturating_add(needed) > quota;
+        let exceeded = |resource, used, quota, needed| Some(Error::QuotaExceeded { resource, used, quota, needed });
+        let (used_bytes, used_files) = (self.used_bytes.0, self.used_files.0);
+        let bytes = self.quota_bytes.map_or(limit(quotas.bytes), u64::from);
+        let files = self.quota_files.map_or(limit(quotas.files), u64::from);
+        if exceeds(used_bytes, bytes, needed[0]) {
+            return exceeded("bytes", used_bytes, bytes, needed[0]);
+        }
+        if needed[1] > 0 && exceeds(used_files, files, needed[1]) {
+            return exceeded("files", used_files, files, needed[1]);
+        }
+        let limit = quotas.open_uploads;
+        (needed[2] > 0 && exceeds(self.open_uploads.0, limit.into(), needed[2]))
+            .then_some(Error::TooManyUploads { limit })
+    }
 }
 
-impl UsageRow {
-    /// The error for a change that exceeds a quota, if it does.
-    fn shortage(&self, delta: UsageDelta, quotas: &Quotas) -> Option<Error> {
-        let exceeded = |resource, used: i64, quota: i64, needed: i64| Error::QuotaExceeded {
-            resource,
-            used: used as u64,
-            quota: quota as u64,
-            needed: needed as u64,
-        };
-        let bytes = self.quota_bytes.unwrap_or(limit(quotas.bytes));
-        let files = self.quota_files.unwrap_or(limit(quotas.files));
-        if self.used_bytes > bytes - delta.bytes {
-            return Some(exceeded("bytes", self.used_bytes, bytes, delta.bytes));
-        }
-        if delta.files > 0 && self.used_files > files - delta.files {
-            return Some(exceeded("files", self.used_files, files, delta.files));
-        }
-        let uploads = quotas.open_uploads;
-        (delta.uploads > 0 && self.open_uploads > i64::from(uploads) - delta.uploads)
-            .then_some(Error::TooManyUploads { limit: uploads })
-    }
+fn limit(quota: Option<u64>) -> u64 {
+    quota.map_or(UNLIMITED, |quota| quota.min(UNLIMITED))
 }
 
 /// Reserves from an account's quotas.
@@ -144,8 +167,9 @@ pub(super) async fn reserve_usage(tx: &mut Tx<'_>, owner: Uuid, delta: UsageDelt
     if delta == UsageDelta::default() {
         return Ok(());
     }
-    let limits = (limit(quotas.bytes), limit(quotas.files), i64::from(quotas.open_uploads));
-    let change = (owner, delta.bytes, delta.files, delta.uploads, limits.0, limits.1, limits.2);
+    let (bytes, files) = (ByteCount(limit(quotas.bytes)), Count(limit(quotas.files)));
+    let uploads = Count(quotas.open_uploads.into());
+    let change = (owner, delta.bytes, delta.files, delta.uploads, bytes, files, uploads);
     while tx.execute(RESERVE_USAGE, change).await? != 1 {
         let usage: Option<UsageRow> = tx.fetch_optional(READ_USAGE, (owner,)).await?;
         // If nothing is short, another transaction has released something in between.

@@ -1,52 +1,65 @@
 //! Accounts.
 
+use jiff::Timestamp;
 use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::errors::is_unique_violation;
 use super::events::{EventRow, insert_event};
 use super::usage::UsageRow;
-use super::{CachePolicy, Db, Tx, statements};
+use super::{ByteCount, CachePolicy, Count, Db, Micros, Tx, statements};
 use crate::error::{Error, Result};
 
-/// An account without its password. Times are microseconds since 1970.
+/// An account without its password.
 #[derive(Debug, Clone, FromRow)]
 pub struct UserRow {
+    /// The id of the account.
     pub id: Uuid,
+    /// The email address, as entered.
     pub email: String,
+    /// The display name.
     pub name: String,
+    /// Whether the user is an admin.
     pub is_admin: bool,
-    pub disabled_at: Option<i64>,
-    pub created_at: i64,
-    pub updated_at: i64,
+    /// When the account was disabled, if it is.
+    pub disabled_at: Option<Micros>,
+    /// When the account was created.
+    pub created_at: Micros,
+    /// When the account was changed last.
+    pub updated_at: Micros,
 }
 
 /// An account with the hash of its password. Not `Debug`, so that no hash gets into a log.
 #[derive(FromRow)]
 pub struct PasswordRow {
+    /// The account.
     #[sqlx(flatten)]
     pub user: UserRow,
+    /// The hash, as a PHC string.
     pub password_hash: String,
 }
 
 /// The account of a session or an API token.
 #[derive(Debug, Clone, FromRow)]
 pub struct CallerRow {
+    /// The account.
     #[sqlx(flatten)]
     pub user: UserRow,
     /// The id of the session or token.
     pub credential_id: Uuid,
     /// When the session or token was last used, to within a few minutes.
-    pub last_used_at: Option<i64>,
+    pub last_used_at: Option<Micros>,
     /// When the session or token expires, if it does.
-    pub expires_at: Option<i64>,
+    pub expires_at: Option<Micros>,
 }
 
 /// An account with its usage and quotas.
 #[derive(Debug, FromRow)]
 pub struct AccountRow {
+    /// The account.
     #[sqlx(flatten)]
     pub user: UserRow,
+    /// Its usage and quotas.
     #[sqlx(flatten)]
     pub usage: UsageRow,
 }
@@ -55,8 +68,11 @@ pub struct AccountRow {
 /// [`UsageRow`].
 #[derive(Debug, Default, Clone)]
 pub struct AccountPatchRow {
-    pub quota_bytes: Option<Option<i64>>,
-    pub quota_files: Option<Option<i64>>,
+    /// The quota of bytes.
+    pub quota_bytes: Option<Option<ByteCount>>,
+    /// The quota of files.
+    pub quota_files: Option<Option<Count>>,
+    /// Whether the account is disabled.
     pub disabled: Option<bool>,
 }
 
@@ -64,6 +80,7 @@ pub struct AccountPatchRow {
 pub struct PasswordChange<'a> {
     /// The hash that was verified; if it is no longer the account's, nothing changes.
     pub proven: &'a str,
+    /// The hash of the new password.
     pub new: &'a str,
     /// The session that continues; all others end.
     pub keep_session: Uuid,
@@ -115,14 +132,15 @@ impl Db {
         &self,
         statement: &'static str,
         hash: &[u8; 32],
-        now: i64,
+        now: Timestamp,
         policy: CachePolicy,
     ) -> Result<Option<CallerRow>> {
         let miss = match self.callers.get(hash, now, policy) {
             Ok(caller) => return Ok(Some(caller)),
             Err(miss) => miss,
         };
-        let found: Option<CallerRow> = self.read.fetch_optional(statement, (hash.as_slice(), now)).await?;
+        let found: Option<CallerRow> =
+            self.read.fetch_optional(statement, (hash.as_slice(), Micros::from(now))).await?;
         found.iter().for_each(|caller| self.callers.put(miss, hash, caller));
         Ok(found)
     }
@@ -170,8 +188,8 @@ impl Db {
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn list_accounts(&self, after: Uuid, limit: i64) -> Result<Vec<AccountRow>> {
-        self.read.fetch_all(LIST_ACCOUNTS, (after, limit)).await
+    pub async fn list_accounts(&self, after: Uuid, limit: usize) -> Result<Vec<AccountRow>> {
+        self.read.fetch_all(LIST_ACCOUNTS, (after, Count::from(limit))).await
     }
 
     /// Whether there is any account.
@@ -199,7 +217,7 @@ impl Db {
         &self,
         id: Uuid,
         patch: &AccountPatchRow,
-        now: i64,
+        now: Timestamp,
         events: &[EventRow],
     ) -> Result<Option<AccountRow>> {
         let patched = self
@@ -222,10 +240,10 @@ impl Db {
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn reset_password(&self, id: Uuid, password_hash: &str, now: i64, event: &EventRow) -> Result<()> {
+    pub async fn reset_password(&self, id: Uuid, password_hash: &str, now: Timestamp, event: &EventRow) -> Result<()> {
         let reset = self
             .transaction(async |tx| {
-                tx.execute(RESET_PASSWORD, (id, password_hash, now)).await?;
+                tx.execute(RESET_PASSWORD, (id, password_hash, Micros::from(now))).await?;
                 tx.execute(END_OTHER_SESSIONS, (id, Uuid::nil())).await?;
                 insert_event(tx, event).await
             })
@@ -244,19 +262,19 @@ impl Db {
         id: Uuid,
         name: Option<&str>,
         password: Option<PasswordChange<'_>>,
-        now: i64,
+        now: Timestamp,
         event: &EventRow,
     ) -> Result<bool> {
         let updated = self
             .transaction(async |tx| {
                 if let Some(change) = &password {
-                    if tx.execute(CHANGE_PASSWORD, (id, change.new, now, change.proven)).await? == 0 {
+                    if tx.execute(CHANGE_PASSWORD, (id, change.new, Micros::from(now), change.proven)).await? == 0 {
                         return Ok(false);
                     }
                     tx.execute(END_OTHER_SESSIONS, (id, change.keep_session)).await?;
                 }
                 if let Some(name) = name {
-                    tx.execute(RENAME_USER, (id, name, now)).await?;
+                    tx.execute(RENAME_USER, (id, name, Micros::from(now))).await?;
                 }
                 if name.is_some() || password.is_some() {
                     insert_event(tx, event).await?;
@@ -269,9 +287,15 @@ impl Db {
     }
 }
 
-async fn update_account(tx: &mut Tx<'_>, id: Uuid, patch: &AccountPatchRow, now: i64) -> Result<Option<AccountRow>> {
+async fn update_account(
+    tx: &mut Tx<'_>,
+    id: Uuid,
+    patch: &AccountPatchRow,
+    now: Timestamp,
+) -> Result<Option<AccountRow>> {
     let AccountPatchRow { quota_bytes, quota_files, disabled } = patch;
     let quotas = (quota_bytes.is_some(), quota_bytes.flatten(), quota_files.is_some(), quota_files.flatten());
-    let row = (id, quotas.0, quotas.1, quotas.2, quotas.3, *disabled == Some(true), *disabled == Some(false), now);
+    let (disable, enable) = (*disabled == Some(true), *disabled == Some(false));
+    let row = (id, quotas.0, quotas.1, quotas.2, quotas.3, disable, enable, Micros::from(now));
     tx.fetch_optional(PATCH_ACCOUNT, row).await
 }

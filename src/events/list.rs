@@ -5,9 +5,8 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::EventKind;
-use crate::clock::from_micros;
 use crate::cursor;
-use crate::db::{Db, EventQuery, EventRow};
+use crate::db::{Db, EventQuery, EventRow, Micros};
 use crate::error::{Error, Result};
 
 /// Which events to list; absent members do not restrict the list.
@@ -75,17 +74,18 @@ pub struct EventCredential {
 /// # Errors
 /// [`Error::BadCursor`] if the cursor is not one of this list.
 pub async fn list(db: &Db, filter: &Filter, limit: usize, cursor: Option<&str>) -> Result<Page> {
+    let before = cursor.map(cursor::decode).transpose()?;
     let query = EventQuery {
         user: filter.account,
         file: filter.file,
         kind: filter.kind.map(|kind| kind.as_str().to_owned()),
-        since: filter.since.map(Timestamp::as_microsecond),
-        until: filter.until.map(Timestamp::as_microsecond),
-        before: cursor.map(cursor::decode).transpose()?,
-        limit: limit as i64 + 1,
+        since: filter.since,
+        until: filter.until,
+        before: before.map(|(at, id)| (Micros(at), id)),
+        limit: limit + 1,
     };
     let rows = db.list_events(&query).await?;
-    let (rows, next_cursor) = cursor::page(rows, limit, |last| cursor::encode(last.at, last.id));
+    let (rows, next_cursor) = cursor::page(rows, limit, |last| cursor::encode(last.at.0, last.id));
     let events = rows.into_iter().map(AuditEvent::try_from).collect::<Result<_>>()?;
     Ok(Page { events, next_cursor })
 }
@@ -97,7 +97,7 @@ impl TryFrom<EventRow> for AuditEvent {
         let credential = row.credential.zip(row.credential_id);
         Ok(Self {
             id: row.id,
-            at: from_micros(row.at),
+            at: row.at.into(),
             kind: row.kind,
             user_id: row.user_id,
             actor_id: row.actor_id,

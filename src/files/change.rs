@@ -42,7 +42,7 @@ pub async fn change(app: &App, user: &User, file: File, expected: &Expected, cha
             owner: user.id,
             revision: file.revision,
             metadata: file.metadata.get().to_owned(),
-            now: now.as_microsecond(),
+            now,
         };
         let was = json!({"path": file.path, "name": file.name});
         (file.path, file.name) = (path.as_str().to_owned(), name.as_str().to_owned());

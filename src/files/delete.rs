@@ -42,7 +42,7 @@ async fn try_delete(app: &App, user: &User, file: &File, removal: Removal) -> Re
     match removal {
         Removal::Trash if !app.config.trash_retention.is_zero() => {
             let event = file.event(EventKind::FileTrashed).row(&app.clock);
-            app.db.trash_file(user.id, file.id, file.blob_id, app.clock.now().as_microsecond(), &event).await
+            app.db.trash_file(user.id, file.id, file.blob_id, app.clock.now(), &event).await
         }
         Removal::Trash | Removal::Permanent => {
             let event = file.event(EventKind::FileDeleted).row(&app.clock);

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::users::User;
 
 /// Paths that one query reads.
-const STEP: i64 = 200;
+const STEP: usize = 200;
 /// The character after the slash: paths from here on are not in the folder that ends before the slash.
 const BEYOND_SLASH: char = '0';
 
@@ -51,7 +51,7 @@ pub async fn folders(
         from = beyond(&base, last);
         let found = paths.iter().map(|path| first_name(&path[base.len()..]));
         names.extend(found.filter(|name| **name > *after).map(str::to_owned));
-        if paths.len() < STEP as usize || is_complete(&names, limit, &last[base.len()..]) {
+        if paths.len() < STEP || is_complete(&names, limit, &last[base.len()..]) {
             break;
         }
     }

@@ -77,7 +77,7 @@ pub async fn list(app: &App, user: &User, list: &List) -> Result<Page> {
             search: searchable(list.search.as_deref(), "q")?.to_lowercase(),
             after,
             // One more than requested shows whether there is a next page.
-            limit: limit as i64 + 1,
+            limit: limit + 1,
         })
         .await?;
     let more = rows.len() > limit;
@@ -117,8 +117,8 @@ impl Cursor {
             Sort::Location => (Some(location(&last.path, &last.name)), None),
             Sort::Name => (Some(last.name.clone()), None),
             Sort::Created => (None, None),
-            Sort::Updated => (None, Some(last.updated_at)),
-            Sort::Size => (None, Some(last.size)),
+            Sort::Updated => (None, Some(last.updated_at.0)),
+            Sort::Size => (None, i64::try_from(last.size.0).ok()),
         };
         let cursor = Cursor { o: mark(order), t, n, i: last.id };
         BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(&cursor).unwrap_or_default())

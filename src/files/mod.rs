@@ -41,8 +41,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::clock::from_micros;
-use crate::db::{ContentRow, FileRow};
+use crate::db::{ContentRow, FileRow, Micros};
 use crate::error::{Error, Result};
 use crate::events::{Event, EventKind};
 use crate::hex::hex;
@@ -88,12 +87,12 @@ pub struct File {
     signed: SigningState,
 }
 
-/// The state of the signed URLs of a file. Times are microseconds since 1970.
+/// The state of the signed URLs of a file.
 #[derive(Debug, Clone, Copy, Default)]
 struct SigningState {
-    until: i64,
+    until: Micros,
     generation: i64,
-    revoked_at: i64,
+    revoked_at: Micros,
 }
 
 /// Published content: durable bytes that never change.
@@ -172,14 +171,14 @@ impl TryFrom<FileRow> for File {
             path: row.path,
             name: row.name,
             metadata: RawValue::from_string(row.metadata).map_err(Error::internal)?,
-            created_at: from_micros(row.created_at),
-            updated_at: from_micros(row.updated_at),
+            created_at: row.created_at.into(),
+            updated_at: row.updated_at.into(),
             content: Content {
                 key: row.key.parse().map_err(Error::internal)?,
-                size: row.size as u64,
+                size: row.size.0,
                 sha256: row.sha256,
                 content_type: row.content_type,
-                modified_at: from_micros(row.ready_at),
+                modified_at: row.ready_at.into(),
             },
             blob_id: row.blob_id,
             revision: row.revision,
@@ -198,10 +197,10 @@ impl TryFrom<ContentRow> for Content {
     fn try_from(row: ContentRow) -> Result<Self> {
         Ok(Self {
             key: row.key.parse().map_err(Error::internal)?,
-            size: row.size as u64,
+            size: row.size.0,
             sha256: row.sha256,
             content_type: row.content_type,
-            modified_at: from_micros(row.ready_at),
+            modified_at: row.ready_at.into(),
         })
     }
 }

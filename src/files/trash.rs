@@ -7,9 +7,9 @@ use super::name::file_location;
 use super::uploads::whole::free_name;
 use super::{File, FileName, FolderPath};
 use crate::app::App;
-use crate::clock::from_micros;
+use crate::clock;
 use crate::cursor;
-use crate::db::TrashedFileRow;
+use crate::db::{Micros, TrashedFileRow};
 use crate::error::{Error, Result};
 use crate::events::{Event, EventKind};
 use crate::users::User;
@@ -35,7 +35,7 @@ pub struct TrashPage {
 }
 
 /// The files that one transaction deletes permanently.
-const BATCH: i64 = 100;
+const BATCH: usize = 100;
 
 /// Lists the trash of this user, the file deleted last first. `limit` is a number of files.
 ///
@@ -44,8 +44,9 @@ const BATCH: i64 = 100;
 pub async fn list(app: &App, user: &User, limit: Option<u32>, cursor: Option<&str>) -> Result<TrashPage> {
     let limit = cursor::page_size(limit, app.config.limits.page)?;
     let before = cursor.map_or(Ok((i64::MAX, Uuid::max())), cursor::decode)?;
-    let rows = app.db.list_trash(user.id, before, limit as i64 + 1).await?;
-    let (rows, next_cursor) = cursor::page(rows, limit, |last| cursor::encode(last.trashed_at, last.file.id));
+    let before = (Micros(before.0), before.1);
+    let rows = app.db.list_trash(user.id, before, limit + 1).await?;
+    let (rows, next_cursor) = cursor::page(rows, limit, |last| cursor::encode(last.trashed_at.0, last.file.id));
     let files = rows.into_iter().map(|row| trashed_file(app, row)).collect::<Result<_>>()?;
     Ok(TrashPage { files, next_cursor })
 }
@@ -94,7 +95,7 @@ pub async fn delete(app: &App, user: &User, id: Uuid) -> Result<()> {
     let row = app.db.trashed_file(user.id, id).await?.ok_or(Error::NotFound)?;
     let file = File::try_from(row.file)?;
     let event = file.event(EventKind::FileDeleted).row(&app.clock);
-    match app.db.delete_file(user.id, id, file.blob_id, Some(row.trashed_at), &event).await {
+    match app.db.delete_file(user.id, id, file.blob_id, Some(row.trashed_at.into()), &event).await {
         // Another request restored or deleted it first.
         Err(Error::PreconditionFailed) => Err(Error::NotFound),
         deleted => deleted,
@@ -107,7 +108,7 @@ pub async fn delete(app: &App, user: &User, id: Uuid) -> Result<()> {
 /// # Errors
 /// [`Error::Unavailable`], after which the rest is still in the trash.
 pub async fn empty(app: &App, user: &User) -> Result<u64> {
-    delete_trashed(app, Some(user.id), app.clock.now().as_microsecond()).await
+    delete_trashed(app, Some(user.id), app.clock.now()).await
 }
 
 /// Permanently deletes the files of all users whose retention is over; returns the number of files.
@@ -115,11 +116,11 @@ pub async fn empty(app: &App, user: &User) -> Result<u64> {
 /// # Errors
 /// [`Error::Unavailable`], after which the next run deletes the rest.
 pub async fn purge(app: &App) -> Result<u64> {
-    delete_trashed(app, None, app.clock.now().as_microsecond() - retention_micros(app)).await
+    delete_trashed(app, None, clock::before(app.clock.now(), app.config.trash_retention)).await
 }
 
-/// Deletes what was trashed until then, in batches; microseconds since 1970.
-async fn delete_trashed(app: &App, owner: Option<Uuid>, until: i64) -> Result<u64> {
+/// Deletes what was trashed until then, in batches.
+async fn delete_trashed(app: &App, owner: Option<Uuid>, until: Timestamp) -> Result<u64> {
     let event = |owner: Uuid, file: Uuid| Event::new(EventKind::FileDeleted, owner).file(file).row(&app.clock);
     let mut deleted = 0;
     loop {
@@ -133,12 +134,8 @@ async fn delete_trashed(app: &App, owner: Option<Uuid>, until: i64) -> Result<u6
 
 fn trashed_file(app: &App, row: TrashedFileRow) -> Result<TrashedFile> {
     Ok(TrashedFile {
-        trashed_at: from_micros(row.trashed_at),
-        purge_at: from_micros(row.trashed_at.saturating_add(retention_micros(app))),
+        trashed_at: row.trashed_at.into(),
+        purge_at: (row.trashed_at + app.config.trash_retention).into(),
         file: row.file.try_into()?,
     })
-}
-
-fn retention_micros(app: &App) -> i64 {
-    app.config.trash_retention.as_micros() as i64
 }

@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::error::Result;
 
 /// Rows that are deleted in one transaction.
-const BATCH: i64 = 100;
+const BATCH: usize = 100;
 
 /// Cancels the uploads of deleted accounts, marks their blobs for deletion, and deletes all their
 /// rows but the account's own.
@@ -34,7 +34,7 @@ pub async fn sweep(app: &App) -> Result<()> {
 pub async fn finish(app: &App) -> Result<u64> {
     let mut finished = 0;
     for account in app.db.erasures().await? {
-        if app.db.finish_erasure(&account, app.clock.now().as_microsecond()).await? {
+        if app.db.finish_erasure(&account, app.clock.now()).await? {
             tracing::info!(job = %account.id, "account erased");
             finished += 1;
         }
@@ -48,7 +48,7 @@ async fn cancel_uploads(app: &App, user: Uuid) -> Result<()> {
         for id in &open {
             app.db.delete_resumable(user, *id).await?;
         }
-        if open.len() < BATCH as usize {
+        if open.len() < BATCH {
             return Ok(());
         }
     }

@@ -10,7 +10,8 @@ use uuid::Uuid;
 use super::erase;
 use super::lease::until_lost;
 use crate::app::App;
-use crate::db::{JobLease, PendingDeletionRow};
+use crate::clock::before;
+use crate::db::{JobLease, Micros, PendingDeletionRow};
 use crate::error::{Error, Result};
 use crate::faults;
 use crate::files::trash;
@@ -20,11 +21,11 @@ use crate::store::{Key, Listed};
 /// its lease, however long the store keeps it waiting.
 const LEASE: Duration = Duration::from_secs(15);
 /// Blobs that are read from the database at once.
-const BATCH: i64 = 64;
+const BATCH: usize = 64;
 /// How long the row of a revoked link is kept, so that it is answered as revoked and not as unknown.
 const REVOKED_LINK_RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// Audit events that one statement deletes.
-const EVENTS: i64 = 1000;
+const EVENTS: u64 = 1000;
 /// Objects that are deleted concurrently.
 const CONCURRENCY: usize = 8;
 
@@ -108,7 +109,7 @@ async fn reap(app: &App, report: &mut ReaperReport) -> Result<()> {
 
 /// Deletes every blob that is due. Each is tried once in a run, so that failures do not block the others.
 async fn delete_blobs(app: &App, report: &mut ReaperReport) -> Result<()> {
-    let mut last = (i64::MIN, Uuid::nil());
+    let mut last = (Micros(i64::MIN), Uuid::nil());
     loop {
         let due = app.db.blobs_pending_deletion(last, BATCH).await?;
         let Some(end) = due.last().map(|blob| (blob.lease_until, blob.id)) else { return Ok(()) };
@@ -123,18 +124,18 @@ async fn delete_blobs(app: &App, report: &mut ReaperReport) -> Result<()> {
 
 /// Deletes rows whose retention has ended.
 async fn purge_rows(app: &App, report: &mut ReaperReport) -> Result<()> {
-    let now = app.clock.now().as_microsecond();
+    let now = app.clock.now();
     report.expired += app.db.purge_sessions(now).await? + app.db.purge_tokens(now).await?;
     report.expired += app.db.purge_throttles(now).await?;
     report.expired += app.db.purge_idempotency_keys().await? + app.db.purge_resumables(now).await?;
-    let revoked_before = now - REVOKED_LINK_RETENTION.as_micros() as i64;
+    let revoked_before = before(now, REVOKED_LINK_RETENTION);
     report.expired += app.db.purge_link_downloads().await? + app.db.purge_links(revoked_before).await?;
-    let oldest = now - app.config.audit_log_retention.as_micros() as i64;
+    let oldest = before(now, app.config.audit_log_retention);
     report.expired += app.db.purge_erasures(oldest).await?;
     loop {
         let purged = app.db.purge_events(oldest, EVENTS).await?;
         report.expired += purged;
-        if purged < EVENTS as u64 {
+        if purged < EVENTS {
             return Ok(());
         }
     }

@@ -93,7 +93,7 @@ pub async fn set_password(app: &App, email: &str, password: &SecretString) -> Re
     let user = app.db.find_user_by_email(&key).await?.ok_or(Error::NotFound)?.user;
     let hash = app.passwords.hash(password, &[&user.email, &user.name]).await?;
     let event = Event::new(EventKind::PasswordChanged, user.id).row(&app.clock);
-    app.db.reset_password(user.id, &hash, app.clock.now().as_microsecond(), &event).await?;
+    app.db.reset_password(user.id, &hash, app.clock.now(), &event).await?;
     tracing::info!(user = %user.id, "password set by the operator");
     throttle::clear(app, &key).await
 }
@@ -118,7 +118,7 @@ pub async fn update_me(app: &App, caller: &Caller, change: UpdateMe) -> Result<U
         new: &hashes.new,
         keep_session: session,
     });
-    let now = app.clock.now().as_microsecond();
+    let now = app.clock.now();
     let kind = if password.is_some() { EventKind::PasswordChanged } else { EventKind::AccountChanged };
     let event = Event::new(kind, user.id).row(&app.clock);
     if !app.db.update_user(user.id, name.as_deref(), password, now, &event).await? {
@@ -170,7 +170,7 @@ fn checked(account: NewAccount) -> Result<NewAccount> {
 /// address takes the same time.
 async fn insert(app: &App, account: NewAccount, is_admin: bool) -> Result<(User, String)> {
     let hash = app.passwords.hash(&account.password, &[&account.email, &account.name]).await?;
-    let now = app.clock.now().as_microsecond();
+    let now = app.clock.now().into();
     let row = UserRow {
         id: app.clock.new_id(),
         email: account.email,

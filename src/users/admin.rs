@@ -10,7 +10,7 @@ use super::usage::Usage;
 use crate::app::App;
 use crate::config::Quotas;
 use crate::cursor;
-use crate::db::{AccountPatchRow, AccountRow};
+use crate::db::{AccountPatchRow, AccountRow, ByteCount, Count};
 use crate::error::{Error, Result};
 use crate::events::{Event, EventKind};
 
@@ -77,7 +77,7 @@ pub async fn user_id(app: &App, email: &str) -> Result<Uuid> {
 pub async fn list_users(app: &App, limit: Option<u32>, cursor: Option<&str>) -> Result<AdminUserPage> {
     let limit = cursor::page_size(limit, app.config.limits.page)?;
     let after = cursor.map_or(Ok(Uuid::nil()), cursor::decode_id)?;
-    let rows = app.db.list_accounts(after, limit as i64 + 1).await?;
+    let rows = app.db.list_accounts(after, limit + 1).await?;
     let (rows, next_cursor) = cursor::page(rows, limit, |last| cursor::encode_id(last.user.id));
     let users = rows.into_iter().map(|row| AdminUser::from_row(row, &app.config.quotas)).collect();
     Ok(AdminUserPage { users, next_cursor })
@@ -88,7 +88,7 @@ pub async fn list_users(app: &App, limit: Option<u32>, cursor: Option<&str>) -> 
 /// # Errors
 /// [`Error::Unavailable`].
 pub async fn all_users(app: &App) -> Result<Vec<AdminUser>> {
-    let rows = app.db.list_accounts(Uuid::nil(), i64::MAX).await?;
+    let rows = app.db.list_accounts(Uuid::nil(), usize::MAX).await?;
     Ok(rows.into_iter().map(|row| AdminUser::from_row(row, &app.config.quotas)).collect())
 }
 
@@ -99,12 +99,12 @@ pub async fn all_users(app: &App) -> Result<Vec<AdminUser>> {
 /// [`Error::NotFound`] if there is no account with this id.
 pub async fn update_user(app: &App, id: Uuid, patch: UpdateUser) -> Result<AdminUser> {
     let row = AccountPatchRow {
-        quota_bytes: patch.bytes.map(Quota::into_row),
-        quota_files: patch.files.map(Quota::into_row),
+        quota_bytes: patch.bytes.map(|quota| quota.into_row().map(ByteCount)),
+        quota_files: patch.files.map(|quota| quota.into_row().map(Count)),
         disabled: patch.disabled,
     };
     let events: Vec<_> = events(id, patch).iter().map(|event| event.row(&app.clock)).collect();
-    let now = app.clock.now().as_microsecond();
+    let now = app.clock.now();
     let changed = app.db.patch_account(id, &row, now, &events).await?.ok_or(Error::NotFound)?;
     tracing::info!(user = %id, ?patch, "account changed by an admin or the operator");
     Ok(AdminUser::from_row(changed, &app.config.quotas))

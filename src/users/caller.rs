@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::User;
 use super::secret::{Secret, SecretKind};
 use crate::app::App;
-use crate::clock::{deadline, from_micros};
+use crate::clock::deadline;
 use crate::db::{CachePolicy, CallerRow};
 use crate::error::{Error, Result};
 use crate::events::{self, Actor};
@@ -53,10 +53,10 @@ impl Credential {
 pub async fn authenticate(app: &App, secret: &str, policy: CachePolicy) -> Result<Caller> {
     let secret = Secret::parse(secret).ok_or(Error::Unauthorized)?;
     let now = app.clock.now();
-    let (hash, time) = (secret.hash(), now.as_microsecond());
+    let hash = secret.hash();
     let (found, credential): (_, fn(Uuid) -> Credential) = match secret.kind() {
-        SecretKind::Session => (app.db.find_session_caller(&hash, time, policy).await?, Credential::Session),
-        SecretKind::Token => (app.db.find_token_caller(&hash, time, policy).await?, Credential::Token),
+        SecretKind::Session => (app.db.find_session_caller(&hash, now, policy).await?, Credential::Session),
+        SecretKind::Token => (app.db.find_token_caller(&hash, now, policy).await?, Credential::Token),
         // A link authenticates nobody: anyone may have it.
         SecretKind::Link => return Err(Error::Unauthorized),
     };
@@ -69,10 +69,10 @@ pub async fn authenticate(app: &App, secret: &str, policy: CachePolicy) -> Resul
 
 /// Updates `last_used_at` now and then, in the background: no request waits for it or fails because of it.
 fn record_use(app: &App, credential: Credential, row: &CallerRow, now: Timestamp) {
-    if row.last_used_at.is_some_and(|last| now < deadline(from_micros(last), TOUCH_INTERVAL)) {
+    if row.last_used_at.is_some_and(|last| now < deadline(last.into(), TOUCH_INTERVAL)) {
         return;
     }
-    let (db, now) = (app.db.clone(), now.as_microsecond());
+    let db = app.db.clone();
     tokio::spawn(async move {
         let touched = match credential {
             Credential::Session(id) => db.touch_session(id, now).await,

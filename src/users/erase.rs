@@ -8,7 +8,6 @@ use uuid::Uuid;
 use super::profile::email_key;
 use super::{Caller, User, account, throttle};
 use crate::app::App;
-use crate::clock::from_micros;
 use crate::db::ErasureRow;
 use crate::error::{Error, Result};
 use crate::events::{Event, EventKind};
@@ -62,7 +61,7 @@ async fn erase(app: &App, user: &User, proven: Option<&str>, event: &Event) -> R
     let job = ErasureRow {
         id: Uuid::new_v4(),
         state: "running".to_owned(),
-        started_at: app.clock.now().as_microsecond(),
+        started_at: app.clock.now().into(),
         finished_at: None,
     };
     app.db.begin_erasure(user.id, &job, proven, &event.row(&app.clock)).await?;
@@ -77,8 +76,8 @@ impl From<ErasureRow> for Erasure {
             id: row.id,
             kind: "erase",
             state: row.state,
-            started_at: from_micros(row.started_at),
-            finished_at: row.finished_at.map(from_micros),
+            started_at: row.started_at.into(),
+            finished_at: row.finished_at.map(Into::into),
         }
     }
 }

@@ -19,7 +19,6 @@ use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::clock::from_micros;
 use crate::db::UserRow;
 
 pub use crate::db::CachePolicy;
@@ -68,9 +67,9 @@ impl From<UserRow> for User {
             email: row.email,
             name: row.name,
             is_admin: row.is_admin,
-            disabled_at: row.disabled_at.map(from_micros),
-            created_at: from_micros(row.created_at),
-            updated_at: from_micros(row.updated_at),
+            disabled_at: row.disabled_at.map(Into::into),
+            created_at: row.created_at.into(),
+            updated_at: row.updated_at.into(),
         }
     }
 }

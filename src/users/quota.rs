@@ -60,20 +60,20 @@ impl From<Quota> for Option<QuotaLimit> {
 }
 
 impl Quota {
-    fn from_row(row: Option<i64>) -> Self {
+    fn from_row(row: Option<u64>) -> Self {
         match row {
             None => Quota::Default,
             Some(UNLIMITED) => Quota::Unlimited,
-            Some(most) => Quota::Most(most as u64),
+            Some(most) => Quota::Most(most),
         }
     }
 
     /// The value of the column.
-    pub(super) fn into_row(self) -> Option<i64> {
+    pub(super) fn into_row(self) -> Option<u64> {
         match self {
             Quota::Default => None,
             Quota::Unlimited => Some(UNLIMITED),
-            Quota::Most(most) => Some(i64::try_from(most).unwrap_or(UNLIMITED)),
+            Quota::Most(most) => Some(most.min(UNLIMITED)),
         }
     }
 
@@ -89,6 +89,7 @@ impl Quota {
 
 impl From<&UsageRow> for QuotaOverrides {
     fn from(row: &UsageRow) -> Self {
-        Self { bytes: Quota::from_row(row.quota_bytes), files: Quota::from_row(row.quota_files) }
+        let (bytes, files) = (row.quota_bytes.map(u64::from), row.quota_files.map(u64::from));
+        Self { bytes: Quota::from_row(bytes), files: Quota::from_row(files) }
     }
 }

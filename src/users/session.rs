@@ -12,7 +12,7 @@ use super::secret::{Secret, SecretKind};
 use super::throttle::LoginAttempt;
 use super::{Caller, Credential, User};
 use crate::app::App;
-use crate::clock::{deadline, from_micros};
+use crate::clock::deadline;
 use crate::db::SessionRow;
 use crate::error::{Error, Result};
 use crate::events::{Event, EventKind};
@@ -108,7 +108,7 @@ pub async fn log_out(app: &App, caller: &Caller) -> Result<()> {
 /// # Errors
 /// [`Error::Unavailable`].
 pub async fn sessions(app: &App, caller: &Caller) -> Result<Vec<Session>> {
-    let rows = app.db.list_sessions(caller.user.id, app.clock.now().as_microsecond()).await?;
+    let rows = app.db.list_sessions(caller.user.id, app.clock.now()).await?;
     Ok(rows.into_iter().map(|row| session(row, caller.credential)).collect())
 }
 
@@ -121,7 +121,7 @@ pub async fn check_session(app: &App, caller: &Caller) -> Result<()> {
     let Credential::Session(id) = caller.credential else {
         return Err(Error::SessionRequired);
     };
-    let active = app.db.session_is_active(id, caller.user.id, app.clock.now().as_microsecond()).await?;
+    let active = app.db.session_is_active(id, caller.user.id, app.clock.now()).await?;
     if active { Ok(()) } else { Err(Error::Unauthorized) }
 }
 
@@ -147,9 +147,9 @@ pub(super) async fn begin(app: &App, user: User, origin: &Origin, proven: &str, 
         user_id: user.id,
         user_agent: origin.user_agent.clone(),
         address: origin.address.to_string(),
-        created_at: now.as_microsecond(),
-        last_used_at: now.as_microsecond(),
-        expires_at: deadline(now, app.config.auth.session_lifetime).as_microsecond(),
+        created_at: now.into(),
+        last_used_at: now.into(),
+        expires_at: deadline(now, app.config.auth.session_lifetime).into(),
     };
     let current = Credential::Session(row.id);
     let event = Event::new(EventKind::SignedIn, user.id).with("session_id", row.id.to_string()).row(&app.clock);
@@ -166,8 +166,8 @@ fn session(row: SessionRow, current: Credential) -> Session {
         current: current == Credential::Session(row.id),
         user_agent: row.user_agent,
         address: row.address,
-        created_at: from_micros(row.created_at),
-        last_used_at: from_micros(row.last_used_at),
-        expires_at: from_micros(row.expires_at),
+        created_at: row.created_at.into(),
+        last_used_at: row.last_used_at.into(),
+        expires_at: row.expires_at.into(),
     }
 }

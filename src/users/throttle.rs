@@ -2,14 +2,13 @@
 //! concurrent guesses cannot exceed the limit together.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::app::App;
 use crate::clock::deadline;
-use crate::db::Attempt;
+use crate::db::{Attempt, Count, Micros};
 use crate::error::{Error, Result};
 use crate::hex::hex;
 
@@ -91,12 +90,11 @@ pub async fn clear(app: &App, email_key: &str) -> Result<()> {
 async fn count(app: &App, subject: &str, limit: u32) -> Result<Attempt> {
     let now = app.clock.now();
     let ends = deadline(now, app.config.auth.attempt_window);
-    let attempt = app.db.count_attempt(subject, now.as_microsecond(), ends.as_microsecond()).await?;
-    if attempt.attempts <= i64::from(limit) {
+    let attempt = app.db.count_attempt(subject, now, ends).await?;
+    if attempt.attempts <= Count(limit.into()) {
         return Ok(attempt);
     }
-    let remaining = attempt.window_ends_at.saturating_sub(now.as_microsecond());
-    Err(Error::Throttled { retry_after: Duration::from_micros(remaining.max(0).unsigned_abs()) })
+    Err(Error::Throttled { retry_after: (attempt.window_ends_at - Micros::from(now)).length() })
 }
 
 /// The subject of an account: a hash, so that the table has no email addresses of people without an account.

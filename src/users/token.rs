@@ -10,7 +10,7 @@ use super::Caller;
 use super::profile::checked_name;
 use super::secret::{Secret, SecretKind};
 use crate::app::App;
-use crate::clock::{deadline, from_micros};
+use crate::clock::deadline;
 use crate::db::TokenRow;
 use crate::error::{Error, Result, both};
 use crate::events::{Event, EventKind};
@@ -49,7 +49,7 @@ pub struct NewToken {
 /// # Errors
 /// [`Error::Unavailable`].
 pub async fn tokens(app: &App, caller: &Caller) -> Result<Vec<ApiToken>> {
-    let rows = app.db.list_tokens(caller.user.id, app.clock.now().as_microsecond()).await?;
+    let rows = app.db.list_tokens(caller.user.id, app.clock.now()).await?;
     Ok(rows.into_iter().map(ApiToken::from).collect())
 }
 
@@ -66,9 +66,9 @@ pub async fn create_token(app: &App, caller: &Caller, new: NewToken) -> Result<(
         user_id: caller.user.id,
         name,
         last_four: secret.last_four().to_owned(),
-        created_at: now.as_microsecond(),
+        created_at: now.into(),
         last_used_at: None,
-        expires_at: lifetime.map(|lifetime| deadline(now, lifetime).as_microsecond()),
+        expires_at: lifetime.map(|lifetime| deadline(now, lifetime).into()),
     };
     let limit = app.config.limits.tokens;
     let event = Event::new(EventKind::TokenCreated, row.user_id).with("token_id", row.id.to_string()).row(&app.clock);
@@ -102,9 +102,9 @@ impl From<TokenRow> for ApiToken {
             id: row.id,
             name: row.name,
             last_four: row.last_four,
-            created_at: from_micros(row.created_at),
-            last_used_at: row.last_used_at.map(from_micros),
-            expires_at: row.expires_at.map(from_micros),
+            created_at: row.created_at.into(),
+            last_used_at: row.last_used_at.map(Into::into),
+            expires_at: row.expires_at.map(Into::into),
         }
     }
 }

@@ -42,9 +42,9 @@ impl Usage {
     pub(super) fn from_row(row: &UsageRow, defaults: &config::Quotas) -> Self {
         let own = QuotaOverrides::from(row);
         Self {
-            used: UsageCounts { bytes: row.used_bytes as u64, files: row.used_files as u64 },
+            used: UsageCounts { bytes: row.used_bytes.0, files: row.used_files.0 },
             quota: Quotas { bytes: own.bytes.or(defaults.bytes), files: own.files.or(defaults.files) },
-            open_uploads: row.open_uploads as u64,
+            open_uploads: row.open_uploads.0,
         }
     }
 }

@@ -65,7 +65,7 @@ async fn record_upload(app: &TestApp, owner: &str, key: &Key, lease: Duration) {
         new_file: false,
         aside: false,
         claim: None,
-        now: 0,
+        now: app.app.clock.now(),
     };
     app.app.db.insert_pending_blob(&row, &app.app.config.quotas).await.unwrap();
 }
@@ -434,7 +434,7 @@ async fn many_pages_are_compared_completely() {
         FROM numbers",
     )
     .await;
-    let rows = app.app.db.referenced_blobs("", ROWS as i64 + 1).await.unwrap();
+    let rows = app.app.db.referenced_blobs("", ROWS + 1).await.unwrap();
     let keys: Vec<_> = rows.into_iter().map(|row| row.key).collect();
     assert!(keys.len() == ROWS && keys.is_sorted());
     let missing = [0, 1, 998, 999, 1000, 1001, 1999, 2000, 2998, 2999];

@@ -156,7 +156,7 @@ both! {
             new_file: true,
             aside: false,
             claim: Some(KeyClaim { key: "k-1".into(), fingerprint: vec![1] }),
-            now: app.app.clock.now().as_microsecond(),
+            now: app.app.clock.now(),
         };
         app.app.db.insert_pending_blob(&blob, &app.app.config.quotas).await.unwrap();
         upload(&ann, "k-1").body("x").answer().await.problem(422, "idempotency_mismatch");

@@ -5,7 +5,6 @@ use uuid::Uuid;
 
 use super::links::{self, Link, LinkState};
 use crate::app::App;
-use crate::clock::from_micros;
 use crate::error::Result;
 use crate::files::File;
 use crate::users::User;
@@ -58,7 +57,7 @@ pub enum EndedBy {
 /// # Errors
 /// [`Error::Unavailable`](crate::error::Error::Unavailable).
 pub async fn access(app: &App, user: &User, file: &File) -> Result<Vec<AccessEntry>> {
-    let now = app.clock.now().as_microsecond();
+    let now = app.clock.now();
     let mut entries = vec![AccessEntry::Owner {
         user_id: user.id,
         email: user.email.clone(),
@@ -74,17 +73,15 @@ pub async fn access(app: &App, user: &User, file: &File) -> Result<Vec<AccessEnt
     let until = signed_until(app, user, file).await?;
     if until > now {
         let ended_by = app.url_signer().map(|_| EndedBy::RevokingSignedUrls(file.id));
-        entries.push(AccessEntry::SignedUrls { until: from_micros(until), ended_by });
+        entries.push(AccessEntry::SignedUrls { until: until, ended_by });
     }
     Ok(entries)
 }
 
-/// When the last signed URL of the file expires, those of lists included; microseconds since 1970.
-async fn signed_until(app: &App, user: &User, file: &File) -> Result<i64> {
-    match app.db.list_signing(user.id).await? {
-        Some(lists) if lists.list_urls_recorded_at > file.signed.revoked_at => {
-            Ok(file.signed.until.max(lists.list_urls_expire_at))
-        }
-        _ => Ok(file.signed.until),
-    }
+/// When the last signed URL of the file expires, those of lists included.
+async fn signed_until(app: &App, user: &User, file: &File) -> Result<Timestamp> {
+    let lists = app.db.list_signing(user.id).await?;
+    let lists = lists.filter(|lists| lists.list_urls_recorded_at > file.signed.revoked_at);
+    let until = lists.map_or(file.signed.until, |lists| lists.list_urls_expire_at.max(file.signed.until));
+    Ok(until.into())
 }

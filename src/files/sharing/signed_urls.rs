@@ -47,7 +47,7 @@ pub async fn sign(app: &App, user: &User, file: &File, options: &SignOptions) ->
     let name = options.download_name.as_ref().map_or(file.name.as_str(), FileName::as_str);
     let url = Read { file, method: options.method, name, inline: options.inline };
     let url = url.sign(app, app.clock.now(), lifetime).await?;
-    app.db.record_signed_url(user.id, file.id, url.expires_at.as_microsecond()).await?;
+    app.db.record_signed_url(user.id, file.id, url.expires_at).await?;
     let event = file.event(EventKind::UrlSigned).with("method", url.method);
     app.events.record(&event.with("expires_in", lifetime.as_secs()));
     Ok(url)
@@ -122,9 +122,8 @@ async fn record_list(app: &App, files: &[File], until: Timestamp) -> Result<()> 
     let Some(owner) = files.first().map(|file| file.owner_id) else { return Ok(()) };
     let Some(known) = app.db.list_signing(owner).await? else { return Ok(()) };
     let revoked = files.iter().map(|file| file.signed.revoked_at).max().unwrap_or_default();
-    let until = until.as_microsecond();
-    if known.list_urls_expire_at < until || known.list_urls_recorded_at <= revoked {
-        app.db.record_list_signing(owner, until, app.clock.now().as_microsecond()).await?;
+    if known.list_urls_expire_at < until.into() || known.list_urls_recorded_at <= revoked {
+        app.db.record_list_signing(owner, until, app.clock.now()).await?;
     }
     Ok(())
 }
@@ -137,7 +136,7 @@ pub async fn revoke(app: &App, user: &User, file: &File) -> Result<()> {
     if app.url_signer().is_none() {
         return Err(Error::NotRevocable);
     }
-    if !app.db.revoke_signed(user.id, file.id, app.clock.now().as_microsecond()).await? {
+    if !app.db.revoke_signed(user.id, file.id, app.clock.now()).await? {
         return Err(Error::NotFound);
     }
     tracing::info!(user = %user.id, file = %file.id, "signed URLs revoked");

@@ -61,7 +61,7 @@ pub async fn sign_parts(
 ) -> Result<Vec<SignedPart>> {
     let lifetime = signed_url_lifetime(&app.config.limits, expires_in)?;
     let row = find_direct(app, user, id).await?;
-    if row.file_id.is_some() || row.received > 0 {
+    if row.file_id.is_some() || row.received.0 > 0 {
         return Err(Error::UploadGone);
     }
     let (layout, key, now) = (PartLayout::of(&row)?, key(&row)?, app.clock.now());
@@ -125,7 +125,7 @@ async fn stored(app: &App, row: &ResumableRow) -> Result<Vec<StoredPart>> {
         Some(parts) => Ok(parts),
         None => {
             let rows = app.db.parts(row.id).await?.into_iter();
-            Ok(rows.map(|row| (row.number as u64, row.receipt)).filter_map(part).collect())
+            Ok(rows.map(|row| (row.number.0, row.receipt)).filter_map(part).collect())
         }
     }
 }

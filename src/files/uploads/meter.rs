@@ -61,11 +61,11 @@ impl Meter {
     pub fn facts(&self, id: Uuid, content_type: String, ready_at: Timestamp) -> BlobFacts {
         BlobFacts {
             id,
-            size: self.size as i64,
+            size: self.size,
             sha256: self.hash.clone().finalize().to_vec(),
             content_type,
             keep_for: Duration::ZERO,
-            ready_at: ready_at.as_microsecond(),
+            ready_at,
         }
     }
 }

@@ -48,9 +48,9 @@ pub struct UploadPage {
 /// [`Error::BadCursor`]; [`Error::Invalid`] if the limit is out of range.
 pub async fn list(app: &App, user: &User, limit: Option<u32>, cursor: Option<&str>) -> Result<UploadPage> {
     let limit = cursor::page_size(limit, app.config.limits.page)?;
-    let now = app.clock.now().as_microsecond();
+    let now = app.clock.now();
     let after = cursor.map_or(Ok(Uuid::nil()), cursor::decode_id)?;
-    let rows = app.db.open_resumables(user.id, now, after, limit as i64 + 1).await?;
+    let rows = app.db.open_resumables(user.id, now, after, limit + 1).await?;
     let (rows, next_cursor) = cursor::page(rows, limit, |last| cursor::encode_id(last.id));
     Ok(UploadPage { uploads: rows.iter().map(Upload::from).collect(), next_cursor })
 }

@@ -11,7 +11,6 @@ use super::meter::{Meter, locked, metered};
 use super::reserve::{Reservation, reserved};
 use super::type_filter::{Detected, Purpose, detect};
 use crate::app::App;
-use crate::clock::from_micros;
 use crate::db::{BlobFacts, KeyClaim, NewBlobRow};
 use crate::error::{Error, Result};
 use crate::faults;
@@ -44,10 +43,10 @@ impl Stored {
     pub fn content(&self) -> Content {
         Content {
             key: self.key.clone(),
-            size: self.facts.size as u64,
+            size: self.facts.size,
             sha256: self.facts.sha256.clone(),
             content_type: self.facts.content_type.clone(),
-            modified_at: from_micros(self.facts.ready_at),
+            modified_at: self.facts.ready_at,
         }
     }
 }
@@ -75,7 +74,7 @@ pub(in crate::files) async fn write_blob(
         new_file: purpose == Purpose::NewFile,
         aside: false,
         claim,
-        now: app.clock.now().as_microsecond(),
+        now: app.clock.now(),
     };
     let most = body.at_most.unwrap_or(limit).min(limit);
     faults::point("K1");

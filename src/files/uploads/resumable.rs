@@ -22,8 +22,8 @@ use super::reserve::{Reservation, reserved};
 use super::type_filter::filter_first_append;
 use super::whole::detached;
 use crate::app::App;
-use crate::clock::from_micros;
-use crate::db::ResumableRow;
+use crate::clock::deadline;
+use crate::db::{ByteCount, ResumableRow};
 use crate::error::{Error, Result};
 use crate::store::{AppendRequest, ByteStream, Key};
 use crate::users::User;
@@ -94,7 +94,7 @@ pub async fn status(app: &Arc<App>, user: &User, id: Uuid) -> Result<Upload> {
         return Ok(Upload::from(&row));
     }
     let (app, user) = (app.clone(), user.clone());
-    detached(async move { write(&app, &user, id, Append::empty(row.received as u64)).await }).await
+    detached(async move { write(&app, &user, id, Append::empty(row.received.0)).await }).await
 }
 
 /// Appends bytes; with the last one the upload becomes a file. What arrived of an append that ends early is stored,
@@ -138,14 +138,14 @@ async fn write(app: &Arc<App>, user: &User, id: Uuid, append: Append) -> Result<
         .hold_while(async {
             let mut row = find(app, user, id).await?;
             check(app, &row, &append)?;
-            let declared = row.size.map(|size| size as u64).or(append.size);
+            let declared = row.size.map(u64::from).or(append.size);
             let declared = declared.or(append.length.map(|length| append.offset + length));
             let reservation = reserve(app, &row, declared).await?;
             if let (None, Some(size)) = (row.size, append.size) {
-                if !app.db.declare_size(id, claim.id, size as i64).await? {
+                if !app.db.declare_size(id, claim.id, size).await? {
                     return Err(Error::UploadGone);
                 }
-                row.size = Some(size as i64);
+                row.size = Some(ByteCount(size));
             }
             let written = write_append(app, &row, &claim, append, reservation).await;
             // If the last byte is durable, a later error does not concern the client.
@@ -165,7 +165,7 @@ async fn write(app: &Arc<App>, user: &User, id: Uuid, append: Append) -> Result<
 /// Reserves what is missing up to the declared end of the whole, or else of the append.
 async fn reserve(app: &App, row: &ResumableRow, declared: Option<u64>) -> Result<Reservation> {
     let most = declared.unwrap_or(app.config.limits.file_size);
-    let (blob, owner, reserved) = (row.blob_id, row.owner_id, row.reserved_bytes as u64);
+    let (blob, owner, reserved) = (row.blob_id, row.owner_id, row.reserved_bytes.0);
     let mut reservation = Reservation::resume(&app.db, &app.config.quotas, blob, owner, reserved, most);
     reservation.ensure(declared.unwrap_or(0)).await?;
     Ok(reservation)
@@ -180,14 +180,14 @@ async fn write_append(
 ) -> Result<()> {
     let key = key(row)?;
     let tail = row.tail_key.as_deref().map(str::parse::<Key>).transpose().map_err(Error::internal)?;
-    let offset = row.received as u64;
+    let offset = row.received.0;
     let at = AppendRequest {
         key: &key,
         multipart_id: row.multipart_id.as_deref(),
         tail: tail.as_ref(),
         offset,
-        size: row.size.map(|size| size as u64),
-        part_size: row.part_size as u64,
+        size: row.size.map(u64::from),
+        part_size: row.part_size.0,
         announced: append.length,
         all_or_nothing: append.checksum.is_some(),
     };
@@ -207,23 +207,23 @@ async fn write_append(
 /// [`Error::NotFound`]; [`Error::UploadGone`].
 pub(super) async fn find(app: &App, user: &User, id: Uuid) -> Result<ResumableRow> {
     let row = app.db.resumable(user.id, id).await?.ok_or(Error::NotFound)?;
-    let is_expired = row.file_id.is_none() && row.expires_at <= app.clock.now().as_microsecond();
+    let is_expired = row.file_id.is_none() && row.expires_at <= app.clock.now().into();
     if is_expired { Err(Error::UploadGone) } else { Ok(row) }
 }
 
 /// Checks that the append continues the upload.
 fn check(app: &App, row: &ResumableRow, append: &Append) -> Result<()> {
-    let received = row.received as u64;
+    let received = row.received.0;
     if let Some(size) = append.size {
         check_size(app, size)?;
-        if row.size.is_some_and(|known| known as u64 != size) || size < received {
+        if row.size.is_some_and(|known| known.0 != size) || size < received {
             return Err(Error::Malformed("the size of an upload cannot change once it is declared".into()));
         }
     }
     if append.offset != received {
         return Err(Error::OffsetMismatch { offset: received });
     }
-    let limit = row.size.map(|size| size as u64).or(append.size).unwrap_or(app.config.limits.file_size);
+    let limit = row.size.map(u64::from).or(append.size).unwrap_or(app.config.limits.file_size);
     match append.length {
         Some(length) if received.saturating_add(length) > limit => Err(Error::TooLarge { limit }),
         None if row.file_id.is_some() => Err(Error::TooLarge { limit }),
@@ -238,7 +238,7 @@ fn check_size(app: &App, size: u64) -> Result<()> {
 
 /// The size in bytes of an upload that has received all of them.
 pub(super) fn complete_size(row: &ResumableRow) -> Option<u64> {
-    row.size.filter(|size| *size == row.received).map(|size| size as u64)
+    row.size.filter(|size| *size == row.received).map(u64::from)
 }
 
 pub(super) fn key(row: &ResumableRow) -> Result<Key> {
@@ -250,9 +250,9 @@ pub(super) fn lease(app: &App) -> Duration {
     app.config.uploads.expiry + app.config.uploads.lease
 }
 
-/// When an upload expires that receives no byte after `now`, in microseconds since 1970.
-pub(super) fn expiry(app: &App, now: Timestamp) -> i64 {
-    now.as_microsecond().saturating_add(app.config.uploads.expiry.as_micros() as i64)
+/// When an upload expires that receives no byte after `now`.
+pub(super) fn expiry(app: &App, now: Timestamp) -> Timestamp {
+    deadline(now, app.config.uploads.expiry)
 }
 
 impl Upload {
@@ -269,12 +269,12 @@ impl From<&ResumableRow> for Upload {
             path: row.path.clone(),
             name: row.name.clone(),
             is_direct: row.mode == DIRECT,
-            size: row.size.map(|size| size as u64),
-            received: row.received as u64,
-            part_size: row.part_size as u64,
+            size: row.size.map(u64::from),
+            received: row.received.0,
+            part_size: row.part_size.0,
             note: row.upload_metadata.clone(),
-            created_at: from_micros(row.created_at),
-            expires_at: from_micros(row.expires_at),
+            created_at: row.created_at.into(),
+            expires_at: row.expires_at.into(),
             file_id: row.file_id,
         }
     }

@@ -14,7 +14,7 @@ use super::reserve::{Reservation, reserved};
 use super::type_filter::{Detected, Purpose, detect};
 use super::whole::{detached, swap};
 use crate::app::App;
-use crate::db::{BlobFacts, NewBlobRow, NewSignedPutRow, SignedPutRow};
+use crate::db::{BlobFacts, Micros, NewBlobRow, NewSignedPutRow, SignedPutRow};
 use crate::error::{Error, Result};
 use crate::events::{self, Channel, EventKind};
 use crate::files::lifetime::signed_url_lifetime;
@@ -55,7 +55,7 @@ pub async fn sign(app: &App, user: &User, file: &File, expires_in: Option<Durati
         id: app.clock.new_id(),
         file_id: file.id,
         replaces_blob_id: file.blob_id,
-        expires_at: url.expires_at.as_microsecond(),
+        expires_at: url.expires_at,
     };
     let blob = NewBlobRow {
         id: app.clock.new_id(),
@@ -69,7 +69,7 @@ pub async fn sign(app: &App, user: &User, file: &File, expires_in: Option<Durati
         new_file: false,
         aside: false,
         claim: None,
-        now: now.as_microsecond(),
+        now,
     };
     app.db.insert_signed_put(&upload, &blob, &app.config.quotas).await?;
     let event = file.event(EventKind::UrlSigned).with("method", request.operation.method());
@@ -94,7 +94,7 @@ pub async fn receive(app: &Arc<App>, grant: Grant, body: Body) -> Result<()> {
     // Reserving and releasing happen in one task, which a client that disconnects cannot stop in between.
     detached(async move {
         let mut reservation =
-            Reservation::resume(&app.db, &app.config.quotas, blob.id, blob.owner_id, blob.reserved_bytes as u64, most);
+            Reservation::resume(&app.db, &app.config.quotas, blob.id, blob.owner_id, blob.reserved_bytes.0, most);
         reservation.ensure(body.size.unwrap_or(0)).await?;
         let added = reservation.added();
         if let Err(error) = write(&app, &grant.key, body, reservation).await {
@@ -180,7 +180,7 @@ async fn reserve_arrived(app: &App, user: &User, upload: &SignedPutRow, key: &Ke
         return Err(Error::TooLarge { limit });
     }
     // An earlier attempt may have reserved it.
-    let missing = size.saturating_sub(upload.reserved_bytes as u64);
+    let missing = size.saturating_sub(upload.reserved_bytes.0);
     if missing > 0 {
         app.db.reserve_more(upload.blob_id, user.id, missing, &app.config.quotas).await?;
     }
@@ -203,8 +203,6 @@ pub(super) async fn cancel(app: &App, user: &User, id: Uuid) -> Result<()> {
 /// How long bytes may still arrive through the URL of the upload, including a transfer that starts at the last moment;
 /// `None` once that is over.
 fn remaining_lifetime(app: &App, upload: &SignedPutRow) -> Option<Duration> {
-    let now = app.clock.now().as_microsecond();
-    let left = u64::try_from(upload.expires_at - now).unwrap_or(0);
-    let over = upload.expires_at + app.config.uploads.lease.as_micros() as i64 <= now;
-    (!over).then(|| Duration::from_micros(left) + app.config.uploads.lease)
+    let (now, lease) = (Micros::from(app.clock.now()), app.config.uploads.lease);
+    (upload.expires_at + lease > now).then(|| (upload.expires_at - now).length() + lease)
 }

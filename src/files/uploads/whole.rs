@@ -161,7 +161,7 @@ pub(in crate::files) async fn swap(
     loop {
         let now = app.clock.now();
         let event = File { content: stored.content(), ..file.clone() }.event(EventKind::FileReplaced).row(&app.clock);
-        match app.db.replace(user.id, file.id, file.blob_id, &stored.facts, now.as_microsecond(), &event).await {
+        match app.db.replace(user.id, file.id, file.blob_id, &stored.facts, now, &event).await {
             Err(Error::PreconditionFailed) => {
                 file = crate::files::find(app, user, file.id).await?;
                 expected.check(&file)?;
@@ -195,7 +195,7 @@ pub(in crate::files) async fn publish(
     stored: &Stored,
     upload: Option<&EndedUpload>,
 ) -> Result<File> {
-    let (owner, now) = (user.id, file.created_at.as_microsecond());
+    let (owner, now) = (user.id, file.created_at);
     let row = NewFileRow { id: file.id, owner, metadata: file.metadata.get().to_owned(), now };
     let mut name = new.name.clone();
     loop {

@@ -37,7 +37,7 @@ impl FsckRunner<'_> {
     }
 
     async fn hash_matches(&mut self, row: &ReferencedBlobRow) -> Result<bool> {
-        let (key, size) = (parse_key(&row.key)?, row.size.unwrap_or_default() as u64);
+        let (key, size) = (parse_key(&row.key)?, row.size.unwrap_or_default().0);
         let mut hash = Sha256::new();
         if size > 0 {
             let mut bytes = self.app.store.get(&key, 0..size).await?;

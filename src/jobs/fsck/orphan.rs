@@ -20,7 +20,7 @@ impl Orphan {
                 kind: "object",
                 key: object.key.to_string(),
                 multipart_id: String::new(),
-                size: Some(object.size as i64),
+                size: Some(object.size),
             },
             Orphan::Upload(upload) => OrphanRow {
                 kind: "upload",

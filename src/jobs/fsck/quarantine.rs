@@ -19,7 +19,7 @@ pub(super) async fn settle(runner: &mut FsckRunner<'_>) -> Result<()> {
     let (app, repair) = (runner.app, runner.options.repair);
     runner.report.refused = refusal(runner.report, repair);
     let repair = if runner.report.refused.is_some() { Repair::Nothing } else { repair };
-    let quarantine = app.config.fsck.quarantine.as_micros() as i64;
+    let quarantine = app.config.fsck.quarantine;
     for (orphan, finding) in std::mem::take(&mut runner.orphans) {
         let row = orphan.row();
         let age = match repair {

@@ -16,16 +16,14 @@ const REAPER_DELAY: Duration = Duration::from_secs(60 * 60);
 
 /// Whether the reaper should have deleted this row long ago.
 pub(super) fn is_stale(app: &App, row: &ReferencedBlobRow) -> bool {
-    let late = (app.config.reap_interval + REAPER_DELAY).as_micros() as i64;
-    row.state != "ready" && row.overdue > late
+    row.state != "ready" && row.overdue.length() > app.config.reap_interval + REAPER_DELAY
 }
 
 /// A row that looked stale.
 pub(super) async fn stale(app: &App, key: &str) -> Result<Option<FsckFinding>> {
     let row = app.db.referenced_blob(key).await?.filter(|row| is_stale(app, row));
     Ok(row.map(|row| {
-        let overdue = Duration::from_micros(row.overdue.unsigned_abs());
-        let overdue = humantime::format_duration(Duration::from_secs(overdue.as_secs()));
+        let overdue = humantime::format_duration(Duration::from_secs(row.overdue.length().as_secs()));
         let detail = format!("{}, overdue for the reaper by {overdue}", row.state);
         finding_about(&row, FsckFindingKind::Stale, detail)
     }))
@@ -35,10 +33,10 @@ pub(super) async fn stale(app: &App, key: &str) -> Result<Option<FsckFinding>> {
 pub(super) async fn ready(app: &App, key: &str) -> Result<Option<FsckFinding>> {
     let size = app.store.size(&parse_key(key)?).await;
     let Some(row) = still_ready(app, key).await? else { return Ok(None) };
-    let expected = row.size.unwrap_or_default();
+    let expected = row.size.unwrap_or_default().0;
     Ok(match size {
         Ok(None) => Some(finding_about(&row, FsckFindingKind::Missing, format!("{expected} bytes are missing"))),
-        Ok(Some(size)) if size as i64 != expected => {
+        Ok(Some(size)) if size != expected => {
             Some(finding_about(&row, FsckFindingKind::SizeMismatch, format!("{size} bytes instead of {expected}")))
         }
         Ok(Some(_)) => None,

@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::options::{Options, Repair};
-use crate::clock::from_micros;
 use crate::db::FsckRunRow;
 use crate::error::{Error, Result};
 
@@ -264,8 +263,8 @@ impl TryFrom<FsckRunRow> for FsckRun {
             id: row.id,
             state,
             clean: state == FsckState::Done && report.problems() == 0,
-            started_at: from_micros(row.started_at),
-            finished_at: row.finished_at.map(from_micros),
+            started_at: row.started_at.into(),
+            finished_at: row.finished_at.map(Into::into),
             report,
         })
     }

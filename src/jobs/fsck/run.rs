@@ -9,12 +9,12 @@ use super::report::{FsckFinding, FsckFindingKind};
 use super::runner::FsckRunner;
 use super::{quarantine, recheck};
 use crate::app::App;
-use crate::db::ReferencedBlobRow;
+use crate::db::{ByteCount, ReferencedBlobRow};
 use crate::error::{Error, Result};
 use crate::store::{ListStream, Listed, Object};
 
 /// Rows in memory at once; the store's list comes in pages of its own.
-const PAGE: i64 = 1000;
+const PAGE: usize = 1000;
 
 impl FsckRunner<'_> {
     /// Performs all steps.
@@ -59,7 +59,7 @@ impl FsckRunner<'_> {
         let finding = match (row, object) {
             (Some(row), _) if recheck::is_stale(self.app, &row) => recheck::stale(self.app, &row.key).await?,
             (Some(row), _) if row.state != "ready" => None,
-            (Some(row), Some(object)) if row.size == Some(object.size as i64) => match self.options.full {
+            (Some(row), Some(object)) if row.size == Some(ByteCount(object.size)) => match self.options.full {
                 true => self.check_hash(&row).await?,
                 false => None,
             },

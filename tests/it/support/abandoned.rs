@@ -12,7 +12,7 @@ use super::bytes::noise;
 /// Records an upload and writes its bytes to the store, but neither commits nor cleans up, like a writer that crashed.
 pub async fn abandon(app: &TestApp, owner: &str, lease: Duration, size: usize) {
     let (id, key) = (uuid::Uuid::now_v7(), Key::random());
-    let now = app.app.clock.now().as_microsecond();
+    let now = app.app.clock.now();
     let owner = owner.parse().unwrap();
     let row = NewBlobRow {
         id,

@@ -89,11 +89,11 @@ impl LinkDownload {
             id: self.app.clock.new_id(),
             link: self.link.id,
             client: self.client.clone(),
-            length: self.part.length as i64,
+            length: self.part.length,
             resumes: self.part.resumes,
-            most: (2 * self.size).saturating_sub(self.part.length) as i64,
+            most: (2 * self.size).saturating_sub(self.part.length),
             lease: lease(&self.app),
-            now: self.app.clock.now().as_microsecond(),
+            now: self.app.clock.now(),
         }
     }
 
@@ -122,7 +122,7 @@ impl LinkDownload {
 
     /// The whole part is sent, or about to be.
     async fn settle(&mut self) -> Result<()> {
-        let (db, now) = (&self.app.db, self.app.clock.now().as_microsecond());
+        let (db, now) = (&self.app.db, self.app.clock.now());
         let is_new = match self.reservation {
             Some(reservation) if self.part.ends => {
                 db.finish_link_download(self.link.id, reservation, self.app.config.links.resume_window, now).await?
@@ -150,9 +150,7 @@ impl LinkDownload {
         let Some(reservation) = self.reservation.filter(|_| !self.settled) else { return };
         let app = self.app.clone();
         tokio::spawn(async move {
-            if let Err(error) =
-                app.db.pause_link_download(reservation, left as i64, app.config.links.resume_window).await
-            {
+            if let Err(error) = app.db.pause_link_download(reservation, left, app.config.links.resume_window).await {
                 tracing::warn!(%error, "a reserved download stays reserved until its lease expires");
             }
         });

@@ -7,9 +7,8 @@ use uuid::Uuid;
 use super::event;
 use super::options::{LinkOptions, networks};
 use crate::app::App;
-use crate::clock::from_micros;
 use crate::cursor;
-use crate::db::LinkRow;
+use crate::db::{Count, LinkRow};
 use crate::error::{Error, Result};
 use crate::events::EventKind;
 use crate::files::File;
@@ -93,8 +92,8 @@ pub async fn create(app: &App, user: &User, file: &File, options: LinkOptions) -
         inline: false,
         note: String::new(),
         max_downloads: None,
-        downloads: 0,
-        created_at: app.clock.now().as_microsecond(),
+        downloads: Count(0),
+        created_at: app.clock.now().into(),
         last_used_at: None,
         expires_at: None,
         revoked_at: None,
@@ -128,7 +127,7 @@ pub async fn list(
 ) -> Result<LinkPage> {
     let limit = cursor::page_size(limit, app.config.limits.page)?;
     let before = cursor.map_or(Ok(Uuid::max()), cursor::decode_id)?;
-    let rows = app.db.list_links(user.id, file, before, limit as i64 + 1).await?;
+    let rows = app.db.list_links(user.id, file, before, limit + 1).await?;
     let (rows, next_cursor) = cursor::page(rows, limit, |last| cursor::encode_id(last.id));
     Ok(LinkPage { links: rows.into_iter().map(|row| to_link(app, row)).collect(), next_cursor })
 }
@@ -138,7 +137,7 @@ pub async fn list(
 /// # Errors
 /// [`Error::Unavailable`].
 pub async fn list_for_file(app: &App, user: &User, file: &File) -> Result<Vec<Link>> {
-    let rows = app.db.list_links(user.id, Some(file.id), Uuid::max(), i64::MAX).await?;
+    let rows = app.db.list_links(user.id, Some(file.id), Uuid::max(), usize::MAX).await?;
     Ok(rows.into_iter().map(|row| to_link(app, row)).collect())
 }
 
@@ -169,7 +168,7 @@ pub async fn update(app: &App, user: &User, link: Link, options: LinkOptions) ->
 /// [`Error::Unavailable`].
 pub async fn revoke(app: &App, user: &User, link: &Link) -> Result<()> {
     let event = event(&link.row, EventKind::LinkRevoked).row(&app.clock);
-    app.db.revoke_link(user.id, link.id, app.clock.now().as_microsecond(), &event).await?;
+    app.db.revoke_link(user.id, link.id, app.clock.now(), &event).await?;
     tracing::info!(user = %user.id, link = %link.id, "link revoked");
     Ok(())
 }
@@ -198,7 +197,7 @@ pub(super) fn check_lifetime(app: &App, row: &LinkRow) -> Result<()> {
 }
 
 fn state(app: &App, row: &LinkRow) -> LinkState {
-    let now = app.clock.now().as_microsecond();
+    let now = app.clock.now().into();
     match row {
         LinkRow { revoked_at: Some(_), .. } => LinkState::Revoked,
         LinkRow { expires_at: Some(end), .. } if *end <= now => LinkState::Expired,
@@ -214,16 +213,16 @@ fn to_link(app: &App, row: LinkRow) -> Link {
         state: state(app, &row),
         last_four: row.last_four.clone(),
         has_password: row.password_hash.is_some(),
-        max_downloads: row.max_downloads.map(|most| most as u64),
-        downloads: row.downloads as u64,
+        max_downloads: row.max_downloads.map(u64::from),
+        downloads: row.downloads.0,
         allow_from: networks(&row.allow_from).map(|network| network.to_string()).collect(),
         download_name: row.download_name.clone(),
         inline: row.inline,
         note: row.note.clone(),
-        created_at: from_micros(row.created_at),
-        last_used_at: row.last_used_at.map(from_micros),
-        expires_at: row.expires_at.map(from_micros),
-        revoked_at: row.revoked_at.map(from_micros),
+        created_at: row.created_at.into(),
+        last_used_at: row.last_used_at.map(Into::into),
+        expires_at: row.expires_at.map(Into::into),
+        revoked_at: row.revoked_at.map(Into::into),
         row,
     }
 }

@@ -7,7 +7,7 @@ use secrecy::SecretString;
 
 use crate::app::App;
 use crate::clock::deadline;
-use crate::db::LinkRow;
+use crate::db::{Count, LinkRow, Micros};
 use crate::error::{Error, Result};
 use crate::files::FileName;
 use crate::net::parse_network;
@@ -71,16 +71,16 @@ impl LinkOptions {
     }
 }
 
-fn expiry(app: &App, lifetime: Duration) -> Result<i64> {
+fn expiry(app: &App, lifetime: Duration) -> Result<Micros> {
     if lifetime.is_zero() || lifetime > MAX_LIFETIME {
         let detail = format!("from 1 to {} seconds", MAX_LIFETIME.as_secs());
         return Err(Error::invalid("/expires_in", "out_of_range", detail));
     }
-    Ok(deadline(app.clock.now(), lifetime).as_microsecond())
+    Ok(deadline(app.clock.now(), lifetime).into())
 }
 
-fn checked_count(most: u64) -> Result<i64> {
-    let count = i64::try_from(most).ok().filter(|most| *most >= 1);
+fn checked_count(most: u64) -> Result<Count> {
+    let count = Some(Count(most)).filter(|count| (Count(1)..=Count::MAX).contains(count));
     count.ok_or_else(|| Error::invalid("/max_downloads", "out_of_range", "at least 1"))
 }
 

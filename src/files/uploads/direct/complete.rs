@@ -88,7 +88,7 @@ async fn record_assembled(app: &App, user: &User, row: &ResumableRow, claim: &Cl
         id: row.id,
         claim_id: claim.id,
         blob_id: row.blob_id,
-        received: size as i64,
+        received: size,
         hash_state: serialize_hash_state(&read?.hash()),
         parts: Vec::new(),
         tail: None,
@@ -113,7 +113,7 @@ async fn read_parts(app: &App, row: &ResumableRow) -> Result<Meter> {
     }
     let mut meter = Meter::new(layout.size, None);
     for row in rows {
-        let part = layout.part(row.number as u64);
+        let part = layout.part(row.number.0);
         let (offset, length) = part.ok_or_else(|| Error::internal("a part after the end of its upload"))?;
         let (mut stream, mut hash) = (app.store.get(&key, offset..offset + length).await?, Sha256::new());
         while let Some(chunk) = stream.try_next().await? {

@@ -36,8 +36,8 @@ impl PartLayout {
     }
 
     pub(super) fn of(row: &ResumableRow) -> Result<Self> {
-        let size = row.size.ok_or_else(|| Error::internal("a direct upload without a size"))? as u64;
-        Ok(Self { size, part_size: row.part_size as u64 })
+        let size = row.size.ok_or_else(|| Error::internal("a direct upload without a size"))?.0;
+        Ok(Self { size, part_size: row.part_size.0 })
     }
 
     /// The number of parts.

@@ -24,7 +24,7 @@ use crate::store::{Grant, PartObserver};
 /// have the size of the part; [`Error::DigestMismatch`]; the error of the stream. After an error the part is missing.
 pub async fn receive_part(app: &Arc<App>, grant: Grant, number: u64, body: Body) -> Result<String> {
     let row = app.db.direct_upload_by_key(grant.key.as_str()).await?.ok_or(Error::UploadGone)?;
-    let layout = PartLayout { size: row.size as u64, part_size: row.part_size as u64 };
+    let layout = PartLayout { size: row.size.0, part_size: row.part_size.0 };
     let (offset, length) = layout.part(number).ok_or(Error::BadSignature)?;
     let short = move || Error::PartSizeMismatch { number, size: length };
     match body.size {
@@ -36,7 +36,7 @@ pub async fn receive_part(app: &Arc<App>, grant: Grant, number: u64, body: Body)
     detached(async move {
         let meter = Arc::new(Mutex::new(Meter::new(length, body.digest)));
         let stream = metered(body.stream, meter.clone());
-        let mut row = PartRecorder { app: &app, upload: row.id, number: number as i64, length, meter, receipt: None };
+        let mut row = PartRecorder { app: &app, upload: row.id, number, length, meter, receipt: None };
         app.store.write_part(&grant.key, offset, stream, &mut row).await?;
         row.receipt.ok_or_else(short)
     })
@@ -47,7 +47,7 @@ pub async fn receive_part(app: &Arc<App>, grant: Grant, number: u64, body: Body)
 struct PartRecorder<'a> {
     app: &'a App,
     upload: Uuid,
-    number: i64,
+    number: u64,
     /// The bytes that the part must have.
     length: u64,
     meter: SharedMeter,

@@ -81,7 +81,7 @@ impl Claim {
 
     async fn is_open(&self) -> bool {
         let row = self.app.db.resumable(self.owner, self.upload).await;
-        let now = self.app.clock.now().as_microsecond();
+        let now = self.app.clock.now().into();
         matches!(row, Ok(Some(row)) if row.file_id.is_none() && row.expires_at > now)
     }
 

@@ -9,7 +9,7 @@ use super::super::direct::PartLayout;
 use super::ledger::{RowObserver, serialize_hash_state};
 use super::{Append, Claim, DIRECT, TUS, Upload, check_size, expiry, find, key, lease, status, write};
 use crate::app::App;
-use crate::db::{KeyClaim, NewBlobRow, NewResumableRow, ResumableRow};
+use crate::db::{ByteCount, KeyClaim, NewBlobRow, NewResumableRow, ResumableRow};
 use crate::error::{Error, Result};
 use crate::files::uploads::idempotency::{IdempotencyKey, Lookup, lookup};
 use crate::files::uploads::whole::detached;
@@ -86,12 +86,12 @@ impl NewUpload {
         let row = NewResumableRow {
             id: app.clock.new_id(),
             mode,
-            part_size: part_size as i64,
+            part_size,
             path: self.path.as_str().to_owned(),
             name: self.name.as_str().to_owned(),
             content_type: self.content_type,
             upload_metadata: self.note,
-            size: size.map(|size| size as i64),
+            size,
             hash_state: serialize_hash_state(&Sha256::new()),
             sha256,
             expires_at: expiry(app, now),
@@ -106,7 +106,7 @@ impl NewUpload {
             new_file: true,
             aside: false,
             claim,
-            now: now.as_microsecond(),
+            now,
         };
         Ok((row, blob))
     }
@@ -215,7 +215,7 @@ async fn open(app: &Arc<App>, user: &User, id: Uuid) -> Result<()> {
             if !is_unopened(&row) {
                 return Ok(());
             }
-            if row.mode != DIRECT || row.size == Some(0) {
+            if row.mode != DIRECT || row.size == Some(ByteCount(0)) {
                 return app.store.begin(&key(&row)?).await;
             }
             let observer = RowObserver::new(app, &row, &claim, false)?;
@@ -226,7 +226,7 @@ async fn open(app: &Arc<App>, user: &User, id: Uuid) -> Result<()> {
 
 /// Whether nothing in the row shows that what receives the bytes is open.
 fn is_unopened(row: &ResumableRow) -> bool {
-    row.multipart_id.is_none() && row.received == 0 && row.file_id.is_none()
+    row.multipart_id.is_none() && row.received == ByteCount(0) && row.file_id.is_none()
 }
 
 #[cfg(test)]

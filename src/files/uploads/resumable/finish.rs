@@ -47,11 +47,11 @@ pub(in crate::files::uploads) async fn finish(
     faults::point("T5");
     let facts = BlobFacts {
         id: blob_id,
-        size: size as i64,
+        size,
         sha256: restore_hash_state(&row.hash_state)?.finalize().to_vec(),
         content_type: stored_type(app, row, &key, size).await?,
         keep_for: std::time::Duration::ZERO,
-        ready_at: app.clock.now().as_microsecond(),
+        ready_at: app.clock.now(),
     };
     if let Err(refused) = Purpose::NewFile.check_type(&app.config.limits, &facts.content_type) {
         claim.delete_upload().await?;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::Claim;
 use crate::app::App;
-use crate::db::{NewBlobRow, PartRow, Progress, ResumableRow};
+use crate::db::{Count, NewBlobRow, PartRow, Progress, ResumableRow};
 use crate::error::{Error, Result};
 use crate::faults;
 use crate::store::{AppendObserver, Key, MultipartObserver, Persisted};
@@ -37,7 +37,7 @@ impl<'a> RowObserver<'a> {
             app,
             row,
             claim_id: claim.id,
-            received: row.received as u64,
+            received: row.received.0,
             hash: restore_hash_state(&row.hash_state)?,
             parts: Vec::new(),
             tail: row.tail_blob_id,
@@ -57,7 +57,7 @@ impl<'a> RowObserver<'a> {
             id: self.row.id,
             claim_id: self.claim_id,
             blob_id: self.row.blob_id,
-            received: self.received as i64,
+            received: self.received,
             hash_state: serialize_hash_state(&self.hash),
             parts: std::mem::take(&mut self.parts),
             tail: self.tail,
@@ -98,7 +98,7 @@ impl AppendObserver for RowObserver<'_> {
             new_file: false,
             aside: true,
             claim: None,
-            now: self.app.clock.now().as_microsecond(),
+            now: self.app.clock.now(),
         };
         self.app.db.insert_pending_blob(&blob, &self.app.config.quotas).await?;
         self.next_tail = Some(blob.id);
@@ -118,7 +118,7 @@ impl AppendObserver for RowObserver<'_> {
         match how {
             Persisted::InPlace => {}
             Persisted::Part { number, receipt } => {
-                self.parts.push(PartRow { number: number as i64, receipt });
+                self.parts.push(PartRow { number: Count(number), receipt });
                 self.tail = None;
             }
             Persisted::Tail => self.tail = self.next_tail.take(),
