@@ -192,7 +192,7 @@ fn pages(
             group.bench_function(BenchmarkId::new(what, size), |bencher| {
                 bencher.to_async(runtime).iter(|| async {
                     let page = files::list(&app, user, black_box(&list)).await.expect("a page");
-                    assert_eq!(page.files.len(), 100);
+                    assert_eq!(page.items.len(), 100);
                 });
             });
         }

@@ -21,21 +21,46 @@ pub fn page_size(wanted: Option<u32>, max: u32) -> Result<usize> {
     Ok(size as usize)
 }
 
-/// Splits rows into a page of at most `limit` items and the cursor of the next page. Query one row more than
-/// `limit`: it shows that there is a next page, and is not part of this one.
-///
-/// # Examples
-/// ```
-/// use strongroom::cursor::page;
-///
-/// let (items, next) = page(vec!["a", "b", "c"], 2, |last| format!("after {last}"));
-/// assert_eq!((items, next.as_deref()), (vec!["a", "b"], Some("after b")));
-/// ```
-pub fn page<T>(mut rows: Vec<T>, limit: usize, cursor: impl FnOnce(&T) -> String) -> (Vec<T>, Option<String>) {
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next = rows.last().filter(|_| more).map(cursor);
-    (rows, next)
+/// One page of a list.
+#[derive(Debug, Clone)]
+pub struct Page<T> {
+    /// The items, in the order of the list.
+    pub items: Vec<T>,
+    /// The cursor of the next page; `None` on the last one.
+    pub next_cursor: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// A page of at most `limit` of these rows, and the cursor after the last of them. Query one row more than `limit`:
+    /// it shows that there is a next page, and is not part of this one.
+    ///
+    /// # Examples
+    /// ```
+    /// use strongroom::cursor::Page;
+    ///
+    /// let page = Page::new(vec!["a", "b", "c"], 2, |last| format!("after {last}"));
+    /// assert_eq!((page.items, page.next_cursor.as_deref()), (vec!["a", "b"], Some("after b")));
+    /// ```
+    pub fn new(mut rows: Vec<T>, limit: usize, cursor: impl FnOnce(&T) -> String) -> Self {
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next_cursor = rows.last().filter(|_| more).map(cursor);
+        Self { items: rows, next_cursor }
+    }
+
+    /// The page with every item converted.
+    pub fn map<U>(self, convert: impl FnMut(T) -> U) -> Page<U> {
+        Page { items: self.items.into_iter().map(convert).collect(), next_cursor: self.next_cursor }
+    }
+
+    /// The page with every item converted.
+    ///
+    /// # Errors
+    /// The first error of `convert`.
+    pub fn try_map<U>(self, convert: impl FnMut(T) -> Result<U>) -> Result<Page<U>> {
+        let items = self.items.into_iter().map(convert).collect::<Result<_>>()?;
+        Ok(Page { items, next_cursor: self.next_cursor })
+    }
 }
 
 /// The cursor after the item with this id, in a list that is ordered by id.

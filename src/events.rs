@@ -20,7 +20,7 @@ use crate::db::EventRow;
 
 pub use context::{Actor, Channel, RequestContext, in_current_context, set_actor, set_channel};
 pub use kind::EventKind;
-pub use list::{AuditEvent, EventCredential, Filter, Page, list};
+pub use list::{AuditEvent, EventCredential, Filter, list};
 pub use recorder::Recorder;
 
 /// An event that is about to be recorded. It must never contain a secret.

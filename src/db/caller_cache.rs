@@ -56,14 +56,13 @@ impl CallerCache {
     /// The caller with this secret, if it is cached.
     pub fn get(&self, hash: &Hash, now: Timestamp, policy: CachePolicy) -> Result<CallerRow, CacheMiss> {
         let (entries, now) = (self.entries(), Micros::from(now));
-        match entries.callers.get(hash) {
-            Some((queried_at, caller))
-                // The clock may have been set back.
-                if policy == CachePolicy::Allowed
-                    && (Micros(0)..self.ttl).contains(&(now - *queried_at)) && caller.expires_at.is_none_or(|end| now < end) =>
-            {
-                Ok(caller.clone())
-            }
+        let cached = entries.callers.get(hash).filter(|(queried_at, caller)| {
+            // The clock may have been set back.
+            let is_fresh = (Micros(0)..self.ttl).contains(&(now - *queried_at));
+            is_fresh && caller.expires_at.is_none_or(|end| now < end)
+        });
+        match cached {
+            Some((_, caller)) if policy == CachePolicy::Allowed => Ok(caller.clone()),
             _ => Err(CacheMiss { epoch: entries.epoch, now }),
         }
     }

@@ -44,7 +44,8 @@ impl Db {
         Ok(self.write.execute(ACQUIRE_JOB_LEASE, (job.as_str(), holder, Micros::from(lease))).await? == 1)
     }
 
-    /// Ends the lease of a job, no matter which process holds it. Only for a process that knows that no other server runs.
+    /// Ends the lease of a job, no matter which process holds it. Only for a process that knows that no other server
+    /// runs.
     ///
     /// # Errors
     /// Those of [`Db`].

@@ -177,8 +177,32 @@ pub(super) enum Shape {
 }
 
 fn statement(shape: Shape, sort: Sort, direction: Direction, filters: Filters) -> String {
-    // The columns of each order are those of an index, so that a page is a scan of it. A location is unique within an
-    // account.
+    let (order, beyond) = match direction {
+        Direction::Ascending => ("ASC", ">"),
+        Direction::Descending => ("DESC", "<"),
+    };
+    let (head, tail) = match shape {
+        Shape::Rows => (concat!("SELECT ", file_columns!()), ""),
+        // The order is the one of the inner query, which its limit keeps from being flattened.
+        Shape::Packed => (concat!("SELECT group_concat(file) FROM (SELECT ", file_columns_as_json!(), " AS file"), ")"),
+    };
+    let mut columns = order_columns(sort, filters);
+    let conditions = conditions(&columns, beyond, filters);
+    if sort == Sort::Created && is_index_scan(sort, filters) {
+        // A column of the index; PostgreSQL does not infer from the condition that it is constant.
+        columns.insert(0, "f.trashed_at".to_owned());
+    }
+    let order_by: Vec<String> = columns.iter().map(|column| format!("{column} {order}")).collect();
+    let order_by = order_by.join(", ");
+    format!(
+        "{head} FROM files f JOIN blobs b ON b.id = f.blob_id WHERE f.owner_id = $1 AND f.trashed_at IS NULL\
+         {conditions} ORDER BY {order_by} LIMIT $2{tail}"
+    )
+}
+
+/// The columns of an order are those of an index, so that a page is a scan of it. A location is unique within an
+/// account.
+fn order_columns(sort: Sort, filters: Filters) -> Vec<String> {
     let columns: &[&str] = match sort {
         Sort::Location => &["f.location"],
         Sort::Name => &["f.name", "f.id"],
@@ -186,29 +210,28 @@ fn statement(shape: Shape, sort: Sort, direction: Direction, filters: Filters) -
         Sort::Updated => &["f.updated_at", "f.id"],
         Sort::Size => &["f.size", "f.id"],
     };
-    let is_index_scan = match sort {
-        Sort::Location => true,
-        Sort::Name => filters.folder || !filters.range,
-        _ => !filters.folder && !filters.range,
-    };
     let mut columns: Vec<String> = columns.iter().map(|column| (*column).to_owned()).collect();
-    if !is_index_scan {
+    if !is_index_scan(sort, filters) {
         // The files of a folder are sorted, at a cost that depends on the folder only. COALESCE keeps SQLite from
         // using the index of the order instead and reading all other files of the owner.
         columns[0] = format!("COALESCE({0}, {0})", columns[0]);
     }
-    let (order, beyond) = match direction {
-        Direction::Ascending => ("ASC", ">"),
-        Direction::Descending => ("DESC", "<"),
-    };
+    columns
+}
+
+/// Whether there is an index for this order that the filters do not rule out.
+fn is_index_scan(sort: Sort, filters: Filters) -> bool {
+    match sort {
+        Sort::Location => true,
+        Sort::Name => filters.folder || !filters.range,
+        Sort::Created | Sort::Updated | Sort::Size => !filters.folder && !filters.range,
+    }
+}
+
+fn conditions(columns: &[String], beyond: &str, filters: Filters) -> String {
     let mut next = 3..;
     let mut number = || next.next().unwrap_or_default();
-    let mut sql = String::from(match shape {
-        Shape::Rows => concat!("SELECT ", file_columns!()),
-        // The order is the one of the inner query, which its limit keeps from being flattened.
-        Shape::Packed => concat!("SELECT group_concat(file) FROM (SELECT ", file_columns_as_json!(), " AS file"),
-    });
-    sql += " FROM files f JOIN blobs b ON b.id = f.blob_id WHERE f.owner_id = $1 AND f.trashed_at IS NULL";
+    let mut sql = String::new();
     if filters.range {
         sql += &format!(" AND f.location >= ${} AND f.location < ${}", number(), number());
     }
@@ -221,15 +244,6 @@ fn statement(shape: Shape, sort: Sort, direction: Direction, filters: Filters) -
     if filters.after {
         let bound: Vec<String> = columns.iter().map(|_| format!("${}", number())).collect();
         sql += &format!(" AND ({}) {beyond} ({})", columns.join(", "), bound.join(", "));
-    }
-    if sort == Sort::Created && is_index_scan {
-        // A column of the index; PostgreSQL does not infer from the condition that it is constant.
-        columns.insert(0, "f.trashed_at".to_owned());
-    }
-    let order_by: Vec<String> = columns.iter().map(|column| format!("{column} {order}")).collect();
-    sql += &format!(" ORDER BY {} LIMIT $2", order_by.join(", "));
-    if shape == Shape::Packed {
-        sql.push(')');
     }
     sql
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::EventKind;
-use crate::cursor;
+use crate::cursor::{self, Page};
 use crate::db::{Db, EventQuery, EventRow, Micros};
 use crate::error::{Error, Result};
 
@@ -22,15 +22,6 @@ pub struct Filter {
     pub since: Option<Timestamp>,
     /// Only events before this time.
     pub until: Option<Timestamp>,
-}
-
-/// A page of events.
-#[derive(Debug)]
-pub struct Page {
-    /// The events, newest first.
-    pub events: Vec<AuditEvent>,
-    /// The cursor of the next page; `None` on the last page.
-    pub next_cursor: Option<String>,
 }
 
 /// An entry of the audit log.
@@ -73,7 +64,7 @@ pub struct EventCredential {
 ///
 /// # Errors
 /// [`Error::BadCursor`] if the cursor is not one of this list.
-pub async fn list(db: &Db, filter: &Filter, limit: usize, cursor: Option<&str>) -> Result<Page> {
+pub async fn list(db: &Db, filter: &Filter, limit: usize, cursor: Option<&str>) -> Result<Page<AuditEvent>> {
     let before = cursor.map(cursor::decode).transpose()?;
     let query = EventQuery {
         user: filter.account,
@@ -85,9 +76,7 @@ pub async fn list(db: &Db, filter: &Filter, limit: usize, cursor: Option<&str>) 
         limit: limit + 1,
     };
     let rows = db.list_events(&query).await?;
-    let (rows, next_cursor) = cursor::page(rows, limit, |last| cursor::encode(last.at.0, last.id));
-    let events = rows.into_iter().map(AuditEvent::try_from).collect::<Result<_>>()?;
-    Ok(Page { events, next_cursor })
+    Page::new(rows, limit, |last| cursor::encode(last.at.0, last.id)).try_map(AuditEvent::try_from)
 }
 
 impl TryFrom<EventRow> for AuditEvent {

@@ -7,7 +7,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
 use super::FolderPath;
 use crate::app::App;
-use crate::cursor;
+use crate::cursor::{self, Page};
 use crate::error::{Error, Result};
 use crate::users::User;
 
@@ -16,16 +16,7 @@ const STEP: usize = 200;
 /// The character after the slash: paths from here on are not in the folder that ends before the slash.
 const BEYOND_SLASH: char = '0';
 
-/// A page of the names of folders.
-#[derive(Debug)]
-pub struct FolderPage {
-    /// The names, in order.
-    pub names: Vec<String>,
-    /// The cursor of the next page; `None` on the last page.
-    pub next_cursor: Option<String>,
-}
-
-/// Lists the folders that are directly in this one, by name.
+/// Lists the names of the folders that are directly in this one, in order.
 ///
 /// # Errors
 /// [`Error::BadCursor`] if the cursor is not one of this list; [`Error::Invalid`] if the limit is out of range.
@@ -35,7 +26,7 @@ pub async fn folders(
     inside: &FolderPath,
     limit: Option<u32>,
     cursor: Option<&str>,
-) -> Result<FolderPage> {
+) -> Result<Page<String>> {
     let limit = cursor::page_size(limit, app.config.limits.page)?;
     let after = cursor.map(decode).transpose()?.unwrap_or_default();
     let (base, end) = match inside.as_str() {
@@ -56,8 +47,7 @@ pub async fn folders(
         }
     }
     let names = names.into_iter().take(limit + 1).collect();
-    let (names, next_cursor) = cursor::page(names, limit, |last: &String| BASE64_URL_SAFE_NO_PAD.encode(last));
-    Ok(FolderPage { names, next_cursor })
+    Ok(Page::new(names, limit, |last| BASE64_URL_SAFE_NO_PAD.encode(last)))
 }
 
 fn decode(cursor: &str) -> Result<String> {

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::name::location;
 use super::{File, FolderPath};
 use crate::app::App;
-use crate::cursor;
+use crate::cursor::{self, Page};
 use crate::db::{After, ListQuery};
 use crate::error::{Error, Result};
 use crate::users::User;
@@ -49,24 +49,15 @@ impl Default for Order {
     }
 }
 
-/// One page of files.
-#[derive(Debug)]
-pub struct Page {
-    /// The files, in the requested order.
-    pub files: Vec<File>,
-    /// The cursor of the next page; `None` on the last one.
-    pub next_cursor: Option<String>,
-}
-
 /// Lists the files of this user.
 ///
 /// # Errors
 /// [`Error::BadCursor`] if the cursor does not belong to a list in this order; [`Error::Invalid`] if the limit or a text
 /// to search for is out of range.
-pub async fn list(app: &App, user: &User, list: &List) -> Result<Page> {
+pub async fn list(app: &App, user: &User, list: &List) -> Result<Page<File>> {
     let limit = cursor::page_size(list.limit, app.config.limits.page)?;
     let after = list.cursor.as_deref().map(|cursor| Cursor::decode(cursor, list.order)).transpose()?;
-    let mut rows = app
+    let rows = app
         .db
         .list_files(&ListQuery {
             owner: user.id,
@@ -76,18 +67,10 @@ pub async fn list(app: &App, user: &User, list: &List) -> Result<Page> {
             folder: list.folder.as_ref().map(|folder| folder.as_str().to_owned()),
             search: searchable(list.search.as_deref(), "q")?.to_lowercase(),
             after,
-            // One more than requested shows whether there is a next page.
             limit: limit + 1,
         })
         .await?;
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next_cursor = match rows.last() {
-        Some(last) if more => Some(Cursor::encode(list.order, last)),
-        _ => None,
-    };
-    let files = rows.into_iter().map(File::try_from).collect::<Result<_>>()?;
-    Ok(Page { files, next_cursor })
+    Page::new(rows, limit, |last| Cursor::encode(list.order, last)).try_map(File::try_from)
 }
 
 /// A text to search for. Names are stored in normalization form C, without control characters.

@@ -8,7 +8,7 @@ use super::uploads::whole::free_name;
 use super::{File, FileName, FolderPath};
 use crate::app::App;
 use crate::clock;
-use crate::cursor;
+use crate::cursor::{self, Page};
 use crate::db::{Micros, TrashedFileRow};
 use crate::error::{Error, Result};
 use crate::events::{Event, EventKind};
@@ -25,15 +25,6 @@ pub struct TrashedFile {
     pub purge_at: Timestamp,
 }
 
-/// One page of the trash.
-#[derive(Debug)]
-pub struct TrashPage {
-    /// The files, the one deleted last first.
-    pub files: Vec<TrashedFile>,
-    /// The cursor of the next page; `None` on the last one.
-    pub next_cursor: Option<String>,
-}
-
 /// The files that one transaction deletes permanently.
 const BATCH: usize = 100;
 
@@ -41,14 +32,13 @@ const BATCH: usize = 100;
 ///
 /// # Errors
 /// [`Error::BadCursor`]; [`Error::Invalid`] if the limit is out of range.
-pub async fn list(app: &App, user: &User, limit: Option<u32>, cursor: Option<&str>) -> Result<TrashPage> {
+pub async fn list(app: &App, user: &User, limit: Option<u32>, cursor: Option<&str>) -> Result<Page<TrashedFile>> {
     let limit = cursor::page_size(limit, app.config.limits.page)?;
     let before = cursor.map_or(Ok((i64::MAX, Uuid::max())), cursor::decode)?;
     let before = (Micros(before.0), before.1);
     let rows = app.db.list_trash(user.id, before, limit + 1).await?;
-    let (rows, next_cursor) = cursor::page(rows, limit, |last| cursor::encode(last.trashed_at.0, last.file.id));
-    let files = rows.into_iter().map(|row| trashed_file(app, row)).collect::<Result<_>>()?;
-    Ok(TrashPage { files, next_cursor })
+    let page = Page::new(rows, limit, |last| cursor::encode(last.trashed_at.0, last.file.id));
+    page.try_map(|row| trashed_file(app, row))
 }
 
 /// Finds a file in the trash of this user.

@@ -9,7 +9,7 @@ use super::quota::{Quota, QuotaOverrides};
 use super::usage::Usage;
 use crate::app::App;
 use crate::config::Quotas;
-use crate::cursor;
+use crate::cursor::{self, Page};
 use crate::db::{AccountPatchRow, AccountRow, ByteCount, Count};
 use crate::error::{Error, Result};
 use crate::events::{Event, EventKind};
@@ -24,15 +24,6 @@ pub struct AdminUser {
     pub usage: Usage,
     /// The quota of this account, where it overrides the default.
     pub quota: QuotaOverrides,
-}
-
-/// A page of accounts.
-#[derive(Debug)]
-pub struct AdminUserPage {
-    /// The accounts, oldest first.
-    pub users: Vec<AdminUser>,
-    /// The cursor of the next page; `None` on the last page.
-    pub next_cursor: Option<String>,
 }
 
 /// Fields of an account to change; absent fields are unchanged.
@@ -74,13 +65,12 @@ pub async fn user_id(app: &App, email: &str) -> Result<Uuid> {
 ///
 /// # Errors
 /// [`Error::BadCursor`]; [`Error::Invalid`] if the limit is out of range.
-pub async fn list_users(app: &App, limit: Option<u32>, cursor: Option<&str>) -> Result<AdminUserPage> {
+pub async fn list_users(app: &App, limit: Option<u32>, cursor: Option<&str>) -> Result<Page<AdminUser>> {
     let limit = cursor::page_size(limit, app.config.limits.page)?;
     let after = cursor.map_or(Ok(Uuid::nil()), cursor::decode_id)?;
     let rows = app.db.list_accounts(after, limit + 1).await?;
-    let (rows, next_cursor) = cursor::page(rows, limit, |last| cursor::encode_id(last.user.id));
-    let users = rows.into_iter().map(|row| AdminUser::from_row(row, &app.config.quotas)).collect();
-    Ok(AdminUserPage { users, next_cursor })
+    let page = Page::new(rows, limit, |last| cursor::encode_id(last.user.id));
+    Ok(page.map(|row| AdminUser::from_row(row, &app.config.quotas)))
 }
 
 /// All accounts, oldest first.

@@ -27,8 +27,7 @@ pub use account::{
     update_me,
 };
 pub use admin::{
-    AdminUser, AdminUserPage, UpdateUser, all_users, find_user, list_users, recalculate_usage, set_disabled,
-    update_user, user_id,
+    AdminUser, UpdateUser, all_users, find_user, list_users, recalculate_usage, set_disabled, update_user, user_id,
 };
 pub use caller::{Caller, Credential, authenticate};
 pub use erase::{Erasure, delete_account, delete_me, erasure};

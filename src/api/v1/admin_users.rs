@@ -85,7 +85,7 @@ async fn list(
     Query(page): Query<PageParams>,
 ) -> Result<axum::Json<AdminUserPage>> {
     let page = users::list_users(&app, page.limit, page.cursor.as_deref()).await?;
-    let items = page.users.into_iter().map(AdminUserView::from).collect();
+    let items = page.items.into_iter().map(AdminUserView::from).collect();
     Ok(axum::Json(AdminUserPage { items, next_cursor: page.next_cursor }))
 }
 

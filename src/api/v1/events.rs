@@ -12,9 +12,9 @@ use uuid::Uuid;
 
 use crate::api::auth::{Admin, SessionCaller, SignedIn};
 use crate::app::App;
-use crate::cursor;
+use crate::cursor::{self, Page};
 use crate::error::Result;
-use crate::events::{self, AuditEvent, EventKind, Filter, Page};
+use crate::events::{self, AuditEvent, EventKind, Filter};
 use crate::files;
 use crate::http::extract::{Id, PageParams, Query};
 
@@ -155,9 +155,9 @@ struct AuditEventPage {
     next_cursor: Option<String>,
 }
 
-impl From<Page> for AuditEventPage {
-    fn from(page: Page) -> Self {
-        Self { items: page.events.into_iter().map(AuditEventView::from).collect(), next_cursor: page.next_cursor }
+impl From<Page<AuditEvent>> for AuditEventPage {
+    fn from(page: Page<AuditEvent>) -> Self {
+        Self { items: page.items.into_iter().map(AuditEventView::from).collect(), next_cursor: page.next_cursor }
     }
 }
 

@@ -220,11 +220,11 @@ async fn list(
     let page = files::list(&app, &caller.user, &list).await?;
     let mut urls = Vec::new();
     if params.urls.is_some() {
-        let signed = signed_urls::sign_list(&app, &page.files, params.expires_in.map(Duration::from_secs)).await;
+        let signed = signed_urls::sign_list(&app, &page.items, params.expires_in.map(Duration::from_secs)).await;
         urls = signed.map_err(|error| error.in_parameter("expires_in"))?;
     }
     let mut urls = urls.into_iter();
-    let items: Vec<_> = page.files.into_iter().map(|file| FileView::new(file, urls.next())).collect();
+    let items: Vec<_> = page.items.into_iter().map(|file| FileView::new(file, urls.next())).collect();
     let size = items.iter().map(FileView::size_as_json).sum();
     json_of_size(size, &FilePage { items, next_cursor: page.next_cursor })
 }

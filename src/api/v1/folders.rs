@@ -60,6 +60,6 @@ async fn list(
     let page = files::folders(&app, &caller.user, &inside, page.limit, page.cursor.as_deref()).await?;
     let base = inside.as_str();
     let path = |name: &str| if base.is_empty() { name.to_owned() } else { format!("{base}/{name}") };
-    let items = page.names.into_iter().map(|name| Folder { path: path(&name), name }).collect();
+    let items = page.items.into_iter().map(|name| Folder { path: path(&name), name }).collect();
     Ok(axum::Json(FolderPage { items, next_cursor: page.next_cursor }))
 }

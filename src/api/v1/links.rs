@@ -260,7 +260,7 @@ async fn list(
 ) -> Result<axum::Json<LinkPage>> {
     let cursor = page.cursor.as_deref();
     let page = links::list(&app, &caller.user, params.file_id, page.limit, cursor).await?;
-    let items = page.links.into_iter().map(LinkView::from).collect();
+    let items = page.items.into_iter().map(LinkView::from).collect();
     Ok(axum::Json(LinkPage { items, next_cursor: page.next_cursor }))
 }
 

@@ -75,7 +75,7 @@ async fn list(
     Query(page): Query<PageParams>,
 ) -> Result<axum::Json<TrashPageView>> {
     let page = trash::list(&app, &caller.user, page.limit, page.cursor.as_deref()).await?;
-    let items = page.files.into_iter().map(TrashedFileView::from).collect();
+    let items = page.items.into_iter().map(TrashedFileView::from).collect();
     let retention = app.config.trash_retention.as_secs();
     Ok(axum::Json(TrashPageView { items, retention, next_cursor: page.next_cursor }))
 }

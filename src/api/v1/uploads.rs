@@ -198,7 +198,7 @@ async fn list(
     Query(page): Query<PageParams>,
 ) -> Result<axum::Json<UploadPageView>> {
     let page = uploads::list(&app, &caller.user, page.limit, page.cursor.as_deref()).await?;
-    let items = page.uploads.iter().map(|upload| UploadView::new(&app, upload, None)).collect();
+    let items = page.items.iter().map(|upload| UploadView::new(&app, upload, None)).collect();
     Ok(axum::Json(UploadPageView { items, next_cursor: page.next_cursor }))
 }
 

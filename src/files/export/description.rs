@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::Export;
 use super::paths::Paths;
+use crate::cursor::Page;
 use crate::error::{Error, Result};
 use crate::events::{self, Filter};
 use crate::files::{Direction, File, List, Order, Sort, links, list, trash};
@@ -34,8 +35,8 @@ struct DescribedFile<'a> {
     archive_path: String,
 }
 
-/// Files, each with the time at which it was trashed, and the cursor of the next page.
-type FilePage = (Vec<(File, Option<Timestamp>)>, Option<String>);
+/// Files, each with the time at which it was trashed.
+type FilePage = Page<(File, Option<Timestamp>)>;
 
 impl Export {
     /// Writes the description page by page, and returns where the content of each file belongs.
@@ -74,15 +75,15 @@ impl Export {
     ) -> Result<()> {
         let (mut array, mut cursor) = (self.start_array(folder).await?, None);
         loop {
-            let (files, next) = self.page_of(folder, cursor).await?;
-            for (file, trashed_at) in files {
+            let page = self.page_of(folder, cursor).await?;
+            for (file, trashed_at) in page.items {
                 let path = paths.place(folder, &file.path, &file.name);
                 self.item(&mut array, &DescribedFile::new(&file, trashed_at, path.clone())).await?;
                 places.push((file.id, path));
                 // Finding a path can take a while: let other tasks run.
                 tokio::task::yield_now().await;
             }
-            cursor = next;
+            cursor = page.next_cursor;
             if cursor.is_none() {
                 return self.archive.text("]").await;
             }
@@ -93,19 +94,18 @@ impl Export {
         let (app, user) = (&self.app, &self.caller.user);
         if folder == "trash" {
             let page = trash::list(app, user, None, cursor.as_deref()).await?;
-            let files = page.files.into_iter().map(|trashed| (trashed.file, Some(trashed.trashed_at)));
-            return Ok((files.collect(), page.next_cursor));
+            return Ok(page.map(|trashed| (trashed.file, Some(trashed.trashed_at))));
         }
         let order = Order { sort: Sort::Location, direction: Direction::Ascending };
         let page = list(app, user, &List { order, cursor, ..List::default() }).await?;
-        Ok((page.files.into_iter().map(|file| (file, None)).collect(), page.next_cursor))
+        Ok(page.map(|file| (file, None)))
     }
 
     async fn describe_links(&mut self) -> Result<()> {
         let (mut array, mut cursor) = (self.start_array("links").await?, None);
         loop {
             let page = links::list(&self.app, &self.caller.user, None, None, cursor.as_deref()).await?;
-            for link in &page.links {
+            for link in &page.items {
                 self.item(&mut array, link).await?;
             }
             cursor = page.next_cursor;
@@ -120,7 +120,7 @@ impl Export {
         let (mut array, mut cursor) = (self.start_array("events").await?, None);
         loop {
             let page = events::list(&self.app.db, &filter, EVENTS_AT_ONCE, cursor.as_deref()).await?;
-            for event in &page.events {
+            for event in &page.items {
                 self.item(&mut array, event).await?;
             }
             cursor = page.next_cursor;

@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use super::File;
 use crate::app::App;
-use crate::cursor;
+use crate::cursor::{self, Page};
 use crate::error::{Error, Result};
 use crate::users::User;
 
@@ -32,27 +32,18 @@ pub use pending::Body;
 pub use resumable::{Append, Checksum, NewUpload, Upload, UploadProtocol, append, create, status, terminate};
 pub use whole::{NewFile, OnConflict, replace, upload, upload_and_place};
 
-/// One page of open uploads.
-#[derive(Debug)]
-pub struct UploadPage {
-    /// The uploads, in the order of their creation.
-    pub uploads: Vec<Upload>,
-    /// The cursor of the next page; `None` on the last one.
-    pub next_cursor: Option<String>,
-}
-
 /// Lists the resumable uploads of this user that are not complete, in the order of their creation. `limit` is a number
 /// of uploads.
 ///
 /// # Errors
 /// [`Error::BadCursor`]; [`Error::Invalid`] if the limit is out of range.
-pub async fn list(app: &App, user: &User, limit: Option<u32>, cursor: Option<&str>) -> Result<UploadPage> {
+pub async fn list(app: &App, user: &User, limit: Option<u32>, cursor: Option<&str>) -> Result<Page<Upload>> {
     let limit = cursor::page_size(limit, app.config.limits.page)?;
     let now = app.clock.now();
     let after = cursor.map_or(Ok(Uuid::nil()), cursor::decode_id)?;
     let rows = app.db.open_resumables(user.id, now, after, limit + 1).await?;
-    let (rows, next_cursor) = cursor::page(rows, limit, |last| cursor::encode_id(last.id));
-    Ok(UploadPage { uploads: rows.iter().map(Upload::from).collect(), next_cursor })
+    let page = Page::new(rows, limit, |last| cursor::encode_id(last.id));
+    Ok(page.map(|row| Upload::from(&row)))
 }
 
 /// Completes an upload: assembles the parts of a direct upload, or publishes what arrived through a signed PUT. A tus

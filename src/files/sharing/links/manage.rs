@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::event;
 use super::options::{LinkOptions, networks};
 use crate::app::App;
-use crate::cursor;
+use crate::cursor::{self, Page};
 use crate::db::{Count, LinkRow};
 use crate::error::{Error, Result};
 use crate::events::EventKind;
@@ -65,15 +65,6 @@ pub struct Link {
     row: LinkRow,
 }
 
-/// One page of links.
-#[derive(Debug)]
-pub struct LinkPage {
-    /// The links, newest first.
-    pub links: Vec<Link>,
-    /// The cursor of the next page; `None` on the last one.
-    pub next_cursor: Option<String>,
-}
-
 /// Creates a link to a file of this user. The token is not stored: it is known only to the receiver of the secret.
 ///
 /// # Errors
@@ -124,12 +115,12 @@ pub async fn list(
     file: Option<Uuid>,
     limit: Option<u32>,
     cursor: Option<&str>,
-) -> Result<LinkPage> {
+) -> Result<Page<Link>> {
     let limit = cursor::page_size(limit, app.config.limits.page)?;
     let before = cursor.map_or(Ok(Uuid::max()), cursor::decode_id)?;
     let rows = app.db.list_links(user.id, file, before, limit + 1).await?;
-    let (rows, next_cursor) = cursor::page(rows, limit, |last| cursor::encode_id(last.id));
-    Ok(LinkPage { links: rows.into_iter().map(|row| to_link(app, row)).collect(), next_cursor })
+    let page = Page::new(rows, limit, |last| cursor::encode_id(last.id));
+    Ok(page.map(|row| to_link(app, row)))
 }
 
 /// All links to a file of this user, newest first.
