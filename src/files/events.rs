@@ -3,9 +3,9 @@
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::cursor;
+use crate::cursor::{self, Page};
 use crate::error::Result;
-use crate::events::{self, Filter, Page};
+use crate::events::{self, AuditEvent, Filter};
 use crate::users::User;
 
 /// One page of the audit log of a file of this user, the latest event first. The file may have been deleted.
@@ -14,12 +14,18 @@ use crate::users::User;
 /// [`Error::NotFound`](crate::error::Error::NotFound) if there is neither a file nor an event, or it belongs to another
 /// user; [`Error::BadCursor`](crate::error::Error::BadCursor); [`Error::Invalid`](crate::error::Error::Invalid) if the
 /// limit is out of range.
-pub async fn events(app: &App, user: &User, id: Uuid, limit: Option<u32>, cursor: Option<&str>) -> Result<Page> {
+pub async fn events(
+    app: &App,
+    user: &User,
+    id: Uuid,
+    limit: Option<u32>,
+    cursor: Option<&str>,
+) -> Result<Page<AuditEvent>> {
     let filter = Filter { account: Some(user.id), file: Some(id), ..Filter::default() };
     let limit = cursor::page_size(limit, app.config.limits.page)?;
     let page = events::list(&app.db, &filter, limit, cursor).await?;
     // An empty page may also be the one after the last event.
-    if page.events.is_empty() && events::list(&app.db, &filter, 1, None).await?.events.is_empty() {
+    if page.items.is_empty() && events::list(&app.db, &filter, 1, None).await?.items.is_empty() {
         super::find(app, user, id).await?;
     }
     Ok(page)
