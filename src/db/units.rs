@@ -104,12 +104,13 @@ macro_rules! unsigned {
             }
         }
 
+        /// A negative number is zero: the usage of an account may be too low until it is recalculated.
         impl<'r, DB: Database> Decode<'r, DB> for $name
         where
             i64: Decode<'r, DB>,
         {
             fn decode(value: DB::ValueRef<'r>) -> Result<Self, BoxDynError> {
-                Ok(Self(u64::try_from(i64::decode(value)?)?))
+                Ok(Self(u64::try_from(i64::decode(value)?).unwrap_or(0)))
             }
         }
 

@@ -390,7 +390,9 @@ both! {
         let file = ann.upload("a.bin", noise(1000)).await;
         ann.sign(&file, "put").await;
         assert_eq!(strongroom::users::recalculate_usage(&app.app).await.unwrap(), 0);
-        app.execute("UPDATE users SET used_bytes = 7, used_files = 7, open_uploads = 7").await;
+        // As if more had been released than reserved.
+        app.execute("UPDATE users SET used_bytes = -7, used_files = -7, open_uploads = -7").await;
+        assert_eq!(used(&ann).await, (0, 0));
         assert_eq!(strongroom::users::recalculate_usage(&app.app).await.unwrap(), 1);
         app.assert_usage_is_exact().await;
         assert_eq!(used(&ann).await, (1000, 1));
