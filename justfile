@@ -77,6 +77,10 @@ crash *ARGS:
 powercut *ARGS:
     scripts/powercut {{ ARGS }}
 
+# Flood the release build, and measure memory, latency and CPU; `just flood --list`
+flood *ARGS:
+    scripts/flood {{ ARGS }}
+
 # Benchmark the release build against nginx and the bucket itself; `just bench --write docs` keeps the figures
 bench *ARGS:
     scripts/bench {{ ARGS }}
