@@ -10,8 +10,11 @@ use crate::error::{Error, Result};
 
 /// The result of the preconditions of a request.
 pub enum Judgement {
+    /// The request is carried out.
     Proceed,
+    /// 304: what the client has is still valid.
     NotModified,
+    /// 412: a precondition does not hold.
     Failed,
 }
 
@@ -22,6 +25,7 @@ pub struct Validators {
 }
 
 impl Validators {
+    /// Without an entity tag if the content has none that is valid.
     pub fn of(content: &ContentInfo) -> Self {
         Self { etag: content.etag.parse().ok(), modified: content.modified }
     }

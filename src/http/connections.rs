@@ -33,6 +33,7 @@ pub struct LimitedAcceptor<A> {
 }
 
 impl<A> LimitedAcceptor<A> {
+    /// Accepts by `inner`, within `limits`.
     pub fn new(inner: A, limits: ConnectionLimits) -> Self {
         Self { inner, limits }
     }

@@ -23,7 +23,9 @@ pub struct ContentInfo {
     pub size: u64,
     /// The strong validator, in its double quotes.
     pub etag: String,
+    /// When these bytes became the content.
     pub modified: SystemTime,
+    /// The media type.
     pub content_type: String,
     /// The digest of all bytes.
     pub sha256: Vec<u8>,

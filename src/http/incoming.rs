@@ -13,11 +13,13 @@ use crate::store::ByteStream;
 
 /// The content of a file, and what the request says of it.
 pub struct Incoming {
+    /// The content, as it arrives.
     pub stream: ByteStream,
     /// Bytes, if their number is announced.
     pub size: Option<u64>,
     /// The most bytes that it can have, if their number is not announced.
     pub at_most: Option<u64>,
+    /// The media type that the client names.
     pub content_type: Option<String>,
     /// The announced SHA-256.
     pub digest: Option<Vec<u8>>,
@@ -28,6 +30,7 @@ pub struct Incoming {
 /// What a form has beside the content of its file.
 #[derive(Debug, Clone)]
 pub struct Form {
+    /// The fields before and after the content.
     pub fields: Fields,
     /// The name of the part, without folders.
     pub file_name: Option<String>,

@@ -20,6 +20,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// What the middleware needs from the server.
 #[derive(Debug)]
 pub struct Context {
+    /// Gives the time of request ids.
     pub clock: Clock,
     /// The `type` of a problem without its code, as an absolute URL.
     pub problem_base: String,

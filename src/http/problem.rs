@@ -132,8 +132,10 @@ fn code(error: &Error) -> &'static str {
     "request_id": "019ab0c2-7b11-7d02-9c0e-5d3a7c1f2e90"
 }))]
 pub struct Problem {
+    /// The page that explains `code`.
     #[serde(rename = "type")]
     pub kind: String,
+    /// The kind of problem in words.
     pub title: &'static str,
     /// The HTTP status.
     pub status: u16,
@@ -150,6 +152,7 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<FieldErrorSchema>)]
     pub errors: Vec<FieldError>,
+    /// What a quota lacks.
     #[serde(flatten)]
     pub shortage: Shortage,
 }
@@ -179,8 +182,10 @@ pub struct FieldErrorSchema {
     /// The name of a header.
     #[schema(nullable = false)]
     pub header: Option<String>,
+    /// The stable name of what is wrong.
     #[schema(example = "out_of_range")]
     pub code: String,
+    /// What would be valid.
     #[schema(example = "from 1 to 604800 seconds")]
     pub detail: String,
 }
@@ -189,6 +194,7 @@ pub struct FieldErrorSchema {
 #[derive(Debug, Default, Clone, Serialize, ToSchema)]
 #[schema(as = QuotaShortage)]
 pub struct Shortage {
+    /// What is short.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = QuotaResource, inline, required = false)]
     pub resource: Option<&'static str>,
@@ -196,6 +202,7 @@ pub struct Shortage {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub used: Option<u64>,
+    /// The most that may be in use.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub quota: Option<u64>,

@@ -28,6 +28,7 @@ impl Progress {
         self.length.saturating_sub(self.sent)
     }
 
+    /// Whether the whole body was sent.
     pub fn is_complete(self) -> bool {
         self.sent == self.length
     }
