@@ -17,6 +17,11 @@ use crate::users::User;
 
 pub use crate::db::{Direction, Sort};
 
+/// Bytes of a prefix: more than a path and a name have.
+const MAX_PREFIX: usize = 1300;
+/// Bytes of a text to search for: as many as a name has.
+const MAX_SEARCH: usize = 255;
+
 /// Which files to list, and in which order.
 #[derive(Debug, Clone, Default)]
 pub struct List {
@@ -63,9 +68,9 @@ pub async fn list(app: &App, user: &User, list: &List) -> Result<Page<File>> {
             owner: user.id,
             sort: list.order.sort,
             direction: list.order.direction,
-            prefix: searchable(list.prefix.as_deref(), "prefix")?,
+            prefix: searchable(list.prefix.as_deref(), "prefix", MAX_PREFIX)?,
             folder: list.folder.as_ref().map(|folder| folder.as_str().to_owned()),
-            search: searchable(list.search.as_deref(), "q")?.to_lowercase(),
+            search: searchable(list.search.as_deref(), "q", MAX_SEARCH)?.to_lowercase(),
             after,
             limit: limit + 1,
         })
@@ -73,11 +78,12 @@ pub async fn list(app: &App, user: &User, list: &List) -> Result<Page<File>> {
     Page::new(rows, limit, |last| Cursor::encode(list.order, last)).try_map(File::try_from)
 }
 
-/// A text to search for. Names are stored in normalization form C, without control characters.
-fn searchable(text: Option<&str>, parameter: &str) -> Result<String> {
+/// A text of at most `most` bytes to search for. Names are stored in normalization form C, without control characters.
+fn searchable(text: Option<&str>, parameter: &str, most: usize) -> Result<String> {
     let text: String = text.unwrap_or_default().nfc().collect();
-    if text.len() > 1300 || text.chars().any(char::is_control) {
-        return Err(Error::invalid_parameter(parameter, "invalid", "at most 1300 bytes, without control characters"));
+    if text.len() > most || text.chars().any(char::is_control) {
+        let detail = format!("at most {most} bytes, without control characters");
+        return Err(Error::invalid_parameter(parameter, "invalid", detail));
     }
     Ok(text)
 }

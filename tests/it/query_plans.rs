@@ -33,7 +33,7 @@ const EXCEPTIONS: [(&str, &str); 18] = [
         "a folder or a prefix in an order without an index is sorted: the cost is proportional to its size",
     ),
     ("f.location < $4 AND f.path = $5", "a prefix in a folder is sorted: the cost is proportional to the folder"),
-    ("f.search LIKE $", "a search reads the owner's files, or those in the folder or with the prefix"),
+    ("(f.search, $", "a search reads the owner's files, or those in the folder or with the prefix"),
     ("FROM audit_events ORDER BY at DESC", "scans in order until the page is full"),
     ("FROM audit_events WHERE kind = $2 ORDER BY at DESC", "only admins filter all events by kind"),
     ("SELECT path FROM paths", "sorts one batch"),

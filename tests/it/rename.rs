@@ -149,6 +149,17 @@ both! {
         assert_eq!(walk(&ann, "prefix=docs&q=txt&sort=-size&limit=1", "name").await.0.len(), 3);
     }
 
+    async fn a_search_has_as_many_bytes_as_a_name_at_most(app: TestApp) {
+        let ann = app.sign_up("ann").await;
+        let name = "é".repeat(127);
+        upload_at(&ann, "", &name).await;
+        assert_eq!(walk(&ann, &format!("q={}", "%C3%A9".repeat(127)), "name").await.0, [name]);
+        assert!(walk(&ann, &format!("q={}", "a".repeat(255)), "name").await.0.is_empty());
+        let refused = ann.get(&format!("/v1/files?q={}", "a".repeat(256))).answer().await.problem(422, "invalid");
+        assert_eq!(refused["errors"][0]["parameter"], "q");
+        assert_eq!(refused["errors"][0]["detail"], "at most 255 bytes, without control characters");
+    }
+
     async fn lists_refuse_invalid_parameters(app: TestApp) {
         let ann = app.sign_up("ann").await;
         for name in ["a", "b", "c"] {

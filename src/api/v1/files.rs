@@ -184,7 +184,7 @@ struct ListParams {
     /// Only files directly in this folder; empty for the top folder.
     #[param(example = "2026/november")]
     path: Option<String>,
-    /// Only files whose path or name contains this, case-insensitively.
+    /// Only files whose path or name contains this, case-insensitively; at most 255 bytes.
     q: Option<String>,
     /// The order; `path` by default. A leading `-` reverses it.
     #[param(inline, example = "-created_at")]
