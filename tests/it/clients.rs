@@ -1,7 +1,6 @@
 //! Third-party clients against the compiled program, which is killed while they upload. Their scripts are in
-//! tests/clients.
+//! tests/clients/uploads.
 
-use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -11,35 +10,13 @@ use crate::support::bytes::noise;
 use crate::support::client::{Ask, Client};
 use crate::support::program::Start;
 use crate::support::tus::Tus;
-use crate::support::{Setup, TestApp, until};
+use crate::support::{Setup, TestApp, third_party, until};
 
 const MIB: usize = 1024 * 1024;
-/// The exit code of scripts/clients if Node, Python or the package registries are not available.
-const CANNOT_INSTALL: i32 = 75;
-
-/// The folder of the installed clients. If they cannot be installed, prints a line that says why.
+/// The folder of the installed clients.
 fn installed() -> Option<&'static Path> {
     static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
-    FOLDER.get_or_init(install).as_deref()
-}
-
-fn install() -> Option<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let output = Command::new(root.join("scripts/clients")).output().expect("scripts/clients runs");
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    if output.status.code() == Some(CANNOT_INSTALL) {
-        // Not with a macro, whose output the test harness captures.
-        let reason = stderr.lines().last().unwrap_or_default();
-        let _ = writeln!(std::io::stderr(), "skipped the third-party clients: {reason}");
-        return None;
-    }
-    assert!(output.status.success(), "{stderr}");
-    let folder = root.join("target/clients");
-    // Node searches for packages beside the script.
-    for script in ["tus.mjs", "tus.py", "uppy.mjs"] {
-        std::fs::copy(root.join("tests/clients").join(script), folder.join(script)).expect("a copy");
-    }
-    Some(folder)
+    FOLDER.get_or_init(|| third_party::install("uploads")).as_deref()
 }
 
 /// Lets a client upload 17 MiB to this endpoint while the server is killed at this point and started again. Checks that

@@ -15,6 +15,7 @@ pub mod operations;
 pub mod program;
 pub mod stores;
 pub mod tcp_proxy;
+pub mod third_party;
 pub mod tus;
 
 use std::net::TcpListener;
