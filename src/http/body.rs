@@ -13,9 +13,9 @@ use utoipa::ToSchema;
 use crate::error::Error;
 use crate::store::ByteStream;
 
-/// Bytes as they are, in the description of the API.
+/// Bytes.
 #[derive(ToSchema)]
-#[schema(value_type = String, format = Binary)]
+#[schema(value_type = String, format = Binary, content_media_type = "application/octet-stream")]
 #[allow(dead_code, reason = "only described, never built")]
 pub struct Binary(Vec<u8>);
 

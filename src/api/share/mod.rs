@@ -61,10 +61,12 @@ const COOKIE: &str = "strongroom-link";
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct ShareParams {
-    /// `1`: the bytes as a download, for a browser too.
-    download: Option<u8>,
-    /// `1`: the bytes, shown in the browser if the link and the type allow it.
-    open: Option<u8>,
+    /// Always the content as a download, also for browsers.
+    #[serde(default)]
+    download: bool,
+    /// Always the content, shown in the browser if the link and the type allow it.
+    #[serde(default)]
+    open: bool,
 }
 
 /// A request for what a link shares.
@@ -170,7 +172,7 @@ fn visitor(origin: &Origin, headers: &HeaderMap) -> LinkVisitor {
 
 /// Whether a person looks at it, or a program that makes a preview for one.
 fn wants_page(params: &ShareParams, headers: &HeaderMap) -> bool {
-    if params.download.unwrap_or(0) > 0 || params.open.unwrap_or(0) > 0 {
+    if params.download || params.open {
         return false;
     }
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_lowercase();
@@ -209,7 +211,7 @@ async fn bytes(
     if !(*method == Method::GET && headers.contains_key(header::RANGE)) {
         opened.check_uses(app)?;
     }
-    let inline = opened.is_inline() && params.download.unwrap_or(0) == 0;
+    let inline = opened.is_inline() && !params.download;
     if *method == Method::GET
         && let Some(signed) = links::redirect(app, opened, inline).await?
     {

@@ -50,8 +50,9 @@ impl From<DownloadVia> for Via {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct ContentParams {
-    /// `1`: as a download, whatever the type.
-    download: Option<u8>,
+    /// Always as a download, even if its type is safe to show in the browser.
+    #[serde(default)]
+    download: bool,
     /// `proxy`: through this server; `redirect`: 302 to a signed URL of the store. The default is the server's setting.
     #[param(inline)]
     via: Option<DownloadVia>,
@@ -77,7 +78,7 @@ async fn read(
     headers: HeaderMap,
 ) -> Result<Response> {
     let via = params.via.map_or(app.config.download_via, Via::from);
-    let inline = params.download.unwrap_or(0) == 0;
+    let inline = !params.download;
     if via == Via::Redirect {
         let method = if method == Method::HEAD { ReadMethod::Head } else { ReadMethod::Get };
         let options = SignOptions { method, expires_in: None, download_name: None, inline };

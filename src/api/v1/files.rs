@@ -342,7 +342,7 @@ async fn read(OwnFile { file, .. }: OwnFile) -> Response {
 pub struct UpdateFileRequest {
     /// At most 255 bytes.
     #[serde(default, deserialize_with = "present")]
-    #[schema(nullable = false, min_length = 1)]
+    #[schema(nullable = false, min_length = 1, pattern = r"^[^/\\\x00-\x1f\x7f-\x9f]+$")]
     name: Option<String>,
     /// The folder to move the file to, at most 1024 bytes; empty for the top folder.
     #[serde(default, deserialize_with = "present")]

@@ -52,7 +52,7 @@ pub enum UploadMode {
 #[schema(example = json!({"name": "film.mp4", "path": "2026", "size": 734003200, "mode": "direct"}))]
 pub struct CreateUploadRequest {
     /// At most 255 bytes.
-    #[schema(min_length = 1)]
+    #[schema(min_length = 1, pattern = r"^[^/\\\x00-\x1f\x7f-\x9f]+$")]
     name: String,
     /// The folder, at most 1024 bytes; by default the top folder.
     #[serde(default)]
@@ -261,20 +261,25 @@ async fn cancel(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id):
 #[schema(example = json!({"numbers": [1, 2, 3], "expires_in": 900}))]
 pub struct SignPartsRequest {
     /// Part numbers, counted from 1; by default the first hundred that are missing.
-    #[schema(max_items = 1000)]
+    #[schema(value_type = Option<Vec<PartNumber>>, max_items = 1000)]
     numbers: Option<Vec<u64>>,
     /// Lifetime of the URLs in seconds.
     #[schema(minimum = 1, maximum = 604800, default = 900)]
     expires_in: Option<u64>,
 }
 
-/// URLs for parts.
+/// The number of a part, counted from 1.
+#[derive(ToSchema)]
+#[schema(minimum = 1, maximum = 10000)]
+#[allow(dead_code, reason = "describes numbers")]
+struct PartNumber(u64);
+
+/// Signed URLs of parts.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"parts": [{
     "number": 1, "size": 8388608, "url": "https://s3.example.org/files/0f3c?partNumber=1&uploadId=7&X-Amz-Signature=...",
     "method": "PUT", "headers": {}, "expires_at": "2026-11-22T09:45:00Z"
 }]}))]
-/// Signed URLs of parts.
 pub struct SignedParts {
     pub parts: Vec<SignedPartView>,
 }
@@ -331,7 +336,7 @@ pub struct CompleteUploadRequest {
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"number": 1, "etag": "9b2d7f5d1f0b6a3e4c8d9e0f1a2b3c4d"}))]
 pub struct CompletedPart {
-    #[schema(minimum = 1, maximum = 10000)]
+    #[schema(value_type = PartNumber)]
     number: u64,
     etag: String,
 }
