@@ -26,6 +26,7 @@ mod faults;
 mod folders;
 mod fsck;
 mod garage;
+mod generated_clients;
 mod idempotency;
 mod links;
 mod model;

@@ -3,8 +3,10 @@
 import assert from 'node:assert/strict'
 import { client } from './hey-api/client.gen.js'
 import {
+  completeUpload,
   createLink,
   createSignedUrl,
+  createUpload,
   deleteFile,
   getFile,
   getFileContent,
@@ -13,6 +15,7 @@ import {
   listTrash,
   logIn,
   restoreFile,
+  signUploadParts,
   updateFile,
   updateLink,
   uploadFile,
@@ -37,6 +40,34 @@ for (const name of names) {
     throwOnError: true,
   })
 }
+
+// Upload a form, which the document does not describe. The browser sets the content type.
+const form = new FormData()
+form.append('file', new Blob(['the content of form.txt']), 'form.txt')
+const { data: fromForm } = await uploadFile({
+  query: { name: 'form.txt', path: 'hey/form' },
+  headers: { 'Content-Type': null },
+  body: form as unknown as Blob,
+  throwOnError: true,
+})
+assert.equal(fromForm.size, 23)
+
+// Upload parts directly to the store.
+const film = new Blob(['the content of film.mp4'])
+const { data: upload } = await createUpload({
+  headers: { 'Idempotency-Key': crypto.randomUUID() },
+  body: { mode: 'direct', name: 'film.mp4', path: 'hey/direct', size: film.size },
+  throwOnError: true,
+})
+const uploadPath = { id: upload.id }
+const { parts } = (await signUploadParts({ path: uploadPath, body: {}, throwOnError: true })).data
+for (const { number, size, url, method, headers } of parts) {
+  const start = (number - 1) * (upload.part_size ?? 0)
+  const sent = await fetch(url, { method, headers, body: film.slice(start, start + size) })
+  assert(sent.ok)
+}
+const { data: direct } = await completeUpload({ path: uploadPath, throwOnError: true })
+assert.equal(direct.size, film.size)
 
 // List all pages.
 const files: StoredFile[] = []

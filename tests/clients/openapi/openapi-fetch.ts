@@ -24,7 +24,7 @@ client.use({
 assert.equal(data(await client.GET('/v1/me')).id, user.id)
 
 // Upload. Without its own serializer the client would send JSON.
-async function upload(name: string, content: string): Promise<StoredFile> {
+async function uploadText(name: string, content: string): Promise<StoredFile> {
   return data(
     await client.POST('/v1/files', {
       params: { query: { name, path: 'fetch' }, header: { 'If-None-Match': '*' } },
@@ -34,7 +34,37 @@ async function upload(name: string, content: string): Promise<StoredFile> {
   )
 }
 const names = ['a.txt', 'b.txt', 'c.txt']
-for (const name of names) await upload(name, `the content of ${name}`)
+for (const name of names) await uploadText(name, `the content of ${name}`)
+
+// Upload a form, which the document does not describe. The browser sets the content type.
+const form = new FormData()
+form.append('file', new Blob(['the content of form.txt']), 'form.txt')
+const fromForm = data(
+  await client.POST('/v1/files', {
+    params: { query: { name: 'form.txt', path: 'fetch/form' } },
+    body: form as unknown as Blob,
+    bodySerializer: (body) => body,
+  }),
+)
+assert.equal(fromForm.size, 23)
+
+// Upload parts directly to the store.
+const film = new Blob(['the content of film.mp4'])
+const upload = data(
+  await client.POST('/v1/uploads', {
+    params: { header: { 'Idempotency-Key': crypto.randomUUID() } },
+    body: { mode: 'direct', name: 'film.mp4', path: 'fetch/direct', size: film.size },
+  }),
+)
+const uploadPath = { id: upload.id }
+const { parts } = data(await client.POST('/v1/uploads/{id}/parts', { params: { path: uploadPath }, body: {} }))
+for (const { number, size, url, method, headers } of parts) {
+  const start = (number - 1) * (upload.part_size ?? 0)
+  const sent = await fetch(url, { method, headers, body: film.slice(start, start + size) })
+  assert(sent.ok)
+}
+const direct = data(await client.POST('/v1/uploads/{id}/complete', { params: { path: uploadPath } }))
+assert.equal(direct.size, film.size)
 
 // List all pages.
 const files: StoredFile[] = []

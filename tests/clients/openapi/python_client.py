@@ -7,6 +7,7 @@ import importlib
 import pkgutil
 import sys
 from io import BytesIO
+from uuid import uuid4
 
 import httpx
 import strongroom_client
@@ -24,17 +25,21 @@ from strongroom_client.api.files import (
 from strongroom_client.api.links import create_link, update_link
 from strongroom_client.api.me import get_me
 from strongroom_client.api.trash import list_trash, restore_file
+from strongroom_client.api.uploads import complete_upload, create_upload, sign_upload_parts
 from strongroom_client.models import (
     CreateLinkRequest,
     CreateSignedUrlRequest,
+    CreateUploadRequest,
     ListFilesSort,
     LoginRequest,
     Problem,
     ProblemCode,
     SignedUrlOperation,
+    SignPartsRequest,
     StoredFile,
     UpdateFileRequest,
     UpdateLinkRequest,
+    UploadMode,
 )
 from strongroom_client.types import UNSET, File
 
@@ -59,6 +64,24 @@ def upload(client):
         content = File(payload=BytesIO(f"the content of {name}".encode()))
         stored = upload_file.sync(client=client, body=content, name=name, path="python", if_none_match="*")
         assert isinstance(stored, StoredFile), stored
+
+
+def upload_form(client):
+    # The document does not describe the form.
+    form = {"file": ("form.txt", BytesIO(b"the content of form.txt"))}
+    response = client.get_httpx_client().post("/v1/files", params={"path": "python/form"}, files=form)
+    assert StoredFile.from_dict(response.json()).size == 23
+
+
+def upload_directly(client):
+    film = b"the content of film.mp4"
+    request = CreateUploadRequest(UploadMode.DIRECT, "film.mp4", path="python/direct", size=len(film))
+    upload = create_upload.sync(client=client, body=request, idempotency_key=str(uuid4()))
+    for part in sign_upload_parts.sync(upload.id, client=client, body=SignPartsRequest()).parts:
+        start = (part.number - 1) * upload.part_size
+        content = film[start : start + part.size]
+        httpx.request(part.method, part.url, headers=part.headers.to_dict(), content=content).raise_for_status()
+    assert complete_upload.sync(upload.id, client=client).size == len(film)
 
 
 def list_all_pages(client):
@@ -115,6 +138,8 @@ def main():
     everything_can_be_imported()
     client, user = sign_in()
     upload(client)
+    upload_form(client)
+    upload_directly(client)
     file = list_all_pages(client)[-1]
     read(client, file)
     sign(client, file)
