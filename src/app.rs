@@ -15,7 +15,7 @@ use crate::events::Recorder;
 use crate::health::Health;
 use crate::keys;
 use crate::store::{DiskStore, Listed, NoStore, S3Store, Store, UrlSigner};
-use crate::users::Passwords;
+use crate::users::{Passwords, PendingAttempts};
 
 /// How long a bucket may still execute requests of a process that has ended.
 const IN_FLIGHT: Duration = Duration::from_secs(60);
@@ -33,6 +33,8 @@ pub struct App {
     pub store: Arc<dyn Store>,
     /// The password hasher.
     pub passwords: Passwords,
+    /// Password attempts whose outcome is not known yet.
+    pub attempts: PendingAttempts,
     /// The results of the latest checks of database and store.
     pub health: Health,
     /// The audit log, for reads and refusals.
@@ -127,7 +129,8 @@ impl App {
         let db = db.with_caller_cache(config.auth.session_cache_ttl);
         let passwords = Passwords::new(config.auth.password_hash_concurrency);
         let events = Recorder::new(db.clone(), clock.clone());
-        Ok(Arc::new(Self { config, clock, db, store, passwords, health: Health::default(), signer, events }))
+        let (attempts, health) = (PendingAttempts::default(), Health::default());
+        Ok(Arc::new(Self { config, clock, db, store, passwords, attempts, health, signer, events }))
     }
 }
 

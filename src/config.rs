@@ -310,7 +310,7 @@ pub struct Auth {
     pub attempt_window: Duration,
     /// Failed sign-ins to one account, and failed passwords of one share link.
     pub logins_per_account: u32,
-    /// Failed sign-ins and share link passwords from one address.
+    /// Failed sign-ins and share link passwords from one address, and new passwords of one account.
     pub logins_per_address: u32,
     /// Registrations from one address.
     pub registrations_per_address: u32,

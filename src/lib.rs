@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod app;
+pub mod budget;
 pub mod chunks;
 pub mod cli;
 pub mod clock;

@@ -27,6 +27,15 @@ pub fn is_unreachable(public_url: &Url, endpoint: &Url) -> Option<&'static str> 
     }
 }
 
+/// The subscriber at an address: an IPv4 address, or the /64 of an IPv6 address, because a client that has one address of
+/// it has all of them.
+pub fn subscriber(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),
+        v4 => v4,
+    }
+}
+
 /// Parses a network in CIDR notation; a single address is a network of one.
 ///
 /// # Examples
@@ -41,4 +50,17 @@ pub fn parse_network(text: &str) -> Option<IpNet> {
     let text = text.trim();
     let network = text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
     network.map(|network: IpNet| network.trunc())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ipv6_subnet_counts_as_one_address() {
+        let of = |text: &str| subscriber(text.parse().expect("an address")).to_string();
+        assert_eq!(of("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_eq!(of("::ffff:192.0.2.7"), "192.0.2.7");
+        assert_eq!(of("192.0.2.7"), "192.0.2.7");
+    }
 }

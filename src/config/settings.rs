@@ -162,7 +162,7 @@ settings! {
         attempt_window = set("STRONGROOM_ATTEMPT_WINDOW", "TIME").or("15min");
         /// Failed sign-ins to one account, and failed passwords of one share link.
         logins_per_account = set("STRONGROOM_LOGINS_PER_ACCOUNT", "NUMBER").or("10");
-        /// Failed sign-ins and share link passwords from one address.
+        /// Failed sign-ins and share link passwords from one address, and new passwords that one account sets for itself and its links.
         logins_per_address = set("STRONGROOM_LOGINS_PER_ADDRESS", "NUMBER").or("100");
         /// Registrations from one address.
         registrations_per_address = set("STRONGROOM_REGISTRATIONS_PER_ADDRESS", "NUMBER").or("20");

@@ -6,22 +6,23 @@ use sqlx::FromRow;
 use super::{Count, Db, Micros, statements};
 use crate::error::Result;
 
-/// The attempts of a subject in its current window, including this one.
+/// An attempt that is counted, by the end of its window. Then the count of its subject starts again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
 pub struct Attempt {
-    /// The number of attempts.
-    pub attempts: Count,
-    /// When the window ends and the count starts again.
+    /// When the window ends.
     pub window_ends_at: Micros,
 }
 
 statements! {
+    /// No row if the window has as many attempts as it may have.
     COUNT_ATTEMPT = "INSERT INTO throttles (subject, attempts, window_ends_at) VALUES ($1, 1, $3)
         ON CONFLICT (subject) DO UPDATE SET
             attempts = CASE WHEN throttles.window_ends_at <= $2 THEN 1 ELSE throttles.attempts + 1 END,
             window_ends_at = CASE WHEN throttles.window_ends_at <= $2
                 THEN excluded.window_ends_at ELSE throttles.window_ends_at END
-        RETURNING attempts, window_ends_at";
+            WHERE throttles.window_ends_at <= $2 OR throttles.attempts < $4
+        RETURNING window_ends_at";
+    WINDOW_END = "SELECT window_ends_at FROM throttles WHERE subject = $1";
     CLEAR_ATTEMPTS = "DELETE FROM throttles WHERE subject = $1";
     /// Only in the window in which the attempt was counted.
     REFUND_ATTEMPT = "UPDATE throttles SET attempts = attempts - 1
@@ -31,12 +32,28 @@ statements! {
 
 impl Db {
     /// Counts an attempt, in one statement, so that concurrent attempts are all counted. A subject without a window at
-    /// `now` gets one that ends at `window_ends_at`.
+    /// `now` gets one that ends at `window_ends_at`. `None` if its window has `limit` attempts already.
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn count_attempt(&self, subject: &str, now: Timestamp, window_ends_at: Timestamp) -> Result<Attempt> {
-        self.write.fetch_one(COUNT_ATTEMPT, (subject, Micros::from(now), Micros::from(window_ends_at))).await
+    pub async fn count_attempt(
+        &self,
+        subject: &str,
+        now: Timestamp,
+        window_ends_at: Timestamp,
+        limit: Count,
+    ) -> Result<Option<Attempt>> {
+        let arguments = (subject, Micros::from(now), Micros::from(window_ends_at), limit);
+        self.write.fetch_optional(COUNT_ATTEMPT, arguments).await
+    }
+
+    /// When the window of a subject ends; `None` if it has none.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
+    pub async fn throttled_until(&self, subject: &str) -> Result<Option<Micros>> {
+        let window: Option<Attempt> = self.write.fetch_optional(WINDOW_END, (subject,)).await?;
+        Ok(window.map(|window| window.window_ends_at))
     }
 
     /// Deletes the count of a subject.

@@ -1,5 +1,7 @@
 //! Creates accounts, and lets users change their own.
 
+use std::net::Ipv4Addr;
+
 use secrecy::SecretString;
 use serde::Serialize;
 
@@ -8,6 +10,7 @@ use super::session::{self, Origin, SignIn};
 use super::throttle::{self, LoginAttempt};
 use super::{Caller, Credential, User};
 use crate::app::App;
+use crate::budget::Party;
 use crate::config::Registration;
 use crate::db::{self, UserRow};
 use crate::error::{Error, Result, both};
@@ -53,7 +56,7 @@ pub async fn register(app: &App, origin: &Origin, account: NewAccount) -> Result
     }
     let account = checked(account)?;
     throttle::count_registration(app, origin.address).await?;
-    let (user, hash) = insert(app, account, false).await?;
+    let (user, hash) = insert(app, account, false, Party::at(origin.address)).await?;
     session::begin(app, user, origin, &hash, &hash).await
 }
 
@@ -80,7 +83,8 @@ pub async fn registration(app: &App) -> Result<RegistrationStatus> {
 /// # Errors
 /// [`Error::Invalid`] if the email address, the name or the password is not valid; [`Error::EmailTaken`].
 pub async fn create_account(app: &App, account: NewAccount, is_admin: bool) -> Result<User> {
-    let (user, _) = insert(app, checked(account)?, is_admin).await?;
+    // The operator is at this machine.
+    let (user, _) = insert(app, checked(account)?, is_admin, Party::at(Ipv4Addr::LOCALHOST.into())).await?;
     Ok(user)
 }
 
@@ -91,7 +95,7 @@ pub async fn create_account(app: &App, account: NewAccount, is_admin: bool) -> R
 pub async fn set_password(app: &App, email: &str, password: &SecretString) -> Result<()> {
     let key = email_key(email);
     let user = app.db.find_user_by_email(&key).await?.ok_or(Error::NotFound)?.user;
-    let hash = app.passwords.hash(password, &[&user.email, &user.name]).await?;
+    let hash = app.passwords.hash(Party::Account(user.id), password, &[&user.email, &user.name]).await?;
     let event = Event::new(EventKind::PasswordChanged, user.id).row(&app.clock);
     app.db.reset_password(user.id, &hash, app.clock.now(), &event).await?;
     tracing::info!(user = %user.id, "password set by the operator");
@@ -136,7 +140,9 @@ struct Hashes {
 
 async fn replace_password(app: &App, user: &User, name: Option<&str>, change: &PasswordChange) -> Result<Hashes> {
     let proven = verify_again(app, user, &change.current, "/current_password").await?;
-    let new = app.passwords.hash(&change.new, &[&user.email, name.unwrap_or(&user.name)]).await?;
+    throttle::count_new_password(app, user.id).await?;
+    let personal = [user.email.as_str(), name.unwrap_or(&user.name)];
+    let new = app.passwords.hash(Party::Account(user.id), &change.new, &personal).await?;
     tracing::info!(user = %user.id, "password changed");
     Ok(Hashes { proven, new })
 }
@@ -149,7 +155,7 @@ async fn replace_password(app: &App, user: &User, name: Option<&str>, change: &P
 pub(super) async fn verify_again(app: &App, user: &User, password: &SecretString, pointer: &str) -> Result<String> {
     let attempt = LoginAttempt::current_password(app, &email_key(&user.email)).await?;
     let proven = app.db.find_user(user.id).await?.ok_or(Error::Unauthorized)?.password_hash;
-    if app.passwords.verify(password, Some(&proven)).await?.is_none() {
+    if app.passwords.verify(Party::Account(user.id), password, Some(&proven)).await?.is_none() {
         app.events.record(&Event::new(EventKind::SignInRefused, user.id));
         return Err(wrong_password(pointer));
     }
@@ -168,8 +174,8 @@ fn checked(account: NewAccount) -> Result<NewAccount> {
 
 /// Inserts an account, and returns it with the hash of its password. The password is hashed first, so that a taken
 /// address takes the same time.
-async fn insert(app: &App, account: NewAccount, is_admin: bool) -> Result<(User, String)> {
-    let hash = app.passwords.hash(&account.password, &[&account.email, &account.name]).await?;
+async fn insert(app: &App, account: NewAccount, is_admin: bool, party: Party) -> Result<(User, String)> {
+    let hash = app.passwords.hash(party, &account.password, &[&account.email, &account.name]).await?;
     let now = app.clock.now().into();
     let row = UserRow {
         id: app.clock.new_id(),

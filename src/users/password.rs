@@ -1,28 +1,29 @@
 //! Passwords: requirements and hashing (argon2id with 19 MiB and two passes).
 
-use std::sync::Arc;
+mod argon;
+mod strength;
+
 use std::time::Duration;
 
-use argon2::password_hash::phc::ParamsString;
-use argon2::{ARGON2ID_IDENT, Argon2, Params, PasswordHash, PasswordHasher, PasswordVerifier, Version};
+use argon2::PasswordHash;
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::Semaphore;
 use unicode_normalization::UnicodeNormalization;
-use zxcvbn::Score;
 
+use self::argon::{Hasher, HasherMemory, decoy, is_current};
+use self::strength::{check_length, check_strength};
+use crate::budget::{Party, Turn, Turns};
 use crate::error::{Error, Result};
 
-const MIN_CHARACTERS: usize = 8;
-const MAX_BYTES: usize = 1024;
-/// Characters whose strength is estimated: the estimate of long passwords is slow, and they are strong anyway.
-const ESTIMATED_CHARACTERS: usize = 100;
 /// How long a password may wait for others to be hashed.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Hashes and verifies passwords, a few at a time: each takes 19 MiB and one core.
+/// Hashes and verifies passwords, a few at a time: each takes 19 MiB and one core. Accounts and addresses take turns.
 #[derive(Debug)]
 pub struct Passwords {
-    permits: Arc<Semaphore>,
+    hashers: Turns,
+    memory: HasherMemory,
+    /// Estimates of new passwords take a core as well, but no memory.
+    estimators: Turns,
     /// A hash that matches no known password. It is verified if there is no account, so that the time is the same.
     decoy: String,
 }
@@ -30,60 +31,72 @@ pub struct Passwords {
 impl Passwords {
     /// At most `concurrency` passwords at the same time, and at least one.
     pub fn new(concurrency: usize) -> Self {
-        Self { permits: Arc::new(Semaphore::new(concurrency.max(1))), decoy: decoy() }
+        let [hashers, estimators] = [Turns::new(concurrency), Turns::new(concurrency)];
+        Self { hashers, memory: HasherMemory::default(), estimators, decoy: decoy() }
     }
 
-    /// Hashes a new password. `personal` are words that an attacker would try first, such as the name of the user.
+    /// Hashes a new password for this party. `personal` are words that an attacker would try first, such as the name of
+    /// the user.
     ///
     /// # Errors
     /// [`Error::Invalid`] at `/password` if it is too short, too long or too easy to guess; [`Error::Unavailable`] if
     /// too many passwords wait.
-    pub async fn hash(&self, password: &SecretString, personal: &[&str]) -> Result<String> {
+    pub async fn hash(&self, party: Party, password: &SecretString, personal: &[&str]) -> Result<String> {
         check_length(password)?;
-        let (password, personal) =
-            (password.clone(), personal.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
-        self.run(move || {
-            let password = normalize(&password);
-            check_strength(&password, &personal)?;
-            hash(&password)
-        })
-        .await
+        let password = normalize(password);
+        let personal = personal.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        let estimated = password.clone();
+        let turn = taken(&self.estimators, party).await?;
+        on_blocking_thread(turn, move || check_strength(&estimated, &personal)).await?;
+        self.with_hasher(party, move |hasher| hasher.hash(&password)).await
     }
 
-    /// Verifies a password. If it is correct, returns the hash to store from now on: the same, or a new one if the
-    /// parameters have changed. Without a `known` hash the result is `None`, after the same work.
+    /// Verifies a password of this party. If it is correct, returns the hash to store from now on: the same, or a new
+    /// one if the parameters have changed. Without a `known` hash the result is `None`, after the same work.
     ///
     /// # Errors
     /// [`Error::Internal`] if `known` is not a hash; [`Error::Unavailable`] if too many passwords wait.
-    pub async fn verify(&self, password: &SecretString, known: Option<&str>) -> Result<Option<String>> {
+    pub async fn verify(&self, party: Party, password: &SecretString, known: Option<&str>) -> Result<Option<String>> {
         let exists = known.is_some();
-        let (password, known) = (password.clone(), known.unwrap_or(&self.decoy).to_owned());
-        self.run(move || {
-            let password = normalize(&password);
-            let hash_of = PasswordHash::new(&known).map_err(Error::internal)?;
-            match Argon2::default().verify_password(password.expose_secret().as_bytes(), &hash_of) {
-                Ok(()) if !exists => Ok(None),
-                Ok(()) if is_current(&hash_of) => Ok(Some(known)),
-                Ok(()) => hash(&password).map(Some),
-                Err(argon2::password_hash::Error::PasswordInvalid) => Ok(None),
-                Err(error) => Err(Error::internal(error)),
+        let (password, known) = (normalize(password), known.unwrap_or(&self.decoy).to_owned());
+        self.with_hasher(party, move |hasher| {
+            let hash = PasswordHash::new(&known).map_err(Error::internal)?;
+            match hasher.verify(&password, &hash)? && exists {
+                false => Ok(None),
+                true if is_current(&hash) => Ok(Some(known)),
+                true => hasher.hash(&password).map(Some),
             }
         })
         .await
     }
 
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-        let permit = tokio::time::timeout(QUEUE_TIMEOUT, self.permits.clone().acquire_owned())
-            .await
-            .map_err(|late| Error::Unavailable { what: "password check", source: late.into() })?
-            .map_err(Error::internal)?;
-        // The permit is held until the work ends, even if the client disconnects.
-        let work = move || {
-            let _permit = permit;
-            work()
-        };
-        tokio::task::spawn_blocking(work).await.map_err(Error::internal)?
+    async fn with_hasher<T: Send + 'static>(
+        &self,
+        party: Party,
+        work: impl FnOnce(&mut Hasher) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let turn = taken(&self.hashers, party).await?;
+        let memory = self.memory.clone();
+        on_blocking_thread(turn, move || work(&mut memory.take())).await
     }
+}
+
+async fn taken(turns: &Turns, party: Party) -> Result<Turn> {
+    tokio::time::timeout(QUEUE_TIMEOUT, turns.take(party))
+        .await
+        .map_err(|late| Error::Unavailable { what: "password check", source: late.into() })
+}
+
+/// The turn is held until the work ends, even if the client disconnects.
+async fn on_blocking_thread<T: Send + 'static>(
+    turn: Turn,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let work = move || {
+        let _turn = turn;
+        work()
+    };
+    tokio::task::spawn_blocking(work).await.map_err(Error::internal)?
 }
 
 /// The password in NFC (RFC 8265, section 4.2), because input methods compose the same letter differently.
@@ -91,80 +104,33 @@ fn normalize(password: &SecretString) -> SecretString {
     password.expose_secret().nfc().collect::<String>().into()
 }
 
-fn check_length(password: &SecretString) -> Result<()> {
-    let password = password.expose_secret();
-    if password.len() > MAX_BYTES {
-        return Err(Error::invalid("/password", "too_long", format!("at most {MAX_BYTES} bytes")));
-    }
-    if password.nfc().count() < MIN_CHARACTERS {
-        return Err(Error::invalid("/password", "too_short", format!("at least {MIN_CHARACTERS} characters")));
-    }
-    Ok(())
-}
-
-fn check_strength(password: &SecretString, personal: &[String]) -> Result<()> {
-    let estimated: String = password.expose_secret().chars().take(ESTIMATED_CHARACTERS).collect();
-    let personal: Vec<&str> = personal.iter().flat_map(|text| words(text)).chain(["strongroom"]).collect();
-    let estimate = zxcvbn::zxcvbn(&estimated, &personal);
-    if estimate.score() >= Score::Two {
-        return Ok(());
-    }
-    let advice = estimate.feedback().and_then(|feedback| feedback.warning());
-    let detail = advice.map_or("too easy to guess".to_owned(), |advice| format!("too easy to guess: {advice}"));
-    Err(Error::invalid("/password", "weak_password", detail))
-}
-
-/// The text, the part before its `@`, and its words.
-fn words(text: &str) -> impl Iterator<Item = &str> {
-    let local_part = text.split_once('@').map(|(local_part, _)| local_part);
-    let parts = text.split(|character: char| !character.is_alphanumeric()).filter(|word| !word.is_empty());
-    std::iter::once(text).chain(local_part).chain(parts)
-}
-
-fn hash(password: &SecretString) -> Result<String> {
-    let hash = Argon2::default().hash_password(password.expose_secret().as_bytes()).map_err(Error::internal)?;
-    Ok(hash.to_string())
-}
-
-/// Whether the hash has the current algorithm and parameters.
-fn is_current(hash: &PasswordHash) -> bool {
-    hash.algorithm == ARGON2ID_IDENT
-        && hash.version == Some(Version::default().into())
-        && ParamsString::try_from(&Params::default()).is_ok_and(|params| params == hash.params)
-}
-
-/// A hash that matches no known password, with the current parameters.
-fn decoy() -> String {
-    let (memory, passes, lanes) = (Params::DEFAULT_M_COST, Params::DEFAULT_T_COST, Params::DEFAULT_P_COST);
-    let (salt, output) = ("A".repeat(22), "A".repeat(43));
-    format!("$argon2id$v=19$m={memory},t={passes},p={lanes}${salt}${output}")
-}
-
 #[cfg(test)]
 mod tests {
+    use argon2::{Argon2, Params, PasswordHasher};
+    use uuid::Uuid;
+
     use super::*;
+
+    const PARTY: Party = Party::Account(Uuid::nil());
 
     #[tokio::test]
     async fn a_password_matches_in_every_unicode_composition() {
         let passwords = Passwords::new(1);
-        let hash = passwords.hash(&"caf\u{e9} noir \u{e0} minuit".into(), &[]).await.expect("a valid password");
-        let decomposed = "cafe\u{301} noir a\u{300} minuit".into();
-        assert_eq!(passwords.verify(&decomposed, Some(&hash)).await.expect("verified"), Some(hash.clone()));
-        assert_eq!(passwords.verify(&"cafe noir a minuit".into(), Some(&hash)).await.expect("verified"), None);
-        assert_eq!(passwords.verify(&decomposed, None).await.expect("verified"), None);
+        let verify = |password: &'static str, hash| async move {
+            Passwords::new(1).verify(PARTY, &password.into(), hash).await.expect("verified")
+        };
+        let hash = passwords.hash(PARTY, &"caf\u{e9} noir \u{e0} minuit".into(), &[]).await.expect("a valid password");
+        assert_eq!(verify("cafe\u{301} noir a\u{300} minuit", Some(&hash)).await, Some(hash.clone()));
+        assert_eq!(verify("cafe noir a minuit", Some(&hash)).await, None);
+        assert_eq!(verify("cafe\u{301} noir a\u{300} minuit", None).await, None);
     }
 
     #[tokio::test]
     async fn a_hash_with_older_parameters_is_replaced() {
         let cheap = Argon2::from(Params::new(64, 1, 1, None).expect("parameters"));
         let old = cheap.hash_password(b"violet tractor 7").expect("hashed").to_string();
-        let new = Passwords::new(1).verify(&"violet tractor 7".into(), Some(&old)).await.expect("verified");
+        let new = Passwords::new(1).verify(PARTY, &"violet tractor 7".into(), Some(&old)).await.expect("verified");
         assert!(new.is_some_and(|new| new.contains("$m=19456,t=2,p=1$")));
-    }
-
-    #[test]
-    fn the_decoy_has_the_current_parameters() {
-        assert!(is_current(&PasswordHash::new(&decoy()).expect("a hash")));
     }
 
     #[tokio::test]
@@ -177,7 +143,8 @@ mod tests {
             ("Rosalind.Quimby", "weak_password"),
             (&"long ".repeat(300), "too_long"),
         ] {
-            let refused = passwords.hash(&password.into(), &["rosalind.quimby@example.org", "Rosalind Quimby"]).await;
+            let personal = ["rosalind.quimby@example.org", "Rosalind Quimby"];
+            let refused = passwords.hash(PARTY, &password.into(), &personal).await;
             let Err(Error::Invalid(errors)) = refused else { panic!("{password} was accepted") };
             assert_eq!((errors[0].location.name(), errors[0].code), ("password", code), "{password}");
         }

@@ -12,6 +12,7 @@ use super::secret::{Secret, SecretKind};
 use super::throttle::LoginAttempt;
 use super::{Caller, Credential, User};
 use crate::app::App;
+use crate::budget::Party;
 use crate::clock::deadline;
 use crate::db::SessionRow;
 use crate::error::{Error, Result};
@@ -77,7 +78,8 @@ pub async fn log_in(app: &App, origin: &Origin, credentials: Credentials) -> Res
     let impossible = key.contains('\0') || credentials.email.trim().len() > MAX_EMAIL;
     let known = if impossible { None } else { app.db.find_user_by_email(&key).await? };
     let hash = known.as_ref().map(|account| account.password_hash.as_str());
-    let keep = app.passwords.verify(&credentials.password, hash).await?;
+    let party = Party::at(origin.address);
+    let keep = app.passwords.verify(party, &credentials.password, hash).await?;
     // The email address is not recorded: it may be a password in the wrong field.
     let refused = Event::new(EventKind::SignInRefused, known.as_ref().map(|account| account.user.id));
     let (Some(account), Some(keep)) = (known, keep) else {

@@ -1,23 +1,39 @@
 //! Throttling of password guesses and registrations. An attempt is counted *before* the password is verified, so that
-//! concurrent guesses cannot exceed the limit together.
+//! concurrent guesses cannot exceed the limit together; if the password is correct, it is not counted after all.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
+use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 use uuid::Uuid;
 
 use crate::app::App;
+use crate::budget::Keyed;
 use crate::clock::deadline;
 use crate::db::{Attempt, Count, Micros};
 use crate::error::{Error, Result};
 use crate::hex::hex;
+use crate::net::subscriber;
+
+/// The attempts of this process whose passwords are being verified. Each shares the lock of its subject.
+#[derive(Debug, Default)]
+pub struct PendingAttempts(Keyed<String, RwLock<()>>);
 
 /// An attempt that is counted, and whose password is not yet verified.
 #[derive(Debug)]
 #[must_use = "a success must be reported"]
 pub struct LoginAttempt {
-    account: String,
-    address: Option<(String, Attempt)>,
+    account: Counted,
+    address: Option<Counted>,
+}
+
+/// One subject of an attempt.
+#[derive(Debug)]
+struct Counted {
+    subject: String,
+    attempt: Attempt,
+    _pending: OwnedRwLockReadGuard<()>,
 }
 
 impl LoginAttempt {
@@ -42,9 +58,9 @@ impl LoginAttempt {
     async fn from_address(app: &App, account: String, address: IpAddr) -> Result<Self> {
         let limits = &app.config.auth;
         let from = format!("address:{}", subscriber(address));
-        let counted = count(app, &from, limits.logins_per_address).await?;
-        count(app, &account, limits.logins_per_account).await?;
-        Ok(Self { account, address: Some((from, counted)) })
+        let address = count(app, from, limits.logins_per_address).await?;
+        let account = count(app, account, limits.logins_per_account).await?;
+        Ok(Self { account, address: Some(address) })
     }
 
     /// Counts a password of a user who is already signed in.
@@ -52,8 +68,7 @@ impl LoginAttempt {
     /// # Errors
     /// [`Error::Throttled`] after too many incorrect passwords of the account.
     pub async fn current_password(app: &App, email_key: &str) -> Result<Self> {
-        let account = account(email_key);
-        count(app, &account, app.config.auth.logins_per_account).await?;
+        let account = count(app, account(email_key), app.config.auth.logins_per_account).await?;
         Ok(Self { account, address: None })
     }
 
@@ -62,9 +77,9 @@ impl LoginAttempt {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn succeeded(self, app: &App) -> Result<()> {
-        app.db.clear_attempts(&self.account).await?;
-        match self.address {
-            Some((subject, counted)) => app.db.refund_attempt(&subject, counted).await,
+        app.db.clear_attempts(&self.account.subject).await?;
+        match &self.address {
+            Some(address) => app.db.refund_attempt(&address.subject, address.attempt).await,
             None => Ok(()),
         }
     }
@@ -76,7 +91,15 @@ impl LoginAttempt {
 /// [`Error::Throttled`] after too many registrations.
 pub async fn count_registration(app: &App, address: IpAddr) -> Result<()> {
     let subject = format!("register:{}", subscriber(address));
-    count(app, &subject, app.config.auth.registrations_per_address).await.map(drop)
+    count_once(app, &subject, app.config.auth.registrations_per_address).await.map(drop)
+}
+
+/// Counts a password that an account sets, for itself or for a link: it costs as much as one that is tried.
+///
+/// # Errors
+/// [`Error::Throttled`] after too many passwords.
+pub async fn count_new_password(app: &App, account: Uuid) -> Result<()> {
+    count_once(app, &format!("new-password:{account}"), app.config.auth.logins_per_address).await.map(drop)
 }
 
 /// Clears the attempts of an account.
@@ -87,14 +110,29 @@ pub async fn clear(app: &App, email_key: &str) -> Result<()> {
     app.db.clear_attempts(&account(email_key)).await
 }
 
-async fn count(app: &App, subject: &str, limit: u32) -> Result<Attempt> {
+/// Counts an attempt that a success will refund. One that exceeds the limit waits until those that are pending have
+/// ended, and is counted if enough of them were correct.
+async fn count(app: &App, subject: String, limit: u32) -> Result<Counted> {
+    let lock: Arc<RwLock<()>> = app.attempts.0.get(subject.clone(), RwLock::default);
+    let pending = lock.clone().read_owned().await;
+    match count_once(app, &subject, limit).await {
+        Err(Error::Throttled { .. }) => {}
+        counted => return counted.map(|attempt| Counted { subject, attempt, _pending: pending }),
+    }
+    drop(pending);
+    let none_is_pending = lock.write_owned().await;
+    let attempt = count_once(app, &subject, limit).await?;
+    Ok(Counted { subject, attempt, _pending: none_is_pending.downgrade() })
+}
+
+async fn count_once(app: &App, subject: &str, limit: u32) -> Result<Attempt> {
     let now = app.clock.now();
     let ends = deadline(now, app.config.auth.attempt_window);
-    let attempt = app.db.count_attempt(subject, now, ends).await?;
-    if attempt.attempts <= Count(limit.into()) {
+    if let Some(attempt) = app.db.count_attempt(subject, now, ends, Count(limit.into())).await? {
         return Ok(attempt);
     }
-    Err(Error::Throttled { retry_after: (attempt.window_ends_at - Micros::from(now)).length() })
+    let ends = app.db.throttled_until(subject).await?.unwrap_or(ends.into());
+    Err(Error::Throttled { retry_after: (ends - Micros::from(now)).length() })
 }
 
 /// The subject of an account: a hash, so that the table has no email addresses of people without an account.
@@ -103,28 +141,11 @@ fn account(email_key: &str) -> String {
     format!("account:{}", hex(&digest))
 }
 
-/// One subscriber: an IPv4 address, or the /64 of an IPv6 address, because a client that has one address of it has all
-/// of them.
-fn subscriber(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),
-        v4 => v4,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::users::log_in;
     use crate::users::tests::{PASSWORD, credentials, register_rosalind, test_app};
-
-    #[test]
-    fn an_ipv6_subnet_counts_as_one_address() {
-        let of = |text: &str| subscriber(text.parse().expect("an address")).to_string();
-        assert_eq!(of("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
-        assert_eq!(of("::ffff:192.0.2.7"), "192.0.2.7");
-        assert_eq!(of("192.0.2.7"), "192.0.2.7");
-    }
 
     #[tokio::test]
     async fn concurrent_guesses_cannot_exceed_the_limit_together() {

@@ -29,6 +29,7 @@ mod garage;
 mod generated_clients;
 mod idempotency;
 mod links;
+mod memory;
 mod model;
 mod multi_server;
 mod openapi;

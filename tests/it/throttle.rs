@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde_json::json;
 
 use crate::support::accounts::{log_in, register};
-use crate::support::client::{Answer, Ask};
+use crate::support::client::{Answer, Ask, path};
+use crate::support::links::create_link;
 use crate::support::{Client, PASSWORD, Setup, TestApp, both, email};
 
 const WRONG: &str = "not her password";
@@ -64,10 +66,71 @@ both! {
     async fn simultaneous_guesses_do_not_exceed_the_limit(app: TestApp) {
         let app = app.restart_with(|config| config.auth.logins_per_account = 3).await;
         app.sign_up("ann").await;
-        let answers = futures_util::future::join_all((0..12).map(|_| guess(&app, "ann"))).await;
+        let answers = join_all((0..12).map(|_| guess(&app, "ann"))).await;
         let mut statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
         statuses.sort();
         assert_eq!(statuses, [vec![401; 3], vec![429; 9]].concat());
+    }
+
+    async fn simultaneous_right_passwords_all_succeed(app: TestApp) {
+        let app = app
+            .restart_with(|config| {
+                config.auth.logins_per_account = 4;
+                config.auth.logins_per_address = 6;
+            })
+            .await;
+        let ann = app.sign_up("ann").await;
+        let link = create_link(&ann, &ann.upload("a", "a").await, json!({"password": PASSWORD})).await;
+        let unlock = format!("/l/{}/unlock", link["url"].as_str().unwrap().rsplit('/').next().unwrap());
+        for _ in 0..3 {
+            guess(&app, "ann").await.problem(401, "bad_credentials");
+        }
+        let sign_ins = join_all((0..25).map(|_| async { sign_in(&app, "ann").await.status }));
+        let unlocks = join_all((0..15).map(|_| async {
+            app.stranger().post(&unlock).json(&json!({"password": PASSWORD})).answer().await.status
+        }));
+        assert_eq!(futures_util::join!(sign_ins, unlocks), (vec![200; 25], vec![200; 15]));
+        // The failures before them still count for the address.
+        for _ in 0..3 {
+            guess(&app, "bob").await.problem(401, "bad_credentials");
+        }
+        retry_after(&guess(&app, "bob").await);
+    }
+
+    async fn right_passwords_among_wrong_ones_do_not_raise_the_limit(app: TestApp) {
+        let app = app.restart_with(|config| config.auth.logins_per_address = 5).await;
+        app.sign_up("ann").await;
+        let attempts = (0..24).map(|number| {
+            let (app, name) = (&app, format!("nobody{number}"));
+            async move {
+                match number % 2 {
+                    0 => guess(app, &name).await.status,
+                    _ => sign_in(app, "ann").await.status,
+                }
+            }
+        });
+        let statuses = join_all(attempts).await;
+        assert_eq!(statuses.iter().filter(|status| **status == 401).count(), 5, "{statuses:?}");
+    }
+
+    async fn new_passwords_are_throttled_per_account(app: TestApp) {
+        let app = app.restart_with(|config| config.auth.logins_per_address = 3).await;
+        let (ann, bob) = (app.sign_up("ann").await, app.sign_up("bob").await);
+        let file = ann.upload("a", "a").await;
+        let link = create_link(&ann, &file, json!({"password": PASSWORD})).await;
+        let patch = |password: &str| ann.patch(&format!("/v1/links/{}", link["id"].as_str().unwrap())).json(&json!({"password": password})).answer();
+        assert_eq!(patch("purple harvest engine").await.status, 200);
+        patch("password").await.problem(422, "invalid");
+        let create = |password: serde_json::Value| ann.post(&format!("{}/links", path(&file))).json(&json!({"password": password})).answer();
+        retry_after(&create(json!(PASSWORD)).await);
+        retry_after(&patch(PASSWORD).await);
+        let change = json!({"current_password": PASSWORD, "password": "violet tractor above snow"});
+        let seconds = retry_after(&ann.patch("/v1/me").json(&change).answer().await);
+        // Nothing else is affected, and no other account.
+        assert_eq!(create(json!(null)).await.status, 201);
+        assert_eq!(bob.patch("/v1/me").json(&change).answer().await.status, 200);
+        app.advance(Duration::from_secs(seconds));
+        assert_eq!(create(json!(PASSWORD)).await.status, 201);
     }
 
     async fn a_restart_keeps_the_throttle_counters(app: TestApp) {
@@ -168,7 +231,7 @@ both! {
         }
         let names: Vec<_> = (0..8).map(|number| email(&format!("n{number}"))).collect();
         let asked = names.iter().map(|name| register(&stranger, name, "N", PASSWORD));
-        let answers = futures_util::future::join_all(asked).await;
+        let answers = join_all(asked).await;
         assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 3);
         let throttled = answers.iter().find(|answer| answer.status == 429).unwrap();
         let seconds = retry_after(throttled);

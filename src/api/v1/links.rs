@@ -229,7 +229,7 @@ fn shown_once(app: &App, status: StatusCode, (link, secret): (Link, Secret)) -> 
 #[utoipa::path(post, path = "/v1/files/{id}/links", tag = "links", operation_id = "createLink",
     params(("id" = Uuid, Path)), request_body = CreateLinkRequest,
     responses((status = 201, description = "The link was created", body = LinkWithUrl)),
-    extensions(("x-problem-codes" = json!(["too_many_links"]))))]
+    extensions(("x-problem-codes" = json!(["too_many_links", "too_many_attempts"]))))]
 async fn create(
     State(app): State<Arc<App>>,
     OwnFile { user, file }: OwnFile,
@@ -278,7 +278,7 @@ async fn read(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): I
 #[utoipa::path(patch, path = "/v1/links/{id}", tag = "links", operation_id = "updateLink",
     params(("id" = Uuid, Path)), request_body = UpdateLinkRequest,
     responses((status = 200, description = "The updated link", body = LinkView)),
-    extensions(("x-problem-codes" = json!(["link_revoked"]))))]
+    extensions(("x-problem-codes" = json!(["link_revoked", "too_many_attempts"]))))]
 async fn change(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,

@@ -13,6 +13,7 @@ use std::net::IpAddr;
 use secrecy::SecretString;
 
 use crate::app::App;
+use crate::budget::Party;
 use crate::db::LinkRow;
 use crate::error::{Error, Result};
 use crate::events::{Event, EventKind};
@@ -142,7 +143,7 @@ async fn check_password(app: &App, visitor: &LinkVisitor, link: &LinkRow) -> Res
     }
     let password = visitor.password.as_ref().ok_or(Error::LinkLocked)?;
     let attempt = LoginAttempt::link(app, link.id, visitor.address).await?;
-    if app.passwords.verify(password, Some(hash)).await?.is_none() {
+    if app.passwords.verify(Party::at(visitor.address), password, Some(hash)).await?.is_none() {
         tracing::info!(link = %link.id, address = %visitor.address, "wrong password of a link");
         return Err(Error::LinkLocked);
     }

@@ -1,14 +1,14 @@
 //! The memory budget of uploads to the bucket, shared by all uploads of the process.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
+use crate::budget::Keyed;
 use crate::error::{Error, Result};
 use crate::store::{MAX_PARTS, SMALLEST_PART};
 use crate::waiting::Waiting;
@@ -26,7 +26,7 @@ pub(super) struct Budget {
     /// In bytes.
     part_size: u64,
     /// The share of each owner that has uploads.
-    shares: Mutex<HashMap<Uuid, Weak<Semaphore>>>,
+    shares: Keyed<Uuid, Semaphore>,
     /// The size of a share in KiB.
     share: usize,
     /// The number of uploads that wait for memory.
@@ -55,7 +55,7 @@ impl Budget {
         let semaphore = Arc::new(Semaphore::new(permits));
         // A quarter, so that slow uploads of one owner do not block those of all others.
         let share = usize::try_from(part_size / KIB).unwrap_or(usize::MAX).max(permits / 4);
-        let (shares, waiting) = (Mutex::default(), Waiting::default());
+        let (shares, waiting) = (Keyed::default(), Waiting::default());
         Ok(Self { semaphore, memory, part_size, shares, share, waiting, stall_timeout })
     }
 
@@ -94,14 +94,7 @@ impl Budget {
 
     /// The owner's share of the memory.
     pub fn share(&self, owner: Uuid) -> Share {
-        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(share) = shares.get(&owner).and_then(Weak::upgrade) {
-            return Share(share);
-        }
-        shares.retain(|_, share| share.strong_count() > 0);
-        let share = Arc::new(Semaphore::new(self.share));
-        shares.insert(owner, Arc::downgrade(&share));
-        Share(share)
+        Share(self.shares.get(owner, || Semaphore::new(self.share)))
     }
 
     /// Fills reserved memory. The client may be slow for as long as no upload waits for memory;

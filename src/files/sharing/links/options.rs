@@ -6,11 +6,13 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 
 use crate::app::App;
+use crate::budget::Party;
 use crate::clock::deadline;
 use crate::db::{Count, LinkRow, Micros};
 use crate::error::{Error, Result};
 use crate::files::FileName;
 use crate::net::parse_network;
+use crate::users;
 
 /// The longest lifetime: ten years. A link without one is active until it is revoked.
 const MAX_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
@@ -42,7 +44,8 @@ impl LinkOptions {
     /// Sets the options of the row.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if an option is not valid; the row may have changed in part.
+    /// [`Error::Invalid`] if an option is not valid, [`Error::Throttled`] after too many passwords; the row may have
+    /// changed in part.
     pub(super) async fn apply(self, app: &App, row: &mut LinkRow) -> Result<()> {
         if let Some(lifetime) = self.expires_in {
             row.expires_at = lifetime.map(|lifetime| expiry(app, lifetime)).transpose()?;
@@ -63,7 +66,10 @@ impl LinkOptions {
         // Hashing is expensive, so it comes after the checks.
         if let Some(password) = self.password {
             row.password_hash = match password {
-                Some(password) => Some(app.passwords.hash(&password, &[]).await?),
+                Some(password) => {
+                    users::count_new_password(app, row.owner_id).await?;
+                    Some(app.passwords.hash(Party::Account(row.owner_id), &password, &[]).await?)
+                }
                 None => None,
             };
         }
