@@ -23,6 +23,8 @@ use ipnet::IpNet;
 use secrecy::{SecretSlice, SecretString};
 use url::Url;
 
+use crate::media::canonical;
+
 pub use layers::Settings;
 pub use log_filter::log_filter;
 pub use setting::Setting;
@@ -225,12 +227,13 @@ impl AllowedTypes {
         self.0.is_empty()
     }
 
-    /// Whether content of this type is allowed. Parameters, as in `text/plain; charset=utf-8`, are ignored.
+    /// Whether content of this type is allowed, by whichever of its names. Parameters, as in `text/plain; charset=utf-8`,
+    /// are ignored.
     pub fn admit(&self, content_type: &str) -> bool {
         let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         let matches = |allowed: &String| match allowed.strip_suffix('*') {
             Some(family) => essence.starts_with(family),
-            None => essence == *allowed,
+            None => canonical(&essence) == canonical(allowed),
         };
         self.is_any() || self.0.iter().any(matches)
     }

@@ -19,6 +19,7 @@ pub mod http;
 pub mod jobs;
 pub mod keys;
 pub mod logs;
+pub mod media;
 pub mod net;
 pub mod store;
 pub mod suggest;

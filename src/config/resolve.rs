@@ -18,6 +18,7 @@ use super::{
     Uploads, Via,
 };
 use crate::hex::unhex;
+use crate::media::undetectable;
 use crate::net::{is_loopback, parse_network};
 
 const KIB: u64 = 1024;
@@ -161,7 +162,11 @@ fn allowed_types(given: &Given<'_>) -> Result<AllowedTypes, ConfigError> {
     };
     let types = given
         .optional("content types such as image/*,application/pdf", |text| text.split(',').map(allowed).collect())?;
-    Ok(AllowedTypes(types.unwrap_or_default()))
+    let types: Vec<String> = types.unwrap_or_default();
+    match types.iter().find_map(|name| undetectable(name)) {
+        Some(why) => Err(given.refuse(why)),
+        None => Ok(AllowedTypes(types)),
+    }
 }
 
 fn quotas(settings: &Settings) -> Result<Quotas, ConfigError> {

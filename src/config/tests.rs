@@ -75,6 +75,13 @@ fn limits_of_accounts_and_types_are_read() {
         let why = error(&[("STRONGROOM_ALLOWED_TYPES", types)]);
         assert!(why.contains("is not content types such as"), "{why}");
     }
+    let registered =
+        "audio/mp4,audio/flac,audio/wav,font/woff2,image/heic,image/jpg,image/vnd.microsoft.icon,application/xml";
+    let config = resolved(&[("STRONGROOM_ALLOWED_TYPES", registered)]);
+    for kind in ["audio/m4a", "audio/x-flac", "image/jpeg", "image/heif", "image/x-icon", "text/xml"] {
+        assert!(config.limits.allowed_types.admit(kind), "{kind}");
+    }
+    assert!(error(&[("STRONGROOM_ALLOWED_TYPES", "image/pgn")]).contains("did you mean image/png?"));
 }
 
 #[test]

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 /// Every room, from the top down: a room uses only those below it.
 const ROOMS: &[&str] = &[
     "main", "cli", "api", "jobs", "files", "users", "app", "http", "chunks", "health", "events", "db", "store", "keys",
-    "logs", "config", "budget", "net", "cursor", "clock", "error", "suggest", "waiting", "unicode", "hex", "faults",
+    "logs", "config", "budget", "net", "cursor", "clock", "error", "media", "suggest", "waiting", "unicode", "hex",
+    "faults",
 ];
 
 /// Arrows that go up, each with the reason why it may.

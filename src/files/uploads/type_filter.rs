@@ -6,7 +6,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::config::Limits;
 use crate::error::{Error, Result};
-use crate::files::sniff::{SNIFFED_BYTES, content_type, is_picture};
+use crate::files::sniff::{MOST_SNIFFED_BYTES, content_type, is_picture, sniffed_bytes};
 use crate::store::ByteStream;
 
 /// What an upload becomes, and so what it may contain.
@@ -53,23 +53,20 @@ pub(super) struct Detected {
 pub(super) async fn detect(stream: ByteStream, hint: Option<&str>) -> Result<Detected> {
     // A short stream has ended by then, and is polled again by its reader.
     let mut stream = stream.fuse();
-    let (mut chunks, mut length) = (Vec::<Bytes>::new(), 0);
-    while length < SNIFFED_BYTES
+    let (mut head, mut chunks) = (Vec::new(), Vec::<Bytes>::new());
+    let mut wanted = sniffed_bytes(&head);
+    while head.len() < wanted
         && let Some(chunk) = stream.try_next().await?
     {
-        length += chunk.len();
+        head.extend_from_slice(&chunk[..chunk.len().min(MOST_SNIFFED_BYTES - head.len())]);
         chunks.push(chunk);
+        if head.len() >= wanted {
+            wanted = sniffed_bytes(&head);
+        }
     }
-    let content_type = match &chunks[..] {
-        [chunk] => content_type(head(chunk), hint),
-        chunks => content_type(head(&chunks.concat()), hint),
-    };
+    let content_type = content_type(&head, hint);
     let stream = Box::pin(stream::iter(chunks.into_iter().map(Ok)).chain(stream));
-    Ok(Detected { content_type, is_final: length >= SNIFFED_BYTES, stream })
-}
-
-fn head(bytes: &[u8]) -> &[u8] {
-    &bytes[..bytes.len().min(SNIFFED_BYTES)]
+    Ok(Detected { content_type, is_final: head.len() >= wanted, stream })
 }
 
 /// The first append of a resumable upload. If its bytes are too few to detect the type they pass: the type of the whole

@@ -10,7 +10,7 @@ use crate::db::{BlobFacts, EndedUpload, ResumableRow};
 use crate::error::{Error, Result};
 use crate::events::{self, Channel};
 use crate::faults;
-use crate::files::sniff::SNIFFED_BYTES;
+use crate::files::sniff::MOST_SNIFFED_BYTES;
 use crate::files::uploads::pending::Stored;
 use crate::files::uploads::type_filter::{Purpose, detect};
 use crate::files::uploads::whole::publish;
@@ -72,7 +72,7 @@ pub(in crate::files::uploads) async fn finish(
 
 /// The content type of the object, by its first bytes.
 async fn stored_type(app: &App, row: &ResumableRow, key: &Key, size: u64) -> Result<String> {
-    let head: ByteStream = match size.min(SNIFFED_BYTES as u64) {
+    let head: ByteStream = match size.min(MOST_SNIFFED_BYTES as u64) {
         0 => Box::pin(stream::empty()),
         length => app.store.get(key, 0..length).await?,
     };
