@@ -1,5 +1,7 @@
 //! A file in a form (`multipart/form-data`, RFC 7578) as a stream: the file is never held in memory.
 
+mod file_name;
+
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,6 +9,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
+use http::{HeaderValue, header};
 use multer::{Field, Multipart};
 
 use super::digest;
@@ -103,9 +106,10 @@ impl Form {
     }
 
     fn file(self, part: Field<'static>) -> Result<FormFile> {
+        let disposition = part.headers().get(header::CONTENT_DISPOSITION);
         Ok(FormFile {
             fields: self.fields.clone(),
-            file_name: part.file_name().map(base_name),
+            file_name: disposition.map(HeaderValue::as_bytes).and_then(file_name::file_name),
             content_type: part.content_type().map(ToString::to_string),
             digest: digest::announced(part.headers())?,
             stream: self.content(part),
@@ -147,11 +151,6 @@ impl Form {
         }
         Ok(())
     }
-}
-
-/// Some clients send the whole path of the file on their own machine.
-fn base_name(name: &str) -> String {
-    name.rsplit(['/', '\\']).next().unwrap_or_default().to_owned()
 }
 
 fn form_error(error: multer::Error) -> Error {

@@ -1,5 +1,6 @@
 //! Query parameters, decoded from their text, with errors that name the parameter.
 
+use percent_encoding::percent_decode_str;
 use serde::de::value::MapDeserializer;
 use serde::de::{DeserializeOwned, Deserializer, IntoDeserializer, Visitor};
 use serde::forward_to_deserialize_any;
@@ -16,14 +17,23 @@ pub fn pairs(query: &str) -> impl Iterator<Item = (String, String)> {
 /// Decodes those parameters of a query that `T` knows.
 ///
 /// # Errors
-/// [`Error::Invalid`] if a value is not acceptable, or a parameter is there twice.
+/// [`Error::Invalid`] if a value is not acceptable or not UTF-8, or a parameter is there twice.
 pub fn decode<T: DeserializeOwned>(query: &str) -> Result<T> {
+    check_encoding(query)?;
     let parameters = MapDeserializer::new(pairs(query).map(|(name, value)| (name, Text(value))));
     serde_path_to_error::deserialize(parameters).map_err(|error| {
         let name = error.inner().keys(error.path()).into_iter().next().unwrap_or_default();
         let DecodeError { code, detail, .. } = error.into_inner();
         Error::invalid_parameter(name, code, detail)
     })
+}
+
+/// Bytes that are not UTF-8 would be replaced, and a file stored under another name.
+fn check_encoding(query: &str) -> Result<()> {
+    let is_utf8 = |pair: &&str| percent_decode_str(pair).decode_utf8().is_ok();
+    let Some(bad) = query.split('&').find(|pair| !is_utf8(pair)) else { return Ok(()) };
+    let name = pairs(bad).next().map(|(name, _)| name).unwrap_or_default();
+    Err(Error::invalid_parameter(name, "malformed", "expected UTF-8, percent-encoded"))
 }
 
 /// The value of one parameter.

@@ -95,6 +95,31 @@ both! {
         app.assert_nothing_but(4).await;
     }
 
+    async fn the_name_in_a_form_is_read_as_clients_write_it(app: TestApp) {
+        let ann = app.sign_up("ann").await;
+        for (parameters, name) in [
+            (r#"filename="a%22b.txt""#, "a\"b.txt"),
+            (r#"filename="a\"b.txt""#, "a\"b (1).txt"),
+            (
+                r#"filename="=?utf-8?B?0L7RgtGH0ZHRgi5wZGY=?="; filename*=utf-8''%D0%BE%D1%82%D1%87%D1%91%D1%82.pdf"#,
+                "отчёт.pdf",
+            ),
+            (r#"filename="=?utf-8?B?0L7RgtGH0ZHRgi5wZGY=?=""#, "отчёт (1).pdf"),
+            ("filename*=UTF-8''%e2%82%ac.txt", "€.txt"),
+            ("filename=\"mark\u{200e}.txt\"", "mark.txt"),
+        ] {
+            let body = form(&[(&format!("name=\"file\"; {parameters}"), "hello")], "--b--\r\n");
+            let request = ann.post("/v1/files").header("content-type", "multipart/form-data; boundary=b").body(body);
+            let answer = request.answer().await;
+            assert_eq!(answer.status, 201, "{}", answer.text());
+            assert_eq!(answer.json()["name"], name, "{parameters}");
+        }
+        let lines = form(&[("name=\"file\"; filename=\"a%0D%0Ab.txt\"", "hello")], "--b--\r\n");
+        let request = ann.post("/v1/files").header("content-type", "multipart/form-data; boundary=b").body(lines);
+        request.answer().await.problem(422, "invalid");
+        app.assert_nothing_but(6).await;
+    }
+
     async fn an_invalid_form_leaves_nothing(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let file = ("name=\"file\"; filename=\"a\"", "some bytes");
