@@ -105,8 +105,10 @@ CREATE TABLE files (
     name                   TEXT NOT NULL,
     -- Path and name together; prefixes and the order by path refer to this.
     location               TEXT NOT NULL GENERATED ALWAYS AS (CASE path WHEN '' THEN name ELSE path || '/' || name END) STORED,
-    -- The location in lower case, for search.
+    -- The location without differences of case, accent and width, for search.
     search                 TEXT NOT NULL,
+    -- The name in a form whose order by bytes is the natural one: numbers by value, letters in any case.
+    sort_key               TEXT NOT NULL,
     blob_id                BLOB NOT NULL UNIQUE REFERENCES blobs (id),
     -- A copy of the blob's size, so that a list sorted by size is an index scan.
     size                   INTEGER NOT NULL,
@@ -129,6 +131,7 @@ CREATE INDEX files_by_update ON files (owner_id, updated_at, id) WHERE trashed_a
 CREATE INDEX files_by_size ON files (owner_id, size, id) WHERE trashed_at IS NULL;
 -- The contents of a folder by name; folders themselves are found by skipping along this index.
 CREATE INDEX files_by_folder ON files (owner_id, path, name, id) WHERE trashed_at IS NULL;
+CREATE INDEX files_by_sort_key ON files (owner_id, path, sort_key, id) WHERE trashed_at IS NULL;
 -- All files of an owner, in the trash or not, in the order of creation: for the list in that order, the trash,
 -- and the deletion of an account.
 CREATE INDEX files_by_owner ON files (owner_id, trashed_at, id);

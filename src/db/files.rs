@@ -20,14 +20,14 @@ statements! {
         WHERE f.id = $1 AND f.owner_id = $2 AND f.trashed_at IS NULL");
     COUNT_AT_LOCATION = "SELECT COUNT(*) FROM files WHERE owner_id = $1 AND location = $2 AND trashed_at IS NULL";
     INSERT_FILE = "INSERT INTO files
-            (id, owner_id, path, name, search, blob_id, size, metadata, created_at, updated_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)
+            (id, owner_id, path, name, search, sort_key, blob_id, size, metadata, created_at, updated_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)
         ON CONFLICT (owner_id, location) WHERE trashed_at IS NULL DO NOTHING";
     REPLACE_CONTENT = "UPDATE files SET blob_id = $4, size = $5, updated_at = $6, revision = revision + 1
         WHERE id = $1 AND owner_id = $2 AND blob_id = $3 AND trashed_at IS NULL";
     UPDATE_FILE = "UPDATE files
-        SET path = $3, name = $4, search = $5, metadata = $6, updated_at = $7, revision = revision + 1
-        WHERE id = $1 AND owner_id = $2 AND revision = $8 AND trashed_at IS NULL";
+        SET path = $3, name = $4, search = $5, sort_key = $6, metadata = $7, updated_at = $8, revision = revision + 1
+        WHERE id = $1 AND owner_id = $2 AND revision = $9 AND trashed_at IS NULL";
     END_SIGNED_PUTS = "UPDATE blobs SET state = 'deleting'
         WHERE state = 'pending' AND id IN (SELECT blob_id FROM signed_puts WHERE file_id = $1 AND owner_id = $2)
         RETURNING owner_id, reserved_bytes, reserved_files, reserved_uploads";
@@ -43,8 +43,10 @@ pub struct FileLocation {
     pub path: String,
     /// The name in the folder.
     pub name: String,
-    /// Path and name in lower case.
+    /// Path and name, folded for search.
     pub search: String,
+    /// The name in the form whose order by bytes is the natural one.
+    pub sort_key: String,
 }
 
 /// A file that is about to be inserted.
@@ -168,9 +170,9 @@ impl Db {
         event: &EventRow,
     ) -> Result<bool> {
         let ChangedFileRow { id, owner, revision, metadata, now } = changed;
-        let FileLocation { path, name, search } = location;
+        let FileLocation { path, name, search, sort_key } = location;
         self.transaction(async |tx| {
-            let row = (id, owner, path, name, search, metadata, Micros::from(*now), revision);
+            let row = (id, owner, path, name, search, sort_key, metadata, Micros::from(*now), revision);
             if !update_location(tx, UPDATE_FILE, row).await? {
                 return Ok(false);
             }
@@ -204,9 +206,9 @@ impl Db {
 }
 
 async fn insert_file(tx: &mut Tx<'_>, new: &NewFileRow, location: &FileLocation, blob: &BlobFacts) -> Result<()> {
-    let FileLocation { path, name, search } = location;
+    let FileLocation { path, name, search, sort_key } = location;
     let (size, now) = (ByteCount(blob.size), Micros::from(new.now));
-    let row = (new.id, new.owner, path, name, search, blob.id, size, &new.metadata, now);
+    let row = (new.id, new.owner, path, name, search, sort_key, blob.id, size, &new.metadata, now);
     match tx.execute(INSERT_FILE, row).await? {
         1 => Ok(()),
         _ => Err(Error::PathTaken),

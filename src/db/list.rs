@@ -16,6 +16,8 @@ pub enum Sort {
     Location,
     /// By name.
     Name,
+    /// By path, and then by name as people sort names.
+    Natural,
     /// By time of creation, which the ids carry.
     Created,
     /// By time of the last change.
@@ -38,6 +40,8 @@ pub enum Direction {
 pub enum After {
     /// In an order by location or name.
     Text(String, Uuid),
+    /// In the natural order: a path and a sort key.
+    Natural(String, String, Uuid),
     /// In an order by time of change (microseconds) or size (bytes).
     Number(i64, Uuid),
     /// In the order of creation.
@@ -57,8 +61,8 @@ pub struct ListQuery {
     pub prefix: String,
     /// Only files in this folder, without its subfolders.
     pub folder: Option<String>,
-    /// Only files whose location contains this, in lower case.
-    pub search: String,
+    /// Only files whose folded location contains each of these words.
+    pub search: Vec<String>,
     /// Where the page begins.
     pub after: Option<After>,
     /// The most files.
@@ -82,12 +86,13 @@ impl Arguments for ListArguments<'_> {
         if let Some(folder) = &list.folder {
             to.add(folder)?;
         }
-        if !list.search.is_empty() {
-            to.add(&list.search)?;
+        for word in &list.search {
+            to.add(word)?;
         }
         match after {
             None => Ok(()),
             Some(After::Text(text, id)) => (text, id).bind(to),
+            Some(After::Natural(path, key, id)) => (path, key, id).bind(to),
             Some(After::Number(number, id)) => (number, id).bind(to),
             Some(After::Id(id)) => to.add(id),
         }
@@ -107,7 +112,7 @@ impl Db {
         let filters = Filters {
             range: range.is_some(),
             folder: list.folder.is_some(),
-            search: !list.search.is_empty(),
+            words: list.search.len(),
             after: after.is_some(),
         };
         let shape = self.list_shape();
@@ -139,6 +144,9 @@ fn order(list: &ListQuery) -> (Sort, Option<After>) {
             (Sort::Name, Some(After::Text(name.to_owned(), *id)))
         }
         (Sort::Location, Some(_), _) => (Sort::Name, None),
+        (Sort::Natural, Some(_), Some(After::Natural(_, key, id))) => {
+            (Sort::Natural, Some(After::Text(key.clone(), *id)))
+        }
         _ => (list.sort, list.after.clone()),
     }
 }
@@ -164,7 +172,8 @@ fn range(list: &ListQuery, sort: Sort, after: Option<&After>) -> Option<(String,
 struct Filters {
     range: bool,
     folder: bool,
-    search: bool,
+    /// How many words are searched for.
+    words: usize,
     after: bool,
 }
 
@@ -217,6 +226,8 @@ fn order_columns(sort: Sort, filters: Filters) -> Vec<String> {
     let columns: &[&str] = match sort {
         Sort::Location => &["f.location"],
         Sort::Name => &["f.name", "f.id"],
+        Sort::Natural if filters.folder => &["f.sort_key", "f.id"],
+        Sort::Natural => &["f.path", "f.sort_key", "f.id"],
         Sort::Created => &["f.id"],
         Sort::Updated => &["f.updated_at", "f.id"],
         Sort::Size => &["f.size", "f.id"],
@@ -234,7 +245,7 @@ fn order_columns(sort: Sort, filters: Filters) -> Vec<String> {
 fn is_index_scan(sort: Sort, filters: Filters) -> bool {
     match sort {
         Sort::Location => true,
-        Sort::Name => filters.folder || !filters.range,
+        Sort::Name | Sort::Natural => filters.folder || !filters.range,
         Sort::Created | Sort::Updated | Sort::Size => !filters.folder && !filters.range,
     }
 }
@@ -249,7 +260,7 @@ fn conditions(shape: Shape, columns: &[String], beyond: &str, filters: Filters) 
     if filters.folder {
         sql += &format!(" AND f.path = ${}", number());
     }
-    if filters.search {
+    for _ in 0..filters.words {
         sql += &format!(" AND {}(f.search, ${}) > 0", shape.position(), number());
     }
     if filters.after {
@@ -262,11 +273,12 @@ fn conditions(shape: Shape, columns: &[String], beyond: &str, filters: Filters) 
 /// Every statement that [`statement`] composes.
 pub(super) fn every_statement(shape: Shape) -> Vec<String> {
     let mut statements = Vec::new();
-    for sort in [Sort::Location, Sort::Name, Sort::Created, Sort::Updated, Sort::Size] {
+    for sort in [Sort::Location, Sort::Name, Sort::Natural, Sort::Created, Sort::Updated, Sort::Size] {
         for direction in [Direction::Ascending, Direction::Descending] {
             for bits in 0..16 {
                 let is_set = |bit: u8| bits & bit > 0;
-                let filters = Filters { range: is_set(1), folder: is_set(2), search: is_set(4), after: is_set(8) };
+                let filters =
+                    Filters { range: is_set(1), folder: is_set(2), words: usize::from(is_set(4)), after: is_set(8) };
                 if sort != Sort::Location || !filters.folder && !filters.after {
                     statements.push(statement(shape, sort, direction, filters));
                 }

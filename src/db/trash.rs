@@ -21,7 +21,7 @@ statements! {
     LIST_TRASH = concat!("SELECT ", file_columns!(), ", f.trashed_at FROM files f JOIN blobs b ON b.id = f.blob_id
         WHERE f.owner_id = $1 AND f.trashed_at IS NOT NULL AND (f.trashed_at, f.id) < ($2, $3)
         ORDER BY f.trashed_at DESC, f.id DESC LIMIT $4");
-    RESTORE_FILE = "UPDATE files SET trashed_at = NULL, name = $4, search = $5, revision = revision + 1
+    RESTORE_FILE = "UPDATE files SET trashed_at = NULL, name = $4, search = $5, sort_key = $6, revision = revision + 1
         WHERE id = $1 AND owner_id = $2 AND revision = $3 AND trashed_at IS NOT NULL";
     FIND_DUE = "SELECT id, owner_id, blob_id FROM files WHERE trashed_at IS NOT NULL AND trashed_at <= $1
         ORDER BY trashed_at, id LIMIT $2";
@@ -103,7 +103,7 @@ impl Db {
         event: &EventRow,
     ) -> Result<bool> {
         self.transaction(async |tx| {
-            let row = (id, owner, revision, &location.name, &location.search);
+            let row = (id, owner, revision, &location.name, &location.search, &location.sort_key);
             if !update_location(tx, RESTORE_FILE, row).await? {
                 return Ok(false);
             }

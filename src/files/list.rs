@@ -4,23 +4,25 @@
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
-use unicode_normalization::UnicodeNormalization;
 use uuid::Uuid;
 
-use super::name::location;
+use super::name::{cleaned, location};
 use super::{File, FolderPath};
 use crate::app::App;
 use crate::cursor::{self, Page};
 use crate::db::{After, ListQuery};
 use crate::error::{Error, Result};
+use crate::unicode::{fold, natural_key};
 use crate::users::User;
 
 pub use crate::db::{Direction, Sort};
 
-/// Bytes of a prefix: more than a path and a name have.
-const MAX_PREFIX: usize = 1300;
-/// Bytes of a text to search for: as many as a name has.
+/// Characters of a prefix: more than a path and a name have.
+const MAX_PREFIX: usize = 1800;
+/// Characters of a text to search for: as many as a name has.
 const MAX_SEARCH: usize = 255;
+/// Words that are searched for one by one: each of them reads the names again.
+const MAX_WORDS: usize = 8;
 
 /// Which files to list, and in which order.
 #[derive(Debug, Clone, Default)]
@@ -29,7 +31,7 @@ pub struct List {
     pub prefix: Option<String>,
     /// Only files directly in this folder.
     pub folder: Option<FolderPath>,
-    /// Only files whose path or name contains this, ignoring case.
+    /// Only files whose path and name contain each of these words, without regard to case, accents and width.
     pub search: Option<String>,
     /// The order of the list.
     pub order: Order,
@@ -70,7 +72,7 @@ pub async fn list(app: &App, user: &User, list: &List) -> Result<Page<File>> {
             direction: list.order.direction,
             prefix: searchable(list.prefix.as_deref(), "prefix", MAX_PREFIX)?,
             folder: list.folder.as_ref().map(|folder| folder.as_str().to_owned()),
-            search: searchable(list.search.as_deref(), "q", MAX_SEARCH)?.to_lowercase(),
+            search: words(list.search.as_deref())?,
             after,
             limit: limit + 1,
         })
@@ -78,14 +80,24 @@ pub async fn list(app: &App, user: &User, list: &List) -> Result<Page<File>> {
     Page::new(rows, limit, |last| Cursor::encode(list.order, last)).try_map(File::try_from)
 }
 
-/// A text of at most `most` bytes to search for. Names are stored in normalization form C, without control characters.
+/// A text to search for. Names are stored in normalization form C, without control characters.
 fn searchable(text: Option<&str>, parameter: &str, most: usize) -> Result<String> {
-    let text: String = text.unwrap_or_default().nfc().collect();
-    if text.len() > most || text.chars().any(char::is_control) {
-        let detail = format!("at most {most} bytes, without control characters");
+    let text = cleaned(text.unwrap_or_default());
+    if text.chars().count() > most || text.chars().any(char::is_control) {
+        let detail = format!("at most {most} characters, without control characters");
         return Err(Error::invalid_parameter(parameter, "invalid", detail));
     }
     Ok(text)
+}
+
+/// The words to search for, folded as the names are. Those after the first [`MAX_WORDS`] are one text with the last of
+/// them, so that a name of any length is found by itself.
+fn words(text: Option<&str>) -> Result<Vec<String>> {
+    let folded = fold(&searchable(text, "q", MAX_SEARCH)?);
+    let mut words: Vec<&str> = folded.split_whitespace().collect();
+    let rest = words.split_off(words.len().min(MAX_WORDS - 1)).join(" ");
+    let words = words.into_iter().map(str::to_owned);
+    Ok(words.chain(Some(rest).filter(|rest| !rest.is_empty())).collect())
 }
 
 /// The position after the last file of a page. Clients treat its text as opaque.
@@ -103,7 +115,7 @@ struct Cursor {
 impl Cursor {
     fn encode(order: Order, last: &crate::db::FileRow) -> String {
         let (t, n) = match order.sort {
-            Sort::Location => (Some(location(&last.path, &last.name)), None),
+            Sort::Location | Sort::Natural => (Some(location(&last.path, &last.name)), None),
             Sort::Name => (Some(last.name.clone()), None),
             Sort::Created => (None, None),
             Sort::Updated => (None, Some(last.updated_at.0)),
@@ -121,6 +133,10 @@ impl Cursor {
         }
         match (order.sort, cursor.t, cursor.n) {
             (Sort::Location | Sort::Name, Some(text), None) if !text.contains('\0') => Ok(After::Text(text, cursor.i)),
+            (Sort::Natural, Some(text), None) if !text.contains('\0') => {
+                let (path, name) = text.rsplit_once('/').unwrap_or(("", &text));
+                Ok(After::Natural(path.to_owned(), natural_key(name), cursor.i))
+            }
             (Sort::Created, None, None) => Ok(After::Id(cursor.i)),
             (Sort::Updated | Sort::Size, None, Some(number)) => Ok(After::Number(number, cursor.i)),
             _ => Err(Error::BadCursor),
@@ -135,6 +151,7 @@ fn mark(order: Order) -> (u8, bool) {
         Sort::Created => 2,
         Sort::Updated => 3,
         Sort::Size => 4,
+        Sort::Natural => 5,
     };
     (sort, order.direction == Direction::Descending)
 }

@@ -5,16 +5,17 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::db::FileLocation;
 use crate::error::{Error, FieldError, Location, Result};
-use crate::unicode::is_misleading;
+use crate::unicode::{fold, is_misleading, is_unseen_mark, natural_key};
 
-/// The most bytes of a name.
-const NAME_BYTES: usize = 255;
-/// The most bytes of a folder path.
-const PATH_BYTES: usize = 1024;
+/// The most characters of a name.
+const NAME_CHARS: usize = 255;
+/// The most bytes of a folder path. An entry of an index holds a path and a name, and has at most 2704 bytes in
+/// PostgreSQL.
+const PATH_BYTES: usize = 1536;
 
 /// The name of a file: any Unicode except slashes, control characters, invisible characters and those that change the
-/// direction of text; at most 255 bytes. It is in normalization form C, so that a name typed on one system is found from
-/// another.
+/// direction of text; at most 255 characters. It is in normalization form C, so that a name typed on one system is found
+/// from another, without white space at its ends, and without the marks that [`is_unseen_mark`] knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileName(String);
 
@@ -24,7 +25,7 @@ impl FileName {
     /// # Errors
     /// [`Error::Invalid`] at this location if the name breaks a rule.
     pub fn new(name: &str, at: impl Into<Location>) -> Result<Self> {
-        let name: String = name.nfc().collect();
+        let name = cleaned(name).trim().to_owned();
         match broken_rule(&name) {
             Some(rule) => Err(invalid(at, "bad_name", rule)),
             None => Ok(Self(name)),
@@ -45,16 +46,14 @@ impl FileName {
         let mark = format!(" ({number})");
         // A long extension is part of the name. What must be shortened is the stem.
         let (stem, extension) = if extension.len() > 32 { (self.0.as_str(), "") } else { (stem, extension) };
-        let mut room = (NAME_BYTES - mark.len() - extension.len()).min(stem.len());
-        while !stem.is_char_boundary(room) {
-            room -= 1;
-        }
-        Self(format!("{}{mark}{extension}", &stem[..room]))
+        let room = NAME_CHARS - mark.chars().count() - extension.chars().count();
+        let end = stem.char_indices().nth(room).map_or(stem.len(), |(end, _)| end);
+        Self(format!("{}{mark}{extension}", &stem[..end]))
     }
 }
 
-/// The path of a folder: names joined by slashes, without slashes at the ends; empty for the top folder. At most 1024
-/// bytes, in normalization form C.
+/// The path of a folder: names joined by slashes, without slashes at the ends; empty for the top folder. At most 1536
+/// bytes; its names have the rules of file names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FolderPath(String);
 
@@ -64,7 +63,8 @@ impl FolderPath {
     /// # Errors
     /// [`Error::Invalid`] at this location if a name in the path breaks a rule, or the path is too long.
     pub fn new(path: &str, at: impl Into<Location>) -> Result<Self> {
-        let path: String = path.nfc().collect();
+        let names: Vec<String> = cleaned(path).split('/').map(|name| name.trim().to_owned()).collect();
+        let path = names.join("/");
         let path = path.trim_matches('/');
         if path.len() > PATH_BYTES {
             return Err(invalid(at, "too_long", format!("at most {PATH_BYTES} bytes")));
@@ -83,7 +83,12 @@ impl FolderPath {
 
 /// The location of a file, as rows store it.
 pub(super) fn file_location(path: &FolderPath, name: &FileName) -> FileLocation {
-    FileLocation { path: path.0.clone(), name: name.0.clone(), search: location(&path.0, &name.0).to_lowercase() }
+    FileLocation {
+        path: path.0.clone(),
+        name: name.0.clone(),
+        search: fold(&location(&path.0, &name.0)),
+        sort_key: natural_key(&name.0),
+    }
 }
 
 /// The path and the name joined by a slash.
@@ -95,19 +100,21 @@ fn invalid(at: impl Into<Location>, code: &'static str, detail: impl Into<String
     Error::Invalid(vec![FieldError { location: at.into(), code, detail: detail.into() }])
 }
 
+/// In normalization form C, without marks that nobody sees.
+pub(super) fn cleaned(text: &str) -> String {
+    text.chars().filter(|c| !is_unseen_mark(*c)).nfc().collect()
+}
+
 /// The rule that a name breaks, if any.
 fn broken_rule(name: &str) -> Option<&'static str> {
     if name.is_empty() {
         return Some("must not be empty");
     }
-    if name.len() > NAME_BYTES {
-        return Some("must have at most 255 bytes");
+    if name.chars().count() > NAME_CHARS {
+        return Some("must have at most 255 characters");
     }
     if name == "." || name == ".." {
         return Some("must not be `.` or `..`");
-    }
-    if name.trim() != name {
-        return Some("must not start or end with white space");
     }
     name.chars().find_map(|c| match c {
         '/' | '\\' => Some("must not contain slashes"),
@@ -129,12 +136,18 @@ mod tests {
         assert_eq!(numbered("report.pdf"), "report (12).pdf");
         assert_eq!(numbered("README"), "README (12)");
         assert_eq!(numbered(".profile"), ".profile (12)");
-        let long = numbered(&format!("{}.txt", "é".repeat(125)));
-        assert!(long.len() <= 255 && long.ends_with(" (12).txt"), "{long}");
+        let long = numbered(&format!("{}.txt", "é".repeat(251)));
+        assert!(long.chars().count() == 255 && long.ends_with(" (12).txt"), "{long}");
     }
 
     #[test]
     fn one_name_is_one_name_however_it_was_typed() {
-        assert_eq!(FileName::new("cafe\u{301}", "/name").unwrap(), FileName::new("caf\u{e9}", "/name").unwrap());
+        let named = |name| FileName::new(name, "/name").unwrap().0;
+        assert_eq!(named("cafe\u{301}"), named("caf\u{e9}"));
+        assert_eq!(named("\u{feff} עברית (v2)\u{200e}.pdf "), "עברית (v2).pdf");
+        assert_eq!(FolderPath::new("/a /\u{200b}b/", "/path").unwrap().0, "a/b");
+        for hostile in ["\u{200b}", "..\u{200e}", "a\u{202e}txt.exe", "a\u{2066}b"] {
+            assert!(FileName::new(hostile, "/name").is_err(), "{hostile:?}");
+        }
     }
 }

@@ -1,8 +1,11 @@
 //! Names and paths of files, changes of them, lists, and batches.
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
 use crate::support::client::{Ask, Client, content, path};
+use crate::support::tus::Tus;
 use crate::support::{Setup, TestApp, both};
 
 async fn upload_at(client: &Client, folder: &str, name: &str) -> Value {
@@ -10,6 +13,10 @@ async fn upload_at(client: &Client, folder: &str, name: &str) -> Value {
     let answer = request.answer().await;
     assert_eq!(answer.status, 201, "{}", answer.text());
     answer.json()
+}
+
+fn base64(text: &str) -> String {
+    BASE64_STANDARD.encode(text)
 }
 
 /// Reads all pages of a list. Returns the values of one member, and the number of pages.
@@ -48,15 +55,69 @@ both! {
         assert_eq!(composed["name"], "caf\u{e9}");
     }
 
+    async fn marks_and_blanks_that_nobody_sees_are_not_part_of_a_name(app: TestApp) {
+        let ann = app.sign_up("ann").await;
+        for (sent, name) in [
+            ("עברית (v2)\u{200e}.pdf", "עברית (v2).pdf"),
+            ("\u{200f}\u{61c}عربي.txt", "عربي.txt"),
+            ("\u{feff}bom.txt", "bom.txt"),
+            ("zero\u{200b}width\u{2060}.txt", "zerowidth.txt"),
+            (" blanks.txt \u{3000}", "blanks.txt"),
+        ] {
+            let file = upload_at(&ann, "a\u{200e} / b\u{200b}", sent).await;
+            assert_eq!((&file["name"], &file["path"]), (&json!(name), &json!("a/b")));
+            let renamed = ann.patch(&path(&file)).json(&json!({"name": format!("x{sent}")})).answer().await;
+            assert_eq!(renamed.status, 200, "{}", renamed.text());
+            let upload = Tus::create(&ann, Some(0), &format!("{sent},path {}", base64("t"))).await;
+            assert_eq!(upload.file(&ann).await.status, 200);
+            let direct = json!({"name": sent, "path": "d", "size": 0, "mode": "direct"});
+            assert_eq!(ann.post("/v1/uploads").json(&direct).answer().await.status, 201);
+        }
+        for folder in ["t", "d"] {
+            let names = walk(&ann, &format!("path={folder}"), "name").await.0;
+            assert_eq!(names.len(), 5);
+            assert!(names.contains(&"עברית (v2).pdf".to_owned()), "{names:?}");
+        }
+        // A text to search for may have been copied from such a name.
+        assert_eq!(walk(&ann, "q=(v2)%E2%80%8E.pdf&path=d", "name").await.0, ["עברית (v2).pdf"]);
+    }
+
+    async fn a_name_has_255_characters_of_any_script(app: TestApp) {
+        let ann = app.sign_up("ann").await;
+        for name in [format!("{}.pdf", "あ".repeat(251)), "🦀".repeat(255), format!("{}.txt", "ß".repeat(251))] {
+            let folder = ["文".repeat(170).as_str(); 3].join("/");
+            let file = upload_at(&ann, &folder, &name).await;
+            assert_eq!((&file["name"], &file["path"]), (&json!(name), &json!(folder)));
+            assert_eq!(ann.download(&file).await, name.as_bytes());
+            let signed = ann.sign(&file, "get").await;
+            assert_eq!(app.stranger().get(signed["url"].as_str().unwrap()).answer().await.bytes, name.as_bytes());
+            let again = upload_at(&ann, &folder, &name).await["name"].as_str().unwrap().to_owned();
+            assert!(again.chars().count() == 255 && again.contains(" (1)"), "{again}");
+            let refused = ann.post("/v1/files").query(&[("name", format!("{name}x"))]).body("x").answer().await;
+            refused.problem(422, "invalid");
+            assert_eq!(walk(&ann, "sort=natural&limit=1", "name").await.0.len(), walk(&ann, "", "name").await.0.len());
+        }
+    }
+
+    async fn a_query_that_is_not_utf8_is_refused(app: TestApp) {
+        let ann = app.sign_up("ann").await;
+        for (query, name) in [("name=caf%E9.txt", "name"), ("name=a&path=caf%E9", "path")] {
+            let problem = ann.post(&format!("/v1/files?{query}")).body("x").answer().await.problem(422, "invalid");
+            assert_eq!(problem["errors"][0]["parameter"], name);
+        }
+        ann.get("/v1/files?q=%FF").answer().await.problem(422, "invalid");
+        app.assert_nothing_but(0).await;
+    }
+
     async fn hostile_names_are_refused_and_leave_nothing(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let long = "x".repeat(256);
-        let hostile = ["", " ", ".", "..", "a/b", "../../etc/passwd", "a\\b", "a\0b", "a\nb", "a\u{202e}txt.exe", "\u{feff}a", " a", "a ", long.as_str()];
+        let hostile = ["", " ", ".", "..", " .. ", "..\u{200e}", "\u{200b}", "a/b", "../../etc/passwd", "a\\b", "a\0b", "a\nb", "a\u{202e}txt.exe", "a\u{2066}b", long.as_str()];
         for name in hostile {
             let problem = ann.post("/v1/files").query(&[("name", name)]).body("x").answer().await.problem(422, "invalid");
             assert_eq!(problem["errors"][0]["parameter"], "name", "{name:?}");
         }
-        for folder in ["..", "a/../b", "a//b", "a/./b", "a\0b", "a\\b", &"x/".repeat(600)] {
+        for folder in ["..", "a/../b", "a//b", "a/./b", "a\0b", "a\\b", &"x/".repeat(800)] {
             let request = ann.post("/v1/files").query(&[("name", "a"), ("path", folder)]).body("x");
             let problem = request.answer().await.problem(422, "invalid");
             assert_eq!(problem["errors"][0]["parameter"], "path", "{folder:?}");
@@ -149,15 +210,69 @@ both! {
         assert_eq!(walk(&ann, "prefix=docs&q=txt&sort=-size&limit=1", "name").await.0.len(), 3);
     }
 
-    async fn a_search_has_as_many_bytes_as_a_name_at_most(app: TestApp) {
+    async fn a_search_has_as_many_characters_as_a_name_at_most(app: TestApp) {
         let ann = app.sign_up("ann").await;
-        let name = "é".repeat(127);
+        let name = "é".repeat(255);
         upload_at(&ann, "", &name).await;
-        assert_eq!(walk(&ann, &format!("q={}", "%C3%A9".repeat(127)), "name").await.0, [name]);
+        assert_eq!(walk(&ann, &format!("q={}", "%C3%A9".repeat(255)), "name").await.0, [name]);
         assert!(walk(&ann, &format!("q={}", "a".repeat(255)), "name").await.0.is_empty());
         let refused = ann.get(&format!("/v1/files?q={}", "a".repeat(256))).answer().await.problem(422, "invalid");
         assert_eq!(refused["errors"][0]["parameter"], "q");
-        assert_eq!(refused["errors"][0]["detail"], "at most 255 bytes, without control characters");
+        assert_eq!(refused["errors"][0]["detail"], "at most 255 characters, without control characters");
+    }
+
+    async fn a_search_finds_words_however_they_are_written(app: TestApp) {
+        let ann = app.sign_up("ann").await;
+        for name in ["ΟΔΟΣ.txt", "Straße.txt", "STRASSE.doc", "Café Übung.pdf", "ＦＵＬＬ１２.txt", "İstanbul łódź.txt", "e_50%.txt"] {
+            upload_at(&ann, "Änderung", name).await;
+        }
+        for (q, found) in [
+            ("οδος", vec!["ΟΔΟΣ.txt"]),
+            ("ΟΔΟΣ", vec!["ΟΔΟΣ.txt"]),
+            ("οδοσ", vec!["ΟΔΟΣ.txt"]),
+            ("strasse", vec!["STRASSE.doc", "Straße.txt"]),
+            ("straße", vec!["STRASSE.doc", "Straße.txt"]),
+            ("cafe", vec!["Café Übung.pdf"]),
+            ("cafe\u{301}", vec!["Café Übung.pdf"]),
+            (" ubung  CAFE ", vec!["Café Übung.pdf"]),
+            ("pdf anderung ubung", vec!["Café Übung.pdf"]),
+            ("full12", vec!["ＦＵＬＬ１２.txt"]),
+            ("istanbul Lodz", vec!["İstanbul łódź.txt"]),
+            ("50% _", vec!["e_50%.txt"]),
+            ("cafe tea", vec![]),
+        ] {
+            let page = ann.get("/v1/files").query(&[("q", q)]).answer().await.json();
+            let names: Vec<_> = page["items"].as_array().unwrap().iter().map(|file| file["name"].as_str().unwrap()).collect();
+            assert_eq!(names, found, "{q}");
+        }
+        assert_eq!(walk(&ann, "q=%20", "name").await.0.len(), 7);
+        let name = "a b c d e f g h i j k l.txt";
+        upload_at(&ann, "", name).await;
+        assert_eq!(walk(&ann, &format!("q={}", name.replace(' ', "+")), "name").await.0, [name]);
+    }
+
+    async fn the_natural_order_is_the_one_in_which_people_count(app: TestApp) {
+        let ann = app.sign_up("ann").await;
+        let sorted = ["apple", "file2.txt", "File9", "file10", "image (2)", "image (10)", "Übung", "Zebra"];
+        for folder in ["b", "", "b/c"] {
+            for name in ["Zebra", "image (10)", "file10", "apple", "Übung", "File9", "image (2)", "file2.txt"] {
+                upload_at(&ann, folder, name).await;
+            }
+        }
+        for limit in [1, 3, 100] {
+            assert_eq!(walk(&ann, &format!("path=b&sort=natural&limit={limit}"), "name").await.0, sorted);
+            assert_eq!(walk(&ann, &format!("sort=natural&limit={limit}"), "name").await.0, sorted.repeat(3));
+            assert_eq!(walk(&ann, &format!("prefix=b/&sort=natural&limit={limit}"), "name").await.0, sorted.repeat(2));
+            assert_eq!(walk(&ann, &format!("q=file&path=&sort=natural&limit={limit}"), "name").await.0, sorted[1..4]);
+            let mut reversed = walk(&ann, &format!("sort=-natural&limit={limit}"), "name").await.0;
+            reversed.reverse();
+            assert_eq!(reversed, sorted.repeat(3));
+        }
+        // A new name, or one out of the trash, has its place.
+        let file = upload_at(&ann, "b", "file1").await;
+        ann.patch(&path(&file)).json(&json!({"name": "zoo"})).answer().await;
+        assert_eq!(walk(&ann, "path=b&sort=natural", "name").await.0.last().unwrap(), "zoo");
+        ann.get("/v1/files?sort=natural&cursor=e30").answer().await.problem(400, "bad_cursor");
     }
 
     async fn lists_refuse_invalid_parameters(app: TestApp) {

@@ -136,6 +136,10 @@ enum FileSort {
     Name,
     #[serde(rename = "-name")]
     NameDescending,
+    #[serde(rename = "natural")]
+    Natural,
+    #[serde(rename = "-natural")]
+    NaturalDescending,
     #[serde(rename = "created_at")]
     Created,
     #[serde(rename = "-created_at")]
@@ -158,6 +162,8 @@ impl From<FileSort> for Order {
             FileSort::PathDescending => (Sort::Location, Descending),
             FileSort::Name => (Sort::Name, Ascending),
             FileSort::NameDescending => (Sort::Name, Descending),
+            FileSort::Natural => (Sort::Natural, Ascending),
+            FileSort::NaturalDescending => (Sort::Natural, Descending),
             FileSort::Created => (Sort::Created, Ascending),
             FileSort::CreatedDescending => (Sort::Created, Descending),
             FileSort::Updated => (Sort::Updated, Ascending),
@@ -184,9 +190,11 @@ struct ListParams {
     /// Only files directly in this folder; empty for the top folder.
     #[param(example = "2026/november")]
     path: Option<String>,
-    /// Only files whose path or name contains this, case-insensitively; at most 255 bytes.
+    /// Only files whose path and name contain each of these words, in any order; case, accents and width are ignored. At
+    /// most 255 characters.
     q: Option<String>,
-    /// The order; `path` by default. A leading `-` reverses it.
+    /// The order; `path` by default. A leading `-` reverses it. `path` and `name` are in the order of bytes; `natural`
+    /// is by folder, and in it by name as people sort names: numbers by value, letters in any case.
     #[param(inline, example = "-created_at")]
     sort: Option<FileSort>,
     /// `signed`: include a signed URL of every file.
@@ -239,10 +247,10 @@ fn json_of_size(size: usize, value: &impl Serialize) -> Result<Response> {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct UploadParams {
-    /// The name of the file, at most 255 bytes.
+    /// The name of the file, at most 255 characters.
     #[param(example = "report.pdf", required = true, min_length = 1)]
     name: Option<String>,
-    /// The folder, at most 1024 bytes; by default the top folder.
+    /// The folder, at most 1536 bytes; by default the top folder.
     #[param(example = "2026/november")]
     path: Option<String>,
 }
@@ -340,11 +348,11 @@ async fn read(OwnFile { file, .. }: OwnFile) -> Response {
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"name": "report-final.pdf", "path": "2026/archive", "metadata": {"invoice": 18, "draft": null}}))]
 pub struct UpdateFileRequest {
-    /// At most 255 bytes.
+    /// At most 255 characters.
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false, min_length = 1, pattern = r"^[^/\\\x00-\x1f\x7f-\x9f]+$")]
     name: Option<String>,
-    /// The folder to move the file to, at most 1024 bytes; empty for the top folder.
+    /// The folder to move the file to, at most 1536 bytes; empty for the top folder.
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false)]
     path: Option<String>,

@@ -49,7 +49,7 @@ struct CreateLinkRequest {
     /// Networks (192.0.2.0/24) or addresses that may use the link; by default all.
     #[schema(max_items = 100)]
     allow_from: Option<Vec<String>>,
-    /// The file name for downloads, at most 255 bytes; by default the name of the file.
+    /// The file name for downloads, at most 255 characters; by default the name of the file.
     #[schema(min_length = 1)]
     download_name: Option<String>,
     /// Show the file in the browser instead of downloading it, if its type is safe to show.
@@ -79,7 +79,7 @@ struct UpdateLinkRequest {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Vec<String>>, max_items = 100)]
     allow_from: Option<Option<Vec<String>>>,
-    /// The file name for downloads, at most 255 bytes.
+    /// The file name for downloads, at most 255 characters.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>, min_length = 1)]
     download_name: Option<Option<String>>,

@@ -67,7 +67,7 @@ pub struct CreateSignedUrlRequest {
     /// Lifetime in seconds.
     #[schema(minimum = 1, maximum = 604800, default = 900)]
     expires_in: Option<u64>,
-    /// The file name for downloads, at most 255 bytes; by default the name of the file.
+    /// The file name for downloads, at most 255 characters; by default the name of the file.
     #[schema(min_length = 1)]
     download_name: Option<String>,
     /// Show the file in the browser instead of downloading it, if its type is safe to show.

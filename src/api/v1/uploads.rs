@@ -51,10 +51,10 @@ pub enum UploadMode {
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"name": "film.mp4", "path": "2026", "size": 734003200, "mode": "direct"}))]
 pub struct CreateUploadRequest {
-    /// At most 255 bytes.
+    /// At most 255 characters.
     #[schema(min_length = 1, pattern = r"^[^/\\\x00-\x1f\x7f-\x9f]+$")]
     name: String,
-    /// The folder, at most 1024 bytes; by default the top folder.
+    /// The folder, at most 1536 bytes; by default the top folder.
     #[serde(default)]
     path: String,
     /// The size of the file in bytes. With `tus` it may be announced later.

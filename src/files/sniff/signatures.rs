@@ -141,8 +141,7 @@ mod tests {
 
     #[test]
     fn letters_of_a_signature_with_other_bytes_after_them_prove_nothing() {
-        for head in [b"GIF<script>\0".as_slice(), b"BMW builds cars\0", b"MZ,name\0", b"ID3 tags\0", b"RIFF\0\0\0\0"]
-        {
+        for head in [b"GIF<script>\0".as_slice(), b"BMW builds cars\0", b"MZ,name\0", b"ID3 tags\0", b"RIFF\0\0\0\0"] {
             assert_eq!(content_type(head, false), None, "{}", head.escape_ascii());
         }
     }

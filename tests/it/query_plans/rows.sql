@@ -25,8 +25,8 @@ INSERT INTO blobs (id, owner_id, key, state, lease_until, size, sha256, content_
 INSERT INTO blobs (id, owner_id, key, state, lease_until, created_at)
     SELECT uuidv7(), id, md5('lost key' || n), CASE WHEN n % 2 = 0 THEN 'pending' ELSE 'deleting' END, n, n
     FROM accounts WHERE n <= 100;
-INSERT INTO files (id, owner_id, path, name, search, blob_id, size, metadata, created_at, updated_at, trashed_at)
-    SELECT file, owner, 'folder-' || n % 50, 'file-' || n, 'folder-' || n % 50 || '/file-' || n, blob, n % 997, '{}', n,
+INSERT INTO files (id, owner_id, path, name, search, sort_key, blob_id, size, metadata, created_at, updated_at, trashed_at)
+    SELECT file, owner, 'folder-' || n % 50, 'file-' || n, 'folder-' || n % 50 || '/file-' || n, 'file-' || n, blob, n % 997, '{}', n,
         n, CASE WHEN n % 10 = 0 THEN n END
     FROM created;
 
