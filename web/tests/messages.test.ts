@@ -35,3 +35,10 @@ test('rejected values are named, wherever they were sent', () => {
   assert.deepEqual(problem.fields, ['max_downloads', 'limit', 'If-Match'])
   assert.equal(problem.message, 'Max downloads: at least 1. Limit: from 1 to 100. If-Match: missing.')
 })
+
+test('rejected passwords have a sentence of the page', () => {
+  const rejected = (code: string) =>
+    message(422, { code: 'invalid', detail: 'x', errors: [{ pointer: '/password', code, detail: 'x' }] })
+  assert.equal(rejected('weak_password'), 'This password is too common. Try a few random words.')
+  assert.equal(rejected('wrong'), 'Wrong password.')
+})

@@ -34,10 +34,18 @@ export function fieldName({ pointer, parameter, header }: FieldError): string {
   return pointer?.replace(/^\//, '') ?? parameter ?? header ?? ''
 }
 
+/** The page's own sentences for rejected values. */
+const REJECTIONS: Record<string, string> = {
+  weak_password: 'This password is too common. Try a few random words.',
+  wrong: 'Wrong password.',
+}
+
 /** "Expires in: at most 604800 seconds." */
 function rejectedFields({ errors = [] }: ProblemBody): string {
   return errors
     .map((error) => {
+      const known = REJECTIONS[error.code]
+      if (known) return known
       const name = fieldName(error).replaceAll(/[_/]/g, ' ')
       return sentence(name ? `${name}: ${error.detail}` : error.detail)
     })
