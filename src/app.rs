@@ -126,7 +126,7 @@ impl App {
         create_data_dir(&config)?;
         let url = config.database_url.expose_secret();
         let db = Db::open(url, config.database_connections).await.map_err(|error| about("DATABASE_URL", error))?;
-        let db = db.with_caller_cache(config.auth.session_cache_ttl);
+        let db = db.with_caller_cache(config.auth.session_cache_ttl).with_statement_timeout(config.statement_timeout);
         let passwords = Passwords::new(config.auth.password_hash_concurrency);
         let events = Recorder::new(db.clone(), clock.clone());
         let (attempts, health) = (PendingAttempts::default(), Health::default());

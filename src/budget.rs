@@ -1,6 +1,7 @@
 //! Budgets of the process that requests share fairly: the turns of a few workers, and memory.
 
 mod memory;
+mod slots;
 mod turns;
 
 use std::collections::HashMap;
@@ -13,6 +14,7 @@ use uuid::Uuid;
 use crate::net::subscriber;
 
 pub use memory::{MemoryBudget, ReservedMemory};
+pub use slots::{Slot, SlotTaken, Slots};
 pub use turns::{Turn, Turns};
 
 /// Who gets a share of a budget.

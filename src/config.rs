@@ -55,6 +55,8 @@ pub struct Config {
     pub database_url: SecretString,
     /// Maximum number of database connections (SQLite: readers; one more connection writes).
     pub database_connections: u32,
+    /// Time that the database may take for a statement that reads for a request.
+    pub statement_timeout: Duration,
     /// Where content is stored.
     pub store: StoreConfig,
     /// At least 32 bytes, from which the keys of server-signed URLs are derived; generated and stored in `data_dir`

@@ -57,6 +57,7 @@ impl Settings {
             tls: tls(&settings)?,
             limits: limits(&settings)?,
             quotas: quotas(&settings)?,
+            statement_timeout: settings.statement_timeout().time(SECOND..=HOUR)?,
             uploads: uploads(&settings)?,
             auth: auth(&settings)?,
             links: links(&settings)?,

@@ -50,6 +50,8 @@ settings! {
         database_url = set("DATABASE_URL", "URL").secret().like("postgres://strongroom:password@db.example.org/strongroom");
         /// Maximum number of database connections (SQLite: readers; one more connection writes).
         database_connections = set("STRONGROOM_DATABASE_CONNECTIONS", "NUMBER").or("16");
+        /// Time that the database may take for a statement that reads for a request.
+        statement_timeout = set("STRONGROOM_STATEMENT_TIMEOUT", "TIME").or("10s");
     }
     "Storage" {
         /// Storage location: file:///PATH or s3://BUCKET/PREFIX. Default: files in the data directory.

@@ -5,7 +5,7 @@ use sqlx::error::BoxDynError;
 use uuid::Uuid;
 
 use super::file_row::{FileRow, file_columns, file_columns_as_json};
-use super::pool::{Arguments, Parameters, Pool};
+use super::pool::{Arguments, Parameters};
 use super::{Count, Db};
 use crate::error::{Error, Result};
 
@@ -129,10 +129,7 @@ impl Db {
 
     /// SQLite's thread would pass on each value of each row separately.
     pub(super) fn list_shape(&self) -> Shape {
-        match &self.read {
-            Pool::Sqlite(_) => Shape::Packed,
-            Pool::Postgres(_) => Shape::Rows,
-        }
+        if self.read.is_sqlite() { Shape::Packed } else { Shape::Rows }
     }
 }
 
@@ -186,7 +183,7 @@ pub(super) enum Shape {
 }
 
 impl Shape {
-    /// The function that finds one text in another. LIKE would match the pattern anew from each character of a name,
+    /// The function that finds one text in another. LIKE would match the pattern again from each character of a name,
     /// at the cost of their lengths multiplied.
     fn position(self) -> &'static str {
         match self {

@@ -6,6 +6,8 @@
 mod avatars;
 mod blobs;
 mod caller_cache;
+mod client;
+mod connection_shares;
 mod erasures;
 mod errors;
 mod events;
@@ -24,6 +26,8 @@ mod open;
 mod orphans;
 mod pool;
 mod probe;
+mod readers;
+mod reads;
 mod resumable;
 mod sessions;
 mod signed_puts;
@@ -45,11 +49,14 @@ use sqlx::{AssertSqlSafe, SqlSafeStr};
 use crate::error::{Error, Result};
 
 use caller_cache::CallerCache;
+use connection_shares::ConnectionShares;
 use pool::Pool;
+use reads::Reads;
 use tx::Tx;
 
 pub use blobs::{BlobFacts, ContentRow, KeyedContentRow, NewBlobRow, PendingDeletionRow, WritableBlobRow};
 pub use caller_cache::CachePolicy;
+pub use client::Client;
 pub use erasures::{DeletedAccountRow, ErasureRow};
 pub use events::{EventQuery, EventRow};
 pub use file_row::FileRow;
@@ -77,12 +84,14 @@ pub use users::{AccountPatchRow, AccountRow, CallerRow, PasswordChange, Password
 /// The database. On SQLite one connection writes and several read; on PostgreSQL one pool does both.
 ///
 /// # Errors
-/// Every method may return [`Error::Unavailable`] if the database does not respond in time, [`Error::StorageFull`] if
-/// its disk is full, and [`Error::Internal`] for everything unexpected. The methods name only what else they return.
+/// Every method may return [`Error::Unavailable`] if the database does not respond in time,
+/// [`Error::StatementTimeout`] if what a client asks for takes too long, [`Error::StorageFull`] if its disk is full, and
+/// [`Error::Internal`] for everything unexpected. The methods name only what else they return.
 #[derive(Debug, Clone)]
 pub struct Db {
-    read: Pool,
+    read: Reads,
     write: Pool,
+    shares: Arc<ConnectionShares>,
     callers: Arc<CallerCache>,
     /// The queue for SQLite's connection that writes.
     queue: Arc<group_commit::Queue>,
@@ -130,12 +139,18 @@ impl Db {
         Self { callers: Arc::new(CallerCache::new(ttl)), ..self }
     }
 
+    /// The same database, with a time limit for each statement that reads for a [`Client`].
+    pub fn with_statement_timeout(self, limit: Duration) -> Self {
+        Self { read: self.read.with_time_limit(limit), ..self }
+    }
+
     /// Checks whether the database responds.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if it does not.
     pub async fn ping(&self) -> Result<()> {
-        self.read.execute("SELECT 1", ()).await.map(drop)
+        let (_,): (i64,) = self.read.fetch_one("SELECT CAST(1 AS BIGINT)", ()).await?;
+        Ok(())
     }
 
     /// Closes every connection, after which SQLite merges its write-ahead log into the database.
@@ -154,6 +169,19 @@ impl Db {
     pub fn statements(&self) -> Vec<String> {
         let constants = STATEMENTS.concat().into_iter().map(str::to_owned);
         constants.chain(list::every_statement(self.list_shape())).chain(events::every_statement()).collect()
+    }
+
+    /// Runs a statement that reads and never ends, for tests.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
+    #[cfg(feature = "faults")]
+    #[doc(hidden)]
+    pub async fn read_endlessly(&self) -> Result<()> {
+        const ENDLESS: &str = "WITH RECURSIVE n (i) AS (SELECT CAST(1 AS BIGINT) UNION ALL SELECT i % 2 + 1 FROM n)
+            SELECT COUNT(*) FROM n";
+        let (_,): (i64,) = self.read.fetch_one(ENDLESS, ()).await?;
+        Ok(())
     }
 
     /// Prepares every statement on this database, which does for both engines what a check at compile time would do

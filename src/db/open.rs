@@ -10,11 +10,13 @@ use std::time::Duration;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Connection, PgConnection, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 
 use super::Db;
 use super::caller_cache::CallerCache;
+use super::connection_shares::ConnectionShares;
 use super::pool::Pool;
+use super::reads::{CLIENT_CHECK_INTERVAL, Reads};
 use crate::error::{Error, Result};
 use crate::faults;
 
@@ -55,8 +57,8 @@ impl Db {
         }
     }
 
-    fn new(read: Pool, write: Pool) -> Self {
-        Self { read, write, callers: Arc::new(CallerCache::new(Duration::ZERO)), queue: Arc::default() }
+    fn new(read: Reads, write: Pool, shares: Arc<ConnectionShares>) -> Self {
+        Self { read, write, shares, callers: Arc::new(CallerCache::new(Duration::ZERO)), queue: Arc::default() }
     }
 }
 
@@ -74,7 +76,9 @@ async fn connect_sqlite(url: &str, readers: u32) -> Result<Db> {
     create_private_file(options.get_filename())?;
     // The first connection without a pool, which would retry until its timeout and hide the cause.
     SqliteConnection::connect_with(&options).await?.close().await?;
-    let write = sqlite_pool().max_connections(1).before_acquire(|connection, _| {
+    // A connection to a file neither ages nor breaks.
+    let write = SqlitePoolOptions::new().idle_timeout(None).max_lifetime(None).test_before_acquire(false);
+    let write = write.acquire_timeout(ACQUIRE_TIMEOUT).max_connections(1).before_acquire(|connection, _| {
         Box::pin(async move {
             if connection.is_in_transaction() {
                 // The rollback of a dropped transaction may be queued; the ping waits for it.
@@ -86,14 +90,9 @@ async fn connect_sqlite(url: &str, readers: u32) -> Result<Db> {
         })
     });
     let write = write.connect_lazy_with(options.clone());
-    let read = sqlite_pool().max_connections(readers).connect_lazy_with(options.read_only(true));
-    Ok(Db::new(Pool::Sqlite(read), Pool::Sqlite(write)))
-}
-
-/// A connection to a file neither ages nor breaks.
-fn sqlite_pool() -> SqlitePoolOptions {
-    let options = SqlitePoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT);
-    options.idle_timeout(None).max_lifetime(None).test_before_acquire(false)
+    let shares = Arc::new(ConnectionShares::new(readers, readers));
+    let read = Reads::sqlite(options.read_only(true), shares.clone());
+    Ok(Db::new(read, Pool::Sqlite(write), shares))
 }
 
 async fn connect_postgres(url: &str, connections: u32) -> Result<Db> {
@@ -109,7 +108,10 @@ async fn connect_postgres(url: &str, connections: u32) -> Result<Db> {
         // execution again.
         .after_connect(|connection, _| {
             Box::pin(async move {
-                sqlx::query("SET plan_cache_mode = force_generic_plan").execute(connection).await?;
+                sqlx::query("SET plan_cache_mode = force_generic_plan").execute(&mut *connection).await?;
+                // Where the system of the server does not report disconnections, statements run to their end.
+                let check = format!("SET client_connection_check_interval = {}", CLIENT_CHECK_INTERVAL.as_millis());
+                let _ = sqlx::query(AssertSqlSafe(check)).execute(connection).await;
                 Ok(())
             })
         })
@@ -122,7 +124,9 @@ async fn connect_postgres(url: &str, connections: u32) -> Result<Db> {
             })
         })
         .connect_lazy_with(options);
-    Ok(Db::new(Pool::Postgres(pool.clone()), Pool::Postgres(pool)))
+    // A quarter of the connections is left to writes.
+    let shares = Arc::new(ConnectionShares::new(connections, connections - connections / 4));
+    Ok(Db::new(Reads::postgres(pool.clone(), shares.clone()), Pool::Postgres(pool), shares))
 }
 
 /// Creates an empty database that only its owner can read; SQLite creates its other files with the same mode.

@@ -86,7 +86,7 @@ impl Db {
     }
 
     async fn version_and_latency(&self) -> Result<String> {
-        let version = match &self.read {
+        let version = match &self.write {
             Pool::Sqlite(_) => SQLITE_VERSION,
             Pool::Postgres(_) => POSTGRES_VERSION,
         };
@@ -101,7 +101,7 @@ impl Db {
         let (name, action) = ("database.schema", "compare its migrations with those of this program");
         // Without the table of migrations, none was applied.
         let applied: Vec<(i64,)> = self.read.fetch_all(LIST_MIGRATIONS, ()).await.unwrap_or_default();
-        let known = match &self.read {
+        let known = match &self.write {
             Pool::Sqlite(_) => &SQLITE_MIGRATIONS,
             Pool::Postgres(_) => &POSTGRES_MIGRATIONS,
         };

@@ -4,6 +4,7 @@ use sqlx::postgres::Postgres;
 use sqlx::{SqlSafeStr, Transaction, query_as_with, query_with};
 
 use super::Db;
+use super::connection_shares::Permit;
 use super::group_commit::CommitTicket;
 use super::pool::{AnyRow, Arguments, Pool, postgres, sqlite};
 use crate::error::Result;
@@ -12,7 +13,10 @@ use crate::error::Result;
 #[derive(Debug)]
 pub(super) enum Tx<'q> {
     Sqlite(CommitTicket<'q>),
-    Postgres(Transaction<'static, Postgres>),
+    Postgres(
+        Transaction<'static, Postgres>,
+        #[expect(dead_code, reason = "the share of the client is taken until the transaction ends")] Permit,
+    ),
 }
 
 impl Db {
@@ -26,7 +30,10 @@ impl Db {
     pub(super) async fn begin(&self) -> Result<Tx<'_>> {
         Ok(match &self.write {
             Pool::Sqlite(pool) => Tx::Sqlite(self.queue.join(pool).await?),
-            Pool::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+            Pool::Postgres(pool) => {
+                let permit = self.shares.acquire().await?;
+                Tx::Postgres(pool.begin().await?, permit)
+            }
         })
     }
 }
@@ -44,7 +51,9 @@ impl Tx<'_> {
             Tx::Sqlite(ticket) => {
                 query_with(statement, sqlite(arguments)?).execute(ticket.connection()?).await?.rows_affected()
             }
-            Tx::Postgres(tx) => query_with(statement, postgres(arguments)?).execute(&mut **tx).await?.rows_affected(),
+            Tx::Postgres(tx, _) => {
+                query_with(statement, postgres(arguments)?).execute(&mut **tx).await?.rows_affected()
+            }
         })
     }
 
@@ -52,7 +61,7 @@ impl Tx<'_> {
     pub async fn fetch_one<T: AnyRow>(&mut self, statement: impl SqlSafeStr, arguments: impl Arguments) -> Result<T> {
         Ok(match self {
             Tx::Sqlite(ticket) => query_as_with(statement, sqlite(arguments)?).fetch_one(ticket.connection()?).await?,
-            Tx::Postgres(tx) => query_as_with(statement, postgres(arguments)?).fetch_one(&mut **tx).await?,
+            Tx::Postgres(tx, _) => query_as_with(statement, postgres(arguments)?).fetch_one(&mut **tx).await?,
         })
     }
 
@@ -66,7 +75,7 @@ impl Tx<'_> {
             Tx::Sqlite(ticket) => {
                 query_as_with(statement, sqlite(arguments)?).fetch_optional(ticket.connection()?).await?
             }
-            Tx::Postgres(tx) => query_as_with(statement, postgres(arguments)?).fetch_optional(&mut **tx).await?,
+            Tx::Postgres(tx, _) => query_as_with(statement, postgres(arguments)?).fetch_optional(&mut **tx).await?,
         })
     }
 
@@ -78,7 +87,7 @@ impl Tx<'_> {
     ) -> Result<Vec<T>> {
         Ok(match self {
             Tx::Sqlite(ticket) => query_as_with(statement, sqlite(arguments)?).fetch_all(ticket.connection()?).await?,
-            Tx::Postgres(tx) => query_as_with(statement, postgres(arguments)?).fetch_all(&mut **tx).await?,
+            Tx::Postgres(tx, _) => query_as_with(statement, postgres(arguments)?).fetch_all(&mut **tx).await?,
         })
     }
 
@@ -86,7 +95,7 @@ impl Tx<'_> {
     pub async fn roll_back(self) -> Result<()> {
         match self {
             Tx::Sqlite(ticket) => drop(ticket),
-            Tx::Postgres(tx) => tx.rollback().await?,
+            Tx::Postgres(tx, _) => tx.rollback().await?,
         }
         Ok(())
     }
@@ -95,7 +104,7 @@ impl Tx<'_> {
     async fn end<T>(self, result: Result<T>) -> Result<T> {
         match self {
             Tx::Sqlite(ticket) => ticket.end(result).await,
-            Tx::Postgres(tx) => {
+            Tx::Postgres(tx, _) => {
                 let value = result?;
                 tx.commit().await?;
                 Ok(value)

@@ -5,6 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
 
+use crate::budget::Party;
+use crate::db::Client;
+
 tokio::task_local! {
     static REQUEST_CONTEXT: RequestContext;
 }
@@ -69,7 +72,11 @@ pub struct Actor {
 
 /// Who acts, from where, and through which channel. There is one for each request, and one for a command.
 #[derive(Debug, Clone, Default)]
-pub struct RequestContext(Arc<Mutex<ContextState>>);
+pub struct RequestContext {
+    state: Arc<Mutex<ContextState>>,
+    /// Whose share of the database is used; `None` for a command.
+    client: Option<Client>,
+}
 
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct ContextState {
@@ -81,12 +88,18 @@ pub(super) struct ContextState {
 impl RequestContext {
     /// A context without an actor.
     pub fn new(channel: Channel, address: Option<IpAddr>) -> Self {
-        Self(Arc::new(Mutex::new(ContextState { address, channel, actor: None })))
+        Self {
+            state: Arc::new(Mutex::new(ContextState { address, channel, actor: None })),
+            client: address.map(|address| Client::new(Party::at(address))),
+        }
     }
 
     /// Runs work in this context.
     pub async fn scope<T>(self, work: impl Future<Output = T>) -> T {
-        REQUEST_CONTEXT.scope(self, work).await
+        match self.client.clone() {
+            Some(client) => client.scope(REQUEST_CONTEXT.scope(self, work)).await,
+            None => REQUEST_CONTEXT.scope(self, work).await,
+        }
     }
 
     /// The context of the current task; `None` in a background job.
@@ -99,13 +112,18 @@ impl RequestContext {
     }
 
     fn lock(&self) -> MutexGuard<'_, ContextState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Sets the actor of the current context, once it is authenticated.
 pub fn set_actor(actor: Actor) {
-    let _ = REQUEST_CONTEXT.try_with(|context| context.lock().actor = Some(actor));
+    let _ = REQUEST_CONTEXT.try_with(|context| {
+        context.lock().actor = Some(actor);
+        if let Some(client) = &context.client {
+            client.become_party(Party::Account(actor.account));
+        }
+    });
 }
 
 /// Sets the channel of the current context, where it is more specific than [`Channel::Api`].
@@ -115,5 +133,5 @@ pub fn set_channel(channel: Channel) {
 
 /// Work that runs in the current context even if it is spawned as another task.
 pub fn in_current_context<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
-    REQUEST_CONTEXT.scope(RequestContext::current().unwrap_or_default(), work)
+    RequestContext::current().unwrap_or_default().scope(work)
 }

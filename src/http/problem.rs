@@ -63,6 +63,8 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("internal", 500, "Internal server error"),
     ("unavailable", 503, "Temporarily unavailable"),
     ("storage_full", 507, "No space left"),
+    ("statement_timeout", 503, "Database statement timed out"),
+    ("too_many_exports", 503, "Too many exports in progress"),
     ("quota_exceeded", 507, "Quota exceeded"),
 ];
 
@@ -117,6 +119,7 @@ fn code(error: &Error) -> &'static str {
         Error::StorageFull => "storage_full",
         Error::QuotaExceeded { .. } => "quota_exceeded",
         Error::TooManyUploads { .. } => "too_many_uploads",
+        Error::StatementTimeout { .. } => "statement_timeout",
         Error::TooManyTokens { .. } => "too_many_tokens",
         Error::TooManyLinks { .. } => "too_many_links",
         Error::IdempotencyMismatch => "idempotency_mismatch",
@@ -308,9 +311,12 @@ fn header_of(error: &Error) -> Option<(HeaderName, HeaderValue)> {
             (header::CONTENT_RANGE, HeaderValue::from_str(&format!("bytes */{size}")).ok()?)
         }
         Error::Throttled { retry_after } => (header::RETRY_AFTER, seconds(*retry_after)),
-        Error::Unavailable { .. } | Error::TooManyUploads { .. } | Error::IdempotencyInProgress | Error::UploadBusy => {
-            (header::RETRY_AFTER, seconds(RETRY_AFTER))
-        }
+        Error::Unavailable { .. }
+        | Error::StatementTimeout { .. }
+        | Error::TooManyExports
+        | Error::TooManyUploads { .. }
+        | Error::IdempotencyInProgress
+        | Error::UploadBusy => (header::RETRY_AFTER, seconds(RETRY_AFTER)),
         // The rest of the body is not read, so that the connection cannot be used again.
         Error::TooLarge { .. } | Error::QuotaExceeded { .. } | Error::BodyStalled | Error::BodyBroken(_) => {
             (header::CONNECTION, HeaderValue::from_static("close"))
@@ -330,6 +336,7 @@ pub fn log(error: &Error) {
         Error::StorageFull => tracing::error!("no space left"),
         _ => {}
     }
+        Error::StatementTimeout { limit } => tracing::warn!(?limit, "a statement was stopped at its time limit"),
 }
 
 #[cfg(test)]

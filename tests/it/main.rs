@@ -41,6 +41,7 @@ mod quota;
 mod reaper;
 mod rename;
 mod sessions;
+mod shares;
 mod signed;
 mod single_instance;
 mod slow_clients;

@@ -17,7 +17,7 @@ use crate::http::problem::CODES;
 const EXTENSION: &str = "x-problem-codes";
 
 /// Of every operation.
-const EVERY: &[&str] = &["internal", "unavailable"];
+const EVERY: &[&str] = &["internal", "unavailable", "statement_timeout"];
 const JSON: &[&str] =
     &["malformed", "body_incomplete", "body_stalled", "too_large", "unsupported_media_type", "invalid"];
 const BYTES: &[&str] =

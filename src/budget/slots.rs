@@ -1,0 +1,64 @@
+//! Slots: a few for long work in the whole process, of which each holder has one.
+
+use std::hash::Hash;
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::Keyed;
+
+/// Places for long work: each holder has one of them, and the process a few.
+#[derive(Debug)]
+pub struct Slots<H> {
+    of_all: Arc<Semaphore>,
+    of_holder: Keyed<H, Semaphore>,
+}
+
+/// A place. Dropped, it is free again.
+#[derive(Debug)]
+pub struct Slot {
+    _of_holder: OwnedSemaphorePermit,
+    _of_all: OwnedSemaphorePermit,
+}
+
+/// Why there is no place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SlotTaken {
+    /// The holder has one already.
+    BySameHolder,
+    /// Others have all of them.
+    ByOthers,
+}
+
+impl<H: Eq + Hash> Slots<H> {
+    /// This many places.
+    pub fn new(slots: usize) -> Self {
+        Self { of_all: Arc::new(Semaphore::new(slots)), of_holder: Keyed::default() }
+    }
+
+    /// Takes a place.
+    ///
+    /// # Errors
+    /// [`SlotTaken`] if there is none; nobody waits for one.
+    pub fn take(&self, holder: H) -> Result<Slot, SlotTaken> {
+        let of_holder = self.of_holder.get(holder, || Semaphore::new(1)).try_acquire_owned().map_err(|_| SlotTaken::BySameHolder)?;
+        let of_all = self.of_all.clone().try_acquire_owned().map_err(|_| SlotTaken::ByOthers)?;
+        Ok(Slot { _of_holder: of_holder, _of_all: of_all })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_holder_has_one_slot_and_all_have_as_many_as_there_are() {
+        let slots = Slots::new(2);
+        let first = slots.take("ann").expect("a slot");
+        assert_eq!(slots.take("ann").err(), Some(SlotTaken::BySameHolder));
+        let _second = slots.take("bob").expect("a slot");
+        assert_eq!(slots.take("eve").err(), Some(SlotTaken::ByOthers));
+        drop(first);
+        slots.take("ann").expect("a slot again");
+    }
+}
