@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use secrecy::ExposeSecret;
+use uuid::Uuid;
 
+use crate::budget::Slots;
 use crate::clock::Clock;
 use crate::config::{Config, SignedUrls, StoreConfig};
 use crate::db::{self, Db, JobLease};
@@ -39,6 +41,8 @@ pub struct App {
     pub health: Health,
     /// The audit log, for reads and refusals.
     pub events: Recorder,
+    /// Exports in progress.
+    pub exports: Slots<Uuid>,
     /// Signs URLs of this server for a bucket that could sign its own.
     signer: Option<UrlSigner>,
 }
@@ -129,8 +133,9 @@ impl App {
         let db = db.with_caller_cache(config.auth.session_cache_ttl).with_statement_timeout(config.statement_timeout);
         let passwords = Passwords::new(config.auth.password_hash_concurrency);
         let events = Recorder::new(db.clone(), clock.clone());
-        let (attempts, health) = (PendingAttempts::default(), Health::default());
-        Ok(Arc::new(Self { config, clock, db, store, passwords, attempts, health, signer, events }))
+        let (attempts, health, exports) =
+            (PendingAttempts::default(), Health::default(), Slots::new(config.limits.exports));
+        Ok(Arc::new(Self { config, clock, db, store, passwords, attempts, health, signer, events, exports }))
     }
 }
 

@@ -217,6 +217,8 @@ pub struct Limits {
     pub signed_url_lifetime: Duration,
     /// Maximum lifetime of a signed URL.
     pub signed_url_max_lifetime: Duration,
+    /// Exports that the server writes at the same time.
+    pub exports: usize,
 }
 
 /// Content types such as `image/*` or `application/pdf`, in lower case; empty: any.

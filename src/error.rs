@@ -100,6 +100,12 @@ pub enum Error {
     /// One run of fsck at a time, on all servers together.
     #[error("fsck is already running")]
     FsckRunning,
+    /// An account has one export in progress at a time.
+    #[error("an export of this account is in progress; wait for it or cancel it")]
+    ExportRunning,
+    /// The server writes as many exports as it may at the same time.
+    #[error("the server is writing as many exports as it may; try again later")]
+    TooManyExports,
     /// The content has changed since the caller read it, or exists where it must not.
     #[error("precondition failed: the file has another content than the request expects")]
     PreconditionFailed,

@@ -41,7 +41,11 @@ impl<H: Eq + Hash> Slots<H> {
     /// # Errors
     /// [`SlotTaken`] if there is none; nobody waits for one.
     pub fn take(&self, holder: H) -> Result<Slot, SlotTaken> {
-        let of_holder = self.of_holder.get(holder, || Semaphore::new(1)).try_acquire_owned().map_err(|_| SlotTaken::BySameHolder)?;
+        let of_holder = self
+            .of_holder
+            .get(holder, || Semaphore::new(1))
+            .try_acquire_owned()
+            .map_err(|_| SlotTaken::BySameHolder)?;
         let of_all = self.of_all.clone().try_acquire_owned().map_err(|_| SlotTaken::ByOthers)?;
         Ok(Slot { _of_holder: of_holder, _of_all: of_all })
     }

@@ -156,6 +156,7 @@ fn limits(settings: &Settings) -> Result<Limits, ConfigError> {
 
 /// Content types separated by commas, without parameters.
 fn allowed_types(given: &Given<'_>) -> Result<AllowedTypes, ConfigError> {
+        exports: settings.export_limit().number(1..=1000)?,
     let allowed = |text: &str| {
         let mime = text.trim().parse::<mime::Mime>().ok()?;
         let whole = mime.type_() != mime::STAR && mime.params().next().is_none();

@@ -126,6 +126,8 @@ settings! {
         signed_urls = set("STRONGROOM_SIGNED_URLS", "store|server").or("store");
         /// Interval of garbage collection, which deletes what interrupted uploads and deleted files left behind.
         reap_interval = set("STRONGROOM_REAP_INTERVAL", "TIME").or("1min");
+        /// Exports that the server writes at the same time, each of another account.
+        export_limit = set("STRONGROOM_EXPORT_LIMIT", "NUMBER").or("4");
     }
     "Share links" {
         /// Delivery of content through links: proxied by this server, or by a redirect to a URL that the bucket signs for 30 seconds.

@@ -4,6 +4,8 @@
 mod archive;
 mod description;
 mod paths;
+mod spool;
+mod zip;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,10 +17,12 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use self::archive::Archive;
+use self::spool::Spool;
 use super::{Content, File, avatar, find, read, trash};
 use crate::app::App;
-use crate::error::{Error, Result};
-use crate::events::{Event, EventKind};
+use crate::budget::SlotTaken;
+use crate::error::{Cause, Error, Result};
+use crate::events::{self, Event, EventKind};
 use crate::store::ByteStream;
 use crate::users::{self, Caller};
 
@@ -27,27 +31,39 @@ const AHEAD: usize = 4;
 /// How long an export continues after its session has ended.
 const SESSION_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Exports all data of the caller as a ZIP archive. An error of the store and the end of the session break the stream
-/// off. A file that is deleted while the archive is written is described, and its content is left out.
-pub fn export(app: &Arc<App>, caller: &Caller) -> ByteStream {
+/// Exports all data of the caller as a ZIP archive. A failure of the database or the store and the end of the session
+/// break the stream off. A file that is deleted while the archive is written is described, and its content is left out;
+/// content that the store has lost is listed in `MISSING.txt`.
+///
+/// # Errors
+/// [`Error::ExportRunning`] if the account has an export in progress; [`Error::TooManyExports`] if others have as many
+/// as the server writes at the same time.
+pub fn export(app: &Arc<App>, caller: &Caller) -> Result<ByteStream> {
+    let slot = app.exports.take(caller.user.id).map_err(|taken| match taken {
+        SlotTaken::BySameHolder => Error::ExportRunning,
+        SlotTaken::ByOthers => Error::TooManyExports,
+    })?;
     app.events.record(&Event::new(EventKind::AccountExported, caller.user.id));
     let (sender, receiver) = mpsc::channel(AHEAD);
     let export = Export {
         app: app.clone(),
         caller: caller.clone(),
         archive: Archive::new(sender.clone()),
+        lost: Spool::new(),
         session_checked_at: app.clock.now(),
     };
-    tokio::spawn(
-        async move {
-            if let Err(error) = export.write().await {
+    let work = async move {
+        tokio::select! {
+            result = export.write() => if let Err(error) = result {
                 // Usually the reader has disconnected, and nobody receives this.
                 let _ = sender.send(Err(error)).await;
-            }
+            },
+            () = sender.closed() => {}
         }
-        .in_current_span(),
-    );
-    stream::unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) }).boxed()
+        drop(slot);
+    };
+    tokio::spawn(events::in_current_context(work).in_current_span());
+    Ok(stream::unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) }).boxed())
 }
 
 /// An export in progress.
@@ -55,18 +71,23 @@ struct Export {
     app: Arc<App>,
     caller: Caller,
     archive: Archive,
+    /// Lines about content that the store has lost.
+    lost: Spool,
     session_checked_at: Timestamp,
 }
 
 impl Export {
     async fn write(mut self) -> Result<()> {
-        for (id, path) in self.describe().await? {
+        let mut places = self.describe().await?;
+        while let Some(id) = places.text()? {
+            let (id, path) = (id.parse().map_err(Error::internal)?, places.text()?.unwrap_or_default());
             self.check_session().await?;
             if let Some(file) = self.find(id).await? {
                 self.copy(&path, &file.content, file.updated_at).await?;
             }
         }
         self.copy_avatar().await?;
+        self.list_lost().await?;
         self.archive.finish().await
     }
 
@@ -93,15 +114,45 @@ impl Export {
     }
 
     async fn copy(&mut self, path: &str, content: &Content, modified_at: Timestamp) -> Result<()> {
-        let mut bytes = match read(&self.app, content, 0..content.size).await {
+        let bytes = match read(&self.app, content, 0..content.size).await {
             // It was replaced or deleted since it was found.
             Err(Error::NotFound) => return Ok(()),
+            Err(Error::Internal(cause)) => return self.note_lost(path, "missing or too short", &cause),
             bytes => bytes?,
         };
-        self.archive.start_file(path, Some(content.size), modified_at)?;
+        self.archive.start_file(path, Some(content.size), modified_at).await?;
+        match self.copy_bytes(bytes).await {
+            Err(Error::Internal(cause)) => self.note_lost(path, "incomplete", &cause),
+            copied => copied,
+        }
+    }
+
+    async fn copy_bytes(&mut self, mut bytes: ByteStream) -> Result<()> {
         while let Some(chunk) = bytes.try_next().await? {
             self.check_session().await?;
             self.archive.write(&chunk).await?;
+        }
+        Ok(())
+    }
+
+    /// Notes that the store has lost content, and continues: otherwise nobody could export the rest.
+    fn note_lost(&mut self, path: &str, what: &str, cause: &Cause) -> Result<()> {
+        tracing::error!(user = %self.caller.user.id, %cause, "content is missing in an export");
+        self.lost.text(&format!("{what}: {path}\n"))
+    }
+
+    /// Lists the lost content in a file of the archive, if there is any.
+    async fn list_lost(&mut self) -> Result<()> {
+        if self.lost.bytes() == 0 {
+            return Ok(());
+        }
+        self.archive.start_file("MISSING.txt", None, self.app.clock.now()).await?;
+        let introduction =
+            "The storage of the server has lost the content of these files. Report this to its operator.";
+        self.archive.text(&format!("{introduction}\n\n")).await?;
+        let mut lines = std::mem::replace(&mut self.lost, Spool::new()).rewind()?;
+        while let Some(line) = lines.text()? {
+            self.archive.text(&line).await?;
         }
         Ok(())
     }

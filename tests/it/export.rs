@@ -10,7 +10,7 @@ use zip::ZipArchive;
 use crate::support::bytes::noise;
 use crate::support::client::{Ask, Client, path};
 use crate::support::tcp_proxy::through_tcp_proxy;
-use crate::support::{Setup, TestApp, both};
+use crate::support::{Setup, TestApp, both, until};
 
 async fn exported(client: &Client) -> ZipArchive<Cursor<Vec<u8>>> {
     let answer = client.get("/v1/me/export").answer().await;
@@ -86,6 +86,36 @@ both! {
         assert_eq!((&description["files"], &description["trash"], &description["tokens"]), (&json!([]), &json!([]), &json!([])));
     }
 
+    async fn content_that_the_store_has_lost_is_listed_and_the_rest_is_exported(app: TestApp) {
+        let ann = app.sign_up("ann").await;
+        for name in ["a", "b", "c"] {
+            upload(&ann, "docs", name, name.as_bytes().to_vec()).await;
+        }
+        let lost = app.text("SELECT b.key FROM blobs b JOIN files f ON f.blob_id = b.id WHERE f.name = 'b'").await;
+        app.app.store.delete(&lost.parse().unwrap(), None).await.unwrap();
+        let mut archive = exported(&ann).await;
+        let names: Vec<_> = archive.file_names().map(|name| name.unwrap().into_owned()).collect();
+        assert_eq!(names, ["strongroom.json", "files/docs/a", "files/docs/c", "MISSING.txt"]);
+        assert_eq!(description(&mut archive)["files"].as_array().unwrap().len(), 3);
+        let listed = String::from_utf8(read(&mut archive, "MISSING.txt")).unwrap();
+        assert!(listed.ends_with("\n\nmissing or too short: files/docs/b\n"), "{listed}");
+    }
+
+    async fn an_account_has_one_export_at_a_time_and_the_server_a_few(app: TestApp) {
+        let app = app.restart_with(|config| config.limits.exports = 1).await;
+        let (ann, bob) = (app.sign_up("ann").await, app.sign_up("bob").await);
+        ann.upload("0.bin", noise(20_000_000)).await;
+        let running = ann.get("/v1/me/export").send().await.unwrap();
+        ann.get("/v1/me/export").answer().await.problem(409, "export_running");
+        let refused = bob.get("/v1/me/export").answer().await;
+        refused.problem(503, "too_many_exports");
+        assert!(refused.header("retry-after").parse::<u64>().is_ok());
+        // Its reader hangs up.
+        drop(running);
+        until(async || bob.get("/v1/me/export").answer().await.status == 200).await;
+        until(async || ann.get("/v1/me/export").answer().await.status == 200).await;
+    }
+
     async fn more_files_than_one_page_are_exported(app: TestApp) {
         let ann = app.sign_up("ann").await;
         for number in 0..105 {
@@ -115,7 +145,38 @@ print('|'.join(f'{i.filename}:{i.file_size}:{i.flag_bits >> 11 & 1}' for i in z.
         Command::new("python3").env("PYTHONIOENCODING", "utf-8").args(["-c", script]).arg(&archive).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let entries = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(entries.trim(), "files/empty:0:0|files/größe/日本.bin:200000:1");
+    assert_eq!(entries.trim(), "files/empty:0:1|files/größe/日本.bin:200000:1");
+}
+
+/// A reader that never seeks and knows no size in advance, as Java's `ZipInputStream`.
+#[tokio::test]
+async fn a_reader_that_streams_can_read_the_archive() {
+    let app = TestApp::start(Setup::SqliteAndDisk).await;
+    let ann = app.sign_up("ann").await;
+    upload(&ann, "", "a zip in a zip.zip", b"PK\x03\x04 PK\x07\x08 PK\x01\x02".repeat(20_000)).await;
+    upload(&ann, "", "empty", Vec::new()).await;
+    upload(&ann, "", "last", noise(65_535)).await;
+    let bytes = ann.get("/v1/me/export").answer().await.bytes;
+    let archive = app.folder.path().join("export.zip");
+    std::fs::write(&archive, bytes).unwrap();
+    let script = "import struct, sys, zlib
+rest, found = open(sys.argv[1], 'rb').read(), []
+while rest[:4] == b'PK\\x03\\x04':
+    flags, method, crc, size, name, extra = struct.unpack('<6xHH4xI4xIHH', rest[:30])
+    assert (method, crc, size) == (8, 0, 0) and flags & 8
+    inflate = zlib.decompressobj(-15)
+    content = inflate.decompress(rest[30 + name + extra:])
+    assert inflate.eof
+    found.append(f'{rest[30:30 + name].decode()}:{len(content)}')
+    signature, crc, size = struct.unpack('<4sI4xI', inflate.unused_data[:16])
+    assert (signature, crc, size) == (b'PK\\x07\\x08', zlib.crc32(content), len(content))
+    rest = inflate.unused_data[16:]
+assert rest[:4] == b'PK\\x01\\x02'
+print('|'.join(found[1:]))";
+    let output = Command::new("python3").args(["-c", script]).arg(&archive).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let entries = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(entries.trim(), "files/a zip in a zip.zip:280000|files/empty:0|files/last:65535");
 }
 
 #[tokio::test]

@@ -121,7 +121,7 @@ pub struct StorageUsageView {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = UsageCounts)]
 pub struct UsageCountsView {
-    /// Bytes of all files, of the trash and of the avatar.
+    /// Bytes of all files, of the trash, of the avatar, and of metadata as JSON.
     bytes: u64,
     files: u64,
 }
@@ -189,16 +189,18 @@ async fn erase(
 ///
 /// A ZIP archive, created while it is sent: `strongroom.json` describes the account, API tokens, files, trash and audit
 /// log; the files are below `files/` and `trash/`, and the avatar is next to them. Names that some systems cannot
-/// unpack are replaced; the description maps them. If the store fails, the connection is closed early.
+/// unpack are replaced; the description maps them. If the storage has lost the content of a file, `MISSING.txt` lists it
+/// and the archive contains the others. If the storage does not respond, the connection is closed early. An account has
+/// one export in progress at a time.
 #[utoipa::path(get, path = "/v1/me/export", tag = "me", operation_id = "exportMyData",
     responses((status = 200, description = "The archive", content_type = "application/zip", body = Binary,
         headers(("Content-Disposition" = String)))),
-    extensions(("x-problem-codes" = json!(["session_required"]))))]
-async fn export(State(app): State<Arc<App>>, SessionCaller(caller): SessionCaller) -> impl IntoResponse {
+    extensions(("x-problem-codes" = json!(["session_required", "export_running", "too_many_exports"]))))]
+async fn export(State(app): State<Arc<App>>, SessionCaller(caller): SessionCaller) -> Result<impl IntoResponse> {
     let name = format!("strongroom-{}.zip", app.clock.now().strftime("%F"));
     let headers = [
         (header::CONTENT_TYPE, "application/zip".to_owned()),
         (header::CONTENT_DISPOSITION, files::content_disposition(&name, false)),
     ];
-    (headers, Body::from_stream(files::export(&app, &caller).inspect_err(problem::log)))
+    Ok((headers, Body::from_stream(files::export(&app, &caller)?.inspect_err(problem::log))))
 }

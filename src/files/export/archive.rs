@@ -1,59 +1,89 @@
-//! A ZIP archive that is sent while it is written. Files are stored, not compressed: most files are compressed already,
-//! and the export need not wait for a processor.
-
-use std::io::{self, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+//! An archive on its way to its reader: it is sent in chunks while it is written, and holds no more than one of them.
 
 use bytes::Bytes;
+use crc32fast::Hasher;
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
-use zip::write::{SimpleFileOptions, StreamWriter};
-use zip::{CompressionMethod, DateTime, ZipWriter};
 
+use super::spool::Spool;
+use super::zip::{self, BLOCK, Entry};
 use crate::error::{Error, Result};
 
-/// Bytes that are sent together.
-const CHUNK: usize = 64 * 1024;
-/// From this many bytes on a file needs the ZIP64 form of sizes.
-const LARGE: u64 = u32::MAX as u64;
-
-/// An archive on its way to its reader. It is written into memory and sent in chunks.
+/// An archive that is being written.
 pub struct Archive {
-    zip: ZipWriter<StreamWriter<Buffer>>,
-    written: Buffer,
     sink: mpsc::Sender<Result<Bytes>>,
+    /// Bytes that were sent.
+    sent: u64,
+    /// What is not sent yet.
+    unsent: Vec<u8>,
+    open: Option<OpenEntry>,
+    entries: u64,
+    directory: Spool,
+}
+
+/// The entry that is being written.
+struct OpenEntry {
+    name: String,
+    modified_at: Timestamp,
+    is_large: bool,
+    offset: u64,
+    crc: Hasher,
+    size: u64,
+    /// Where the content begins.
+    content: u64,
+    /// Content of the next block.
+    block: Vec<u8>,
 }
 
 impl Archive {
     /// An empty archive, whose bytes go to the sink.
     pub fn new(sink: mpsc::Sender<Result<Bytes>>) -> Self {
-        let written = Buffer::default();
-        Self { zip: ZipWriter::new_stream(written.clone()), written, sink }
+        Self { sink, sent: 0, unsent: Vec::new(), open: None, entries: 0, directory: Spool::new() }
     }
 
-    /// Starts a file of `size` bytes, if that is known.
+    /// Starts an entry whose content has `size` bytes, if that is known.
     ///
     /// # Errors
-    /// [`Error::Internal`] if there is a file of this name.
-    pub fn start_file(&mut self, path: &str, size: Option<u64>, modified_at: Timestamp) -> Result<()> {
-        let options = SimpleFileOptions::default()
-            .compression_method(CompressionMethod::Stored)
-            .large_file(size.is_none_or(|size| size >= LARGE))
-            .last_modified_time(date(modified_at));
-        self.zip.start_file(path, options).map_err(Error::internal)
+    /// Those of [`write`](Self::write).
+    pub async fn start_file(&mut self, name: &str, size: Option<u64>, modified_at: Timestamp) -> Result<()> {
+        self.end_file().await?;
+        let (offset, is_large) = (self.position(), size.is_some_and(zip::is_large));
+        self.unsent.extend(zip::local_header(name, modified_at, is_large));
+        self.open = Some(OpenEntry {
+            name: name.to_owned(),
+            modified_at,
+            is_large,
+            offset,
+            crc: Hasher::new(),
+            size: 0,
+            content: self.position(),
+            block: Vec::new(),
+        });
+        Ok(())
     }
 
-    /// Writes bytes of the file that was started last, and waits until there is room for more.
+    /// Writes content of the entry that was started last, and waits until there is room for more.
     ///
     /// # Errors
     /// [`Error::BodyBroken`] if the reader has disconnected.
-    pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.zip.write_all(bytes).map_err(Error::internal)?;
-        if self.written.len() >= CHUNK { self.send().await } else { Ok(()) }
+    pub async fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
+        while let Some(open) = &mut self.open
+            && !bytes.is_empty()
+        {
+            let (head, rest) = bytes.split_at(bytes.len().min(BLOCK - open.block.len()));
+            open.crc.update(head);
+            open.size += head.len() as u64;
+            open.block.extend_from_slice(head);
+            bytes = rest;
+            if open.block.len() == BLOCK {
+                self.end_block();
+                self.send().await?;
+            }
+        }
+        Ok(())
     }
 
-    /// Writes text of the file that was started last.
+    /// Writes text of the entry that was started last.
     ///
     /// # Errors
     /// Those of [`write`](Self::write).
@@ -61,18 +91,69 @@ impl Archive {
         self.write(text.as_bytes()).await
     }
 
-    /// Writes the central directory, which completes the archive.
+    /// Ends the last entry and writes the central directory, which completes the archive.
     ///
     /// # Errors
     /// Those of [`write`](Self::write).
     pub async fn finish(mut self) -> Result<()> {
-        let zip = std::mem::replace(&mut self.zip, ZipWriter::new_stream(Buffer::default()));
-        zip.finish().map_err(Error::internal)?;
+        self.end_file().await?;
+        self.send().await?;
+        let (offset, directory) = (self.sent, std::mem::replace(&mut self.directory, Spool::new()));
+        let size = directory.bytes();
+        let mut directory = directory.rewind()?;
+        let mut buffer = vec![0; BLOCK];
+        loop {
+            match directory.read(&mut buffer)? {
+                [] => break,
+                read => self.unsent.extend_from_slice(read),
+            }
+            self.send().await?;
+        }
+        self.unsent.extend(zip::end(self.entries, size, offset));
         self.send().await
     }
 
+    /// Ends the open entry, if there is one.
+    async fn end_file(&mut self) -> Result<()> {
+        self.end_block();
+        let Some(open) = self.open.take() else { return Ok(()) };
+        self.unsent.extend(zip::LAST_BLOCK);
+        let entry = Entry {
+            name: &open.name,
+            modified_at: open.modified_at,
+            is_large: open.is_large,
+            crc: open.crc.finalize(),
+            size: open.size,
+            deflated: self.position() - open.content,
+            offset: open.offset,
+        };
+        self.unsent.extend(entry.data_descriptor());
+        self.directory.write(&entry.central_header())?;
+        self.entries += 1;
+        if self.unsent.len() >= BLOCK { self.send().await } else { Ok(()) }
+    }
+
+    /// Ends the block of the open entry, if it has content.
+    fn end_block(&mut self) {
+        if let Some(open) = &mut self.open
+            && !open.block.is_empty()
+        {
+            self.unsent.extend(zip::block_header(open.block.len()));
+            self.unsent.append(&mut open.block);
+        }
+    }
+
+    /// Bytes of the archive so far.
+    fn position(&self) -> u64 {
+        self.sent + self.unsent.len() as u64
+    }
+
     async fn send(&mut self) -> Result<()> {
-        let bytes = self.written.take();
+        let bytes = std::mem::take(&mut self.unsent);
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.sent += bytes.len() as u64;
         self.sink
             .send(Ok(bytes.into()))
             .await
@@ -80,42 +161,11 @@ impl Archive {
     }
 }
 
-/// The time as ZIP stores it: from 1980 on, to two seconds, without a time zone; here it is UTC.
-fn date(at: Timestamp) -> DateTime {
-    let at = at.to_zoned(TimeZone::UTC);
-    let [month, day, hour, minute, second] =
-        [at.month(), at.day(), at.hour(), at.minute(), at.second()].map(|part| part as u8);
-    DateTime::from_date_and_time(at.year() as u16, month, day, hour, minute, second).unwrap_or_default()
-}
-
-/// What was written and not sent yet.
-#[derive(Debug, Default, Clone)]
-struct Buffer(Arc<Mutex<Vec<u8>>>);
-
-impl Buffer {
-    fn len(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
-    }
-
-    fn take(&self) -> Vec<u8> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl Write for Buffer {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
+    use std::io::{Cursor, Read};
+
+    use ::zip::ZipArchive;
 
     use super::*;
 
@@ -123,7 +173,7 @@ mod tests {
         let (sink, mut source) = mpsc::channel(1000);
         let mut archive = Archive::new(sink);
         for (name, size, bytes) in files {
-            archive.start_file(name, *size, Timestamp::UNIX_EPOCH).expect("a new name");
+            archive.start_file(name, *size, Timestamp::UNIX_EPOCH).await.expect("a reader");
             archive.write(bytes).await.expect("a reader");
         }
         archive.finish().await.expect("a reader");
@@ -134,21 +184,44 @@ mod tests {
         whole
     }
 
+    fn read(zip: &mut ZipArchive<Cursor<&Vec<u8>>>, name: &str) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        zip.by_name(name).expect("a file").read_to_end(&mut bytes).expect("bytes");
+        bytes
+    }
+
+    #[tokio::test]
+    async fn contents_of_any_size_are_read_again() {
+        let contents: Vec<Vec<u8>> =
+            [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK].map(|size| vec![b'x'; size]).to_vec();
+        let names: Vec<String> = contents.iter().map(|content| content.len().to_string()).collect();
+        let files: Vec<_> =
+            names.iter().zip(&contents).map(|(name, bytes)| (&**name, Some(bytes.len() as u64), &**bytes)).collect();
+        let whole = archived(&files).await;
+        let mut zip = ZipArchive::new(Cursor::new(&whole)).expect("an archive");
+        for (name, content) in names.iter().zip(&contents) {
+            assert!(read(&mut zip, name) == *content, "{name}");
+        }
+    }
+
     #[tokio::test]
     async fn large_files_have_the_long_form_of_sizes_and_small_ones_not() {
-        let whole = archived(&[("small", Some(5), b"small"), ("large", Some(LARGE), b"as if it were")]).await;
-        let mut zip = zip::ZipArchive::new(io::Cursor::new(&whole)).expect("an archive");
-        let names: Vec<_> = zip.file_names().map(|name| name.expect("a name").into_owned()).collect();
-        assert_eq!(names, ["small", "large"]);
-        let mut text = String::new();
-        zip.by_name("large").expect("a file").read_to_string(&mut text).expect("text");
-        assert_eq!(text, "as if it were");
-        // The data descriptor after the bytes has eight bytes for each size, or four.
+        let whole = archived(&[("small", Some(5), b"small"), ("large", Some(u32::MAX.into()), b"as if it were")]).await;
+        let mut zip = ZipArchive::new(Cursor::new(&whole)).expect("an archive");
+        assert_eq!(read(&mut zip, "large"), b"as if it were");
+        // After the content and the last block of five bytes, the data descriptor has eight bytes for each size, or four.
         let after =
-            |text: &[u8]| whole.windows(text.len()).position(|window| window == text).expect("bytes") + text.len();
-        let size = |at: usize, length: usize| &whole[at + 8..at + 8 + length];
-        assert_eq!(size(after(b"as if it were"), 8), 13_u64.to_le_bytes());
+            |text: &[u8]| whole.windows(text.len()).position(|window| window == text).expect("bytes") + text.len() + 5;
+        assert_eq!(whole[after(b"as if it were") + 16..][..8], 13_u64.to_le_bytes());
         assert_eq!(whole[after(b"as if it were") + 24..][..2], *b"PK");
-        assert_eq!(whole[after(b"smallsmall") + 16..][..2], *b"PK");
+        assert_eq!(whole[after(b"small\x01\0\0\xff\xff") - 5 + 16..][..2], *b"PK");
+    }
+
+    #[tokio::test]
+    async fn more_entries_than_16_bits_count_are_found() {
+        let names: Vec<String> = (0..66_000).map(|number| number.to_string()).collect();
+        let files: Vec<_> = names.iter().map(|name| (&**name, Some(0), &b""[..])).collect();
+        let whole = archived(&files).await;
+        assert_eq!(ZipArchive::new(Cursor::new(&whole)).expect("an archive").len(), names.len());
     }
 }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::Export;
 use super::paths::Paths;
+use super::spool::{Spool, Spooled};
 use crate::cursor::Page;
 use crate::error::{Error, Result};
 use crate::events::{self, Filter};
@@ -39,10 +40,11 @@ struct DescribedFile<'a> {
 type FilePage = Page<(File, Option<Timestamp>)>;
 
 impl Export {
-    /// Writes the description page by page, and returns where the content of each file belongs.
-    pub(super) async fn describe(&mut self) -> Result<Vec<(Uuid, String)>> {
+    /// Writes the description page by page, and returns where the content of each file belongs: of each the id, then
+    /// the path.
+    pub(super) async fn describe(&mut self) -> Result<Spooled> {
         let now = self.app.clock.now();
-        self.archive.start_file("strongroom.json", None, now)?;
+        self.archive.start_file("strongroom.json", None, now).await?;
         let tokens = users::tokens(&self.app, &self.caller).await?;
         let members = [
             ("format", json!("strongroom-export")),
@@ -56,30 +58,26 @@ impl Export {
             self.archive.text(&format!("{separator}\n{}: {value}", json!(name))).await?;
             separator = ",";
         }
-        let (mut paths, mut places) = (Paths::default(), Vec::new());
+        let (mut paths, mut places) = (Paths::default(), Spool::new());
         for folder in ["files", "trash"] {
             self.describe_files(folder, &mut paths, &mut places).await?;
         }
         self.describe_links().await?;
         self.describe_events().await?;
         self.archive.text("\n}\n").await?;
-        Ok(places)
+        places.rewind()
     }
 
     /// Describes the files whose content goes into this folder of the archive.
-    async fn describe_files(
-        &mut self,
-        folder: &str,
-        paths: &mut Paths,
-        places: &mut Vec<(Uuid, String)>,
-    ) -> Result<()> {
+    async fn describe_files(&mut self, folder: &str, paths: &mut Paths, places: &mut Spool) -> Result<()> {
         let (mut array, mut cursor) = (self.start_array(folder).await?, None);
         loop {
             let page = self.page_of(folder, cursor).await?;
             for (file, trashed_at) in page.items {
-                let path = paths.place(folder, &file.path, &file.name);
-                self.item(&mut array, &DescribedFile::new(&file, trashed_at, path.clone())).await?;
-                places.push((file.id, path));
+                let path = paths.place(folder, &file.path, &file.name, file.id);
+                places.text(&file.id.to_string())?;
+                places.text(&path)?;
+                self.item(&mut array, &DescribedFile::new(&file, trashed_at, path)).await?;
                 // Finding a path can take a while: let other tasks run.
                 tokio::task::yield_now().await;
             }
