@@ -213,12 +213,16 @@ pub struct Limits {
     pub connections: usize,
     /// Active API tokens of one account.
     pub tokens: u32,
+    /// Events of one account that are kept.
+    pub events: u64,
+    /// Sessions of one account.
+    pub sessions: u32,
+    /// Exports that the server writes at the same time.
+    pub exports: usize,
     /// Default lifetime of a signed URL.
     pub signed_url_lifetime: Duration,
     /// Maximum lifetime of a signed URL.
     pub signed_url_max_lifetime: Duration,
-    /// Exports that the server writes at the same time.
-    pub exports: usize,
 }
 
 /// Content types such as `image/*` or `application/pdf`, in lower case; empty: any.

@@ -180,18 +180,18 @@ pub enum Error {
         #[source]
         source: Cause,
     },
-    /// The disk or the bucket is full.
-    #[error("no space left")]
-    StorageFull,
-    /// The request does not fit into the quota of the account. The numbers are bytes or files, as
-    /// `resource` says.
-    #[error("quota exceeded: {needed} more {resource} requested, {used} of {quota} used")]
     /// The database needs longer for a request than a request may take.
     #[error("the database needs more than {limit:?} for this request")]
     StatementTimeout {
         /// The most time.
         limit: Duration,
     },
+    /// The disk or the bucket is full.
+    #[error("no space left")]
+    StorageFull,
+    /// The request does not fit into the quota of the account. The numbers are bytes or files, as
+    /// `resource` says.
+    #[error("quota exceeded: {needed} more {resource} requested, {used} of {quota} used")]
     QuotaExceeded {
         /// `bytes` or `files`.
         resource: &'static str,

@@ -36,6 +36,11 @@ const LONGEST_SESSION: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
 const SHORTEST_SECRET_KEY: usize = 32;
 
+/// Where only the quota of bytes is set, that of files is one for each of this many bytes, but not less than
+/// `LEAST_FILES`.
+const BYTES_OF_A_FILE: u64 = 4 * 1024;
+const LEAST_FILES: u64 = 1000;
+
 impl Settings {
     /// Validates all settings and returns what the program runs with.
     ///
@@ -52,12 +57,12 @@ impl Settings {
             data_dir: settings.data_dir().required("a path", path)?,
             database_url: database_url(&settings.database_url())?,
             database_connections: settings.database_connections().number(1..=1000)?,
+            statement_timeout: settings.statement_timeout().time(SECOND..=HOUR)?,
             store: store(&settings)?,
             secret_key: secret_key(&settings.secret_key())?,
             tls: tls(&settings)?,
             limits: limits(&settings)?,
             quotas: quotas(&settings)?,
-            statement_timeout: settings.statement_timeout().time(SECOND..=HOUR)?,
             uploads: uploads(&settings)?,
             auth: auth(&settings)?,
             links: links(&settings)?,
@@ -149,6 +154,9 @@ fn limits(settings: &Settings) -> Result<Limits, ConfigError> {
         ranges: settings.range_limit().number(1..=100)?,
         connections: settings.connection_limit().number(1..=1_000_000)?,
         tokens: settings.token_limit().number(1..=100_000)?,
+        events: settings.events_per_account().number(1000..=u64::from(u32::MAX))?,
+        sessions: settings.session_limit().number(1..=100_000)?,
+        exports: settings.export_limit().number(1..=1000)?,
         signed_url_lifetime: settings.signed_url_lifetime().time(SECOND..=signed_url_max_lifetime)?,
         signed_url_max_lifetime,
     })
@@ -156,7 +164,6 @@ fn limits(settings: &Settings) -> Result<Limits, ConfigError> {
 
 /// Content types separated by commas, without parameters.
 fn allowed_types(given: &Given<'_>) -> Result<AllowedTypes, ConfigError> {
-        exports: settings.export_limit().number(1..=1000)?,
     let allowed = |text: &str| {
         let mime = text.trim().parse::<mime::Mime>().ok()?;
         let whole = mime.type_() != mime::STAR && mime.params().next().is_none();
@@ -173,9 +180,12 @@ fn allowed_types(given: &Given<'_>) -> Result<AllowedTypes, ConfigError> {
 
 fn quotas(settings: &Settings) -> Result<Quotas, ConfigError> {
     let [bytes, files] = [settings.quota_bytes(), settings.quota_files()];
+    let bytes = bytes.is_set().then(|| bytes.size(0..=EIB)).transpose()?;
+    let files = files.is_set().then(|| files.number(0..=u64::from(u32::MAX))).transpose()?;
     Ok(Quotas {
-        bytes: bytes.is_set().then(|| bytes.size(0..=EIB)).transpose()?,
-        files: files.is_set().then(|| files.number(0..=u64::from(u32::MAX))).transpose()?,
+        bytes,
+        // Small files would otherwise fill the database beside the quota of bytes.
+        files: files.or(bytes.map(|bytes| (bytes / BYTES_OF_A_FILE).max(LEAST_FILES))),
         open_uploads: settings.open_uploads().number(1..=1_000_000)?,
     })
 }

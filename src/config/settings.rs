@@ -94,14 +94,16 @@ settings! {
         range_limit = set("STRONGROOM_RANGE_LIMIT", "NUMBER").or("10");
     }
     "Account limits" {
-        /// Bytes that one account may use, including its avatar and open uploads. Default: unlimited.
+        /// Bytes that one account may use, including metadata, its avatar and open uploads. Default: unlimited.
         quota_bytes = set("STRONGROOM_QUOTA_BYTES", "SIZE").like("10GB");
-        /// Files that one account may have. Default: unlimited.
+        /// Files that one account may have. Default: unlimited, or with a quota of bytes one file for each 4 KiB, at least 1000.
         quota_files = set("STRONGROOM_QUOTA_FILES", "NUMBER").like("100000");
         /// Open uploads that one account may have at once, including resumable uploads and signed PUT URLs.
         open_uploads = set("STRONGROOM_OPEN_UPLOADS", "NUMBER").or("100");
         /// Active API tokens of one account.
         token_limit = set("STRONGROOM_TOKEN_LIMIT", "NUMBER").or("100");
+        /// Sessions of one account; a further sign-in ends the oldest one.
+        session_limit = set("STRONGROOM_SESSION_LIMIT", "NUMBER").or("1000");
     }
     "Uploads and downloads" {
         /// Memory for bytes in transit to the store, for the whole process.
@@ -124,10 +126,10 @@ settings! {
         signed_url_max_lifetime = set("STRONGROOM_SIGNED_URL_MAX_LIFETIME", "TIME").or("7d");
         /// Who signs download URLs for S3: the store, or this server, which can revoke them and proxies the content.
         signed_urls = set("STRONGROOM_SIGNED_URLS", "store|server").or("store");
-        /// Interval of garbage collection, which deletes what interrupted uploads and deleted files left behind.
-        reap_interval = set("STRONGROOM_REAP_INTERVAL", "TIME").or("1min");
         /// Exports that the server writes at the same time, each of another account.
         export_limit = set("STRONGROOM_EXPORT_LIMIT", "NUMBER").or("4");
+        /// Interval of garbage collection, which deletes what interrupted uploads and deleted files left behind.
+        reap_interval = set("STRONGROOM_REAP_INTERVAL", "TIME").or("1min");
     }
     "Share links" {
         /// Delivery of content through links: proxied by this server, or by a redirect to a URL that the bucket signs for 30 seconds.
@@ -146,6 +148,8 @@ settings! {
     "Audit log" {
         /// Audit log retention.
         audit_log_retention = set("STRONGROOM_AUDIT_LOG_RETENTION", "TIME").or("90d");
+        /// Events of one account that are kept, the latest ones.
+        events_per_account = set("STRONGROOM_EVENTS_PER_ACCOUNT", "NUMBER").or("1000000");
     }
     "Integrity checks" {
         /// Interval of automatic fsck runs; 0 for none. They report their findings and put nothing into quarantine.

@@ -38,7 +38,7 @@ statements! {
     DELETE_UPLOADS = "DELETE FROM resumable_uploads WHERE id IN
         (SELECT id FROM resumable_uploads WHERE owner_id = $1 AND file_id IS NOT NULL LIMIT $2)";
     LIST_FILES = "SELECT id, blob_id FROM files WHERE owner_id = $1 ORDER BY trashed_at, id LIMIT $2";
-    DELETE_FILE = "DELETE FROM files WHERE id = $1 AND blob_id = $2";
+    DELETE_FILE = "DELETE FROM files WHERE id = $1 AND blob_id = $2 RETURNING metadata";
     DELETE_KEYS = "DELETE FROM idempotency_keys WHERE owner_id = $1 AND key IN
         (SELECT key FROM idempotency_keys WHERE owner_id = $1 LIMIT $2)";
     DELETE_EVENTS = "DELETE FROM audit_events WHERE id IN (SELECT id FROM audit_events WHERE user_id = $1 LIMIT $2)";
@@ -157,8 +157,10 @@ impl Db {
             for file in &files {
                 usage += end_signed_puts(tx, user, file.id).await?;
                 // If its content was replaced in between, the next batch finds the file again.
-                if tx.execute(DELETE_FILE, (file.id, file.blob_id)).await? == 1 {
-                    usage += mark_for_deletion(tx, file.blob_id).await? + -UsageDelta::one_file();
+                let deleted: Option<(String,)> = tx.fetch_optional(DELETE_FILE, (file.id, file.blob_id)).await?;
+                if let Some((metadata,)) = deleted {
+                    let freed = mark_for_deletion(tx, file.blob_id).await?;
+                    usage += freed + -UsageDelta::one_file() + -UsageDelta::metadata(&metadata);
                 }
             }
             apply_usage(tx, user, usage).await?;

@@ -27,6 +27,11 @@ statements! {
     /// considers a range with two ends selective.
     PURGE_EVENTS = "DELETE FROM audit_events WHERE at >= 0 AND at < $1
         AND at <= COALESCE((SELECT at FROM audit_events WHERE at < $1 ORDER BY at, id LIMIT 1 OFFSET $2), $1)";
+    LIST_BUSY = "SELECT user_id FROM audit_events WHERE at >= $1 AND user_id IS NOT NULL
+        GROUP BY user_id HAVING COUNT(*) >= $2";
+    FIND_NTH_LATEST = "SELECT at FROM audit_events WHERE user_id = $1 ORDER BY at DESC, id DESC LIMIT 1 OFFSET $2";
+    PURGE_OLDEST = "DELETE FROM audit_events WHERE user_id = $1 AND at >= 0 AND at <= $2
+        AND at <= COALESCE((SELECT at FROM audit_events WHERE user_id = $1 ORDER BY at, id LIMIT 1 OFFSET $3), $2)";
 }
 
 /// An event of the audit log.
@@ -154,6 +159,35 @@ impl Db {
     /// Those of [`Db`].
     pub async fn purge_events(&self, before: Timestamp, limit: u64) -> Result<u64> {
         self.write.execute(PURGE_EVENTS, (Micros::from(before), Count(limit))).await
+    }
+}
+
+impl Db {
+    /// The accounts that have at least `least` events since a time.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
+    pub async fn accounts_with_events(&self, since: Timestamp, least: u64) -> Result<Vec<Uuid>> {
+        let rows: Vec<(Uuid,)> = self.read.fetch_all(LIST_BUSY, (Micros::from(since), Count(least))).await?;
+        Ok(rows.into_iter().map(|(account,)| account).collect())
+    }
+
+    /// The time of the latest event of an account that is not among its `kept` latest ones, if it has as many.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
+    pub async fn latest_excess_event(&self, account: Uuid, kept: u64) -> Result<Option<Micros>> {
+        let row: Option<(Micros,)> = self.read.fetch_optional(FIND_NTH_LATEST, (account, Count(kept))).await?;
+        Ok(row.map(|(at,)| at))
+    }
+
+    /// Deletes `limit` of the oldest events of an account up to a time, and those with the same time as the last;
+    /// returns their number.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
+    pub async fn purge_account_events(&self, account: Uuid, until: Micros, limit: u64) -> Result<u64> {
+        self.write.execute(PURGE_OLDEST, (account, until, Count(limit))).await
     }
 }
 

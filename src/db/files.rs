@@ -10,8 +10,9 @@ use super::file_row::{FileRow, file_columns};
 use super::idempotency::{KeyResponse, store_response};
 use super::pool::Arguments;
 use super::resumable::{EndedUpload, finish_upload};
-use super::usage::{ReservedRow, UsageDelta, apply_usage};
+use super::usage::{ReservedRow, UsageDelta, apply_usage, reserve_usage};
 use super::{ByteCount, Db, Micros, Tx, statements};
+use crate::config::Quotas;
 use crate::error::{Error, Result};
 use crate::faults;
 
@@ -33,7 +34,7 @@ statements! {
         RETURNING owner_id, reserved_bytes, reserved_files, reserved_uploads";
     /// $4 is 0 for a file that is not in the trash; otherwise the file must have been moved to the trash by then.
     DELETE_FILE = "DELETE FROM files WHERE id = $1 AND owner_id = $2 AND blob_id = $3
-        AND (trashed_at IS NULL AND $4 = 0 OR trashed_at <= $4)";
+        AND (trashed_at IS NULL AND $4 = 0 OR trashed_at <= $4) RETURNING metadata";
 }
 
 /// The location of a file.
@@ -73,6 +74,8 @@ pub struct ChangedFileRow {
     pub revision: i64,
     /// Metadata of the client, as JSON.
     pub metadata: String,
+    /// The metadata of that revision.
+    pub old_metadata: String,
     /// The time of the change.
     pub now: Timestamp,
 }
@@ -162,19 +165,27 @@ impl Db {
     /// Changes the location or the metadata of a file; `false` if the file is no longer at the expected revision.
     ///
     /// # Errors
-    /// [`Error::PathTaken`] if another file is at the new location.
+    /// [`Error::PathTaken`] if another file is at the new location; [`Error::QuotaExceeded`] if there is no room for
+    /// longer metadata.
     pub async fn change_file(
         &self,
         changed: &ChangedFileRow,
         location: &FileLocation,
+        quotas: &Quotas,
         event: &EventRow,
     ) -> Result<bool> {
-        let ChangedFileRow { id, owner, revision, metadata, now } = changed;
+        let ChangedFileRow { id, owner, revision, metadata, old_metadata, now } = changed;
         let FileLocation { path, name, search, sort_key } = location;
         self.transaction(async |tx| {
             let row = (id, owner, path, name, search, sort_key, metadata, Micros::from(*now), revision);
             if !update_location(tx, UPDATE_FILE, row).await? {
                 return Ok(false);
+            }
+            let growth = UsageDelta::metadata(metadata) + -UsageDelta::metadata(old_metadata);
+            if growth.bytes > 0 {
+                reserve_usage(tx, *owner, growth, quotas).await?;
+            } else {
+                apply_usage(tx, *owner, growth).await?;
             }
             insert_event(tx, event).await?;
             Ok(true)
@@ -231,11 +242,10 @@ pub(super) async fn delete(
     trashed_by: Option<Timestamp>,
 ) -> Result<Option<UsageDelta>> {
     let trashed_by = trashed_by.map_or(Micros(0), Micros::from);
-    if tx.execute(DELETE_FILE, (id, owner, blob, trashed_by)).await? != 1 {
-        return Ok(None);
-    }
+    let deleted: Option<(String,)> = tx.fetch_optional(DELETE_FILE, (id, owner, blob, trashed_by)).await?;
+    let Some((metadata,)) = deleted else { return Ok(None) };
     let freed = mark_for_deletion(tx, blob).await?;
-    Ok(Some(freed + -UsageDelta::one_file()))
+    Ok(Some(freed + -UsageDelta::one_file() + -UsageDelta::metadata(&metadata)))
 }
 
 /// Runs an update that may change the location of a file; `false` if the file is not in the expected state.

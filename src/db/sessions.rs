@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::events::{EventRow, insert_event};
 use super::users::{CallerRow, user_columns};
-use super::{CachePolicy, Db, Micros, Tx, statements};
+use super::{CachePolicy, Count, Db, Micros, Tx, statements};
 use crate::error::Result;
 
 /// A session.
@@ -35,9 +35,9 @@ statements! {
     INSERT_SESSION = "INSERT INTO sessions
             (id, user_id, token_hash, user_agent, address, created_at, last_used_at, expires_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
-    /// Limits the sessions of one account to 1,000: the oldest ones end.
+    /// Limits the sessions of one account: the oldest ones end.
     DELETE_EXCESS_SESSIONS = "DELETE FROM sessions WHERE user_id = $1 AND id NOT IN
-        (SELECT id FROM sessions WHERE user_id = $1 ORDER BY id DESC LIMIT 1000)";
+        (SELECT id FROM sessions WHERE user_id = $1 ORDER BY id DESC LIMIT $2)";
     FIND_SESSION_CALLER = concat!("SELECT ", user_columns!(), ", s.id AS credential_id, s.last_used_at, s.expires_at
         FROM sessions s JOIN users ON users.id = s.user_id
         WHERE s.token_hash = $1 AND s.expires_at > $2 AND users.disabled_at IS NULL");
@@ -53,7 +53,7 @@ statements! {
 impl Db {
     /// Begins a session for an account whose password was verified against the hash `proven`. From now on `keep` is the
     /// hash of the account: the same one, or one with newer parameters. `false`, without a session, if the password was
-    /// changed or the account disabled in between.
+    /// changed or the account disabled in between. Of the account's sessions, the latest `limit` remain.
     ///
     /// # Errors
     /// Those of [`Db`].
@@ -63,6 +63,7 @@ impl Db {
         token_hash: &[u8],
         proven: &str,
         keep: &str,
+        limit: u32,
         event: &EventRow,
     ) -> Result<bool> {
         let begun = self
@@ -71,7 +72,7 @@ impl Db {
                     return Ok(false);
                 }
                 insert(tx, session, token_hash).await?;
-                tx.execute(DELETE_EXCESS_SESSIONS, (session.user_id,)).await?;
+                tx.execute(DELETE_EXCESS_SESSIONS, (session.user_id, Count(limit.into()))).await?;
                 insert_event(tx, event).await?;
                 Ok(true)
             })

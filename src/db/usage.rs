@@ -28,7 +28,7 @@ statements! {
     /// The definition of the columns, as a statement.
     RECALCULATE_USAGE = "UPDATE users
         SET used_bytes = counted.bytes, used_files = counted.files, open_uploads = counted.uploads
-        FROM (SELECT u.id, COALESCE(b.bytes, 0) AS bytes, COALESCE(b.uploads, 0) AS uploads,
+        FROM (SELECT u.id, COALESCE(b.bytes, 0) + COALESCE(f.bytes, 0) AS bytes, COALESCE(b.uploads, 0) AS uploads,
                 COALESCE(b.files, 0) + COALESCE(f.files, 0) AS files
             FROM users u
             LEFT JOIN (SELECT owner_id,
@@ -36,7 +36,8 @@ statements! {
                     SUM(CASE state WHEN 'pending' THEN reserved_files ELSE 0 END) AS files,
                     SUM(CASE state WHEN 'pending' THEN reserved_uploads ELSE 0 END) AS uploads
                 FROM blobs GROUP BY owner_id) AS b ON b.owner_id = u.id
-            LEFT JOIN (SELECT owner_id, COUNT(*) AS files FROM files GROUP BY owner_id) AS f ON f.owner_id = u.id
+            LEFT JOIN (SELECT owner_id, COUNT(*) AS files, SUM(octet_length(metadata) - 2) AS bytes
+                FROM files GROUP BY owner_id) AS f ON f.owner_id = u.id
         ) AS counted
         WHERE counted.id = users.id
             AND (users.used_bytes, users.used_files, users.open_uploads)
@@ -49,7 +50,7 @@ pub const UNLIMITED: u64 = i64::MAX.unsigned_abs();
 /// The usage of an account, and its quotas where they differ from the default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
 pub struct UsageRow {
-    /// Bytes of ready blobs, and bytes that pending blobs have reserved.
+    /// Bytes of ready blobs and of the metadata of files, and bytes that pending blobs have reserved.
     pub used_bytes: ByteCount,
     /// Files, including those that pending blobs are going to become.
     pub used_files: Count,
@@ -89,6 +90,11 @@ impl UsageDelta {
     /// That many bytes more.
     pub fn bytes(bytes: u64) -> Self {
         Self { bytes: i64::try_from(bytes).unwrap_or(i64::MAX), ..Self::default() }
+    }
+
+    /// The bytes of metadata more. Without a member it counts nothing.
+    pub fn metadata(json: &str) -> Self {
+        Self::bytes(json.len().saturating_sub("{}".len()) as u64)
     }
 
     /// One file more.

@@ -1,6 +1,7 @@
 //! Records reads and refusals: outside of transactions, in batches, with a delay.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -20,8 +21,11 @@ const BATCH: usize = 512;
 /// Maximum number of waiting events. Further ones are dropped, and counted in the log: a slow database must not make
 /// readers wait.
 const QUEUE: usize = 8192;
-/// Refusals that are recorded per minute and subject.
-const REFUSALS: u32 = 10;
+/// Reads and refusals of one kind that are recorded per minute: reads of one file or link by one client, refusals of one
+/// subject.
+const PER_MINUTE: u32 = 10;
+/// Combinations of kind, file, link and client that are distinguished within a minute.
+const DISTINGUISHED: usize = 100_000;
 
 /// Records events within about a second.
 #[derive(Debug)]
@@ -29,14 +33,16 @@ pub struct Recorder {
     queue: mpsc::Sender<Message>,
     clock: Clock,
     lost: AtomicU64,
-    refusals: Mutex<Refusals>,
+    recent: Mutex<Recent>,
+    hasher: RandomState,
 }
 
-/// The refusals of the current minute, by subject.
+/// The events of the current minute.
 #[derive(Debug, Default)]
-struct Refusals {
+struct Recent {
     minute: i64,
-    counts: HashMap<Uuid, u32>,
+    /// By the hash of what they have in common.
+    counts: HashMap<u64, u32>,
 }
 
 #[derive(Debug)]
@@ -51,31 +57,44 @@ impl Recorder {
     pub fn new(db: Db, clock: Clock) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
         tokio::spawn(write(db, waiting));
-        Self { queue, clock, lost: AtomicU64::new(0), refusals: Mutex::default() }
+        Self { queue, clock, lost: AtomicU64::new(0), recent: Mutex::default(), hasher: RandomState::new() }
     }
 
-    /// Records an event. Neither waits nor fails. Events of changes are inserted in the transaction of the change
-    /// instead.
+    /// Records an event, at most ten per minute that differ in nothing but their details. Neither waits nor fails.
+    /// Events of changes are inserted in the transaction of the change instead.
     pub fn record(&self, event: &Event) {
-        if self.queue.try_send(Message::Event(Box::new(event.row(&self.clock)))).is_err() {
-            let lost = self.lost.fetch_add(1, Ordering::Relaxed) + 1;
-            if lost.is_power_of_two() {
-                tracing::error!(lost, "audit events dropped: the database is too slow");
-            }
+        let row = event.row(&self.clock);
+        let client = (&row.actor_id, &row.credential_id, &row.address, &row.channel);
+        if self.is_within_limit(&(&row.kind, &row.user_id, &row.file_id, &row.link_id, client)) {
+            self.enqueue(row);
         }
     }
 
     /// Records an event that anyone can cause at will; at most ten per minute and subject.
     pub fn record_refusal(&self, subject: Uuid, event: &Event) {
-        let minute = self.clock.now().as_second().div_euclid(60);
-        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
-        if refusals.minute != minute {
-            *refusals = Refusals { minute, counts: HashMap::new() };
-        }
-        let count = refusals.counts.entry(subject).or_default();
-        *count += 1;
-        if *count <= REFUSALS {
+        if self.is_within_limit(&subject) {
             self.record(event);
+        }
+    }
+
+    /// Counts an event of this minute.
+    fn is_within_limit(&self, of: &impl Hash) -> bool {
+        let minute = self.clock.now().as_second().div_euclid(60);
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if recent.minute != minute || recent.counts.len() >= DISTINGUISHED {
+            *recent = Recent { minute, counts: HashMap::new() };
+        }
+        let count = recent.counts.entry(self.hasher.hash_one(of)).or_default();
+        *count += 1;
+        *count <= PER_MINUTE
+    }
+
+    fn enqueue(&self, row: EventRow) {
+        if self.queue.try_send(Message::Event(Box::new(row))).is_err() {
+            let lost = self.lost.fetch_add(1, Ordering::Relaxed) + 1;
+            if lost.is_power_of_two() {
+                tracing::error!(lost, "audit events dropped: the database is too slow");
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::name::file_location;
-use super::{Expected, File, FileName, FolderPath, find};
+use super::{Expected, File, FileName, FolderPath, abridged, find};
 use crate::app::App;
 use crate::db::ChangedFileRow;
 use crate::error::{Error, Result};
@@ -26,13 +26,15 @@ pub struct Change {
 ///
 /// # Errors
 /// [`Error::NotFound`] if the file was deleted in the meantime; [`Error::PreconditionFailed`] if its content is not as
-/// `expected`; [`Error::PathTaken`]; [`Error::Invalid`] if the metadata would be too large, or not an object.
+/// `expected`; [`Error::PathTaken`]; [`Error::Invalid`] if the metadata would be too large, or not an object;
+/// [`Error::QuotaExceeded`] if longer metadata does not fit into the quota.
 pub async fn change(app: &App, user: &User, file: File, expected: &Expected, change: &Change) -> Result<File> {
     let mut file = file;
     loop {
         expected.check(&file)?;
         let path = change.path.clone().map_or_else(|| FolderPath::new(&file.path, "/path"), Ok)?;
         let name = change.name.clone().map_or_else(|| FileName::new(&file.name, "/name"), Ok)?;
+        let old_metadata = file.metadata.get().to_owned();
         if let Some(patch) = &change.metadata {
             file.metadata = patched(app, &file.metadata, patch)?;
         }
@@ -42,13 +44,15 @@ pub async fn change(app: &App, user: &User, file: File, expected: &Expected, cha
             owner: user.id,
             revision: file.revision,
             metadata: file.metadata.get().to_owned(),
+            old_metadata,
             now,
         };
-        let was = json!({"path": file.path, "name": file.name});
+        let was = json!({"path": abridged(&file.path), "name": file.name});
         (file.path, file.name) = (path.as_str().to_owned(), name.as_str().to_owned());
         let event = file.event(EventKind::FileChanged).with("was", was);
         // If another request changed the file first, this change is applied to the result.
-        if app.db.change_file(&changed, &file_location(&path, &name), &event.row(&app.clock)).await? {
+        let (location, event) = (file_location(&path, &name), event.row(&app.clock));
+        if app.db.change_file(&changed, &location, &app.config.quotas, &event).await? {
             return Ok(File { updated_at: now, revision: file.revision + 1, ..file });
         }
         file = find(app, user, file.id).await?;

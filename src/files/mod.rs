@@ -36,6 +36,8 @@ mod sniff;
 pub mod trash;
 pub mod uploads;
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -144,7 +146,16 @@ impl File {
     /// An event about this file, for the audit log.
     pub fn event(&self, kind: EventKind) -> Event {
         let event = Event::new(kind, self.owner_id).file(self.id);
-        event.with("path", &*self.path).with("name", &*self.name).with("size", self.content.size)
+        event.with("path", &*abridged(&self.path)).with("name", &*self.name).with("size", self.content.size)
+    }
+}
+
+/// The end of a path, as much as a name has: the audit log need not repeat all of it with each change.
+fn abridged(path: &str) -> Cow<'_, str> {
+    const BYTES: usize = 255;
+    match path.len().checked_sub(BYTES) {
+        None | Some(0) => path.into(),
+        Some(excess) => format!("…{}", &path[path.ceil_char_boundary(excess)..]).into(),
     }
 }
 

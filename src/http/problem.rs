@@ -63,9 +63,9 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("checksum_mismatch", 460, "Checksum mismatch"),
     ("internal", 500, "Internal server error"),
     ("unavailable", 503, "Temporarily unavailable"),
-    ("storage_full", 507, "No space left"),
     ("statement_timeout", 503, "Database statement timed out"),
     ("too_many_exports", 503, "Too many exports in progress"),
+    ("storage_full", 507, "No space left"),
     ("quota_exceeded", 507, "Quota exceeded"),
 ];
 
@@ -119,10 +119,10 @@ fn code(error: &Error) -> &'static str {
         Error::Throttled { .. } => "too_many_attempts",
         Error::Internal(_) | Error::Setup(_) => "internal",
         Error::Unavailable { .. } => "unavailable",
+        Error::StatementTimeout { .. } => "statement_timeout",
         Error::StorageFull => "storage_full",
         Error::QuotaExceeded { .. } => "quota_exceeded",
         Error::TooManyUploads { .. } => "too_many_uploads",
-        Error::StatementTimeout { .. } => "statement_timeout",
         Error::TooManyTokens { .. } => "too_many_tokens",
         Error::TooManyLinks { .. } => "too_many_links",
         Error::IdempotencyMismatch => "idempotency_mismatch",
@@ -336,10 +336,10 @@ pub fn log(error: &Error) {
         Error::Unavailable { what, source } => {
             tracing::warn!(what, cause = %chain(source.as_ref()), "temporarily unavailable");
         }
+        Error::StatementTimeout { limit } => tracing::warn!(?limit, "a statement was stopped at its time limit"),
         Error::StorageFull => tracing::error!("no space left"),
         _ => {}
     }
-        Error::StatementTimeout { limit } => tracing::warn!(?limit, "a statement was stopped at its time limit"),
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::erase;
@@ -26,6 +27,8 @@ const BATCH: usize = 64;
 const REVOKED_LINK_RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// Audit events that one statement deletes.
 const EVENTS: u64 = 1000;
+/// The events of an account since the last run from which on its audit log may have grown beyond the limit.
+const BUSY: u64 = 100;
 /// Objects that are deleted concurrently.
 const CONCURRENCY: usize = 8;
 
@@ -136,9 +139,28 @@ async fn purge_rows(app: &App, report: &mut ReaperReport) -> Result<()> {
         let purged = app.db.purge_events(oldest, EVENTS).await?;
         report.expired += purged;
         if purged < EVENTS {
-            return Ok(());
+            break;
         }
     }
+    report.expired += purge_excess_events(app, now).await?;
+    Ok(())
+}
+
+/// Deletes the oldest events of accounts that have more than the limit. Only those are checked that had some lately.
+async fn purge_excess_events(app: &App, now: Timestamp) -> Result<u64> {
+    let (limit, mut purged) = (app.config.limits.events, 0);
+    let since = before(now, app.config.reap_interval * 2);
+    for account in app.db.accounts_with_events(since, BUSY.min(limit)).await? {
+        let Some(until) = app.db.latest_excess_event(account, limit).await? else { continue };
+        loop {
+            let batch = app.db.purge_account_events(account, until, EVENTS).await?;
+            purged += batch;
+            if batch < EVENTS {
+                break;
+            }
+        }
+    }
+    Ok(purged)
 }
 
 /// Deletes the object and, once that has succeeded, the row. Returns whether it did.

@@ -155,7 +155,8 @@ pub(super) async fn begin(app: &App, user: User, origin: &Origin, proven: &str, 
     };
     let current = Credential::Session(row.id);
     let event = Event::new(EventKind::SignedIn, user.id).with("session_id", row.id.to_string()).row(&app.clock);
-    if !app.db.begin_session(&row, &secret.hash(), proven, keep, &event).await? {
+    let limit = app.config.limits.sessions;
+    if !app.db.begin_session(&row, &secret.hash(), proven, keep, limit, &event).await? {
         return Err(Error::BadCredentials);
     }
     tracing::info!(user = %user.id, session = %row.id, address = %origin.address, "signed in");

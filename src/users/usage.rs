@@ -23,7 +23,7 @@ pub struct Usage {
 /// What counts toward the quota, including what is reserved for open uploads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct UsageCounts {
-    /// Bytes of the files and the avatar.
+    /// Bytes of the files, their metadata and the avatar.
     pub bytes: u64,
     /// Files.
     pub files: u64,

@@ -256,13 +256,55 @@ both! {
         let ann = app.sign_up("ann").await;
         let account: uuid::Uuid = ann.id.parse().unwrap();
         for number in 0..100 {
-            app.app.events.record(&Event::new(EventKind::LinkDownloaded, account).with("number", number));
+            app.app.events.record(&Event::new(EventKind::LinkDownloaded, account).link(uuid::Uuid::now_v7()));
             if number % 10 == 0 {
                 app.app.events.record(&Event::new(EventKind::LinkDownloaded, uuid::Uuid::now_v7()));
             }
         }
         app.app.events.flush().await;
         assert_eq!(app.count("SELECT COUNT(*) FROM audit_events WHERE kind = 'link_downloaded'").await, 100);
+    }
+
+    async fn reads_that_are_repeated_within_a_minute_do_not_fill_the_audit_log(app: TestApp) {
+        let ann = app.sign_up("ann").await;
+        let (file, other) = (ann.upload("a.bin", "content").await, ann.upload("b.bin", "content").await);
+        for _ in 0..30 {
+            ann.get(&content(&file)).header("range", "bytes=0-0").answer().await;
+        }
+        ann.download(&other).await;
+        app.app.events.flush().await;
+        let count = "SELECT COUNT(*) FROM audit_events WHERE kind = 'file_downloaded'";
+        assert_eq!(app.count(count).await, 11);
+        app.advance(Duration::from_secs(60));
+        ann.download(&file).await;
+        app.app.events.flush().await;
+        assert_eq!(app.count(count).await, 12);
+    }
+
+    async fn events_of_changes_hold_the_end_of_a_long_path(app: TestApp) {
+        let ann = app.sign_up("ann").await;
+        let folder = format!("{}/ü", vec!["é".repeat(100); 5].join("/"));
+        let file = ann.post("/v1/files").query(&[("path", &*folder), ("name", "a")]).body("x").answer().await.json();
+        let events = of_file(&app, &ann, &file).await;
+        let path = events[0]["detail"]["path"].as_str().unwrap();
+        assert!(path.starts_with('…') && path.ends_with("é/ü") && path.len() <= 258, "{path}");
+    }
+
+    async fn the_oldest_events_of_a_busy_account_are_deleted(app: TestApp) {
+        let app = app.restart_with(|config| config.limits.events = 5).await;
+        let (ann, bob) = (app.sign_up("ann").await, app.sign_up("bob").await);
+        let file = ann.upload("0", "x").await;
+        bob.upload("b", "x").await;
+        let log = async |user: &Client| user.get("/v1/me/events").answer().await.json()["items"].as_array().unwrap().clone();
+        let of_bob = log(&bob).await.len();
+        for number in 1..=8 {
+            app.advance(Duration::from_secs(1));
+            ann.patch(&path(&file)).json(&json!({"name": number.to_string()})).answer().await;
+        }
+        app.reap().await;
+        let (events, names) = (log(&ann).await, ["8", "7", "6", "5", "4"]);
+        assert_eq!(events.iter().map(|event| &event["detail"]["name"]).collect::<Vec<_>>(), names);
+        assert_eq!(log(&bob).await.len(), of_bob);
     }
 
     async fn events_contain_no_secrets(app: TestApp) {

@@ -336,6 +336,25 @@ both! {
         app.assert_usage_is_exact().await;
     }
 
+    async fn metadata_counts_toward_the_quota_until_it_is_removed(app: TestApp) {
+        let app = app.restart_with(|config| config.quotas.bytes = Some(1000)).await;
+        let ann = app.sign_up("ann").await;
+        let file = upload(&ann, "x").await.json();
+        let describe = async |metadata: Value| ann.patch(&path(&file)).json(&json!({"metadata": metadata})).answer().await;
+        let used = async || ann.get("/v1/me/usage").answer().await.json()["used"]["bytes"].as_u64().unwrap();
+        assert_eq!(describe(json!({"d": "x".repeat(900)})).await.status, 200);
+        assert_eq!(used().await, 1 + r#""d":"""#.len() as u64 + 900);
+        assert_eq!(describe(json!({"more": "x".repeat(100)})).await.problem(507, "quota_exceeded")["quota"], 1000);
+        app.assert_usage_is_exact().await;
+        assert_eq!(describe(json!({"d": "short"})).await.status, 200);
+        upload(&ann, noise(900)).await;
+        ann.delete(&path(&file)).answer().await;
+        assert_eq!(used().await, 1 + r#""d":"short""#.len() as u64 + 900);
+        ann.delete("/v1/trash").answer().await;
+        assert_eq!(used().await, 900);
+        app.assert_usage_is_exact().await;
+    }
+
     async fn accounts_without_a_quota_have_the_default_quota(app: TestApp) {
         let app = app.restart_with(|config| (config.quotas.bytes, config.quotas.files) = (Some(100), Some(2))).await;
         let ann = app.sign_up("ann").await;

@@ -369,7 +369,7 @@ pub struct UpdateFileRequest {
 #[utoipa::path(patch, path = "/v1/files/{id}", tag = "files", operation_id = "updateFile",
     params(("id" = Uuid, Path), IfMatchHeader), request_body = UpdateFileRequest,
     responses((status = 200, description = "The updated file", body = FileView, headers(("ETag" = String)))),
-    extensions(("x-problem-codes" = json!(["path_taken"]))))]
+    extensions(("x-problem-codes" = json!(["path_taken", "quota_exceeded"]))))]
 async fn change(
     State(app): State<Arc<App>>,
     OwnFile { user, file }: OwnFile,

@@ -71,6 +71,8 @@ pub async fn sign_list(app: &App, files: &[File], expires_in: Option<Duration>) 
     for file in files {
         let url = Read { file, method: ReadMethod::Get, name: &file.name, inline: true };
         urls.push(url.sign(app, instant, lifetime).await?);
+        // A page of thousands takes a while: let other tasks run.
+        tokio::task::coop::consume_budget().await;
     }
     if let Some(url) = urls.first() {
         record_list(app, files, url.expires_at).await?;

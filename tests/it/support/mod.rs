@@ -295,6 +295,7 @@ async fn scalars(pool: &sqlx::SqlitePool, sql: String) -> Vec<String> {
 pub const MISCOUNTED: &str = "SELECT COUNT(*) FROM users u WHERE
     u.used_bytes <> (SELECT COALESCE(SUM(CASE state WHEN 'ready' THEN size ELSE reserved_bytes END), 0)
     FROM blobs WHERE owner_id = u.id AND state IN ('pending', 'ready'))
+    + (SELECT COALESCE(SUM(octet_length(metadata) - 2), 0) FROM files WHERE owner_id = u.id)
     OR u.used_files <> (SELECT COUNT(*) FROM files WHERE owner_id = u.id)
     + (SELECT COALESCE(SUM(reserved_files), 0) FROM blobs WHERE owner_id = u.id AND state = 'pending')
     OR u.open_uploads <> (SELECT COALESCE(SUM(reserved_uploads), 0) FROM blobs WHERE owner_id = u.id AND state = 'pending')";
