@@ -11,7 +11,7 @@ use strongroom::config::{AllowedTypes, Config, StoreConfig};
 use crate::support::bucket_proxy::{BucketProxy, Fault, Site};
 use crate::support::client::Ask;
 use crate::support::program::{Program, Start};
-use crate::support::{Setup, TestApp, both, s3_config};
+use crate::support::{Setup, TestApp, both, print_skipped, s3_config};
 
 /// The folder of the web page if a browser and the page's packages are installed. Otherwise prints a line that says what
 /// is missing.
@@ -25,8 +25,7 @@ fn browser() -> Option<PathBuf> {
         Ok(output) if output.status.code() == Some(75) => "no browser (apt-get install chromium, or set CHROMIUM=path)",
         _ => "no Node, or no web/node_modules, which cargo build installs",
     };
-    // Not with a macro, whose output the test harness captures.
-    let _ = writeln!(std::io::stderr(), "skipped the web page in a browser: {lacking}");
+    print_skipped("the web page in a browser", lacking);
     None
 }
 

@@ -1,7 +1,6 @@
 //! The store's contract and the doctor on Garage, another S3 server, which does not support conditional PUT. These tests
 //! require the program `garage` on the PATH or in STRONGROOM_TEST_GARAGE; without it, they print a line and are skipped.
 
-use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -18,6 +17,7 @@ use tempfile::TempDir;
 
 use crate::store::conforms;
 use crate::support::client::objects;
+use crate::support::print_skipped;
 use crate::support::program::Start;
 use crate::support::stores::{Bucket, request};
 
@@ -122,11 +122,8 @@ fn program() -> Option<PathBuf> {
         .or_else(|| std::env::split_paths(&path).map(|folder| folder.join("garage")).find(|program| program.is_file()));
     static PRINTED: Once = Once::new();
     if found.is_none() {
-        // Not with a macro, whose output the test harness captures.
-        PRINTED.call_once(|| {
-            let why = "there is no `garage` on the PATH, and STRONGROOM_TEST_GARAGE is not set";
-            let _ = writeln!(std::io::stderr(), "not tested on Garage: {why}");
-        });
+        let reason = "there is no `garage` on the PATH, and STRONGROOM_TEST_GARAGE is not set";
+        PRINTED.call_once(|| print_skipped("the tests on Garage", reason));
     }
     found
 }

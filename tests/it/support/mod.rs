@@ -18,6 +18,7 @@ pub mod tcp_proxy;
 pub mod third_party;
 pub mod tus;
 
+use std::io::Write;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -349,6 +350,11 @@ impl Drop for TestApp {
 }
 
 pub const PASSWORD: &str = "correct horse battery staple";
+
+/// Prints that something is not tested here. The test harness would capture what a macro prints.
+pub fn print_skipped(what: &str, reason: &str) {
+    let _ = writeln!(std::io::stderr(), "skipped {what}: {reason}");
+}
 
 pub fn email(name: &str) -> String {
     format!("{name}@example.org")

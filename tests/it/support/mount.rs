@@ -6,6 +6,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use super::print_skipped;
+
 /// Mounts, prints a line, waits for the end of its input, and unmounts. The input ends with the test, also when that
 /// panics or is killed; the script itself ignores Ctrl-C. It first kills a server that a killed test left in the folder.
 const KEEPER: &str = r#"
@@ -119,7 +121,6 @@ pub fn or_skip<T>(test: &str, mounted: Result<T, String>) -> Option<T> {
     };
     assert!(std::env::var_os("STRONGROOM_TEST_MOUNTS").is_none(), "{test}: {reason}");
     let reason = reason.lines().next().unwrap_or_default();
-    // Not with a macro, whose output the test harness captures.
-    let _ = writeln!(std::io::stderr(), "skipped {test}: it needs root and loop devices ({reason})");
+    print_skipped(test, &format!("it needs root and loop devices ({reason})"));
     None
 }

@@ -1,8 +1,9 @@
 //! Third-party programs, installed by scripts/clients.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use super::print_skipped;
 
 /// The exit code of scripts/clients if Node, Python or the package registries are not available.
 const CANNOT_INSTALL: i32 = 75;
@@ -14,9 +15,8 @@ pub fn install(name: &str) -> Option<PathBuf> {
     let output = Command::new(root.join("scripts/clients")).arg(name).output().expect("scripts/clients runs");
     let stderr = String::from_utf8_lossy(&output.stderr);
     if output.status.code() == Some(CANNOT_INSTALL) {
-        // Not with a macro, whose output the test harness captures.
         let reason = stderr.lines().last().unwrap_or_default();
-        let _ = writeln!(std::io::stderr(), "skipped the third-party programs of tests/clients/{name}: {reason}");
+        print_skipped(&format!("the third-party programs of tests/clients/{name}"), reason);
         return None;
     }
     assert!(output.status.success(), "{stderr}");
