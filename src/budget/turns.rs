@@ -103,7 +103,7 @@ mod tests {
             assert!(request.now_or_never().is_none());
         }
         // One that no longer waits is skipped.
-        waiting.remove(1);
+        drop(waiting.remove(1));
         drop(first);
         let mut served = Vec::new();
         while !waiting.is_empty() {
