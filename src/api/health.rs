@@ -1,23 +1,20 @@
-//! Liveness and readiness probes, and the OpenAPI document.
+//! Liveness and readiness probes.
 
 use std::sync::Arc;
 
-use axum::extract::{Extension, State};
-use axum::response::{IntoResponse, Response};
-use http::header;
+use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::openapi::ServedDocument;
 use crate::app::App;
 use crate::error::Result;
 use crate::health::check::{Check, Outcome};
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(alive)).routes(routes!(ready)).routes(routes!(openapi))
+    OpenApiRouter::new().routes(routes!(alive)).routes(routes!(ready))
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -101,12 +98,4 @@ async fn ready(State(app): State<Arc<App>>) -> Result<axum::Json<Readiness>> {
 /// The summary of some checks: `ok` or `impaired`.
 pub fn status(checks: &[Check]) -> &'static str {
     if checks.iter().any(Check::has_failed) { "impaired" } else { "ok" }
-}
-
-/// Get the OpenAPI document
-#[utoipa::path(get, path = "/openapi.json", tag = "health", operation_id = "getOpenApiDocument", security(()),
-    responses((status = 200, description = "This document, with the URL and the limits of this server",
-        body = HashMap<String, serde_json::Value>)))]
-async fn openapi(Extension(ServedDocument(text)): Extension<ServedDocument>) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], text).into_response()
 }

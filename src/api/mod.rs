@@ -45,6 +45,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(tus::routes())
         .merge(companion::routes())
         .merge(health::routes())
+        .merge(openapi::routes())
 }
 
 /// The description of the API (OpenAPI 3.1, as JSON), for a server with the default settings.

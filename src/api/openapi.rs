@@ -6,7 +6,12 @@
 pub mod headers;
 mod problems;
 
+use std::sync::Arc;
+
 use axum::body::Bytes;
+use axum::extract::Extension;
+use axum::response::{IntoResponse, Response};
+use http::header;
 use utoipa::OpenApi;
 use utoipa::openapi::path::{Operation, Parameter, PathItem};
 use utoipa::openapi::schema::Schema;
@@ -14,8 +19,11 @@ use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
 use utoipa::openapi::{OpenApi as Document, RefOr, Server};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::auth::cookie_name;
+use crate::app::App;
 use crate::config::Config;
 use crate::http::problem::{FieldErrorSchema, Problem};
 
@@ -43,6 +51,11 @@ use crate::http::problem::{FieldErrorSchema, Problem};
 )]
 pub struct Base;
 
+/// The route of the document.
+pub fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(document))
+}
+
 /// The document as it is served by one server, as JSON.
 #[derive(Debug, Clone)]
 pub struct ServedDocument(pub Bytes);
@@ -52,6 +65,14 @@ impl ServedDocument {
         let text = complete(document, config).to_json();
         Self(text.expect("a document that is written as JSON").into())
     }
+}
+
+/// Get the OpenAPI document
+#[utoipa::path(get, path = "/openapi.json", tag = "health", operation_id = "getOpenApiDocument", security(()),
+    responses((status = 200, description = "This document, with the URL and the limits of this server",
+        body = HashMap<String, serde_json::Value>)))]
+async fn document(Extension(ServedDocument(text)): Extension<ServedDocument>) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], text).into_response()
 }
 
 /// Adds to each operation what follows from it, and what the settings of the server decide.

@@ -43,6 +43,8 @@ use super::lease::until_lost;
 use crate::app::App;
 use crate::db::JobLease;
 use crate::error::{Error, Result};
+use crate::events::{Event, EventKind};
+use crate::users::User;
 
 pub use options::{Options, Repair};
 pub use report::{FsckAction, FsckFinding, FsckFindingKind, FsckReport, FsckRun, FsckState};
@@ -68,6 +70,20 @@ pub async fn start(app: &Arc<App>, options: Options) -> Result<StartedRun> {
     }
     app.db.begin_fsck_run(id, &FsckReport::new(&options).to_json()?).await?;
     Ok(StartedRun { app: app.clone(), id, options })
+}
+
+/// Starts a run on request of this admin, and performs it in the background.
+///
+/// # Errors
+/// Those of [`start`].
+pub async fn start_in_background(app: &Arc<App>, admin: &User, options: Options) -> Result<FsckRun> {
+    let (full, repair) = (options.full, options.repair == Repair::Everything);
+    let started = start(app, options).await?;
+    tracing::info!(admin = %admin.id, full, repair, "fsck run started");
+    app.events.record(&Event::new(EventKind::FsckStarted, admin.id).with("full", full).with("repair", repair));
+    let run = started.status().await?;
+    tokio::spawn(started.run_logged());
+    Ok(run)
 }
 
 /// The latest run on any server, in progress or ended.

@@ -17,7 +17,6 @@ use crate::api::health;
 use crate::api::health::{CheckOutcomeView, HealthStatus};
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::events::{Event, EventKind};
 use crate::health::CheckReport;
 use crate::health::check::Check;
 use crate::http::extract::Json;
@@ -63,13 +62,8 @@ async fn begin_fsck(
     Json(request): Json<StartFsckRequest>,
 ) -> Result<impl IntoResponse> {
     let repair = if request.repair { Repair::Everything } else { Repair::Nothing };
-    let started = fsck::start(&app, Options { full: request.full, rate: app.config.fsck.rate, repair }).await?;
-    tracing::info!(admin = %caller.user.id, full = request.full, repair = request.repair, "fsck run started");
-    app.events.record(
-        &Event::new(EventKind::FsckStarted, caller.user.id).with("full", request.full).with("repair", request.repair),
-    );
-    let run = started.status().await?;
-    tokio::spawn(started.run_logged());
+    let options = Options { full: request.full, rate: app.config.fsck.rate, repair };
+    let run = fsck::start_in_background(&app, &caller.user, options).await?;
     Ok((StatusCode::ACCEPTED, axum::Json(FsckRunView::from(run))))
 }
 
