@@ -62,16 +62,39 @@ async fn add_version(request: Request, next: Next) -> Response {
     response
 }
 
-/// A request of the supported version. Rejected with [`Error::UnsupportedProtocolVersion`].
+/// A request of the supported version, without headers of extensions that are not supported: their meaning would be
+/// lost, and what arrives would not be the file. Rejected with [`Error::UnsupportedProtocolVersion`] or
+/// [`Error::Malformed`].
 struct TusResumable;
+
+/// The headers of tus that requests may have.
+const KNOWN_HEADERS: [HeaderName; 5] =
+    [UPLOAD_OFFSET, UPLOAD_LENGTH, UPLOAD_DEFER_LENGTH, UPLOAD_METADATA, UPLOAD_CHECKSUM];
 
 impl<S: Sync> FromRequestParts<S> for TusResumable {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
-        let version = parts.headers.get(TUS_RESUMABLE);
-        version.filter(|version| *version == VERSION).map(|_| Self).ok_or(Error::UnsupportedProtocolVersion)
+        if parts.headers.get(TUS_RESUMABLE).is_none_or(|version| version != VERSION) {
+            return Err(Error::UnsupportedProtocolVersion);
+        }
+        check_extensions(&parts.headers)?;
+        Ok(Self)
     }
+}
+
+fn check_extensions(headers: &HeaderMap) -> Result<()> {
+    let of_extension = |name: &&HeaderName| name.as_str().starts_with("upload-") && !KNOWN_HEADERS.contains(name);
+    if let Some(name) = headers.keys().find(of_extension) {
+        let detail =
+            format!("the header {name} belongs to an extension of tus that is not supported ({EXTENSIONS} are)");
+        return Err(Error::Malformed(detail));
+    }
+    let is_announced = |trailer: &HeaderValue| trailer.as_bytes().to_ascii_lowercase().starts_with(b"upload-checksum");
+    if headers.get_all(header::TRAILER).iter().any(is_announced) {
+        return Err(Error::Malformed("send Upload-Checksum as a header: trailers are not supported".into()));
+    }
+    Ok(())
 }
 
 /// Get server capabilities (tus)

@@ -286,6 +286,24 @@ both! {
         app.assert_nothing_but(1).await;
     }
 
+    async fn extensions_that_are_not_supported_are_refused_at_the_first_request(app: TestApp) {
+        let ann = app.sign_up("ann").await;
+        for (name, value) in [
+            ("upload-concat", "partial"),
+            ("upload-concat", "final;/v1/tus/a /v1/tus/b"),
+            ("upload-complete", "?0"),
+            ("trailer", "Upload-Checksum"),
+        ] {
+            let begun = create(&ann, Some(10), "").header(name, value).answer().await;
+            let problem = begun.problem(400, "malformed");
+            assert!(problem["detail"].as_str().unwrap().contains("support"), "{problem}");
+        }
+        let upload = Tus::create(&ann, Some(1), "").await;
+        upload.append_request(&ann, 0, "x").header("upload-concat", "partial").answer().await.problem(400, "malformed");
+        assert_eq!(upload.append(&ann, 0, "x").await.status, 204);
+        app.assert_nothing_but(1).await;
+    }
+
     async fn cancelled_and_inactive_uploads_leave_nothing(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let bytes = noise(7 * MIB);
