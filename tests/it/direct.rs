@@ -345,6 +345,14 @@ both! {
         let upload = create(&ann, 0, json!({})).answer().await.json();
         let file = format!("/v1/files/{}/content", upload["file_id"].as_str().unwrap());
         assert_eq!(ann.get(&file).answer().await.bytes, b"");
+        // A client that walks all steps finds nothing to send.
+        let id = upload["id"].as_str().unwrap();
+        for body in [json!({}), json!({"numbers": []})] {
+            let signed = ann.post(&format!("/v1/uploads/{id}/parts")).json(&body).answer().await;
+            assert_eq!((signed.status, signed.json()), (200, json!({"parts": []})));
+        }
+        let completed = ann.post(&format!("/v1/uploads/{id}/complete")).answer().await;
+        assert_eq!((completed.status, &completed.json()["id"]), (200, &upload["file_id"]));
         create(&ann, 0, json!({"sha256": sha256_hex(b"x")})).answer().await.problem(422, "digest_mismatch");
         assert_eq!(create(&ann, 0, json!({"sha256": sha256_hex(b""), "name": "b"})).answer().await.status, 201);
         app.assert_nothing_but(2).await;

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::resumable::{DIRECT, expiry, find, key, lease};
 use crate::app::App;
-use crate::db::ResumableRow;
+use crate::db::{ByteCount, ResumableRow};
 use crate::error::{Error, Result};
 use crate::files::lifetime::signed_url_lifetime;
 use crate::net::is_unreachable;
@@ -45,8 +45,8 @@ pub fn public_bucket(app: &App) -> Option<&Url> {
     bucket.filter(|bucket| is_unreachable(&app.config.public_url, bucket).is_none())
 }
 
-/// Signs URLs for parts: for those with these numbers, or for the first missing ones. Each call extends the expiry of the
-/// upload.
+/// Signs URLs for parts: for those with these numbers, or for the first missing ones, none for an empty file. Each call
+/// extends the expiry of the upload.
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::UploadGone`] if the upload has expired or all its parts are assembled;
@@ -61,6 +61,10 @@ pub async fn sign_parts(
 ) -> Result<Vec<SignedPart>> {
     let lifetime = signed_url_lifetime(&app.config.limits, expires_in)?;
     let row = find_direct(app, user, id).await?;
+    if row.size == Some(ByteCount(0)) && numbers.as_ref().is_none_or(Vec::is_empty) {
+        // The upload became a file when it was created.
+        return Ok(Vec::new());
+    }
     if row.file_id.is_some() || row.received.0 > 0 {
         return Err(Error::UploadGone);
     }
