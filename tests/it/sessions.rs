@@ -170,6 +170,20 @@ both! {
         assert_eq!(app.count("SELECT COUNT(*) FROM users").await, 1);
     }
 
+    async fn addresses_may_have_letters_of_any_script(app: TestApp) {
+        for (email, same) in [
+            ("ann@münchen.de", "ANN@xn--mnchen-3ya.de"),
+            ("jürgen@example.org", "JU\u{308}RGEN@example.org"),
+            ("用户@例子.测试", "用户@xn--fsqu00a.xn--0zwm56d"),
+        ] {
+            let user = register(&app.stranger(), email, "Ann", PASSWORD).await;
+            assert_eq!(user.status, 201, "{}", user.text());
+            assert_eq!(user.json()["user"]["email"], email);
+            register(&app.stranger(), same, "Another Ann", OTHER_PASSWORD).await.problem(409, "email_taken");
+            assert_eq!(log_in(&app.stranger(), same, PASSWORD).await.json()["user"]["id"], user.json()["user"]["id"]);
+        }
+    }
+
     async fn simultaneous_registrations_of_one_address_create_one_account(app: TestApp) {
         let stranger = app.stranger();
         let asked = (0..4).map(|_| register(&stranger, "ann@example.org", "Ann", PASSWORD));
