@@ -171,6 +171,12 @@ pub enum Error {
     /// Only the operator creates accounts.
     #[error("registration is closed")]
     RegistrationClosed,
+    /// The body has a content coding, such as `gzip`.
+    #[error("a body must not have a content coding: send it without Content-Encoding ({coding})")]
+    EncodedBody {
+        /// The coding.
+        coding: String,
+    },
     /// The database or the store does not respond. The cause is only logged.
     #[error("the {what} is not available")]
     Unavailable {

@@ -20,7 +20,7 @@ mod v1;
 use std::sync::{Arc, OnceLock};
 
 use axum::extract::{Request, State};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
 use http::{StatusCode, Uri, header};
@@ -35,7 +35,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::events::{Channel, RequestContext};
 use crate::http::client_address::client_address;
-use crate::http::middleware::{Context, observe, panicked};
+use crate::http::middleware::{Context, observe, panicked, refuse_encoded_bodies};
 
 /// Every route.
 fn routes() -> OpenApiRouter<Arc<App>> {
@@ -74,6 +74,7 @@ pub fn router(app: &Arc<App>) -> Router {
         .fallback(not_found)
         .layer(Extension(served))
         .layer(cross_site_layer(app))
+        .layer(from_fn(refuse_encoded_bodies))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(app.clone(), in_request_context))
         .layer(from_fn_with_state(Arc::new(context), observe))

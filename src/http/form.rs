@@ -9,10 +9,11 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
-use http::{HeaderValue, header};
+use http::{HeaderMap, HeaderValue, header};
 use multer::{Field, Multipart};
 
 use super::digest;
+use super::middleware::check_coding;
 use crate::error::{Error, Result};
 use crate::store::ByteStream;
 
@@ -106,6 +107,8 @@ impl Form {
     }
 
     fn file(self, part: Field<'static>) -> Result<FormFile> {
+        check_coding(part.headers())?;
+        check_transfer_encoding(part.headers())?;
         let disposition = part.headers().get(header::CONTENT_DISPOSITION);
         Ok(FormFile {
             fields: self.fields.clone(),
@@ -150,6 +153,16 @@ impl Form {
             rest = rest.checked_sub(chunk?.len() as u64).ok_or(Error::TooLarge { limit: FIELD_BYTES })?;
         }
         Ok(())
+    }
+}
+
+/// Senders of mail encode the parts of a form; nothing else does (RFC 7578, section 4.7).
+fn check_transfer_encoding(headers: &HeaderMap) -> Result<()> {
+    let Some(encoding) = headers.get("content-transfer-encoding") else { return Ok(()) };
+    let encoding = String::from_utf8_lossy(encoding.as_bytes()).trim().to_ascii_lowercase();
+    match encoding.as_str() {
+        "7bit" | "8bit" | "binary" => Ok(()),
+        _ => Err(Error::EncodedBody { coding: encoding.chars().take(32).collect() }),
     }
 }
 

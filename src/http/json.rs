@@ -18,12 +18,18 @@ use crate::error::{Error, Result};
 /// Decodes a body that is one JSON object. A byte order mark in front is ignored (RFC 8259, section 8.1).
 ///
 /// # Errors
-/// [`Error::Malformed`] if it is not JSON; [`Error::Invalid`] if it is not an object, or not the one expected.
+/// [`Error::Malformed`] if it is not JSON; [`Error::Invalid`] if it is not an object or not the one expected, or has a
+/// number that would be changed.
 pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
     let text = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
     let node: Node = serde_json::from_slice(text).map_err(|error| {
         Error::Malformed(format!("the body is not JSON (line {}, column {})", error.line(), error.column()))
     })?;
+    if let Some(number) = inexact_number(text) {
+        let number = String::from_utf8_lossy(&number[..number.len().min(40)]);
+        let detail = format!("{number} has more digits than a 64-bit number keeps; send it as a string");
+        return Err(Error::invalid("", "out_of_range", detail));
+    }
     if !matches!(node, Node::Object(_)) {
         let detail = format!("expected an object, got {}", node.kind());
         return Err(Error::invalid("", "wrong_type", detail));
@@ -33,6 +39,62 @@ pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
         let DecodeError { code, detail, .. } = error.into_inner();
         Error::invalid(pointer(&keys), code, detail)
     })
+}
+
+/// Significant decimal digits that a 64-bit floating-point number keeps in every case.
+const FLOAT_DIGITS: usize = 17;
+
+/// The first number of a JSON text that would be rounded: an integer beyond 64 bits, or more digits than
+/// [`FLOAT_DIGITS`].
+fn inexact_number(text: &[u8]) -> Option<&[u8]> {
+    let mut rest = text;
+    while let Some(byte) = rest.first() {
+        let length = match byte {
+            b'"' => string_length(rest),
+            b'-' | b'0'..=b'9' => rest.iter().take_while(|byte| is_of_number(**byte)).count(),
+            _ => 1,
+        };
+        let (token, after) = rest.split_at(length);
+        if length > FLOAT_DIGITS && *byte != b'"' && !is_exact(token) {
+            return Some(token);
+        }
+        rest = after;
+    }
+    None
+}
+
+fn is_of_number(byte: u8) -> bool {
+    byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E')
+}
+
+/// The bytes of the string at the beginning, with its quotes.
+fn string_length(text: &[u8]) -> usize {
+    let mut is_escaped = false;
+    let end = text.iter().skip(1).position(|byte| match byte {
+        b'\\' => {
+            is_escaped = !is_escaped;
+            false
+        }
+        b'"' => !std::mem::take(&mut is_escaped),
+        _ => {
+            is_escaped = false;
+            false
+        }
+    });
+    end.map_or(text.len(), |end| end + 2)
+}
+
+fn is_exact(number: &[u8]) -> bool {
+    let text = std::str::from_utf8(number).unwrap_or_default();
+    if text.parse::<u64>().is_ok() || text.parse::<i64>().is_ok() {
+        return true;
+    }
+    let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
+    let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+    let significant = digits.trim_start_matches('0');
+    let is_integer = !text.contains(['.', 'e', 'E']);
+    // Zeros at the end are exact, unless they are the digits of an integer.
+    !is_integer && significant.trim_end_matches('0').len() <= FLOAT_DIGITS
 }
 
 /// A JSON value that still knows members that are there twice.
@@ -194,5 +256,33 @@ impl<'de> Deserializer<'de> for Node {
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
         tuple_struct map identifier ignored_any
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::inexact_number;
+
+    #[test]
+    fn a_number_that_would_be_rounded_is_found() {
+        for exact in [
+            "18446744073709551615",
+            "-9223372036854775808",
+            "0.1",
+            "1e300",
+            "3.141592653589793",
+            "0.30000000000000004",
+            "100000000000000000000000.0",
+            r#""12345678901234567890123""#,
+            r#""\"12345678901234567890123""#,
+        ] {
+            assert_eq!(inexact_number(format!("{{\"n\": [{exact}]}}").as_bytes()), None, "{exact}");
+        }
+        for inexact in
+            ["12345678901234567890123", "18446744073709551616", "-9223372036854775809", "3.14159265358979323846"]
+        {
+            let body = format!("{{\"text\\\"\": \"\\\\\", \"n\": {inexact}}}");
+            assert_eq!(inexact_number(body.as_bytes()), Some(inexact.as_bytes()), "{body}");
+        }
     }
 }

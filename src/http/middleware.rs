@@ -7,13 +7,14 @@ use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderName, HeaderValue, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 use http_body::Body as _;
 use tracing::Instrument;
 
 use super::body;
 use super::problem::Problem;
 use crate::clock::Clock;
+use crate::error::{Error, Result};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -74,6 +75,27 @@ fn complete_problem(mut response: Response, base: &str, path: &str, id: &str) ->
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     *response.body_mut() = Body::from(body);
     response
+}
+
+/// Refuses bodies with a content coding: content would be stored as it was sent, and its coding forgotten.
+///
+/// # Errors
+/// [`Error::EncodedBody`].
+pub async fn refuse_encoded_bodies(request: Request, next: Next) -> Result<Response> {
+    check_coding(request.headers())?;
+    Ok(next.run(request).await)
+}
+
+/// # Errors
+/// [`Error::EncodedBody`] if the headers declare a content coding.
+pub(super) fn check_coding(headers: &HeaderMap) -> Result<()> {
+    let codings = headers.get_all(header::CONTENT_ENCODING).iter();
+    let codings = codings.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let is_identity = |coding: &[u8]| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity");
+    match codings.map(<[u8]>::trim_ascii).find(|coding| !is_identity(coding)) {
+        None => Ok(()),
+        Some(coding) => Err(Error::EncodedBody { coding: coding.escape_ascii().take(32).map(char::from).collect() }),
+    }
 }
 
 /// The response when a handler panicked: only this request fails.

@@ -108,7 +108,9 @@ fn code(error: &Error) -> &'static str {
         Error::UnsupportedProtocolVersion => "unsupported_protocol_version",
         Error::PreconditionFailed => "precondition_failed",
         Error::TooLarge { .. } => "too_large",
-        Error::TypeRefused | Error::UnexpectedContentType { .. } => "unsupported_media_type",
+        Error::TypeRefused | Error::UnexpectedContentType { .. } | Error::EncodedBody { .. } => {
+            "unsupported_media_type"
+        }
         Error::RangeNotSatisfiable { .. } => "range_not_satisfiable",
         Error::Invalid(_) => "invalid",
         Error::UnknownParameter(_) => "unknown_parameter",
@@ -313,6 +315,8 @@ fn header_of(error: &Error) -> Option<(HeaderName, HeaderValue)> {
         Error::RangeNotSatisfiable { size } => {
             (header::CONTENT_RANGE, HeaderValue::from_str(&format!("bytes */{size}")).ok()?)
         }
+        // RFC 9110, section 15.5.16.
+        Error::EncodedBody { .. } => (header::ACCEPT_ENCODING, HeaderValue::from_static("identity")),
         Error::Throttled { retry_after } => (header::RETRY_AFTER, seconds(*retry_after)),
         Error::Unavailable { .. }
         | Error::StatementTimeout { .. }

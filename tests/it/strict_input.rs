@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::support::client::{Ask, Client};
+use crate::support::client::{Ask, Client, path};
 use crate::support::operations::{Access, OPERATIONS, Resources, request};
 use crate::support::{PASSWORD, Setup, TestApp, both, email};
 
@@ -66,6 +66,39 @@ both! {
             }
         }
         assert_eq!(every_row(&app).await, before);
+    }
+
+    async fn a_body_with_a_content_coding_is_refused_everywhere(app: TestApp) {
+        let (ann, resources) = admin(&app).await;
+        let before = every_row(&app).await;
+        for (method, path, access) in OPERATIONS.iter().filter(|(method, ..)| !["GET", "HEAD", "OPTIONS"].contains(method)) {
+            let encoded = request(&ann, method, path, resources.id(path)).header("content-encoding", "gzip").body("x");
+            let answer = encoded.answer().await;
+            answer.problem(415, "unsupported_media_type");
+            assert_eq!(answer.header("accept-encoding"), "identity", "{method} {path} ({access:?})");
+        }
+        let part = |header: &str| format!("--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n{header}\r\n\r\nx\r\n--b--\r\n");
+        let form = |header: &str| ann.post("/v1/files").header("content-type", "multipart/form-data; boundary=b").body(part(header));
+        for header in ["Content-Encoding: gzip", "Content-Transfer-Encoding: base64"] {
+            form(header).answer().await.problem(415, "unsupported_media_type");
+        }
+        assert_eq!(every_row(&app).await, before);
+        assert_eq!(form("Content-Transfer-Encoding: binary").answer().await.status, 201);
+        let identity = ann.post("/v1/files?name=a").header("content-encoding", "identity").body("x");
+        assert_eq!(identity.answer().await.status, 201);
+    }
+
+    async fn a_number_is_kept_exactly_or_refused(app: TestApp) {
+        let ann = app.sign_up("ann").await;
+        let file = ann.upload("a", "x").await;
+        let patch = |body: String| ann.patch(&path(&file)).header("content-type", "application/json").body(body);
+        for number in ["12345678901234567890123", "-9223372036854775809", "0.12345678901234567890"] {
+            let problem = patch(format!(r#"{{"metadata": {{"n": [{number}]}}}}"#)).answer().await.problem(422, "invalid");
+            assert!(problem["errors"][0]["detail"].as_str().unwrap().contains(number), "{problem}");
+        }
+        let kept = r#"{"max":18446744073709551615,"min":-9223372036854775808,"pi":3.141592653589793,"text":"12345678901234567890123"}"#;
+        let answer = patch(format!(r#"{{"metadata": {kept}}}"#)).answer().await;
+        assert!(answer.text().contains(kept), "{}", answer.text());
     }
 
     async fn an_unknown_query_parameter_comes_with_the_nearest_known_one(app: TestApp) {
