@@ -3,6 +3,7 @@
 
 mod auth;
 mod companion;
+mod compression;
 mod delivery;
 mod errors;
 mod extract;
@@ -76,6 +77,8 @@ pub fn router(app: &Arc<App>) -> Router {
         .layer(cross_site_layer(app))
         .layer(from_fn(refuse_encoded_bodies))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn(compression::mark))
+        .layer(compression::layer())
         .layer(from_fn_with_state(app.clone(), in_request_context))
         .layer(from_fn_with_state(Arc::new(context), observe))
         .with_state(app.clone())

@@ -1,9 +1,10 @@
 //! The conditions of a request (RFC 9110, section 13).
 
+use std::borrow::Cow;
 use std::time::SystemTime;
 
 use headers::{ETag, HeaderMapExt, IfMatch, IfModifiedSince, IfNoneMatch, IfUnmodifiedSince, LastModified};
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::content::ContentInfo;
 use crate::error::{Error, Result};
@@ -33,7 +34,7 @@ impl Validators {
     /// The order of evaluation is that of RFC 9110, section 13.2.2.
     pub fn judge(&self, request: &HeaderMap) -> Judgement {
         let Some(etag) = &self.etag else { return Judgement::Proceed };
-        if let Some(condition) = request.typed_get::<IfMatch>() {
+        if let Some(condition) = own_etags(request, header::IF_MATCH).typed_get::<IfMatch>() {
             if !condition.precondition_passes(etag) {
                 return Judgement::Failed;
             }
@@ -42,7 +43,7 @@ impl Validators {
         {
             return Judgement::Failed;
         }
-        if let Some(condition) = request.typed_get::<IfNoneMatch>() {
+        if let Some(condition) = own_etags(request, header::IF_NONE_MATCH).typed_get::<IfNoneMatch>() {
             if !condition.precondition_passes(etag) {
                 return Judgement::NotModified;
             }
@@ -67,16 +68,50 @@ impl Validators {
     }
 }
 
+/// This header of a request with the ETags in the form in which this server issues them.
+fn own_etags(request: &HeaderMap, name: HeaderName) -> HeaderMap {
+    let mut own = HeaderMap::new();
+    for value in request.get_all(&name) {
+        let rewritten = value.to_str().ok().map(|text| {
+            let etags: Vec<_> = text.split(',').map(|etag| own_etag(etag.trim())).collect();
+            HeaderValue::from_str(&etags.join(", "))
+        });
+        own.append(&name, rewritten.and_then(Result::ok).unwrap_or_else(|| value.clone()));
+    }
+    own
+}
+
+/// What proxies append to an ETag when they compress: Apache, Jetty and others.
+const CODING_SUFFIXES: [&str; 4] = ["gzip", "br", "zstd", "deflate"];
+
+/// The ETag as this server issues it, if a proxy that compresses responses weakened or extended it. Ours is the digest of
+/// the content: with whatever coding it was read, it is the same content, so that it counts as strong
+/// (unlike RFC 9110, section 13.1.1).
+fn own_etag(etag: &str) -> Cow<'_, str> {
+    let is_digest = |text: &str| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let opaque = etag.strip_prefix("W/").unwrap_or(etag);
+    // Apache once put the suffix behind the quotes.
+    let Some((digest, suffix)) = opaque.strip_prefix('"').and_then(|rest| rest.split_at_checked(64)) else {
+        return etag.into();
+    };
+    let suffix = suffix.replace('"', "");
+    let coding = suffix.trim_start_matches(['-', ';', ':', '+']);
+    match is_digest(digest) && (suffix.is_empty() || CODING_SUFFIXES.contains(&coding)) {
+        true => format!("\"{digest}\"").into(),
+        false => etag.into(),
+    }
+}
+
 /// The value of `If-Match`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EntityTags {
     /// `*`: any content.
     Any,
-    /// ETags as they were sent, with their double quotes.
+    /// ETags with their double quotes.
     OneOf(Vec<String>),
 }
 
-/// The ETags in `If-Match`, if it is there. A weak one never matches (RFC 9110, section 13.1.1).
+/// The ETags in `If-Match`, if it is there, in the form in which this server issues them.
 ///
 /// # Errors
 /// [`Error::Invalid`] if the header is malformed.
@@ -93,8 +128,25 @@ pub fn if_match(headers: &HeaderMap) -> Result<Option<EntityTags>> {
             if opaque.len() < 2 || !opaque.starts_with('"') || !opaque.ends_with('"') {
                 return Err(bad());
             }
-            etags.push(etag.to_owned());
+            etags.push(own_etag(etag).into_owned());
         }
     }
     Ok((!etags.is_empty()).then_some(EntityTags::OneOf(etags)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::own_etag;
+
+    #[test]
+    fn an_etag_that_went_through_a_proxy_is_the_one_that_was_issued() {
+        let digest = "0a".repeat(32);
+        let own = format!("\"{digest}\"");
+        for form in ["W/\"D\"", "\"D-gzip\"", "\"D;gzip\"", "\"D--gzip\"", "W/\"D-br\"", "\"D\"-gzip", "\"D\""] {
+            assert_eq!(own_etag(&form.replace('D', &digest)), own, "{form}");
+        }
+        for other in ["\"D-other\"", "\"x\"", "W/\"x\"", "*", "D", "\"Dx\""] {
+            assert_ne!(own_etag(&other.replace('D', &digest)), own, "{other}");
+        }
+    }
 }

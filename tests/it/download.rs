@@ -1,9 +1,12 @@
 //! Downloads: ranges, conditional requests, HEAD, and the headers that control how browsers treat content.
 
+use std::io::Read;
+
 use reqwest::Method;
+use serde_json::json;
 
 use crate::support::bytes::noise;
-use crate::support::client::{Ask, content};
+use crate::support::client::{Ask, content, path};
 use crate::support::{Setup, TestApp, both};
 
 both! {
@@ -121,6 +124,55 @@ both! {
         for (value, status) in [(etag, 206), (last_modified.as_str(), 206), ("\"other\"", 200), (past, 200), (weak.as_str(), 200)] {
             let request = ann.get(&content(&file)).header("range", "bytes=0-3").header("if-range", value);
             assert_eq!(request.answer().await.status, status, "if-range: {value}");
+        }
+    }
+
+    async fn an_etag_that_a_proxy_changed_is_still_the_etag_of_the_file(app: TestApp) {
+        let ann = app.sign_up("ann").await;
+        let file = ann.upload("a.txt", "hello").await;
+        let hex = file["sha256"].as_str().unwrap();
+        for etag in [format!("W/\"{hex}\""), format!("\"{hex}-gzip\""), format!("\"{hex};gzip\""), format!("W/\"{hex}-br\"")] {
+            let patched = ann.patch(&path(&file)).header("if-match", &etag).json(&json!({"metadata": {"etag": etag}}));
+            assert_eq!(patched.answer().await.status, 200, "{etag}");
+            let put = ann.put(&content(&file)).header("if-match", format!("\"x\", {etag}")).body("hello");
+            assert_eq!(put.answer().await.status, 200, "{etag}");
+            for (name, status) in [("if-match", 200), ("if-none-match", 304)] {
+                assert_eq!(ann.get(&content(&file)).header(name, &etag).answer().await.status, status, "{name}: {etag}");
+            }
+        }
+        for etag in [format!("W/\"{}\"", "0".repeat(64)), "W/\"x\"".into(), format!("\"{hex}-other\"")] {
+            let put = ann.put(&content(&file)).header("if-match", &etag).body("other");
+            put.answer().await.problem(412, "precondition_failed");
+        }
+    }
+
+    async fn long_lists_are_compressed_and_content_is_not(app: TestApp) {
+        let ann = app.sign_up("ann").await;
+        let text = "the same words again and again\n".repeat(1000);
+        let file = ann.upload("a.txt", text.clone()).await;
+        for number in 0..20 {
+            ann.upload(&format!("{number}.txt"), "x").await;
+        }
+        let plain = ann.get("/v1/files").answer().await;
+        assert_eq!(plain.header("content-encoding"), "");
+        let get = |path: &str, codings: &str| ann.get(path).header("accept-encoding", codings).answer();
+        let gzip = get("/v1/files", "gzip").await;
+        assert_eq!((gzip.header("content-encoding"), gzip.header("vary")), ("gzip", "accept-encoding"));
+        assert!(gzip.bytes.len() * 3 < plain.bytes.len(), "{} of {}", gzip.bytes.len(), plain.bytes.len());
+        let mut decoded = String::new();
+        flate2::read::GzDecoder::new(&*gzip.bytes).read_to_string(&mut decoded).expect("gzip");
+        assert_eq!(decoded, plain.text());
+        let br = get("/v1/files", "gzip, deflate, br").await;
+        assert_eq!(br.header("content-encoding"), "br");
+        assert!(br.bytes.len() * 3 < plain.bytes.len());
+        assert_eq!(get("/openapi.json", "gzip").await.header("content-encoding"), "gzip");
+        // Content keeps its length and its ETag, a small response is small, and secrets have nothing next to them.
+        let whole = get(&content(&file), "gzip, br").await;
+        assert_eq!((whole.header("content-encoding"), whole.text()), ("", text));
+        assert_eq!(whole.header("etag"), file["etag"].as_str().unwrap());
+        for path in [&*path(&file), "/v1/files?limit=1", "/v1/files?urls=signed", "/v1/files?%75rls=signed"] {
+            let answer = get(path, "gzip, br").await;
+            assert_eq!((answer.status, answer.header("content-encoding")), (200, ""), "{path}");
         }
     }
 
