@@ -197,7 +197,9 @@ pub enum Error {
     StorageFull,
     /// The request does not fit into the quota of the account. The numbers are bytes or files, as
     /// `resource` says.
-    #[error("quota exceeded: {needed} more {resource} requested, {used} of {quota} used")]
+    #[error(
+        "quota exceeded: {needed} more {resource} requested, {used} of {quota} used, {trashed} of them in the trash"
+    )]
     QuotaExceeded {
         /// `bytes` or `files`.
         resource: &'static str,
@@ -207,6 +209,8 @@ pub enum Error {
         quota: u64,
         /// What the request needs at least.
         needed: u64,
+        /// What of the usage is in the trash; at least, if the trash is large.
+        trashed: u64,
     },
     /// The account has as many open uploads as it may have.
     #[error("too many open uploads (limit {limit})")]

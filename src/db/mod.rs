@@ -78,7 +78,7 @@ pub use tokens::TokenRow;
 pub use trash::{Purged, TrashedFileRow};
 pub use units::{ByteCount, Count, Micros};
 pub use upload_parts::DirectUploadRow;
-pub use usage::{UNLIMITED, UsageRow};
+pub use usage::{TrashUsageRow, UNLIMITED, UsageRow};
 pub use users::{AccountPatchRow, AccountRow, CallerRow, PasswordChange, PasswordRow, UserRow};
 
 /// The database. On SQLite one connection writes and several read; on PostgreSQL one pool does both.

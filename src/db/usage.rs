@@ -24,6 +24,8 @@ statements! {
     APPLY_USAGE = "UPDATE users
         SET used_bytes = used_bytes + $2, used_files = used_files + $3, open_uploads = open_uploads + $4 WHERE id = $1";
     READ_USAGE = "SELECT used_bytes, used_files, open_uploads, quota_bytes, quota_files FROM users WHERE id = $1";
+    READ_TRASH = "SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) AS bytes, COUNT(*) AS files
+        FROM (SELECT size FROM files WHERE owner_id = $1 AND trashed_at IS NOT NULL LIMIT $2) AS trashed";
     LOCK_ALL_USERS = "UPDATE users SET updated_at = updated_at";
     /// The definition of the columns, as a statement.
     RECALCULATE_USAGE = "UPDATE users
@@ -61,6 +63,18 @@ pub struct UsageRow {
     /// The quota of files: the default if absent, or [`UNLIMITED`].
     pub quota_files: Option<Count>,
 }
+
+/// What of an account's usage is in the trash.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, FromRow)]
+pub struct TrashUsageRow {
+    /// Bytes.
+    pub bytes: ByteCount,
+    /// Files.
+    pub files: Count,
+}
+
+/// The most files in the trash that are counted to explain a shortage.
+const COUNTED_TRASH: u64 = 10_000;
 
 /// A change of an account's usage.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -145,7 +159,8 @@ impl UsageRow {
     fn shortage(&self, delta: UsageDelta, quotas: &Quotas) -> Option<Error> {
         let needed = [delta.bytes, delta.files, delta.uploads].map(i64::unsigned_abs);
         let exceeds = |used: u64, quota: u64, needed: u64| used.saturating_add(needed) > quota;
-        let exceeded = |resource, used, quota, needed| Some(Error::QuotaExceeded { resource, used, quota, needed });
+        let exceeded =
+            |resource, used, quota, needed| Some(Error::QuotaExceeded { resource, used, quota, needed, trashed: 0 });
         let (used_bytes, used_files) = (self.used_bytes.0, self.used_files.0);
         let bytes = self.quota_bytes.map_or(limit(quotas.bytes), u64::from);
         let files = self.quota_files.map_or(limit(quotas.files), u64::from);
@@ -180,10 +195,19 @@ pub(super) async fn reserve_usage(tx: &mut Tx<'_>, owner: Uuid, delta: UsageDelt
         let usage: Option<UsageRow> = tx.fetch_optional(READ_USAGE, (owner,)).await?;
         // If nothing is short, another transaction has released something in between.
         if let Some(shortage) = usage.ok_or(Error::NotFound)?.shortage(delta, quotas) {
-            return Err(shortage);
+            return Err(explained(tx, owner, shortage).await?);
         }
     }
     Ok(())
+}
+
+/// The error, which says how much the trash takes.
+async fn explained(tx: &mut Tx<'_>, owner: Uuid, shortage: Error) -> Result<Error> {
+    let Error::QuotaExceeded { resource, used, quota, needed, .. } = shortage else { return Ok(shortage) };
+    let trash: Option<TrashUsageRow> = tx.fetch_optional(READ_TRASH, (owner, Count(COUNTED_TRASH))).await?;
+    let TrashUsageRow { bytes, files } = trash.unwrap_or_default();
+    let trashed = if resource == "bytes" { bytes.0 } else { files.0 };
+    Ok(Error::QuotaExceeded { resource, used, quota, needed, trashed })
 }
 
 /// Applies a change to an account's usage, after all statements about blobs and files of the transaction.
@@ -201,6 +225,15 @@ impl Db {
     /// [`Error::NotFound`] if there is no such account.
     pub async fn usage(&self, user: Uuid) -> Result<UsageRow> {
         self.read.fetch_optional(READ_USAGE, (user,)).await?.ok_or(Error::NotFound)
+    }
+
+    /// What of an account's usage is in the trash.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
+    pub async fn trash_usage(&self, user: Uuid) -> Result<TrashUsageRow> {
+        let trash = self.read.fetch_optional(READ_TRASH, (user, Count(UNLIMITED))).await?;
+        Ok(trash.unwrap_or_default())
     }
 
     /// Recalculates the usage of every account, and returns how many were wrong. Open transactions are included: the

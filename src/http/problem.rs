@@ -218,6 +218,10 @@ pub struct Shortage {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub needed: Option<u64>,
+    /// What of `used` is in the trash; of a trash with more than 10,000 files, a part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub trashed: Option<u64>,
 }
 
 /// What the numbers of a [`Shortage`] count.
@@ -270,9 +274,9 @@ impl From<&Error> for Problem {
             Error::Invalid(ref errors) | Error::UnknownParameter(ref errors) | Error::PartsMissing(ref errors) => {
                 problem.errors.clone_from(errors)
             }
-            Error::QuotaExceeded { resource, used, quota, needed } => {
-                problem.shortage =
-                    Shortage { resource: Some(resource), used: Some(used), quota: Some(quota), needed: Some(needed) };
+            Error::QuotaExceeded { resource, used, quota, needed, trashed } => {
+                let [used, quota, needed, trashed] = [used, quota, needed, trashed].map(Some);
+                problem.shortage = Shortage { resource: Some(resource), used, quota, needed, trashed };
             }
             _ => {}
         }

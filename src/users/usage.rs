@@ -14,6 +14,8 @@ use crate::error::Result;
 pub struct Usage {
     /// What counts toward the quota.
     pub used: UsageCounts,
+    /// What of it is in the trash; `None` if that was not counted.
+    pub trash: Option<UsageCounts>,
     /// The effective quota.
     pub quota: Quotas,
     /// Open uploads, including those through signed URLs.
@@ -43,16 +45,19 @@ impl Usage {
         let own = QuotaOverrides::from(row);
         Self {
             used: UsageCounts { bytes: row.used_bytes.0, files: row.used_files.0 },
+            trash: None,
             quota: Quotas { bytes: own.bytes.or(defaults.bytes), files: own.files.or(defaults.files) },
             open_uploads: row.open_uploads.0,
         }
     }
 }
 
-/// What this user uses, and the effective quota.
+/// What this user uses, the trash counted, and the effective quota.
 ///
 /// # Errors
 /// [`Error::NotFound`](crate::error::Error::NotFound) if the account was deleted.
 pub async fn usage(app: &App, user: &User) -> Result<Usage> {
-    Ok(Usage::from_row(&app.db.usage(user.id).await?, &app.config.quotas))
+    let usage = Usage::from_row(&app.db.usage(user.id).await?, &app.config.quotas);
+    let trash = app.db.trash_usage(user.id).await?;
+    Ok(Usage { trash: Some(UsageCounts { bytes: trash.bytes.0, files: trash.files.0 }), ..usage })
 }

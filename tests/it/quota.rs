@@ -74,6 +74,29 @@ both! {
         assert_eq!(upload(&ann, "").await.status, 201);
     }
 
+    async fn a_full_quota_tells_what_is_in_the_trash(app: TestApp) {
+        let ann = app.sign_up("ann").await;
+        allow(&app, &ann, Some(10_000), Some(3)).await;
+        let trashed = ann.upload("a", noise(8_000)).await;
+        ann.upload("b", noise(1_000)).await;
+        let usage = || async { ann.get("/v1/me/usage").answer().await.json() };
+        assert_eq!(usage().await["trash"], json!({"bytes": 0, "files": 0}));
+        let problem = upload(&ann, noise(8_000)).await.problem(507, "quota_exceeded");
+        assert_eq!((&problem["used"], &problem["trashed"]), (&json!(9_000), &json!(0)));
+        assert_eq!(ann.delete(&path(&trashed)).answer().await.status, 204);
+        assert_eq!(usage().await["trash"], json!({"bytes": 8_000, "files": 1}));
+        let tus_refused = create(&ann, Some(8_000), "").answer().await;
+        for refused in [upload(&ann, noise(8_000)).await, upload(&ann, of_unknown_length(noise(8_000))).await, tus_refused] {
+            let problem = refused.problem(507, "quota_exceeded");
+            // An upload of unknown length has reserved some by then.
+            assert!(problem["used"].as_u64().unwrap() >= 9_000, "{problem}");
+            assert_eq!(problem["trashed"], 8_000);
+        }
+        ann.upload("c", "x").await;
+        let problem = upload(&ann, "x").await.problem(507, "quota_exceeded");
+        assert_eq!((&problem["resource"], &problem["used"], &problem["trashed"]), (&json!("files"), &json!(3), &json!(1)));
+    }
+
     async fn uploads_of_unknown_length_never_exceed_the_quota(app: TestApp) {
         let ann = app.sign_up("ann").await;
         allow(&app, &ann, Some(1_000_000), None).await;

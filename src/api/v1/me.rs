@@ -108,10 +108,14 @@ async fn update(
 /// How much storage an account uses, and how much it may use.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = StorageUsage, example = json!({
-    "used": {"bytes": 7340032, "files": 12}, "quota": {"bytes": 10000000000u64, "files": null}, "open_uploads": 1
+    "used": {"bytes": 7340032, "files": 12}, "trash": {"bytes": 1048576, "files": 2}, "quota": {"bytes": 10000000000u64, "files": null}, "open_uploads": 1
 }))]
 pub struct StorageUsageView {
     used: UsageCountsView,
+    /// What of it is in the trash. Only of your own account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    trash: Option<UsageCountsView>,
     quota: QuotasView,
     /// Unfinished uploads, including those through signed URLs.
     open_uploads: u64,
@@ -138,8 +142,14 @@ pub struct QuotasView {
 
 impl From<Usage> for StorageUsageView {
     fn from(usage: Usage) -> Self {
-        let (UsageCounts { bytes, files }, quota) = (usage.used, usage.quota.into());
-        Self { used: UsageCountsView { bytes, files }, quota, open_uploads: usage.open_uploads }
+        let Usage { used, trash, quota, open_uploads } = usage;
+        Self { used: used.into(), trash: trash.map(UsageCountsView::from), quota: quota.into(), open_uploads }
+    }
+}
+
+impl From<UsageCounts> for UsageCountsView {
+    fn from(UsageCounts { bytes, files }: UsageCounts) -> Self {
+        Self { bytes, files }
     }
 }
 
