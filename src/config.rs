@@ -265,6 +265,8 @@ pub struct Uploads {
     pub memory: u64,
     /// Bytes of one part of a multipart upload to S3.
     pub part_size: u64,
+    /// Bytes of one request that clients are offered.
+    pub chunk_size: u64,
     /// Parts of one upload that are sent concurrently.
     pub part_concurrency: usize,
     /// Time without a heartbeat after which an upload is abandoned.

@@ -196,6 +196,7 @@ fn uploads(settings: &Settings) -> Result<Uploads, ConfigError> {
         // A part is buffered in memory before it is sent.
         memory: settings.upload_memory().size(part_size..=TIB)?,
         part_size,
+        chunk_size: settings.upload_chunk_size().size(MIB..=64 * TIB)?,
         part_concurrency: settings.part_concurrency().number(1..=64)?,
         lease: settings.upload_lease().time(SECOND..=DAY)?,
         expiry: settings.upload_expiry().time(SECOND..=30 * DAY)?,

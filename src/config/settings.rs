@@ -112,6 +112,8 @@ settings! {
         part_size = set("STRONGROOM_PART_SIZE", "SIZE").or("8MiB");
         /// Parts of one upload that are sent concurrently.
         part_concurrency = set("STRONGROOM_PART_CONCURRENCY", "NUMBER").or("4");
+        /// Bytes of one request in which the page uploads, and which other clients are offered: less than a proxy in front accepts.
+        upload_chunk_size = set("STRONGROOM_UPLOAD_CHUNK_SIZE", "SIZE").or("64MiB");
         /// Upload lease: time without a heartbeat after which an upload is abandoned.
         upload_lease = set("STRONGROOM_UPLOAD_LEASE", "TIME").or("15min");
         /// Time without new bytes after which a resumable upload expires.

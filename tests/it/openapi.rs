@@ -110,6 +110,7 @@ both! {
         assert_eq!(capabilities["page_limit"], limits.page);
         assert_eq!(capabilities["batch_limit"], limits.batch);
         assert_eq!(capabilities["max_file_size"], limits.file_size);
+        assert_eq!(capabilities["upload_chunk_size"], 64 * 1024 * 1024);
     }
 }
 

@@ -23,6 +23,12 @@ test('a full quota is shown in sizes', () => {
   assert.equal(message(507, { ...quota, resource: 'bytes' }), 'Not enough storage: needs 584 kB, 82 kB left.')
   const files = { ...quota, resource: 'files', needed: 1, used: 7, quota: 7 }
   assert.equal(message(507, files), 'File limit reached: needs 1 more file, 0 left.')
+  const trashed = message(507, { ...quota, resource: 'bytes', trashed: 800_000 })
+  assert.equal(trashed, 'Not enough storage: needs 584 kB, 82 kB left. The trash has 800 kB.')
+  assert.equal(
+    message(507, { ...files, trashed: 2 }),
+    'File limit reached: needs 1 more file, 0 left. The trash has 2 files.',
+  )
 })
 
 test('rejected values are named, wherever they were sent', () => {

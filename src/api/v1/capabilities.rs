@@ -21,7 +21,7 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "direct_uploads_to": "https://s3.example.org/files", "page_limit": 1000, "batch_limit": 1000,
-    "max_file_size": 5368709120u64
+    "max_file_size": 5368709120u64, "upload_chunk_size": 67108864
 }))]
 pub struct ServerCapabilities {
     /// The URL of the bucket that web pages should upload large files to, as direct uploads. Null if parts are sent to
@@ -35,6 +35,9 @@ pub struct ServerCapabilities {
     batch_limit: usize,
     /// The maximum size of a file in bytes.
     max_file_size: u64,
+    /// The number of bytes that a client should send in one request of a resumable upload at most, because a proxy in
+    /// front of the server may refuse more.
+    upload_chunk_size: u64,
 }
 
 /// Get server capabilities
@@ -47,5 +50,6 @@ async fn read(State(app): State<Arc<App>>, SignedIn(_caller): SignedIn) -> axum:
         page_limit: limits.page,
         batch_limit: limits.batch,
         max_file_size: limits.file_size,
+        upload_chunk_size: app.config.uploads.chunk_size,
     })
 }

@@ -21,12 +21,21 @@ export function problemMessage(status: number, problem: ProblemBody): string {
   return text || sentence(problem.detail || problem.title || `The server answered with status ${status}.`)
 }
 
-function shortage({ resource, needed, quota, used }: ProblemBody): string {
+/** The message of a response that the server did not write: something in front of it answered. */
+export function foreignMessage(status: number): string {
+  return status === 413
+    ? 'Too large for something between you and the server.'
+    : `Something between you and the server answered with status ${status}.`
+}
+
+function shortage({ resource, needed, quota, used, trashed = 0 }: ProblemBody): string {
   if (needed == null || quota == null || used == null) return ''
   const left = Math.max(0, quota - used)
-  return resource === 'files'
+  const isFiles = resource === 'files'
+  const text = isFiles
     ? `File limit reached: needs ${count(needed, 'more file')}, ${left} left.`
     : `Not enough storage: needs ${bytes(needed)}, ${bytes(left)} left.`
+  return trashed > 0 ? `${text} The trash has ${isFiles ? count(trashed, 'file') : bytes(trashed)}.` : text
 }
 
 /** The name of a rejected value, as it is in the form that sent it. */

@@ -44,7 +44,7 @@ export class Listing {
         query ? [] : fetchFolders(path, loading.signal),
         this.#fetchFiles(Math.min(PAGE, Math.max(FIRST_PAGE, this.files.value.length)), loading.signal),
       ])
-      this.folders.value = folders
+      this.folders.value = folders.sort((one, other) => naturally(one.name, other.name))
       this.files.value = page.items
       this.#setCursor(page.next_cursor)
     } catch (error) {
@@ -98,7 +98,7 @@ export class Listing {
     const { path, query, sort } = this.options
     const limit = await pageSize(size)
     const where = query ? { q: query } : { path }
-    const params = { query: { ...where, sort, limit, ...(cursor ? { cursor } : {}) } }
+    const params = { query: { ...where, sort: orderOf(sort, query), limit, ...(cursor ? { cursor } : {}) } }
     return request(api.GET('/v1/files', { params, signal }))
   }
 
@@ -108,6 +108,14 @@ export class Listing {
     this.ready.value = true
   }
 }
+
+/** Within a folder, names are sorted as people count. In a search, the natural order would be the one by folder. */
+function orderOf(sort: Sort, query: string): Sort | 'natural' | '-natural' {
+  if (query) return sort
+  return sort === 'name' ? 'natural' : sort === '-name' ? '-natural' : sort
+}
+
+const naturally = new Intl.Collator(undefined, { numeric: true, sensitivity: 'base' }).compare
 
 export function isFile(entry: Folder | StoredFile): entry is StoredFile {
   return 'id' in entry

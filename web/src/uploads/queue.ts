@@ -17,6 +17,7 @@ let direct: DirectUploads | null | undefined
 /** Starts to upload files, or resumes those of which a part has been sent already. */
 export async function add(files: SelectedFile[]) {
   const bucket = files.some(({ file }) => file.size > DIRECT_MINIMUM) ? await loadDirect() : null
+  if (files.some(({ file }) => file.size > tus.SINGLE_REQUEST_LIMIT)) await tus.useOfferedChunks()
   isPaused.value = false
   // The same file may be uploaded again once its upload is done.
   for (const { id, state } of currentUploads().values()) if (state === 'done') cancel(id)

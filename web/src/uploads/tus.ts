@@ -2,7 +2,10 @@
 import Uppy, { type Body } from '@uppy/core'
 import Tus from '@uppy/tus'
 import type { DetailedError } from 'tus-js-client'
+import { getCapabilities } from '../api/capabilities'
 import { Problem } from '../api/client'
+import { foreignMessage } from '../api/messages'
+import { smallerChunk } from './chunk-size'
 import {
   addToList,
   CONCURRENT_UPLOADS,
@@ -38,6 +41,34 @@ uppy.use(Tus, {
     return again
   },
 })
+
+/** Bytes of one request: at first what the server offers. */
+let chunkLimit = Number.POSITIVE_INFINITY
+
+/** Sends no more bytes in one request than the server offers. */
+export async function useOfferedChunks() {
+  // Without an answer, the first refused request tells.
+  const capabilities = await getCapabilities().catch(() => null)
+  if (capabilities) limitChunks(capabilities.upload_chunk_size)
+}
+
+/** Sends at most so many bytes in one request from now on. */
+function limitChunks(size: number) {
+  chunkLimit = Math.min(chunkLimit, size)
+  uppy.getPlugin('Tus')?.setOptions({ chunkSize: chunkLimit })
+}
+
+/** Continues with smaller requests after one that was too large for a proxy; false if that would not help. */
+function retryInSmallerChunks(id: string): boolean {
+  const file = uppy.getFile(id)
+  const smaller = smallerChunk(file.tus?.chunkSize ?? chunkLimit)
+  if (smaller === null) return false
+  limitChunks(smaller)
+  uppy.setFileState(id, { tus: { ...file.tus, chunkSize: chunkLimit } })
+  // After Uppy has noted the failure.
+  setTimeout(() => uppy.getFile(id) && void uppy.retryUpload(id))
+  return true
+}
 
 /** Starts to upload files, or resumes those of which a part has been sent already. */
 export function add(files: SelectedFile[]) {
@@ -81,8 +112,11 @@ uppy.on('files-added', (files) => {
   addToList(files.map(({ id, name, size, meta }) => ({ id, name: name ?? '', path: meta.path, size: size ?? 0 })))
 })
 
-uppy.on('upload-error', (file, error, response) => {
-  if (file) markFailed(file.id, failureMessage(error, response))
+uppy.on('upload-error', (file, _error, response) => {
+  if (!file) return
+  if (isTooLargeForProxy(response as Response) && retryInSmallerChunks(file.id)) {
+    updateUpload(file.id, { state: 'retrying' })
+  } else markFailed(file.id, failureMessage(response as Response))
 })
 
 function showRetrying() {
@@ -93,12 +127,21 @@ function showRetrying() {
   })
 }
 
-function failureMessage(error: { message: string }, response: unknown): string {
-  const { status, body } = (response ?? {}) as { status?: number; body?: { xhr?: XMLHttpRequest } }
+/** What Uppy tells of a failed request. */
+type Response = { status?: number; body?: { xhr?: XMLHttpRequest } } | undefined
+
+/** Whether something in front of the server refused a request. The server itself answers with a problem document. */
+function isTooLargeForProxy(response: Response): boolean {
+  const contentType = response?.body?.xhr?.getResponseHeader('content-type')
+  return response?.status === 413 && !contentType?.includes('problem+json')
+}
+
+function failureMessage(response: Response): string {
+  const { status, body } = response ?? {}
   if (!status) return 'Can’t reach the server. Try again to resume.'
   try {
     return Problem.from(status, JSON.parse(body?.xhr?.responseText ?? '')).message
   } catch {
-    return error.message
+    return foreignMessage(status)
   }
 }
