@@ -81,7 +81,7 @@ pub const DETECTED: &[&str] = &[
     "video/x-msvideo",
 ];
 
-/// A type and its other names. `image/heic` is a kind of HEIF: whoever allows one of them means both.
+/// A type and its other names. `image/heic` is a kind of HEIF: allowing one of them allows both.
 const ALIASES: &[(&str, &[&str])] = &[
     ("application/epub+zip", &["application/x-epub+zip"]),
     ("application/gzip", &["application/x-gzip", "application/gzip-compressed"]),
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_type_that_no_content_can_have_is_told_apart() {
+    fn a_type_that_no_content_can_have_is_found() {
         for possible in
             ["image/*", "image/jpg", "image/heic", "audio/vnd.wave", "application/x", "text/x-any", "model/gltf"]
         {
