@@ -7,9 +7,11 @@
 pub struct Asset {
     /// The path it is served at, such as `assets/index-a1b2c3.js`. Under `assets/`, names change with the content.
     pub path: &'static str,
+    /// The media type.
     pub content_type: &'static str,
     /// Including its quotes.
     pub etag: &'static str,
+    /// The bytes without a content coding.
     pub plain: &'static [u8],
     /// Compressed with Brotli, where that is smaller.
     pub brotli: Option<&'static [u8]>,
