@@ -248,7 +248,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let url = format!("sqlite:{}/db", directory.path().display());
         let db = Db::connect(&url, 2).await.expect("a database");
-        let Pool::Sqlite(write) = db.write else { panic!("not SQLite") };
+        let Pool::Sqlite(write) = db.write.pool else { panic!("not SQLite") };
         let read = SqlitePool::connect(&url).await.expect("a pool");
         sqlx::query("CREATE TABLE numbers (n INTEGER)").execute(&write).await.expect("a table");
         Database { queue: db.queue, write, read, _directory: directory }

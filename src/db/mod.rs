@@ -40,6 +40,7 @@ mod units;
 mod upload_parts;
 mod usage;
 mod users;
+mod writes;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,10 +50,9 @@ use sqlx::{AssertSqlSafe, SqlSafeStr};
 use crate::error::{Error, Result};
 
 use caller_cache::CallerCache;
-use connection_shares::ConnectionShares;
-use pool::Pool;
 use reads::Reads;
 use tx::Tx;
+use writes::Writes;
 
 pub use blobs::{BlobFacts, ContentRow, KeyedContentRow, NewBlobRow, PendingDeletionRow, WritableBlobRow};
 pub use caller_cache::CachePolicy;
@@ -90,8 +90,7 @@ pub use users::{AccountPatchRow, AccountRow, CallerRow, PasswordChange, Password
 #[derive(Debug, Clone)]
 pub struct Db {
     read: Reads,
-    write: Pool,
-    shares: Arc<ConnectionShares>,
+    write: Writes,
     callers: Arc<CallerCache>,
     /// The queue for SQLite's connection that writes.
     queue: Arc<group_commit::Queue>,

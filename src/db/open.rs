@@ -17,6 +17,7 @@ use super::caller_cache::CallerCache;
 use super::connection_shares::ConnectionShares;
 use super::pool::Pool;
 use super::reads::{CLIENT_CHECK_INTERVAL, Reads};
+use super::writes::Writes;
 use crate::error::{Error, Result};
 use crate::faults;
 
@@ -38,7 +39,7 @@ impl Db {
     /// if the database does not respond; [`Error::Internal`] if a migration fails.
     pub async fn open(url: &str, connections: u32) -> Result<Self> {
         let db = Self::connect(url, connections).await?;
-        match &db.write {
+        match &db.write.pool {
             Pool::Sqlite(pool) => SQLITE_MIGRATIONS.run(pool).await,
             Pool::Postgres(pool) => POSTGRES_MIGRATIONS.run(pool).await,
         }
@@ -57,8 +58,8 @@ impl Db {
         }
     }
 
-    fn new(read: Reads, write: Pool, shares: Arc<ConnectionShares>) -> Self {
-        Self { read, write, shares, callers: Arc::new(CallerCache::new(Duration::ZERO)), queue: Arc::default() }
+    fn new(read: Reads, write: Writes) -> Self {
+        Self { read, write, callers: Arc::new(CallerCache::new(Duration::ZERO)), queue: Arc::default() }
     }
 }
 
@@ -90,9 +91,9 @@ async fn connect_sqlite(url: &str, readers: u32) -> Result<Db> {
         })
     });
     let write = write.connect_lazy_with(options.clone());
-    let shares = Arc::new(ConnectionShares::new(readers, readers));
+    let shares = Arc::new(ConnectionShares::sqlite(readers));
     let read = Reads::sqlite(options.read_only(true), shares.clone());
-    Ok(Db::new(read, Pool::Sqlite(write), shares))
+    Ok(Db::new(read, Writes::new(Pool::Sqlite(write), shares)))
 }
 
 async fn connect_postgres(url: &str, connections: u32) -> Result<Db> {
@@ -124,9 +125,9 @@ async fn connect_postgres(url: &str, connections: u32) -> Result<Db> {
             })
         })
         .connect_lazy_with(options);
-    // A quarter of the connections is left to writes.
-    let shares = Arc::new(ConnectionShares::new(connections, connections - connections / 4));
-    Ok(Db::new(Reads::postgres(pool.clone(), shares.clone()), Pool::Postgres(pool), shares))
+    let shares = Arc::new(ConnectionShares::postgres(connections));
+    let read = Reads::postgres(pool.clone(), shares.clone());
+    Ok(Db::new(read, Writes::new(Pool::Postgres(pool), shares)))
 }
 
 /// Creates an empty database that only its owner can read; SQLite creates its other files with the same mode.

@@ -70,7 +70,7 @@ impl Db {
             return checks;
         }
         checks.extend([self.check_schema().await, self.check_write().await]);
-        match &self.write {
+        match &self.write.pool {
             Pool::Sqlite(pool) => checks.extend(sqlite::checks(pool, options).await),
             Pool::Postgres(pool) => checks.extend(postgres::checks(pool, options).await),
         }
@@ -86,7 +86,7 @@ impl Db {
     }
 
     async fn version_and_latency(&self) -> Result<String> {
-        let version = match &self.write {
+        let version = match &self.write.pool {
             Pool::Sqlite(_) => SQLITE_VERSION,
             Pool::Postgres(_) => POSTGRES_VERSION,
         };
@@ -101,7 +101,7 @@ impl Db {
         let (name, action) = ("database.schema", "compare its migrations with those of this program");
         // Without the table of migrations, none was applied.
         let applied: Vec<(i64,)> = self.read.fetch_all(LIST_MIGRATIONS, ()).await.unwrap_or_default();
-        let known = match &self.write {
+        let known = match &self.write.pool {
             Pool::Sqlite(_) => &SQLITE_MIGRATIONS,
             Pool::Postgres(_) => &POSTGRES_MIGRATIONS,
         };

@@ -12,11 +12,8 @@ use crate::error::Result;
 /// A transaction of either engine. Dropped, it is rolled back.
 #[derive(Debug)]
 pub(super) enum Tx<'q> {
-    Sqlite(CommitTicket<'q>),
-    Postgres(
-        Transaction<'static, Postgres>,
-        #[expect(dead_code, reason = "the share of the client is taken until the transaction ends")] Permit,
-    ),
+    Sqlite { ticket: CommitTicket<'q>, _share: Permit },
+    Postgres { tx: Transaction<'static, Postgres>, _share: Permit },
 }
 
 impl Db {
@@ -28,12 +25,11 @@ impl Db {
     }
 
     pub(super) async fn begin(&self) -> Result<Tx<'_>> {
-        Ok(match &self.write {
-            Pool::Sqlite(pool) => Tx::Sqlite(self.queue.join(pool).await?),
-            Pool::Postgres(pool) => {
-                let permit = self.shares.acquire().await?;
-                Tx::Postgres(pool.begin().await?, permit)
-            }
+        // Taken until the transaction ends.
+        let _share = self.write.permit().await?;
+        Ok(match &self.write.pool {
+            Pool::Sqlite(pool) => Tx::Sqlite { ticket: self.queue.join(pool).await?, _share },
+            Pool::Postgres(pool) => Tx::Postgres { tx: pool.begin().await?, _share },
         })
     }
 }
@@ -48,10 +44,10 @@ impl Tx<'_> {
     /// can only be rolled back after it.
     pub async fn try_execute(&mut self, statement: impl SqlSafeStr, arguments: impl Arguments) -> sqlx::Result<u64> {
         Ok(match self {
-            Tx::Sqlite(ticket) => {
+            Tx::Sqlite { ticket, .. } => {
                 query_with(statement, sqlite(arguments)?).execute(ticket.connection()?).await?.rows_affected()
             }
-            Tx::Postgres(tx, _) => {
+            Tx::Postgres { tx, .. } => {
                 query_with(statement, postgres(arguments)?).execute(&mut **tx).await?.rows_affected()
             }
         })
@@ -60,8 +56,10 @@ impl Tx<'_> {
     /// Runs a statement that returns exactly one row.
     pub async fn fetch_one<T: AnyRow>(&mut self, statement: impl SqlSafeStr, arguments: impl Arguments) -> Result<T> {
         Ok(match self {
-            Tx::Sqlite(ticket) => query_as_with(statement, sqlite(arguments)?).fetch_one(ticket.connection()?).await?,
-            Tx::Postgres(tx, _) => query_as_with(statement, postgres(arguments)?).fetch_one(&mut **tx).await?,
+            Tx::Sqlite { ticket, .. } => {
+                query_as_with(statement, sqlite(arguments)?).fetch_one(ticket.connection()?).await?
+            }
+            Tx::Postgres { tx, .. } => query_as_with(statement, postgres(arguments)?).fetch_one(&mut **tx).await?,
         })
     }
 
@@ -72,10 +70,10 @@ impl Tx<'_> {
         arguments: impl Arguments,
     ) -> Result<Option<T>> {
         Ok(match self {
-            Tx::Sqlite(ticket) => {
+            Tx::Sqlite { ticket, .. } => {
                 query_as_with(statement, sqlite(arguments)?).fetch_optional(ticket.connection()?).await?
             }
-            Tx::Postgres(tx, _) => query_as_with(statement, postgres(arguments)?).fetch_optional(&mut **tx).await?,
+            Tx::Postgres { tx, .. } => query_as_with(statement, postgres(arguments)?).fetch_optional(&mut **tx).await?,
         })
     }
 
@@ -86,16 +84,18 @@ impl Tx<'_> {
         arguments: impl Arguments,
     ) -> Result<Vec<T>> {
         Ok(match self {
-            Tx::Sqlite(ticket) => query_as_with(statement, sqlite(arguments)?).fetch_all(ticket.connection()?).await?,
-            Tx::Postgres(tx, _) => query_as_with(statement, postgres(arguments)?).fetch_all(&mut **tx).await?,
+            Tx::Sqlite { ticket, .. } => {
+                query_as_with(statement, sqlite(arguments)?).fetch_all(ticket.connection()?).await?
+            }
+            Tx::Postgres { tx, .. } => query_as_with(statement, postgres(arguments)?).fetch_all(&mut **tx).await?,
         })
     }
 
     /// Rolls back, although nothing failed.
     pub async fn roll_back(self) -> Result<()> {
         match self {
-            Tx::Sqlite(ticket) => drop(ticket),
-            Tx::Postgres(tx, _) => tx.rollback().await?,
+            Tx::Sqlite { ticket, .. } => drop(ticket),
+            Tx::Postgres { tx, .. } => tx.rollback().await?,
         }
         Ok(())
     }
@@ -103,8 +103,8 @@ impl Tx<'_> {
     /// Commits if `result` is `Ok`, which is passed on once it is durable; otherwise rolls back.
     async fn end<T>(self, result: Result<T>) -> Result<T> {
         match self {
-            Tx::Sqlite(ticket) => ticket.end(result).await,
-            Tx::Postgres(tx, _) => {
+            Tx::Sqlite { ticket, .. } => ticket.end(result).await,
+            Tx::Postgres { tx, .. } => {
                 let value = result?;
                 tx.commit().await?;
                 Ok(value)

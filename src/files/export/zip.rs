@@ -116,7 +116,7 @@ fn date_and_time(at: Timestamp) -> (u16, u16) {
     let [month, day, hour, minute, second] =
         [at.month(), at.day(), at.hour(), at.minute(), at.second()].map(|part| u16::from(part.unsigned_abs()));
     match u16::try_from(at.year() - 1980) {
-        Ok(year @ 0..128) => (year << 9 | month << 5 | day, hour << 11 | minute << 5 | second / 2),
+        Ok(year @ 0..128) => (year << 9 | month << 5 | day, hour << 11 | minute << 5 | (second / 2)),
         _ => (1 << 5 | 1, 0),
     }
 }
