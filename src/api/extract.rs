@@ -15,7 +15,7 @@ use crate::http::client_address::{client_address, user_agent};
 use crate::http::conditions::{EntityTags, if_match};
 use crate::http::extract::{BodyLimits, Id, read_json};
 use crate::store::MAX_PARTS;
-use crate::users::{Caller, Origin, User};
+use crate::users::{Caller, ClientInfo, User};
 
 impl FromRef<Arc<App>> for BodyLimits {
     fn from_ref(app: &Arc<App>) -> Self {
@@ -84,7 +84,7 @@ pub fn expected(headers: &HeaderMap) -> Result<Option<Expected>> {
 }
 
 /// Where the request comes from.
-impl FromRequestParts<Arc<App>> for Origin {
+impl FromRequestParts<Arc<App>> for ClientInfo {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self> {

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use serde::Serialize;
 
 use super::profile::{checked_email, checked_name, email_key};
-use super::session::{self, Origin, SignIn};
+use super::session::{self, ClientInfo, SignIn};
 use super::throttle::{self, LoginAttempt};
 use super::{Caller, Credential, User};
 use crate::app::App;
@@ -50,14 +50,14 @@ pub struct PasswordChange {
 /// # Errors
 /// [`Error::RegistrationClosed`]; [`Error::Invalid`] if the email address, the name or the password is not valid;
 /// [`Error::Throttled`] if this client registers too often; [`Error::EmailTaken`].
-pub async fn register(app: &App, origin: &Origin, account: NewAccount) -> Result<SignIn> {
+pub async fn register(app: &App, client: &ClientInfo, account: NewAccount) -> Result<SignIn> {
     if app.config.registration == Registration::Closed {
         return Err(Error::RegistrationClosed);
     }
     let account = checked(account)?;
-    throttle::count_registration(app, origin.address).await?;
-    let (user, hash) = insert(app, account, false, Party::at(origin.address)).await?;
-    session::begin(app, user, origin, &hash, &hash).await
+    throttle::count_registration(app, client.address).await?;
+    let (user, hash) = insert(app, account, false, Party::at(client.address)).await?;
+    session::begin(app, user, client, &hash, &hash).await
 }
 
 /// What visitors may know before they sign in.

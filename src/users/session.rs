@@ -20,7 +20,7 @@ use crate::events::{Event, EventKind};
 
 /// The client that registers or signs in.
 #[derive(Debug, Clone)]
-pub struct Origin {
+pub struct ClientInfo {
     /// The address of the client.
     pub address: IpAddr,
     /// Its User-Agent, shortened.
@@ -71,23 +71,23 @@ pub struct Session {
 /// # Errors
 /// [`Error::BadCredentials`] if they do not match or the account is disabled; [`Error::Throttled`] after too many
 /// failures of the account or the address.
-pub async fn log_in(app: &App, origin: &Origin, credentials: Credentials) -> Result<SignIn> {
+pub async fn log_in(app: &App, client: &ClientInfo, credentials: Credentials) -> Result<SignIn> {
     let key = email_key(&credentials.email);
-    let attempt = LoginAttempt::sign_in(app, &key, origin.address).await?;
+    let attempt = LoginAttempt::sign_in(app, &key, client.address).await?;
     // Addresses that cannot be registered are not looked up; PostgreSQL does not accept NUL.
     let impossible = key.contains('\0') || credentials.email.trim().len() > MAX_EMAIL;
     let known = if impossible { None } else { app.db.find_user_by_email(&key).await? };
     let hash = known.as_ref().map(|account| account.password_hash.as_str());
-    let party = Party::at(origin.address);
+    let party = Party::at(client.address);
     let keep = app.passwords.verify(party, &credentials.password, hash).await?;
     // The email address is not recorded: it may be a password in the wrong field.
     let refused = Event::new(EventKind::SignInRefused, known.as_ref().map(|account| account.user.id));
     let (Some(account), Some(keep)) = (known, keep) else {
-        tracing::info!(address = %origin.address, "sign-in refused");
+        tracing::info!(address = %client.address, "sign-in refused");
         app.events.record(&refused);
         return Err(Error::BadCredentials);
     };
-    let begun = begin(app, account.user.into(), origin, &account.password_hash, &keep).await;
+    let begun = begin(app, account.user.into(), client, &account.password_hash, &keep).await;
     let sign_in = begun.inspect_err(|_| app.events.record(&refused))?;
     attempt.succeeded(app).await?;
     Ok(sign_in)
@@ -141,14 +141,14 @@ pub async fn end_session(app: &App, caller: &Caller, id: Uuid) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::BadCredentials`] if the account is disabled, or its password was changed meanwhile.
-pub(super) async fn begin(app: &App, user: User, origin: &Origin, proven: &str, keep: &str) -> Result<SignIn> {
+pub(super) async fn begin(app: &App, user: User, client: &ClientInfo, proven: &str, keep: &str) -> Result<SignIn> {
     let secret = Secret::random(SecretKind::Session);
     let now = app.clock.now();
     let row = SessionRow {
         id: app.clock.new_id(),
         user_id: user.id,
-        user_agent: origin.user_agent.clone(),
-        address: origin.address.to_string(),
+        user_agent: client.user_agent.clone(),
+        address: client.address.to_string(),
         created_at: now.into(),
         last_used_at: now.into(),
         expires_at: deadline(now, app.config.auth.session_lifetime).into(),
@@ -159,7 +159,7 @@ pub(super) async fn begin(app: &App, user: User, origin: &Origin, proven: &str, 
     if !app.db.begin_session(&row, &secret.hash(), proven, keep, limit, &event).await? {
         return Err(Error::BadCredentials);
     }
-    tracing::info!(user = %user.id, session = %row.id, address = %origin.address, "signed in");
+    tracing::info!(user = %user.id, session = %row.id, address = %client.address, "signed in");
     Ok(SignIn { user, session: session(row, current), secret })
 }
 

@@ -16,7 +16,7 @@ pub const PASSWORD: &str = "violet tractor under rain";
 const EMAIL: &str = "Rosalind@Example.org";
 
 pub struct Rosalind {
-    pub origin: Origin,
+    pub client: ClientInfo,
     pub sign_in: SignIn,
 }
 
@@ -40,10 +40,10 @@ pub async fn test_app(adjust: impl FnOnce(&mut Config)) -> (Arc<App>, TempDir) {
 }
 
 pub async fn register_rosalind(app: &App) -> Rosalind {
-    let origin = Origin { address: [192, 0, 2, 7].into(), user_agent: "test".into() };
+    let client = ClientInfo { address: [192, 0, 2, 7].into(), user_agent: "test".into() };
     let account = NewAccount { email: EMAIL.into(), name: "Rosalind".into(), password: PASSWORD.into() };
-    let sign_in = register(app, &origin, account).await.expect("registered");
-    Rosalind { origin, sign_in }
+    let sign_in = register(app, &client, account).await.expect("registered");
+    Rosalind { client, sign_in }
 }
 
 pub fn credentials(password: &'static str) -> Credentials {
@@ -54,7 +54,7 @@ pub fn credentials(password: &'static str) -> Credentials {
 async fn a_new_password_ends_all_sessions_except_the_one_that_set_it() {
     let (app, _folder) = test_app(|_| {}).await;
     let rosalind = register_rosalind(&app).await;
-    let other = log_in(&app, &rosalind.origin, credentials(PASSWORD)).await.expect("signed in");
+    let other = log_in(&app, &rosalind.client, credentials(PASSWORD)).await.expect("signed in");
     let caller = rosalind.caller(&app).await.expect("active");
     let change = |current: &str| UpdateMe {
         name: None,
@@ -67,7 +67,7 @@ async fn a_new_password_ends_all_sessions_except_the_one_that_set_it() {
 
     rosalind.caller(&app).await.expect("still active");
     assert!(matches!(authenticate(&app, other.secret.reveal(), CachePolicy::Allowed).await, Err(Error::Unauthorized)));
-    assert!(matches!(log_in(&app, &rosalind.origin, credentials(PASSWORD)).await, Err(Error::BadCredentials)));
+    assert!(matches!(log_in(&app, &rosalind.client, credentials(PASSWORD)).await, Err(Error::BadCredentials)));
 }
 
 #[tokio::test]
@@ -77,7 +77,7 @@ async fn no_session_begins_with_a_password_that_was_changed_meanwhile() {
     let user = rosalind.sign_in.user.clone();
     let proven = app.db.find_user(user.id).await.expect("read").expect("there").password_hash;
     set_password(&app, EMAIL, &"purple harvest engine".into()).await.expect("set");
-    let late = session::begin(&app, user, &rosalind.origin, &proven, &proven).await;
+    let late = session::begin(&app, user, &rosalind.client, &proven, &proven).await;
     assert!(matches!(late, Err(Error::BadCredentials)));
     assert!(matches!(rosalind.caller(&app).await, Err(Error::Unauthorized)));
 }
@@ -93,7 +93,7 @@ async fn a_disabled_account_can_do_nothing_until_it_is_enabled() {
     set_disabled(&app, EMAIL, true).await.expect("disabled");
     assert!(matches!(rosalind.caller(&app).await, Err(Error::Unauthorized)));
     assert!(matches!(authenticate(&app, token.reveal(), CachePolicy::Allowed).await, Err(Error::Unauthorized)));
-    assert!(matches!(log_in(&app, &rosalind.origin, credentials(PASSWORD)).await, Err(Error::BadCredentials)));
+    assert!(matches!(log_in(&app, &rosalind.client, credentials(PASSWORD)).await, Err(Error::BadCredentials)));
 
     set_disabled(&app, EMAIL, false).await.expect("enabled");
     assert!(matches!(rosalind.caller(&app).await, Err(Error::Unauthorized)), "its sessions ended");

@@ -151,7 +151,7 @@ mod tests {
     async fn concurrent_guesses_cannot_exceed_the_limit_together() {
         let (app, _folder) = test_app(|config| config.auth.logins_per_account = 3).await;
         let rosalind = register_rosalind(&app).await;
-        let guess = |password: &'static str| log_in(&app, &rosalind.origin, credentials(password));
+        let guess = |password: &'static str| log_in(&app, &rosalind.client, credentials(password));
 
         let answers = futures_util::future::join_all((0..8).map(|_| guess("a wrong guess"))).await;
         let refused = answers.iter().filter(|answer| matches!(answer, Err(Error::BadCredentials))).count();
@@ -172,7 +172,7 @@ mod tests {
     async fn only_successful_attempts_are_refunded_to_an_address() {
         let (app, _folder) = test_app(|config| config.auth.logins_per_address = 2).await;
         let rosalind = register_rosalind(&app).await;
-        let guess = |password: &'static str| log_in(&app, &rosalind.origin, credentials(password));
+        let guess = |password: &'static str| log_in(&app, &rosalind.client, credentials(password));
 
         for _ in 0..3 {
             guess(PASSWORD).await.expect("a success does not count");

@@ -29,7 +29,7 @@ use crate::files::links::{self, LinkDownload, LinkVisitor, OpenedLink, Part};
 use crate::http::body::Binary;
 use crate::http::content::{DeliveryObserver, Plan, Presentation, Progress};
 use crate::http::extract::{Name, Query};
-use crate::users::Origin;
+use crate::users::ClientInfo;
 
 pub fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(get, head)).routes(routes!(get_named, head_named)).merge(unlock::routes())
@@ -73,7 +73,7 @@ struct ShareParams {
 struct Visit {
     app: Arc<App>,
     token: String,
-    origin: Origin,
+    client: ClientInfo,
     params: ShareParams,
     method: Method,
     headers: HeaderMap,
@@ -84,20 +84,20 @@ impl FromRequestParts<Arc<App>> for Visit {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self> {
         let Name(token) = Name::from_request_parts(parts, app).await?;
-        let origin = Origin::from_request_parts(parts, app).await?;
+        let client = ClientInfo::from_request_parts(parts, app).await?;
         let Query(params) = Query::from_request_parts(parts, app).await?;
         let (method, headers) = (parts.method.clone(), parts.headers.clone());
-        Ok(Self { app: app.clone(), token, origin, params, method, headers })
+        Ok(Self { app: app.clone(), token, client, params, method, headers })
     }
 }
 
 impl Visit {
     async fn answer(self) -> Response {
-        let Self { app, token, origin, params, method, headers } = self;
+        let Self { app, token, client, params, method, headers } = self;
         let as_page = wants_page(&params, &headers);
         let answer = async {
             events::set_channel(Channel::Link);
-            let opened = links::open(&app, &visitor(&origin, &headers), &token).await?;
+            let opened = links::open(&app, &visitor(&client, &headers), &token).await?;
             match as_page {
                 true => opened.check_uses(&app).map(|()| page::about(&url(&app, &token), &opened)),
                 false => bytes(&app, &opened, &params, &method, &headers).await,
@@ -159,12 +159,12 @@ async fn head_named(visit: Visit) -> Response {
     visit.answer().await
 }
 
-fn visitor(origin: &Origin, headers: &HeaderMap) -> LinkVisitor {
+fn visitor(client: &ClientInfo, headers: &HeaderMap) -> LinkVisitor {
     let basic = headers.typed_get::<Authorization<Basic>>();
     let cookie = || CookieJar::from_headers(headers).get(COOKIE).map(|cookie| cookie.value().to_owned());
     LinkVisitor {
-        address: origin.address,
-        user_agent: origin.user_agent.clone(),
+        address: client.address,
+        user_agent: client.user_agent.clone(),
         password: basic.map(|basic| basic.password().to_owned().into()),
         unlock_token: bearer(headers).or_else(cookie),
     }

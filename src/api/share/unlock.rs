@@ -20,7 +20,7 @@ use crate::events::{self, Channel};
 use crate::files::links::{self, LinkVisitor, UnlockToken};
 use crate::http::extract::{BodyLimits, Name, is_json, read_whole};
 use crate::http::json;
-use crate::users::Origin;
+use crate::users::ClientInfo;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(unlock))
@@ -57,12 +57,12 @@ struct LinkUnlocked {
         (status = 303, description = "The link is unlocked; the page is at `Location`", headers(("Location" = String)))),
     extensions(("x-problem-codes" = json!(["password_required", "network_refused", "link_expired", "link_revoked",
         "too_many_attempts"]))))]
-async fn unlock(State(app): State<Arc<App>>, Name(token): Name, origin: Origin, request: Request) -> Response {
+async fn unlock(State(app): State<Arc<App>>, Name(token): Name, client: ClientInfo, request: Request) -> Response {
     let (is_form, headers) = (!is_json(request.headers()), request.headers().clone());
     let answer = async {
         events::set_channel(Channel::Link);
         let password = password(&app, is_form, request).await?;
-        let visitor = LinkVisitor { password: Some(password), unlock_token: None, ..visitor(&origin, &headers) };
+        let visitor = LinkVisitor { password: Some(password), unlock_token: None, ..visitor(&client, &headers) };
         let proof = links::unlock(&app, &visitor, &token).await?;
         unlocked(&app, &token, is_form, proof)
     };

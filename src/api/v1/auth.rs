@@ -18,7 +18,7 @@ use crate::api::auth::{SessionCaller, no_session_cookie, session_cookie};
 use crate::app::App;
 use crate::error::Result;
 use crate::http::extract::{Id, Json};
-use crate::users::{self, Credentials, NewAccount, Origin, RegistrationStatus, Session, SignIn};
+use crate::users::{self, ClientInfo, Credentials, NewAccount, RegistrationStatus, Session, SignIn};
 
 pub fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
@@ -133,9 +133,13 @@ async fn registration(State(app): State<Arc<App>>) -> Result<axum::Json<Registra
     responses((status = 201, description = "The account was created", body = SignInResponse,
         headers(("Set-Cookie" = String, description = "The session, for browsers")))),
     extensions(("x-problem-codes" = json!(["registration_closed", "cross_site", "email_taken", "too_many_attempts"]))))]
-async fn register(State(app): State<Arc<App>>, origin: Origin, Json(body): Json<RegisterRequest>) -> Result<Response> {
+async fn register(
+    State(app): State<Arc<App>>,
+    client: ClientInfo,
+    Json(body): Json<RegisterRequest>,
+) -> Result<Response> {
     let account = NewAccount { email: body.email, name: body.name, password: body.password };
-    let sign_in = users::register(&app, &origin, account).await?;
+    let sign_in = users::register(&app, &client, account).await?;
     Ok(accepted(&app, StatusCode::CREATED, sign_in))
 }
 
@@ -147,9 +151,9 @@ async fn register(State(app): State<Arc<App>>, origin: Origin, Json(body): Json<
     responses((status = 200, description = "The new session", body = SignInResponse,
         headers(("Set-Cookie" = String, description = "The session, for browsers")))),
     extensions(("x-problem-codes" = json!(["bad_credentials", "cross_site", "too_many_attempts"]))))]
-async fn log_in(State(app): State<Arc<App>>, origin: Origin, Json(body): Json<LoginRequest>) -> Result<Response> {
+async fn log_in(State(app): State<Arc<App>>, client: ClientInfo, Json(body): Json<LoginRequest>) -> Result<Response> {
     let credentials = Credentials { email: body.email, password: body.password };
-    let sign_in = users::log_in(&app, &origin, credentials).await?;
+    let sign_in = users::log_in(&app, &client, credentials).await?;
     Ok(accepted(&app, StatusCode::OK, sign_in))
 }
 
