@@ -74,7 +74,7 @@ impl From<ErasureRow> for Erasure {
     fn from(row: ErasureRow) -> Self {
         Self {
             id: row.id,
-            kind: "erase",
+            kind: "account_deletion",
             state: row.state,
             started_at: row.started_at.into(),
             finished_at: row.finished_at.map(Into::into),

@@ -25,7 +25,7 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
 /// The status of a background job.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = JobStatus, example = json!({
-    "id": "5f0f3a55-6b0f-4c4c-9a39-0c7c2d9f6d0e", "kind": "erase", "state": "running",
+    "id": "5f0f3a55-6b0f-4c4c-9a39-0c7c2d9f6d0e", "kind": "account_deletion", "state": "running",
     "started_at": "2026-11-22T09:30:00Z", "finished_at": null
 }))]
 struct JobStatusView {
@@ -41,11 +41,11 @@ struct JobStatusView {
 }
 
 #[derive(ToSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 #[allow(dead_code, reason = "describes texts of the domain")]
 enum JobKind {
     /// The deletion of an account and its data.
-    Erase,
+    AccountDeletion,
 }
 
 #[derive(ToSchema)]
