@@ -86,8 +86,11 @@ pub async fn all_users(app: &App) -> Result<Vec<AdminUser>> {
 /// Disabling an account ends its sessions, and suspends its API tokens until it is enabled again.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is no account with this id.
+/// [`Error::NotFound`] if there is no account with this id; [`Error::Invalid`] if a quota is too large.
 pub async fn update_user(app: &App, id: Uuid, patch: UpdateUser) -> Result<AdminUser> {
+    for (quota, pointer) in [(patch.bytes, "/quota/bytes"), (patch.files, "/quota/files")] {
+        quota.map_or(Ok(()), |quota| quota.check(pointer))?;
+    }
     let row = AccountPatchRow {
         quota_bytes: patch.bytes.map(|quota| quota.into_row().map(ByteCount)),
         quota_files: patch.files.map(|quota| quota.into_row().map(Count)),

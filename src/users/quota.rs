@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::db::{UNLIMITED, UsageRow};
+use crate::error::{Error, Result};
 
 /// The quota of one account, of bytes or of files. In JSON: null, `"unlimited"`, or a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +66,16 @@ impl Quota {
             None => Quota::Default,
             Some(UNLIMITED) => Quota::Unlimited,
             Some(most) => Quota::Most(most),
+        }
+    }
+
+    /// Refuses a number that the database cannot store.
+    pub(super) fn check(self, pointer: &str) -> Result<()> {
+        match self {
+            Quota::Most(most) if most > UNLIMITED => {
+                Err(Error::invalid(pointer, "out_of_range", format!("at most {UNLIMITED}")))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -390,6 +390,19 @@ both! {
         assert_eq!(ann.get("/v1/me/usage").answer().await.json()["quota"], json!({"bytes": 101, "files": null}));
     }
 
+    async fn a_quota_that_cannot_be_stored_is_refused(app: TestApp) {
+        let boss = app.sign_up("boss").await;
+        app.execute("UPDATE users SET is_admin = TRUE").await;
+        let ann = app.sign_up("ann").await;
+        for quota in ["bytes", "files"] {
+            let account = format!("/v1/admin/users/{}", ann.id);
+            let change = async |most: u64| boss.patch(&account).json(&json!({"quota": {quota: most}})).answer().await;
+            let error = change(1 << 63).await.problem(422, "invalid")["errors"][0].clone();
+            assert_eq!((&error["pointer"], &error["code"]), (&json!(format!("/quota/{quota}")), &json!("out_of_range")));
+            assert_eq!(change(7).await.json()["quota"][quota], 7);
+        }
+    }
+
     async fn admins_can_read_and_change_quotas(app: TestApp) {
         let (ann, bob) = (app.sign_up("ann").await, app.sign_up("bob").await);
         app.execute("UPDATE users SET is_admin = NOT (1 = 2) WHERE email = 'ann@example.org'").await;
