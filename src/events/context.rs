@@ -135,3 +135,33 @@ pub fn set_channel(channel: Channel) {
 pub fn in_current_context<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
     RequestContext::current().unwrap_or_default().scope(work)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Channel;
+    use super::Channel::*;
+
+    /// Rows of earlier versions have these names.
+    const PINNED: &[(Channel, &str)] = &[
+        (Api, "api"),
+        (Raw, "raw"),
+        (Form, "form"),
+        (Tus, "tus"),
+        (Direct, "direct"),
+        (Batch, "batch"),
+        (SignedPut, "signed_put"),
+        (SignedUrl, "signed_url"),
+        (Link, "link"),
+        (Command, "command"),
+        (Server, "server"),
+    ];
+
+    #[test]
+    fn the_names_of_channels_are_stable_and_complete() {
+        for (channel, name) in PINNED {
+            assert_eq!(channel.as_str(), *name);
+        }
+        // Variants are numbered from 0, so that the last one tells how many there are.
+        assert_eq!(PINNED.len(), Server as usize + 1);
+    }
+}
