@@ -97,7 +97,7 @@ fn checked(app: &App, metadata: &Value) -> Result<String> {
         return Err(Error::invalid("/metadata", "invalid", "must be a JSON object without NUL characters"));
     }
     if text.len() > limit {
-        return Err(Error::invalid("/metadata", "too_large", format!("at most {limit} bytes of JSON")));
+        return Err(Error::invalid("/metadata", "too_long", format!("at most {limit} bytes of JSON")));
     }
     Ok(text)
 }
