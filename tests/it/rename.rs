@@ -334,7 +334,17 @@ both! {
         assert_eq!(statuses, [204, 404, 404]);
         assert_eq!(bob.download(&foreign).await, b"4");
 
-        batch(json!({"op": "move", "ids": []})).answer().await.problem(422, "invalid");
+        for (body, pointer, code) in [
+            (json!({"op": "move", "ids": []}), "/path", "required"),
+            (json!({"op": "delete", "ids": [], "path": ""}), "/path", "unsupported"),
+            (json!({"op": "sign", "ids": [], "permanent": true}), "/permanent", "unsupported"),
+            (json!({"op": "delete", "ids": [], "expires_in": 60}), "/expires_in", "unsupported"),
+            (json!({"op": "move", "ids": [], "path": "", "expires_in": 60}), "/expires_in", "unsupported"),
+        ] {
+            let error = batch(body.clone()).answer().await.problem(422, "invalid")["errors"][0].clone();
+            assert_eq!((&error["pointer"], &error["code"]), (&json!(pointer), &json!(code)), "{body}");
+        }
+        assert_eq!(batch(json!({"op": "move", "ids": [], "path": "", "permanent": false})).answer().await.status, 200);
         batch(json!({"op": "delete", "ids": vec![uuid::Uuid::nil(); 1001]})).answer().await.problem(422, "invalid");
         batch(json!({"op": "shred", "ids": []})).answer().await.problem(422, "invalid");
         batch(json!({"op": "delete", "ids": ["no id"]})).answer().await.problem(422, "invalid");

@@ -70,6 +70,19 @@ both! {
         ann.get("/v1/files?urls=signed&expires_in=604801").answer().await.problem(422, "invalid");
     }
 
+    async fn options_that_would_have_no_effect_are_refused(app: TestApp) {
+        let ann = app.sign_up("ann").await;
+        let file = ann.upload("a.txt", "mine").await;
+        let error = ann.get("/v1/files?expires_in=60").answer().await.problem(422, "invalid")["errors"][0].clone();
+        assert_eq!((&error["parameter"], &error["code"]), (&json!("expires_in"), &json!("unsupported")));
+        for (option, value) in [("download_name", json!("b.txt")), ("inline", json!(true))] {
+            let body = json!({"operation": "put", option: value});
+            let problem = ann.post(&format!("{}/signed-urls", path(&file))).json(&body).answer().await;
+            let error = problem.problem(422, "invalid")["errors"][0].clone();
+            assert_eq!((&error["pointer"], &error["code"]), (&json!(format!("/{option}")), &json!("unsupported")));
+        }
+    }
+
     async fn lists_contain_urls_that_are_stable_for_a_while(app: TestApp) {
         let ann = app.sign_up("ann").await;
         for name in ["a", "b", "c"] {

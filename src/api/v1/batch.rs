@@ -41,12 +41,31 @@ pub struct BatchRequest {
     /// For `delete`: delete permanently, without the trash.
     #[serde(default)]
     permanent: bool,
-    /// For `sign`: the lifetime of the URLs in seconds.
-    #[schema(minimum = 1, maximum = 604800, default = 900)]
+    /// For `sign`: the lifetime of the URLs in seconds. The default is the server's setting.
+    #[schema(minimum = 1, maximum = 604800)]
     expires_in: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize, ToSchema)]
+impl BatchRequest {
+    /// Members of another operation are refused: who sends them expects something of them.
+    fn check_members(&self) -> Result<()> {
+        use BatchOperation::{Delete, Move, Sign};
+        if self.op == Move && self.path.is_none() {
+            return Err(Error::invalid("/path", "required", "`move` requires the target folder"));
+        }
+        let misplaced = [
+            (self.path.is_some() && self.op != Move, "/path", "allowed with `move` only"),
+            (self.permanent && self.op != Delete, "/permanent", "allowed with `delete` only"),
+            (self.expires_in.is_some() && self.op != Sign, "/expires_in", "allowed with `sign` only"),
+        ];
+        match misplaced.into_iter().find(|(is_misplaced, ..)| *is_misplaced) {
+            Some((_, pointer, detail)) => Err(Error::invalid(pointer, "unsupported", detail)),
+            None => Ok(()),
+        }
+    }
+}
+
 #[serde(rename_all = "lowercase")]
 enum BatchOperation {
     Delete,
@@ -97,6 +116,7 @@ async fn batch(
         return Err(Error::invalid("/ids", "too_many", format!("at most {most} ids")));
     }
     let path = request.path.as_deref().map(|path| FolderPath::new(path, "/path")).transpose()?;
+    request.check_members()?;
     if (request.op == BatchOperation::Move) != path.is_some() {
         return Err(Error::invalid("/path", "invalid", "`path` is required for `move` and not allowed otherwise"));
     }

@@ -200,8 +200,8 @@ struct ListParams {
     /// `signed`: include a signed URL of every file.
     #[param(inline)]
     urls: Option<ListUrls>,
-    /// The minimum lifetime of these URLs in seconds.
-    #[param(minimum = 1, maximum = 604800, default = 900)]
+    /// With `urls=signed` only: the minimum lifetime of these URLs in seconds. The default is the server's setting.
+    #[param(minimum = 1, maximum = 604800)]
     expires_in: Option<u64>,
 }
 
@@ -226,6 +226,9 @@ async fn list(
         cursor: page.cursor,
     };
     let page = files::list(&app, &caller.user, &list).await?;
+    if params.urls.is_none() && params.expires_in.is_some() {
+        return Err(Error::invalid_parameter("expires_in", "unsupported", "allowed with `urls=signed` only"));
+    }
     let mut urls = Vec::new();
     if params.urls.is_some() {
         let signed = signed_urls::sign_list(&app, &page.items, params.expires_in.map(Duration::from_secs)).await;

@@ -64,8 +64,8 @@ enum SignedUrlOperation {
 #[schema(example = json!({"operation": "get", "expires_in": 900, "download_name": "for-you.pdf"}))]
 pub struct CreateSignedUrlRequest {
     operation: SignedUrlOperation,
-    /// Lifetime in seconds.
-    #[schema(minimum = 1, maximum = 604800, default = 900)]
+    /// Lifetime in seconds. The default is the server's setting.
+    #[schema(minimum = 1, maximum = 604800)]
     expires_in: Option<u64>,
     /// The file name for downloads, at most 255 characters; by default the name of the file.
     #[schema(min_length = 1)]
@@ -128,6 +128,10 @@ async fn sign(
         SignedUrlOperation::Get => ReadMethod::Get,
         SignedUrlOperation::Head => ReadMethod::Head,
         SignedUrlOperation::Put => {
+            if download_name.is_some() || request.inline {
+                let name = if request.inline { "/inline" } else { "/download_name" };
+                return Err(Error::invalid(name, "unsupported", "not allowed with `put`"));
+            }
             let SignedPut { url, upload_id } = signed_put::sign(&app, &user, &file, expires_in).await?;
             return Ok((StatusCode::CREATED, axum::Json(SignedUrlView::new(url, Some(upload_id)))));
         }

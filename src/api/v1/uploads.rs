@@ -263,8 +263,8 @@ pub struct SignPartsRequest {
     /// Part numbers, counted from 1; by default the first hundred that are missing.
     #[schema(value_type = Option<Vec<PartNumber>>, max_items = 1000)]
     numbers: Option<Vec<u64>>,
-    /// Lifetime of the URLs in seconds.
-    #[schema(minimum = 1, maximum = 604800, default = 900)]
+    /// Lifetime of the URLs in seconds. The default is the server's setting.
+    #[schema(minimum = 1, maximum = 604800)]
     expires_in: Option<u64>,
 }
 
