@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use http::header;
 use utoipa::OpenApi;
 use utoipa::openapi::path::{Operation, Parameter, PathItem};
-use utoipa::openapi::schema::Schema;
+use utoipa::openapi::schema::{Schema, SchemaType, Type};
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
@@ -25,6 +25,7 @@ use utoipa_axum::routes;
 use super::auth::cookie_name;
 use crate::app::App;
 use crate::config::Config;
+use crate::cursor;
 use crate::http::problem::{FieldErrorSchema, Problem};
 
 /// What no handler describes.
@@ -82,6 +83,7 @@ pub fn complete(mut document: Document, config: &Config) -> Document {
         for (operation, changes) in operations(item) {
             secure(operation);
             limit_pages(operation, config);
+            never_null(operation);
             optional_body(operation);
             problems::add(path, operation, changes, &mut components);
         }
@@ -117,6 +119,19 @@ fn limit_pages(operation: &mut Operation, config: &Config) {
     let limit = parameters(operation).find(|parameter| parameter.name == "limit");
     if let Some(Parameter { schema: Some(RefOr::T(Schema::Object(schema))), .. }) = limit {
         schema.maximum = Some(config.limits.page.into());
+        schema.default = Some(cursor::page_size(None, config.limits.page).unwrap_or_default().into());
+    }
+}
+
+/// An optional parameter may be absent. It is never null.
+fn never_null(operation: &mut Operation) {
+    for parameter in parameters(operation) {
+        if let Some(RefOr::T(Schema::Object(schema))) = &mut parameter.schema
+            && let SchemaType::Array(types) = &schema.schema_type
+            && let [only, Type::Null] = types.as_slice()
+        {
+            schema.schema_type = SchemaType::Type(only.clone());
+        }
     }
 }
 

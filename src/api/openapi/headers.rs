@@ -35,7 +35,7 @@ pub struct ConditionHeaders {
 #[into_params(parameter_in = Header)]
 pub struct IfMatchHeader {
     /// 412 unless the content has one of these ETags.
-    #[param(rename = "If-Match", pattern = r#"^\s*(\*|(W/)?"[!#-~]*"(\s*,\s*(W/)?"[!#-~]*")*)\s*$"#)]
+    #[param(rename = "If-Match", example = "*", pattern = r#"^\s*(\*|(W/)?"[!#-~]*"(\s*,\s*(W/)?"[!#-~]*")*)\s*$"#)]
     if_match: Option<String>,
 }
 
@@ -43,7 +43,7 @@ pub struct IfMatchHeader {
 #[into_params(parameter_in = Header)]
 pub struct IfMatchRequired {
     /// The ETag of the content to replace, or `*` for any.
-    #[param(rename = "If-Match", pattern = r#"^\s*(\*|(W/)?"[!#-~]*"(\s*,\s*(W/)?"[!#-~]*")*)\s*$"#)]
+    #[param(rename = "If-Match", example = "*", pattern = r#"^\s*(\*|(W/)?"[!#-~]*"(\s*,\s*(W/)?"[!#-~]*")*)\s*$"#)]
     if_match: String,
 }
 
@@ -51,7 +51,7 @@ pub struct IfMatchRequired {
 #[into_params(parameter_in = Header)]
 pub struct IfNoneMatchAny {
     /// `*`: 412 if there is something already.
-    #[param(rename = "If-None-Match", pattern = r"^\*$")]
+    #[param(rename = "If-None-Match", example = "*", pattern = r"^\*$")]
     if_none_match: Option<String>,
 }
 
@@ -78,7 +78,7 @@ pub struct IdempotencyHeader {
 #[into_params(parameter_in = Header)]
 pub struct TusHeaders {
     /// The version of the protocol.
-    #[param(rename = "Tus-Resumable", pattern = r"^1\.0\.0$")]
+    #[param(rename = "Tus-Resumable", example = "1.0.0", pattern = r"^1\.0\.0$")]
     tus_resumable: String,
 }
 
@@ -95,7 +95,11 @@ pub struct TusCreationHeaders {
     #[param(rename = "Upload-Metadata", example = "filename cmVwb3J0LnBkZg==,path MjAyNg==")]
     upload_metadata: Option<String>,
     /// The name of an algorithm and the checksum of the body in base64.
-    #[param(rename = "Upload-Checksum", example = "sha1 Lve95gjOVATpfV8EL5X4nxwjKHE=")]
+    #[param(
+        rename = "Upload-Checksum",
+        example = "sha1 Lve95gjOVATpfV8EL5X4nxwjKHE=",
+        pattern = r"^(sha1|sha256|crc32) [A-Za-z0-9+/]+={0,2}$"
+    )]
     upload_checksum: Option<String>,
 }
 
@@ -109,6 +113,10 @@ pub struct TusAppendHeaders {
     #[param(rename = "Upload-Length", maximum = 9223372036854775807i64)]
     upload_length: Option<u64>,
     /// The name of an algorithm and the checksum of the body in base64.
-    #[param(rename = "Upload-Checksum", example = "sha1 Lve95gjOVATpfV8EL5X4nxwjKHE=")]
+    #[param(
+        rename = "Upload-Checksum",
+        example = "sha1 Lve95gjOVATpfV8EL5X4nxwjKHE=",
+        pattern = r"^(sha1|sha256|crc32) [A-Za-z0-9+/]+={0,2}$"
+    )]
     upload_checksum: Option<String>,
 }

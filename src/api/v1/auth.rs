@@ -40,7 +40,7 @@ struct RegisterRequest {
     #[schema(min_length = 3, max_length = 254)]
     email: String,
     /// 1 to 100 characters, without control characters.
-    #[schema(min_length = 1)]
+    #[schema(min_length = 1, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
     name: String,
     /// At least 8 characters and at most 1024 bytes; easily guessed passwords are refused.
     #[schema(value_type = String, format = Password, min_length = 8, max_length = 1024)]

@@ -36,7 +36,8 @@ pub struct BatchRequest {
     /// At most `batch_limit` of the server's capabilities.
     #[schema(max_items = 1000)]
     ids: Vec<Uuid>,
-    /// For `move`: the target folder.
+    /// For `move`, which requires it: the target folder.
+    #[schema(pattern = r"^[^\\\x00-\x1f\x7f-\x9f]*$")]
     path: Option<String>,
     /// For `delete`: delete permanently, without the trash.
     #[serde(default)]
@@ -46,7 +47,6 @@ pub struct BatchRequest {
     expires_in: Option<u64>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize, ToSchema)]
 impl BatchRequest {
     /// Members of another operation are refused: who sends them expects something of them.
     fn check_members(&self) -> Result<()> {
@@ -66,6 +66,7 @@ impl BatchRequest {
     }
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum BatchOperation {
     Delete,
@@ -115,11 +116,8 @@ async fn batch(
     if request.ids.len() > most {
         return Err(Error::invalid("/ids", "too_many", format!("at most {most} ids")));
     }
-    let path = request.path.as_deref().map(|path| FolderPath::new(path, "/path")).transpose()?;
     request.check_members()?;
-    if (request.op == BatchOperation::Move) != path.is_some() {
-        return Err(Error::invalid("/path", "invalid", "`path` is required for `move` and not allowed otherwise"));
-    }
+    let path = request.path.as_deref().map(|path| FolderPath::new(path, "/path")).transpose()?;
     let mut items = Vec::with_capacity(request.ids.len());
     for id in &request.ids {
         let done = one(&app, &caller.user, &request, path.as_ref(), *id).await;

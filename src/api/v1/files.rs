@@ -185,13 +185,14 @@ enum ListUrls {
 #[into_params(parameter_in = Query)]
 struct ListParams {
     /// Only files whose path, a slash and name begin with this.
-    #[param(example = "2026/")]
+    #[param(example = "2026/", pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     prefix: Option<String>,
     /// Only files directly in this folder; empty for the top folder.
-    #[param(example = "2026/november")]
+    #[param(example = "2026/november", pattern = r"^[^\\\x00-\x1f\x7f-\x9f]*$")]
     path: Option<String>,
     /// Only files whose path and name contain each of these words, in any order; case, accents and width are ignored. At
     /// most 255 characters.
+    #[param(pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     q: Option<String>,
     /// The order; `path` by default. A leading `-` reverses it. `path` and `name` are in the order of bytes; `natural`
     /// is by folder, and in it by name as people sort names: numbers by value, letters in any case.
@@ -225,10 +226,10 @@ async fn list(
         limit: page.limit,
         cursor: page.cursor,
     };
-    let page = files::list(&app, &caller.user, &list).await?;
     if params.urls.is_none() && params.expires_in.is_some() {
         return Err(Error::invalid_parameter("expires_in", "unsupported", "allowed with `urls=signed` only"));
     }
+    let page = files::list(&app, &caller.user, &list).await?;
     let mut urls = Vec::new();
     if params.urls.is_some() {
         let signed = signed_urls::sign_list(&app, &page.items, params.expires_in.map(Duration::from_secs)).await;
@@ -251,10 +252,10 @@ fn json_of_size(size: usize, value: &impl Serialize) -> Result<Response> {
 #[into_params(parameter_in = Query)]
 struct UploadParams {
     /// The name of the file, at most 255 characters.
-    #[param(example = "report.pdf", required = true, min_length = 1)]
+    #[param(example = "report.pdf", required = true, min_length = 1, pattern = r"^[^/\\\x00-\x1f\x7f-\x9f]+$")]
     name: Option<String>,
     /// The folder, at most 1536 bytes; by default the top folder.
-    #[param(example = "2026/november")]
+    #[param(example = "2026/november", pattern = r"^[^\\\x00-\x1f\x7f-\x9f]*$")]
     path: Option<String>,
 }
 
@@ -357,7 +358,7 @@ pub struct UpdateFileRequest {
     name: Option<String>,
     /// The folder to move the file to, at most 1536 bytes; empty for the top folder.
     #[serde(default, deserialize_with = "present")]
-    #[schema(nullable = false)]
+    #[schema(nullable = false, pattern = r"^[^\\\x00-\x1f\x7f-\x9f]*$")]
     path: Option<String>,
     /// A merge patch (RFC 7396): null removes a member, or all metadata.
     #[serde(default, deserialize_with = "present")]

@@ -23,7 +23,7 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
 #[into_params(parameter_in = Query)]
 struct FolderParams {
     /// The folder to list; by default the top folder.
-    #[param(example = "2026")]
+    #[param(example = "2026", pattern = r"^[^\\\x00-\x1f\x7f-\x9f]*$")]
     path: Option<String>,
 }
 

@@ -41,7 +41,7 @@ struct CreateLinkRequest {
     #[schema(minimum = 1, maximum = 315360000)]
     expires_in: Option<u64>,
     /// Required before anything about the file is shown. It is stored as an argon2id hash.
-    #[schema(value_type = Option<String>, format = Password, min_length = 1, max_length = 1024)]
+    #[schema(value_type = Option<String>, format = Password, min_length = 8, max_length = 1024)]
     password: Option<SecretString>,
     /// The maximum number of completed downloads.
     #[schema(minimum = 1)]
@@ -50,7 +50,7 @@ struct CreateLinkRequest {
     #[schema(max_items = 100)]
     allow_from: Option<Vec<String>>,
     /// The file name for downloads, at most 255 characters; by default the name of the file.
-    #[schema(min_length = 1)]
+    #[schema(min_length = 1, pattern = r"^[^/\\\x00-\x1f\x7f-\x9f]+$")]
     download_name: Option<String>,
     /// Show the file in the browser instead of downloading it, if its type is safe to show.
     inline: Option<bool>,
@@ -69,7 +69,7 @@ struct UpdateLinkRequest {
     #[schema(value_type = Option<u64>, minimum = 1, maximum = 315360000)]
     expires_in: Option<Option<u64>>,
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<String>, format = Password, min_length = 1, max_length = 1024)]
+    #[schema(value_type = Option<String>, format = Password, min_length = 8, max_length = 1024)]
     password: Option<Option<SecretString>>,
     /// The maximum number of completed downloads.
     #[serde(default, deserialize_with = "present")]
@@ -81,7 +81,7 @@ struct UpdateLinkRequest {
     allow_from: Option<Option<Vec<String>>>,
     /// The file name for downloads, at most 255 characters.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<String>, min_length = 1)]
+    #[schema(value_type = Option<String>, min_length = 1, pattern = r"^[^/\\\x00-\x1f\x7f-\x9f]+$")]
     download_name: Option<Option<String>>,
     /// Show the file in the browser instead of downloading it, if its type is safe to show.
     #[serde(default, deserialize_with = "present")]

@@ -61,7 +61,7 @@ impl From<User> for UserView {
 struct UpdateMeRequest {
     /// 1 to 100 characters, without control characters.
     #[serde(default, deserialize_with = "present")]
-    #[schema(nullable = false, min_length = 1)]
+    #[schema(nullable = false, min_length = 1, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
     name: Option<String>,
     /// The new password; requires `current_password`.
     #[serde(default, deserialize_with = "present")]

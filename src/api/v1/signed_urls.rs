@@ -67,10 +67,10 @@ pub struct CreateSignedUrlRequest {
     /// Lifetime in seconds. The default is the server's setting.
     #[schema(minimum = 1, maximum = 604800)]
     expires_in: Option<u64>,
-    /// The file name for downloads, at most 255 characters; by default the name of the file.
-    #[schema(min_length = 1)]
+    /// For reads: the file name for downloads, at most 255 characters; by default the name of the file.
+    #[schema(min_length = 1, pattern = r"^[^/\\\x00-\x1f\x7f-\x9f]+$")]
     download_name: Option<String>,
-    /// Show the file in the browser instead of downloading it, if its type is safe to show.
+    /// For reads: show the file in the browser instead of downloading it, if its type is safe to show.
     #[serde(default)]
     inline: bool,
 }

@@ -28,7 +28,7 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
 #[schema(example = json!({"name": "nightly backup", "expires_in": 7776000}))]
 struct CreateTokenRequest {
     /// 1 to 100 characters, without control characters.
-    #[schema(min_length = 1)]
+    #[schema(min_length = 1, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
     name: String,
     /// Lifetime in seconds, at most ten years; by default the token is valid until it is revoked.
     #[schema(minimum = 1, maximum = 315360000)]

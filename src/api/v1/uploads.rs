@@ -56,6 +56,7 @@ pub struct CreateUploadRequest {
     name: String,
     /// The folder, at most 1536 bytes; by default the top folder.
     #[serde(default)]
+    #[schema(pattern = r"^[^\\\x00-\x1f\x7f-\x9f]*$")]
     path: String,
     /// The size of the file in bytes. With `tus` it may be announced later.
     #[schema(maximum = 9223372036854775807i64)]
