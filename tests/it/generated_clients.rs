@@ -1,9 +1,12 @@
 //! Validators accept the OpenAPI document, and clients that generators make of it work. Their scripts are in
 //! tests/clients/openapi.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+
+use serde_json::Value;
 
 use crate::support::{PASSWORD, Setup, TestApp, email, third_party};
 
@@ -50,6 +53,30 @@ async fn makes_the_usual_calls(client: &'static [&'static str]) {
         let call = move || run(folder, &[client, &arguments.each_ref().map(String::as_str)].concat());
         tokio::task::spawn_blocking(call).await.expect("the usual calls");
     }
+}
+
+#[test]
+fn the_documented_clients_are_the_tested_ones() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).expect(path);
+    let scripts = ["generate.mjs", "openapi-fetch.ts", "hey-api.ts", "python_client.py", "python-client.yaml"]
+        .map(|name| read(&format!("tests/clients/openapi/{name}")));
+    let tested: BTreeSet<_> = scripts.iter().flat_map(|script| script.lines()).map(str::trim).collect();
+    let page = read("docs/clients.md");
+    // Blocks of code are between two fences, the language first.
+    for block in page.split("```").skip(1).step_by(2).filter(|block| !block.starts_with("sh")) {
+        for line in block.lines().skip(1).map(str::trim) {
+            assert!(tested.contains(line), "not tested: {line}");
+        }
+    }
+    let packages: Value = serde_json::from_str(&read("tests/clients/openapi/package.json")).expect("JSON");
+    for name in ["openapi-fetch", "openapi-typescript", "typescript", "@hey-api/openapi-ts"] {
+        let version = packages["dependencies"][name].as_str().expect(name);
+        assert!(page.contains(&format!("{name}@{version}")), "{name} {version}");
+    }
+    let pinned = read("tests/clients/openapi/requirements.txt");
+    let python = pinned.lines().find(|line| line.starts_with("openapi-python-client==")).expect("a version");
+    assert!(page.contains(python), "{python}");
 }
 
 #[test]

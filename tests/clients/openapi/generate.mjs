@@ -9,8 +9,6 @@ const document = process.argv[2]
 // As the documentation of openapi-typescript recommends: a Blob for binary content.
 const blob = ts.factory.createTypeReferenceNode('Blob')
 const types = await openapiTS(JSON.parse(readFileSync(document, 'utf8')), {
-  // Members with a default may be absent from requests.
-  defaultNonNullable: false,
   transform: (schema) => (schema.format === 'binary' ? blob : undefined),
 })
 writeFileSync('openapi-types.ts', astToString(types))

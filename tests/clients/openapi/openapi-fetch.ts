@@ -23,13 +23,14 @@ client.use({
 })
 assert.equal(data(await client.GET('/v1/me')).id, user.id)
 
-// Upload. Without its own serializer the client would send JSON.
+// Upload. Without a serializer the client would send JSON, and without a content type it would announce JSON.
 async function uploadText(name: string, content: string): Promise<StoredFile> {
   return data(
     await client.POST('/v1/files', {
       params: { query: { name, path: 'fetch' }, header: { 'If-None-Match': '*' } },
       body: new Blob([content]),
       bodySerializer: (body) => body,
+      headers: { 'Content-Type': 'text/plain' },
     }),
   )
 }
@@ -82,6 +83,7 @@ assert.deepEqual(
 )
 const file = files.at(-1)
 assert(file)
+assert.match(file.content_type, /^text\/plain/)
 const path = { id: file.id }
 
 // Read a file, its content, and a range of it.

@@ -98,6 +98,8 @@ def read(client, file):
     assert get_file.sync(file.id, client=client).sha256 == file.sha256
     content = get_file_content.sync(file.id, client=client)
     assert content.payload.read() == b"the content of a.txt"
+    with client.get_httpx_client().stream("GET", f"/v1/files/{file.id}/content") as response:
+        assert b"".join(response.iter_bytes()) == b"the content of a.txt"
     part = get_file_content.sync_detailed(file.id, client=client, range_="bytes=4-10")
     assert (part.status_code, part.content) == (206, b"content")
 
