@@ -33,6 +33,7 @@ mod memory;
 mod model;
 mod multi_server;
 mod openapi;
+mod openapi_fuzz;
 mod outages;
 mod ownership;
 mod power_loss;
