@@ -382,7 +382,8 @@ both! {
         let app = app.restart_with(|config| (config.quotas.bytes, config.quotas.files) = (Some(100), Some(2))).await;
         let ann = app.sign_up("ann").await;
         let usage = ann.get("/v1/me/usage").answer().await.json();
-        let expected = json!({"used": {"bytes": 0, "files": 0}, "quota": {"bytes": 100, "files": 2}, "open_uploads": 0});
+        let none = json!({"bytes": 0, "files": 0});
+        let expected = json!({"used": none, "trash": none, "quota": {"bytes": 100, "files": 2}, "open_uploads": 0});
         assert_eq!(usage, expected);
         upload(&ann, noise(101)).await.problem(507, "quota_exceeded");
         allow(&app, &ann, Some(101), None).await;
