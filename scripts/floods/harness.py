@@ -141,8 +141,31 @@ def counted(statuses: list[int | str]) -> str:
     return ", ".join(f"{count} x {status}" for status, count in sorted(Counter(statuses).items(), key=str))
 
 
+class MemoryLimit:
+    """A control group of its own (version 2 or 1, as root) that limits the memory of a process."""
+
+    def __init__(self, mebibytes: int):
+        version_2 = Path("/sys/fs/cgroup/cgroup.controllers").exists()
+        root = Path("/sys/fs/cgroup") if version_2 else Path("/sys/fs/cgroup/memory")
+        self.group = root / f"strongroom-flood-{os.getpid()}"
+        self.group.mkdir()
+        limit = self.group / ("memory.max" if version_2 else "memory.limit_in_bytes")
+        limit.write_text(str(mebibytes << 20))
+
+    def enter(self) -> None:
+        (self.group / "cgroup.procs").write_text(str(os.getpid()))
+
+    def remove(self) -> None:
+        for _ in range(50):
+            try:
+                self.group.rmdir()
+                return
+            except OSError:
+                time.sleep(0.1)
+
+
 class Server:
-    def __init__(self, binary: str, settings: dict[str, str], folder: Path):
+    def __init__(self, binary: str, settings: dict[str, str], folder: Path, limit: MemoryLimit | None = None):
         environment = {
             name: value
             for name, value in os.environ.items()
@@ -165,6 +188,7 @@ class Server:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
+                preexec_fn=limit.enter if limit else None,
             )
         for line in self.process.stdout:
             if "listening on " in line:
@@ -232,16 +256,19 @@ class Probe:
 # One row
 
 
-def measure(name: str, binary: str, settings: dict[str, str], idle: float) -> list[str]:
-    """Floods a new server, and returns a row of the table."""
+def measure(name: str, binary: str, settings: dict[str, str], idle: float, mebibytes: int = 0) -> list[str]:
+    """Floods a new server, perhaps with limited memory, and returns a row of the table."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    limit = MemoryLimit(mebibytes) if mebibytes else None
     with tempfile.TemporaryDirectory(prefix="strongroom-flood-") as folder:
-        server = Server(binary, {**SETTINGS[name], **settings}, Path(folder))
+        server = Server(binary, {**SETTINGS[name], **settings}, Path(folder), limit)
         try:
             return row(name, server, Target(server.address, Path(folder) / "data"), idle)
         finally:
             server.stop()
+            if limit:
+                limit.remove()
 
 
 def row(name: str, server: Server, target: Target, idle: float) -> list[str]:
@@ -253,6 +280,8 @@ def row(name: str, server: Server, target: Target, idle: float) -> list[str]:
     probes = [Probe(target, "/healthz"), Probe(target, "/v1/files", token)]
     sent = in_another_process(running)
     worst = [probe.stop() for probe in probes]
+    if server.process.poll() is not None:
+        return [name, sent, f"{before:.0f}", "", "killed", "", *worst]
     peak = server.memory("VmHWM")
     time.sleep(idle)
     after, spent = server.memory("VmRSS"), server.cpu() - spent

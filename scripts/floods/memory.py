@@ -142,6 +142,23 @@ def link_passwords(target: Target) -> Running:
     return f"100 links: {counted(statuses)}; {other}"
 
 
+@flood("uploads")
+def uploads(target: Target) -> Running:
+    """30 uploads of 20 MB at once."""
+    tokens = [target.register() for _ in range(3)]
+    content = bytes(20_000_000)
+    yield
+
+    def upload(number: int) -> int | str:
+        path, headers = f"/v1/files?name={number}", {"content-type": "application/octet-stream"}
+        try:
+            return target.request("POST", path, tokens[number % 3], content, headers).status
+        except OSError as error:
+            return type(error).__name__
+
+    return f"30 uploads of 20 MB: {counted(in_parallel(30, upload))}"
+
+
 def sign_in(target: Target, email: str, password: str) -> int:
     return target.request("POST", "/v1/auth/login", body={"email": email, "password": password}).status
 
