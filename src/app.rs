@@ -8,7 +8,7 @@ use futures_util::TryStreamExt;
 use secrecy::ExposeSecret;
 use uuid::Uuid;
 
-use crate::budget::Slots;
+use crate::budget::{MemoryBudget, Slots, StreamMemory};
 use crate::clock::Clock;
 use crate::config::{Config, SignedUrls, StoreConfig};
 use crate::db::{self, Db, JobLease};
@@ -19,6 +19,8 @@ use crate::keys;
 use crate::store::{DiskStore, Listed, NoStore, S3Store, Store, UrlSigner};
 use crate::users::{Passwords, PendingAttempts};
 
+/// How long a request may wait for memory: longer than a response may stall while others wait.
+const MEMORY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a bucket may still execute requests of a process that has ended.
 const IN_FLIGHT: Duration = Duration::from_secs(60);
 
@@ -33,6 +35,10 @@ pub struct App {
     pub db: Db,
     /// Content.
     pub store: Arc<dyn Store>,
+    /// The memory of bodies and responses that are gathered.
+    pub memory: Arc<MemoryBudget>,
+    /// The memory of content under way to clients.
+    pub streams: Arc<StreamMemory>,
     /// The password hasher.
     pub passwords: Passwords,
     /// Password attempts whose outcome is not known yet.
@@ -132,10 +138,26 @@ impl App {
         let db = Db::open(url, config.database_connections).await.map_err(|error| about("DATABASE_URL", error))?;
         let db = db.with_caller_cache(config.auth.session_cache_ttl).with_statement_timeout(config.statement_timeout);
         let passwords = Passwords::new(config.auth.password_hash_concurrency);
+        let half = config.limits.request_memory / 2;
+        let memory = Arc::new(MemoryBudget::new(half, MEMORY_TIMEOUT));
+        let streams = Arc::new(StreamMemory::new(half, config.uploads.stall_timeout));
         let events = Recorder::new(db.clone(), clock.clone());
         let (attempts, health, exports) =
             (PendingAttempts::default(), Health::default(), Slots::new(config.limits.exports));
-        Ok(Arc::new(Self { config, clock, db, store, passwords, attempts, health, signer, events, exports }))
+        Ok(Arc::new(Self {
+            config,
+            clock,
+            db,
+            store,
+            memory,
+            streams,
+            passwords,
+            attempts,
+            health,
+            signer,
+            events,
+            exports,
+        }))
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod memory;
 mod slots;
+mod streams;
 mod turns;
 
 use std::collections::HashMap;
@@ -15,6 +16,7 @@ use crate::net::subscriber;
 
 pub use memory::{MemoryBudget, ReservedMemory};
 pub use slots::{Slot, SlotTaken, Slots};
+pub use streams::{OpenStream, StreamMemory};
 pub use turns::{Turn, Turns};
 
 /// Who gets a share of a budget.

@@ -4,6 +4,7 @@
 //! the example file); `layers` puts the sources on top of each other; `resolve` validates the texts and turns them into
 //! a [`Config`].
 
+mod container;
 mod layers;
 mod log_filter;
 mod places;
@@ -25,6 +26,7 @@ use url::Url;
 
 use crate::media::canonical;
 
+pub use container::ContainerLimits;
 pub use layers::Settings;
 pub use log_filter::log_filter;
 pub use setting::Setting;
@@ -209,6 +211,8 @@ pub struct Limits {
     pub batch: usize,
     /// Ranges in one request.
     pub ranges: usize,
+    /// Bytes that requests hold while they wait for their clients, for the whole process.
+    pub request_memory: u64,
     /// Open connections.
     pub connections: usize,
     /// Active API tokens of one account.

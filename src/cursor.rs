@@ -7,7 +7,11 @@ use uuid::Uuid;
 use crate::error::{Error, Result};
 
 /// Items on a page when the request does not say.
-const DEFAULT_PAGE_SIZE: u32 = 100;
+pub const DEFAULT_PAGE_SIZE: u32 = 100;
+/// Bytes after which a page ends, whatever number of items was requested.
+pub const PAGE_BYTES: usize = 1024 * 1024;
+/// Rows that one query reads of a long page.
+const STEP: usize = 256;
 
 /// The number of items on a page for which `wanted` were requested; `max` is the limit of the server.
 ///
@@ -31,23 +35,6 @@ pub struct Page<T> {
 }
 
 impl<T> Page<T> {
-    /// A page of at most `limit` of these rows, and the cursor after the last of them. Query one row more than `limit`:
-    /// it shows that there is a next page, and is not part of this one.
-    ///
-    /// # Examples
-    /// ```
-    /// use strongroom::cursor::Page;
-    ///
-    /// let page = Page::new(vec!["a", "b", "c"], 2, |last| format!("after {last}"));
-    /// assert_eq!((page.items, page.next_cursor.as_deref()), (vec!["a", "b"], Some("after b")));
-    /// ```
-    pub fn new(mut rows: Vec<T>, limit: usize, cursor: impl FnOnce(&T) -> String) -> Self {
-        let more = rows.len() > limit;
-        rows.truncate(limit);
-        let next_cursor = rows.last().filter(|_| more).map(cursor);
-        Self { items: rows, next_cursor }
-    }
-
     /// The page with every item converted.
     pub fn map<U>(self, convert: impl FnMut(T) -> U) -> Page<U> {
         Page { items: self.items.into_iter().map(convert).collect(), next_cursor: self.next_cursor }
@@ -60,6 +47,68 @@ impl<T> Page<T> {
     pub fn try_map<U>(self, convert: impl FnMut(T) -> Result<U>) -> Result<Page<U>> {
         let items = self.items.into_iter().map(convert).collect::<Result<_>>()?;
         Ok(Page { items, next_cursor: self.next_cursor })
+    }
+}
+
+/// A page that is read step by step, until it has its number of rows or [`PAGE_BYTES`].
+///
+/// # Examples
+/// ```
+/// use strongroom::cursor::PageBuilder;
+///
+/// let mut rows = ["a", "b", "c"].into_iter();
+/// let mut page = PageBuilder::new(2);
+/// while let Some(count) = page.wanted() {
+///     page.add(rows.by_ref().take(count).collect(), |row| row.len());
+/// }
+/// let page = page.finish(|last| format!("after {last}"));
+/// assert_eq!((page.items, page.next_cursor.as_deref()), (vec!["a", "b"], Some("after b")));
+/// ```
+#[derive(Debug)]
+pub struct PageBuilder<T> {
+    limit: usize,
+    items: Vec<T>,
+    bytes: usize,
+    /// Whether there is a next page, once that is known.
+    more: Option<bool>,
+}
+
+impl<T> PageBuilder<T> {
+    /// A page of at most `limit` rows.
+    pub fn new(limit: usize) -> Self {
+        Self { limit, items: Vec::new(), bytes: 0, more: None }
+    }
+
+    /// The number of rows to read next, after [`last`](Self::last); `None` once the page is complete. One row more than
+    /// the page may have shows that there is a next page.
+    pub fn wanted(&self) -> Option<usize> {
+        self.more.is_none().then(|| (self.limit + 1 - self.items.len()).min(STEP))
+    }
+
+    /// The last row so far.
+    pub fn last(&self) -> Option<&T> {
+        self.items.last()
+    }
+
+    /// Adds the rows that were read. If they are fewer than [wanted](Self::wanted), there are no more. `bytes_of`
+    /// estimates a row as JSON.
+    pub fn add(&mut self, rows: Vec<T>, bytes_of: impl Fn(&T) -> usize) {
+        let ends = Some(rows.len()) < self.wanted();
+        for row in rows {
+            self.bytes += bytes_of(&row);
+            if self.items.len() == self.limit || (self.bytes > PAGE_BYTES && !self.items.is_empty()) {
+                self.more = Some(true);
+                return;
+            }
+            self.items.push(row);
+        }
+        self.more = ends.then_some(false);
+    }
+
+    /// The page, with the cursor after its last row if there are more.
+    pub fn finish(self, cursor: impl FnOnce(&T) -> String) -> Page<T> {
+        let next_cursor = self.items.last().filter(|_| self.more == Some(true)).map(cursor);
+        Page { items: self.items, next_cursor }
     }
 }
 

@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderValue, header};
 use crate::app::App;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::http::request_memory::RequestMemory;
 use crate::users::{self, CachePolicy, Caller, Credential, Secret};
 
 /// A user with an active session or API token; others are refused with [`Error::Unauthorized`].
@@ -26,7 +27,11 @@ impl FromRequestParts<Arc<App>> for SignedIn {
 
 async fn caller(parts: &Parts, app: &App, policy: CachePolicy) -> Result<Caller> {
     let secret = bearer(&parts.headers).or_else(|| cookie(&parts.headers, &app.config));
-    users::authenticate(app, &secret.ok_or(Error::Unauthorized)?, policy).await
+    let caller = users::authenticate(app, &secret.ok_or(Error::Unauthorized)?, policy).await?;
+    if let Some(memory) = parts.extensions.get::<RequestMemory>() {
+        memory.set_account(caller.user.id);
+    }
+    Ok(caller)
 }
 
 /// A user with an active session, for whatever manages an account: a leaked API token must not be able to extend its own

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::Json as Answer;
 use axum::extract::State;
+use axum::{Extension, Json as Answer};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -16,10 +16,12 @@ use uuid::Uuid;
 use super::auth::SignedIn;
 use super::extract::PartsJson;
 use crate::app::App;
+use crate::cursor::PAGE_BYTES;
 use crate::error::{Error, Result};
 use crate::files::uploads::{self, ExpectedPart, NewUpload, PartLayout, UploadProtocol};
 use crate::files::{FileName, FolderPath};
 use crate::http::extract::{Id, IdAndNumber, Json};
+use crate::http::request_memory::RequestMemory;
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
@@ -151,8 +153,10 @@ async fn begin(
 async fn list_parts(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
+    Extension(memory): Extension<RequestMemory>,
     Id(id): Id,
 ) -> Result<Answer<Vec<CompanionPart>>> {
+    memory.reserve(PAGE_BYTES).await?;
     let parts = uploads::parts(&app, &caller.user, id).await?;
     let parts = parts.into_iter();
     Ok(Answer(

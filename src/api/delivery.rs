@@ -58,11 +58,12 @@ pub fn plan(
 /// Those of [`files::read`] and of the observer.
 pub async fn send(app: &Arc<App>, content: &Content, plan: Plan, observer: impl DeliveryObserver) -> Result<Response> {
     let (app, content) = (app.clone(), content.clone());
-    let open = move |range: Range<u64>| {
+    let streams = app.streams.clone();
+    let open = move |range: Range<u64>, block| {
         let (app, content) = (app.clone(), content.clone());
-        async move { files::read(&app, &content, range).await }
+        async move { files::read(&app, &content, range, block).await }
     };
-    content::send(plan, open, observer).await
+    content::send(plan, &streams, open, observer).await
 }
 
 /// Records a download in the audit log when it has ended, in whatever way.

@@ -26,7 +26,7 @@ impl FromRef<Arc<App>> for BodyLimits {
 /// A JSON body that may name every part of an upload.
 pub struct PartsJson<T>(pub T);
 
-impl<T: DeserializeOwned> FromRequest<Arc<App>> for PartsJson<T> {
+impl<T: DeserializeOwned + Send + 'static> FromRequest<Arc<App>> for PartsJson<T> {
     type Rejection = Error;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self> {

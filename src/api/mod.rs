@@ -37,6 +37,7 @@ use crate::error::Error;
 use crate::events::{Channel, RequestContext};
 use crate::http::client_address::client_address;
 use crate::http::middleware::{Context, observe, panicked, refuse_encoded_bodies};
+use crate::http::request_memory::RequestMemory;
 
 /// Every route.
 fn routes() -> OpenApiRouter<Arc<App>> {
@@ -70,6 +71,7 @@ pub fn router(app: &Arc<App>) -> Router {
         clock: app.clock.clone(),
         problem_base: app.config.url("/errors/"),
         send_timeout: app.config.uploads.stall_timeout,
+        memory: app.memory.clone(),
     };
     router
         .fallback(not_found)
@@ -95,10 +97,12 @@ async fn not_found(State(app): State<Arc<App>>, uri: Uri) -> Response {
     (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, app.config.url(&format!("{path}{query}")))]).into_response()
 }
 
-/// Lets the audit log know where the request comes from.
-async fn in_request_context(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+/// Lets the audit log and the memory budget know where the request comes from.
+async fn in_request_context(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let address = client_address(request.headers(), request.extensions(), &app.config.trusted_proxies);
-    RequestContext::new(Channel::Api, address).scope(next.run(request)).await
+    let memory = RequestMemory::new(app.memory.clone(), address);
+    request.extensions_mut().insert(memory.clone());
+    memory.hold(RequestContext::new(Channel::Api, address).scope(next.run(request)).await)
 }
 
 /// Refuses requests that change something and come from the page of another site (Sec-Fetch-Site and Origin). Signed

@@ -1,12 +1,13 @@
 //! `strongroom doctor`: checks of the configuration, the database and the store.
 
+use bytesize::ByteSize;
 use secrecy::ExposeSecret;
 use serde_json::json;
 use url::Url;
 
 use super::{Failure, print};
 use crate::clock::Clock;
-use crate::config::{Config, StoreConfig};
+use crate::config::{Config, ContainerLimits, StoreConfig};
 use crate::db::probe_database;
 use crate::health::check::{Check, Outcome, ProbeLevel, ProbeOptions};
 use crate::net::{is_loopback, is_unreachable};
@@ -23,10 +24,11 @@ pub(super) struct Options {
 }
 
 /// Opens nothing as the server does: it neither creates directories nor applies migrations.
-pub(super) async fn run(config: &Config, options: &Options) -> Result<(), Failure> {
+pub(super) async fn run(config: &Config, limits: ContainerLimits, options: &Options) -> Result<(), Failure> {
     let level = if options.deep { ProbeLevel::Deep } else { ProbeLevel::Full };
     let probing = ProbeOptions { level, clock: Clock::default(), public_url: config.public_url.clone() };
     let mut checks = addresses(config);
+    checks.push(memory(config, limits));
     checks.extend(probe_database(config.database_url.expose_secret(), config.database_connections, &probing).await);
     checks.extend(store(config, probing).await?);
     let count = |outcome| checks.iter().filter(|check| check.outcome == outcome).count();
@@ -54,6 +56,25 @@ async fn store(config: &Config, probing: ProbeOptions) -> Result<Vec<Check>, Fai
             let probing = tokio::task::spawn_blocking(move || probe_disk(&root, probing.level));
             probing.await.map_err(Failure::runtime)
         }
+    }
+}
+
+/// Whether the budgets fit into the memory of the container.
+fn memory(config: &Config, limits: ContainerLimits) -> Check {
+    let (name, needed) = ("server.memory", config.expected_memory());
+    let Some(limit) = limits.memory else {
+        return Check::ok(name, "look for a memory limit", "there is no limit");
+    };
+    let action = format!("compare the budgets, {} in all, with the memory limit", ByteSize(needed));
+    match needed <= limit {
+        true => Check::ok(name, action, format!("the limit is {}", ByteSize(limit))),
+        false => Check::warning(
+            name,
+            action,
+            format!("the limit is {}", ByteSize(limit)),
+            "leave STRONGROOM_UPLOAD_MEMORY, STRONGROOM_REQUEST_MEMORY and STRONGROOM_PASSWORD_HASH_CONCURRENCY unset, \
+            lower them, or raise the limit",
+        ),
     }
 }
 

@@ -16,7 +16,7 @@ use clap::error::ErrorKind;
 
 use crate::app::App;
 use crate::clock::Clock;
-use crate::config::{ConfigError, Settings};
+use crate::config::{ConfigError, ContainerLimits, Settings};
 use crate::error::{Error, chain};
 use crate::events::{Channel, RequestContext};
 use crate::faults;
@@ -89,7 +89,8 @@ fn run(options: Options) -> Result<(), Failure> {
     if let Some(Command::Config { example: true }) = options.command {
         return print(&crate::config::example());
     }
-    let settings = Settings::load(options.settings, options.config, std::env::vars_os())?;
+    let limits = ContainerLimits::of_this_process();
+    let settings = Settings::load(options.settings, options.config, std::env::vars_os())?.fitted_to(limits);
     if let Some(Command::Config { .. }) = options.command {
         return print(&settings.effective()?);
     }
@@ -98,7 +99,7 @@ fn run(options: Options) -> Result<(), Failure> {
     let runtime = tokio::runtime::Runtime::new().map_err(Failure::runtime)?;
     let result = runtime.block_on(async {
         match options.command {
-            None | Some(Command::Serve) => serve::run(config).await,
+            None | Some(Command::Serve) => serve::run(config, limits).await,
             Some(Command::User(command)) => {
                 with_app(App::open_database_only(config, Clock::default()), async |app| {
                     RequestContext::new(Channel::Command, None).scope(users::run(app, command)).await
@@ -111,7 +112,7 @@ fn run(options: Options) -> Result<(), Failure> {
             Some(Command::Fsck(options)) => {
                 with_app(App::open(config, Clock::default()), async |app| fsck::run(app, options).await).await
             }
-            Some(Command::Doctor(options)) => doctor::run(&config, &options).await,
+            Some(Command::Doctor(options)) => doctor::run(&config, limits, &options).await,
             Some(Command::Config { .. }) => Ok(()),
         }
     });

@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use secrecy::ExposeSecret;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -11,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Failure, print};
 use crate::app::App;
 use crate::clock::Clock;
-use crate::config::{Config, Registration, StoreConfig, redacted_url};
+use crate::config::{Config, ContainerLimits, Registration, StoreConfig, redacted_url};
 use crate::http::server::Server;
 use crate::net::is_loopback;
 use crate::{api, jobs, users};
@@ -21,10 +22,10 @@ const FIRST_CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the shutdown waits for the database.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-pub(super) async fn run(mut config: Config) -> Result<(), Failure> {
+pub(super) async fn run(mut config: Config, limits: ContainerLimits) -> Result<(), Failure> {
     let listener = bind(&mut config)?;
     let app = App::open_for_serving(config, Clock::default()).await?;
-    let banner = startup_banner(&app, &listener).await?;
+    let banner = startup_banner(&app, limits, &listener).await?;
     let server = Server::new(&app.config, api::router(&app), listener).await?;
     // Up to here a signal ends the process at once: there is nothing to clean up.
     let signals = Signals::new()?;
@@ -101,7 +102,7 @@ fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Failure {
 const FIRST_USER: &str = r#"{"email":"you@example.com","name":"You","password":"a long passphrase of yours"}"#;
 
 /// What an operator needs to know at the start.
-async fn startup_banner(app: &App, listener: &TcpListener) -> Result<String, Failure> {
+async fn startup_banner(app: &App, limits: ContainerLimits, listener: &TcpListener) -> Result<String, Failure> {
     let config = &app.config;
     let address = listener.local_addr().map_err(Failure::runtime)?;
     let store = match &config.store {
@@ -114,6 +115,9 @@ async fn startup_banner(app: &App, listener: &TcpListener) -> Result<String, Fai
         config.public_url,
         redacted_url(config.database_url.expose_secret()),
     );
+    if let Some(memory) = limits.memory {
+        text += &format!("  memory    {}\n", budgets(config, memory));
+    }
     if !users::registration(app).await?.has_accounts {
         text += "There are no users yet. With the same settings, create the first one:\n  \
             strongroom user add you@example.com --admin\n";
@@ -126,6 +130,18 @@ async fn startup_banner(app: &App, listener: &TcpListener) -> Result<String, Fai
         }
     }
     Ok(text)
+}
+
+/// The budgets in a container with limited memory.
+fn budgets(config: &Config, limit: u64) -> String {
+    format!(
+        "limited to {}; uploads {}, requests {}, password hashes {}, connections {}",
+        ByteSize(limit),
+        ByteSize(config.uploads.memory),
+        ByteSize(config.limits.request_memory),
+        config.auth.password_hash_concurrency,
+        config.limits.connections,
+    )
 }
 
 /// The signals that request a shutdown.

@@ -149,6 +149,7 @@ fn limits(settings: &Settings) -> Result<Limits, ConfigError> {
         avatar_size: settings.max_avatar_size().size(KIB..=GIB)?,
         json_body: settings.max_json_body().size(KIB..=64 * MIB)?,
         metadata: settings.max_metadata().size(2..=MIB)?,
+        request_memory: settings.request_memory().size(MIB..=TIB)?,
         page: settings.page_limit().number(1..=10_000)?,
         batch: settings.batch_limit().number(1..=10_000)?,
         ranges: settings.range_limit().number(1..=100)?,

@@ -86,6 +86,8 @@ settings! {
         max_json_body = set("STRONGROOM_MAX_JSON_BODY", "SIZE").or("256KiB");
         /// Maximum size of the metadata of one file, as JSON.
         max_metadata = set("STRONGROOM_MAX_METADATA", "SIZE").or("8KiB");
+        /// Memory for JSON bodies, lists and downloads under way, for the whole process. Of the half for bodies and lists one account or address gets a quarter; downloads share the other half equally.
+        request_memory = set("STRONGROOM_REQUEST_MEMORY", "SIZE").or("64MiB");
         /// Maximum number of items on one page of a list.
         page_limit = set("STRONGROOM_PAGE_LIMIT", "NUMBER").or("1000");
         /// Maximum number of files in one batch.

@@ -5,7 +5,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::EventKind;
-use crate::cursor::{self, Page};
+use crate::cursor::{self, Page, PageBuilder};
 use crate::db::{Db, EventQuery, EventRow, Micros};
 use crate::error::{Error, Result};
 
@@ -66,17 +66,22 @@ pub struct EventCredential {
 /// [`Error::BadCursor`] if the cursor is not one of this list.
 pub async fn list(db: &Db, filter: &Filter, limit: usize, cursor: Option<&str>) -> Result<Page<AuditEvent>> {
     let before = cursor.map(cursor::decode).transpose()?;
-    let query = EventQuery {
+    let mut query = EventQuery {
         user: filter.account,
         file: filter.file,
         kind: filter.kind.map(|kind| kind.as_str().to_owned()),
         since: filter.since,
         until: filter.until,
         before: before.map(|(at, id)| (Micros(at), id)),
-        limit: limit + 1,
+        limit,
     };
-    let rows = db.list_events(&query).await?;
-    Page::new(rows, limit, |last| cursor::encode(last.at.0, last.id)).try_map(AuditEvent::try_from)
+    let mut page = PageBuilder::new(limit);
+    while let Some(count) = page.wanted() {
+        query.limit = count;
+        query.before = page.last().map_or(query.before, |last: &EventRow| Some((last.at, last.id)));
+        page.add(db.list_events(&query).await?, |row| 512 + row.detail.len());
+    }
+    page.finish(|last| cursor::encode(last.at.0, last.id)).try_map(AuditEvent::try_from)
 }
 
 impl TryFrom<EventRow> for AuditEvent {

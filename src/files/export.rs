@@ -114,7 +114,7 @@ impl Export {
     }
 
     async fn copy(&mut self, path: &str, content: &Content, modified_at: Timestamp) -> Result<()> {
-        let bytes = match read(&self.app, content, 0..content.size).await {
+        let bytes = match read(&self.app, content, 0..content.size, usize::MAX).await {
             // It was replaced or deleted since it was found.
             Err(Error::NotFound) => return Ok(()),
             Err(Error::Internal(cause)) => return self.note_lost(path, "missing or too short", &cause),

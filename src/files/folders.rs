@@ -7,7 +7,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
 use super::FolderPath;
 use crate::app::App;
-use crate::cursor::{self, Page};
+use crate::cursor::{self, Page, PageBuilder};
 use crate::error::{Error, Result};
 use crate::users::User;
 
@@ -46,8 +46,11 @@ pub async fn folders(
             break;
         }
     }
-    let names = names.into_iter().take(limit + 1).collect();
-    Ok(Page::new(names, limit, |last| BASE64_URL_SAFE_NO_PAD.encode(last)))
+    let (mut names, mut page) = (names.into_iter(), PageBuilder::new(limit));
+    while let Some(count) = page.wanted() {
+        page.add(names.by_ref().take(count).collect(), String::len);
+    }
+    Ok(page.finish(|last| BASE64_URL_SAFE_NO_PAD.encode(last)))
 }
 
 fn decode(cursor: &str) -> Result<String> {

@@ -9,8 +9,8 @@ use uuid::Uuid;
 use super::name::{cleaned, location};
 use super::{File, FolderPath};
 use crate::app::App;
-use crate::cursor::{self, Page};
-use crate::db::{After, ListQuery};
+use crate::cursor::{self, Page, PageBuilder};
+use crate::db::{After, FileRow, ListQuery};
 use crate::error::{Error, Result};
 use crate::unicode::{fold, natural_key};
 use crate::users::User;
@@ -64,20 +64,31 @@ impl Default for Order {
 pub async fn list(app: &App, user: &User, list: &List) -> Result<Page<File>> {
     let limit = cursor::page_size(list.limit, app.config.limits.page)?;
     let after = list.cursor.as_deref().map(|cursor| Cursor::decode(cursor, list.order)).transpose()?;
-    let rows = app
-        .db
-        .list_files(&ListQuery {
-            owner: user.id,
-            sort: list.order.sort,
-            direction: list.order.direction,
-            prefix: searchable(list.prefix.as_deref(), "prefix", MAX_PREFIX)?,
-            folder: list.folder.as_ref().map(|folder| folder.as_str().to_owned()),
-            search: words(list.search.as_deref())?,
-            after,
-            limit: limit + 1,
-        })
-        .await?;
-    Page::new(rows, limit, |last| Cursor::encode(list.order, last)).try_map(File::try_from)
+    let mut query = ListQuery {
+        owner: user.id,
+        sort: list.order.sort,
+        direction: list.order.direction,
+        prefix: searchable(list.prefix.as_deref(), "prefix", MAX_PREFIX)?,
+        folder: list.folder.as_ref().map(|folder| folder.as_str().to_owned()),
+        search: words(list.search.as_deref())?,
+        after,
+        limit,
+    };
+    let mut page = PageBuilder::new(limit);
+    while let Some(count) = page.wanted() {
+        query.limit = count;
+        if let Some(last) = page.last() {
+            query.after = Some(Cursor::after(list.order, last).position(list.order)?);
+        }
+        page.add(app.db.list_files(&query).await?, bytes_of);
+    }
+    page.finish(|last| Cursor::after(list.order, last).encode()).try_map(File::try_from)
+}
+
+/// The bytes of a file as JSON, more or less, without a signed URL.
+pub(super) fn bytes_of(row: &FileRow) -> usize {
+    const THE_REST: usize = 640;
+    THE_REST + row.path.len() + row.name.len() + row.metadata.len()
 }
 
 /// A text to search for. Names are stored in normalization form C, without control characters.
@@ -113,7 +124,7 @@ struct Cursor {
 }
 
 impl Cursor {
-    fn encode(order: Order, last: &crate::db::FileRow) -> String {
+    fn after(order: Order, last: &FileRow) -> Self {
         let (t, n) = match order.sort {
             Sort::Location | Sort::Natural => (Some(location(&last.path, &last.name)), None),
             Sort::Name => (Some(last.name.clone()), None),
@@ -121,24 +132,31 @@ impl Cursor {
             Sort::Updated => (None, Some(last.updated_at.0)),
             Sort::Size => (None, i64::try_from(last.size.0).ok()),
         };
-        let cursor = Cursor { o: mark(order), t, n, i: last.id };
-        BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(&cursor).unwrap_or_default())
+        Cursor { o: mark(order), t, n, i: last.id }
+    }
+
+    fn encode(&self) -> String {
+        BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default())
     }
 
     fn decode(text: &str, order: Order) -> Result<After> {
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| Error::BadCursor)?;
         let cursor: Cursor = serde_json::from_slice(&bytes).map_err(|_| Error::BadCursor)?;
-        if cursor.o != mark(order) {
+        cursor.position(order)
+    }
+
+    fn position(self, order: Order) -> Result<After> {
+        if self.o != mark(order) {
             return Err(Error::BadCursor);
         }
-        match (order.sort, cursor.t, cursor.n) {
-            (Sort::Location | Sort::Name, Some(text), None) if !text.contains('\0') => Ok(After::Text(text, cursor.i)),
+        match (order.sort, self.t, self.n) {
+            (Sort::Location | Sort::Name, Some(text), None) if !text.contains('\0') => Ok(After::Text(text, self.i)),
             (Sort::Natural, Some(text), None) if !text.contains('\0') => {
                 let (path, name) = text.rsplit_once('/').unwrap_or(("", &text));
-                Ok(After::Natural(path.to_owned(), natural_key(name), cursor.i))
+                Ok(After::Natural(path.to_owned(), natural_key(name), self.i))
             }
-            (Sort::Created, None, None) => Ok(After::Id(cursor.i)),
-            (Sort::Updated | Sort::Size, None, Some(number)) => Ok(After::Number(number, cursor.i)),
+            (Sort::Created, None, None) => Ok(After::Id(self.i)),
+            (Sort::Updated | Sort::Size, None, Some(number)) => Ok(After::Number(number, self.i)),
             _ => Err(Error::BadCursor),
         }
     }

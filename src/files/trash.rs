@@ -3,12 +3,13 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::list::bytes_of;
 use super::name::file_location;
 use super::uploads::whole::free_name;
 use super::{File, FileName, FolderPath};
 use crate::app::App;
 use crate::clock;
-use crate::cursor::{self, Page};
+use crate::cursor::{self, Page, PageBuilder};
 use crate::db::{Micros, TrashedFileRow};
 use crate::error::{Error, Result};
 use crate::events::{Event, EventKind};
@@ -36,8 +37,12 @@ pub async fn list(app: &App, user: &User, limit: Option<u32>, cursor: Option<&st
     let limit = cursor::page_size(limit, app.config.limits.page)?;
     let before = cursor.map_or(Ok((i64::MAX, Uuid::max())), cursor::decode)?;
     let before = (Micros(before.0), before.1);
-    let rows = app.db.list_trash(user.id, before, limit + 1).await?;
-    let page = Page::new(rows, limit, |last| cursor::encode(last.trashed_at.0, last.file.id));
+    let mut page = PageBuilder::new(limit);
+    while let Some(count) = page.wanted() {
+        let before = page.last().map_or(before, |last: &TrashedFileRow| (last.trashed_at, last.file.id));
+        page.add(app.db.list_trash(user.id, before, count).await?, |row| bytes_of(&row.file));
+    }
+    let page = page.finish(|last| cursor::encode(last.trashed_at.0, last.file.id));
     page.try_map(|row| trashed_file(app, row))
 }
 

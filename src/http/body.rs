@@ -1,13 +1,16 @@
 //! Bodies as streams: a request's, whose errors are the client's, and an answer's, whose client may
 //! stop taking it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
+use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use tokio::sync::mpsc;
+use http_body::{Frame, SizeHint};
+use tokio::sync::oneshot;
 use utoipa::ToSchema;
 
 use crate::error::Error;
@@ -34,27 +37,81 @@ pub fn stream(body: Body, stall: Duration) -> ByteStream {
     }))
 }
 
-/// The body of a response, dropped when the client reads nothing of it for `timeout`. One block is read ahead. On HTTP/1
-/// the connection itself has this limit; on HTTP/2 one of its streams may stall, with its files open, while others go
-/// forward.
-pub fn with_send_timeout(body: Body, timeout: Duration) -> Body {
-    let mut stream = body.into_data_stream();
-    let (send, mut receive) = mpsc::channel(1);
-    let ended = Arc::new(AtomicBool::new(false));
-    let end = ended.clone();
+/// The body of a response, dropped when the client reads nothing of it for `timeout`; or for a few seconds, if it
+/// `must_yield` because others wait for what it holds. On HTTP/1 the connection itself has this limit; on HTTP/2 one of
+/// its streams may stall, with its files open, while others go forward. Nothing is read ahead: a stream without a window
+/// holds no block.
+pub fn with_send_timeout(body: Body, timeout: Duration, must_yield: impl Fn() -> bool + Send + 'static) -> Body {
+    let sending = Arc::new(Mutex::new(Sending { body: Some(body), idle_since: Some(Instant::now()) }));
+    let (alive, ended) = oneshot::channel();
+    let watching = watch(Arc::downgrade(&sending), timeout, must_yield);
     tokio::spawn(async move {
-        while let Some(block) = stream.next().await {
-            if !matches!(tokio::time::timeout(timeout, send.send(block)).await, Ok(Ok(()))) {
-                return;
-            }
+        tokio::select! {
+            _ = ended => {}
+            () = watching => {}
         }
-        end.store(true, Ordering::Release);
     });
-    Body::from_stream(stream::poll_fn(move |context| {
-        receive.poll_recv(context).map(|block| match block {
-            // The sender stopped before the end of the body.
-            None if !ended.load(Ordering::Acquire) => Some(Err(axum::Error::new(Error::BodyStalled))),
-            block => block,
-        })
-    }))
+    Body::new(Watched { sending, _alive: alive })
+}
+
+/// How long a client may read nothing of a response whose memory others wait for.
+const YIELD_AFTER: Duration = Duration::from_secs(5);
+/// How often a response is looked at, at least.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A body under way.
+struct Sending {
+    /// None once it is dropped.
+    body: Option<Body>,
+    /// Since when the client could read what it was given; none while the server has nothing for it.
+    idle_since: Option<Instant>,
+}
+
+async fn watch(sending: Weak<Mutex<Sending>>, timeout: Duration, must_yield: impl Fn() -> bool) {
+    loop {
+        tokio::time::sleep((timeout / 8).min(WATCH_INTERVAL)).await;
+        let Some(sending) = sending.upgrade() else { return };
+        let mut sending = sending.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = sending.idle_since.map_or(Duration::ZERO, |since| since.elapsed());
+        if idle >= timeout || (idle >= YIELD_AFTER && must_yield()) {
+            sending.body = None;
+            return;
+        }
+    }
+}
+
+/// The side of the connection.
+struct Watched {
+    sending: Arc<Mutex<Sending>>,
+    /// Ends the watching with the body.
+    _alive: oneshot::Sender<()>,
+}
+
+impl Watched {
+    fn lock(&self) -> MutexGuard<'_, Sending> {
+        self.sending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl http_body::Body for Watched {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let mut sending = self.lock();
+        let Some(body) = &mut sending.body else {
+            return Poll::Ready(Some(Err(axum::Error::new(Error::BodyStalled))));
+        };
+        let frame = Pin::new(body).poll_frame(context);
+        sending.idle_since = frame.is_ready().then(Instant::now);
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.lock().body.as_ref().is_some_and(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.lock().body.as_ref().map_or_else(SizeHint::default, Body::size_hint)
+    }
 }

@@ -6,12 +6,15 @@ use axum::extract::{FromRef, FromRequest, FromRequestParts, RawPathParams, Reque
 use futures_util::TryStreamExt;
 use http::request::Parts;
 use http::{HeaderMap, header};
+use http_body::Body as _;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use utoipa::IntoParams;
 use uuid::Uuid;
 
+use super::request_memory::RequestMemory;
 use super::{body, json, query};
+use crate::cursor::{DEFAULT_PAGE_SIZE, PAGE_BYTES};
 use crate::error::{Error, Result};
 
 /// How much of a small body is read, and for how long.
@@ -26,7 +29,7 @@ pub struct BodyLimits {
 /// A JSON body, decoded as [`json::decode`] does.
 pub struct Json<T>(pub T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T>
+impl<T: DeserializeOwned + Send + 'static, S: Send + Sync> FromRequest<S> for Json<T>
 where
     BodyLimits: FromRef<S>,
 {
@@ -42,21 +45,48 @@ where
 /// # Errors
 /// [`Error::UnexpectedContentType`] if the body is not declared as JSON; those of [`read_whole`] and
 /// [`json::decode`].
-pub async fn read_json<T: DeserializeOwned>(request: Request, limits: BodyLimits) -> Result<T> {
+pub async fn read_json<T: DeserializeOwned + Send + 'static>(request: Request, limits: BodyLimits) -> Result<T> {
     if !is_json(request.headers()) {
         return Err(unexpected_content_type(request.headers(), "application/json"));
     }
-    json::decode(&read_whole(request, limits).await?)
+    let bytes = read_whole(request, limits).await?;
+    match bytes.len() {
+        // A long body would occupy the thread that serves other requests for milliseconds.
+        LARGE_JSON.. => tokio::task::spawn_blocking(move || json::decode(&bytes)).await.map_err(Error::internal)?,
+        _ => json::decode(&bytes),
+    }
 }
 
-/// Reads a small body, all of it within the time that a client may send nothing.
+/// Bytes of JSON from which on it is decoded on a thread of its own.
+const LARGE_JSON: usize = 64 * 1024;
+
+/// Bytes of the body of a client that has not signed in: twice what the longest password and email address take.
+const ANONYMOUS_BODY: usize = 8 * 1024;
+/// How long such a client may take for its body.
+const ANONYMOUS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Reads a small body, all of it within the time that a client may send nothing. Clients that have not signed in get
+/// less of both. The memory is reserved before the first byte is read.
 ///
 /// # Errors
-/// [`Error::TooLarge`], [`Error::BodyStalled`], [`Error::BodyBroken`].
-pub async fn read_whole(request: Request, limits: BodyLimits) -> Result<Vec<u8>> {
+/// [`Error::TooLarge`], [`Error::BodyStalled`], [`Error::BodyBroken`]; [`Error::Unavailable`] if there is no memory.
+pub async fn read_whole(request: Request, mut limits: BodyLimits) -> Result<Vec<u8>> {
+    let memory = request.extensions().get::<RequestMemory>().cloned();
+    if memory.as_ref().is_some_and(RequestMemory::is_anonymous) {
+        limits.json = limits.json.min(ANONYMOUS_BODY);
+        limits.stall_timeout = limits.stall_timeout.min(ANONYMOUS_TIMEOUT);
+    }
+    let announced = request.body().size_hint().exact().and_then(|size| usize::try_from(size).ok());
+    let size = announced.unwrap_or(limits.json);
+    if size > limits.json {
+        return Err(Error::TooLarge { limit: limits.json as u64 });
+    }
+    if let Some(memory) = memory {
+        memory.reserve(size).await?;
+    }
     let mut stream = body::stream(request.into_body(), limits.stall_timeout);
     let reading = async {
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(announced.unwrap_or_default());
         while let Some(chunk) = stream.try_next().await? {
             if bytes.len() + chunk.len() > limits.json {
                 return Err(Error::TooLarge { limit: limits.json as u64 });
@@ -102,12 +132,32 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct PageParams {
-    /// The maximum number of items on the page, at most `page_limit` of the server's capabilities.
+    /// The maximum number of items on the page, at most `page_limit`. A page also ends after about 1 MiB.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     pub limit: Option<u32>,
     /// `next_cursor` of the previous page; absent or empty for the first page.
     #[serde(default, deserialize_with = "non_empty")]
     pub cursor: Option<String>,
+}
+
+/// The page of a list that a request asks for. The memory for it is reserved before it is read.
+pub struct Paging(pub PageParams);
+
+/// Bytes that an item of a list takes at most, more or less.
+const ITEM_BYTES: usize = 12 * 1024;
+
+impl<S: Sync> FromRequestParts<S> for Paging {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let Query(params): Query<PageParams> = Query::from_request_parts(parts, state).await?;
+        if let Some(memory) = parts.extensions.get::<RequestMemory>().cloned() {
+            let items = params.limit.unwrap_or(DEFAULT_PAGE_SIZE) as usize;
+            // Once as rows, and once as JSON.
+            memory.reserve(2 * PAGE_BYTES.min(items.saturating_mul(ITEM_BYTES))).await?;
+        }
+        Ok(Self(params))
+    }
 }
 
 fn non_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {

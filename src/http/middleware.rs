@@ -13,6 +13,8 @@ use tracing::Instrument;
 
 use super::body;
 use super::problem::Problem;
+use super::request_memory::HoldsMemory;
+use crate::budget::MemoryBudget;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 
@@ -27,6 +29,17 @@ pub struct Context {
     pub problem_base: String,
     /// How long a client of HTTP/2 may take nothing of a response.
     pub send_timeout: Duration,
+    /// The memory of requests.
+    pub memory: Arc<MemoryBudget>,
+}
+
+tokio::task_local! {
+    static VERSION: Version;
+}
+
+/// Whether the current request came over HTTP/2, where each of many streams may stall with its buffers.
+pub fn is_http2() -> bool {
+    VERSION.try_with(|version| *version == Version::HTTP_2).unwrap_or(false)
 }
 
 /// Gives the request an id, logs its outcome, and completes a problem with what only the request knows. The log has
@@ -36,14 +49,16 @@ pub async fn observe(State(context): State<Arc<Context>>, request: Request, next
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let route = request.extensions().get::<MatchedPath>().map_or("-".to_owned(), |route| route.as_str().to_owned());
-    let is_http2 = request.version() == Version::HTTP_2;
+    let version = request.version();
     let started = Instant::now();
     let span = tracing::info_span!("request", id, %method, route);
 
-    let response = next.run(request).instrument(span.clone()).await;
+    let response = VERSION.scope(version, next.run(request)).instrument(span.clone()).await;
     let mut response = complete_problem(response, &context.problem_base, &path, &id);
-    if is_http2 && !response.body().is_end_stream() {
-        response = response.map(|whole| body::with_send_timeout(whole, context.send_timeout));
+    if version == Version::HTTP_2 && !response.body().is_end_stream() {
+        let (memory, holds) = (context.memory.clone(), response.extensions().get::<HoldsMemory>().is_some());
+        let must_yield = move || holds && memory.is_contended();
+        response = response.map(|whole| body::with_send_timeout(whole, context.send_timeout, must_yield));
     }
     span.in_scope(|| {
         let milliseconds = started.elapsed().as_millis() as u64;

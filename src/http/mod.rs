@@ -16,4 +16,5 @@ pub mod middleware;
 pub mod problem;
 pub mod query;
 mod ranges;
+pub mod request_memory;
 pub mod server;

@@ -23,7 +23,7 @@ const HTTP2_STREAMS: u32 = 32;
 /// Bytes of the read and write buffers of an HTTP/1.1 connection, and of the longest head.
 const HTTP1_BUFFER: usize = 256 * 1024;
 /// Bytes of one HTTP/2 response that wait for the client.
-const HTTP2_SEND_BUFFER: usize = 64 * 1024;
+const HTTP2_SEND_BUFFER: usize = 32 * 1024;
 
 /// A server that is ready to run.
 pub struct Server {

@@ -164,6 +164,15 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// [`Error::Unavailable`].
     async fn get(&self, key: &Key, range: Range<u64>) -> Result<ByteStream>;
 
+    /// The same in blocks of at most `block` bytes, if the store decides how large they are.
+    ///
+    /// # Errors
+    /// Those of [`get`](Self::get).
+    async fn get_in_blocks(&self, key: &Key, range: Range<u64>, block: usize) -> Result<ByteStream> {
+        let _ = block;
+        self.get(key, range).await
+    }
+
     /// The size of an object in bytes; `None` if it does not exist.
     ///
     /// # Errors

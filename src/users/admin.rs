@@ -9,7 +9,7 @@ use super::quota::{Quota, QuotaOverrides};
 use super::usage::Usage;
 use crate::app::App;
 use crate::config::Quotas;
-use crate::cursor::{self, Page};
+use crate::cursor::{self, Page, PageBuilder};
 use crate::db::{AccountPatchRow, AccountRow, ByteCount, Count};
 use crate::error::{Error, Result};
 use crate::events::{Event, EventKind};
@@ -68,8 +68,13 @@ pub async fn user_id(app: &App, email: &str) -> Result<Uuid> {
 pub async fn list_users(app: &App, limit: Option<u32>, cursor: Option<&str>) -> Result<Page<AdminUser>> {
     let limit = cursor::page_size(limit, app.config.limits.page)?;
     let after = cursor.map_or(Ok(Uuid::nil()), cursor::decode_id)?;
-    let rows = app.db.list_accounts(after, limit + 1).await?;
-    let page = Page::new(rows, limit, |last| cursor::encode_id(last.user.id));
+    let mut page = PageBuilder::new(limit);
+    while let Some(count) = page.wanted() {
+        let after = page.last().map_or(after, |last: &AccountRow| last.user.id);
+        let bytes_of = |row: &AccountRow| 512 + row.user.email.len() + row.user.name.len();
+        page.add(app.db.list_accounts(after, count).await?, bytes_of);
+    }
+    let page = page.finish(|last| cursor::encode_id(last.user.id));
     Ok(page.map(|row| AdminUser::from_row(row, &app.config.quotas)))
 }
 

@@ -1,14 +1,112 @@
 //! The memory that requests hold while they wait, and what is left of it afterwards.
 
+use std::time::Duration;
+
+use futures_util::StreamExt;
 use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 use crate::support::accounts::{log_in, sign_up};
+use crate::support::client::{Ask, path};
+use crate::support::links::create_link;
 use crate::support::program::Start;
-use crate::support::{PASSWORD, email};
+use crate::support::{PASSWORD, Setup, TestApp, both, email};
 
 /// KiB of a number of MiB.
 const fn mib(count: u64) -> u64 {
     count * 1024
+}
+
+/// A client of HTTP/2, on one connection.
+fn http2() -> reqwest::Client {
+    reqwest::Client::builder().http2_prior_knowledge().build().unwrap()
+}
+
+#[tokio::test]
+async fn unfinished_bodies_take_a_share_of_the_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = Start::default().serve(folder.path());
+    let ann = sign_up(&program, &email("ann")).await;
+    let address = program.url.strip_prefix("http://").unwrap().to_owned();
+    let token = ann.token.as_deref().unwrap();
+    let before = program.memory("VmRSS");
+    let clients = (0..300).map(|number| {
+        let (address, body) = (&address, vec![b' '; 250 * 1024]);
+        // Half of them are strangers.
+        let line = if number % 2 == 0 { "POST /v1/auth/login" } else { "PATCH /v1/me" };
+        let head = format!(
+            "{line} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n\
+            content-length: {}\r\n\r\n",
+            body.len() + 1
+        );
+        async move {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(head.as_bytes()).await.unwrap();
+            // Most of them are refused, or wait.
+            let _ = tokio::time::timeout(Duration::from_secs(3), stream.write_all(&body)).await;
+            stream
+        }
+    });
+    let clients = join_all(clients).await;
+    let growth = program.memory("VmHWM") - before;
+    assert!(growth < mib(64), "{growth} KiB");
+    drop(clients);
+    assert_eq!(ann.get("/v1/me").answer().await.status, 200);
+    program.stop();
+}
+
+#[tokio::test]
+async fn downloads_that_nobody_reads_hold_little() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = Start::default().serve(folder.path());
+    let ann = sign_up(&program, &email("ann")).await;
+    let file = ann.upload("large", vec![7; 4 << 20]).await;
+    let url = create_link(&ann, &file, json!({})).await["url"].as_str().unwrap().to_owned() + "?download=1";
+    let before = program.memory("VmRSS");
+    let clients: Vec<_> = (0..10).map(|_| http2()).collect();
+    let downloads = clients.iter().flat_map(|client| (0..32).map(|_| client.get(&url).send()));
+    let downloads: Vec<_> = join_all(downloads).await.into_iter().map(|answer| answer.unwrap()).collect();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let growth = program.memory("VmHWM") - before;
+    // 64 KiB for each.
+    assert!(growth < mib(40), "{growth} KiB");
+    drop(downloads);
+    program.stop();
+}
+
+#[tokio::test]
+async fn pages_that_nobody_reads_hold_a_share_of_the_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = Start::default().variable("STRONGROOM_MAX_METADATA", "64KiB");
+    let program = start.variable("STRONGROOM_REQUEST_MEMORY", "32MiB").serve(folder.path());
+    let ann = sign_up(&program, &email("ann")).await;
+    let bob = sign_up(&program, &email("bob")).await;
+    for number in 0..40 {
+        let file = ann.upload(&number.to_string(), "").await;
+        let metadata = json!({"metadata": {"d": "m".repeat(60_000)}});
+        assert_eq!(ann.patch(&path(&file)).json(&metadata).answer().await.status, 200);
+    }
+    let before = program.memory("VmRSS");
+    let clients: Vec<_> = (0..3).map(|_| http2()).collect();
+    let (url, token) = (format!("{}/v1/files?limit=1000", program.url), ann.token.as_deref().unwrap());
+    let pages = clients.iter().flat_map(|client| (0..32).map(|_| client.get(&url).bearer_auth(token).send()));
+    // Some pages wait for the memory of others.
+    let mut pages: FuturesUnordered<_> = pages.collect();
+    let mut stalled = Vec::new();
+    let collecting = async {
+        while let Some(page) = pages.next().await {
+            stalled.push(page);
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(3), collecting).await;
+    let growth = program.memory("VmHWM") - before;
+    assert!(growth < mib(64), "{growth} KiB");
+    // Nobody else waits.
+    assert_eq!(bob.get("/v1/files?limit=1000").answer().await.status, 200);
+    program.stop();
 }
 
 #[tokio::test]
@@ -25,4 +123,44 @@ async fn sign_ins_take_the_memory_of_the_hashers_once() {
     let growth = program.memory("VmHWM") - before;
     assert!(growth < mib(64), "{growth} KiB");
     program.stop();
+}
+
+both! {
+    async fn pages_end_at_a_mebibyte(app: TestApp) {
+        let app = app.restart_with(|config| config.limits.metadata = 100 * 1024).await;
+        let ann = app.sign_up("ann").await;
+        let mut ids = Vec::new();
+        for number in 0..25 {
+            let file = ann.upload(&format!("{number:02}"), "").await;
+            let patch = json!({"metadata": {"d": "m".repeat(90_000)}});
+            assert_eq!(ann.patch(&path(&file)).json(&patch).answer().await.status, 200);
+            ids.push(file["id"].clone());
+        }
+        let pages = async |list: &str| {
+            let (mut found, mut pages, mut cursor) = (Vec::new(), 0, String::new());
+            loop {
+                let text = ann.get(&format!("{list}limit=1000&cursor={cursor}")).answer().await.text();
+                assert!(text.len() < 1_300_000, "{} bytes", text.len());
+                let page: Value = serde_json::from_str(&text).unwrap();
+                found.extend(page["items"].as_array().unwrap().iter().map(|item| item["id"].clone()));
+                pages += 1;
+                match page["next_cursor"].as_str() {
+                    Some(next) => next.clone_into(&mut cursor),
+                    None => return (found, pages),
+                }
+            }
+        };
+        let sorts = ["path", "-path", "name", "created_at", "-updated_at", "size"];
+        for list in sorts.map(|sort| format!("/v1/files?sort={sort}&")) {
+            let (mut found, pages) = pages(&list).await;
+            found.sort_by_key(Value::to_string);
+            assert_eq!((&found, pages), (&ids, 3), "{list}");
+        }
+        for id in &ids {
+            assert_eq!(ann.delete(&format!("/v1/files/{}", id.as_str().unwrap())).answer().await.status, 204);
+        }
+        let (mut found, pages) = pages("/v1/trash?").await;
+        found.sort_by_key(Value::to_string);
+        assert_eq!((found, pages), (ids, 3));
+    }
 }

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 
 use crate::support::bytes::noise;
 use crate::support::client::{Ask, content, path};
+use crate::support::links::create_link;
 use crate::support::{PASSWORD, Setup, TestApp, both, email, until};
 
 /// Sends raw bytes and returns everything that is received until the server closes the connection.
@@ -131,7 +132,7 @@ both! {
 
     async fn invalid_json_is_refused(app: TestApp) {
         let post = |body: Vec<u8>| app.stranger().post("/v1/auth/login").header("content-type", "application/json").body(body);
-        let deep = "[".repeat(100_000);
+        let deep = "[".repeat(5_000);
         for body in ["", "{", "{\"email\": \"a\",}", "nonsense", "{} {}", "\u{feff}{}", deep.as_str(), "{\"email\": \"\\ud800\"}"] {
             let answer = post(body.into()).answer().await;
             assert!([400, 422].contains(&answer.status), "{}", answer.text());
@@ -164,6 +165,27 @@ both! {
         let answer = rest(stream).await;
         assert_eq!(status(&answer), 413, "{answer}");
         assert!(answer.contains("too_large") && answer.to_lowercase().contains("connection: close"), "{answer}");
+    }
+
+    async fn strangers_send_little_json(app: TestApp) {
+        let ann = app.sign_up("ann").await;
+        let file = ann.upload("a", "a").await;
+        let link = create_link(&ann, &file, json!({"password": PASSWORD})).await;
+        let unlock = format!("/l/{}/unlock", link["url"].as_str().unwrap().rsplit('/').next().unwrap());
+        let long = "x".repeat(9 * 1024);
+        for (url, body) in [
+            ("/v1/auth/login", json!({"email": email("ann"), "password": long})),
+            ("/v1/auth/register", json!({"email": email("bob"), "password": PASSWORD, "name": long})),
+            (unlock.as_str(), json!({"password": long})),
+        ] {
+            app.stranger().post(url).json(&body).answer().await.problem(413, "too_large");
+        }
+        let form = app.stranger().post(&unlock).header("content-type", "application/x-www-form-urlencoded");
+        let answer = form.body(format!("password={long}")).answer().await;
+        assert_eq!(answer.status, 413);
+        // Someone who has signed in may send more.
+        let patch = ann.patch(&path(&file)).json(&json!({"metadata": {"d": "x".repeat(100_000)}})).answer().await;
+        patch.problem(422, "invalid");
     }
 
     async fn json_requires_its_content_type(app: TestApp) {

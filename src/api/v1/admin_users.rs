@@ -14,7 +14,7 @@ use super::me::{StorageUsageView, UserView};
 use crate::api::auth::Admin;
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::http::extract::{Id, Json, PageParams, Query, present};
+use crate::http::extract::{Id, Json, PageParams, Paging, present};
 use crate::users::{self, AdminUser, Quota, QuotaOverrides, UpdateUser};
 
 /// The routes of this file.
@@ -79,11 +79,7 @@ struct AdminUserPage {
 /// Oldest first, with their storage usage.
 #[utoipa::path(get, path = "/v1/admin/users", tag = "admin", operation_id = "listUsers", params(PageParams),
     responses((status = 200, description = "A page of users", body = AdminUserPage)))]
-async fn list(
-    State(app): State<Arc<App>>,
-    _: Admin,
-    Query(page): Query<PageParams>,
-) -> Result<axum::Json<AdminUserPage>> {
+async fn list(State(app): State<Arc<App>>, _: Admin, Paging(page): Paging) -> Result<axum::Json<AdminUserPage>> {
     let page = users::list_users(&app, page.limit, page.cursor.as_deref()).await?;
     let items = page.items.into_iter().map(AdminUserView::from).collect();
     Ok(axum::Json(AdminUserPage { items, next_cursor: page.next_cursor }))

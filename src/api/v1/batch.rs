@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -20,6 +21,7 @@ use crate::files::signed_urls::{self, ReadMethod, SignOptions};
 use crate::files::{self, Change, Expected, FolderPath, Removal};
 use crate::http::extract::Json;
 use crate::http::problem::{self, Problem, ProblemCode};
+use crate::http::request_memory::RequestMemory;
 use crate::users::User;
 
 /// The routes of this file.
@@ -109,6 +111,7 @@ pub struct BatchResult {
 async fn batch(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
+    Extension(memory): Extension<RequestMemory>,
     Json(request): Json<BatchRequest>,
 ) -> Result<axum::Json<BatchResponse>> {
     events::set_channel(Channel::Batch);
@@ -118,6 +121,9 @@ async fn batch(
     }
     request.check_members()?;
     let path = request.path.as_deref().map(|path| FolderPath::new(path, "/path")).transpose()?;
+    if request.op == BatchOperation::Sign {
+        memory.reserve_items(request.ids.len()).await?;
+    }
     let mut items = Vec::with_capacity(request.ids.len());
     for id in &request.ids {
         let done = one(&app, &caller.user, &request, path.as_ref(), *id).await;

@@ -16,7 +16,7 @@ use crate::cursor::{self, Page};
 use crate::error::Result;
 use crate::events::{self, AuditEvent, EventKind, Filter};
 use crate::files;
-use crate::http::extract::{Id, PageParams, Query};
+use crate::http::extract::{Id, PageParams, Paging, Query};
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
@@ -187,7 +187,7 @@ async fn of_file(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
     Id(id): Id,
-    Query(page): Query<PageParams>,
+    Paging(page): Paging,
 ) -> Result<axum::Json<AuditEventPage>> {
     let page = files::events(&app, &caller.user, id, page.limit, page.cursor.as_deref()).await?;
     Ok(axum::Json(page.into()))
@@ -202,7 +202,7 @@ async fn of_file(
 async fn of_account(
     State(app): State<Arc<App>>,
     SessionCaller(caller): SessionCaller,
-    Query(page): Query<PageParams>,
+    Paging(page): Paging,
 ) -> Result<axum::Json<AuditEventPage>> {
     let filter = Filter { account: Some(caller.user.id), ..Filter::default() };
     let page =
@@ -221,7 +221,7 @@ async fn of_all(
     State(app): State<Arc<App>>,
     _: Admin,
     Query(params): Query<AdminParams>,
-    Query(page): Query<PageParams>,
+    Paging(page): Paging,
 ) -> Result<axum::Json<AuditEventPage>> {
     let filter = Filter {
         account: params.user_id,

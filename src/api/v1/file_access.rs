@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -13,8 +14,10 @@ use uuid::Uuid;
 use super::links::LinkView;
 use crate::api::extract::OwnFile;
 use crate::app::App;
+use crate::cursor::PAGE_BYTES;
 use crate::error::Result;
 use crate::files::{self, AccessEntry, EndedBy};
+use crate::http::request_memory::RequestMemory;
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
@@ -95,7 +98,12 @@ fn request(ended_by: EndedBy) -> String {
 /// Its owner, active links, and signed URLs that may still be in use, each with the request that revokes it.
 #[utoipa::path(get, path = "/v1/files/{id}/access", tag = "files", operation_id = "getFileAccess",
     params(("id" = Uuid, Path)), responses((status = 200, description = "Everyone with access", body = FileAccessView)))]
-async fn access(State(app): State<Arc<App>>, OwnFile { user, file }: OwnFile) -> Result<axum::Json<FileAccessView>> {
+async fn access(
+    State(app): State<Arc<App>>,
+    OwnFile { user, file }: OwnFile,
+    Extension(memory): Extension<RequestMemory>,
+) -> Result<axum::Json<FileAccessView>> {
+    memory.reserve(PAGE_BYTES).await?;
     let entries = files::access(&app, &user, &file).await?;
     let items = entries.into_iter().map(AccessEntryView::from).collect();
     Ok(axum::Json(FileAccessView { items, next_cursor: None }))

@@ -27,7 +27,7 @@ use crate::files::{
 };
 use crate::http::body::Binary;
 use crate::http::digest;
-use crate::http::extract::{Json, PageParams, Query, present};
+use crate::http::extract::{Json, PageParams, Paging, Query, present};
 use crate::http::incoming::Form;
 use crate::store::SignedUrl;
 
@@ -216,7 +216,7 @@ async fn list(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
     Query(params): Query<ListParams>,
-    Query(page): Query<PageParams>,
+    Paging(page): Paging,
 ) -> Result<Response> {
     let list = List {
         prefix: params.prefix,

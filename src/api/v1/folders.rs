@@ -12,7 +12,7 @@ use crate::api::auth::SignedIn;
 use crate::app::App;
 use crate::error::{Location, Result};
 use crate::files::{self, FolderPath};
-use crate::http::extract::{PageParams, Query};
+use crate::http::extract::{PageParams, Paging, Query};
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
@@ -54,7 +54,7 @@ async fn list(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
     Query(params): Query<FolderParams>,
-    Query(page): Query<PageParams>,
+    Paging(page): Paging,
 ) -> Result<axum::Json<FolderPage>> {
     let inside = FolderPath::new(&params.path.unwrap_or_default(), Location::Parameter("path".into()))?;
     let page = files::folders(&app, &caller.user, &inside, page.limit, page.cursor.as_deref()).await?;

@@ -21,7 +21,7 @@ use crate::app::App;
 use crate::error::Result;
 use crate::files::FileName;
 use crate::files::links::{self, Link, LinkOptions, LinkState};
-use crate::http::extract::{Id, Json, PageParams, Query, present};
+use crate::http::extract::{Id, Json, PageParams, Paging, Query, present};
 use crate::users::Secret;
 
 pub fn routes() -> OpenApiRouter<Arc<App>> {
@@ -256,7 +256,7 @@ async fn list(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
     Query(params): Query<ListParams>,
-    Query(page): Query<PageParams>,
+    Paging(page): Paging,
 ) -> Result<axum::Json<LinkPage>> {
     let cursor = page.cursor.as_deref();
     let page = links::list(&app, &caller.user, params.file_id, page.limit, cursor).await?;

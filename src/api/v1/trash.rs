@@ -16,7 +16,7 @@ use crate::api::auth::SignedIn;
 use crate::app::App;
 use crate::error::Result;
 use crate::files::trash::{self, TrashedFile};
-use crate::http::extract::{Id, PageParams, Query};
+use crate::http::extract::{Id, PageParams, Paging};
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
@@ -72,7 +72,7 @@ struct TrashEmptied {
 async fn list(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
-    Query(page): Query<PageParams>,
+    Paging(page): Paging,
 ) -> Result<axum::Json<TrashPageView>> {
     let page = trash::list(&app, &caller.user, page.limit, page.cursor.as_deref()).await?;
     let items = page.items.into_iter().map(TrashedFileView::from).collect();

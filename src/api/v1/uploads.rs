@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::{FromRequest, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
@@ -20,11 +21,13 @@ use crate::api::auth::SignedIn;
 use crate::api::extract::{Idempotency, PartsJson};
 use crate::api::openapi::headers::IdempotencyHeader;
 use crate::app::App;
+use crate::cursor::PAGE_BYTES;
 use crate::error::{Error, Result};
 use crate::files::uploads::{self, ExpectedPart, NewUpload, SignedPart, Upload, UploadProtocol};
 use crate::files::{FileName, FolderPath};
 use crate::hex::unhex;
-use crate::http::extract::{Id, Json, PageParams, Query};
+use crate::http::extract::{Id, Json, PageParams, Paging};
+use crate::http::request_memory::RequestMemory;
 use crate::store::StoredPart;
 
 /// The routes of this file.
@@ -196,7 +199,7 @@ pub struct UploadPageView {
 async fn list(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
-    Query(page): Query<PageParams>,
+    Paging(page): Paging,
 ) -> Result<axum::Json<UploadPageView>> {
     let page = uploads::list(&app, &caller.user, page.limit, page.cursor.as_deref()).await?;
     let items = page.items.iter().map(|upload| UploadView::new(&app, upload, None)).collect();
@@ -238,10 +241,19 @@ async fn create(
 #[utoipa::path(get, path = "/v1/uploads/{id}", tag = "uploads", operation_id = "getUpload", params(("id" = Uuid, Path)),
     responses((status = 200, description = "The upload", body = UploadView)),
     extensions(("x-problem-codes" = json!(["upload_gone", "upload_busy", "unsupported_media_type"]))))]
-async fn read(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<axum::Json<UploadView>> {
+async fn read(
+    State(app): State<Arc<App>>,
+    SignedIn(caller): SignedIn,
+    Extension(memory): Extension<RequestMemory>,
+    Id(id): Id,
+) -> Result<axum::Json<UploadView>> {
     let upload = uploads::status(&app, &caller.user, id).await?;
     let open = upload.is_direct && upload.file_id.is_none();
-    let parts = if open { Some(uploads::parts(&app, &caller.user, id).await?) } else { None };
+    let mut parts = None;
+    if open {
+        memory.reserve(PAGE_BYTES).await?;
+        parts = Some(uploads::parts(&app, &caller.user, id).await?);
+    }
     Ok(axum::Json(UploadView::new(&app, &upload, parts)))
 }
 
@@ -315,9 +327,11 @@ impl From<SignedPart> for SignedPartView {
 async fn sign_parts(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
+    Extension(memory): Extension<RequestMemory>,
     Id(id): Id,
     Json(request): Json<SignPartsRequest>,
 ) -> Result<axum::Json<SignedParts>> {
+    memory.reserve_items(request.numbers.as_ref().map_or(100, Vec::len)).await?;
     let life = request.expires_in.map(Duration::from_secs);
     let parts = uploads::sign_parts(&app, &caller.user, id, request.numbers, life).await?;
     Ok(axum::Json(SignedParts { parts: parts.into_iter().map(SignedPartView::from).collect() }))

@@ -20,7 +20,8 @@ use uuid::Uuid;
 
 use super::File;
 use crate::app::App;
-use crate::cursor::{self, Page};
+use crate::cursor::{self, Page, PageBuilder};
+use crate::db::ResumableRow;
 use crate::error::{Error, Result};
 use crate::users::User;
 
@@ -41,8 +42,13 @@ pub async fn list(app: &App, user: &User, limit: Option<u32>, cursor: Option<&st
     let limit = cursor::page_size(limit, app.config.limits.page)?;
     let now = app.clock.now();
     let after = cursor.map_or(Ok(Uuid::nil()), cursor::decode_id)?;
-    let rows = app.db.open_resumables(user.id, now, after, limit + 1).await?;
-    let page = Page::new(rows, limit, |last| cursor::encode_id(last.id));
+    let mut page = PageBuilder::new(limit);
+    while let Some(count) = page.wanted() {
+        let after = page.last().map_or(after, |last: &ResumableRow| last.id);
+        let bytes_of = |row: &ResumableRow| 512 + row.path.len() + row.name.len() + row.upload_metadata.len();
+        page.add(app.db.open_resumables(user.id, now, after, count).await?, bytes_of);
+    }
+    let page = page.finish(|last| cursor::encode_id(last.id));
     Ok(page.map(|row| Upload::from(&row)))
 }
 

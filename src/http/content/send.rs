@@ -2,6 +2,7 @@
 
 use std::future::{Future, ready};
 use std::ops::Range;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -9,9 +10,14 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 
 use super::{Plan, Segment};
+use crate::budget::{OpenStream, StreamMemory};
 use crate::error::{Error, Result};
+use crate::http::middleware::is_http2;
 use crate::http::problem;
 use crate::store::ByteStream;
+
+/// Bytes that a stream of HTTP/2 reads at a time, at most: what it may hold while its client has no window.
+const HTTP2_BLOCK: usize = 32 * 1024;
 
 /// How much of a body has been handed to the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,15 +99,16 @@ impl<A: DeliveryObserver, B: DeliveryObserver> DeliveryObserver for (A, B) {
     }
 }
 
-/// Sends a planned response. `open` opens a range of the content: the first one before the response begins, so that
-/// a store that is not available is still a 503; the others one after another. A plan without a body opens nothing
-/// and is not observed.
+/// Sends a planned response. `open` opens a range of the content, to be read in blocks of a number of bytes: the first
+/// one before the response begins, so that a store that is not available is still a 503; the others one after another.
+/// A plan without a body opens nothing and is not observed.
 ///
 /// # Errors
 /// What `open` and [`DeliveryObserver::begin`] fail with.
 pub async fn send<Opening>(
     plan: Plan,
-    open: impl Fn(Range<u64>) -> Opening + Send + 'static,
+    memory: &Arc<StreamMemory>,
+    open: impl Fn(Range<u64>, usize) -> Opening + Send + 'static,
     mut observer: impl DeliveryObserver,
 ) -> Result<Response>
 where
@@ -112,15 +119,17 @@ where
     let Some(Segment { head, range }) = segments.next() else {
         return Ok((plan.status, plan.headers).into_response());
     };
-    let first = after(head, open(range).await?);
+    let (stream, most) = (memory.open(), if is_http2() { HTTP2_BLOCK } else { usize::MAX });
+    let block = stream.block().min(most);
+    let first = after(head, open(range, block).await?);
     observer.begin().await?;
     let others = stream::iter(segments).then(move |Segment { head, range }| {
-        let opening = open(range);
+        let opening = open(range, block);
         async move { Ok::<_, Error>(after(head, opening.await?)) }
     });
     let end = stream::iter((!plan.end.is_empty()).then(|| Ok(plan.end.into())));
     let bytes = Box::pin(first.chain(others.try_flatten()).chain(end));
-    let delivery = Delivery { observer, reached: Progress { sent: 0, length } };
+    let delivery = Delivery { observer, stream, reached: Progress { sent: 0, length } };
     Ok((plan.status, plan.headers, Body::from_stream(observed(bytes, delivery))).into_response())
 }
 
@@ -131,6 +140,7 @@ fn after(head: String, bytes: ByteStream) -> ByteStream {
 /// A body under way. However it ends, the observer learns of it.
 struct Delivery<O: DeliveryObserver> {
     observer: O,
+    stream: OpenStream,
     reached: Progress,
 }
 
@@ -153,8 +163,12 @@ impl<O: DeliveryObserver> Delivery<O> {
 fn observed(bytes: ByteStream, delivery: Delivery<impl DeliveryObserver>) -> impl Stream<Item = Result<Bytes>> {
     stream::unfold(Some((bytes, delivery)), |state| async move {
         let (mut bytes, mut delivery) = state?;
-        let advanced = match bytes.next().await? {
-            Ok(chunk) => delivery.advance(chunk.len()).await.map(|()| chunk),
+        let next = match delivery.stream.ready().await {
+            Ok(()) => bytes.next().await?,
+            Err(error) => Err(error),
+        };
+        let advanced = match next {
+            Ok(chunk) => delivery.advance(chunk.len()).await.map(|()| delivery.stream.pass(chunk)),
             Err(error) => Err(error),
         };
         match advanced {

@@ -163,7 +163,11 @@ impl Store for DiskStore {
     }
 
     async fn get(&self, key: &Key, range: Range<u64>) -> Result<ByteStream> {
-        match reader::open(self.layout.blob(key), range).await {
+        self.get_in_blocks(key, range, reader::BLOCK).await
+    }
+
+    async fn get_in_blocks(&self, key: &Key, range: Range<u64>, block: usize) -> Result<ByteStream> {
+        match reader::open(self.layout.blob(key), range, block.min(reader::BLOCK)).await {
             // One missing file is `NotFound`; if the sentinel is missing too, the disk is.
             Err(Error::NotFound) if !self.layout.exists().await? => Err(gone()),
             opened => opened,

@@ -16,21 +16,24 @@ use crate::error::{Error, Result};
 use crate::faults;
 use crate::store::ByteStream;
 
-/// Bytes per read.
-const BLOCK: usize = 128 * 1024;
+/// Bytes per read, at most.
+pub(super) const BLOCK: usize = 128 * 1024;
 /// Blocks after which the task yields.
 const BLOCKS_PER_TURN: u32 = 8;
 /// Buffers that one download keeps for reuse; about what a connection buffers unsent.
 const MAX_SPARE: usize = 4;
 
-/// Opens the bytes in `range`, which must not be empty.
+/// Opens the bytes in `range`, which must not be empty, to be read in blocks of `block` bytes.
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::Internal`] if the file is shorter; [`Error::Unavailable`].
-pub(super) async fn open(path: PathBuf, range: Range<u64>) -> Result<ByteStream> {
+pub(super) async fn open(path: PathBuf, range: Range<u64>, block: usize) -> Result<ByteStream> {
     let reader = match page_cache::open(&path) {
-        Some(file) => Reader::new(file, range)?,
-        None => blocking(move || Reader::new(no_follow().read(true).open(&path).map_err(not_opened)?, range)).await?,
+        Some(file) => Reader::new(file, range, block)?,
+        None => {
+            let opened = move || no_follow().read(true).open(&path).map_err(not_opened);
+            blocking(move || Reader::new(opened()?, range, block)).await?
+        }
     };
     // The first block is read here, so that an error can still become a status.
     let (first, reader) = reader.next().await?;
@@ -61,11 +64,11 @@ struct Reader {
 }
 
 impl Reader {
-    fn new(file: File, range: Range<u64>) -> Result<Self> {
+    fn new(file: File, range: Range<u64>, block: usize) -> Result<Self> {
         if file.metadata().map_err(io_error)?.len() < range.end {
             return Err(Error::internal("a blob is shorter than its row says"));
         }
-        let size = (range.end - range.start).min(BLOCK as u64) as usize;
+        let size = (range.end - range.start).min(block as u64) as usize;
         Ok(Self { file, left: range, buffers: Arc::new(BufferPool { size, spare: Mutex::default() }) })
     }
 
@@ -184,7 +187,7 @@ mod tests {
         let path = folder.path().join("file");
         let size = 5 * BLOCK as u64 * u64::from(BLOCKS_PER_TURN);
         std::fs::write(&path, vec![7; size as usize]).expect("a file");
-        let mut stream = open(path, 0..size).await.expect("a stream");
+        let mut stream = open(path, 0..size, BLOCK).await.expect("a stream");
         let (mut read, mut in_a_row) = (0, 0);
         while read < size {
             match poll!(stream.next()) {

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::event;
 use super::options::{LinkOptions, networks};
 use crate::app::App;
-use crate::cursor::{self, Page};
+use crate::cursor::{self, Page, PageBuilder};
 use crate::db::{Count, LinkRow};
 use crate::error::{Error, Result};
 use crate::events::EventKind;
@@ -118,9 +118,19 @@ pub async fn list(
 ) -> Result<Page<Link>> {
     let limit = cursor::page_size(limit, app.config.limits.page)?;
     let before = cursor.map_or(Ok(Uuid::max()), cursor::decode_id)?;
-    let rows = app.db.list_links(user.id, file, before, limit + 1).await?;
-    let page = Page::new(rows, limit, |last| cursor::encode_id(last.id));
+    let mut page = PageBuilder::new(limit);
+    while let Some(count) = page.wanted() {
+        let before = page.last().map_or(before, |last: &LinkRow| last.id);
+        page.add(app.db.list_links(user.id, file, before, count).await?, bytes_of);
+    }
+    let page = page.finish(|last| cursor::encode_id(last.id));
     Ok(page.map(|row| to_link(app, row)))
+}
+
+/// The bytes of a link as JSON, more or less.
+fn bytes_of(row: &LinkRow) -> usize {
+    const THE_REST: usize = 512;
+    THE_REST + row.allow_from.len() + row.note.len() + row.download_name.as_ref().map_or(0, String::len)
 }
 
 /// All links to a file of this user, newest first.
