@@ -12,6 +12,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use uuid::Uuid;
 
 use crate::budget::{MemoryBudget, Party, ReservedMemory};
+use crate::cursor::PAGE_BYTES;
 use crate::error::Result;
 
 /// Bytes of an item of a response that is not a page of a list: a signed URL, more or less.
@@ -78,8 +79,11 @@ impl RequestMemory {
     /// The response, which holds as much of the reserved memory as its body takes until it is sent.
     pub fn hold(&self, mut response: Response) -> Response {
         let reserved = std::mem::take(&mut self.lock().reserved);
-        let size = response.body().size_hint().exact().and_then(|size| usize::try_from(size).ok());
-        let Some(size) = size.filter(|size| *size > SMALL_RESPONSE && !reserved.is_empty()) else { return response };
+        // A compressed one has no size; what is compressed is a page at most.
+        let size = response.body().size_hint().exact().map_or(PAGE_BYTES, |size| size as usize);
+        if size <= SMALL_RESPONSE || reserved.is_empty() {
+            return response;
+        }
         response.extensions_mut().insert(HoldsMemory);
         response.map(|body| Body::new(Holding { body, _reserved: shrunk(reserved, size) }))
     }
