@@ -128,7 +128,21 @@ fn safe(name: &str) -> String {
     if is_device(stem.trim_end()) {
         safe.insert(stem.len(), '_');
     }
-    safe
+    shortened(safe)
+}
+
+/// The most bytes of a name in an archive. File systems allow 255; the rest is for a number.
+const NAME_BYTES: usize = 240;
+
+/// The name without the end of its stem, if it is longer than file systems allow.
+fn shortened(name: String) -> String {
+    if name.len() <= NAME_BYTES {
+        return name;
+    }
+    let (stem, extension) = split(&name);
+    let (stem, extension) = if extension.len() > NAME_BYTES / 2 { (&*name, "") } else { (stem, extension) };
+    let end = stem.floor_char_boundary(NAME_BYTES - extension.len());
+    [stem[..end].trim_end_matches(['.', ' ']), extension].concat()
 }
 
 /// Whether Windows opens a device of this name: `COM1` and `LPT¹` as well.
@@ -158,6 +172,13 @@ mod tests {
         assert_eq!(place("C:\\temp", "what?"), "files/C__temp/what_");
         assert_eq!(place("é/ü", "日本.txt"), "files/é/ü/日本.txt");
         assert_eq!(place("é", "ü"), "files/é/ü (1)");
+        let (folder, long) = ("文".repeat(255), format!("{}.txt", "あ".repeat(251)));
+        for number in ["", " (1)"] {
+            let placed = place(&folder, &long);
+            let names: Vec<&str> = placed.split('/').collect();
+            assert!(names.iter().all(|name| name.len() <= 255), "{placed}");
+            assert!(names[2].ends_with(&format!("あ{number}.txt")), "{placed}");
+        }
     }
 
     #[test]
