@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use encoding_rs::Encoding;
 use futures_util::{Stream, StreamExt, stream};
 use http::{HeaderMap, HeaderValue, header};
 use multer::{Field, Multipart};
@@ -102,7 +103,9 @@ impl Form {
         }
         // The chunk with its headers may have been a large one, and the parser asks for the next in any case.
         self.meter.store(FIELD_BYTES, Ordering::Relaxed);
-        self.fields.insert(name, part.text().await.map_err(form_error)?);
+        let text =
+            text(part).await?.ok_or_else(|| Error::invalid(format!("/{name}"), "malformed", "expected UTF-8"))?;
+        self.fields.insert(name, text);
         Ok(())
     }
 
@@ -154,6 +157,14 @@ impl Form {
         }
         Ok(())
     }
+}
+
+/// The text of a small field, in UTF-8 unless it declares another charset; `None` if it is not in that charset.
+async fn text(part: Field<'static>) -> Result<Option<String>> {
+    let charset = part.content_type().and_then(|media| media.get_param("charset")).map(|name| name.as_str().to_owned());
+    let charset = charset.and_then(|name| Encoding::for_label(name.as_bytes())).unwrap_or(encoding_rs::UTF_8);
+    let bytes = part.bytes().await.map_err(form_error)?;
+    Ok(charset.decode_without_bom_handling_and_without_replacement(&bytes).map(Into::into))
 }
 
 /// Senders of mail encode the parts of a form; nothing else does (RFC 7578, section 4.7).

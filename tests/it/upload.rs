@@ -114,6 +114,9 @@ both! {
             assert_eq!(answer.status, 201, "{}", answer.text());
             assert_eq!(answer.json()["name"], name, "{parameters}");
         }
+        let latin = [b"--b\r\nContent-Disposition: form-data; name=\"name\"\r\n\r\ncaf\xe9\r\n".as_slice(), form(&[("name=\"file\"; filename=\"a\"", "x")], "--b--\r\n").as_bytes()].concat();
+        let request = ann.post("/v1/files").header("content-type", "multipart/form-data; boundary=b").body(latin);
+        assert_eq!(request.answer().await.problem(422, "invalid")["errors"][0]["pointer"], "/name");
         let lines = form(&[("name=\"file\"; filename=\"a%0D%0Ab.txt\"", "hello")], "--b--\r\n");
         let request = ann.post("/v1/files").header("content-type", "multipart/form-data; boundary=b").body(lines);
         request.answer().await.problem(422, "invalid");
