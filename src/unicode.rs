@@ -56,6 +56,8 @@ fn base_letters(c: char) -> impl Iterator<Item = char> {
         'ŧ' => ('t', None),
         'æ' => ('a', Some('e')),
         'œ' => ('o', Some('e')),
+        // The capital letter is its own upper case.
+        'ß' => ('s', Some('s')),
         c => (c, None),
     };
     once(first).chain(second)

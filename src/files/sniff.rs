@@ -27,7 +27,9 @@ pub(super) fn content_type(head: &[u8], hint: Option<&str>) -> String {
     }
     let head = &head[..head.len().min(SNIFFED_BYTES)];
     let encoding = text::encoding(head);
-    if let Some(proved) = signatures::content_type(head, encoding.is_some()) {
+    let is_declared_text = hint.as_ref().is_some_and(|hint| hint.type_() == mime::TEXT);
+    let is_text = encoding.is_some() || is_declared_text && text::is_mostly_text(head);
+    if let Some(proved) = signatures::content_type(head, is_text) {
         return proved.to_owned();
     }
     match hint.filter(|hint| hint.subtype() != mime::SVG || text::contains_svg(head)) {
