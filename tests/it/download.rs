@@ -179,8 +179,10 @@ both! {
     async fn types_that_can_contain_scripts_are_attachments(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0".to_vec();
-        let cases: [(&str, Vec<u8>, &str, &str); 9] = [
+        let cases: [(&str, Vec<u8>, &str, &str); 11] = [
             ("a.png", png.clone(), "image/png", "inline"),
+            ("a.mov", b"\0\0\0\x14ftypqt  \0\0\0\0qt  ".to_vec(), "video/quicktime", "inline"),
+            ("a.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic".to_vec(), "image/heic", "inline"),
             ("a.txt", b"plain words".to_vec(), "text/plain; charset=utf-8", "inline"),
             ("a.pdf", b"%PDF-1.7\n".to_vec(), "application/pdf", "attachment"),
             ("a.html", b"<!DOCTYPE html><script>alert(1)</script>".to_vec(), "text/html", "attachment"),
