@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use axum_extra::extract::CookieJar;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, header};
 
 use crate::app::App;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::http::cookies::{self, Cookie};
 use crate::http::request_memory::RequestMemory;
 use crate::users::{self, CachePolicy, Caller, Credential, Secret};
 
@@ -26,8 +26,11 @@ impl FromRequestParts<Arc<App>> for SignedIn {
 }
 
 async fn caller(parts: &Parts, app: &App, policy: CachePolicy) -> Result<Caller> {
-    let secret = bearer(&parts.headers).or_else(|| cookie(&parts.headers, &app.config));
-    let caller = users::authenticate(app, &secret.ok_or(Error::Unauthorized)?, policy).await?;
+    let secret = match bearer(&parts.headers) {
+        Some(secret) => secret,
+        None => session_secret(&parts.headers, &app.config)?.ok_or(Error::Unauthorized)?,
+    };
+    let caller = users::authenticate(app, &secret, policy).await?;
     if let Some(memory) = parts.extensions.get::<RequestMemory>() {
         memory.set_account(caller.user.id);
     }
@@ -73,8 +76,16 @@ pub fn bearer(headers: &HeaderMap) -> Option<String> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
 }
 
-fn cookie(headers: &HeaderMap, config: &Config) -> Option<String> {
-    CookieJar::from_headers(headers).get(cookie_name(config)).map(|cookie| cookie.value().to_owned())
+/// The value of the session cookie, if the request has one.
+///
+/// # Errors
+/// [`Error::Unauthorized`] if it has several.
+pub fn session_secret(headers: &HeaderMap, config: &Config) -> Result<Option<String>> {
+    match cookies::cookie(headers, cookie_name(config)) {
+        Cookie::Absent => Ok(None),
+        Cookie::Value(value) => Ok(Some(String::from_utf8_lossy(value).into_owned())),
+        Cookie::Ambiguous => Err(Error::Unauthorized),
+    }
 }
 
 /// The value of `Set-Cookie` that keeps a browser signed in as long as the session lives.
@@ -129,9 +140,13 @@ mod tests {
     fn the_cookie_has_the_host_prefix_over_https_alone() {
         let mut config = Config::default();
         assert_eq!(no_session_cookie(&config), "strongroom=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax");
-        assert_eq!(cookie(&headers(&[("cookie", "a=b; strongroom=c")]), &config).as_deref(), Some("c"));
+        let secret = |cookies, config: &Config| session_secret(&headers(&[("cookie", cookies)]), config).ok().flatten();
+        assert_eq!(secret("a=b; strongroom=c", &config).as_deref(), Some("c"));
+        assert_eq!(secret("strongroom=c; strongroom=d", &config), None);
         config.public_url = "https://files.example.org".parse().expect("a URL");
         assert_eq!(no_session_cookie(&config), "__Host-strongroom=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax; Secure");
-        assert_eq!(cookie(&headers(&[("cookie", "strongroom=c")]), &config), None);
+        for other in ["strongroom=c", "%5F%5FHost-strongroom=c", "__host-strongroom=c", "\"__Host-strongroom\"=c"] {
+            assert_eq!(secret(other, &config), None, "{other}");
+        }
     }
 }

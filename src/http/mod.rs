@@ -5,6 +5,7 @@ pub mod client_address;
 pub mod conditions;
 pub mod connections;
 pub mod content;
+pub mod cookies;
 mod decode;
 pub mod digest;
 pub mod extract;

@@ -22,7 +22,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
 
 /// Crates and modules that belong to some rooms only.
 const ONLY_IN: &[(&[&str], &[&str], &str)] = &[
-    (&["api", "http"], &["axum", "axum_extra", "headers", "http", "multer", "tower_http"], "HTTP types"),
+    (&["api", "http"], &["axum", "headers", "http", "multer", "tower_http"], "HTTP types"),
     (&["api", "http"], &["utoipa", "utoipa_axum"], "the API document"),
     (&["db"], &["sqlx"], "SQL"),
     (&["store"], &["object_store", "quick_xml"], "object stores"),

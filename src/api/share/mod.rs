@@ -8,7 +8,6 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
-use axum_extra::extract::CookieJar;
 use headers::authorization::Basic;
 use headers::{Authorization, HeaderMapExt};
 use http::request::Parts;
@@ -28,6 +27,7 @@ use crate::files;
 use crate::files::links::{self, LinkDownload, LinkVisitor, OpenedLink, Part};
 use crate::http::body::Binary;
 use crate::http::content::{DeliveryObserver, Plan, Presentation, Progress};
+use crate::http::cookies::{self, Cookie};
 use crate::http::extract::{Name, Query};
 use crate::users::ClientInfo;
 
@@ -161,7 +161,10 @@ async fn head_named(visit: Visit) -> Response {
 
 fn visitor(client: &ClientInfo, headers: &HeaderMap) -> LinkVisitor {
     let basic = headers.typed_get::<Authorization<Basic>>();
-    let cookie = || CookieJar::from_headers(headers).get(COOKIE).map(|cookie| cookie.value().to_owned());
+    let cookie = || match cookies::cookie(headers, COOKIE) {
+        Cookie::Value(value) => Some(String::from_utf8_lossy(value).into_owned()),
+        Cookie::Absent | Cookie::Ambiguous => None,
+    };
     LinkVisitor {
         address: client.address,
         user_agent: client.user_agent.clone(),
