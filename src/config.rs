@@ -327,6 +327,8 @@ pub struct Auth {
     pub attempt_window: Duration,
     /// Failed sign-ins to one account, and failed passwords of one share link.
     pub logins_per_account: u32,
+    /// Time without use after which a session ends; zero: it need not be used.
+    pub session_idle: Duration,
     /// Failed sign-ins and share link passwords from one address, and new passwords of one account.
     pub logins_per_address: u32,
     /// Registrations from one address.

@@ -7,7 +7,7 @@ use http::HeaderMap;
 use http::request::Parts;
 use serde::de::DeserializeOwned;
 
-use super::auth::SignedIn;
+use super::auth::{SignedIn, session_secret};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::files::{self, Expected, File, IdempotencyKey};
@@ -15,7 +15,7 @@ use crate::http::client_address::{client_address, user_agent};
 use crate::http::conditions::{EntityTags, if_match};
 use crate::http::extract::{BodyLimits, Id, read_json};
 use crate::store::MAX_PARTS;
-use crate::users::{Caller, ClientInfo, User};
+use crate::users::{Caller, ClientInfo, Secret, User};
 
 impl FromRef<Arc<App>> for BodyLimits {
     fn from_ref(app: &Arc<App>) -> Self {
@@ -92,6 +92,7 @@ impl FromRequestParts<Arc<App>> for ClientInfo {
         Ok(Self {
             address: address.ok_or_else(|| Error::internal("peer address missing (ConnectInfo not set)"))?,
             user_agent: user_agent(&parts.headers),
+            session: session_secret(&parts.headers, &app.config).ok().flatten().as_deref().and_then(Secret::parse),
         })
     }
 }

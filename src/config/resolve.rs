@@ -221,6 +221,7 @@ fn auth(settings: &Settings) -> Result<Auth, ConfigError> {
         password_hash_concurrency: settings.password_hash_concurrency().number(1..=64)?,
         attempt_window: settings.attempt_window().time(SECOND..=DAY)?,
         logins_per_account: settings.logins_per_account().number(1..=1_000_000)?,
+        session_idle: session_idle(&settings.session_idle())?,
         logins_per_address: settings.logins_per_address().number(1..=1_000_000)?,
         registrations_per_address: settings.registrations_per_address().number(1..=1_000_000)?,
     })
@@ -231,6 +232,12 @@ fn links(settings: &Settings) -> Result<Links, ConfigError> {
         delivery: via(&settings.link_delivery())?,
         limit: settings.link_limit().number(1..=1_000_000)?,
         unlock_lifetime: settings.link_unlock_lifetime().time(SECOND..=30 * DAY)?,
+/// Zero, or longer than the precision of the last use.
+fn session_idle(given: &Given<'_>) -> Result<Duration, ConfigError> {
+    let time = given.time(Duration::ZERO..=LONGEST_SESSION)?;
+    if time.is_zero() || time >= HOUR { Ok(time) } else { Err(given.refuse("0, or at least 1h")) }
+}
+
         resume_window: settings.link_resume_window().time(SECOND..=DAY)?,
     })
 }

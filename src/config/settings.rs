@@ -172,6 +172,8 @@ settings! {
         password_hash_concurrency = set("STRONGROOM_PASSWORD_HASH_CONCURRENCY", "NUMBER").or("2");
         /// Time window in which the attempts below are counted.
         attempt_window = set("STRONGROOM_ATTEMPT_WINDOW", "TIME").or("15min");
+        /// Time without use after which a session ends; 0: it need not be used.
+        session_idle = set("STRONGROOM_SESSION_IDLE", "TIME").or("14d");
         /// Failed sign-ins to one account, and failed passwords of one share link.
         logins_per_account = set("STRONGROOM_LOGINS_PER_ACCOUNT", "NUMBER").or("10");
         /// Failed sign-ins and share link passwords from one address, and new passwords that one account sets for itself and its links.

@@ -28,6 +28,17 @@ pub struct SessionRow {
     pub expires_at: Micros,
 }
 
+/// A session that is about to begin.
+#[derive(Debug, Clone)]
+pub struct NewSessionRow {
+    /// The session.
+    pub session: SessionRow,
+    /// The hash of its secret.
+    pub token_hash: [u8; 32],
+    /// The hash of the secret of the session that it replaces.
+    pub previous: Option<[u8; 32]>,
+}
+
 statements! {
     /// Locks the account, so that no session begins with a password that is being changed.
     CONFIRM_PASSWORD = "UPDATE users SET password_hash = $3
@@ -47,6 +58,7 @@ statements! {
         WHERE sessions.id = $1 AND sessions.user_id = $2 AND sessions.expires_at > $3 AND users.disabled_at IS NULL";
     TOUCH_SESSION = "UPDATE sessions SET last_used_at = $2 WHERE id = $1 AND last_used_at < $2";
     DELETE_SESSION = "DELETE FROM sessions WHERE id = $1 AND user_id = $2";
+    DELETE_SESSION_BY_TOKEN = "DELETE FROM sessions WHERE token_hash = $1";
     PURGE_SESSIONS = "DELETE FROM sessions WHERE expires_at <= $1";
 }
 
@@ -59,17 +71,20 @@ impl Db {
     /// Those of [`Db`].
     pub async fn begin_session(
         &self,
-        session: &SessionRow,
-        token_hash: &[u8],
+        new: &NewSessionRow,
         proven: &str,
         keep: &str,
         limit: u32,
         event: &EventRow,
     ) -> Result<bool> {
+        let NewSessionRow { session, token_hash, previous } = new;
         let begun = self
             .transaction(async |tx| {
                 if tx.execute(CONFIRM_PASSWORD, (session.user_id, proven, keep)).await? == 0 {
                     return Ok(false);
+                }
+                if let Some(previous) = previous {
+                    tx.execute(DELETE_SESSION_BY_TOKEN, (previous.as_slice(),)).await?;
                 }
                 insert(tx, session, token_hash).await?;
                 tx.execute(DELETE_EXCESS_SESSIONS, (session.user_id, Count(limit.into()))).await?;

@@ -9,7 +9,7 @@ use super::User;
 use super::secret::{Secret, SecretKind};
 use crate::app::App;
 use crate::clock::deadline;
-use crate::db::{CachePolicy, CallerRow};
+use crate::db::{CachePolicy, CallerRow, Micros, Permit, PermitKind};
 use crate::error::{Error, Result};
 use crate::events::{self, Actor};
 
@@ -60,7 +60,7 @@ pub async fn authenticate(app: &App, secret: &str, policy: CachePolicy) -> Resul
         // A link authenticates nobody: anyone may have it.
         SecretKind::Link => return Err(Error::Unauthorized),
     };
-    let row = found.ok_or(Error::Unauthorized)?;
+    let row = found.filter(|row| !is_idle(app, secret.kind(), row, now)).ok_or(Error::Unauthorized)?;
     let credential = credential(row.credential_id);
     credential.set_actor(row.user.id);
     record_use(app, credential, &row, now);
@@ -69,6 +69,13 @@ pub async fn authenticate(app: &App, secret: &str, policy: CachePolicy) -> Resul
 
 /// Updates `last_used_at` now and then, in the background: no request waits for it or fails because of it.
 fn record_use(app: &App, credential: Credential, row: &CallerRow, now: Timestamp) {
+/// Whether a session was not used for so long that it has ended.
+fn is_idle(app: &App, kind: SecretKind, row: &CallerRow, now: Timestamp) -> bool {
+    let idle = app.config.auth.session_idle;
+    let ends = |used: Micros| deadline(used.into(), idle);
+    kind == SecretKind::Session && !idle.is_zero() && row.last_used_at.is_some_and(|used| ends(used) <= now)
+}
+
     if row.last_used_at.is_some_and(|last| now < deadline(last.into(), TOUCH_INTERVAL)) {
         return;
     }

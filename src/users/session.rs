@@ -14,7 +14,7 @@ use super::{Caller, Credential, User};
 use crate::app::App;
 use crate::budget::Party;
 use crate::clock::deadline;
-use crate::db::SessionRow;
+use crate::db::{NewSessionRow, SessionRow};
 use crate::error::{Error, Result};
 use crate::events::{Event, EventKind};
 
@@ -25,6 +25,8 @@ pub struct ClientInfo {
     pub address: IpAddr,
     /// Its User-Agent, shortened.
     pub user_agent: String,
+    /// The session that it is signed in with by a cookie.
+    pub session: Option<Secret>,
 }
 
 /// Email address and password.
@@ -66,7 +68,7 @@ pub struct Session {
     pub expires_at: Timestamp,
 }
 
-/// Signs in with email address and password.
+/// Signs in with email address and password. The session that the client was signed in with ends.
 ///
 /// # Errors
 /// [`Error::BadCredentials`] if they do not match or the account is disabled; [`Error::Throttled`] after too many
@@ -111,7 +113,9 @@ pub async fn log_out(app: &App, caller: &Caller) -> Result<()> {
 /// [`Error::Unavailable`].
 pub async fn sessions(app: &App, caller: &Caller) -> Result<Vec<Session>> {
     let rows = app.db.list_sessions(caller.user.id, app.clock.now()).await?;
-    Ok(rows.into_iter().map(|row| session(row, caller.credential)).collect())
+    let idle = app.config.auth.session_idle;
+    let is_used = |row: &SessionRow| idle.is_zero() || deadline(row.last_used_at.into(), idle) > app.clock.now();
+    Ok(rows.into_iter().filter(is_used).map(|row| session(row, caller.credential)).collect())
 }
 
 /// Checks that the session of the caller is still active, for work that takes longer than one request should.
@@ -153,14 +157,15 @@ pub(super) async fn begin(app: &App, user: User, client: &ClientInfo, proven: &s
         last_used_at: now.into(),
         expires_at: deadline(now, app.config.auth.session_lifetime).into(),
     };
-    let current = Credential::Session(row.id);
-    let event = Event::new(EventKind::SignedIn, user.id).with("session_id", row.id.to_string()).row(&app.clock);
-    let limit = app.config.limits.sessions;
-    if !app.db.begin_session(&row, &secret.hash(), proven, keep, limit, &event).await? {
+    let (id, current) = (row.id, Credential::Session(row.id));
+    let event = Event::new(EventKind::SignedIn, user.id).with("session_id", id.to_string()).row(&app.clock);
+    let previous = client.session.as_ref().map(Secret::hash);
+    let new = NewSessionRow { session: row, token_hash: secret.hash(), previous };
+    if !app.db.begin_session(&new, proven, keep, app.config.limits.sessions, &event).await? {
         return Err(Error::BadCredentials);
     }
-    tracing::info!(user = %user.id, session = %row.id, address = %client.address, "signed in");
-    Ok(SignIn { user, session: session(row, current), secret })
+    tracing::info!(user = %user.id, session = %id, address = %client.address, "signed in");
+    Ok(SignIn { user, session: session(new.session, current), secret })
 }
 
 fn session(row: SessionRow, current: Credential) -> Session {

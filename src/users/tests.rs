@@ -40,7 +40,7 @@ pub async fn test_app(adjust: impl FnOnce(&mut Config)) -> (Arc<App>, TempDir) {
 }
 
 pub async fn register_rosalind(app: &App) -> Rosalind {
-    let client = ClientInfo { address: [192, 0, 2, 7].into(), user_agent: "test".into() };
+    let client = ClientInfo { address: [192, 0, 2, 7].into(), user_agent: "test".into(), session: None };
     let account = NewAccount { email: EMAIL.into(), name: "Rosalind".into(), password: PASSWORD.into() };
     let sign_in = register(app, &client, account).await.expect("registered");
     Rosalind { client, sign_in }

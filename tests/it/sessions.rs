@@ -105,6 +105,77 @@ both! {
         assert_eq!((status(&ann).await, status(&second).await), (200, 200));
     }
 
+    async fn cookies_are_read_as_bytes(app: TestApp) {
+        let ann = app.sign_up("ann").await;
+        let mallory = app.sign_up("mallory").await;
+        let [own, other] = [&ann, &mallory].map(|user| user.token.clone().unwrap());
+        let with = |cookies: Vec<u8>| {
+            let value = reqwest::header::HeaderValue::from_bytes(&cookies).unwrap();
+            app.stranger().get("/v1/me").header("cookie", value).answer()
+        };
+        for before in [&b"who=J\xc3\xbcrgen"[..], b"\xff\xfe=\xff", b"strongroom%00=x", b"%73trongroom=x", b";;a;=b"] {
+            let cookies = [before, b"; strongroom=", own.as_bytes(), b"; ", before].concat();
+            let answer = with(cookies).await;
+            assert_eq!((answer.status, answer.json()["id"].as_str()), (200, Some(ann.id.as_str())), "{before:?}");
+        }
+        // A name that is decoded could be set by a sibling host.
+        with(format!("%73trongroom={other}").into_bytes()).await.problem(401, "unauthorized");
+        let answer = with(format!("strongroom={own}; %73trongroom={other}").into_bytes()).await;
+        assert_eq!(answer.json()["id"], ann.id.as_str());
+        // Of two cookies, one is not ours.
+        for cookies in [format!("strongroom={own}; strongroom={other}"), format!("strongroom={own}; a=b; strongroom={own}")] {
+            with(cookies.into_bytes()).await.problem(401, "unauthorized");
+        }
+        let twice = app.stranger().get("/v1/me").header("cookie", format!("strongroom={own}"));
+        twice.header("cookie", format!("strongroom={other}")).answer().await.problem(401, "unauthorized");
+        with(format!("strongroom={}", own.replace('_', "%5F")).into_bytes()).await.problem(401, "unauthorized");
+    }
+
+    async fn a_sign_in_ends_the_session_of_its_browser(app: TestApp) {
+        let (ann, bob) = (app.sign_up("ann").await, app.sign_up("bob").await);
+        let cookie = |user: &Client| format!("strongroom={}", user.token.as_deref().unwrap());
+        let log_in = |cookie: String| {
+            let body = json!({"email": email("ann"), "password": PASSWORD});
+            app.stranger().post("/v1/auth/login").header("cookie", cookie).json(&body).answer()
+        };
+        let answer = log_in(cookie(&ann)).await;
+        assert_eq!((answer.status, status(&ann).await), (200, 401));
+        assert_eq!((log_in(cookie(&bob)).await.status, status(&bob).await), (200, 401));
+        // A sign-in that fails ends nothing.
+        let second = another_session(&app, "ann").await;
+        let body = json!({"email": email("ann"), "password": OTHER_PASSWORD});
+        let answer = app.stranger().post("/v1/auth/login").header("cookie", cookie(&second)).json(&body).answer().await;
+        assert_eq!((answer.status, status(&second).await), (401, 200));
+    }
+
+    async fn no_page_sees_the_secret_of_its_session(app: TestApp) {
+        app.sign_up("ann").await;
+        let body = json!({"email": email("ann"), "password": PASSWORD});
+        let origin = app.url("");
+        for (name, value) in [("origin", origin.as_str()), ("sec-fetch-site", "same-origin")] {
+            let answer = app.stranger().post("/v1/auth/login").header(name, value).json(&body).answer().await;
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            assert!(answer.json().get("token").is_none() && !answer.text().contains("srs_"), "{}", answer.text());
+            let (_, secret, _) = cookie(&answer);
+            assert_eq!(app.stranger().get("/v1/me").header("cookie", format!("strongroom={secret}")).answer().await.status, 200);
+        }
+    }
+
+    async fn a_session_that_is_not_used_ends(app: TestApp) {
+        let app = app.restart_with(|config| config.auth.session_idle = Duration::from_secs(24 * 3600)).await;
+        let (ann, other) = (app.sign_up("ann").await, app.sign_up("bob").await);
+        let second = another_session(&app, "ann").await;
+        for _ in 0..3 {
+            app.advance(Duration::from_secs(20 * 3600));
+            assert_eq!(status(&ann).await, 200);
+            // The last use is recorded in the background.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        assert_eq!((status(&second).await, status(&other).await), (401, 401));
+        let listed = ann.get("/v1/me/sessions").answer().await.json();
+        assert_eq!(listed["items"].as_array().unwrap().len(), 1, "{listed}");
+    }
+
     async fn signing_out_ends_only_this_session(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let second = another_session(&app, "ann").await;
@@ -113,6 +184,7 @@ both! {
         let (name, value, attributes) = cookie(&answer);
         assert_eq!((name.as_str(), value.as_str()), ("strongroom", ""));
         assert!(attributes.contains(&"Max-Age=0".to_owned()), "{attributes:?}");
+        assert_eq!(answer.header("clear-site-data"), "\"cache\", \"storage\"");
         ann.get("/v1/me").answer().await.problem(401, "unauthorized");
         ann.post("/v1/auth/logout").answer().await.problem(401, "unauthorized");
         assert_eq!(status(&second).await, 200);
@@ -265,6 +337,7 @@ both! {
     }
 
     async fn sessions_expire(app: TestApp) {
+        let app = app.restart_with(|config| config.auth.session_idle = Duration::ZERO).await;
         let ann = app.sign_up("ann").await;
         app.advance(MONTH - Duration::from_secs(60));
         assert_eq!(status(&ann).await, 200);

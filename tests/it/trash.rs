@@ -134,6 +134,7 @@ both! {
         let file = ann.upload("a", "1").await;
         trash(&ann, &file).await;
         app.advance(20 * DAY);
+        let ann = another_session(&app, "ann").await;
         restore(&ann, &file).answer().await;
         trash(&ann, &file).await;
         app.advance(20 * DAY);

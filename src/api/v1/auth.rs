@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,9 @@ use crate::app::App;
 use crate::error::Result;
 use crate::http::extract::{Id, Json};
 use crate::users::{self, ClientInfo, Credentials, NewAccount, RegistrationStatus, Session, SignIn};
+
+/// Makes a browser forget what it keeps of this server (Clear Site Data, section 3.1). Its cookies are of other ports, too.
+const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 
 pub fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
@@ -100,9 +103,11 @@ impl From<Session> for SessionView {
 /// A new session.
 #[derive(Serialize, ToSchema)]
 struct SignInResponse {
-    /// The secret to send as `Authorization: Bearer` where there is no cookie. It is not shown again.
-    #[schema(example = "srs_0123456789ABCDEFGHIJabcdefghij4WptOr")]
-    token: String,
+    /// The secret to send as `Authorization: Bearer` where there is no cookie. It is not shown again. Absent for pages in
+    /// a browser, where no script should know it: they have the cookie.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "srs_0123456789ABCDEFGHIJabcdefghij4WptOr", nullable = false)]
+    token: Option<String>,
     user: UserView,
     session: SessionView,
 }
@@ -136,25 +141,31 @@ async fn registration(State(app): State<Arc<App>>) -> Result<axum::Json<Registra
 async fn register(
     State(app): State<Arc<App>>,
     client: ClientInfo,
+    headers: HeaderMap,
     Json(body): Json<RegisterRequest>,
 ) -> Result<Response> {
     let account = NewAccount { email: body.email, name: body.name, password: body.password };
     let sign_in = users::register(&app, &client, account).await?;
-    Ok(accepted(&app, StatusCode::CREATED, sign_in))
+    Ok(accepted(&app, StatusCode::CREATED, sign_in, &headers))
 }
 
 /// Sign in
 ///
-/// Starts a session, returned as a cookie and as a token. Attempts are limited per account and per network address.
+/// Starts a session, returned as a cookie and as a token; a session whose cookie the request has ends. Attempts are limited per account and per network address.
 #[utoipa::path(post, path = "/v1/auth/login", tag = "auth", operation_id = "logIn", security(()),
     request_body = LoginRequest,
     responses((status = 200, description = "The new session", body = SignInResponse,
         headers(("Set-Cookie" = String, description = "The session, for browsers")))),
     extensions(("x-problem-codes" = json!(["bad_credentials", "cross_site", "too_many_attempts"]))))]
-async fn log_in(State(app): State<Arc<App>>, client: ClientInfo, Json(body): Json<LoginRequest>) -> Result<Response> {
+async fn log_in(
+    State(app): State<Arc<App>>,
+    client: ClientInfo,
+    headers: HeaderMap,
+    Json(body): Json<LoginRequest>,
+) -> Result<Response> {
     let credentials = Credentials { email: body.email, password: body.password };
     let sign_in = users::log_in(&app, &client, credentials).await?;
-    Ok(accepted(&app, StatusCode::OK, sign_in))
+    Ok(accepted(&app, StatusCode::OK, sign_in, &headers))
 }
 
 /// Sign out
@@ -166,7 +177,9 @@ async fn log_in(State(app): State<Arc<App>>, client: ClientInfo, Json(body): Jso
     extensions(("x-problem-codes" = json!(["session_required"]))))]
 async fn log_out(State(app): State<Arc<App>>, SessionCaller(caller): SessionCaller) -> Result<impl IntoResponse> {
     users::log_out(&app, &caller).await?;
-    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, no_session_cookie(&app.config))]))
+    let clear = HeaderValue::from_static("\"cache\", \"storage\"");
+    let headers = [(header::SET_COOKIE, no_session_cookie(&app.config)), (CLEAR_SITE_DATA, clear)];
+    Ok((StatusCode::NO_CONTENT, headers))
 }
 
 /// List your sessions
@@ -191,12 +204,18 @@ async fn end(State(app): State<Arc<App>>, SessionCaller(caller): SessionCaller, 
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn accepted(app: &App, status: StatusCode, sign_in: SignIn) -> Response {
+/// Whether a page sends the request: scripts can neither set nor remove these headers.
+fn is_from_a_page(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-site")
+}
+
+fn accepted(app: &App, status: StatusCode, sign_in: SignIn, request: &HeaderMap) -> Response {
     let SignIn { user, session, secret } = sign_in;
     let headers = [
         (header::SET_COOKIE, session_cookie(&app.config, &secret)),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
-    let body = SignInResponse { token: secret.reveal().to_owned(), user: user.into(), session: session.into() };
+    let token = (!is_from_a_page(request)).then(|| secret.reveal().to_owned());
+    let body = SignInResponse { token, user: user.into(), session: session.into() };
     (status, headers, axum::Json(body)).into_response()
 }
