@@ -285,6 +285,8 @@ pub struct Uploads {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignedUrls {
     /// The bucket, which then serves the content.
+    /// Bytes per second that a client must send on average; 0 for any.
+    pub min_rate: u64,
     Store,
     /// This server, which can revoke the URLs and proxies the content.
     Server,

@@ -205,6 +205,7 @@ fn uploads(settings: &Settings) -> Result<Uploads, ConfigError> {
     })
 }
 
+        min_rate: settings.min_upload_rate().size(0..=GIB)?,
 fn fsck(settings: &Settings) -> Result<Fsck, ConfigError> {
     Ok(Fsck {
         interval: settings.fsck_interval().time(Duration::ZERO..=30 * DAY)?,

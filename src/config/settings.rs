@@ -124,6 +124,8 @@ settings! {
         upload_stall_timeout = set("STRONGROOM_UPLOAD_STALL_TIMEOUT", "TIME").or("1min");
         /// Default delivery of content: proxied by this server, or by a redirect to the store.
         download_via = set("STRONGROOM_DOWNLOAD_VIA", "proxy|redirect").or("proxy");
+        /// Bytes per second that the client of an upload must send on average, after the time that it may send nothing; 0 for any.
+        min_upload_rate = set("STRONGROOM_MIN_UPLOAD_RATE", "SIZE").or("1kB");
         /// Default lifetime of a signed URL.
         signed_url_lifetime = set("STRONGROOM_SIGNED_URL_LIFETIME", "TIME").or("15min");
         /// Maximum lifetime of a signed URL, at most 7d.

@@ -22,15 +22,38 @@ use crate::store::ByteStream;
 #[allow(dead_code, reason = "only described, never built")]
 pub struct Binary(Vec<u8>);
 
-/// The body, chunk by chunk. Ends with `BodyStalled` if nothing comes for `stall`, and with
-/// `BodyBroken` if the client goes away or breaks the framing.
-pub fn stream(body: Body, stall: Duration) -> ByteStream {
+/// How slow the client of a body may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// How long it may send nothing. For so long it may also be slower than `min_rate`.
+    pub stall_timeout: Duration,
+    /// The bytes per second that it has to send on average; 0 for any. The time that this server takes to store them does
+    /// not count.
+    pub min_rate: u64,
+}
+
+impl Pace {
+    /// How long to wait for the next bytes, `waited` for the `received` bytes before them.
+    fn time_left(self, waited: Duration, received: u64) -> Duration {
+        let Some(seconds) = received.checked_div(self.min_rate) else { return self.stall_timeout };
+        let most = self.stall_timeout.saturating_add(Duration::from_secs(seconds));
+        most.saturating_sub(waited).min(self.stall_timeout)
+    }
+}
+
+/// The body, chunk by chunk. Ends with `BodyStalled` if the client is slower than its pace, and with `BodyBroken` if the
+/// client goes away or breaks the framing.
+pub fn stream(body: Body, pace: Pace) -> ByteStream {
     let chunks = body.into_data_stream();
-    Box::pin(stream::unfold(Some(chunks), move |chunks| async move {
-        let mut chunks = chunks?;
-        match tokio::time::timeout(stall, chunks.next()).await {
+    Box::pin(stream::unfold(Some((chunks, Duration::ZERO, 0)), move |state| async move {
+        let (mut chunks, waited, received) = state?;
+        let began = Instant::now();
+        match tokio::time::timeout(pace.time_left(waited, received), chunks.next()).await {
             Ok(None) => None,
-            Ok(Some(Ok(chunk))) => Some((Ok(chunk), Some(chunks))),
+            Ok(Some(Ok(chunk))) => {
+                let received = received + chunk.len() as u64;
+                Some((Ok(chunk), Some((chunks, waited + began.elapsed(), received))))
+            }
             Ok(Some(Err(error))) => Some((Err(Error::BodyBroken(error.to_string())), None)),
             Err(_) => Some((Err(Error::BodyStalled), None)),
         }

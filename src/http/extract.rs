@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer};
 use utoipa::IntoParams;
 use uuid::Uuid;
 
+use super::body::Pace;
 use super::request_memory::RequestMemory;
 use super::{body, json, query};
 use crate::cursor::{DEFAULT_PAGE_SIZE, PAGE_BYTES};
@@ -84,7 +85,9 @@ pub async fn read_whole(request: Request, mut limits: BodyLimits) -> Result<Vec<
     if let Some(memory) = memory {
         memory.reserve(size).await?;
     }
-    let mut stream = body::stream(request.into_body(), limits.stall_timeout);
+    // All of it has to arrive within the time below.
+    let pace = Pace { stall_timeout: limits.stall_timeout, min_rate: 0 };
+    let mut stream = body::stream(request.into_body(), pace);
     let reading = async {
         let mut bytes = Vec::with_capacity(announced.unwrap_or_default());
         while let Some(chunk) = stream.try_next().await? {

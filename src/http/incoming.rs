@@ -1,11 +1,10 @@
 //! The body of a request that brings a file: the file itself, or a form with it.
 
-use std::time::Duration;
-
 use axum::extract::Request;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, header};
 
+use super::body::Pace;
 use super::form::{AllowedFields, Fields};
 use super::{body, digest, form};
 use crate::error::{Error, Result};
@@ -36,14 +35,14 @@ pub struct Form {
     pub file_name: Option<String>,
 }
 
-/// Opens the body of an upload. The client may send nothing for `stall_timeout`.
+/// Opens the body of an upload, which the client has to send at this pace.
 ///
 /// # Errors
 /// Those of [`open_raw`] and [`form::open`].
-pub async fn open(request: Request, stall_timeout: Duration, allowed: AllowedFields) -> Result<Incoming> {
+pub async fn open(request: Request, pace: Pace, allowed: AllowedFields) -> Result<Incoming> {
     let content_type = text(request.headers(), header::CONTENT_TYPE).unwrap_or_default();
     if !content_type.trim_start().to_ascii_lowercase().starts_with("multipart/form-data") {
-        return open_raw(request, stall_timeout);
+        return open_raw(request, pace);
     }
     if digest::announced(request.headers())?.is_some() {
         let detail = "the digest of a file in a form belongs to the headers of its part";
@@ -52,7 +51,7 @@ pub async fn open(request: Request, stall_timeout: Duration, allowed: AllowedFie
     let boundary = multer::parse_boundary(content_type)
         .map_err(|error| Error::Malformed(format!("the form cannot be read: {error}")))?;
     let at_most = length(request.headers());
-    let file = form::open(body::stream(request.into_body(), stall_timeout), boundary, allowed).await?;
+    let file = form::open(body::stream(request.into_body(), pace), boundary, allowed).await?;
     Ok(Incoming {
         stream: file.stream,
         size: None,
@@ -67,14 +66,14 @@ pub async fn open(request: Request, stall_timeout: Duration, allowed: AllowedFie
 ///
 /// # Errors
 /// [`Error::Malformed`] if it is declared as a part of a content; [`Error::Invalid`] if an announced digest is malformed.
-pub fn open_raw(request: Request, stall_timeout: Duration) -> Result<Incoming> {
+pub fn open_raw(request: Request, pace: Pace) -> Result<Incoming> {
     let (Parts { headers, .. }, body) = request.into_parts();
     // A client that sends a part means to keep the rest, which is not supported (RFC 9110, section 14.5).
     if headers.contains_key(header::CONTENT_RANGE) {
         return Err(Error::Malformed("a part of a file cannot be replaced; send the whole content".into()));
     }
     Ok(Incoming {
-        stream: body::stream(body, stall_timeout),
+        stream: body::stream(body, pace),
         size: length(&headers),
         at_most: None,
         content_type: text(&headers, header::CONTENT_TYPE),
