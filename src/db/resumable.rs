@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::blobs::{NewBlobRow, abandon, insert_pending, set_multipart_id};
 use super::idempotency::{KeyResponse, claim_key, store_response};
 use super::usage::{ReservedRow, UsageDelta, apply_usage, reserve_usage};
-use super::{ByteCount, Count, Db, Micros, Tx, statements};
+use super::{ByteCount, Count, Db, Micros, Permit, Tx, statements};
 use crate::config::Quotas;
 use crate::error::{Error, Result};
 
@@ -25,8 +25,8 @@ macro_rules! select_upload {
 
 statements! {
     INSERT_UPLOAD = "INSERT INTO resumable_uploads (id, owner_id, blob_id, mode, path, name, content_type,
-            upload_metadata, size, part_size, hash_state, sha256, created_at, expires_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+            upload_metadata, size, part_size, hash_state, sha256, token_id, created_at, expires_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
     FIND_UPLOAD = concat!(select_upload!(), " WHERE u.id = $1 AND u.owner_id = $2");
     LIST_OPEN_UPLOADS = concat!(select_upload!(), " WHERE u.owner_id = $1 AND u.file_id IS NULL
             AND u.expires_at > $2 AND u.id > $3
@@ -68,6 +68,8 @@ statements! {
             (SELECT blob_id FROM resumable_uploads WHERE id = $1 AND owner_id = $2 AND file_id IS NULL
              UNION ALL SELECT tail_blob_id FROM resumable_uploads WHERE id = $1 AND owner_id = $2 AND file_id IS NULL)
         RETURNING owner_id, reserved_bytes, reserved_files, reserved_uploads";
+    LIST_UPLOADS_OF_TOKEN = "SELECT id FROM resumable_uploads
+        WHERE token_id = $1 AND owner_id = $2 AND file_id IS NULL";
     DELETE_UPLOAD = "DELETE FROM resumable_uploads WHERE id = $1 AND owner_id = $2 AND file_id IS NULL";
     PURGE_UPLOADS = "DELETE FROM resumable_uploads WHERE file_id IS NOT NULL AND expires_at < $1";
 }
@@ -381,14 +383,9 @@ impl Db {
     /// # Errors
     /// Those of [`Db`].
     pub async fn delete_resumable(&self, owner: Uuid, id: Uuid) -> Result<bool> {
-        self.transaction(async |tx| {
-            // Its row first, the order in which appends lock the rows.
-            if tx.execute(REVOKE_CLAIM, (id, owner)).await? != 1 {
-                return Ok(false);
-            }
-            let deleted: Vec<ReservedRow> = tx.fetch_all(DELETE_BLOBS, (id, owner)).await?;
-            tx.execute(DELETE_UPLOAD, (id, owner)).await?;
-            apply_usage(tx, owner, deleted.iter().map(ReservedRow::released).sum()).await?;
+        self.unpermitted(async |tx| {
+            let Some(released) = delete_upload(tx, owner, id).await? else { return Ok(false) };
+            apply_usage(tx, owner, released).await?;
             Ok(true)
         })
         .await
@@ -401,6 +398,28 @@ impl Db {
     pub async fn purge_resumables(&self, now: Timestamp) -> Result<u64> {
         self.write.execute(PURGE_UPLOADS, (Micros::from(now),)).await
     }
+}
+
+/// Deletes an open upload, marks its blobs for deletion, and returns the change of its owner's usage; `None` if it does not
+/// exist, or has become a file.
+async fn delete_upload(tx: &mut Tx<'_>, owner: Uuid, id: Uuid) -> Result<Option<UsageDelta>> {
+    // Its row first, the order in which appends lock the rows.
+    if tx.execute(REVOKE_CLAIM, (id, owner)).await? != 1 {
+        return Ok(None);
+    }
+    let deleted: Vec<ReservedRow> = tx.fetch_all(DELETE_BLOBS, (id, owner)).await?;
+    tx.execute(DELETE_UPLOAD, (id, owner)).await?;
+    Ok(Some(deleted.iter().map(ReservedRow::released).sum()))
+}
+
+/// Deletes the open uploads that an API token created, and returns the change of its owner's usage.
+pub(super) async fn delete_uploads_of_token(tx: &mut Tx<'_>, owner: Uuid, token: Uuid) -> Result<UsageDelta> {
+    let uploads: Vec<(Uuid,)> = tx.fetch_all(LIST_UPLOADS_OF_TOKEN, (token, owner)).await?;
+    let mut released = UsageDelta::default();
+    for (upload,) in uploads {
+        released += delete_upload(tx, owner, upload).await?.unwrap_or_default();
+    }
+    Ok(released)
 }
 
 async fn insert_upload(tx: &mut Tx<'_>, new: &NewResumableRow, blob: &NewBlobRow) -> Result<()> {
@@ -418,6 +437,7 @@ async fn insert_upload(tx: &mut Tx<'_>, new: &NewResumableRow, blob: &NewBlobRow
         ByteCount(new.part_size),
         hash_state,
         sha256,
+        Permit::current_token(),
         Micros::from(blob.now),
         Micros::from(new.expires_at),
     );

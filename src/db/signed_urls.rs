@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::files::end_signed_puts;
+use super::usage::apply_usage;
 use super::{Db, Micros, statements};
 use crate::error::Result;
 
@@ -59,7 +61,25 @@ impl Db {
     /// # Errors
     /// Those of [`Db`].
     pub async fn revoke_signed(&self, owner: Uuid, file: Uuid, now: Timestamp) -> Result<bool> {
-        Ok(self.write.execute(REVOKE_URLS, (file, owner, Micros::from(now))).await? == 1)
+        self.transaction(async |tx| {
+            let ended = end_signed_puts(tx, owner, file).await?;
+            let is_revoked = tx.execute(REVOKE_URLS, (file, owner, Micros::from(now))).await? == 1;
+            apply_usage(tx, owner, ended).await?;
+            Ok(is_revoked)
+        })
+        .await
+    }
+
+    /// Ends the signed uploads to this file.
+    ///
+    /// # Errors
+    /// [`Error::Unauthorized`](crate::error::Error::Unauthorized) if the permit of the request has ended.
+    pub async fn revoke_signed_puts(&self, owner: Uuid, file: Uuid) -> Result<()> {
+        self.transaction(async |tx| {
+            let ended = end_signed_puts(tx, owner, file).await?;
+            apply_usage(tx, owner, ended).await
+        })
+        .await
     }
 
     /// The generation that a valid signature for this key covers, if the key belongs to a file.

@@ -5,8 +5,11 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::events::{EventRow, insert_event};
+use super::resumable::delete_uploads_of_token;
+use super::signed_puts::end_puts_of_token;
+use super::usage::apply_usage;
 use super::users::{CallerRow, user_columns};
-use super::{CachePolicy, Db, Micros, statements};
+use super::{CachePolicy, Count, Db, Micros, Tx, statements};
 use crate::error::Result;
 
 /// An API token.
@@ -42,7 +45,7 @@ statements! {
     TOUCH_TOKEN = "UPDATE api_tokens SET last_used_at = $2
         WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2)";
     REVOKE_TOKEN = "DELETE FROM api_tokens WHERE id = $1 AND user_id = $2";
-    PURGE_TOKENS = "DELETE FROM api_tokens WHERE expires_at <= $1";
+    LIST_EXPIRED_TOKENS = "SELECT id, user_id FROM api_tokens WHERE expires_at <= $1 LIMIT $2";
 }
 
 impl Db {
@@ -100,14 +103,14 @@ impl Db {
         self.write.execute(TOUCH_TOKEN, (id, Micros::from(now))).await.map(drop)
     }
 
-    /// Deletes a token of the account; `false` if it has no such token.
+    /// Deletes a token of the account, and ends the uploads that it began; `false` if the account has no such token.
     ///
     /// # Errors
     /// Those of [`Db`].
     pub async fn revoke_token(&self, id: Uuid, user_id: Uuid, event: &EventRow) -> Result<bool> {
         let revoked = self
-            .transaction(async |tx| {
-                if tx.execute(REVOKE_TOKEN, (id, user_id)).await? != 1 {
+            .unpermitted(async |tx| {
+                if !delete_token(tx, user_id, id).await? {
                     return Ok(false);
                 }
                 insert_event(tx, event).await?;
@@ -118,11 +121,33 @@ impl Db {
         revoked
     }
 
-    /// Deletes the API tokens that expired by `now`, and returns their number.
+    /// Deletes the API tokens that expired by `now`, ends the uploads that they began, and returns their number.
     ///
     /// # Errors
     /// Those of [`Db`].
     pub async fn purge_tokens(&self, now: Timestamp) -> Result<u64> {
-        self.write.execute(PURGE_TOKENS, (Micros::from(now),)).await
+        let mut purged = 0;
+        loop {
+            let due: Vec<(Uuid, Uuid)> =
+                self.write.fetch_all(LIST_EXPIRED_TOKENS, (Micros::from(now), Count::from(PURGED_AT_ONCE))).await?;
+            for (id, user_id) in &due {
+                purged += u64::from(self.unpermitted(async |tx| delete_token(tx, *user_id, *id).await).await?);
+            }
+            if due.len() < PURGED_AT_ONCE {
+                return Ok(purged);
+            }
+        }
     }
+}
+
+/// The expired tokens that are read at once.
+const PURGED_AT_ONCE: usize = 100;
+
+/// Deletes a token of an account with the uploads that it began; `false` if the account has no such token. The token's row
+/// comes last, as in a transaction that relies on it.
+async fn delete_token(tx: &mut Tx<'_>, user_id: Uuid, id: Uuid) -> Result<bool> {
+    let mut released = delete_uploads_of_token(tx, user_id, id).await?;
+    released += end_puts_of_token(tx, user_id, id).await?;
+    apply_usage(tx, user_id, released).await?;
+    Ok(tx.execute(REVOKE_TOKEN, (id, user_id)).await? == 1)
 }

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use strongroom::config::SignedUrls;
 
 use crate::support::client::{Ask, Client, content, path};
-use crate::support::links::create_link;
+use crate::support::links::{complete, create_link, follow};
+use crate::support::tus::Tus;
 use crate::support::{Setup, TestApp, both};
 
 async fn readers(owner: &Client, file: &Value) -> Vec<Value> {
@@ -38,9 +39,10 @@ both! {
         let token = ann.post("/v1/me/tokens").json(&json!({"name": "backup"})).answer().await.json();
         let program = ann.clone().with_token(token["token"].as_str().unwrap(), &Value::Null);
         let listed = ann.get("/v1/files?urls=signed").answer().await.json()["items"].clone();
+        let limited = create_link(&ann, &file, json!({"max_downloads": 5, "expires_in": 60})).await;
         let urls = [
             create_link(&ann, &file, json!({})).await["url"].clone(),
-            create_link(&ann, &file, json!({"max_downloads": 5, "expires_in": 60})).await["url"].clone(),
+            format!("{}?download=1", limited["url"].as_str().unwrap()).into(),
             ann.sign(&file, "get").await["url"].clone(),
             listed.as_array().unwrap().iter().find(|item| item["id"] == file["id"]).unwrap()["url"].clone(),
         ];
@@ -71,12 +73,61 @@ both! {
         assert_eq!(stranger.get(of_other["url"].as_str().unwrap()).answer().await.status, 404);
     }
 
+    async fn upload_urls_are_listed_and_end_with_their_token(app: TestApp) {
+        let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
+        let file = ann.upload("a.txt", "mine").await;
+        let puts = async || readers(&ann, &file).await.into_iter().find(|reader| reader["kind"] == "signed_puts");
+        let new_token = async || {
+            let token = ann.post("/v1/me/tokens").json(&json!({"name": "t"})).answer().await.json();
+            (ann.clone().with_token(token["token"].as_str().unwrap(), &Value::Null), token["id"].as_str().unwrap().to_owned())
+        };
+        let open_uploads = "SELECT open_uploads FROM users";
+        assert!(puts().await.is_none());
+
+        // Revoked with the URLs of the file.
+        let signed = ann.sign(&file, "put").await;
+        assert_eq!((&puts().await.unwrap()["uploads"], app.count(open_uploads).await), (&json!(1), 1));
+        revoke(&ann, &puts().await.unwrap()).await;
+        assert_eq!((puts().await, app.count(open_uploads).await), (None, 0));
+        assert_eq!(complete(&ann, &signed).await.status, 410);
+        if app.setup == Setup::SqliteAndDisk {
+            assert_eq!(follow(&stranger, &signed, "theirs").await.status, 410);
+        }
+
+        // Revoked with the token, and only with that.
+        let ((program, id), (other, _)) = (new_token().await, new_token().await);
+        let (signed, kept) = (program.sign(&file, "put").await, other.sign(&file, "put").await);
+        let new = json!({"name": "d", "mode": "direct", "size": 4});
+        let direct = program.post("/v1/uploads").json(&new).answer().await.json();
+        let tus = Tus::create(&program, Some(9), "").await;
+        tus.append(&program, 0, "half").await;
+        let own = Tus::create(&ann, Some(9), "").await;
+        assert_eq!((&puts().await.unwrap()["uploads"], app.count(open_uploads).await), (&json!(2), 5));
+        assert_eq!(ann.delete(&format!("/v1/me/tokens/{id}")).answer().await.status, 204);
+        assert_eq!((&puts().await.unwrap()["uploads"], app.count(open_uploads).await), (&json!(1), 2));
+        assert_eq!(complete(&ann, &signed).await.status, 410);
+        assert_eq!(ann.get(&format!("/v1/uploads/{}", direct["id"].as_str().unwrap())).answer().await.status, 404);
+        assert_eq!(tus.head(&ann).await.status, 404);
+        assert_eq!(own.append(&ann, 0, "123456789").await.status, 204);
+        assert_eq!(follow(&stranger, &kept, "newer").await.status, 200);
+        assert_eq!(complete(&ann, &kept).await.status, 200);
+        app.assert_usage_is_exact().await;
+
+        // It expires with the token.
+        let body = json!({"name": "t", "expires_in": 60});
+        let token = ann.post("/v1/me/tokens").json(&body).answer().await.json();
+        ann.clone().with_token(token["token"].as_str().unwrap(), &Value::Null).sign(&file, "put").await;
+        app.advance(Duration::from_secs(61));
+        app.reap().await;
+        assert_eq!((puts().await, app.count(open_uploads).await), (None, 0));
+    }
+
     async fn expired_links_and_urls_are_not_listed(app: TestApp) {
         let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
         let file = ann.upload("a.txt", "mine").await;
         create_link(&ann, &file, json!({"expires_in": 60})).await;
         let once = create_link(&ann, &file, json!({"max_downloads": 1})).await;
-        assert_eq!(stranger.get(once["url"].as_str().unwrap()).answer().await.status, 200);
+        assert_eq!(stranger.get(&format!("{}?download=1", once["url"].as_str().unwrap())).answer().await.status, 200);
         let signed = ann.sign(&file, "get").await;
         assert_eq!(readers(&ann, &file).await.len(), 3);
         assert_eq!(signed_urls(&ann, &file).await.unwrap()["until"].as_str().unwrap()[..19], signed["expires_at"].as_str().unwrap()[..19]);

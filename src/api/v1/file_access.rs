@@ -39,7 +39,7 @@ struct FileAccessView {
     next_cursor: Option<String>,
 }
 
-/// A user, a link or a set of signed URLs that can read a file.
+/// A user, a link or a set of signed URLs that can read or replace a file.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AccessEntry)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -66,6 +66,14 @@ enum AccessEntryView {
         revocable: bool,
         ended_by: Option<String>,
     },
+    /// Signed URLs that accept new content for the file, which its owner has to complete.
+    SignedPuts {
+        /// Their number.
+        uploads: u64,
+        /// All of them have expired by then.
+        until: Timestamp,
+        ended_by: String,
+    },
 }
 
 impl From<AccessEntry> for AccessEntryView {
@@ -80,6 +88,9 @@ impl From<AccessEntry> for AccessEntryView {
             AccessEntry::SignedUrls { until, ended_by } => {
                 Self::SignedUrls { until, revocable: ended_by.is_some(), ended_by: ended_by.map(request) }
             }
+            AccessEntry::SignedPuts { uploads, until, ended_by } => {
+                Self::SignedPuts { uploads, until, ended_by: request(ended_by) }
+            }
         }
     }
 }
@@ -93,7 +104,7 @@ fn request(ended_by: EndedBy) -> String {
     }
 }
 
-/// List who can read a file
+/// List who can read or replace a file
 ///
 /// Its owner, active links, and signed URLs that may still be in use, each with the request that revokes it.
 #[utoipa::path(get, path = "/v1/files/{id}/access", tag = "files", operation_id = "getFileAccess",

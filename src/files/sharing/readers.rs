@@ -1,15 +1,17 @@
-//! Who can read a file at present, and what ends it.
+//! Who can read or replace a file at present, and what ends it.
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::links::{self, Link, LinkState};
+use super::signed_urls;
 use crate::app::App;
+use crate::db::Count;
 use crate::error::Result;
 use crate::files::File;
 use crate::users::User;
 
-/// Someone who can read a file, or something that allows anyone to.
+/// Someone who can read or replace a file, or something that allows anyone to.
 #[derive(Debug)]
 pub enum AccessEntry {
     /// The owner, who is signed in or has API tokens.
@@ -39,6 +41,15 @@ pub enum AccessEntry {
         /// What revokes them; `None` if the bucket signed them, so that they can only expire.
         ended_by: Option<EndedBy>,
     },
+    /// Signed URLs that accept new content for the file.
+    SignedPuts {
+        /// Their number.
+        uploads: u64,
+        /// All of them have expired by then.
+        until: Timestamp,
+        /// What ends their uploads.
+        ended_by: EndedBy,
+    },
 }
 
 /// What ends an access.
@@ -52,7 +63,7 @@ pub enum EndedBy {
     RevokingSignedUrls(Uuid),
 }
 
-/// Lists who can read a file of this user at present.
+/// Lists who can read or replace a file of this user at present.
 ///
 /// # Errors
 /// [`Error::Unavailable`](crate::error::Error::Unavailable).
@@ -70,18 +81,15 @@ pub async fn access(app: &App, user: &User, file: &File) -> Result<Vec<AccessEnt
         let ended_by = EndedBy::RevokingLink(link.id);
         AccessEntry::Link { link: Box::new(link), ended_by }
     }));
-    let until = signed_until(app, user, file).await?;
+    let until = signed_urls::active_until(app, user, file).await?;
     if until > now {
         let ended_by = app.url_signer().map(|_| EndedBy::RevokingSignedUrls(file.id));
-        entries.push(AccessEntry::SignedUrls { until: until, ended_by });
+        entries.push(AccessEntry::SignedUrls { until, ended_by });
+    }
+    let (uploads, until) = app.db.open_signed_puts(user.id, file.id, now).await?;
+    if let Some(until) = until.filter(|_| uploads > Count(0)) {
+        let ended_by = EndedBy::RevokingSignedUrls(file.id);
+        entries.push(AccessEntry::SignedPuts { uploads: uploads.0, until: until.into(), ended_by });
     }
     Ok(entries)
-}
-
-/// When the last signed URL of the file expires, those of lists included.
-async fn signed_until(app: &App, user: &User, file: &File) -> Result<Timestamp> {
-    let lists = app.db.list_signing(user.id).await?;
-    let lists = lists.filter(|lists| lists.list_urls_recorded_at > file.signed.revoked_at);
-    let until = lists.map_or(file.signed.until, |lists| lists.list_urls_expire_at.max(file.signed.until));
-    Ok(until.into())
 }

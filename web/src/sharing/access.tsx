@@ -12,6 +12,7 @@ import { LinkItems } from './link-list'
 
 type OwnerEntry = Extract<AccessEntry, { kind: 'owner' }>
 type SignedUrlsEntry = Extract<AccessEntry, { kind: 'signed_urls' }>
+type SignedPutsEntry = Extract<AccessEntry, { kind: 'signed_puts' }>
 
 export function Access({ file }: { file: StoredFile }) {
   const [changing, setChanging] = useState<Link | null>(null)
@@ -38,6 +39,7 @@ export function Access({ file }: { file: StoredFile }) {
       {access.data.map((entry) => {
         if (entry.kind === 'owner') return <Owner key="owner" owner={entry} changed={access.reload} />
         if (entry.kind === 'signed_urls') return <TemporaryLinks key="urls" urls={entry} revoke={revokeUrls} />
+        if (entry.kind === 'signed_puts') return <UploadLinks key="puts" puts={entry} revoke={revokeUrls} />
         return null
       })}
       <section>
@@ -93,6 +95,23 @@ function TemporaryLinks({ urls, revoke }: { urls: SignedUrlsEntry; revoke: () =>
           <code>STRONGROOM_SIGNED_URLS=server</code>, this server signs links that can be revoked.
         </p>
       )}
+    </section>
+  )
+}
+
+function UploadLinks({ puts, revoke }: { puts: SignedPutsEntry; revoke: () => void }) {
+  return (
+    <section>
+      <h3>Anyone with an upload link</h3>
+      <p class="hint">
+        {count(puts.uploads, 'temporary link')} can upload new content until {dateTime(puts.until)}. You decide whether
+        to use it.
+      </p>
+      <p>
+        <button type="button" onClick={revoke}>
+          <Icon name="close" size={18} /> Revoke temporary links
+        </button>
+      </p>
     </section>
   )
 }
