@@ -301,7 +301,7 @@ pub struct Links {
     pub limit: u32,
     /// How long a link with a password stays unlocked.
     pub unlock_lifetime: Duration,
-    /// How long an interrupted download can resume without counting again.
+    /// How long an interrupted download can continue without counting again.
     pub resume_window: Duration,
 }
 

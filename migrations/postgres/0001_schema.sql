@@ -171,14 +171,16 @@ CREATE INDEX links_by_revocation ON links (revoked_at) WHERE revoked_at IS NOT N
 CREATE TABLE link_downloads (
     id             UUID PRIMARY KEY,
     link_id        UUID NOT NULL REFERENCES links (id) ON DELETE CASCADE,
-    -- A hash that identifies the client, so that it can resume its download.
+    -- A hash of the client's address, so that it can continue its download.
     client_hash    BYTEA NOT NULL,
+    -- A hash of the program that began it.
+    agent_hash     BYTEA NOT NULL,
     -- Responses in progress.
     open_responses BIGINT NOT NULL,
     -- Bytes sent, plus those that responses in progress are going to send.
     bytes_granted  BIGINT NOT NULL,
-    -- Whether links.downloads includes this download.
-    counted        BOOLEAN NOT NULL DEFAULT FALSE,
+    -- Whether the last byte was sent.
+    complete       BOOLEAN NOT NULL DEFAULT FALSE,
     lease_until    BIGINT NOT NULL
 );
 CREATE INDEX link_downloads_by_link ON link_downloads (link_id, lease_until);

@@ -171,14 +171,16 @@ CREATE INDEX links_by_revocation ON links (revoked_at) WHERE revoked_at IS NOT N
 CREATE TABLE link_downloads (
     id             BLOB PRIMARY KEY,
     link_id        BLOB NOT NULL REFERENCES links (id) ON DELETE CASCADE,
-    -- A hash that identifies the client, so that it can resume its download.
+    -- A hash of the client's address, so that it can continue its download.
     client_hash    BLOB NOT NULL,
+    -- A hash of the program that began it.
+    agent_hash     BLOB NOT NULL,
     -- Responses in progress.
     open_responses INTEGER NOT NULL,
     -- Bytes sent, plus those that responses in progress are going to send.
     bytes_granted  INTEGER NOT NULL,
-    -- Whether links.downloads includes this download.
-    counted        INTEGER NOT NULL DEFAULT FALSE,
+    -- Whether the last byte was sent.
+    complete       INTEGER NOT NULL DEFAULT FALSE,
     lease_until    INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX link_downloads_by_link ON link_downloads (link_id, lease_until);

@@ -20,7 +20,7 @@ label { display: block; margin-bottom: .25rem }
 input, a, button { display: block; width: 100%; font: inherit; border-radius: .5rem; padding: .625rem }
 input { border: 1px solid var(--line); margin-bottom: 1rem }
 a, button { border: 2px solid var(--accent); background: var(--accent); color: var(--on-accent); text-align: center; text-decoration: none; cursor: pointer; margin-top: .5rem }
-a.second { background: none; color: inherit }
+a.second, button.second { background: none; color: inherit }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px }
 ";
 
@@ -33,6 +33,16 @@ pub fn page(status: StatusCode, title: &str, body: &str) -> Response {
     );
     let policy = [(header::CONTENT_SECURITY_POLICY, policy().clone())];
     (status, policy, [(header::CACHE_CONTROL, "private, no-store")], Html(html)).into_response()
+}
+
+/// Lets the forms of a page lead to this origin, too.
+pub fn allow_form_action(page: &mut Response, origin: &str) {
+    let Some(policy) = page.headers_mut().get_mut(header::CONTENT_SECURITY_POLICY) else { return };
+    let text =
+        policy.to_str().unwrap_or_default().replace("form-action 'self'", &format!("form-action 'self' {origin}"));
+    if let Ok(wider) = HeaderValue::try_from(text) {
+        *policy = wider;
+    }
 }
 
 /// Only the style of the page itself may be used, and forms lead back here.

@@ -144,8 +144,8 @@ settings! {
         link_limit = set("STRONGROOM_LINK_LIMIT", "NUMBER").or("10000");
         /// How long a link with a password stays unlocked.
         link_unlock_lifetime = set("STRONGROOM_LINK_UNLOCK_LIFETIME", "TIME").or("1h");
-        /// How long an interrupted download of a link with a download limit can resume without counting again.
-        link_resume_window = set("STRONGROOM_LINK_RESUME_WINDOW", "TIME").or("2min");
+        /// How long an interrupted download of a link with a download limit can continue, from the same address, without counting again.
+        link_resume_window = set("STRONGROOM_LINK_RESUME_WINDOW", "TIME").or("1h");
     }
     "Trash" {
         /// How long deleted files can be restored; 0: they are deleted permanently at once.

@@ -102,7 +102,8 @@ both! {
         let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "for those who know").await;
         let link = create_link(&ann, &file, json!({"password": "violet tractor under rain", "max_downloads": 1})).await;
-        let (id, url) = (link["id"].as_str().unwrap(), link["url"].as_str().unwrap());
+        let (id, url) = (link["id"].as_str().unwrap(), format!("{}?download=1", link["url"].as_str().unwrap()));
+        let url = url.as_str();
         let visit = |password: &str| app.stranger().get(url).basic_auth("", Some(password.to_owned()));
         app.stranger().get(url).answer().await.problem(401, "password_required");
         visit("a guess").answer().await.problem(401, "password_required");

@@ -32,7 +32,7 @@ use crate::http::extract::{Name, Query};
 use crate::users::ClientInfo;
 
 pub fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(get, head)).routes(routes!(get_named, head_named)).merge(unlock::routes())
+    OpenApiRouter::new().routes(routes!(get, head, ask)).routes(routes!(get_named, head_named)).merge(unlock::routes())
 }
 
 /// The URL of the link with this token.
@@ -61,12 +61,19 @@ const COOKIE: &str = "strongroom-link";
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct ShareParams {
-    /// Always the content as a download, also for browsers.
+    /// Always the content as a download, also for browsers and of a link with a download limit.
     #[serde(default)]
     download: bool,
     /// Always the content, shown in the browser if the link and the type allow it.
     #[serde(default)]
     open: bool,
+}
+
+impl ShareParams {
+    /// Whether the bytes are asked for explicitly.
+    fn ask_for_bytes(&self) -> bool {
+        self.download || self.open
+    }
 }
 
 /// A request for what a link shares.
@@ -98,8 +105,8 @@ impl Visit {
         let answer = async {
             events::set_channel(Channel::Link);
             let opened = links::open(&app, &visitor(&client, &headers), &token).await?;
-            match as_page {
-                true => opened.check_uses(&app).map(|()| page::about(&url(&app, &token), &opened)),
+            match as_page || opened.has_limit() && !params.ask_for_bytes() {
+                true => opened.check_uses(&app).await.map(|()| page::about(&app, &url(&app, &token), &opened)),
                 false => bytes(&app, &opened, &params, &method, &headers).await,
             }
         };
@@ -110,8 +117,10 @@ impl Visit {
 /// Download through a share link
 ///
 /// The content, with ranges and conditions as for files; for browsers that navigate, and for programs that create
-/// previews, a page about it. A password is sent as that of HTTP Basic (with any user name), or proven by what
-/// `unlockLink` returned, as a cookie or as a bearer token. A download counts when its last byte is sent.
+/// previews, a page about it. Of a link with a download limit, the content comes only with `download=1` or `open=1`, so
+/// that programs that check links use up nothing: its download counts when it begins, any other when its last byte is sent.
+/// A password is sent as that of HTTP Basic (with any user name), or proven by what
+/// `unlockLink` returned, as a cookie or as a bearer token.
 #[utoipa::path(get, path = "/l/{token}", tag = "links", operation_id = "downloadLink", security(()),
     params(("token" = String, Path), ShareParams, RangeHeaders, ConditionHeaders),
     responses((status = 200, description = "The content, or a page about it", content_type = "*/*", body = Binary),
@@ -122,6 +131,23 @@ impl Visit {
         "link_used_up", "too_many_attempts"]))))]
 async fn get(visit: Visit) -> Response {
     visit.answer().await
+}
+
+/// Ask for the content of a share link
+///
+/// What the button of the page does: redirects to the content. Programs that check links follow them, but send no forms.
+#[utoipa::path(post, path = "/l/{token}", tag = "links", operation_id = "requestLinkDownload", security(()),
+    params(("token" = String, Path), ShareParams),
+    responses((status = 303, description = "The content is at `Location`", headers(("Location" = String)))))]
+async fn ask(State(app): State<Arc<App>>, Name(token): Name, Query(params): Query<ShareParams>) -> Response {
+    let page = url(&app, &token);
+    let how = if params.open { "open" } else { "download" };
+    let answer = async {
+        links::check_token(&app, &token).await?;
+        let location = HeaderValue::try_from(format!("{page}?{how}=1")).map_err(Error::internal)?;
+        Ok((StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response())
+    };
+    answered(answer.await, Some(page.clone()))
 }
 
 /// Get the headers of a share link
@@ -175,7 +201,7 @@ fn visitor(client: &ClientInfo, headers: &HeaderMap) -> LinkVisitor {
 
 /// Whether a person looks at it, or a program that makes a preview for one.
 fn wants_page(params: &ShareParams, headers: &HeaderMap) -> bool {
-    if params.download || params.open {
+    if params.ask_for_bytes() {
         return false;
     }
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_lowercase();
@@ -210,9 +236,8 @@ async fn bytes(
     method: &Method,
     headers: &HeaderMap,
 ) -> Result<Response> {
-    // A resumed delivery has its download already.
-    if !(*method == Method::GET && headers.contains_key(header::RANGE)) {
-        opened.check_uses(app)?;
+    if *method == Method::HEAD {
+        opened.check_uses(app).await?;
     }
     let inline = opened.is_inline() && !params.download;
     if *method == Method::GET
@@ -229,12 +254,13 @@ async fn bytes(
     let content = &opened.file.content;
     let plan = delivery::plan(app, method, headers, content, &presentation)?;
     if *method == Method::GET && !plan.is_success() {
-        // Nothing is delivered, so that no download resumes.
-        opened.check_uses(app)?;
+        // Nothing is delivered, so that no download begins.
+        opened.check_uses(app).await?;
     }
     let download = LinkDownload::new(app, opened, part(&plan, content.size));
     let audited = AuditedDownload::new(app, opened.download_event(), &plan);
-    delivery::send(app, content, plan, (download, audited)).await
+    let watch = Watch::new(app, Right::Link(Box::new(opened.clone())));
+    delivery::send(app, content, plan, (watch, (download, audited))).await
 }
 
 /// The part of the file that a response delivers. Several ranges count as the whole file.

@@ -4,22 +4,33 @@ use axum::response::Response;
 use bytesize::ByteSize;
 use http::StatusCode;
 
-use crate::api::html::{escaped, page};
+use crate::api::html::{allow_form_action, escaped, page};
+use crate::app::App;
+use crate::config::Via;
 use crate::error::Error;
 use crate::files::links::OpenedLink;
 use crate::http::problem::{Problem, log};
 
-/// The page of a link that is active.
-pub fn about(url: &str, opened: &OpenedLink) -> Response {
+/// The page of a link that is active. A link with a download limit has buttons that send forms, which programs that check
+/// links do not.
+pub fn about(app: &App, url: &str, opened: &OpenedLink) -> Response {
     let (name, content) = (escaped(opened.name()), &opened.file.content);
     let size = escaped(&ByteSize::b(content.size).display().si().to_string());
     let (url, content_type) = (escaped(url), escaped(&content.content_type));
-    let open = match opened.is_inline() {
-        true => format!("<a class=\"second\" href=\"{url}?open=1\">Open</a>"),
-        false => String::new(),
+    let button = |class: &str, query: &str, text: &str| match opened.has_limit() {
+        true => format!("<form method=\"post\" action=\"{url}?{query}=1\"><button{class}>{text}</button></form>"),
+        false => format!("<a{class} href=\"{url}?{query}=1\">{text}</a>"),
     };
-    let body = format!("<h1>{name}</h1><p>{size}, {content_type}</p><a href=\"{url}?download=1\">Download</a>{open}");
-    page(StatusCode::OK, &name, &body)
+    let open = if opened.is_inline() { button(" class=\"second\"", "open", "Open") } else { String::new() };
+    let download = button("", "download", "Download");
+    let mut response =
+        page(StatusCode::OK, &name, &format!("<h1>{name}</h1><p>{size}, {content_type}</p>{download}{open}"));
+    let redirects = opened.has_limit() && app.config.links.delivery == Via::Redirect;
+    if let Some(bucket) = app.store.public_bucket().filter(|_| redirects) {
+        // The form leads to the bucket.
+        allow_form_action(&mut response, &bucket.origin().ascii_serialization());
+    }
+    response
 }
 
 /// The page of an error. It asks for the password where that is missing.

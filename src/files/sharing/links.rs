@@ -12,6 +12,7 @@ use std::net::IpAddr;
 
 use secrecy::SecretString;
 
+use self::delivery::Client;
 use crate::app::App;
 use crate::budget::Party;
 use crate::db::LinkRow;
@@ -44,7 +45,7 @@ pub struct OpenedLink {
     /// The file.
     pub file: File,
     link: LinkRow,
-    client: Vec<u8>,
+    client: Client,
 }
 
 impl OpenedLink {
@@ -63,19 +64,47 @@ impl OpenedLink {
         event(&self.link, EventKind::FileDownloaded)
     }
 
+    /// Checks, during a transfer, that the link still gives access to the file. One that began in time may end after
+    /// the lifetime of the link.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if the link was revoked or its URL replaced, its file deleted, or its owner disabled.
+    pub async fn check_active(&self, app: &App) -> Result<()> {
+        let link = app.db.link_by_token(&self.link.token_hash).await?.filter(|link| link.revoked_at.is_none());
+        let link = link.ok_or(Error::NotFound)?;
+        app.db.file(link.owner_id, link.file_id).await?.map(drop).ok_or(Error::NotFound)
+    }
+
+    /// Whether its downloads are limited. Such a link delivers only what is asked for explicitly.
+    pub fn has_limit(&self) -> bool {
+        self.link.max_downloads.is_some()
+    }
+
     /// Checks that the link has not reached its download limit.
     ///
     /// # Errors
-    /// [`Error::LinkUsedUp`] if no download is left. A download that resumes needs none.
-    pub fn check_uses(&self, app: &App) -> Result<()> {
-        match self.link.max_downloads {
-            Some(most) if self.link.downloads >= most => {
-                refused(app, &self.link, &Error::LinkUsedUp);
-                Err(Error::LinkUsedUp)
-            }
-            _ => Ok(()),
+    /// [`Error::LinkUsedUp`] if no download is left, and this client has none to continue.
+    pub async fn check_uses(&self, app: &App) -> Result<()> {
+        let is_used_up = self.link.max_downloads.is_some_and(|most| self.link.downloads >= most);
+        if !is_used_up || self.client.can_continue(app, &self.link).await? {
+            return Ok(());
         }
+        refused(app, &self.link, &Error::LinkUsedUp);
+        Err(Error::LinkUsedUp)
     }
+}
+
+/// Checks that there is a link with this token, in whatever state.
+///
+/// # Errors
+/// [`Error::NotFound`] if there is none, or its owner is disabled.
+pub async fn check_token(app: &App, token: &str) -> Result<()> {
+    find_by_token(app, token).await.map(drop)
+}
+
+async fn find_by_token(app: &App, token: &str) -> Result<LinkRow> {
+    let secret = Secret::parse(token).filter(|secret| secret.kind() == SecretKind::Link).ok_or(Error::NotFound)?;
+    app.db.link_by_token(&secret.hash()).await?.ok_or(Error::NotFound)
 }
 
 /// Opens the link with this token.
@@ -85,8 +114,7 @@ impl OpenedLink {
 /// [`Error::LinkExpired`]; [`Error::NetworkRefused`]; [`Error::LinkLocked`] if the link has a password, and the visitor
 /// sends neither that nor an unlock token; [`Error::Throttled`] after too many wrong passwords.
 pub async fn open(app: &App, visitor: &LinkVisitor, token: &str) -> Result<OpenedLink> {
-    let secret = Secret::parse(token).filter(|secret| secret.kind() == SecretKind::Link).ok_or(Error::NotFound)?;
-    let link = app.db.link_by_token(&secret.hash()).await?.ok_or(Error::NotFound)?;
+    let link = find_by_token(app, token).await?;
     let file = app.db.file(link.owner_id, link.file_id).await?.ok_or(Error::NotFound)?;
     if let Err(error) = check_visitor(app, visitor, &link).await {
         // A visitor who has not entered the password yet is not refused.
@@ -95,7 +123,7 @@ pub async fn open(app: &App, visitor: &LinkVisitor, token: &str) -> Result<Opene
         }
         return Err(error);
     }
-    let client = delivery::client(&link, visitor);
+    let client = Client::new(&link, visitor);
     Ok(OpenedLink { file: file.try_into()?, link, client })
 }
 

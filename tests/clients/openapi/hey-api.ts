@@ -117,7 +117,7 @@ assert.deepEqual(renamed.metadata, { invoice: 17, tags: ['paid'] })
 // Create a link, and download through it.
 const { data: link } = await createLink({ path, body: { max_downloads: 1, note: 'once' }, throwOnError: true })
 assert.equal(link.state, 'active')
-assert.equal(await (await fetch(link.url)).text(), 'the content of a.txt')
+assert.equal(await (await fetch(`${link.url}?download=1`)).text(), 'the content of a.txt')
 assert.equal((await updateLink({ path: { id: link.id }, body: { note: null }, throwOnError: true })).data.note, '')
 
 // Delete and restore.

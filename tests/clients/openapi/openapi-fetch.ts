@@ -118,7 +118,7 @@ const link = data(
   await client.POST('/v1/files/{id}/links', { params: { path }, body: { max_downloads: 1, note: 'once' } }),
 )
 assert.equal(link.state, 'active')
-assert.equal(await (await fetch(link.url)).text(), 'the content of a.txt')
+assert.equal(await (await fetch(`${link.url}?download=1`)).text(), 'the content of a.txt')
 assert.equal(data(await client.PATCH('/v1/links/{id}', { params: { path: { id: link.id } }, body: { note: null } })).note, '')
 
 // Delete and restore.

@@ -120,7 +120,7 @@ def rename_with_metadata(client, file):
 
 def share(client, file):
     link = create_link.sync(file.id, client=client, body=CreateLinkRequest(max_downloads=1, note="once"))
-    assert httpx.get(link.url).text == "the content of a.txt"
+    assert httpx.get(link.url, params={"download": 1}).text == "the content of a.txt"
     assert update_link.sync(link.id, client=client, body=UpdateLinkRequest(note=None)).note == ""
 
 

@@ -71,6 +71,7 @@ pub const OPERATIONS: &[(&str, &str, Access)] = &[
     ("POST", "/v1/links/{id}/rotate", Access::Owner),
     ("GET", "/l/{token}", Access::Link),
     ("HEAD", "/l/{token}", Access::Link),
+    ("POST", "/l/{token}", Access::Link),
     ("GET", "/l/{token}/{name}", Access::Link),
     ("HEAD", "/l/{token}/{name}", Access::Link),
     ("POST", "/l/{token}/unlock", Access::Link),

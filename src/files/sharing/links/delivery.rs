@@ -1,5 +1,5 @@
-//! Downloads of a link. One download is one delivery up to the last byte of the file: it is reserved when the
-//! response begins, counted before the last chunk is sent, and free again when the response ends early.
+//! Downloads of a link. Of a link with a download limit, a download is counted before its first byte is sent; its client
+//! can continue it for a while, or start over if it was interrupted. Without a limit, complete deliveries are counted.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,23 +35,37 @@ pub struct Part {
 pub struct LinkDownload {
     app: Arc<App>,
     link: LinkRow,
-    client: Vec<u8>,
+    client: Client,
     /// Bytes of the file.
     size: u64,
     part: Part,
     /// Recorded when the download counts. It names the visitor, who is known only while the request is handled.
     counted: Event,
-    /// The reservation, if the link has a download limit.
-    reservation: Option<Uuid>,
+    /// The row of the download, if the link has a download limit.
+    id: Option<Uuid>,
     /// Measured, as the lease is, by a clock that nobody sets: a jump of the time must not end the lease.
     renewed: Instant,
     settled: bool,
 }
 
-/// Identifies the client that may resume a download: the same program at the same address.
-pub(super) fn client(link: &LinkRow, visitor: &LinkVisitor) -> Vec<u8> {
-    let digest = Sha256::new().chain_update(link.id).chain_update(visitor.address.to_string());
-    digest.chain_update([0]).chain_update(&visitor.user_agent).finalize().to_vec()
+/// Who may continue a download: any program at the same address, as one begins it, and another takes it over. As hashes,
+/// which are of one link only.
+#[derive(Debug, Clone)]
+pub(super) struct Client {
+    address: Vec<u8>,
+    agent: Vec<u8>,
+}
+
+impl Client {
+    pub fn new(link: &LinkRow, visitor: &LinkVisitor) -> Self {
+        let hash = |text: &str| Sha256::new().chain_update(link.id).chain_update(text).finalize().to_vec();
+        Self { address: hash(&visitor.address.to_string()), agent: hash(&visitor.user_agent) }
+    }
+
+    /// Whether it has a download that is not complete, and that it can continue.
+    pub async fn can_continue(&self, app: &App, link: &LinkRow) -> Result<bool> {
+        app.db.can_continue_download(link.id, &self.address).await
+    }
 }
 
 impl LinkDownload {
@@ -64,31 +78,36 @@ impl LinkDownload {
             size: opened.file.content.size,
             part,
             counted: event(&opened.link, EventKind::LinkDownloaded),
-            reservation: None,
+            id: None,
             renewed: Instant::now(),
             settled: false,
         }
     }
 
-    /// Reserves a download for the response, or continues the one that the same client has.
+    /// Counts the download if the link has a limit, unless the response continues one that the same client has.
     ///
     /// # Errors
     /// [`Error::LinkUsedUp`](crate::error::Error::LinkUsedUp) if none is left, or the link has ended meanwhile.
     pub async fn begin(&mut self) -> Result<()> {
         if self.link.max_downloads.is_some() {
-            let reserved = self.app.db.begin_link_download(&self.request()).await;
-            self.reservation = Some(reserved.inspect_err(|error| refused(&self.app, &self.link, error))?);
+            let begun = self.app.db.begin_link_download(&self.request()).await;
+            let (id, is_new) = begun.inspect_err(|error| refused(&self.app, &self.link, error))?;
+            self.id = Some(id);
+            if is_new {
+                self.app.events.record(&self.counted);
+            }
         }
         if self.part.length == 0 { self.settle().await } else { Ok(()) }
     }
 
-    /// The parts of one download come to twice the file at most: enough for what a client fetches again because it was
-    /// lost in transit, but not for one copy after another.
+    /// The responses of one download come to twice the file at most: enough for what a client fetches again because it was
+    /// lost in transit, or because another program takes over, but not for one copy after another.
     fn request(&self) -> NewLinkDownload {
         NewLinkDownload {
             id: self.app.clock.new_id(),
             link: self.link.id,
-            client: self.client.clone(),
+            client: self.client.address.clone(),
+            agent: self.client.agent.clone(),
             length: self.part.length,
             resumes: self.part.resumes,
             most: (2 * self.size).saturating_sub(self.part.length),
@@ -97,11 +116,9 @@ impl LinkDownload {
         }
     }
 
-    /// Follows the response: after the next chunk `left` of its bytes remain. The download is counted before the last
-    /// chunk is sent.
+    /// Follows the response: after the next chunk `left` of its bytes remain.
     ///
     /// # Errors
-    /// [`Error::LinkUsedUp`](crate::error::Error::LinkUsedUp) if the reservation was lost;
     /// [`Error::Unavailable`](crate::error::Error::Unavailable). The chunk must not be sent then.
     pub async fn advance(&mut self, left: u64) -> Result<()> {
         if self.settled {
@@ -111,47 +128,39 @@ impl LinkDownload {
             return self.settle().await;
         }
         let lease = lease(&self.app);
-        if let Some(reservation) = self.reservation
+        if let Some(id) = self.id
             && self.renewed.elapsed() > lease / 3
         {
             self.renewed = Instant::now();
-            self.app.db.renew_link_download(reservation, lease).await?;
+            self.app.db.renew_link_download(id, lease).await?;
         }
         Ok(())
     }
 
     /// The whole part is sent, or about to be.
     async fn settle(&mut self) -> Result<()> {
-        let (db, now) = (&self.app.db, self.app.clock.now());
-        let is_new = match self.reservation {
-            Some(reservation) if self.part.ends => {
-                db.finish_link_download(self.link.id, reservation, self.app.config.links.resume_window, now).await?
-            }
-            Some(reservation) => {
-                db.pause_link_download(reservation, 0, self.app.config.links.resume_window).await?;
-                false
-            }
+        let (db, window) = (&self.app.db, self.app.config.links.resume_window);
+        match self.id {
+            Some(id) if self.part.ends => db.finish_link_download(id, window).await?,
+            Some(id) => db.pause_link_download(id, 0, window).await?,
             None if self.part.ends => {
-                db.count_link_download(self.link.id, now).await?;
-                true
+                db.count_link_download(self.link.id, self.app.clock.now()).await?;
+                self.app.events.record(&self.counted);
             }
-            None => false,
-        };
-        self.settled = true;
-        if is_new {
-            self.app.events.record(&self.counted);
+            None => {}
         }
+        self.settled = true;
         Ok(())
     }
 
-    /// The response has ended, `left` bytes before its end. If it ended early, the download is kept for the same client
+    /// The response has ended, `left` bytes before its end. If it ended early, the same client can continue the download
     /// for a while.
     pub fn end(&mut self, left: u64) {
-        let Some(reservation) = self.reservation.filter(|_| !self.settled) else { return };
+        let Some(id) = self.id.filter(|_| !self.settled) else { return };
         let app = self.app.clone();
         tokio::spawn(async move {
-            if let Err(error) = app.db.pause_link_download(reservation, left, app.config.links.resume_window).await {
-                tracing::warn!(%error, "a reserved download stays reserved until its lease expires");
+            if let Err(error) = app.db.pause_link_download(id, left, app.config.links.resume_window).await {
+                tracing::warn!(%error, "a download counts as in progress until its lease expires");
             }
         });
     }
