@@ -331,6 +331,8 @@ pub struct Auth {
     pub logins_per_account: u32,
     /// Time without use after which a session ends; zero: it need not be used.
     pub session_idle: Duration,
+    /// How often a transfer checks again that what it was allowed by is valid.
+    pub access_check_interval: Duration,
     /// Failed sign-ins and share link passwords from one address, and new passwords of one account.
     pub logins_per_address: u32,
     /// Registrations from one address.

@@ -95,7 +95,7 @@ pub enum Error {
     #[error("a file with this path and name exists")]
     PathTaken,
     /// There must always be a user who can manage the others.
-    #[error("cannot delete the last admin; create another admin first")]
+    #[error("cannot delete or disable the last admin; create another admin first")]
     LastAdmin,
     /// One run of fsck at a time, on all servers together.
     #[error("fsck is already running")]

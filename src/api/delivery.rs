@@ -9,11 +9,11 @@ use http::{HeaderMap, Method};
 use crate::app::App;
 use crate::error::Result;
 use crate::events::Event;
-use crate::files::{self, Content};
+use crate::files::{self, Content, Right, Watch};
 use crate::http::content::{self, ContentInfo, DeliveryObserver, Plan, Presentation, Progress};
 
-/// Answers a GET or HEAD for a content that the caller was allowed to find. `event` is recorded with what was
-/// delivered; without one nobody is interested.
+/// Answers a GET or HEAD for a content that the caller was allowed to find by `right`, which is checked again while the
+/// content is sent. `event` is recorded with what was delivered; without one nobody is interested.
 ///
 /// # Errors
 /// [`Error::PreconditionFailed`](crate::error::Error::PreconditionFailed);
@@ -24,11 +24,13 @@ pub async fn respond(
     request: &HeaderMap,
     content: &Content,
     presentation: &Presentation,
+    right: Option<Right>,
     event: Option<Event>,
 ) -> Result<Response> {
     let plan = plan(app, method, request, content, presentation)?;
     let audited = event.map(|event| AuditedDownload::new(app, event, &plan));
-    send(app, content, plan, audited).await
+    let watch = right.map(|right| Watch::new(app, right));
+    send(app, content, plan, (watch, audited)).await
 }
 
 /// Plans the response to a GET or HEAD.
@@ -88,4 +90,13 @@ impl DeliveryObserver for AuditedDownload {
         let event = self.event.clone().with("bytes", reached.sent);
         self.app.events.record(&event.with("complete", reached.is_complete()));
     }
+}
+
+/// Cuts a delivery whose right has ended.
+impl DeliveryObserver for Watch {
+    async fn advance(&mut self, _: Progress) -> Result<()> {
+        self.check().await
+    }
+
+    fn end(&mut self, _: Progress) {}
 }

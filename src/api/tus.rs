@@ -17,10 +17,11 @@ use utoipa_axum::routes;
 use super::auth::SignedIn;
 use super::extract::Idempotency;
 use super::openapi::headers::{IdempotencyHeader, TusAppendHeaders, TusCreationHeaders, TusHeaders};
+use super::upload_body;
 use crate::app::App;
 use crate::error::{Error, Location, Result};
 use crate::files::uploads::{self, Append, Checksum, NewUpload, Upload, UploadProtocol};
-use crate::files::{FileName, FolderPath, IdempotencyKey};
+use crate::files::{FileName, FolderPath, IdempotencyKey, Right, watched};
 use crate::http::body::{self, Binary};
 use crate::http::extract::{Id, unexpected_content_type};
 
@@ -267,7 +268,7 @@ async fn method_override(
 }
 
 /// The body as an append.
-fn append_request(app: &App, request: Request, offset: u64, size: Option<u64>) -> Result<Append> {
+fn append_request(app: &Arc<App>, request: Request, offset: u64, size: Option<u64>) -> Result<Append> {
     let headers = request.headers();
     Ok(Append {
         offset,
@@ -275,7 +276,7 @@ fn append_request(app: &App, request: Request, offset: u64, size: Option<u64>) -
         // A body without a length may still be known to be empty.
         length: if request.body().is_end_stream() { Some(0) } else { number(headers, header::CONTENT_LENGTH)? },
         checksum: checksum(headers)?,
-        stream: body::stream(request.into_body(), app.config.uploads.stall_timeout),
+        stream: watched(app, Right::of_caller(), body::stream(request.into_body(), upload_body::pace(app))),
     })
 }
 

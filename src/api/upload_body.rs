@@ -1,11 +1,14 @@
 //! The body of an upload as the domain takes it.
 
+use std::sync::Arc;
+
 use axum::extract::Request;
 
 use crate::app::App;
 use crate::error::Result;
 use crate::events::{self, Channel};
-use crate::files::Body;
+use crate::files::{Body, Right, watched};
+use crate::http::body::Pace;
 use crate::http::form::AllowedFields;
 use crate::http::incoming::{self, Form, Incoming};
 
@@ -17,20 +20,29 @@ const LOCATION: &[&str] = &["name", "path"];
 ///
 /// # Errors
 /// Those of [`incoming::open`].
-pub async fn open(app: &App, request: Request, after_file: bool) -> Result<(Body, Option<Form>)> {
+pub async fn open(app: &Arc<App>, request: Request, after_file: bool) -> Result<(Body, Option<Form>)> {
     let allowed = AllowedFields { names: LOCATION, after_file };
-    let mut incoming = incoming::open(request, app.config.uploads.stall_timeout, allowed).await?;
+    let mut incoming = incoming::open(request, pace(app), allowed).await?;
+    incoming.stream = watched(app, Right::of_caller(), incoming.stream);
     let form = incoming.form.take();
     events::set_channel(if form.is_some() { Channel::Form } else { Channel::Raw });
     Ok((incoming.into(), form))
 }
 
-/// Opens the body of an upload that is the content itself, whatever its type.
+/// Opens the body of an upload that is the content itself, whatever its type, and is allowed by this right.
 ///
 /// # Errors
 /// Those of [`incoming::open_raw`].
-pub fn open_raw(app: &App, request: Request) -> Result<Body> {
-    incoming::open_raw(request, app.config.uploads.stall_timeout).map(Body::from)
+pub fn open_raw(app: &Arc<App>, right: Right, request: Request) -> Result<Body> {
+    let mut incoming = incoming::open_raw(request, pace(app))?;
+    incoming.stream = watched(app, Some(right), incoming.stream);
+    Ok(incoming.into())
+}
+
+/// How slow the client of an upload may be.
+pub fn pace(app: &App) -> Pace {
+    let uploads = &app.config.uploads;
+    Pace { stall_timeout: uploads.stall_timeout, min_rate: uploads.min_rate }
 }
 
 impl From<Incoming> for Body {

@@ -223,6 +223,7 @@ fn auth(settings: &Settings) -> Result<Auth, ConfigError> {
         attempt_window: settings.attempt_window().time(SECOND..=DAY)?,
         logins_per_account: settings.logins_per_account().number(1..=1_000_000)?,
         session_idle: session_idle(&settings.session_idle())?,
+        access_check_interval: settings.access_check_interval().time(SECOND..=HOUR)?,
         logins_per_address: settings.logins_per_address().number(1..=1_000_000)?,
         registrations_per_address: settings.registrations_per_address().number(1..=1_000_000)?,
     })

@@ -176,6 +176,8 @@ settings! {
         attempt_window = set("STRONGROOM_ATTEMPT_WINDOW", "TIME").or("15min");
         /// Time without use after which a session ends; 0: it need not be used.
         session_idle = set("STRONGROOM_SESSION_IDLE", "TIME").or("14d");
+        /// How often a transfer checks again that its session, token, link or signed URL is valid.
+        access_check_interval = set("STRONGROOM_ACCESS_CHECK_INTERVAL", "TIME").or("15s");
         /// Failed sign-ins to one account, and failed passwords of one share link.
         logins_per_account = set("STRONGROOM_LOGINS_PER_ACCOUNT", "NUMBER").or("10");
         /// Failed sign-ins and share link passwords from one address, and new passwords that one account sets for itself and its links.

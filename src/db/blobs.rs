@@ -202,7 +202,7 @@ impl Db {
     /// # Errors
     /// Those of [`Db`].
     pub async fn release_reserved(&self, id: Uuid, owner: Uuid, bytes: u64) -> Result<()> {
-        self.transaction(async |tx| {
+        self.unpermitted(async |tx| {
             if tx.execute(RELEASE_RESERVED, (id, ByteCount(bytes))).await? == 1 {
                 apply_usage(tx, owner, -UsageDelta::bytes(bytes)).await?;
             }
@@ -233,7 +233,7 @@ impl Db {
     /// # Errors
     /// Those of [`Db`].
     pub async fn abandon_blob(&self, id: Uuid, keep_for: Duration) -> Result<bool> {
-        self.transaction(async |tx| {
+        self.unpermitted(async |tx| {
             let Some(reserved) = abandon(tx, id, keep_for).await? else { return Ok(false) };
             apply_usage(tx, reserved.owner_id, reserved.released()).await?;
             Ok(true)

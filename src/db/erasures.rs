@@ -9,7 +9,7 @@ use super::errors::is_foreign_key_violation;
 use super::events::{EventRow, insert_event};
 use super::files::end_signed_puts;
 use super::usage::{ReservedRow, UsageDelta, apply_usage};
-use super::{Count, Db, Micros, Tx, statements};
+use super::{Count, Db, Micros, Tx, permits, statements};
 use crate::error::{Error, Result};
 
 statements! {
@@ -85,7 +85,7 @@ impl Db {
     ///
     /// # Errors
     /// [`Error::NotFound`] if there is no such account, it was deleted, or its password was changed;
-    /// [`Error::LastAdmin`].
+    /// [`Error::LastAdmin`]; [`Error::Unauthorized`] if the permit of the request has ended.
     pub async fn begin_erasure(
         &self,
         user: Uuid,
@@ -94,7 +94,8 @@ impl Db {
         event: &EventRow,
     ) -> Result<()> {
         let begun = self
-            .transaction(async |tx| {
+            .unpermitted(async |tx| {
+                permits::check(tx).await?;
                 anonymize(tx, user, job.started_at, proven).await?;
                 remove_avatar(tx, user).await?;
                 for statement in [END_SESSIONS, REVOKE_TOKENS] {
@@ -214,14 +215,19 @@ impl Db {
 /// Makes an account unusable and anonymous, unless it is the last admin.
 async fn anonymize(tx: &mut Tx<'_>, user: Uuid, now: Micros, proven: Option<&str>) -> Result<()> {
     tx.execute(LOCK_OTHER_ADMINS, (user,)).await?;
-    let (others,): (i64,) = tx.fetch_one(COUNT_OTHER_ADMINS, (user,)).await?;
-    let has_others = others > 0;
+    let has_others = has_other_admins(tx, user).await?;
     let row = (user, format!("ERASED {user}"), now, proven, has_others);
     match tx.fetch_optional::<(Uuid,)>(ANONYMIZE_USER, row).await? {
         Some(_) => Ok(()),
         None if has_others => Err(Error::NotFound),
         None => Err(Error::LastAdmin),
     }
+}
+
+/// Whether there is an admin who is not disabled, beside this account.
+pub(super) async fn has_other_admins(tx: &mut Tx<'_>, user: Uuid) -> Result<bool> {
+    let (others,): (i64,) = tx.fetch_one(COUNT_OTHER_ADMINS, (user,)).await?;
+    Ok(others > 0)
 }
 
 async fn remove_avatar(tx: &mut Tx<'_>, user: Uuid) -> Result<()> {

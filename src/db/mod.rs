@@ -24,6 +24,7 @@ mod links;
 mod list;
 mod open;
 mod orphans;
+mod permits;
 mod pool;
 mod probe;
 mod readers;
@@ -69,9 +70,10 @@ pub use link_downloads::NewLinkDownload;
 pub use links::LinkRow;
 pub use list::{After, Direction, ListQuery, Sort};
 pub use orphans::OrphanRow;
+pub use permits::{Permit, PermitKind, PermitSlot};
 pub use probe::probe_database;
 pub use resumable::{EndedUpload, NewResumableRow, PartRow, Progress, ResumableRow};
-pub use sessions::SessionRow;
+pub use sessions::{NewSessionRow, SessionRow};
 pub use signed_puts::{NewSignedPutRow, SignedPutRow};
 pub use throttles::Attempt;
 pub use tokens::TokenRow;
@@ -106,7 +108,7 @@ macro_rules! statements {
 use statements;
 
 /// The statements of every file. A test compares this list with the files.
-const STATEMENTS: [&[&str]; 23] = [
+const STATEMENTS: [&[&str]; 24] = [
     avatars::STATEMENTS,
     blobs::STATEMENTS,
     erasures::STATEMENTS,
@@ -119,6 +121,7 @@ const STATEMENTS: [&[&str]; 23] = [
     link_downloads::STATEMENTS,
     links::STATEMENTS,
     orphans::STATEMENTS,
+    permits::STATEMENTS,
     probe::STATEMENTS,
     resumable::STATEMENTS,
     sessions::STATEMENTS,

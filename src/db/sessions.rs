@@ -140,7 +140,7 @@ impl Db {
     /// Those of [`Db`].
     pub async fn end_session(&self, id: Uuid, user_id: Uuid, event: &EventRow) -> Result<bool> {
         let ended = self
-            .transaction(async |tx| {
+            .unpermitted(async |tx| {
                 if tx.execute(DELETE_SESSION, (id, user_id)).await? != 1 {
                     return Ok(false);
                 }

@@ -35,9 +35,9 @@ impl Db {
     /// Records that a URL was signed that is valid until then.
     ///
     /// # Errors
-    /// Those of [`Db`].
+    /// [`Error::Unauthorized`](crate::error::Error::Unauthorized) if the permit of the request has ended.
     pub async fn record_signed_url(&self, owner: Uuid, file: Uuid, until: Timestamp) -> Result<()> {
-        self.write.execute(RECORD_URL, (file, owner, Micros::from(until))).await.map(drop)
+        self.transaction(async |tx| tx.execute(RECORD_URL, (file, owner, Micros::from(until))).await.map(drop)).await
     }
 
     /// The signed URLs in this account's lists.
@@ -56,10 +56,11 @@ impl Db {
         self.write.execute(RECORD_LIST, (owner, Micros::from(until), Micros::from(now))).await.map(drop)
     }
 
-    /// Revokes every download URL of this file that this server has signed; `false` if there is no such file.
+    /// Revokes every URL of this file that this server has signed, and ends the signed uploads to it; `false` if there is no
+    /// such file.
     ///
     /// # Errors
-    /// Those of [`Db`].
+    /// [`Error::Unauthorized`](crate::error::Error::Unauthorized) if the permit of the request has ended.
     pub async fn revoke_signed(&self, owner: Uuid, file: Uuid, now: Timestamp) -> Result<bool> {
         self.transaction(async |tx| {
             let ended = end_signed_puts(tx, owner, file).await?;

@@ -6,6 +6,7 @@ use sqlx::{SqlSafeStr, Transaction, query_as_with, query_with};
 use super::Db;
 use super::connection_shares::Permit;
 use super::group_commit::CommitTicket;
+use super::permits;
 use super::pool::{AnyRow, Arguments, Pool, postgres, sqlite};
 use crate::error::Result;
 
@@ -17,8 +18,19 @@ pub(super) enum Tx<'q> {
 }
 
 impl Db {
-    /// Runs `work` in a transaction, which `Ok` commits and an error rolls back.
+    /// Runs `work` in a transaction, which `Ok` commits and an error rolls back. It is also rolled back, with
+    /// [`Error::Unauthorized`](crate::error::Error::Unauthorized), if the permit of the current request has ended.
     pub(super) async fn transaction<T>(&self, work: impl AsyncFnOnce(&mut Tx<'_>) -> Result<T>) -> Result<T> {
+        self.unpermitted(async |tx| {
+            let value = work(tx).await?;
+            permits::confirm(tx).await?;
+            Ok(value)
+        })
+        .await
+    }
+
+    /// The same without a permit: for work that gives back what a request took, or that ends permits itself.
+    pub(super) async fn unpermitted<T>(&self, work: impl AsyncFnOnce(&mut Tx<'_>) -> Result<T>) -> Result<T> {
         let mut tx = self.begin().await?;
         let result = work(&mut tx).await;
         tx.end(result).await

@@ -13,9 +13,12 @@ statements! {
         WHERE b.key = $1 AND r.mode = 'direct' AND r.file_id IS NULL AND r.received = 0
             AND b.state = 'pending' AND b.lease_until > (SELECT now FROM clock) AND u.disabled_at IS NULL";
     DELETE_PART = "DELETE FROM upload_parts WHERE upload_id = $1 AND number = $2";
-    /// Only while the parts of the upload have not been assembled.
+    /// Only while the upload accepts parts: they may have been assembled since, the upload canceled, or its owner disabled.
     RECORD_PART = "INSERT INTO upload_parts (upload_id, number, receipt)
-        SELECT id, $2, $3 FROM resumable_uploads WHERE id = $1 AND file_id IS NULL AND received = 0
+        SELECT r.id, $2, $3 FROM resumable_uploads r
+        JOIN blobs b ON b.id = r.blob_id JOIN users u ON u.id = r.owner_id
+        WHERE r.id = $1 AND r.file_id IS NULL AND r.received = 0
+            AND b.state = 'pending' AND b.lease_until > (SELECT now FROM clock) AND u.disabled_at IS NULL
         ON CONFLICT (upload_id, number) DO UPDATE SET receipt = excluded.receipt";
     LIST_PARTS = "SELECT number, receipt FROM upload_parts WHERE upload_id = $1 ORDER BY number";
 }
@@ -51,7 +54,7 @@ impl Db {
     /// Records that a part is durable.
     ///
     /// # Errors
-    /// [`Error::UploadGone`] if the upload has ended, or its parts have been assembled.
+    /// [`Error::UploadGone`] if the upload has ended, its parts have been assembled, or its owner is disabled.
     pub async fn record_part(&self, upload: Uuid, number: u64, receipt: &str) -> Result<()> {
         match self.write.execute(RECORD_PART, (upload, Count(number), receipt)).await? {
             1 => Ok(()),

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use sqlx::FromRow;
 use uuid::Uuid;
 
+use super::erasures::has_other_admins;
 use super::errors::is_unique_violation;
 use super::events::{EventRow, insert_event};
 use super::usage::UsageRow;
@@ -114,6 +115,10 @@ statements! {
         WHERE id > $1 AND email <> '' ORDER BY id LIMIT $2");
     HAS_ACCOUNTS = "SELECT COUNT(*) FROM (SELECT 1 FROM users WHERE email <> '' LIMIT 1) AS account";
     FIND_ACCOUNT = concat!("SELECT ", account_columns!(), " FROM users WHERE id = $1 AND email <> ''");
+    /// Locks the admins, in one order, if the account is one of them: of two admins who disable each other, the second
+    /// sees what the first has done.
+    LOCK_ADMINS = "UPDATE users SET updated_at = updated_at
+        WHERE is_admin AND EXISTS (SELECT 1 FROM users u WHERE u.id = $1 AND u.is_admin)";
     PATCH_ACCOUNT = concat!("UPDATE users SET
             quota_bytes = CASE WHEN $2 THEN $3 ELSE quota_bytes END,
             quota_files = CASE WHEN $4 THEN $5 ELSE quota_files END,
@@ -212,7 +217,8 @@ impl Db {
     /// Changes an account on behalf of an admin; disabling it ends its sessions. `None` if there is no such account.
     ///
     /// # Errors
-    /// Those of [`Db`].
+    /// [`Error::LastAdmin`] if it would disable the last admin who is not disabled; [`Error::Unauthorized`] if the permit
+    /// of the request has ended.
     pub async fn patch_account(
         &self,
         id: Uuid,
@@ -222,8 +228,12 @@ impl Db {
     ) -> Result<Option<AccountRow>> {
         let patched = self
             .transaction(async |tx| {
+                tx.execute(LOCK_ADMINS, (id,)).await?;
                 let Some(account) = update_account(tx, id, patch, now).await? else { return Ok(None) };
                 if patch.disabled == Some(true) {
+                    if account.user.is_admin && !has_other_admins(tx, id).await? {
+                        return Err(Error::LastAdmin);
+                    }
                     tx.execute(END_OTHER_SESSIONS, (id, Uuid::nil())).await?;
                 }
                 for event in events {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use uuid::Uuid;
 
 use crate::budget::Party;
-use crate::db::Client;
+use crate::db::{Client, PermitSlot};
 
 tokio::task_local! {
     static REQUEST_CONTEXT: RequestContext;
@@ -70,12 +70,13 @@ pub struct Actor {
     pub credential_id: Uuid,
 }
 
-/// Who acts, from where, and through which channel. There is one for each request, and one for a command.
+/// Who acts, from where, through which channel, and by which permit. There is one for each request, and one for a command.
 #[derive(Debug, Clone, Default)]
 pub struct RequestContext {
     state: Arc<Mutex<ContextState>>,
     /// Whose share of the database is used; `None` for a command.
     client: Option<Client>,
+    permit: PermitSlot,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -90,15 +91,18 @@ impl RequestContext {
     pub fn new(channel: Channel, address: Option<IpAddr>) -> Self {
         Self {
             state: Arc::new(Mutex::new(ContextState { address, channel, actor: None })),
+            permit: PermitSlot::default(),
             client: address.map(|address| Client::new(Party::at(address))),
         }
     }
 
     /// Runs work in this context.
     pub async fn scope<T>(self, work: impl Future<Output = T>) -> T {
-        match self.client.clone() {
-            Some(client) => client.scope(REQUEST_CONTEXT.scope(self, work)).await,
-            None => REQUEST_CONTEXT.scope(self, work).await,
+        let (permit, client) = (self.permit.clone(), self.client.clone());
+        let work = permit.scope(REQUEST_CONTEXT.scope(self, work));
+        match client {
+            Some(client) => client.scope(work).await,
+            None => work.await,
         }
     }
 

@@ -91,7 +91,8 @@ pub async fn all_users(app: &App) -> Result<Vec<AdminUser>> {
 /// Disabling an account ends its sessions, and suspends its API tokens until it is enabled again.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is no account with this id; [`Error::Invalid`] if a quota is too large.
+/// [`Error::NotFound`] if there is no account with this id; [`Error::Invalid`] if a quota is too large;
+/// [`Error::LastAdmin`] if it is the last admin, and would be disabled.
 pub async fn update_user(app: &App, id: Uuid, patch: UpdateUser) -> Result<AdminUser> {
     for (quota, pointer) in [(patch.bytes, "/quota/bytes"), (patch.files, "/quota/files")] {
         quota.map_or(Ok(()), |quota| quota.check(pointer))?;
@@ -127,7 +128,7 @@ fn events(id: Uuid, patch: UpdateUser) -> Vec<Event> {
 /// Disables the account with this email address, or enables it; see [`update_user`].
 ///
 /// # Errors
-/// [`Error::NotFound`] if it does not exist.
+/// [`Error::NotFound`] if it does not exist; [`Error::LastAdmin`].
 pub async fn set_disabled(app: &App, email: &str, disabled: bool) -> Result<User> {
     let patch = UpdateUser { disabled: Some(disabled), ..UpdateUser::default() };
     Ok(update_user(app, user_id(app, email).await?, patch).await?.user)

@@ -35,13 +35,15 @@ pub enum Credential {
 }
 
 impl Credential {
-    /// Makes this account the actor of the current request in the audit log.
-    fn set_actor(self, account: Uuid) {
-        let (credential, credential_id) = match self {
-            Credential::Session(id) => ("session", id),
-            Credential::Token(id) => ("token", id),
+    /// Makes this account the actor of the current request in the audit log, and lets the request change rows for as
+    /// long as the credential is valid.
+    fn set_current(self, app: &App, account: Uuid) {
+        let (kind, credential, credential_id) = match self {
+            Credential::Session(id) => (PermitKind::Session, "session", id),
+            Credential::Token(id) => (PermitKind::Token, "token", id),
         };
         events::set_actor(Actor { account, credential, credential_id });
+        Permit { kind, credential: credential_id, account, clock: app.clock.clone() }.set_current();
     }
 }
 
@@ -62,13 +64,11 @@ pub async fn authenticate(app: &App, secret: &str, policy: CachePolicy) -> Resul
     };
     let row = found.filter(|row| !is_idle(app, secret.kind(), row, now)).ok_or(Error::Unauthorized)?;
     let credential = credential(row.credential_id);
-    credential.set_actor(row.user.id);
+    credential.set_current(app, row.user.id);
     record_use(app, credential, &row, now);
     Ok(Caller { user: row.user.into(), credential })
 }
 
-/// Updates `last_used_at` now and then, in the background: no request waits for it or fails because of it.
-fn record_use(app: &App, credential: Credential, row: &CallerRow, now: Timestamp) {
 /// Whether a session was not used for so long that it has ended.
 fn is_idle(app: &App, kind: SecretKind, row: &CallerRow, now: Timestamp) -> bool {
     let idle = app.config.auth.session_idle;
@@ -76,6 +76,8 @@ fn is_idle(app: &App, kind: SecretKind, row: &CallerRow, now: Timestamp) -> bool
     kind == SecretKind::Session && !idle.is_zero() && row.last_used_at.is_some_and(|used| ends(used) <= now)
 }
 
+/// Updates `last_used_at` now and then, in the background: no request waits for it or fails because of it.
+fn record_use(app: &App, credential: Credential, row: &CallerRow, now: Timestamp) {
     if row.last_used_at.is_some_and(|last| now < deadline(last.into(), TOUCH_INTERVAL)) {
         return;
     }

@@ -18,6 +18,7 @@ mod direct;
 mod disk_faults;
 mod doctor;
 mod download;
+mod ended_rights;
 mod erase;
 mod events;
 mod export;

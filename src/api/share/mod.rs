@@ -24,6 +24,7 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use crate::events::{self, Channel};
 use crate::files;
+use crate::files::{self, Right, Watch};
 use crate::files::links::{self, LinkDownload, LinkVisitor, OpenedLink, Part};
 use crate::http::body::Binary;
 use crate::http::content::{DeliveryObserver, Plan, Presentation, Progress};

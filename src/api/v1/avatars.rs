@@ -67,7 +67,7 @@ async fn show(State(app): State<Arc<App>>, Id(id): Id, method: Method, headers: 
     let picture = avatar::find(&app, id).await?;
     let presentation =
         Presentation { disposition: "inline".into(), content_type: None, cache_control: CACHE_CONTROL.into() };
-    delivery::respond(&app, &method, &headers, &picture, &presentation, None).await
+    delivery::respond(&app, &method, &headers, &picture, &presentation, None, None).await
 }
 
 /// Get the headers of a user's avatar

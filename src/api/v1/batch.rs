@@ -126,8 +126,13 @@ async fn batch(
     }
     let mut items = Vec::with_capacity(request.ids.len());
     for id in &request.ids {
-        let done = one(&app, &caller.user, &request, path.as_ref(), *id).await;
-        items.push(done.unwrap_or_else(|failure| BatchResult::failed(*id, &failure)));
+        let item = match one(&app, &caller.user, &request, path.as_ref(), *id).await {
+            Ok(done) => done,
+            // The session or the token has ended since the request began.
+            Err(Error::Unauthorized) => return Err(Error::Unauthorized),
+            Err(failure) => BatchResult::failed(*id, &failure),
+        };
+        items.push(item);
     }
     Ok(axum::Json(BatchResponse { items }))
 }

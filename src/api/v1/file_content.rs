@@ -21,6 +21,7 @@ use crate::config::Via;
 use crate::error::{Error, Result};
 use crate::events::EventKind;
 use crate::files;
+use crate::files::{self, Right};
 use crate::files::signed_urls::{self, ReadMethod, SignOptions};
 use crate::http::body::Binary;
 use crate::http::content::Presentation;
@@ -93,7 +94,7 @@ async fn read(
         cache_control: "private, no-cache".into(),
     };
     let event = file.event(EventKind::FileDownloaded);
-    delivery::respond(&app, &method, &headers, &file.content, &presentation, Some(event)).await
+    delivery::respond(&app, &method, &headers, &file.content, &presentation, Right::of_caller(), Some(event)).await
 }
 
 /// Get the headers of a file's content

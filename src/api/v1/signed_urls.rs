@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 use crate::events::{self, Channel};
 use crate::files::signed_urls::{self, ReadMethod, SignOptions};
 use crate::files::uploads::signed_put::{self, SignedPut};
-use crate::files::{FileName, uploads};
+use crate::files::{FileName, Right, uploads};
 use crate::http::body::Binary;
 use crate::http::content::Presentation;
 use crate::http::extract::{Json, Name};
@@ -143,7 +143,8 @@ async fn sign(
 
 /// Revoke the signed URLs of a file
 ///
-/// All that read it stop working immediately. URLs signed by the bucket cannot be revoked: the response is 409 then.
+/// All of them stop working immediately, and uploads through them end. URLs that the bucket has signed to read the file
+/// cannot be revoked: while there are any, the response is 409, and only those that write are revoked.
 #[utoipa::path(post, path = "/v1/files/{id}/signed-urls/revoke", tag = "files", operation_id = "revokeSignedUrls",
     params(("id" = Uuid, Path)), responses((status = 204, description = "The URLs were revoked")),
     extensions(("x-problem-codes" = json!(["not_revocable"]))))]
@@ -172,13 +173,14 @@ async fn get_signed(
     let grant = verify(&app, &method, &key, query.as_deref())?;
     events::set_channel(Channel::SignedUrl);
     let (content, event) = signed_urls::open(&app, &grant).await?;
+    let right = Right::SignedUrl(grant.clone());
     let left = grant.expires_at.as_second() - app.clock.now().as_second();
     let presentation = Presentation {
         disposition: grant.disposition.unwrap_or_else(|| "attachment".into()),
         content_type: grant.content_type,
         cache_control: format!("private, max-age={}", left.max(0)),
     };
-    delivery::respond(&app, &method, &headers, &content, &presentation, Some(event)).await
+    delivery::respond(&app, &method, &headers, &content, &presentation, Some(right), Some(event)).await
 }
 
 /// Get the headers of content through a signed URL
@@ -215,7 +217,7 @@ async fn put_signed(
 ) -> Result<Response> {
     let grant = verify(&app, request.method(), &key, query.as_deref())?;
     if let Some(number) = grant.part {
-        let body = upload_body::open_raw(&app, request)?;
+        let body = upload_body::open_raw(&app, Right::SignedUrl(grant.clone()), request)?;
         let etag = uploads::receive_part(&app, grant, number, body).await?;
         return Ok([(header::ETAG, format!("\"{etag}\""))].into_response());
     }
@@ -223,7 +225,7 @@ async fn put_signed(
     if request.headers().get(header::IF_NONE_MATCH).is_none_or(|value| value != "*") {
         return Err(Error::BadSignature);
     }
-    let body = upload_body::open_raw(&app, request)?;
+    let body = upload_body::open_raw(&app, Right::SignedUrl(grant.clone()), request)?;
     signed_put::receive(&app, grant, body).await?;
     Ok(StatusCode::OK.into_response())
 }

@@ -40,7 +40,7 @@ pub struct LinkVisitor {
 }
 
 /// A link that its visitor may use, with its file.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct OpenedLink {
     /// The file.
     pub file: File,

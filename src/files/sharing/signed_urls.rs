@@ -132,19 +132,48 @@ async fn record_list(app: &App, files: &[File], until: Timestamp) -> Result<()> 
     Ok(())
 }
 
-/// Revokes every signed URL that reads this file, at once.
+/// Revokes every signed URL of this file, at once.
 ///
 /// # Errors
-/// [`Error::NotRevocable`] if the bucket signs; [`Error::NotFound`] if the file was deleted in the meantime.
+/// [`Error::NotRevocable`] if the bucket has signed URLs that read the file and may still be active: those that write are
+/// revoked even so. [`Error::NotFound`] if the file was deleted in the meantime.
 pub async fn revoke(app: &App, user: &User, file: &File) -> Result<()> {
     if app.url_signer().is_none() {
-        return Err(Error::NotRevocable);
+        app.db.revoke_signed_puts(user.id, file.id).await?;
+        let is_active = active_until(app, user, file).await? > app.clock.now();
+        return if is_active { Err(Error::NotRevocable) } else { Ok(()) };
     }
     if !app.db.revoke_signed(user.id, file.id, app.clock.now()).await? {
         return Err(Error::NotFound);
     }
     tracing::info!(user = %user.id, file = %file.id, "signed URLs revoked");
     Ok(())
+}
+
+/// When the last signed URL that reads the file expires, those of lists included.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub async fn active_until(app: &App, user: &User, file: &File) -> Result<Timestamp> {
+    let lists = app.db.list_signing(user.id).await?;
+    let lists = lists.filter(|lists| lists.list_urls_recorded_at > file.signed.revoked_at);
+    let until = lists.map_or(file.signed.until, |lists| lists.list_urls_expire_at.max(file.signed.until));
+    Ok(until.into())
+}
+
+/// Checks, during a transfer, that a URL signed by this server still permits it. One that began in time may end after the
+/// lifetime of the URL.
+///
+/// # Errors
+/// [`Error::NotFound`] if what it reads was deleted or replaced, the URL revoked or its owner disabled;
+/// [`Error::UploadGone`] if the upload that it writes has ended.
+pub async fn check(app: &App, grant: &Grant) -> Result<()> {
+    let key = grant.key.as_str();
+    match (grant.operation, grant.part) {
+        (Operation::Put, Some(_)) => app.db.direct_upload_by_key(key).await?.map(drop).ok_or(Error::UploadGone),
+        (Operation::Put, None) => app.db.writable_blob(key).await?.map(drop).ok_or(Error::UploadGone),
+        _ => open(app, grant).await.map(drop),
+    }
 }
 
 /// The content that a URL signed by this server reads, and the event to record for the download.

@@ -102,13 +102,28 @@ pub async fn receive(app: &Arc<App>, grant: Grant, body: Body) -> Result<()> {
             app.db.release_reserved(blob.id, blob.owner_id, added.load(Ordering::Relaxed)).await?;
             return Err(error);
         }
-        if app.db.writable_blob(grant.key.as_str()).await?.is_none() {
-            // The upload expired or was canceled before the last byte arrived.
-            delete_if_orphaned(&app, &grant.key).await;
-        }
-        Ok(())
+        confirm(&app, &grant.key, blob.id).await
     })
     .await
+}
+
+/// Checks that what has arrived may still become content.
+///
+/// # Errors
+/// [`Error::UploadGone`] if the upload expired or was canceled, or its owner was disabled, before the last byte arrived.
+/// Nothing of it is kept.
+async fn confirm(app: &App, key: &Key, blob: Uuid) -> Result<()> {
+    if app.db.writable_blob(key.as_str()).await?.is_some() {
+        return Ok(());
+    }
+    if !app.db.abandon_blob(blob, Duration::ZERO).await? {
+        delete_if_orphaned(app, key).await;
+    }
+    match app.db.blob_state(key.as_str()).await?.as_deref() {
+        // The owner was faster, and has completed the upload.
+        Some("ready") => Ok(()),
+        _ => Err(Error::UploadGone),
+    }
 }
 
 async fn write(app: &App, key: &Key, body: Body, reservation: Reservation) -> Result<()> {

@@ -81,7 +81,7 @@ impl<O: DeliveryObserver> DeliveryObserver for Option<O> {
     }
 }
 
-/// One observer after the other. Only the first may fail at the beginning.
+/// One observer after the other. If one fails at the beginning, those before it must have nothing to end.
 impl<A: DeliveryObserver, B: DeliveryObserver> DeliveryObserver for (A, B) {
     async fn begin(&mut self) -> Result<()> {
         self.0.begin().await?;

@@ -1,0 +1,125 @@
+//! Permits: the right by which a request changes rows. It is decided when the request begins, and asked again in every
+//! transaction that commits something for it: in between, its account may be disabled or deleted, its session may end and
+//! its token be revoked.
+
+use std::sync::{Arc, OnceLock};
+
+use sqlx::AssertSqlSafe;
+use uuid::Uuid;
+
+use super::{Db, Micros, Tx, statements};
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+
+statements! {
+    FIND_SESSION_PERMIT = "SELECT c.id FROM sessions c JOIN users u ON u.id = c.user_id
+        WHERE c.id = $1 AND c.user_id = $2 AND c.expires_at > $3 AND u.disabled_at IS NULL";
+    FIND_TOKEN_PERMIT = "SELECT c.id FROM api_tokens c JOIN users u ON u.id = c.user_id
+        WHERE c.id = $1 AND c.user_id = $2 AND (c.expires_at IS NULL OR c.expires_at > $3) AND u.disabled_at IS NULL";
+}
+
+/// On PostgreSQL: what ends the permit waits for the transaction that relies on it. The accounts' rows are locked after
+/// all others, so that these locks come last.
+const LOCK: &str = " FOR KEY SHARE OF c FOR SHARE OF u";
+
+tokio::task_local! {
+    static PERMIT: PermitSlot;
+}
+
+/// Authenticates what a permit relies on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PermitKind {
+    /// A session.
+    Session,
+    /// An API token.
+    Token,
+}
+
+/// The right of a session or an API token to act for its account.
+#[derive(Debug, Clone)]
+pub struct Permit {
+    /// Whether it is a session or a token.
+    pub kind: PermitKind,
+    /// The id of the session or token.
+    pub credential: Uuid,
+    /// The id of the account.
+    pub account: Uuid,
+    /// The clock that tells whether it has expired.
+    pub clock: Clock,
+}
+
+/// The place of the permit of one request, empty until its caller is authenticated.
+#[derive(Debug, Clone, Default)]
+pub struct PermitSlot(Arc<OnceLock<Permit>>);
+
+impl PermitSlot {
+    /// Runs work whose transactions ask for the permit in this place.
+    pub async fn scope<T>(self, work: impl Future<Output = T>) -> T {
+        PERMIT.scope(self, work).await
+    }
+}
+
+impl Permit {
+    /// Makes this the permit of the current request.
+    pub fn set_current(self) {
+        let _ = PERMIT.try_with(|slot| slot.0.set(self));
+    }
+
+    /// The permit of the current request; `None` in a background job, and for a request that nobody authenticated.
+    pub fn current() -> Option<Self> {
+        PERMIT.try_with(|slot| slot.0.get().cloned()).ok().flatten()
+    }
+
+    /// The id of the API token that the current request came with, if it did.
+    pub(super) fn current_token() -> Option<Uuid> {
+        Self::current().filter(|permit| permit.kind == PermitKind::Token).map(|permit| permit.credential)
+    }
+
+    fn statement(&self) -> &'static str {
+        match self.kind {
+            PermitKind::Session => FIND_SESSION_PERMIT,
+            PermitKind::Token => FIND_TOKEN_PERMIT,
+        }
+    }
+
+    fn arguments(&self) -> (Uuid, Uuid, Micros) {
+        (self.credential, self.account, self.clock.now().into())
+    }
+}
+
+impl Db {
+    /// Checks that a permit is still held, for work that lasts.
+    ///
+    /// # Errors
+    /// [`Error::Unauthorized`] if it is not.
+    pub async fn check_permit(&self, permit: &Permit) -> Result<()> {
+        let held: Option<(Uuid,)> = self.read.fetch_optional(permit.statement(), permit.arguments()).await?;
+        held.map(drop).ok_or(Error::Unauthorized)
+    }
+}
+
+/// Checks at the end of a transaction that the permit of the current request, if there is one, is still held; it stays so
+/// until the transaction has ended.
+///
+/// # Errors
+/// [`Error::Unauthorized`] if it is not.
+pub(super) async fn confirm(tx: &mut Tx<'_>) -> Result<()> {
+    match (Permit::current(), &tx) {
+        (Some(permit), Tx::Postgres { .. }) => {
+            let statement = AssertSqlSafe(format!("{}{LOCK}", permit.statement()));
+            let held: Option<(Uuid,)> = tx.fetch_optional(statement, permit.arguments()).await?;
+            held.map(drop).ok_or(Error::Unauthorized)
+        }
+        _ => check(tx).await,
+    }
+}
+
+/// The same at the beginning of a transaction that ends the permit, or locks the accounts' rows in an order of its own.
+///
+/// # Errors
+/// [`Error::Unauthorized`] if it is not.
+pub(super) async fn check(tx: &mut Tx<'_>) -> Result<()> {
+    let Some(permit) = Permit::current() else { return Ok(()) };
+    let held: Option<(Uuid,)> = tx.fetch_optional(permit.statement(), permit.arguments()).await?;
+    held.map(drop).ok_or(Error::Unauthorized)
+}
