@@ -80,8 +80,12 @@ pub struct Config {
     pub signed_urls: SignedUrls,
     /// Default delivery of content.
     pub download_via: Via,
+    /// Whether browsers may keep the content of files, to revalidate it before each use.
+    pub browser_cache: bool,
     /// Networks of trusted reverse proxies: `X-Forwarded-For` is used only if it comes from them.
     pub trusted_proxies: Vec<IpNet>,
+    /// How long browsers must use HTTPS alone; zero: they need not.
+    pub hsts: Duration,
     /// Interval of garbage collection.
     pub reap_interval: Duration,
     /// How long deleted files can be restored; zero: there is no trash.

@@ -68,6 +68,11 @@ pub async fn send(app: &Arc<App>, content: &Content, plan: Plan, observer: impl 
     content::send(plan, &streams, open, observer).await
 }
 
+/// Whether browsers may keep the content of a file: never without asking again whether they may still have it.
+pub fn cache_control(app: &App) -> &'static str {
+    if app.config.browser_cache { "private, no-cache" } else { "private, no-store" }
+}
+
 /// Records a download in the audit log when it has ended, in whatever way.
 pub struct AuditedDownload {
     app: Arc<App>,

@@ -19,6 +19,7 @@ mod upload_body;
 mod v1;
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
@@ -72,6 +73,7 @@ pub fn router(app: &Arc<App>) -> Router {
         problem_base: app.config.url("/errors/"),
         send_timeout: app.config.uploads.stall_timeout,
         memory: app.memory.clone(),
+        hsts: hsts(&app.config),
     };
     router
         .fallback(not_found)
@@ -84,6 +86,12 @@ pub fn router(app: &Arc<App>) -> Router {
         .layer(from_fn_with_state(app.clone(), in_request_context))
         .layer(from_fn_with_state(Arc::new(context), observe))
         .with_state(app.clone())
+}
+
+/// How long browsers must use HTTPS alone; `None` where clients may use plain HTTP.
+fn hsts(config: &Config) -> Option<Duration> {
+    let is_https = auth::is_https(config) || config.tls.is_some();
+    Some(config.hsts).filter(|age| is_https && !age.is_zero())
 }
 
 /// Nothing is there. A path with a slash too many is redirected to the one without it, with the same method and body

@@ -71,6 +71,8 @@ impl Settings {
                 .choice(&[("store", SignedUrls::Store), ("server", SignedUrls::Server)])?,
             download_via: via(&settings.download_via())?,
             trusted_proxies: networks(&settings.trusted_proxies())?,
+            hsts: settings.hsts().time(Duration::ZERO..=3650 * DAY)?,
+            browser_cache: settings.browser_cache().choice(&[("revalidate", true), ("none", false)])?,
             reap_interval: settings.reap_interval().time(SECOND..=DAY)?,
             trash_retention: settings.trash_retention().time(Duration::ZERO..=3650 * DAY)?,
             audit_log_retention: settings.audit_log_retention().time(DAY..=3650 * DAY)?,

@@ -36,6 +36,8 @@ settings! {
         tls_cert = set("STRONGROOM_TLS_CERT", "PATH").like("/etc/strongroom/chain.pem");
         /// Private key of the certificate, in PEM.
         tls_key = set("STRONGROOM_TLS_KEY", "PATH").like("/etc/strongroom/key.pem");
+        /// How long browsers must use HTTPS alone once they have used it (HSTS); 0: they need not. Sent only if the public URL is https.
+        hsts = set("STRONGROOM_HSTS", "TIME").or("365d");
         /// Networks of trusted reverse proxies (X-Forwarded-For).
         trusted_proxies = set("STRONGROOM_TRUSTED_PROXIES", "NETWORK,...").like("10.0.0.0/8,fd00::/8");
         /// Time a client may take to send the head of a request.
@@ -124,6 +126,10 @@ settings! {
         upload_stall_timeout = set("STRONGROOM_UPLOAD_STALL_TIMEOUT", "TIME").or("1min");
         /// Default delivery of content: proxied by this server, or by a redirect to the store.
         download_via = set("STRONGROOM_DOWNLOAD_VIA", "proxy|redirect").or("proxy");
+        /// Default delivery of content: proxied by this server, or by a redirect to the store.
+        download_via = set("STRONGROOM_DOWNLOAD_VIA", "proxy|redirect").or("proxy");
+        /// Whether browsers may keep the content of files, to revalidate it before each use. They never keep that of links.
+        browser_cache = set("STRONGROOM_BROWSER_CACHE", "revalidate|none").or("revalidate");
         /// Bytes per second that the client of an upload must send on average, after the time that it may send nothing; 0 for any.
         min_upload_rate = set("STRONGROOM_MIN_UPLOAD_RATE", "SIZE").or("1kB");
         /// Default lifetime of a signed URL.

@@ -43,7 +43,7 @@ pub struct Presentation {
 }
 
 /// The content security policy of user content: nothing may run when it is opened on our origin.
-const SANDBOX: &str = "sandbox; default-src 'none'";
+const SANDBOX: &str = "sandbox; default-src 'none'; frame-ancestors 'none'";
 
 /// A response before its content is opened.
 #[derive(Debug)]

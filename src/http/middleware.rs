@@ -29,6 +29,8 @@ pub struct Context {
     pub problem_base: String,
     /// How long a client of HTTP/2 may take nothing of a response.
     pub send_timeout: Duration,
+    /// How long browsers must use HTTPS alone, where clients reach this server by HTTPS (RFC 6797).
+    pub hsts: Option<Duration>,
     /// The memory of requests.
     pub memory: Arc<MemoryBudget>,
 }
@@ -65,13 +67,33 @@ pub async fn observe(State(context): State<Arc<Context>>, request: Request, next
         tracing::info!(status = response.status().as_u16(), milliseconds, "answered");
     });
     let headers = response.headers_mut();
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    protect(headers, context.hsts);
     // No cache keeps what one user reads, unless the handler knows better.
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("private, no-store"));
     if let Ok(value) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, value);
     }
     response
+}
+
+/// The headers that keep browsers from doing with a response what it is not for, unless the handler knows better.
+fn protect(headers: &mut HeaderMap, hsts: Option<Duration>) {
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(header::REFERRER_POLICY).or_insert(HeaderValue::from_static("no-referrer"));
+    // A script of the page would apply a policy of its own to the worker that it becomes.
+    let content_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    if content_type.is_none_or(|content_type| content_type.starts_with(b"application/") && ends_in_json(content_type)) {
+        headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(NO_PAGE));
+    }
+    let age = hsts.and_then(|age| HeaderValue::try_from(format!("max-age={}", age.as_secs())).ok());
+    age.into_iter().for_each(|age| drop(headers.insert(header::STRICT_TRANSPORT_SECURITY, age)));
+}
+
+/// The policy of what is not a page: it loads nothing, and is in no frame.
+const NO_PAGE: &str = "default-src 'none'; frame-ancestors 'none'";
+
+fn ends_in_json(content_type: &[u8]) -> bool {
+    content_type.split(|byte| *byte == b';').next().is_some_and(|essence| essence.trim_ascii().ends_with(b"json"))
 }
 
 fn complete_problem(mut response: Response, base: &str, path: &str, id: &str) -> Response {

@@ -21,7 +21,7 @@ both! {
         assert_eq!(answer.header("content-length"), "100000");
         assert_eq!(answer.header("accept-ranges"), "bytes");
         assert_eq!(answer.header("x-content-type-options"), "nosniff");
-        assert_eq!(answer.header("content-security-policy"), "sandbox; default-src 'none'");
+        assert_eq!(answer.header("content-security-policy"), "sandbox; default-src 'none'; frame-ancestors 'none'");
         assert_eq!(answer.header("cache-control"), "private, no-cache");
         assert_eq!(answer.header("content-disposition"), "attachment; filename=\"data.bin\"");
         assert!(answer.header("repr-digest").starts_with("sha-256=:"));
@@ -199,7 +199,7 @@ both! {
             let answer = ann.get(&content(&file)).answer().await;
             assert!(answer.header("content-disposition").starts_with(disposition), "{name}: {:?}", answer.headers);
             assert_eq!(answer.header("x-content-type-options"), "nosniff");
-            assert_eq!(answer.header("content-security-policy"), "sandbox; default-src 'none'");
+            assert_eq!(answer.header("content-security-policy"), "sandbox; default-src 'none'; frame-ancestors 'none'");
             let forced = ann.get(&format!("{}?download=1", content(&file))).answer().await;
             assert!(forced.header("content-disposition").starts_with("attachment"), "{name}");
         }

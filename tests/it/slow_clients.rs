@@ -245,6 +245,9 @@ both! {
         ] {
             let answer = request.answer().await;
             assert_eq!(answer.header("x-content-type-options"), "nosniff", "{}: {}", answer.status, answer.text());
+            let policy = answer.header("content-security-policy");
+            assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{policy}");
+            assert_eq!((answer.header("referrer-policy"), answer.header("strict-transport-security")), ("no-referrer", ""));
             assert!(answer.headers.get("access-control-allow-origin").is_none());
             statuses.insert(answer.status);
         }
@@ -434,6 +437,19 @@ both! {
         // A client without TLS gets no response, and other clients are not affected.
         let answer = raw(&app, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n").await;
         assert!(!answer.contains("HTTP/1.1 200"), "{answer}");
-        assert_eq!(http.get(app.url("/readyz")).answer().await.status, 200);
+        let ready = http.get(app.url("/readyz")).answer().await;
+        assert_eq!((ready.status, ready.header("strict-transport-security")), (200, "max-age=31536000"));
+        assert_eq!(http.get(app.url("/nowhere")).answer().await.header("strict-transport-security"), "max-age=31536000");
+        let app = app.restart_with(|config| {
+            config.hsts = Duration::ZERO;
+        }).await;
+        assert_eq!(http.get(app.url("/readyz")).answer().await.header("strict-transport-security"), "");
+        // Behind a proxy that ends TLS.
+        let app = app.restart_with(|config| {
+            config.tls = None;
+            config.public_url = "https://files.example.org/".parse().unwrap();
+            config.hsts = Duration::from_secs(60);
+        }).await;
+        assert_eq!(app.stranger().get("/healthz").answer().await.header("strict-transport-security"), "max-age=60");
     }
 }

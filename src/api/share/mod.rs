@@ -250,7 +250,8 @@ async fn bytes(
     let presentation = Presentation {
         disposition: files::content_disposition(opened.name(), inline),
         content_type: None,
-        cache_control: "private, no-cache".into(),
+        // The next user of the browser may not have the link or its password.
+        cache_control: "private, no-store".into(),
     };
     let content = &opened.file.content;
     let plan = delivery::plan(app, method, headers, content, &presentation)?;

@@ -20,9 +20,8 @@ use crate::app::App;
 use crate::config::Via;
 use crate::error::{Error, Result};
 use crate::events::EventKind;
-use crate::files;
-use crate::files::{self, Right};
 use crate::files::signed_urls::{self, ReadMethod, SignOptions};
+use crate::files::{self, Right};
 use crate::http::body::Binary;
 use crate::http::content::Presentation;
 use crate::http::extract::Query;
@@ -91,7 +90,7 @@ async fn read(
     let presentation = Presentation {
         disposition: files::content_disposition(&file.name, inline),
         content_type: None,
-        cache_control: "private, no-cache".into(),
+        cache_control: delivery::cache_control(&app).into(),
     };
     let event = file.event(EventKind::FileDownloaded);
     delivery::respond(&app, &method, &headers, &file.content, &presentation, Right::of_caller(), Some(event)).await

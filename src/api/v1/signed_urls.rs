@@ -175,10 +175,14 @@ async fn get_signed(
     let (content, event) = signed_urls::open(&app, &grant).await?;
     let right = Right::SignedUrl(grant.clone());
     let left = grant.expires_at.as_second() - app.clock.now().as_second();
+    let cache_control = match app.config.browser_cache {
+        true => format!("private, max-age={}", left.max(0)),
+        false => delivery::cache_control(&app).to_owned(),
+    };
     let presentation = Presentation {
         disposition: grant.disposition.unwrap_or_else(|| "attachment".into()),
         content_type: grant.content_type,
-        cache_control: format!("private, max-age={}", left.max(0)),
+        cache_control,
     };
     delivery::respond(&app, &method, &headers, &content, &presentation, Some(right), Some(event)).await
 }
