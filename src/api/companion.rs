@@ -136,7 +136,7 @@ async fn begin(
             part_size: Some(PartLayout::with_default_size(size).part_size),
             sha256: None,
         },
-        content_type: file.content_type,
+        content_type: uploads::declared_type(file.content_type.as_deref(), "/type")?,
         note: String::new(),
         idempotency_key: None,
     };

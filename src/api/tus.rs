@@ -375,7 +375,7 @@ impl Metadata {
         Ok(NewUpload {
             path: FolderPath::new(self.get(&["path"]).unwrap_or_default(), header())?,
             name: FileName::new(self.get(&["filename", "name"]).unwrap_or(UNNAMED), header())?,
-            content_type: self.get(&["filetype", "type"]).map(str::to_owned),
+            content_type: uploads::declared_type(self.get(&["filetype", "type"]), header())?,
             protocol: UploadProtocol::Tus { size },
             note: self.whole,
             idempotency_key,

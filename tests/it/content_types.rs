@@ -117,6 +117,29 @@ both! {
         }
     }
 
+    async fn what_is_declared_must_be_a_media_type(app: TestApp) {
+        let ann = app.sign_up("ann").await;
+        let long = format!("text/{}", "x".repeat(300));
+        for declared in ["text/plain\0", "\0", "text", "a b/c", "töxt/plain", long.as_str()] {
+            for (path, body, pointer) in [
+                ("/v1/uploads", json!({"name": "x", "size": 5, "mode": "tus", "content_type": declared}), "/content_type"),
+                ("/v1/uploads", json!({"name": "x", "size": 5, "mode": "direct", "content_type": declared}), "/content_type"),
+                ("/v1/companion/s3/multipart", json!({"filename": "x", "type": declared, "metadata": {"size": 5}}), "/type"),
+            ] {
+                let problem = ann.post(path).json(&body).answer().await.problem(422, "invalid");
+                assert_eq!(problem["errors"][0]["pointer"], pointer, "{declared:?}");
+            }
+            let metadata = format!("x,filetype {}", BASE64_STANDARD.encode(declared));
+            create(&ann, Some(5), &metadata).answer().await.problem(422, "invalid");
+        }
+        for declared in ["", "text/plain; charset=utf-8", "image/svg+xml", "application/vnd.oasis.opendocument.text"] {
+            let body = json!({"name": "x", "size": 5, "mode": "tus", "content_type": declared});
+            assert_eq!(ann.post("/v1/uploads").json(&body).answer().await.status, 201, "{declared}");
+            let metadata = format!("x,filetype {}", BASE64_STANDARD.encode(declared));
+            assert_eq!(create(&ann, Some(5), &metadata).answer().await.status, 201, "{declared}");
+        }
+    }
+
     async fn other_types_are_refused_and_leave_nothing(app: TestApp) {
         let app = with_images_and_pdf_allowed(app).await;
         let ann = app.sign_up("ann").await;

@@ -226,7 +226,7 @@ async fn create(
         path: FolderPath::new(&request.path, "/path")?,
         name: FileName::new(&request.name, "/name")?,
         protocol: request.protocol()?,
-        content_type: request.content_type,
+        content_type: uploads::declared_type(request.content_type.as_deref(), "/content_type")?,
         note: String::new(),
         idempotency_key,
     };

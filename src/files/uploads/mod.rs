@@ -30,7 +30,9 @@ pub use idempotency::IdempotencyKey;
 #[doc(hidden)] // For the benchmarks.
 pub use meter::{Meter, metered};
 pub use pending::Body;
-pub use resumable::{Append, Checksum, NewUpload, Upload, UploadProtocol, append, create, status, terminate};
+pub use resumable::{
+    Append, Checksum, NewUpload, Upload, UploadProtocol, append, create, declared_type, status, terminate,
+};
 pub use whole::{NewFile, OnConflict, replace, upload, upload_and_place};
 
 /// Lists the resumable uploads of this user that are not complete, in the order of their creation. `limit` is a number

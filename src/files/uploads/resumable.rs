@@ -29,7 +29,7 @@ use crate::store::{AppendRequest, ByteStream, Key};
 use crate::users::User;
 
 pub use checksum::Checksum;
-pub use create::{NewUpload, UploadProtocol, create};
+pub use create::{NewUpload, UploadProtocol, create, declared_type};
 
 /// The mode of a row whose bytes arrive in order.
 const TUS: &str = "tus";

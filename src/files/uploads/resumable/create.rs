@@ -10,7 +10,7 @@ use super::ledger::{RowObserver, serialize_hash_state};
 use super::{Append, Claim, DIRECT, TUS, Upload, check_size, expiry, find, key, lease, status, write};
 use crate::app::App;
 use crate::db::{ByteCount, KeyClaim, NewBlobRow, NewResumableRow, ResumableRow};
-use crate::error::{Error, Result};
+use crate::error::{Error, FieldError, Location, Result};
 use crate::files::uploads::idempotency::{IdempotencyKey, Lookup, lookup};
 use crate::files::uploads::whole::detached;
 use crate::files::{FileName, FolderPath};
@@ -34,6 +34,25 @@ pub struct NewUpload {
     /// With a key the request takes effect once, however often it is sent.
     pub idempotency_key: Option<IdempotencyKey>,
 }
+
+/// The media type that a client declares; `None` for an empty text, which is what browsers declare of a file that they do
+/// not know.
+///
+/// # Errors
+/// [`Error::Invalid`] at `location` if it is not a media type (RFC 9110, section 8.3.1).
+pub fn declared_type(text: Option<&str>, location: impl Into<Location>) -> Result<Option<String>> {
+    let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else { return Ok(None) };
+    match text.parse::<mime::Mime>() {
+        Ok(_) if text.len() <= MAX_TYPE => Ok(Some(text.to_owned())),
+        _ => {
+            let detail = format!("a media type such as text/plain, at most {MAX_TYPE} bytes");
+            Err(Error::Invalid(vec![FieldError { location: location.into(), code: "invalid", detail }]))
+        }
+    }
+}
+
+/// The most bytes of a declared media type.
+const MAX_TYPE: usize = 255;
 
 /// How the bytes of an upload arrive.
 #[derive(Debug, Clone)]
