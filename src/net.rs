@@ -1,6 +1,6 @@
 //! Addresses, networks, and the reach of URLs.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::IpNet;
 use url::{Host, Url};
@@ -30,10 +30,35 @@ pub fn is_unreachable(public_url: &Url, endpoint: &Url) -> Option<&'static str> 
 /// The subscriber at an address: an IPv4 address, or the /64 of an IPv6 address, because a client that has one address of
 /// it has all of them.
 pub fn subscriber(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),
+    match canonical(address) {
+        IpAddr::V6(v6) => prefix(v6, 64),
         v4 => v4,
     }
+}
+
+/// The site of an IPv6 address, which is its /48: one customer may have all networks of it (RFC 6177, section 2).
+pub fn site(address: IpAddr) -> Option<IpAddr> {
+    match canonical(address) {
+        IpAddr::V6(v6) => Some(prefix(v6, 48)),
+        IpAddr::V4(_) => None,
+    }
+}
+
+/// The IPv4 address within an IPv6 address, where there is one: it is mapped, or of 6to4 (RFC 3056, section 2), which gives
+/// everybody with an IPv4 address 65,536 networks.
+fn canonical(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) if v6.segments()[0] == 0x2002 => {
+            let [_, _, a, b, c, d, ..] = v6.octets();
+            [a, b, c, d].into()
+        }
+        address => address,
+    }
+}
+
+fn prefix(address: Ipv6Addr, length: u32) -> IpAddr {
+    let rest = 128 - length;
+    IpAddr::V6((address.to_bits() >> rest << rest).into())
 }
 
 /// Parses a network in CIDR notation; a single address is a network of one.
@@ -61,6 +86,10 @@ mod tests {
         let of = |text: &str| subscriber(text.parse().expect("an address")).to_string();
         assert_eq!(of("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
         assert_eq!(of("::ffff:192.0.2.7"), "192.0.2.7");
+        assert_eq!(of("2002:c000:207:1:2::3"), "192.0.2.7");
+        let site_of = |text: &str| site(text.parse().expect("an address")).map(|site| site.to_string());
+        assert_eq!(site_of("2001:db8:1:2:3:4:5:6").as_deref(), Some("2001:db8:1::"));
+        assert_eq!((site_of("192.0.2.7"), site_of("2002:c000:207:1:2::3")), (None, None));
         assert_eq!(of("192.0.2.7"), "192.0.2.7");
     }
 }

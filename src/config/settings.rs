@@ -186,7 +186,7 @@ settings! {
         access_check_interval = set("STRONGROOM_ACCESS_CHECK_INTERVAL", "TIME").or("15s");
         /// Failed sign-ins to one account, and failed passwords of one share link.
         logins_per_account = set("STRONGROOM_LOGINS_PER_ACCOUNT", "NUMBER").or("10");
-        /// Failed sign-ins and share link passwords from one address, and new passwords that one account sets for itself and its links.
+        /// Failed sign-ins and share link passwords from one address (ten times as many from one IPv6 site, a /48), and new passwords that one account sets for itself and its links.
         logins_per_address = set("STRONGROOM_LOGINS_PER_ADDRESS", "NUMBER").or("100");
         /// Registrations from one address.
         registrations_per_address = set("STRONGROOM_REGISTRATIONS_PER_ADDRESS", "NUMBER").or("20");

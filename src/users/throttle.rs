@@ -14,7 +14,7 @@ use crate::clock::deadline;
 use crate::db::{Attempt, Count, Micros};
 use crate::error::{Error, Result};
 use crate::hex::hex;
-use crate::net::subscriber;
+use crate::net::{site, subscriber};
 
 /// The attempts of this process whose passwords are being verified. Each shares the lock of its subject.
 #[derive(Debug, Default)]
@@ -25,7 +25,8 @@ pub struct PendingAttempts(Keyed<String, RwLock<()>>);
 #[must_use = "a success must be reported"]
 pub struct LoginAttempt {
     account: Counted,
-    address: Option<Counted>,
+    /// The address, and the site that it belongs to.
+    addresses: Vec<Counted>,
 }
 
 /// One subject of an attempt.
@@ -57,10 +58,12 @@ impl LoginAttempt {
 
     async fn from_address(app: &App, account: String, address: IpAddr) -> Result<Self> {
         let limits = &app.config.auth;
-        let from = format!("address:{}", subscriber(address));
-        let address = count(app, from, limits.logins_per_address).await?;
+        let mut addresses = Vec::new();
+        for (from, limit) in origins("address", address, limits.logins_per_address) {
+            addresses.push(count(app, from, limit).await?);
+        }
         let account = count(app, account, limits.logins_per_account).await?;
-        Ok(Self { account, address: Some(address) })
+        Ok(Self { account, addresses })
     }
 
     /// Counts a password of a user who is already signed in.
@@ -69,7 +72,7 @@ impl LoginAttempt {
     /// [`Error::Throttled`] after too many incorrect passwords of the account.
     pub async fn current_password(app: &App, email_key: &str) -> Result<Self> {
         let account = count(app, account(email_key), app.config.auth.logins_per_account).await?;
-        Ok(Self { account, address: None })
+        Ok(Self { account, addresses: Vec::new() })
     }
 
     /// The password was correct: clears the attempts of the account, and refunds that of the address.
@@ -78,10 +81,10 @@ impl LoginAttempt {
     /// [`Error::Unavailable`].
     pub async fn succeeded(self, app: &App) -> Result<()> {
         app.db.clear_attempts(&self.account.subject).await?;
-        match &self.address {
-            Some(address) => app.db.refund_attempt(&address.subject, address.attempt).await,
-            None => Ok(()),
+        for address in &self.addresses {
+            app.db.refund_attempt(&address.subject, address.attempt).await?;
         }
+        Ok(())
     }
 }
 
@@ -90,8 +93,21 @@ impl LoginAttempt {
 /// # Errors
 /// [`Error::Throttled`] after too many registrations.
 pub async fn count_registration(app: &App, address: IpAddr) -> Result<()> {
-    let subject = format!("register:{}", subscriber(address));
-    count_once(app, &subject, app.config.auth.registrations_per_address).await.map(drop)
+    for (subject, limit) in origins("register", address, app.config.auth.registrations_per_address) {
+        count_once(app, &subject, limit).await?;
+    }
+    Ok(())
+}
+
+/// How many times as much as one subscriber all subscribers of one site may try.
+const SUBSCRIBERS_OF_A_SITE: u32 = 10;
+
+/// What an attempt from an address is counted for, each with its limit: the subscriber, and the site of it.
+fn origins(what: &str, address: IpAddr, limit: u32) -> Vec<(String, u32)> {
+    let mut subjects = vec![(format!("{what}:{}", subscriber(address)), limit)];
+    let site = site(address).map(|site| (format!("{what}-site:{site}"), limit.saturating_mul(SUBSCRIBERS_OF_A_SITE)));
+    subjects.extend(site);
+    subjects
 }
 
 /// Counts a password that an account sets, for itself or for a link: it costs as much as one that is tried.

@@ -51,6 +51,23 @@ both! {
         assert_eq!(sign_in(&app, "ann").await.status, 200);
     }
 
+    async fn the_networks_of_one_site_share_a_limit(app: TestApp) {
+        let app = app.restart_with(|config| {
+            config.auth.logins_per_address = 1;
+            config.auth.logins_per_account = 1000;
+            config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+        }).await;
+        let stranger = app.stranger();
+        for network in 0..10 {
+            assert_eq!(sign_in_from(&stranger, "ann", &format!("2001:db8:7:{network}::1")).await, 401);
+        }
+        assert_eq!(sign_in_from(&stranger, "ann", "2001:db8:7:99::1").await, 429);
+        assert_eq!(sign_in_from(&stranger, "ann", "2001:db8:8::1").await, 401);
+        // All networks of 6to4 that belong to an IPv4 address are that address.
+        assert_eq!(sign_in_from(&stranger, "ann", "192.0.2.7").await, 401);
+        assert_eq!(sign_in_from(&stranger, "ann", "2002:c000:207:1::1").await, 429);
+    }
+
     async fn unknown_accounts_are_throttled_alike(app: TestApp) {
         let app = app.restart_with(|config| config.auth.logins_per_account = 2).await;
         app.sign_up("ann").await;
