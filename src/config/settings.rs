@@ -192,7 +192,7 @@ settings! {
         registrations_per_address = set("STRONGROOM_REGISTRATIONS_PER_ADDRESS", "NUMBER").or("20");
     }
     "Logging" {
-        /// Log level (error, warn, info, debug, trace), or directives such as info,sqlx=debug.
+        /// Log level (error, warn, info, debug, trace), or directives such as info,sqlx=debug. Dependencies log debug at most.
         log = set("STRONGROOM_LOG", "LEVEL").or("info");
         /// Log format.
         log_format = set("STRONGROOM_LOG_FORMAT", "text|json").or("text");

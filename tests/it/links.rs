@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::accounts::sign_up;
@@ -19,6 +20,11 @@ const HTML: &str = "text/html,application/xhtml+xml,*/*;q=0.8";
 
 fn url(link: &Value) -> &str {
     link["url"].as_str().expect("a URL")
+}
+
+/// Where a program gets the content of a link with a download limit.
+fn bytes_of(link: &Value) -> String {
+    format!("{}?download=1", url(link))
 }
 
 fn of(link: &Value) -> String {
@@ -64,7 +70,7 @@ both! {
             assert_eq!((got.status, got.header("etag")), (200, file["etag"].as_str().unwrap()));
             assert!(got.bytes == bytes);
             assert_eq!(got.header("content-disposition"), "attachment; filename=\"f_r dich.bin\"; filename*=UTF-8''f%C3%BCr%20dich.bin");
-            assert_eq!((got.header("x-robots-tag"), got.header("cache-control")), ("noindex, nofollow", "private, no-cache"));
+            assert_eq!((got.header("x-robots-tag"), got.header("cache-control")), ("noindex, nofollow", "private, no-store"));
         }
         assert_eq!(state(&ann, &link).await, ("active".into(), 3));
         // The URL was shown once; no row contains its token.
@@ -187,7 +193,7 @@ both! {
         let bytes = noise(3 * MIB);
         let file = ann.upload("a.bin", bytes.clone()).await;
         let link = create_link(&ann, &file, json!({"max_downloads": 3})).await;
-        let answers = join_all((0..50).map(|_| stranger.get(url(&link)).answer())).await;
+        let answers = join_all((0..50).map(|_| stranger.get(&bytes_of(&link)).answer())).await;
         let (got, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 200);
         assert_eq!((got.len(), refused.len()), (3, 47));
         assert!(got.iter().all(|answer| answer.bytes == bytes));
@@ -196,41 +202,109 @@ both! {
         assert_eq!(stranger.head(url(&link)).answer().await.status, 410);
         assert_eq!(browse(&stranger, url(&link)).await.status, 410);
         ann.patch(&of(&link)).json(&json!({"max_downloads": 4})).answer().await;
-        assert_eq!(stranger.get(url(&link)).answer().await.status, 200);
-        stranger.get(url(&link)).answer().await.problem(410, "link_used_up");
+        assert_eq!(stranger.get(&bytes_of(&link)).answer().await.status, 200);
+        stranger.get(&bytes_of(&link)).answer().await.problem(410, "link_used_up");
         ann.patch(&of(&link)).json(&json!({"max_downloads": null})).answer().await;
         assert_eq!(stranger.get(url(&link)).answer().await.status, 200);
     }
 
-    async fn only_complete_downloads_are_counted(app: TestApp) {
+    async fn programs_that_check_a_link_use_up_nothing(app: TestApp) {
         let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
-        let bytes = noise(24 * MIB);
-        let file = ann.upload("a.bin", bytes.clone()).await;
+        let file = ann.upload("a.txt", "mine").await;
+        let link = create_link(&ann, &file, json!({"max_downloads": 1, "inline": true})).await;
+        let agents = ["Mozilla/5.0 (Windows NT 10.0; Win64; x64)", "BarracudaCentral", "Google-Safety", "Slackbot-LinkExpanding 1.0", ""];
+        for agent in agents {
+            for accept in ["*/*", HTML, "text/plain"] {
+                for method in [Method::GET, Method::HEAD] {
+                    let request = stranger.request(method.clone(), url(&link)).header("user-agent", agent);
+                    let got = request.header("accept", accept).header("range", "bytes=0-1").answer().await;
+                    assert_eq!((got.status, got.header("content-type")), (200, "text/html; charset=utf-8"), "{method} {agent} {accept}");
+                    assert!(!got.text().contains("mine"));
+                }
+            }
+        }
+        assert_eq!(stranger.head(&bytes_of(&link)).answer().await.header("content-length"), "4");
+        let etag = file["etag"].as_str().unwrap();
+        assert_eq!(stranger.get(&bytes_of(&link)).header("if-none-match", etag).answer().await.status, 304);
+        stranger.get(&bytes_of(&link)).header("range", "bytes=99-").answer().await.problem(416, "range_not_satisfiable");
+        // The page has no link to the content, but forms that lead there.
+        let page = browse(&stranger, url(&link)).await.text();
+        assert!(!page.contains("href"), "{page}");
+        for how in ["download", "open"] {
+            assert!(page.contains(&format!("<form method=\"post\" action=\"{}?{how}=1\">", url(&link))), "{page}");
+            let asked = stranger.post(&format!("{}?{how}=1", url(&link))).header("content-type", FORM).answer().await;
+            assert_eq!((asked.status, asked.header("location")), (303, format!("{}?{how}=1", url(&link)).as_str()));
+        }
+        assert_eq!(state(&ann, &link).await, ("active".into(), 0));
+        assert_eq!(browse(&stranger, &bytes_of(&link)).await.bytes, b"mine");
+        assert_eq!(state(&ann, &link).await, ("used_up".into(), 1));
+    }
+
+    async fn all_but_the_last_byte_is_a_download(app: TestApp) {
+        let app = app.restart_with(|config| config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()]).await;
+        let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
+        let file = ann.upload("a.bin", noise(300_000)).await;
+        for range in ["bytes=0-299998", "bytes=0-0", "bytes=1-", "bytes=0-1,3-299998", "bytes=-1"] {
+            let link = create_link(&ann, &file, json!({"max_downloads": 1})).await;
+            let ask = |from: &str| stranger.get(&bytes_of(&link)).header("range", range).header("x-forwarded-for", from).answer();
+            assert_eq!(ask("192.0.2.1").await.status, 206, "{range}");
+            assert_eq!(state(&ann, &link).await, ("used_up".into(), 1), "{range}");
+            ask("192.0.2.2").await.problem(410, "link_used_up");
+        }
+        // One client reads the file twice at most, whatever the ranges.
+        let link = create_link(&ann, &file, json!({"max_downloads": 1})).await;
+        let mut sent = 0;
+        for _ in 0..8 {
+            let answer = stranger.get(&bytes_of(&link)).header("range", "bytes=0-299998").answer().await;
+            match answer.status {
+                206 => sent += answer.bytes.len(),
+                _ => drop(answer.problem(410, "link_used_up")),
+            }
+        }
+        assert!((299_999..=600_000).contains(&sent), "{sent}");
+    }
+
+    async fn another_program_at_the_same_address_can_take_a_download_over(app: TestApp) {
+        let app = app.restart_with(|config| config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()]).await;
+        let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
+        for size in [4, 20_000, 5 * MIB] {
+            let bytes = noise(size);
+            let file = ann.upload("a.bin", bytes.clone()).await;
+            let link = create_link(&ann, &file, json!({"max_downloads": 1})).await;
+            let ask = |from: &str, agent: &str| {
+                stranger.get(&bytes_of(&link)).header("x-forwarded-for", from).header("user-agent", agent)
+            };
+            // The browser drops the download after the head.
+            drop(ask("192.0.2.1", "browser").send().await.expect("an answer"));
+            ask("192.0.2.2", "browser").answer().await.problem(410, "link_used_up");
+            let taken_over = ask("192.0.2.1", "download manager").answer().await;
+            assert!(taken_over.status == 200 && taken_over.bytes == bytes, "{size}: {}", taken_over.status);
+            assert_eq!(state(&ann, &link).await, ("used_up".into(), 1));
+            // Two copies at most, of which the first was perhaps not sent at all.
+            ask("192.0.2.1", "a third one").answer().await;
+            ask("192.0.2.1", "a fourth one").answer().await.problem(410, "link_used_up");
+        }
+    }
+
+    async fn an_interrupted_download_can_start_over(app: TestApp) {
+        let app = app.restart_with(|config| config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()]).await;
+        let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
+        let file = ann.upload("a.bin", noise(24 * MIB)).await;
         let link = create_link(&ann, &file, json!({"max_downloads": 1})).await;
         for _ in 0..3 {
-            assert_eq!(stranger.head(url(&link)).answer().await.header("content-length"), (24 * MIB).to_string());
-            assert_eq!(browse(&stranger, url(&link)).await.status, 200);
-            let preview = stranger.get(url(&link)).header("user-agent", "Slackbot-LinkExpanding 1.0").answer().await;
-            assert!(preview.header("content-type").starts_with("text/html"));
-            assert_eq!(stranger.get(url(&link)).header("if-none-match", file["etag"].as_str().unwrap()).answer().await.status, 304);
-            stranger.get(url(&link)).header("range", "bytes=99999999-").answer().await.problem(416, "range_not_satisfiable");
-        }
-        assert_eq!(app.count("SELECT COUNT(*) FROM link_downloads").await, 0);
-        // The download is interrupted repeatedly; the same client can retry, another one has to wait.
-        for _ in 0..3 {
-            interrupt_download(&stranger, url(&link)).await;
+            interrupt_download(&stranger, &bytes_of(&link)).await;
             until_quiet(&app).await;
         }
-        let other = || stranger.get(url(&link)).header("user-agent", "another");
-        other().answer().await.problem(410, "link_used_up");
-        assert_eq!(state(&ann, &link).await, ("active".into(), 0));
-        app.execute("UPDATE link_downloads SET lease_until = 1").await;
-        let mut held = other().send().await.unwrap();
-        assert_eq!(held.status(), 200);
-        stranger.get(url(&link)).answer().await.problem(410, "link_used_up");
-        while held.chunk().await.unwrap().is_some() {}
         assert_eq!(state(&ann, &link).await, ("used_up".into(), 1));
-        other().answer().await.problem(410, "link_used_up");
+        // The one who began it still gets the page; nobody else does.
+        let other = |url: &str| stranger.get(url).header("x-forwarded-for", "192.0.2.1");
+        assert_eq!(browse(&stranger, url(&link)).await.status, 200);
+        other(&bytes_of(&link)).answer().await.problem(410, "link_used_up");
+        other(url(&link)).answer().await.problem(410, "link_used_up");
+        assert_eq!(stranger.get(&bytes_of(&link)).answer().await.bytes.len(), 24 * MIB);
+        assert_eq!(browse(&stranger, url(&link)).await.status, 410);
+        stranger.get(&bytes_of(&link)).answer().await.problem(410, "link_used_up");
+        assert_eq!(state(&ann, &link).await.1, 1);
     }
 
     async fn a_resumed_download_is_counted_once(app: TestApp) {
@@ -238,13 +312,12 @@ both! {
         let bytes = noise(24 * MIB);
         let file = ann.upload("a.bin", bytes.clone()).await;
         let link = create_link(&ann, &file, json!({"max_downloads": 1})).await;
-        interrupt_download(&stranger, url(&link)).await;
+        interrupt_download(&stranger, &bytes_of(&link)).await;
         until_quiet(&app).await;
-        let range = |from: usize, to: usize| stranger.get(url(&link)).header("range", format!("bytes={from}-{to}"));
-        let middle = range(MIB, 2 * MIB - 1).answer().await;
+        let range = |from: usize, to: usize| stranger.get(&bytes_of(&link)).header("range", format!("bytes={from}-{to}"));
+        let middle = range(MIB, 2 * MIB - 1).header("user-agent", "another").answer().await;
         assert!(middle.status == 206 && middle.bytes == bytes[MIB..2 * MIB]);
-        assert_eq!(state(&ann, &link).await.1, 0);
-        let rest = range(2 * MIB, 24 * MIB - 1).answer().await;
+        let rest = range(2 * MIB, 24 * MIB - 1).header("if-range", file["etag"].as_str().unwrap()).answer().await;
         assert!(rest.status == 206 && rest.bytes == bytes[2 * MIB..]);
         assert_eq!(state(&ann, &link).await, ("used_up".into(), 1));
         // The same client can repeat a lost range, but not download the whole file again and again.
@@ -253,7 +326,6 @@ both! {
         let more = join_all((0..6).map(|_| range(1, 24 * MIB - 1).answer())).await;
         assert!(more.iter().filter(|answer| answer.status == 206).count() <= 1);
         range(0, 24 * MIB - 1).answer().await.problem(410, "link_used_up");
-        range(23 * MIB, 24 * MIB - 1).header("user-agent", "another").answer().await.problem(410, "link_used_up");
         app.execute("UPDATE link_downloads SET lease_until = 1").await;
         range(23 * MIB, 24 * MIB - 1).answer().await.problem(410, "link_used_up");
     }
@@ -262,8 +334,8 @@ both! {
         let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
         let file = ann.upload("empty", "").await;
         let link = create_link(&ann, &file, json!({"max_downloads": 1})).await;
-        assert_eq!(stranger.get(url(&link)).answer().await.status, 200);
-        stranger.get(url(&link)).answer().await.problem(410, "link_used_up");
+        assert_eq!(stranger.get(&bytes_of(&link)).answer().await.status, 200);
+        stranger.get(&bytes_of(&link)).answer().await.problem(410, "link_used_up");
     }
 
     async fn a_link_can_be_restricted_to_networks(app: TestApp) {
@@ -319,6 +391,10 @@ both! {
         assert_eq!((form.status, form.header("location")), (303, url(&link)));
         let wrong = stranger.post(&format!("{}/unlock", url(&link))).header("content-type", FORM).body("password=wrong").answer().await;
         assert!(wrong.status == 401 && wrong.text().contains("type=\"password\"") && !wrong.text().contains("payslip"));
+        for body in ["", "password=wrong"] {
+            let unknown = stranger.post(&app.url("/l/anything/unlock")).header("content-type", FORM).body(body).answer().await;
+            assert_eq!(unknown.status, 404, "a link that does not exist has no password");
+        }
         let cross = stranger.post(&format!("{}/unlock", url(&link))).header("origin", "https://evil.example").header("sec-fetch-site", "cross-site");
         cross.json(&json!({"password": PASSWORD})).answer().await.problem(403, "cross_site");
 
@@ -378,7 +454,7 @@ both! {
             assert!(text.contains(&format!("href=\"{}?{query}\"", url(&link))), "{text}");
             let got = browse(&stranger, &format!("{}?{query}", url(&link))).await;
             assert!(got.bytes == png && got.header("content-disposition").starts_with(disposition));
-            assert_eq!(got.header("content-security-policy"), "sandbox; default-src 'none'");
+            assert_eq!(got.header("content-security-policy"), "sandbox; default-src 'none'; frame-ancestors 'none'");
         }
         // An image on another page is not a navigation.
         let embedded = stranger.get(url(&link)).header("accept", "image/*,*/*").header("sec-fetch-mode", "no-cors").answer().await;
@@ -398,8 +474,10 @@ async fn delivery_can_redirect_to_the_bucket() {
     let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
     let file = ann.upload("a.txt", "mine").await;
     let link = create_link(&ann, &file, json!({"max_downloads": 1, "download_name": "yours.txt"})).await;
-    assert_eq!(stranger.head(url(&link)).answer().await.header("content-length"), "4");
-    let redirect = stranger.get(url(&link)).answer().await;
+    let page = browse(&stranger, url(&link)).await;
+    assert!(page.header("content-security-policy").contains("form-action 'self' http://"), "{:?}", page.headers);
+    assert_eq!(stranger.head(&bytes_of(&link)).answer().await.header("content-length"), "4");
+    let redirect = stranger.get(&bytes_of(&link)).answer().await;
     assert_eq!(redirect.status, 302, "{}", redirect.text());
     assert!(redirect.header("location").contains("X-Amz-Expires=30&"), "{}", redirect.header("location"));
     let got = stranger.get(redirect.header("location")).answer().await;
@@ -408,21 +486,30 @@ async fn delivery_can_redirect_to_the_bucket() {
         (b"mine".as_slice(), "attachment; filename=\"yours.txt\"")
     );
     // The download is counted when the URL is issued.
-    stranger.get(url(&link)).answer().await.problem(410, "link_used_up");
+    stranger.get(&bytes_of(&link)).answer().await.problem(410, "link_used_up");
     assert_eq!(state(&ann, &link).await, ("used_up".into(), 1));
 }
 
 #[tokio::test]
 async fn the_log_contains_no_secrets_of_links() {
+    let dependencies =
+        ["axum", "h2", "hyper", "hyper_util", "multer", "reqwest", "sqlx", "tokio", "tower", "tower_http"];
+    let all = dependencies.map(|name| format!(",{name}=trace")).concat();
+    for level in ["trace".to_owned(), format!("trace{all}"), "trace,[request]=trace".to_owned()] {
+        assert_log_without_secrets(&level).await;
+    }
+}
+
+async fn assert_log_without_secrets(level: &str) {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let program = Start::default().variable("STRONGROOM_LOG", "trace").serve(folder.path());
+    let program = Start::default().variable("STRONGROOM_LOG", level).serve(folder.path());
     let (ann, stranger) = (sign_up(&program, "ann@example.org").await, program.stranger());
     let file = ann.upload("payslip.txt", "mine").await;
     let link = create_link(&ann, &file, json!({"password": PASSWORD, "max_downloads": 3})).await;
     let unlocked = unlock(&stranger, &link, PASSWORD).await;
     let key = unlocked.json()["key"].as_str().unwrap().to_owned();
     unlock(&stranger, &link, "a wrong guess of mine").await.problem(401, "password_required");
-    assert_eq!(stranger.get(url(&link)).bearer_auth(&key).answer().await.status, 200);
+    assert_eq!(stranger.get(&bytes_of(&link)).bearer_auth(&key).answer().await.status, 200);
     assert_eq!(browse(&stranger, url(&link)).await.status, 401);
     ann.post(&format!("{}/rotate", of(&link))).answer().await;
     stranger.get(url(&link)).answer().await.problem(404, "not_found");
