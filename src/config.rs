@@ -45,6 +45,8 @@ pub use value::ConfigError;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// The file that settings were read from, if there is one.
+    pub settings_file: Option<PathBuf>,
     /// Address and port to listen on.
     pub listen: SocketAddr,
     /// Base of every URL in a response; its path ends with a slash. Never taken from a request.
@@ -78,14 +80,14 @@ pub struct Config {
     pub links: Links,
     /// Who signs URLs to read from S3.
     pub signed_urls: SignedUrls,
-    /// Default delivery of content.
-    pub download_via: Via,
     /// Whether browsers may keep the content of files, to revalidate it before each use.
     pub browser_cache: bool,
-    /// Networks of trusted reverse proxies: `X-Forwarded-For` is used only if it comes from them.
-    pub trusted_proxies: Vec<IpNet>,
+    /// Default delivery of content.
+    pub download_via: Via,
     /// How long browsers must use HTTPS alone; zero: they need not.
     pub hsts: Duration,
+    /// Networks of trusted reverse proxies: `X-Forwarded-For` is used only if it comes from them.
+    pub trusted_proxies: Vec<IpNet>,
     /// Interval of garbage collection.
     pub reap_interval: Duration,
     /// How long deleted files can be restored; zero: there is no trash.
@@ -283,14 +285,14 @@ pub struct Uploads {
     pub expiry: Duration,
     /// Time that a client may send nothing before its upload is aborted.
     pub stall_timeout: Duration,
+    /// Bytes per second that a client must send on average; 0 for any.
+    pub min_rate: u64,
 }
 
 /// Who signs URLs to read from S3. On disk it is always this server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignedUrls {
     /// The bucket, which then serves the content.
-    /// Bytes per second that a client must send on average; 0 for any.
-    pub min_rate: u64,
     Store,
     /// This server, which can revoke the URLs and proxies the content.
     Server,
@@ -325,18 +327,18 @@ pub struct Fsck {
 pub struct Auth {
     /// Lifetime of a session.
     pub session_lifetime: Duration,
+    /// Time without use after which a session ends; zero: it need not be used.
+    pub session_idle: Duration,
     /// How long sessions and tokens are cached before the database is asked again; zero disables the cache.
     pub session_cache_ttl: Duration,
+    /// How often a transfer checks again that what it was allowed by is valid.
+    pub access_check_interval: Duration,
     /// Maximum number of concurrent password hashes.
     pub password_hash_concurrency: usize,
     /// Time window in which the attempts below are counted.
     pub attempt_window: Duration,
     /// Failed sign-ins to one account, and failed passwords of one share link.
     pub logins_per_account: u32,
-    /// Time without use after which a session ends; zero: it need not be used.
-    pub session_idle: Duration,
-    /// How often a transfer checks again that what it was allowed by is valid.
-    pub access_check_interval: Duration,
     /// Failed sign-ins and share link passwords from one address, and new passwords of one account.
     pub logins_per_address: u32,
     /// Registrations from one address.

@@ -1,5 +1,7 @@
 //! `strongroom doctor`: checks of the configuration, the database and the store.
 
+use std::os::unix::fs::PermissionsExt;
+
 use bytesize::ByteSize;
 use secrecy::ExposeSecret;
 use serde_json::json;
@@ -29,6 +31,7 @@ pub(super) async fn run(config: &Config, limits: ContainerLimits, options: &Opti
     let probing = ProbeOptions { level, clock: Clock::default(), public_url: config.public_url.clone() };
     let mut checks = addresses(config);
     checks.push(memory(config, limits));
+    checks.extend(rights(config));
     checks.extend(probe_database(config.database_url.expose_secret(), config.database_connections, &probing).await);
     checks.extend(store(config, probing).await?);
     let count = |outcome| checks.iter().filter(|check| check.outcome == outcome).count();
@@ -76,6 +79,32 @@ fn memory(config: &Config, limits: ContainerLimits) -> Check {
             lower them, or raise the limit",
         ),
     }
+}
+
+/// Whether only the user that runs the server can read what must stay secret. The key is checked whenever it is read.
+fn rights(config: &Config) -> Vec<Check> {
+    let tls_key = config.tls.as_ref().map(|tls| tls.key.as_path());
+    let private = [
+        ("server.settings_file", config.settings_file.as_deref(), "chmod 600"),
+        ("server.tls_key", tls_key, "chmod 600"),
+        ("server.data_dir", Some(config.data_dir.as_path()), "chmod 700"),
+    ];
+    let checks = private.into_iter().filter_map(|(name, path, command)| {
+        let path = path?;
+        // What does not exist is created with the right mode, or reported where it is needed.
+        let mode = std::fs::metadata(path).ok()?.permissions().mode();
+        let action = format!("check who can read {}", path.display());
+        Some(match mode & 0o077 {
+            0 => Check::ok(name, action, "its owner only"),
+            _ => Check::warning(
+                name,
+                action,
+                format!("mode {:04o}: other users of this machine can", mode & 0o7777),
+                format!("{command} {}", path.display()),
+            ),
+        })
+    });
+    checks.collect()
 }
 
 /// Whether clients can use the URLs in responses.

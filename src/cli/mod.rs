@@ -24,8 +24,8 @@ use crate::logs;
 
 /// A private-file server for apps and people that keeps files in your own bucket or on your own disk.
 ///
-/// Without a command, the server starts. Every setting can be a flag, an environment variable or a key of a TOML file;
-/// flags override variables, and variables override the file.
+/// Without a command, the server starts. Every setting can be an environment variable or a key of a TOML file, and all but
+/// secrets a flag; flags override variables, and variables override the file.
 #[derive(Debug, Parser)]
 #[command(name = "strongroom", version, arg_required_else_help = false)]
 struct Options {
@@ -208,12 +208,12 @@ mod tests {
     fn a_usage_error_is_one_line_without_values() {
         for (arguments, line) in [
             (
-                vec!["--secert-key", "hunter2"],
-                "unexpected argument '--secert-key' found; tip: a similar argument exists: '--secret-key' (see strongroom --help)",
+                vec!["--pubic-url", "hunter2"],
+                "unexpected argument '--pubic-url' found; tip: a similar argument exists: '--public-url' (see strongroom --help)",
             ),
             (
-                vec!["--secert-key=hunter2"],
-                "unexpected argument '--secert-key' found; tip: a similar argument exists: '--secret-key' (see strongroom --help)",
+                vec!["--pubic-url=hunter2"],
+                "unexpected argument '--pubic-url' found; tip: a similar argument exists: '--public-url' (see strongroom --help)",
             ),
             (
                 vec!["user", "add"],

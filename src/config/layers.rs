@@ -36,6 +36,8 @@ type Environment = BTreeMap<String, OsString>;
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     values: BTreeMap<&'static str, Value>,
+    /// The file that was read.
+    pub(super) file: Option<PathBuf>,
 }
 
 impl Settings {
@@ -56,8 +58,8 @@ impl Settings {
         let named = environment.get(FILE_VARIABLE).filter(|name| !name.is_empty());
         let named = file.or_else(|| named.map(PathBuf::from));
         let file = named.or_else(|| Some(PathBuf::from(FILE)).filter(|file| file.exists()));
-        let below = file.map(|file| Self::from_file(&file)).transpose()?.unwrap_or_default();
-        Ok(flags.over(Self::from_environment(&environment)?).over(below))
+        let below = file.as_deref().map(Self::from_file).transpose()?.unwrap_or_default();
+        Ok(Self { file, ..flags.over(Self::from_environment(&environment)?).over(below) })
     }
 
     /// The layer of a TOML file.
@@ -169,7 +171,7 @@ fn plain_text(value: toml::Value) -> Option<String> {
 // either, because tests pass in another one.
 impl clap::Args for Settings {
     fn augment_args(command: Command) -> Command {
-        command.args(SETTINGS.iter().map(flag))
+        command.args(flags().map(flag))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -185,13 +187,18 @@ impl clap::FromArgMatches for Settings {
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        for setting in SETTINGS {
+        for setting in flags() {
             if let Some(text) = matches.get_one::<String>(setting.key) {
                 self.insert(setting, Value::new(setting.variable, text));
             }
         }
         Ok(())
     }
+}
+
+/// The settings that have a flag. A secret has none: every user of the machine can read the command lines of all.
+fn flags() -> impl Iterator<Item = &'static Setting> {
+    SETTINGS.iter().filter(|setting| !setting.secret)
 }
 
 fn flag(setting: &Setting) -> Arg {

@@ -8,6 +8,7 @@ use url::Url;
 
 use super::value::{ConfigError, Given};
 use super::{Encryption, S3Config, S3Credentials, Settings, StoreConfig};
+use crate::net::is_loopback;
 
 /// What must be percent-encoded in the path of a URL.
 const NOT_IN_A_URL: &AsciiSet = &CONTROLS.add(b' ').add(b'%').add(b'?').add(b'#');
@@ -22,7 +23,20 @@ pub(super) fn database_url(given: &Given<'_>) -> Result<SecretString, ConfigErro
         return Err(given
             .refuse("in-memory databases are not supported: a restart would lose the metadata of the stored files"));
     }
-    Ok(url)
+    Ok(encrypted(url))
+}
+
+/// The same URL; if it leads to another machine and does not say how, the connection must be encrypted. The driver's own
+/// default falls back to plain text.
+fn encrypted(url: SecretString) -> SecretString {
+    let Ok(mut parsed) = url.expose_secret().parse::<Url>() else { return url };
+    let is_remote = parsed.scheme().starts_with("postgres") && parsed.host().is_some() && !is_loopback(&parsed);
+    let names = ["sslmode", "ssl-mode", "host"];
+    if !is_remote || parsed.query_pairs().any(|(name, _)| names.contains(&name.as_ref())) {
+        return url;
+    }
+    parsed.query_pairs_mut().append_pair("sslmode", "require");
+    SecretString::from(String::from(parsed))
 }
 
 pub(super) fn store(settings: &Settings) -> Result<StoreConfig, ConfigError> {

@@ -49,6 +49,7 @@ impl Settings {
     pub fn resolve(self) -> Result<Config, ConfigError> {
         let settings = self.completed()?;
         Ok(Config {
+            settings_file: settings.file.clone(),
             listen: listen(&settings)?,
             public_url: settings.public_url().base_url()?.ok_or_else(|| settings.public_url().refuse("required"))?,
             registration: settings
@@ -70,9 +71,9 @@ impl Settings {
                 .signed_urls()
                 .choice(&[("store", SignedUrls::Store), ("server", SignedUrls::Server)])?,
             download_via: via(&settings.download_via())?,
-            trusted_proxies: networks(&settings.trusted_proxies())?,
             hsts: settings.hsts().time(Duration::ZERO..=3650 * DAY)?,
             browser_cache: settings.browser_cache().choice(&[("revalidate", true), ("none", false)])?,
+            trusted_proxies: networks(&settings.trusted_proxies())?,
             reap_interval: settings.reap_interval().time(SECOND..=DAY)?,
             trash_retention: settings.trash_retention().time(Duration::ZERO..=3650 * DAY)?,
             audit_log_retention: settings.audit_log_retention().time(DAY..=3650 * DAY)?,
@@ -204,10 +205,10 @@ fn uploads(settings: &Settings) -> Result<Uploads, ConfigError> {
         lease: settings.upload_lease().time(SECOND..=DAY)?,
         expiry: settings.upload_expiry().time(SECOND..=30 * DAY)?,
         stall_timeout: settings.upload_stall_timeout().time(SECOND..=HOUR)?,
+        min_rate: settings.min_upload_rate().size(0..=GIB)?,
     })
 }
 
-        min_rate: settings.min_upload_rate().size(0..=GIB)?,
 fn fsck(settings: &Settings) -> Result<Fsck, ConfigError> {
     Ok(Fsck {
         interval: settings.fsck_interval().time(Duration::ZERO..=30 * DAY)?,
@@ -220,15 +221,21 @@ fn fsck(settings: &Settings) -> Result<Fsck, ConfigError> {
 fn auth(settings: &Settings) -> Result<Auth, ConfigError> {
     Ok(Auth {
         session_lifetime: settings.session_lifetime().time(60 * SECOND..=LONGEST_SESSION)?,
+        session_idle: session_idle(&settings.session_idle())?,
         session_cache_ttl: settings.session_cache_ttl().time(Duration::ZERO..=SECOND)?,
+        access_check_interval: settings.access_check_interval().time(SECOND..=HOUR)?,
         password_hash_concurrency: settings.password_hash_concurrency().number(1..=64)?,
         attempt_window: settings.attempt_window().time(SECOND..=DAY)?,
         logins_per_account: settings.logins_per_account().number(1..=1_000_000)?,
-        session_idle: session_idle(&settings.session_idle())?,
-        access_check_interval: settings.access_check_interval().time(SECOND..=HOUR)?,
         logins_per_address: settings.logins_per_address().number(1..=1_000_000)?,
         registrations_per_address: settings.registrations_per_address().number(1..=1_000_000)?,
     })
+}
+
+/// Zero, or longer than the precision of the last use.
+fn session_idle(given: &Given<'_>) -> Result<Duration, ConfigError> {
+    let time = given.time(Duration::ZERO..=LONGEST_SESSION)?;
+    if time.is_zero() || time >= HOUR { Ok(time) } else { Err(given.refuse("0, or at least 1h")) }
 }
 
 fn links(settings: &Settings) -> Result<Links, ConfigError> {
@@ -236,12 +243,6 @@ fn links(settings: &Settings) -> Result<Links, ConfigError> {
         delivery: via(&settings.link_delivery())?,
         limit: settings.link_limit().number(1..=1_000_000)?,
         unlock_lifetime: settings.link_unlock_lifetime().time(SECOND..=30 * DAY)?,
-/// Zero, or longer than the precision of the last use.
-fn session_idle(given: &Given<'_>) -> Result<Duration, ConfigError> {
-    let time = given.time(Duration::ZERO..=LONGEST_SESSION)?;
-    if time.is_zero() || time >= HOUR { Ok(time) } else { Err(given.refuse("0, or at least 1h")) }
-}
-
         resume_window: settings.link_resume_window().time(SECOND..=DAY)?,
     })
 }

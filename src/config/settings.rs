@@ -124,14 +124,12 @@ settings! {
         upload_expiry = set("STRONGROOM_UPLOAD_EXPIRY", "TIME").or("24h");
         /// Time that a client may send nothing before its upload is aborted.
         upload_stall_timeout = set("STRONGROOM_UPLOAD_STALL_TIMEOUT", "TIME").or("1min");
-        /// Default delivery of content: proxied by this server, or by a redirect to the store.
-        download_via = set("STRONGROOM_DOWNLOAD_VIA", "proxy|redirect").or("proxy");
+        /// Bytes per second that the client of an upload must send on average, after the time that it may send nothing; 0 for any.
+        min_upload_rate = set("STRONGROOM_MIN_UPLOAD_RATE", "SIZE").or("1kB");
         /// Default delivery of content: proxied by this server, or by a redirect to the store.
         download_via = set("STRONGROOM_DOWNLOAD_VIA", "proxy|redirect").or("proxy");
         /// Whether browsers may keep the content of files, to revalidate it before each use. They never keep that of links.
         browser_cache = set("STRONGROOM_BROWSER_CACHE", "revalidate|none").or("revalidate");
-        /// Bytes per second that the client of an upload must send on average, after the time that it may send nothing; 0 for any.
-        min_upload_rate = set("STRONGROOM_MIN_UPLOAD_RATE", "SIZE").or("1kB");
         /// Default lifetime of a signed URL.
         signed_url_lifetime = set("STRONGROOM_SIGNED_URL_LIFETIME", "TIME").or("15min");
         /// Maximum lifetime of a signed URL, at most 7d.
@@ -174,16 +172,16 @@ settings! {
     "Accounts and authentication" {
         /// Session lifetime.
         session_lifetime = set("STRONGROOM_SESSION_LIFETIME", "TIME").or("30d");
+        /// Time without use after which a session ends; 0: it need not be used.
+        session_idle = set("STRONGROOM_SESSION_IDLE", "TIME").or("14d");
         /// How long a server caches sessions and tokens before it asks the database again; 0 disables the cache. A session that is revoked on one server ends there at once, and on the others within this time.
         session_cache_ttl = set("STRONGROOM_SESSION_CACHE_TTL", "TIME").or("500ms");
+        /// How often a transfer checks again that its session, token, link or signed URL is valid.
+        access_check_interval = set("STRONGROOM_ACCESS_CHECK_INTERVAL", "TIME").or("15s");
         /// Maximum number of concurrent password hashes; each takes memory and a core.
         password_hash_concurrency = set("STRONGROOM_PASSWORD_HASH_CONCURRENCY", "NUMBER").or("2");
         /// Time window in which the attempts below are counted.
         attempt_window = set("STRONGROOM_ATTEMPT_WINDOW", "TIME").or("15min");
-        /// Time without use after which a session ends; 0: it need not be used.
-        session_idle = set("STRONGROOM_SESSION_IDLE", "TIME").or("14d");
-        /// How often a transfer checks again that its session, token, link or signed URL is valid.
-        access_check_interval = set("STRONGROOM_ACCESS_CHECK_INTERVAL", "TIME").or("15s");
         /// Failed sign-ins to one account, and failed passwords of one share link.
         logins_per_account = set("STRONGROOM_LOGINS_PER_ACCOUNT", "NUMBER").or("10");
         /// Failed sign-ins and share link passwords from one address (ten times as many from one IPv6 site, a /48), and new passwords that one account sets for itself and its links.

@@ -337,6 +337,36 @@ fn allow(path: &Path, mode: u32) {
 }
 
 #[tokio::test]
+async fn secrets_that_other_users_can_read_are_reported() {
+    let folder = folder();
+    let at = |name: &str| folder.path().join(name);
+    let tls = |name: &str| format!("{}/tests/it/support/tls/{name}", env!("CARGO_MANIFEST_DIR"));
+    std::fs::copy(tls("key.pem"), at("key.pem")).expect("a copy");
+    std::fs::write(at("strongroom.toml"), "max_file_size = \"1MB\"\n").expect("a file");
+    std::fs::create_dir(at("data")).expect("a folder");
+    let doctor = || {
+        let start = Start::with(&["doctor", "--data-dir", "data"]);
+        let start = start.variable("STRONGROOM_TLS_CERT", tls("certificate.pem"));
+        start.variable("STRONGROOM_TLS_KEY", at("key.pem").to_str().unwrap()).run(folder.path(), "")
+    };
+    let secrets = [
+        ("key.pem", "server.tls_key", 0o600),
+        ("strongroom.toml", "server.settings_file", 0o600),
+        ("data", "server.data_dir", 0o700),
+    ];
+    for (exposed, ..) in secrets {
+        for (path, _, mode) in secrets {
+            allow(&at(path), if path == exposed { mode | 0o044 } else { mode });
+        }
+        let outcome = doctor();
+        for (path, name, _) in secrets {
+            let expected = if path == exposed { "warning" } else { "ok" };
+            assert!(line(&outcome, name).starts_with(expected), "{}", outcome.stdout);
+        }
+    }
+}
+
+#[tokio::test]
 async fn files_and_folders_accessible_to_others_are_reported() {
     let (app, root) = disk().await;
     let config = &app.app.config;
