@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{FromRequestParts, Request, State};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::auth::Admin;
 use crate::app::App;
 use crate::error::Result;
 use crate::health::check::{Check, Outcome};
@@ -24,14 +25,17 @@ struct Liveness {
     status: &'static str,
 }
 
-/// The public part of the diagnostics, without addresses and messages.
+/// The public part of the diagnostics.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({"status": "ok", "checks": [{"name": "store.private", "outcome": "ok"}]}))]
+#[schema(example = json!({"status": "ok"}))]
 struct Readiness {
     #[schema(value_type = HealthStatus, inline)]
     status: &'static str,
-    /// The latest results of the server's own checks; `strongroom doctor` reports more.
-    checks: Vec<ReadinessCheck>,
+    /// The latest results of the server's own checks, for admins: they say what could be attacked. `strongroom doctor`
+    /// reports more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    checks: Option<Vec<ReadinessCheck>>,
 }
 
 /// `impaired` if a check failed; requests are served nevertheless.
@@ -86,12 +90,13 @@ async fn alive() -> axum::Json<Liveness> {
 /// Whether the database and the store respond.
 #[utoipa::path(get, path = "/readyz", tag = "health", operation_id = "getReadiness", security(()),
     responses((status = 200, description = "The database and the store respond", body = Readiness)))]
-async fn ready(State(app): State<Arc<App>>) -> Result<axum::Json<Readiness>> {
+async fn ready(State(app): State<Arc<App>>, request: Request) -> Result<axum::Json<Readiness>> {
     app.health.ready(app.db.ping(), app.store.ping()).await?;
     let found = app.health.latest().map(|report| report.checks).unwrap_or_default();
     let status = status(&found);
-    let checks =
-        found.into_iter().map(|check| ReadinessCheck { name: check.name, outcome: check.outcome.into() }).collect();
+    let is_admin = Admin::from_request_parts(&mut request.into_parts().0, &app).await.is_ok();
+    let checks = found.into_iter().map(|check| ReadinessCheck { name: check.name, outcome: check.outcome.into() });
+    let checks = is_admin.then(|| checks.collect());
     Ok(axum::Json(Readiness { status, checks }))
 }
 

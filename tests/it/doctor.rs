@@ -17,7 +17,7 @@ use crate::support::client::{Ask, bucket, content, objects};
 use crate::support::fault_proxy::{Fault, FaultProxy};
 use crate::support::program::{Outcome, Program, Start};
 use crate::support::tcp_proxy::TcpProxy;
-use crate::support::{Setup, TestApp, both, files_below, s3_config};
+use crate::support::{Client, Database, Setup, TestApp, both, files_below, s3_config};
 
 const MIB: usize = 1024 * 1024;
 
@@ -221,8 +221,12 @@ async fn a_public_bucket_is_a_failure() {
     assert_eq!(objects(&public).await, []);
 
     let program = Start::default().on(&config).serve(folder.path());
+    // What could be attacked is for admins alone.
     let ready = program.stranger().get("/readyz").answer().await;
-    assert_eq!((ready.status, &ready.json()["status"]), (200, &json!("impaired")));
+    assert_eq!((ready.status, ready.json()), (200, json!({"status": "impaired"})));
+    let user = sign_up(&program, "bob@example.org").await;
+    assert_eq!(user.get("/readyz").answer().await.json(), json!({"status": "impaired"}));
+    let ready = admin(&program, &config).await.get("/readyz").answer().await;
     assert_eq!(outcome_of(&ready.json(), "store.private"), "failed");
     for inside in ["127.0.0.1", "strongroom-public", "http"] {
         assert!(!ready.text().contains(inside), "{}", ready.text());
@@ -249,10 +253,17 @@ fn outcome_of(ready: &Value, name: &str) -> String {
     found.map_or("", |check| check["outcome"].as_str().expect("an outcome")).to_owned()
 }
 
+/// An admin of a running server.
+async fn admin(program: &Program, config: &Config) -> Client {
+    let admin = sign_up(program, "admin@example.org").await;
+    Database::of(config).await.execute("UPDATE users SET is_admin = TRUE WHERE email_key = 'admin@example.org'").await;
+    admin
+}
+
 /// Polls `/readyz` until a check has this outcome.
-async fn wait_for_outcome(program: &Program, name: &str, outcome: &str) {
+async fn wait_for_outcome(admin: &Client, name: &str, outcome: &str) {
     loop {
-        let ready = program.stranger().get("/readyz").answer().await;
+        let ready = admin.get("/readyz").answer().await;
         if ready.status == 200 && outcome_of(&ready.json(), name) == outcome {
             return;
         }
@@ -280,7 +291,7 @@ async fn the_server_works_with_a_store_without_conditions_and_checksums() {
     assert!(line(&outcome, "store.signed_put").starts_with("skipped"), "{}", outcome.stdout);
 
     let program = Start::default().on(&config).serve(folder.path());
-    wait_for_outcome(&program, "store.conditions", "warning").await;
+    wait_for_outcome(&admin(&program, &config).await, "store.conditions", "warning").await;
     let ann = sign_up(&program, "ann@example.org").await;
     for bytes in [b"small".to_vec(), noise(17 * MIB)] {
         let file = ann.upload("a.bin", bytes.clone()).await;
@@ -306,7 +317,7 @@ async fn a_server_started_without_its_store_repeats_the_checks() {
     let program = Start::default().on(&config).variable("STRONGROOM_REAP_INTERVAL", "1s").serve(folder.path());
     program.stranger().get("/readyz").answer().await.problem(503, "unavailable");
     network.restore();
-    wait_for_outcome(&program, "store.private", "ok").await;
+    wait_for_outcome(&admin(&program, &config).await, "store.private", "ok").await;
     let ann = sign_up(&program, "ann@example.org").await;
     let file = ann.upload("a.txt", "kept").await;
     assert_eq!(ann.get(&content(&file)).answer().await.bytes, b"kept");
@@ -323,17 +334,6 @@ async fn readiness_requests_do_not_reach_the_store_each_time() {
     let asked = futures_util::future::join_all((0..50).map(|_| stranger.get("/readyz").answer())).await;
     assert!(asked.iter().all(|answer| answer.status == 200));
     assert!(gateway.requests() <= 5, "{} requests", gateway.requests());
-}
-
-/// A store on disk, as the server creates it.
-async fn disk() -> (TestApp, std::path::PathBuf) {
-    let app = TestApp::start(Setup::SqliteAndDisk).await;
-    let root = app.folder.path().join("files");
-    (app, root)
-}
-
-fn allow(path: &Path, mode: u32) {
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("rights to change");
 }
 
 #[tokio::test]
@@ -364,6 +364,17 @@ async fn secrets_that_other_users_can_read_are_reported() {
             assert!(line(&outcome, name).starts_with(expected), "{}", outcome.stdout);
         }
     }
+}
+
+/// A store on disk, as the server creates it.
+async fn disk() -> (TestApp, std::path::PathBuf) {
+    let app = TestApp::start(Setup::SqliteAndDisk).await;
+    let root = app.folder.path().join("files");
+    (app, root)
+}
+
+fn allow(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("rights to change");
 }
 
 #[tokio::test]
