@@ -98,7 +98,7 @@ impl UrlSigner {
     ///
     /// # Errors
     /// [`Error::BadSignature`] if anything was changed, added or removed, or the method is another
-    /// one; [`Error::UrlExpired`] if a valid URL has expired.
+    /// one, except HEAD for GET; [`Error::UrlExpired`] if a valid URL has expired.
     pub fn verify(&self, method: &str, key: &str, query: &[(String, String)]) -> Result<Grant> {
         let (fields, signature) = Fields::read(query).ok_or(Error::BadSignature)?;
         let key: Key = key.parse().map_err(|_| Error::BadSignature)?;
@@ -106,7 +106,9 @@ impl UrlSigner {
         self.signature(&key, &fields).verify_slice(&signature).map_err(|_| Error::BadSignature)?;
 
         let operation = Operation::parse(fields.operation).ok_or(Error::BadSignature)?;
-        if operation.method() != method {
+        // HEAD asks for the headers of what GET may read (RFC 9110, section 9.3.2).
+        let is_head = (operation, method) == (Operation::Get, "HEAD");
+        if operation.method() != method && !is_head {
             return Err(Error::BadSignature);
         }
         let seconds = fields.expires.parse().map_err(|_| Error::BadSignature)?;
@@ -208,7 +210,8 @@ mod tests {
         let grant = signer.verify("GET", key.as_str(), &query(&url)).unwrap();
         assert_eq!((grant.key, grant.operation), (key.clone(), Operation::Get));
         assert_eq!(grant.disposition.as_deref(), Some("attachment; filename=\"a b&c=ü.txt\""));
-        for method in ["HEAD", "PUT", "get"] {
+        assert!(signer.verify("HEAD", key.as_str(), &query(&url)).is_ok());
+        for method in ["PUT", "get", "head"] {
             let outcome = signer.verify(method, key.as_str(), &query(&url));
             assert!(matches!(outcome, Err(Error::BadSignature)), "{method}");
         }

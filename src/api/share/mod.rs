@@ -6,7 +6,7 @@ mod unlock;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse, Response};
 use headers::authorization::Basic;
 use headers::{Authorization, HeaderMapExt};
@@ -23,9 +23,8 @@ use crate::api::openapi::headers::{ConditionHeaders, RangeHeaders};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::events::{self, Channel};
-use crate::files;
-use crate::files::{self, Right, Watch};
 use crate::files::links::{self, LinkDownload, LinkVisitor, OpenedLink, Part};
+use crate::files::{self, Right, Watch};
 use crate::http::body::Binary;
 use crate::http::content::{DeliveryObserver, Plan, Presentation, Progress};
 use crate::http::cookies::{self, Cookie};
@@ -65,7 +64,7 @@ struct ShareParams {
     /// Always the content as a download, also for browsers and of a link with a download limit.
     #[serde(default)]
     download: bool,
-    /// Always the content, shown in the browser if the link and the type allow it.
+    /// The same, shown in the browser if the link and the type allow it.
     #[serde(default)]
     open: bool,
 }

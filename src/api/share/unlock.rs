@@ -62,21 +62,22 @@ async fn unlock(State(app): State<Arc<App>>, Name(token): Name, client: ClientIn
     let answer = async {
         events::set_channel(Channel::Link);
         let password = password(&app, is_form, request).await?;
-        let visitor = LinkVisitor { password: Some(password), unlock_token: None, ..visitor(&client, &headers) };
+        let visitor = LinkVisitor { password, unlock_token: None, ..visitor(&client, &headers) };
         let proof = links::unlock(&app, &visitor, &token).await?;
         unlocked(&app, &token, is_form, proof)
     };
     answered(answer.await, is_form.then(|| url(&app, &token)))
 }
 
-async fn password(app: &Arc<App>, is_form: bool, request: Request) -> Result<SecretString> {
+/// The password; `None` if a form has none, which is for the link to refuse.
+async fn password(app: &Arc<App>, is_form: bool, request: Request) -> Result<Option<SecretString>> {
     let bytes = read_whole(request, BodyLimits::from_ref(app)).await?;
     if is_form {
         let given = form_urlencoded::parse(&bytes).find(|(name, _)| name == "password");
-        return given.map(|(_, value)| value.into_owned().into()).ok_or(Error::LinkLocked);
+        return Ok(given.map(|(_, value)| value.into_owned().into()));
     }
     let read: UnlockLinkRequest = json::decode(&bytes)?;
-    Ok(read.password)
+    Ok(Some(read.password))
 }
 
 fn unlocked(app: &App, token: &str, is_form: bool, proof: Option<UnlockToken>) -> Result<Response> {
