@@ -194,16 +194,16 @@ CREATE TABLE signed_puts (
     -- The file whose content is replaced, and its blob when the URL was signed.
     file_id          UUID NOT NULL REFERENCES files (id) ON DELETE CASCADE,
     replaces_blob_id UUID NOT NULL,
-    created_at       BIGINT NOT NULL,
-    expires_at       BIGINT NOT NULL
     -- The API token that asked for it, if one did: the upload ends with it.
     token_id         UUID,
+    created_at       BIGINT NOT NULL,
+    expires_at       BIGINT NOT NULL
 );
 CREATE INDEX signed_puts_by_owner ON signed_puts (owner_id);
 CREATE INDEX signed_puts_by_file ON signed_puts (file_id);
+CREATE INDEX signed_puts_by_token ON signed_puts (token_id) WHERE token_id IS NOT NULL;
 
 -- Resumable uploads: the bytes that are durable so far, and who may append to them.
-CREATE INDEX signed_puts_by_token ON signed_puts (token_id) WHERE token_id IS NOT NULL;
 CREATE TABLE resumable_uploads (
     id               UUID PRIMARY KEY,
     owner_id         UUID NOT NULL REFERENCES users (id),
@@ -235,16 +235,16 @@ CREATE TABLE resumable_uploads (
     stale_claim_id   UUID,
     -- The file, once the upload is complete.
     file_id          UUID,
-    created_at       BIGINT NOT NULL,
-    expires_at       BIGINT NOT NULL,
     -- The API token that created it, if one did: while it is open, the upload ends with the token.
     token_id         UUID,
+    created_at       BIGINT NOT NULL,
+    expires_at       BIGINT NOT NULL,
     CHECK (received >= 0 AND (size IS NULL OR received <= size))
 );
 CREATE INDEX resumable_uploads_by_owner ON resumable_uploads (owner_id, id);
+CREATE INDEX resumable_uploads_by_token ON resumable_uploads (token_id) WHERE token_id IS NOT NULL;
 CREATE INDEX resumable_uploads_by_expiry ON resumable_uploads (expires_at) WHERE file_id IS NOT NULL;
 -- For the foreign key: the deletion of a tail's row looks for references to it.
-CREATE INDEX resumable_uploads_by_token ON resumable_uploads (token_id) WHERE token_id IS NOT NULL;
 CREATE INDEX resumable_uploads_by_tail ON resumable_uploads (tail_blob_id) WHERE tail_blob_id IS NOT NULL;
 
 -- Parts that the store has acknowledged.

@@ -46,8 +46,8 @@ INSERT INTO links (id, owner_id, file_id, token_hash, last_four, allow_from, inl
     SELECT uuidv7(), owner, file, decode(md5('link' || n), 'hex'), '', '', FALSE, '', n,
         CASE WHEN n % 20 = 0 THEN n END
     FROM created WHERE n % 2 = 0;
-INSERT INTO link_downloads (id, link_id, client_hash, open_responses, bytes_granted, lease_until)
-    SELECT uuidv7(), id, '', 1, 1, created_at FROM links;
+INSERT INTO link_downloads (id, link_id, client_hash, agent_hash, open_responses, bytes_granted, lease_until)
+    SELECT uuidv7(), id, '', '', 1, 1, created_at FROM links;
 INSERT INTO audit_events (id, at, kind, user_id, actor_id, file_id, channel, detail)
     SELECT uuidv7(), 3 * n + copy, CASE copy WHEN 1 THEN 'file.created' WHEN 2 THEN 'file.read' ELSE 'file.changed' END,
         owner, owner, file, 'api', '{}'
