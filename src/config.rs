@@ -98,8 +98,14 @@ pub struct Config {
     pub fsck: Fsck,
     /// Time that transfers may continue after a shutdown signal.
     pub shutdown_deadline: Duration,
+    /// Hosts that the server answers for beside that of the public URL, in lower case.
+    pub allowed_hosts: Vec<String>,
     /// Time a client may take to send the head of a request.
     pub header_timeout: Duration,
+    /// Time that a connection may have no request.
+    pub idle_timeout: Duration,
+    /// Time for which the rest of a body is read after an early response.
+    pub drain_timeout: Duration,
     /// A level for Strongroom's own code, or directives of `tracing_subscriber`'s `EnvFilter`.
     pub log: String,
     /// Format of log lines.
@@ -221,6 +227,8 @@ pub struct Limits {
     pub request_memory: u64,
     /// Open connections.
     pub connections: usize,
+    /// Bytes of a body that are read after an early response.
+    pub drain_size: u64,
     /// Active API tokens of one account.
     pub tokens: u32,
     /// Events of one account that are kept.

@@ -192,6 +192,12 @@ pub enum Error {
         /// The most time.
         limit: Duration,
     },
+    /// The server works on as many requests as it can.
+    #[error("the server is busy")]
+    Overloaded,
+    /// The request is for a host that this server does not answer for.
+    #[error("this server does not answer for the requested host")]
+    Misdirected,
     /// The disk or the bucket is full.
     #[error("no space left")]
     StorageFull,

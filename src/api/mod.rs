@@ -36,9 +36,12 @@ use crate::app::App;
 use crate::config::Config;
 use crate::error::Error;
 use crate::events::{Channel, RequestContext};
+use crate::http::admission::{Admission, admit};
 use crate::http::client_address::client_address;
+use crate::http::hosts::{Hosts, check_host};
 use crate::http::middleware::{Context, observe, panicked, refuse_encoded_bodies};
 use crate::http::request_memory::RequestMemory;
+use crate::http::unread::{DrainLimits, drain_unread};
 
 /// Every route.
 fn routes() -> OpenApiRouter<Arc<App>> {
@@ -84,7 +87,10 @@ pub fn router(app: &Arc<App>) -> Router {
         .layer(from_fn(compression::mark))
         .layer(compression::layer())
         .layer(from_fn_with_state(app.clone(), in_request_context))
+        .layer(from_fn_with_state(Admission::new(&app.config), admit))
+        .layer(from_fn_with_state(Hosts::new(&app.config), check_host))
         .layer(from_fn_with_state(Arc::new(context), observe))
+        .layer(from_fn_with_state(DrainLimits::of(&app.config), drain_unread))
         .with_state(app.clone())
 }
 

@@ -8,6 +8,7 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use ipnet::IpNet;
 use secrecy::SecretSlice;
+use url::Host;
 
 use super::log_filter::log_filter;
 use super::places::{database_url, in_a_url, path, store};
@@ -79,7 +80,10 @@ impl Settings {
             audit_log_retention: settings.audit_log_retention().time(DAY..=3650 * DAY)?,
             fsck: fsck(&settings)?,
             shutdown_deadline: settings.shutdown_deadline().time(SECOND..=HOUR)?,
+            allowed_hosts: hosts(&settings.allowed_hosts())?,
             header_timeout: settings.header_timeout().time(SECOND..=HOUR)?,
+            idle_timeout: settings.idle_timeout().time(SECOND..=HOUR)?,
+            drain_timeout: settings.drain_timeout().time(SECOND..=HOUR)?,
             log: settings.log().required("a level such as info, or directives such as info,sqlx=debug", |text| {
                 log_filter(text).map(|_| text.to_owned())
             })?,
@@ -157,6 +161,7 @@ fn limits(settings: &Settings) -> Result<Limits, ConfigError> {
         batch: settings.batch_limit().number(1..=10_000)?,
         ranges: settings.range_limit().number(1..=100)?,
         connections: settings.connection_limit().number(1..=1_000_000)?,
+        drain_size: settings.drain_size().size(0..=TIB)?,
         tokens: settings.token_limit().number(1..=100_000)?,
         events: settings.events_per_account().number(1000..=u64::from(u32::MAX))?,
         sessions: settings.session_limit().number(1..=100_000)?,
@@ -277,6 +282,18 @@ fn decoded(text: &str) -> Option<Vec<u8>> {
     [alphabet::STANDARD, alphabet::URL_SAFE]
         .iter()
         .find_map(|alphabet| GeneralPurpose::new(alphabet, padding).decode(text).ok())
+}
+
+/// Names of hosts separated by commas, without ports.
+fn hosts(given: &Given<'_>) -> Result<Vec<String>, ConfigError> {
+    let host = |text: &str| match Host::parse(text.trim()) {
+        Ok(Host::Domain(name)) => Some(name.trim_end_matches('.').to_owned()),
+        _ => None,
+    };
+    let names = given.optional("host names without ports such as files.internal.example.org", |text| {
+        text.split(',').map(host).collect()
+    })?;
+    Ok(names.unwrap_or_default())
 }
 
 /// Networks separated by commas; a single address is a network of one.

@@ -40,10 +40,18 @@ settings! {
         hsts = set("STRONGROOM_HSTS", "TIME").or("365d");
         /// Networks of trusted reverse proxies (X-Forwarded-For).
         trusted_proxies = set("STRONGROOM_TRUSTED_PROXIES", "NETWORK,...").like("10.0.0.0/8,fd00::/8");
+        /// Hosts that the server answers for, beside that of the public URL, IP addresses and names without a dot.
+        allowed_hosts = set("STRONGROOM_ALLOWED_HOSTS", "NAME,...").like("files.internal.example.org");
         /// Time a client may take to send the head of a request.
         header_timeout = set("STRONGROOM_HEADER_TIMEOUT", "TIME").or("15s");
-        /// Maximum number of open connections; fewer if the process may not open twice as many files.
+        /// Time that a connection may be open without a request; longer than that of a proxy in front.
+        idle_timeout = set("STRONGROOM_IDLE_TIMEOUT", "TIME").or("75s");
+        /// Maximum number of open connections, a quarter for each address; fewer if the process may not open enough files.
         connection_limit = set("STRONGROOM_CONNECTION_LIMIT", "NUMBER").or("4096");
+        /// How much of a body is read and discarded when the response is ready before it, so that the client gets the response and can use the connection again.
+        drain_size = set("STRONGROOM_DRAIN_SIZE", "SIZE").or("16MiB");
+        /// How long the rest of such a body is read.
+        drain_timeout = set("STRONGROOM_DRAIN_TIMEOUT", "TIME").or("30s");
         /// Time that transfers may continue after a shutdown signal.
         shutdown_deadline = set("STRONGROOM_SHUTDOWN_DEADLINE", "TIME").or("30s");
     }

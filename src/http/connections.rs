@@ -1,97 +1,198 @@
-//! Limits of connections: their number, and how long a client may stay silent. hyper limits the time for the head of a
-//! request; what it does not limit is limited here: a client that never sends a first byte, and one that reads nothing
-//! of its response.
+//! The stream of a connection with its limits: how long a client may stay silent, and how the connection ends. hyper
+//! reads requests from it and knows none of them.
 
-use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum_server::accept::Accept;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
-/// The limits of all connections, and of each.
-#[derive(Debug, Clone)]
-pub struct ConnectionLimits {
-    /// One permit for each connection that may be open.
-    pub places: Arc<Semaphore>,
-    /// The time within which a connection must send its first bytes.
-    pub first_byte_timeout: Duration,
+use super::activity::Activity;
+use super::unread::{DrainLimits, SILENCE};
+
+/// How long a client that has closed its half of the connection gets the response. Whether it still reads is not known
+/// before something is written; a client that is gone must not keep its request running.
+const HALF_CLOSED: Duration = Duration::from_secs(5);
+/// HTTP/2 begins with it (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// The limits of each connection.
+#[derive(Debug, Clone, Copy)]
+pub struct StreamLimits {
+    /// The time within which the head of a request must arrive.
+    pub header_timeout: Duration,
     /// How long a client may read nothing of what is sent.
     pub send_timeout: Duration,
-}
-
-/// Accepts as `inner` does, and applies the limits to each connection.
-#[derive(Debug, Clone)]
-pub struct LimitedAcceptor<A> {
-    inner: A,
-    limits: ConnectionLimits,
-}
-
-impl<A> LimitedAcceptor<A> {
-    /// Accepts by `inner`, within `limits`.
-    pub fn new(inner: A, limits: ConnectionLimits) -> Self {
-        Self { inner, limits }
-    }
-}
-
-impl<A, I, S> Accept<I, S> for LimitedAcceptor<A>
-where
-    A: Accept<I, S>,
-    A::Future: Send + 'static,
-{
-    type Stream = Connection<A::Stream>;
-    type Service = A::Service;
-    type Future = Pin<Box<dyn Future<Output = io::Result<(Self::Stream, Self::Service)>> + Send>>;
-
-    fn accept(&self, stream: I, service: S) -> Self::Future {
-        // Without a permit the connection is closed at once, which frees what it holds.
-        let place = self.limits.places.clone().try_acquire_owned();
-        let ConnectionLimits { first_byte_timeout, send_timeout, .. } = self.limits;
-        let accepting = self.inner.accept(stream, service);
-        Box::pin(async move {
-            let place = place.map_err(|_| {
-                tracing::debug!("connection limit reached");
-                io::Error::from(io::ErrorKind::ConnectionRefused)
-            })?;
-            let (stream, service) = accepting.await?;
-            let deadline = Some(Box::pin(sleep(first_byte_timeout)));
-            Ok((Connection { stream, deadline, seen: 0, send_timeout, stalled: None, _place: place }, service))
-        })
-    }
+    /// What is read and discarded after the last response.
+    pub drain: DrainLimits,
 }
 
 /// A connection with its limits.
 #[derive(Debug)]
 pub struct Connection<S> {
     stream: S,
-    /// Until the first bytes have arrived.
-    deadline: Option<Pin<Box<Sleep>>>,
-    seen: usize,
-    send_timeout: Duration,
+    limits: StreamLimits,
+    activity: Arc<Activity>,
+    protocol: Protocol,
+    /// While the head of a request, or the preface, has not arrived completely: the number of requests before it.
+    head: Option<u64>,
+    head_deadline: Pin<Box<Sleep>>,
     /// While the client reads nothing.
     stalled: Option<Pin<Box<Sleep>>>,
-    _place: OwnedSemaphorePermit,
+    /// Bytes of the next request that arrived before the response to this one was sent.
+    ahead: Vec<u8>,
+    /// Whether the client has closed its half.
+    has_ended: bool,
+    /// From then on, the time until it counts as gone.
+    gone: Option<Pin<Box<Sleep>>>,
+    lingering: Option<Lingering>,
+}
+
+/// What the first bytes say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    /// As many bytes of the preface have arrived.
+    Unknown(usize),
+    Http1,
+    Http2,
+}
+
+/// What is left of the limits while bytes are discarded.
+#[derive(Debug)]
+struct Lingering {
+    bytes: u64,
+    deadline: Pin<Box<Sleep>>,
+    silence: Pin<Box<Sleep>>,
 }
 
 impl<S> Connection<S> {
+    pub fn new(stream: S, activity: Arc<Activity>, limits: StreamLimits) -> Self {
+        Self {
+            stream,
+            limits,
+            activity,
+            protocol: Protocol::Unknown(0),
+            head: Some(0),
+            head_deadline: Box::pin(sleep(limits.header_timeout)),
+            stalled: None,
+            ahead: Vec::new(),
+            has_ended: false,
+            gone: None,
+            lingering: None,
+        }
+    }
+
+    /// Takes note of bytes that have arrived.
+    fn received(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        if let Protocol::Unknown(seen) = self.protocol {
+            let rest = &PREFACE[seen..];
+            let new = bytes.len().min(rest.len());
+            self.protocol = match bytes[..new] == rest[..new] {
+                false => Protocol::Http1,
+                true if new == rest.len() => Protocol::Http2,
+                true => Protocol::Unknown(seen + new),
+            };
+        }
+        let begun = self.activity.begun();
+        match self.protocol {
+            Protocol::Http2 => self.head = None,
+            // The first bytes of another head.
+            Protocol::Http1 if self.head != Some(begun) && !self.activity.is_open() => {
+                self.head = Some(begun);
+                self.head_deadline.as_mut().reset(Instant::now() + self.limits.header_timeout);
+            }
+            _ => {}
+        }
+    }
+
+    /// Nothing has arrived: an error if that takes too long.
+    fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.is_within_head() {
+            return Poll::Pending;
+        }
+        self.head_deadline.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    fn is_within_head(&self) -> bool {
+        self.head == Some(self.activity.begun())
+    }
+
     /// Passes on the result of a write; an error once the client has read nothing for too long.
     fn watch<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.stalled = None;
+            if let Some(gone) = &mut self.gone {
+                gone.as_mut().reset(Instant::now() + HALF_CLOSED);
+            }
             return written;
         }
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(self.send_timeout)));
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(self.limits.send_timeout)));
         stalled.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Whether bytes may arrive that nobody reads. To these the system replies with a reset, and a reset can destroy a
+    /// response on its way.
+    fn must_linger(&self) -> bool {
+        let is_refused_head = self.protocol == Protocol::Http1 && self.is_within_head();
+        !self.has_ended && (is_refused_head || self.activity.has_unread())
     }
 }
 
-/// The length of HTTP/2's preface, `PRI * HTTP/2.0...` (RFC 9113, section 3.4).
-const PREFACE: usize = 24;
+impl<S: AsyncRead + Unpin> Connection<S> {
+    /// Looks whether the client is gone while its request is worked on; hyper does not read then. The end of what it sends
+    /// may also mean that it waits for the response.
+    fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+        if self.protocol != Protocol::Http1 || !self.activity.is_answering() {
+            return Poll::Pending;
+        }
+        if !self.has_ended && self.ahead.is_empty() {
+            let mut space = [0; 1024];
+            let mut buffer = ReadBuf::new(&mut space);
+            if let Err(error) = std::task::ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer)) {
+                return Poll::Ready(error);
+            }
+            self.has_ended = buffer.filled().is_empty();
+            self.ahead.extend_from_slice(buffer.filled());
+        }
+        if !self.has_ended {
+            return Poll::Pending;
+        }
+        let gone = self.gone.get_or_insert_with(|| Box::pin(sleep(HALF_CLOSED)));
+        gone.as_mut().poll(context).map(|()| io::ErrorKind::TimedOut.into())
+    }
+}
+
+impl Lingering {
+    fn new(limits: DrainLimits) -> Self {
+        Self { bytes: limits.bytes, deadline: Box::pin(sleep(limits.time)), silence: Box::pin(sleep(SILENCE)) }
+    }
+
+    /// Discards what arrives, until the client closes its half or a limit is reached.
+    fn poll<S: AsyncRead + Unpin>(&mut self, stream: &mut S, context: &mut Context<'_>) -> Poll<()> {
+        let mut space = [0; 8192];
+        loop {
+            let mut buffer = ReadBuf::new(&mut space);
+            let read = Pin::new(&mut *stream).poll_read(context, &mut buffer);
+            let length = buffer.filled().len() as u64;
+            match read {
+                Poll::Ready(Ok(())) if length > 0 && length <= self.bytes => {
+                    self.bytes -= length;
+                    self.silence.as_mut().reset(Instant::now() + SILENCE);
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => break,
+            }
+        }
+        let is_over = self.deadline.as_mut().poll(context).is_ready() || self.silence.as_mut().poll(context).is_ready();
+        if is_over { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
 
 impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
     fn poll_read(
@@ -99,24 +200,33 @@ impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if !this.ahead.is_empty() {
+            let length = this.ahead.len().min(buffer.remaining());
+            buffer.put_slice(&this.ahead[..length]);
+            this.received(&buffer.filled()[buffer.filled().len() - length..]);
+            this.ahead.drain(..length);
+            return Poll::Ready(Ok(()));
+        }
+        if this.has_ended || buffer.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
-        let Some(deadline) = &mut self.deadline else { return read };
-        if read.is_pending() {
-            return deadline.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()));
+        let read = Pin::new(&mut this.stream).poll_read(context, buffer);
+        match read {
+            Poll::Pending => this.poll_head(context),
+            Poll::Ready(Ok(())) => {
+                let new = &buffer.filled()[before..];
+                this.has_ended = new.is_empty();
+                this.received(new);
+                read
+            }
+            Poll::Ready(Err(_)) => read,
         }
-        let new = &buffer.filled()[before..];
-        // Another first byte is not a preface; from there on hyper's own timeout applies.
-        let no_preface = self.seen == 0 && new.first().is_some_and(|byte| *byte != b'P');
-        self.seen += new.len();
-        if no_preface || self.seen >= PREFACE {
-            self.deadline = None;
-        }
-        read
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.watch(context, written)
@@ -137,11 +247,25 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(context);
-        self.watch(context, flushed)
+        let flushed = self.watch(context, flushed);
+        match self.poll_gone(context) {
+            Poll::Ready(error) => Poll::Ready(Err(error)),
+            Poll::Pending => flushed,
+        }
     }
 
+    /// Closes this half, and reads what the client still sends: it may be sending the rest of a body before it reads the
+    /// response (RFC 9112, section 9.6).
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let ended = Pin::new(&mut self.stream).poll_shutdown(context);
-        self.watch(context, ended)
+        let this = &mut *self;
+        if this.lingering.is_none() {
+            let ended = Pin::new(&mut this.stream).poll_shutdown(context);
+            std::task::ready!(this.watch(context, ended))?;
+            if !this.must_linger() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        let lingering = this.lingering.get_or_insert_with(|| Lingering::new(this.limits.drain));
+        lingering.poll(&mut this.stream, context).map(Ok)
     }
 }

@@ -50,6 +50,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("too_large", 413, "Too large"),
     ("unsupported_media_type", 415, "Unsupported media type"),
     ("range_not_satisfiable", 416, "Range not satisfiable"),
+    ("misdirected", 421, "Misdirected request"),
     ("invalid", 422, "Validation failed"),
     ("unknown_parameter", 422, "Unknown query parameter"),
     ("digest_mismatch", 422, "Digest mismatch"),
@@ -120,7 +121,8 @@ fn code(error: &Error) -> &'static str {
         Error::PreconditionRequired => "precondition_required",
         Error::Throttled { .. } => "too_many_attempts",
         Error::Internal(_) | Error::Setup(_) => "internal",
-        Error::Unavailable { .. } => "unavailable",
+        Error::Misdirected => "misdirected",
+        Error::Unavailable { .. } | Error::Overloaded => "unavailable",
         Error::StatementTimeout { .. } => "statement_timeout",
         Error::StorageFull => "storage_full",
         Error::QuotaExceeded { .. } => "quota_exceeded",
@@ -325,13 +327,12 @@ fn header_of(error: &Error) -> Option<(HeaderName, HeaderValue)> {
         Error::Unavailable { .. }
         | Error::StatementTimeout { .. }
         | Error::TooManyExports
+        | Error::Overloaded
         | Error::TooManyUploads { .. }
         | Error::IdempotencyInProgress
         | Error::UploadBusy => (header::RETRY_AFTER, seconds(RETRY_AFTER)),
-        // The rest of the body is not read, so that the connection cannot be used again.
-        Error::TooLarge { .. } | Error::QuotaExceeded { .. } | Error::BodyStalled | Error::BodyBroken(_) => {
-            (header::CONNECTION, HeaderValue::from_static("close"))
-        }
+        // The rest of the body may never arrive, so that the connection cannot be used again.
+        Error::BodyStalled => (header::CONNECTION, HeaderValue::from_static("close")),
         _ => return None,
     })
 }

@@ -1,38 +1,43 @@
 //! The HTTP server: accepts connections, serves a router on them, and shuts down gracefully.
 
 use std::future::Future;
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum_server::accept::NoDelayAcceptor;
-use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
-use axum_server::{Handle, Server as Connections};
-use hyper_util::rt::TokioTimer;
-use tokio::sync::Semaphore;
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use super::connections::{ConnectionLimits, LimitedAcceptor};
+use super::open_files::OpenFiles;
+use super::places::Places;
+use super::refusal::Refusal;
+use super::serve::Connections;
 use crate::config::Config;
 use crate::error::{Error, Result};
 
-/// Open files that the server needs for itself: the database, the store, the log.
-const OWN_FILES: u64 = 128;
-/// Concurrent requests on one HTTP/2 connection.
-const HTTP2_STREAMS: u32 = 32;
-/// Bytes of the read and write buffers of an HTTP/1.1 connection, and of the longest head.
-const HTTP1_BUFFER: usize = 256 * 1024;
-/// Bytes of one HTTP/2 response that wait for the client.
-const HTTP2_SEND_BUFFER: usize = 32 * 1024;
+/// How long no connection is accepted after that has failed, because the process or the system has no files left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A server that is ready to run.
 pub struct Server {
-    router: Router,
     listener: TcpListener,
-    tls: Option<RustlsConfig>,
-    connections: ConnectionLimits,
-    header_timeout: Duration,
+    acceptor: Acceptor,
     shutdown_deadline: Duration,
+}
+
+/// Gives connections a place, and serves those that get one.
+struct Acceptor {
+    connections: Arc<Connections>,
+    places: Arc<Places>,
+    refusal: Arc<Refusal>,
+    tasks: TaskTracker,
+    /// Connections finish their requests.
+    stop: CancellationToken,
+    /// Connections end at once.
+    abort: CancellationToken,
 }
 
 impl Server {
@@ -42,21 +47,15 @@ impl Server {
     /// [`Error::Setup`] if the certificate or its key cannot be used.
     pub async fn new(config: &Config, router: Router, listener: TcpListener) -> Result<Self> {
         listener.set_nonblocking(true).map_err(Error::internal)?;
-        let tls = match &config.tls {
-            None => None,
-            Some(tls) => Some(
-                RustlsConfig::from_pem_file(&tls.certificate, &tls.key)
-                    .await
-                    .map_err(|error| Error::Setup(format!("STRONGROOM_TLS_CERT, STRONGROOM_TLS_KEY: {error}")))?,
-            ),
+        let acceptor = Acceptor {
+            connections: Arc::new(Connections::new(config, router).await?),
+            places: Places::new("connections", connection_limit(config), config.trusted_proxies.clone()),
+            refusal: Arc::new(Refusal::new(config)),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            abort: CancellationToken::new(),
         };
-        let connections = ConnectionLimits {
-            places: Arc::new(Semaphore::new(places(config.limits.connections))),
-            first_byte_timeout: config.header_timeout,
-            send_timeout: config.uploads.stall_timeout,
-        };
-        let (header_timeout, shutdown_deadline) = (config.header_timeout, config.shutdown_deadline);
-        Ok(Self { router, listener, tls, connections, header_timeout, shutdown_deadline })
+        Ok(Self { listener, acceptor, shutdown_deadline: config.shutdown_deadline })
     }
 
     /// Serves until `shutdown` resolves. Transfers may then continue until the shutdown deadline.
@@ -64,48 +63,77 @@ impl Server {
     /// # Errors
     /// [`Error::Internal`] if the socket fails.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<()> {
-        let handle = Handle::new();
-        tokio::spawn({
-            let (handle, deadline) = (handle.clone(), self.shutdown_deadline);
-            async move {
-                shutdown.await;
-                handle.graceful_shutdown(Some(deadline));
-            }
-        });
-        let service = self.router.into_make_service_with_connect_info::<SocketAddr>();
-        let mut server = axum_server::from_tcp(self.listener).map_err(Error::internal)?.handle(handle);
-        limit_heads(&mut server, self.header_timeout);
-        // Without NODELAY, small responses wait for the delayed acknowledgement of the peer.
-        let (server, connections) = (server.acceptor(NoDelayAcceptor), self.connections);
-        match self.tls {
-            None => server.map(|plain| LimitedAcceptor::new(plain, connections)).serve(service).await,
-            Some(tls) => {
-                let encrypted = |plain| LimitedAcceptor::new(RustlsAcceptor::new(tls).acceptor(plain), connections);
-                server.map(encrypted).serve(service).await
-            }
+        let Self { listener, acceptor, shutdown_deadline } = self;
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(Error::internal)?;
+        // Connections do not outlive the server, even if this future is dropped.
+        let _abort = acceptor.abort.clone().drop_guard();
+        tokio::select! {
+            () = acceptor.accept_all(&listener) => {}
+            () = shutdown => {}
         }
-        .map_err(Error::internal)
+        // New clients are refused, instead of waiting for a server that stops.
+        drop(listener);
+        acceptor.stop.cancel();
+        acceptor.tasks.close();
+        if tokio::time::timeout(shutdown_deadline, acceptor.tasks.wait()).await.is_err() {
+            acceptor.abort.cancel();
+            acceptor.tasks.wait().await;
+        }
+        Ok(())
     }
 }
 
-/// How many connections are served at once: the setting, as far as the process may open files. A connection needs one
-/// file for itself and another while it reads or writes content.
-fn places(limit: usize) -> usize {
-    match rlimit::increase_nofile_limit(u64::MAX) {
-        Ok(files) => limit.min(usize::try_from(files.saturating_sub(OWN_FILES) / 2).unwrap_or(usize::MAX)).max(1),
+impl Acceptor {
+    async fn accept_all(&self, listener: &tokio::net::TcpListener) {
+        loop {
+            match listener.accept().await {
+                Ok((stream, peer)) => self.welcome(stream, peer),
+                // The client has gone already.
+                Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    self.places.log_failure(&error);
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn welcome(&self, stream: TcpStream, peer: SocketAddr) {
+        let Some(place) = self.places.take(peer.ip()) else {
+            self.places.log_refusal(peer.ip());
+            if let Some(refusing) = self.refusal.clone().refuse(stream) {
+                self.tasks.spawn(self.abort.clone().run_until_cancelled_owned(refusing));
+            }
+            return;
+        };
+        let (connections, stop) = (self.connections.clone(), self.stop.clone());
+        let serving = async move {
+            connections.serve(stream, peer, stop).await;
+            drop(place);
+        };
+        self.tasks.spawn(self.abort.clone().run_until_cancelled_owned(serving));
+    }
+}
+
+/// How many connections are served at once: the setting, as far as the process may open files.
+fn connection_limit(config: &Config) -> usize {
+    let wanted = config.limits.connections;
+    match OpenFiles::reckon(config) {
+        Ok(OpenFiles { limit, connections, requests }) => {
+            if connections < wanted {
+                tracing::warn!(
+                    limit,
+                    connections,
+                    requests,
+                    "few open files are allowed, so that fewer connections and requests are served at once; \
+                     raise the limit (ulimit -n, LimitNOFILE)"
+                );
+            }
+            connections
+        }
         Err(error) => {
             tracing::warn!(%error, "cannot read RLIMIT_NOFILE");
-            limit
+            wanted
         }
     }
-}
-
-/// Limits heads and, on HTTP/2, concurrent requests: its defaults allow one client hundreds of responses at once, each
-/// with its buffers.
-fn limit_heads(server: &mut Connections<SocketAddr>, time: Duration) {
-    let mut http1 = server.http_builder().http1();
-    http1.timer(TokioTimer::new()).header_read_timeout(time).max_buf_size(HTTP1_BUFFER);
-    let mut http2 = server.http_builder().http2();
-    http2.timer(TokioTimer::new()).keep_alive_interval(Some(time)).max_concurrent_streams(HTTP2_STREAMS);
-    http2.max_send_buf_size(HTTP2_SEND_BUFFER);
 }

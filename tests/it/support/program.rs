@@ -21,6 +21,8 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 pub struct Start {
     pub arguments: Vec<String>,
     pub variables: Vec<(String, String)>,
+    /// The limit of open files; absent: that of this process.
+    pub open_files: Option<u64>,
 }
 
 /// The result of a command.
@@ -44,12 +46,17 @@ pub struct Program {
 
 impl Start {
     pub fn with(arguments: &[&str]) -> Self {
-        Self { arguments: arguments.iter().map(|text| (*text).to_owned()).collect(), variables: Vec::new() }
+        Self { arguments: arguments.iter().map(|text| (*text).to_owned()).collect(), ..Self::default() }
     }
 
     pub fn variable(mut self, name: &str, value: impl Into<String>) -> Self {
         self.variables.push((name.to_owned(), value.into()));
         self
+    }
+
+    /// Limits the files that the program may open.
+    pub fn open_files(self, limit: u64) -> Self {
+        Self { open_files: Some(limit), ..self }
     }
 
     /// Uses the database, the store and the keys of this app.
@@ -105,7 +112,16 @@ impl Start {
     }
 
     fn spawn(&self, folder: &Path) -> Child {
-        Command::new(env!("CARGO_BIN_EXE_strongroom"))
+        const PROGRAM: &str = env!("CARGO_BIN_EXE_strongroom");
+        let mut command = match self.open_files {
+            None => Command::new(PROGRAM),
+            Some(limit) => {
+                let mut shell = Command::new("/bin/sh");
+                shell.args(["-c", &format!("ulimit -n {limit} && exec \"$0\" \"$@\""), PROGRAM]);
+                shell
+            }
+        };
+        command
             .args(&self.arguments)
             .env_clear()
             .envs(self.variables.iter().map(|(name, value)| (name, value)))

@@ -1,0 +1,59 @@
+//! The response to clients for which there is no connection.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+
+use super::problem::Problem;
+use crate::config::Config;
+
+/// Clients that get the response at once; further ones are disconnected.
+pub const AT_ONCE: usize = 40;
+/// How long a client has to send a request and to take the response.
+const TIME: Duration = Duration::from_secs(2);
+
+/// A prepared 503 (Service Unavailable).
+#[derive(Debug)]
+pub struct Refusal {
+    /// `None` with TLS: a handshake for nothing would cost more than it is worth.
+    response: Option<String>,
+    at_once: Arc<Semaphore>,
+}
+
+impl Refusal {
+    pub fn new(config: &Config) -> Self {
+        let problem = Problem::new("unavailable", "too many connections");
+        let (_, body) = problem.complete(&config.url("/errors/"), "", "");
+        let head = format!(
+            "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\
+             cache-control: no-store\r\nretry-after: 5\r\nconnection: close\r\n\r\n",
+            body.len()
+        );
+        let response = config.tls.is_none().then(|| head + &body);
+        Self { response, at_once: Arc::new(Semaphore::new(AT_ONCE)) }
+    }
+
+    /// Work that responds and lingers, so that the client gets the response; `None` if the client is disconnected.
+    pub fn refuse(self: Arc<Self>, mut stream: TcpStream) -> Option<impl Future<Output = ()> + Send + use<>> {
+        self.response.as_ref()?;
+        let permit = self.at_once.clone().try_acquire_owned().ok()?;
+        Some(async move {
+            let responding = async {
+                let mut space = [0; 8192];
+                // A response to nothing would be an error for a client that prepares connections.
+                stream.read(&mut space).await?;
+                stream.write_all(self.response.as_deref().unwrap_or_default().as_bytes()).await?;
+                stream.shutdown().await?;
+                while stream.read(&mut space).await? > 0 {}
+                std::io::Result::Ok(())
+            };
+            // A client that does not take it gets nothing else.
+            let _ = tokio::time::timeout(TIME, responding).await;
+            drop(permit);
+        })
+    }
+}
