@@ -9,6 +9,7 @@ use clap::Args;
 use super::{Failure, print};
 use crate::app::App;
 use crate::jobs::fsck::{self, FsckReport, Repair};
+use crate::logs;
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
@@ -35,7 +36,7 @@ pub(super) async fn run(app: &Arc<App>, options: Options) -> Result<(), Failure>
     let is_watched = std::io::stderr().is_terminal();
     let run = fsck::start(app, fsck_options).await?.run(move |report| {
         if is_watched {
-            eprintln!("{}", progress(report));
+            logs::print_line(&progress(report));
         }
     });
     let run = run.await?;

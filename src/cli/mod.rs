@@ -78,7 +78,9 @@ pub fn main() -> ExitCode {
         Ok(options) => options,
         Err(error) => return usage_error(&error),
     };
-    match run(options) {
+    let result = run(options);
+    logs::flush();
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Usage(why)) => print_error(&why, 2),
         Err(Failure::Runtime(why)) => print_error(&why, 1),
@@ -142,7 +144,8 @@ fn print(text: &str) -> Result<(), Failure> {
 }
 
 fn print_error(why: &str, status: u8) -> ExitCode {
-    eprintln!("strongroom: {why}");
+    logs::print_line(&format!("strongroom: {why}"));
+    logs::flush();
     ExitCode::from(status)
 }
 

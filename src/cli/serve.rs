@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::config::{Config, ContainerLimits, Registration, StoreConfig, redacted_url};
 use crate::http::server::Server;
 use crate::net::is_loopback;
-use crate::{api, jobs, users};
+use crate::{api, jobs, logs, users};
 
 /// How long the start waits for the first checks, so that the quirks of the store are known before the first upload.
 const FIRST_CHECK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -29,10 +29,11 @@ pub(super) async fn run(mut config: Config, limits: ContainerLimits) -> Result<(
     let server = Server::new(&app.config, api::router(&app), listener).await?;
     // Up to here a signal ends the process at once: there is nothing to clean up.
     let signals = Signals::new()?;
-    print(&banner)?;
+    // Whether anybody reads standard output must not matter to those who are served.
+    std::thread::spawn(move || print(&banner));
     if proxy_hides_clients(&app.config) {
-        eprintln!(
-            "strongroom: STRONGROOM_TRUSTED_PROXIES is not set: all clients behind the proxy count as one address"
+        logs::print_line(
+            "strongroom: STRONGROOM_TRUSTED_PROXIES is not set: all clients behind the proxy count as one address",
         );
     }
     let probe = jobs::probe::spawn(app.clone());

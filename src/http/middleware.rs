@@ -137,11 +137,11 @@ pub(super) fn check_coding(headers: &HeaderMap) -> Result<()> {
 
 /// The response when a handler panicked: only this request fails.
 pub fn panicked(cause: Box<dyn std::any::Any + Send>) -> Response {
-    let message = cause
+    let cause = cause
         .downcast_ref::<String>()
         .map(String::as_str)
         .or_else(|| cause.downcast_ref::<&str>().copied())
         .unwrap_or("unknown");
-    tracing::error!(message, "a handler panicked");
+    tracing::error!(cause, "a handler panicked");
     Problem::new("internal", "internal server error").into_response()
 }

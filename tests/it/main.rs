@@ -33,6 +33,7 @@ mod generated_clients;
 mod hosts;
 mod idempotency;
 mod links;
+mod logs;
 mod memory;
 mod model;
 mod multi_server;

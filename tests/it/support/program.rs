@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -94,24 +94,33 @@ impl Start {
     }
 
     /// Starts a server on a free port and waits until it listens.
-    pub fn serve(mut self, folder: &Path) -> Program {
+    pub fn serve(self, folder: &Path) -> Program {
+        let (mut program, stderr) = self.serve_unread(folder);
+        let (text, reader) = collect(stderr);
+        program.stderr = text;
+        program.readers.push(reader);
+        program
+    }
+
+    /// The same, but nobody reads its standard error unless the caller does.
+    pub fn serve_unread(mut self, folder: &Path) -> (Program, ChildStderr) {
         // For the clients of this process, not for the program.
         let _ = rustls::crypto::ring::default_provider().install_default();
         if !self.variables.iter().any(|(name, _)| name == "STRONGROOM_LISTEN") {
             self = self.variable("STRONGROOM_LISTEN", "127.0.0.1:0");
         }
         let mut child = self.spawn(folder);
-        let (stdout, first) = collect(child.stdout.take().expect("an output"));
-        let (stderr, second) = collect(child.stderr.take().expect("an output"));
-        let mut program = Program { child, stdout, stderr, readers: vec![first, second], url: String::new() };
+        let (stdout, reader) = collect(child.stdout.take().expect("an output"));
+        let stderr = child.stderr.take().expect("an output");
+        let mut program = Program { child, stdout, stderr: Arc::default(), readers: vec![reader], url: String::new() };
         program.wait_for(|program| program.stdout().contains("listening on"));
         let banner = program.stdout();
         let url = banner.split_whitespace().find(|word| word.starts_with("http")).expect("a URL");
         program.url = url.trim_end_matches('/').to_owned();
-        program
+        (program, stderr)
     }
 
-    fn spawn(&self, folder: &Path) -> Child {
+    pub fn spawn(&self, folder: &Path) -> Child {
         const PROGRAM: &str = env!("CARGO_BIN_EXE_strongroom");
         let mut command = match self.open_files {
             None => Command::new(PROGRAM),
@@ -183,6 +192,11 @@ impl Program {
         while std::fs::read_dir(&tasks).expect("a process").flatten().any(is_running) {
             std::thread::sleep(Duration::from_micros(100));
         }
+    }
+
+    /// Resumes what [`freeze`](Self::freeze) has suspended.
+    pub fn thaw(&self) {
+        self.signal("CONT");
     }
 
     fn signal(&self, name: &str) {
