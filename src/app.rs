@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::budget::{MemoryBudget, Slots, StreamMemory};
 use crate::clock::Clock;
 use crate::config::{Config, SignedUrls, StoreConfig};
-use crate::db::{self, Db, JobLease};
+use crate::db::{self, Db};
 use crate::error::{Error, Result};
 use crate::events::Recorder;
 use crate::health::Health;
@@ -91,9 +91,7 @@ impl App {
                 StoreConfig::S3(_) => IN_FLIGHT,
             };
             app.db.expire_all_leases(grace).await?;
-            app.db.expire_all_claims(grace).await?;
-            // A command may hold it; two reapers at the same time do no harm.
-            app.db.expire_job_lease(JobLease::Reaper).await?;
+            app.db.become_only_instance().await?;
             if let StoreConfig::Disk { .. } = &app.config.store {
                 app.abort_incomplete_uploads().await?;
             }

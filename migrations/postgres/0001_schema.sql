@@ -4,6 +4,11 @@
 -- The database's clock, with which every server compares leases.
 CREATE VIEW clock AS SELECT (EXTRACT(EPOCH FROM clock_timestamp()) * 1000000)::BIGINT AS now;
 
+-- The servers and commands that run: each holds an advisory lock under its instance, on a connection of its own.
+CREATE VIEW live_instances AS SELECT (classid::BIGINT << 32) | objid::BIGINT AS id FROM pg_locks
+    WHERE locktype = 'advisory' AND objsubid = 1 AND granted
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database());
+
 -- Accounts.
 CREATE TABLE users (
     id                    UUID PRIMARY KEY,
@@ -231,6 +236,8 @@ CREATE TABLE resumable_uploads (
     -- The claim of the request that may append, and when it expires.
     claim_id         UUID,
     claim_expires_at BIGINT NOT NULL DEFAULT 0,
+    -- The instance of the server that holds the claim.
+    claim_instance   BIGINT,
     -- The previous claim, if it expired without being released: its writer may have left bytes behind.
     stale_claim_id   UUID,
     -- The file, once the upload is complete.
@@ -266,6 +273,8 @@ CREATE TABLE idempotency_keys (
     -- The blob of the attempt that holds the key. Without a response, the key is free unless this blob is pending
     -- within its lease.
     blob_id     UUID NOT NULL,
+    -- The instance of the server that the request is running on.
+    instance    BIGINT,
     -- The response as JSON, written in the transaction that publishes.
     response    TEXT,
     expires_at  BIGINT NOT NULL,
@@ -304,6 +313,8 @@ CREATE INDEX audit_events_by_actor ON audit_events (actor_id) WHERE user_id IS N
 CREATE TABLE job_leases (
     name        TEXT PRIMARY KEY,
     holder      UUID NOT NULL,
+    -- The instance of the process that holds it.
+    instance    BIGINT,
     lease_until BIGINT NOT NULL
 );
 

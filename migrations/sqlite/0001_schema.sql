@@ -4,6 +4,11 @@
 -- The database's clock, with which every server compares leases.
 CREATE VIEW clock AS SELECT CAST(unixepoch('now', 'subsec') * 1000000 AS INTEGER) AS now;
 
+-- The server that runs, or ran last: a lock file ensures that there is only one.
+CREATE TABLE live_instances (
+    id INTEGER PRIMARY KEY
+) STRICT;
+
 -- Accounts.
 CREATE TABLE users (
     id                    BLOB PRIMARY KEY,
@@ -231,6 +236,8 @@ CREATE TABLE resumable_uploads (
     -- The claim of the request that may append, and when it expires.
     claim_id         BLOB,
     claim_expires_at INTEGER NOT NULL DEFAULT 0,
+    -- The instance of the server that holds the claim.
+    claim_instance   INTEGER,
     -- The previous claim, if it expired without being released: its writer may have left bytes behind.
     stale_claim_id   BLOB,
     -- The file, once the upload is complete.
@@ -266,6 +273,8 @@ CREATE TABLE idempotency_keys (
     -- The blob of the attempt that holds the key. Without a response, the key is free unless this blob is pending
     -- within its lease.
     blob_id     BLOB NOT NULL,
+    -- The instance of the server that the request is running on.
+    instance    INTEGER,
     -- The response as JSON, written in the transaction that publishes.
     response    TEXT,
     expires_at  INTEGER NOT NULL,
@@ -304,6 +313,8 @@ CREATE INDEX audit_events_by_actor ON audit_events (actor_id) WHERE user_id IS N
 CREATE TABLE job_leases (
     name        TEXT PRIMARY KEY,
     holder      BLOB NOT NULL,
+    -- The instance of the process that holds it.
+    instance    INTEGER,
     lease_until INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 

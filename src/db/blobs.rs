@@ -175,7 +175,7 @@ impl Db {
             insert_pending(tx, blob).await?;
             reserve_usage(tx, blob.owner, blob.usage_delta(), quotas).await?;
             if let Some(claim) = &blob.claim {
-                claim_key(tx, blob.owner, blob.id, claim).await?;
+                claim_key(tx, self.instance.id(), blob.owner, blob.id, claim).await?;
             }
             Ok(())
         })

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::instance::has_ended;
 use super::{ByteCount, Count, Db, Micros, statements};
 use crate::error::Result;
 
@@ -36,10 +37,11 @@ statements! {
         WHERE id = $1 AND state = 'running'";
     RELEASE_LEASE = "DELETE FROM job_leases WHERE name = 'fsck' AND holder = $1";
     /// A run holds the job lease; without one, its process has ended.
-    LATEST_RUN = "SELECT id, report, started_at, finished_at,
+    LATEST_RUN = concat!("SELECT id, report, started_at, finished_at,
             CASE WHEN state = 'running' AND NOT EXISTS (SELECT 1 FROM job_leases
-                WHERE name = 'fsck' AND lease_until > (SELECT now FROM clock)) THEN 'failed' ELSE state END AS state
-        FROM fsck_runs ORDER BY id DESC LIMIT 1";
+                WHERE name = 'fsck' AND lease_until > (SELECT now FROM clock) AND NOT ", has_ended!("instance"), ")
+                THEN 'failed' ELSE state END AS state
+        FROM fsck_runs ORDER BY id DESC LIMIT 1");
     FIND_RUN = "SELECT id, state, report, started_at, finished_at FROM fsck_runs WHERE id = $1";
     COUNT_DONE_WITHIN = "SELECT COUNT(*) FROM fsck_runs
         WHERE state = 'done' AND started_at > (SELECT now FROM clock) - $1";

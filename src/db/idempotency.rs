@@ -6,6 +6,7 @@ use std::time::Duration;
 use sqlx::FromRow;
 use uuid::Uuid;
 
+use super::instance::has_ended;
 use super::{Db, Micros, Tx, statements};
 use crate::error::{Error, Result};
 
@@ -13,20 +14,24 @@ use crate::error::{Error, Result};
 const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 statements! {
-    /// A key without a response is free once the attempt that holds it is over.
-    FIND_KEY = "SELECT k.fingerprint, k.response, b.id AS running FROM idempotency_keys k
-        LEFT JOIN blobs b ON b.id = k.blob_id AND b.state = 'pending' AND b.lease_until > (SELECT now FROM clock)
+    /// A key without a response is free once the attempt that holds it is over, or its server has ended.
+    FIND_KEY = concat!("SELECT k.fingerprint, k.response FROM idempotency_keys k
         WHERE k.owner_id = $1 AND k.key = $2
-            AND (CASE WHEN k.response IS NULL THEN b.id IS NOT NULL ELSE k.expires_at > (SELECT now FROM clock) END)";
+            AND (CASE WHEN k.response IS NULL
+                THEN EXISTS (SELECT 1 FROM blobs b WHERE b.id = k.blob_id
+                    AND b.state = 'pending' AND b.lease_until > (SELECT now FROM clock))
+                    AND NOT ", has_ended!("k.instance"), "
+                ELSE k.expires_at > (SELECT now FROM clock) END)");
     /// Claims a key that is new or free.
-    CLAIM_KEY = "INSERT INTO idempotency_keys (owner_id, key, fingerprint, blob_id, expires_at)
-        VALUES ($1, $2, $3, $4, (SELECT now FROM clock) + $5)
+    CLAIM_KEY = concat!("INSERT INTO idempotency_keys (owner_id, key, fingerprint, blob_id, instance, expires_at)
+        VALUES ($1, $2, $3, $4, $6, (SELECT now FROM clock) + $5)
         ON CONFLICT (owner_id, key) DO UPDATE SET fingerprint = excluded.fingerprint, blob_id = excluded.blob_id,
-            response = NULL, expires_at = excluded.expires_at
+            instance = excluded.instance, response = NULL, expires_at = excluded.expires_at
         WHERE CASE WHEN idempotency_keys.response IS NULL
             THEN NOT EXISTS (SELECT 1 FROM blobs b WHERE b.id = idempotency_keys.blob_id
                 AND b.state = 'pending' AND b.lease_until > (SELECT now FROM clock))
-            ELSE idempotency_keys.expires_at <= (SELECT now FROM clock) END";
+                OR ", has_ended!("idempotency_keys.instance"), "
+            ELSE idempotency_keys.expires_at <= (SELECT now FROM clock) END");
     /// Only for the attempt that claimed the key last.
     STORE_RESPONSE = "UPDATE idempotency_keys SET response = $4, expires_at = (SELECT now FROM clock) + $5
         WHERE owner_id = $1 AND key = $2 AND blob_id = $3 AND response IS NULL";
@@ -85,9 +90,15 @@ impl Db {
 ///
 /// # Errors
 /// [`Error::IdempotencyInProgress`] if another request holds the key.
-pub(super) async fn claim_key(tx: &mut Tx<'_>, owner: Uuid, blob: Uuid, claim: &KeyClaim) -> Result<()> {
-    let lifetime = Micros::from(LIFETIME);
-    match tx.execute(CLAIM_KEY, (owner, &claim.key, &claim.fingerprint, blob, lifetime)).await? {
+pub(super) async fn claim_key(
+    tx: &mut Tx<'_>,
+    instance: Option<i64>,
+    owner: Uuid,
+    blob: Uuid,
+    claim: &KeyClaim,
+) -> Result<()> {
+    let values = (owner, &claim.key, &claim.fingerprint, blob, Micros::from(LIFETIME), instance);
+    match tx.execute(CLAIM_KEY, values).await? {
         1 => Ok(()),
         _ => Err(Error::IdempotencyInProgress),
     }

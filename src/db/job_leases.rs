@@ -4,15 +4,21 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::instance::has_ended;
 use super::{Db, Micros, statements};
 use crate::error::Result;
 
 statements! {
-    ACQUIRE_JOB_LEASE = "INSERT INTO job_leases (name, holder, lease_until)
-        VALUES ($1, $2, (SELECT now FROM clock) + $3)
-        ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, lease_until = excluded.lease_until
-        WHERE job_leases.holder = excluded.holder OR job_leases.lease_until < (SELECT now FROM clock)";
-    EXPIRE_JOB_LEASE = "DELETE FROM job_leases WHERE name = $1";
+    ACQUIRE_JOB_LEASE = concat!("INSERT INTO job_leases (name, holder, instance, lease_until)
+        VALUES ($1, $2, $4, (SELECT now FROM clock) + $3)
+        ON CONFLICT (name) DO UPDATE
+            SET holder = excluded.holder, instance = excluded.instance, lease_until = excluded.lease_until
+        WHERE job_leases.holder = excluded.holder OR job_leases.lease_until < (SELECT now FROM clock)
+            OR ", has_ended!("job_leases.instance"));
+    READ_CLOCK = "SELECT now FROM clock";
+    LAST_RUN = "SELECT at FROM job_runs WHERE name = $1";
+    RECORD_JOB_RUN = "INSERT INTO job_runs (name, at) VALUES ($1, $2)
+        ON CONFLICT (name) DO UPDATE SET at = excluded.at";
     RELEASE_JOB_LEASE = "DELETE FROM job_leases WHERE name = $1 AND holder = $2";
 }
 
@@ -41,11 +47,11 @@ impl Db {
     /// # Errors
     /// Those of [`Db`].
     pub async fn acquire_job_lease(&self, job: JobLease, holder: Uuid, lease: Duration) -> Result<bool> {
-        Ok(self.write.execute(ACQUIRE_JOB_LEASE, (job.as_str(), holder, Micros::from(lease))).await? == 1)
+        let values = (job.as_str(), holder, Micros::from(lease), self.instance.id());
+        Ok(self.write.execute(ACQUIRE_JOB_LEASE, values).await? == 1)
     }
 
-    /// Ends the lease of a job, no matter which process holds it. Only for a process that knows that no other server
-    /// runs.
+    /// The time of the database's clock.
     ///
     /// # Errors
     /// Those of [`Db`].

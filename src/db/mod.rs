@@ -17,6 +17,7 @@ mod folders;
 mod fsck;
 mod group_commit;
 mod idempotency;
+mod instance;
 mod instance_lock;
 mod job_leases;
 mod link_downloads;
@@ -51,6 +52,7 @@ use sqlx::{AssertSqlSafe, SqlSafeStr};
 use crate::error::{Error, Result};
 
 use caller_cache::CallerCache;
+use instance::Instance;
 use reads::Reads;
 use tx::Tx;
 use writes::Writes;
@@ -96,6 +98,8 @@ pub struct Db {
     callers: Arc<CallerCache>,
     /// The queue for SQLite's connection that writes.
     queue: Arc<group_commit::Queue>,
+    /// By which others know whether this process has ended.
+    instance: Instance,
 }
 
 /// Declares the statements of a file, and registers them for the tests that check each one.
@@ -157,6 +161,7 @@ impl Db {
 
     /// Closes every connection, after which SQLite merges its write-ahead log into the database.
     pub async fn close(&self) {
+        self.instance.release();
         self.read.close().await;
         self.write.close().await;
     }

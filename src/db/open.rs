@@ -10,11 +10,13 @@ use std::time::Duration;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, SqliteConnection};
+use uuid::Uuid;
 
 use super::Db;
 use super::caller_cache::CallerCache;
 use super::connection_shares::ConnectionShares;
+use super::instance::Instance;
 use super::pool::Pool;
 use super::reads::{CLIENT_CHECK_INTERVAL, Reads};
 use super::writes::Writes;
@@ -26,6 +28,15 @@ pub(super) static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("migrations/pos
 
 /// How long a request waits for a connection before the database counts as unavailable.
 pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What every session of PostgreSQL is set to, whatever the database and the role default to. With generic plans the
+/// plans are exactly those that the tests check; for owners of many files PostgreSQL would otherwise plan each execution
+/// again.
+const SESSION_SETTINGS: &str =
+    "SET plan_cache_mode = force_generic_plan; SET default_transaction_isolation = 'read committed'";
+
+const NO_SESSIONS: &str = "DATABASE_URL: the pooler in front of PostgreSQL gives each transaction another session; \
+    set it to session mode (PgBouncer: pool_mode=session), or connect without it";
 
 /// How long an idle connection to PostgreSQL is used without a check.
 const TRUSTED_IDLE: Duration = Duration::from_secs(2);
@@ -58,8 +69,9 @@ impl Db {
         }
     }
 
-    fn new(read: Reads, write: Writes) -> Self {
-        Self { read, write, callers: Arc::new(CallerCache::new(Duration::ZERO)), queue: Arc::default() }
+    fn new(read: Reads, write: Writes, instance: Instance) -> Self {
+        let callers = Arc::new(CallerCache::new(Duration::ZERO));
+        Self { read, write, callers, queue: Arc::default(), instance }
     }
 }
 
@@ -93,23 +105,21 @@ async fn connect_sqlite(url: &str, readers: u32) -> Result<Db> {
     let write = write.connect_lazy_with(options.clone());
     let shares = Arc::new(ConnectionShares::sqlite(readers));
     let read = Reads::sqlite(options.read_only(true), shares.clone());
-    Ok(Db::new(read, Writes::new(Pool::Sqlite(write), shares)))
+    Ok(Db::new(read, Writes::new(Pool::Sqlite(write), shares), Instance::default()))
 }
 
 async fn connect_postgres(url: &str, connections: u32) -> Result<Db> {
-    let options = PgConnectOptions::from_str(url)?.application_name("strongroom");
-    let connecting = tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(&options));
-    connecting.await.map_err(|_| sqlx::Error::PoolTimedOut)??.close().await?;
+    // Poolers refuse startup parameters that they do not know, and no value here is a floating-point number.
+    let options = PgConnectOptions::from_str(url)?.application_name("strongroom").extra_float_digits(None);
+    let instance = connect_instance(&options).await?;
     let pool = PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         // A check before each use would double the round trips.
         .test_before_acquire(false)
-        // Exactly the plans that the tests check. For owners of many files PostgreSQL would otherwise plan each
-        // execution again.
         .after_connect(|connection, _| {
             Box::pin(async move {
-                sqlx::query("SET plan_cache_mode = force_generic_plan").execute(&mut *connection).await?;
+                sqlx::raw_sql(SESSION_SETTINGS).execute(&mut *connection).await?;
                 // Where the system of the server does not report disconnections, statements run to their end.
                 let check = format!("SET client_connection_check_interval = {}", CLIENT_CHECK_INTERVAL.as_millis());
                 let _ = sqlx::query(AssertSqlSafe(check)).execute(connection).await;
@@ -127,7 +137,33 @@ async fn connect_postgres(url: &str, connections: u32) -> Result<Db> {
         .connect_lazy_with(options);
     let shares = Arc::new(ConnectionShares::postgres(connections));
     let read = Reads::postgres(pool.clone(), shares.clone());
-    Ok(Db::new(read, Writes::new(Pool::Postgres(pool), shares)))
+    Ok(Db::new(read, Writes::new(Pool::Postgres(pool), shares), instance))
+}
+
+/// The first connections, without a pool, which would retry until its timeout and hide the cause.
+async fn connect_instance(options: &PgConnectOptions) -> Result<Instance> {
+    let mut first = within_timeout(PgConnection::connect_with(options)).await?;
+    let mut second = within_timeout(PgConnection::connect_with(options)).await?;
+    if !within_timeout(keeps_sessions(&mut first, &mut second)).await? {
+        return Err(Error::Setup(NO_SESSIONS.into()));
+    }
+    second.close().await?;
+    Ok(within_timeout(Instance::acquire(options.clone(), first)).await?)
+}
+
+async fn within_timeout<T>(step: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    tokio::time::timeout(ACQUIRE_TIMEOUT, step).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+}
+
+/// Whether a connection keeps its session when another one begins a transaction. A pooler in transaction mode would
+/// give the other one the same session, and the first one another.
+async fn keeps_sessions(first: &mut PgConnection, second: &mut PgConnection) -> sqlx::Result<bool> {
+    let mark = Uuid::new_v4().to_string();
+    sqlx::raw_sql(AssertSqlSafe(format!("SET strongroom.session = '{mark}'"))).execute(&mut *first).await?;
+    sqlx::raw_sql("BEGIN").execute(&mut *second).await?;
+    let row = sqlx::raw_sql("SELECT current_setting('strongroom.session', true)").fetch_one(first).await?;
+    sqlx::raw_sql("ROLLBACK").execute(second).await?;
+    Ok(row.try_get::<Option<String>, _>(0)? == Some(mark))
 }
 
 /// Creates an empty database that only its owner can read; SQLite creates its other files with the same mode.

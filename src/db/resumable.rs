@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::blobs::{NewBlobRow, abandon, insert_pending, set_multipart_id};
 use super::idempotency::{KeyResponse, claim_key, store_response};
+use super::instance::has_ended;
 use super::usage::{ReservedRow, UsageDelta, apply_usage, reserve_usage};
 use super::{ByteCount, Count, Db, Micros, Permit, Tx, statements};
 use crate::config::Quotas;
@@ -32,15 +33,14 @@ statements! {
             AND u.expires_at > $2 AND u.id > $3
         ORDER BY u.id LIMIT $4");
     COUNT_BY_KEY = "SELECT COUNT(*) FROM resumable_uploads u JOIN blobs b ON b.id = u.blob_id WHERE b.key = $1";
-    ACQUIRE_CLAIM = "UPDATE resumable_uploads
-        SET claim_id = $3, claim_expires_at = (SELECT now FROM clock) + $4, stale_claim_id = claim_id
+    ACQUIRE_CLAIM = concat!("UPDATE resumable_uploads
+        SET claim_id = $3, claim_instance = $5, claim_expires_at = (SELECT now FROM clock) + $4,
+            stale_claim_id = claim_id
         WHERE id = $1 AND owner_id = $2 AND file_id IS NULL
-            AND (claim_id IS NULL OR claim_expires_at <= (SELECT now FROM clock))
-        RETURNING stale_claim_id";
+            AND (claim_id IS NULL OR claim_expires_at <= (SELECT now FROM clock) OR ", has_ended!("claim_instance"), ")
+        RETURNING stale_claim_id");
     /// Locks the row, so that no other request acquires a claim before the transaction ends.
     LOCK_CLAIM = "UPDATE resumable_uploads SET claim_id = claim_id WHERE id = $1 AND claim_id = $2";
-    EXPIRE_ALL_CLAIMS = "UPDATE resumable_uploads SET claim_expires_at = (SELECT now FROM clock) + $1
-        WHERE claim_id IS NOT NULL AND claim_expires_at > (SELECT now FROM clock) + $1";
     RENEW_CLAIM = "UPDATE resumable_uploads SET claim_expires_at = (SELECT now FROM clock) + $3
         WHERE id = $1 AND claim_id = $2";
     COUNT_CLAIMS = "SELECT COUNT(*) FROM resumable_uploads WHERE id = $1 AND claim_id = $2";
@@ -204,7 +204,7 @@ impl Db {
             insert_upload(tx, new, blob).await?;
             reserve_usage(tx, blob.owner, blob.usage_delta(), quotas).await?;
             if let Some(claim) = &blob.claim {
-                claim_key(tx, blob.owner, blob.id, claim).await?;
+                claim_key(tx, self.instance.id(), blob.owner, blob.id, claim).await?;
                 let response = KeyResponse { key: claim.key.clone(), response: new.id.to_string() };
                 store_response(tx, blob.owner, blob.id, &response).await?;
             }
@@ -246,23 +246,16 @@ impl Db {
         Ok(count > 0)
     }
 
-    /// Acquires the claim to append to an upload for `lease`. Returns the previous claim if it expired without being
-    /// released.
+    /// Acquires the claim to append to an upload for `lease`. Returns the previous claim if it expired, or its server
+    /// ended, without being released.
     ///
     /// # Errors
     /// [`Error::UploadBusy`] if another request holds a claim, or the upload has ended.
     pub async fn acquire_claim(&self, owner: Uuid, id: Uuid, claim: Uuid, lease: Duration) -> Result<Option<Uuid>> {
-        let acquired = self.write.fetch_optional(ACQUIRE_CLAIM, (id, owner, claim, Micros::from(lease))).await?;
+        let values = (id, owner, claim, Micros::from(lease), self.instance.id());
+        let acquired = self.write.fetch_optional(ACQUIRE_CLAIM, values).await?;
         let (stale,) = acquired.ok_or(Error::UploadBusy)?;
         Ok(stale)
-    }
-
-    /// Expires every claim, after `grace` at the latest. Only for a caller that knows that no writer runs.
-    ///
-    /// # Errors
-    /// Those of [`Db`].
-    pub async fn expire_all_claims(&self, grace: Duration) -> Result<()> {
-        self.write.execute(EXPIRE_ALL_CLAIMS, (Micros::from(grace),)).await.map(drop)
     }
 
     /// Records the store's id of an upload's multipart upload; `false` if the claim was lost, or the upload has ended.

@@ -41,6 +41,7 @@ mod openapi;
 mod openapi_fuzz;
 mod outages;
 mod ownership;
+mod pooler;
 mod power_loss;
 mod query_plans;
 mod quota;

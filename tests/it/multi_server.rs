@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::support::abandoned::abandon;
 use crate::support::accounts::{log_in, same_session};
 use crate::support::bytes::noise;
-use crate::support::client::{Ask, Client, content};
+use crate::support::client::{Ask, Client, content, fed};
 use crate::support::fsck::assert_clean;
 use crate::support::links::create_link;
 use crate::support::program::{Program, Start};
@@ -249,7 +249,7 @@ async fn killing_a_server_loses_nothing_acknowledged() {
         "no client was connected to the killed server"
     );
 
-    // The resumable upload continues on another server, once the claim of the killed one has expired.
+    // The resumable upload continues on another server.
     let others = &clients[1..];
     let head = loop {
         let head = tus(&others[0], Method::HEAD, &upload.path).answer().await;
@@ -277,6 +277,138 @@ async fn killing_a_server_loses_nothing_acknowledged() {
     assert!((kept.len() + 1..=kept.len() + 1 + 9).contains(&files), "{files} files, {} acknowledged", kept.len());
     nodes.app.assert_nothing_but(files).await;
     assert_clean(&nodes.app).await;
+}
+
+/// Starts an append to an upload and stops sending in the middle of it, once a part is recorded.
+async fn stall(nodes: &Nodes, client: &Client, upload: &Tus, bytes: &[u8]) -> Stalled {
+    let (send, body) = fed();
+    let request = tokio::spawn(upload.append_request(client, 0, body).send());
+    send.send(Ok(bytes.to_vec())).await.expect("the request is sent");
+    until(async || nodes.app.count("SELECT COUNT(*) FROM resumable_uploads WHERE received > 0").await > 0).await;
+    Stalled { _send: Box::new(send), request }
+}
+
+/// An append whose client sends nothing more until this is dropped.
+struct Stalled {
+    _send: Box<dyn std::any::Any + Send>,
+    request: tokio::task::JoinHandle<reqwest::Result<reqwest::Response>>,
+}
+
+/// Claims that are not released end with their server, or never.
+const CLAIMS_NEVER_EXPIRE: &str = "UPDATE resumable_uploads SET claim_expires_at = claim_expires_at + 3600000000";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_continues_at_once_when_its_server_is_killed() {
+    let mut nodes = Nodes::start(&[]).await;
+    let ann = nodes.app.sign_up("ann").await;
+    let clients = nodes.each(&ann);
+    let whole = noise(11 * MIB);
+    let upload = Tus::create(&clients[0], Some(whole.len()), "").await;
+    let stalled = stall(&nodes, &clients[0], &upload, &whole[..6 * MIB]).await;
+    nodes.app.execute(CLAIMS_NEVER_EXPIRE).await;
+    let offset = upload.offset(&clients[1]).await;
+    let rest = || upload.append(&clients[1], offset, whole[offset..].to_vec());
+    assert_eq!(rest().await.status, 423, "its server is alive");
+    nodes.programs.remove(0).kill();
+    until(async || rest().await.status == 204).await;
+    assert!(upload.file(&clients[1]).await.bytes == whole);
+    assert!(stalled.request.await.unwrap().is_err());
+    nodes.stop();
+    nodes.app.expire_leases().await;
+    nodes.app.execute("DELETE FROM job_leases").await;
+    nodes.app.assert_nothing_but(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_was_suspended_does_not_damage_what_another_took_over() {
+    let mut nodes = Nodes::start(&[]).await;
+    let ann = nodes.app.sign_up("ann").await;
+    let clients = nodes.each(&ann);
+    let whole = noise(11 * MIB);
+    let upload = Tus::create(&clients[0], Some(whole.len()), "").await;
+    let stalled = stall(&nodes, &clients[0], &upload, &whole[..6 * MIB]).await;
+    nodes.programs[0].freeze();
+    nodes.app.execute(CLAIMS_NEVER_EXPIRE).await;
+    let offset = upload.offset(&clients[1]).await;
+    let next = || upload.append(&clients[1], offset, whole[offset..offset + MIB].to_vec());
+    assert_eq!(next().await.status, 423, "a suspended server has not ended");
+    nodes.app.execute("UPDATE resumable_uploads SET claim_expires_at = 0").await;
+    assert_eq!(next().await.status, 204);
+
+    nodes.programs[0].thaw();
+    // The rest of the first append arrives, and must not count.
+    drop(stalled._send);
+    assert!(!stalled.request.await.unwrap().is_ok_and(|answer| answer.status().is_success()));
+    let offset = upload.offset(&clients[2]).await;
+    assert_eq!(upload.append(&clients[2], offset, whole[offset..].to_vec()).await.status, 204);
+    assert!(upload.file(&clients[0]).await.bytes == whole);
+    nodes.stop();
+    nodes.app.expire_leases().await;
+    nodes.app.execute("DELETE FROM job_leases").await;
+    nodes.app.assert_nothing_but(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_whose_lock_was_lost_locks_its_instance_again() {
+    const LIVE: &str = "SELECT COUNT(*) FROM live_instances";
+    let mut nodes = Nodes::start(&[]).await;
+    let ann = nodes.app.sign_up("ann").await;
+    let clients = nodes.each(&ann);
+    let before = nodes.app.count(LIVE).await;
+    assert_eq!(before, NODES as i64 + 1);
+    nodes
+        .app
+        .execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks
+        WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+        )
+        .await;
+    until(async || nodes.app.count(LIVE).await == before).await;
+    let whole = noise(MIB);
+    let upload = Tus::create(&clients[0], Some(whole.len()), "").await;
+    assert_eq!(upload.append(&clients[1], 0, whole.clone()).await.status, 204);
+    assert!(upload.file(&clients[0]).await.bytes == whole);
+    nodes.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_job_lease_of_a_killed_server_is_free_at_once() {
+    let nodes = Nodes::start(&[("STRONGROOM_REAP_INTERVAL", "1s")]).await;
+    let ann = nodes.app.sign_up("ann").await;
+    // As a server left it that was killed long before the lease expires.
+    nodes
+        .app
+        .execute(
+            "INSERT INTO job_leases (name, holder, instance, lease_until)
+            VALUES ('reaper', gen_random_uuid(), 1, (SELECT now FROM clock) + 3600000000)
+            ON CONFLICT (name) DO UPDATE
+                SET holder = excluded.holder, instance = excluded.instance, lease_until = excluded.lease_until",
+        )
+        .await;
+    abandon(&nodes.app, &ann.id, Duration::ZERO, 10).await;
+    until(async || nodes.app.count("SELECT COUNT(*) FROM blobs").await == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_isolation_level_of_the_database_does_not_matter() {
+    let app = TestApp::start(Setup::PostgresAndS3).await;
+    let ann = app.sign_up("ann").await;
+    app.execute(
+        "DO $$ BEGIN
+            EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = ''serializable''', current_database());
+        END $$",
+    )
+    .await;
+    let program = Start::default().beside(&app).serve(app.folder.path());
+    let client = same_session(&ann, &program);
+    let upload = async |number: usize| {
+        for turn in 0..5 {
+            client.upload(&format!("{number}-{turn}.txt"), "kept").await;
+        }
+    };
+    join_all((0..8).map(upload)).await;
+    let (_, log) = program.stop();
+    assert!(!log.contains("unavailable"), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

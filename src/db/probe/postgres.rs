@@ -56,10 +56,12 @@ fn encoding(encoding: &str) -> Check {
 
 fn connections<'a>(configured: u32, setting: impl Fn(&str) -> &'a str) -> Check {
     let name = "database.connections";
-    let action = format!("compare max_connections with the {configured} of STRONGROOM_DATABASE_CONNECTIONS");
+    let action =
+        format!("compare max_connections with the {configured} of STRONGROOM_DATABASE_CONNECTIONS, and one more");
     let number = |name: &str| setting(name).parse::<u32>().unwrap_or_default();
     let available = number("max_connections").saturating_sub(number("superuser_reserved_connections"));
-    match configured <= available {
+    // The lock of the instance has a connection of its own.
+    match configured < available {
         true => Check::ok(name, action, format!("{available} are available to all clients and servers together")),
         false => Check::warning(
             name,

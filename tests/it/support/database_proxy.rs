@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -149,9 +149,17 @@ impl DatabaseProxy {
     /// Forwards statements up to the one at which the connection is cut. The last message of that one is held back:
     /// without it the server neither executes nor responds.
     async fn statements(&self, mut client: OwnedReadHalf, server: &mut OwnedWriteHalf) -> Result<(Cut, Vec<u8>)> {
+        let (mut is_idle, mut is_lock) = (true, false);
         loop {
             let message = read(&mut client).await?;
-            match self.next_cut(&message) {
+            // A Sync without a statement only checks the connection.
+            let is_check = is_idle && message[0] == b'S';
+            is_idle = matches!(message[0], b'S' | b'Q');
+            // The connection that holds the lock of the instance is not what is tested.
+            let sets = |name: &str| message[0] == b'Q' && message[5..].starts_with(format!("SET {name}").as_bytes());
+            is_lock |= sets("strongroom.session") || sets("tcp_keepalives_idle");
+            let cut = if is_check || is_lock { None } else { self.next_cut(&message) };
+            match cut {
                 Some(cut) => return Ok((cut, message)),
                 None => server.write_all(&message).await?,
             }
@@ -173,7 +181,7 @@ async fn execute(message: &[u8], to: &mut OwnedWriteHalf, from: &mut OwnedReadHa
 }
 
 /// Forwards the startup message, and refuses encryption.
-async fn greet(client: &mut TcpStream, server: &mut TcpStream) -> Result<()> {
+pub async fn greet(client: &mut TcpStream, server: &mut TcpStream) -> Result<()> {
     const ENCRYPTION_REQUESTS: [[u8; 4]; 2] = [80_877_103_i32.to_be_bytes(), 80_877_104_i32.to_be_bytes()];
     loop {
         let mut head = [0; 8];
@@ -190,7 +198,7 @@ async fn greet(client: &mut TcpStream, server: &mut TcpStream) -> Result<()> {
 }
 
 /// Reads one message: a type byte, a length that includes itself, and the content.
-async fn read(from: &mut OwnedReadHalf) -> Result<Vec<u8>> {
+pub async fn read(from: &mut (impl AsyncRead + Unpin)) -> Result<Vec<u8>> {
     let mut message = vec![0; 5];
     from.read_exact(&mut message).await?;
     let length = length(&message[1..])?;
