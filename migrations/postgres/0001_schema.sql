@@ -318,6 +318,12 @@ CREATE TABLE job_leases (
     lease_until BIGINT NOT NULL
 );
 
+-- When a job ran last, by the clock of its server. After a jump of the clock, the reaper waits.
+CREATE TABLE job_runs (
+    name TEXT PRIMARY KEY,
+    at   BIGINT NOT NULL
+);
+
 -- Runs of fsck, the latest twenty.
 CREATE TABLE fsck_runs (
     id          UUID PRIMARY KEY,

@@ -318,6 +318,12 @@ CREATE TABLE job_leases (
     lease_until INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- When a job ran last, by the clock of its server. After a jump of the clock, the reaper waits.
+CREATE TABLE job_runs (
+    name TEXT PRIMARY KEY,
+    at   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- Runs of fsck, the latest twenty.
 CREATE TABLE fsck_runs (
     id          BLOB PRIMARY KEY,

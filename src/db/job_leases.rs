@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::instance::has_ended;
@@ -55,8 +56,26 @@ impl Db {
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn expire_job_lease(&self, job: JobLease) -> Result<()> {
-        self.write.execute(EXPIRE_JOB_LEASE, (job.as_str(),)).await.map(drop)
+    pub async fn clock(&self) -> Result<Micros> {
+        let (now,) = self.read.fetch_one(READ_CLOCK, ()).await?;
+        Ok(now)
+    }
+
+    /// When a job ran last, by the clock of its server; `None` if it never did.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
+    pub async fn last_run(&self, job: JobLease) -> Result<Option<Micros>> {
+        let row = self.read.fetch_optional(LAST_RUN, (job.as_str(),)).await?;
+        Ok(row.map(|(at,)| at))
+    }
+
+    /// Records that a job runs.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
+    pub async fn record_run(&self, job: JobLease, now: Timestamp) -> Result<()> {
+        self.write.execute(RECORD_JOB_RUN, (job.as_str(), Micros::from(now))).await.map(drop)
     }
 
     /// Releases the lease of a job, if `holder` has it.

@@ -6,7 +6,7 @@ use strongroom::config::StoreConfig;
 
 use crate::support::abandoned::abandon;
 use crate::support::bytes::noise;
-use crate::support::client::{Ask, fed, open_multipart_uploads};
+use crate::support::client::{Ask, fed, open_multipart_uploads, path};
 use crate::support::program::Start;
 use crate::support::{Setup, TestApp, both, until};
 
@@ -53,6 +53,29 @@ both! {
         assert!(app.count("SELECT COUNT(*) FROM blobs").await > 0, "the run ended early");
 
         app.execute("DELETE FROM job_leases").await;
+        app.assert_nothing_but(0).await;
+    }
+
+    async fn what_cannot_be_restored_waits_after_a_jump_of_the_clock(app: TestApp) {
+        const IN_TRASH: &str = "SELECT COUNT(*) FROM files WHERE trashed_at IS NOT NULL";
+        let app = app.restart_with(|config| config.reap_interval = Duration::from_millis(500)).await;
+        let ann = app.sign_up("ann").await;
+        let file = ann.upload("a.txt", "to keep").await;
+        assert_eq!(ann.delete(&path(&file)).answer().await.status, 204);
+        let jobs = strongroom::jobs::spawn(app.app.clone());
+        until(async || app.count("SELECT COUNT(*) FROM job_runs").await == 1).await;
+        app.advance(Duration::from_secs(40 * 24 * 60 * 60));
+        tokio::time::sleep(Duration::from_millis(1200)).await;
+        jobs.abort();
+        assert_eq!(app.count(IN_TRASH).await, 1);
+        assert_eq!(app.count("SELECT COUNT(*) FROM sessions").await, 1);
+        // A server that starts with the wrong clock knows when the reaper ran last.
+        let jobs = strongroom::jobs::spawn(app.app.clone());
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        jobs.abort();
+        assert_eq!(app.count(IN_TRASH).await, 1);
+        // An operator decides.
+        assert_eq!(app.reap().await.purged, 1);
         app.assert_nothing_but(0).await;
     }
 

@@ -1,0 +1,151 @@
+//! Notices jumps of the clock. After one, nothing is deleted for its age until the clock is back, or has kept pace for an
+//! hour: what is deleted cannot be restored when it turns out that the clock was wrong.
+
+use std::time::{Duration, Instant};
+
+use crate::app::App;
+use crate::db::{JobLease, Micros};
+use crate::error::Result;
+
+/// How far a clock may be adjusted without a jump.
+const TOLERANCE: Duration = Duration::from_secs(5 * 60);
+/// How long all servers may have been stopped without a suspicion.
+const ABSENCE: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a clock must keep pace after a jump before it is believed.
+const SETTLING: Duration = Duration::from_secs(60 * 60);
+
+/// What the clocks of a job said when it last asked.
+#[derive(Debug, Default)]
+pub(super) struct ClockWatch {
+    last: Option<Reading>,
+    /// Microseconds by which a clock has jumped ahead, as long as it is not believed.
+    ahead: i64,
+    settles_at: Option<Instant>,
+}
+
+/// One look at the clocks, in microseconds.
+#[derive(Debug, Clone, Copy)]
+struct Reading {
+    server: i64,
+    database: i64,
+    /// This clock never jumps.
+    at: Instant,
+}
+
+impl Reading {
+    /// Microseconds by which a clock is further ahead than the time that has passed since.
+    fn ahead_of(&self, last: &Reading) -> i64 {
+        let passed = micros(self.at.saturating_duration_since(last.at));
+        let [server, database] = [self.server - last.server - passed, self.database - last.database - passed];
+        if server.abs() > database.abs() { server } else { database }
+    }
+}
+
+impl ClockWatch {
+    /// Whether what is due may be deleted.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`](crate::error::Error::Unavailable).
+    pub async fn is_settled(&mut self, app: &App) -> Result<bool> {
+        let database = app.db.clock().await?.0;
+        let now = Reading { server: Micros::from(app.clock.now()).0, database, at: Instant::now() };
+        let last_run = app.db.last_run(JobLease::Reaper).await?;
+        Ok(self.judge(now, last_run.map(|run| run.0)))
+    }
+
+    /// `last_run` is when a job ran last on any server, which matters for the first look only.
+    fn judge(&mut self, now: Reading, last_run: Option<i64>) -> bool {
+        let jump = match &self.last {
+            Some(last) => now.ahead_of(last),
+            None => last_run.map_or(0, |run| now.server - run - micros(ABSENCE)).max(0),
+        };
+        self.last = Some(now);
+        if jump.abs() > micros(TOLERANCE) {
+            self.ahead += jump;
+            self.settles_at = Some(now.at + SETTLING);
+            let seconds = self.ahead / 1_000_000;
+            tracing::warn!(seconds, "the clock has jumped: nothing is deleted until it is back or has settled");
+        }
+        let is_back = self.ahead.abs() <= micros(TOLERANCE);
+        if is_back || self.settles_at.is_some_and(|settled| settled <= now.at) {
+            (self.ahead, self.settles_at) = (0, None);
+        }
+        self.settles_at.is_none()
+    }
+}
+
+fn micros(time: Duration) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+    /// Clocks of a test, and the time that has really passed.
+    struct Clocks {
+        started: Instant,
+        passed: Duration,
+        server: i64,
+        database: i64,
+    }
+
+    impl Clocks {
+        fn new() -> Self {
+            Self { started: Instant::now(), passed: Duration::ZERO, server: 0, database: 0 }
+        }
+
+        /// The reading after `passed`, in which the clocks were moved by these microseconds as well.
+        fn after(&mut self, passed: Duration, server: i64, database: i64) -> Reading {
+            self.passed += passed;
+            self.server += micros(passed) + server;
+            self.database += micros(passed) + database;
+            Reading { server: self.server, database: self.database, at: self.started + self.passed }
+        }
+    }
+
+    #[test]
+    fn small_adjustments_do_not_count_as_jumps() {
+        let (mut clocks, mut watch) = (Clocks::new(), ClockWatch::default());
+        for adjustment in [0, micros(MINUTE), -micros(MINUTE), 0] {
+            assert!(watch.judge(clocks.after(MINUTE, adjustment, 0), None));
+        }
+    }
+
+    #[test]
+    fn after_a_jump_the_clock_is_believed_when_it_is_back() {
+        for [server, database] in [[micros(40 * DAY), 0], [0, micros(40 * DAY)]] {
+            let (mut clocks, mut watch) = (Clocks::new(), ClockWatch::default());
+            assert!(watch.judge(clocks.after(MINUTE, 0, 0), None));
+            assert!(!watch.judge(clocks.after(MINUTE, server, database), None));
+            assert!(!watch.judge(clocks.after(MINUTE, 0, 0), None));
+            assert!(watch.judge(clocks.after(MINUTE, -server, -database), None));
+            assert!(watch.judge(clocks.after(MINUTE, 0, 0), None));
+        }
+    }
+
+    #[test]
+    fn after_a_jump_the_clock_is_believed_when_it_has_kept_pace() {
+        let (mut clocks, mut watch) = (Clocks::new(), ClockWatch::default());
+        assert!(watch.judge(clocks.after(MINUTE, 0, 0), None));
+        assert!(!watch.judge(clocks.after(MINUTE, micros(DAY), 0), None));
+        for _ in 0..59 {
+            assert!(!watch.judge(clocks.after(MINUTE, 0, 0), None));
+        }
+        assert!(watch.judge(clocks.after(MINUTE, 0, 0), None));
+        assert!(watch.judge(clocks.after(MINUTE, 0, 0), None));
+    }
+
+    #[test]
+    fn a_server_that_starts_long_after_the_last_run_waits() {
+        for (stopped, is_believed) in [(DAY, true), (40 * DAY, false)] {
+            let (mut clocks, mut watch) = (Clocks::new(), ClockWatch::default());
+            let first = clocks.after(stopped, 0, 0);
+            assert_eq!(watch.judge(first, Some(0)), is_believed);
+            assert_eq!(watch.judge(clocks.after(MINUTE, 0, 0), Some(0)), is_believed);
+        }
+    }
+}
