@@ -21,9 +21,10 @@ fn unavailable(error: sqlx::Error) -> Error {
     Error::Unavailable { what: "database", source: error.into() }
 }
 
-/// PostgreSQL's `disk_full` or SQLite's `SQLITE_FULL`.
+/// PostgreSQL's `disk_full`, SQLite's `SQLITE_FULL`, or its `SQLITE_IOERR_SHMSIZE`: there is no space for the index of
+/// the write-ahead log.
 fn is_full(code: &str) -> bool {
-    code == "53100" || sqlite_code(code) == Some(13)
+    code == "53100" || code == "4874" || sqlite_code(code) == Some(13)
 }
 
 /// Whether the same statement may succeed a little later.

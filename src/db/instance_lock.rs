@@ -34,7 +34,8 @@ pub fn acquire_instance_lock(url: &str) -> Result<bool> {
         Err(TryLockError::WouldBlock) => return Err(locked(database, &mut file)),
         Err(TryLockError::Error(error)) => return Err(unusable(error)),
     }
-    file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(unusable)?;
+    // The process id is only helpful, and a full disk has no space for it.
+    let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
     // Never closed: the last request of this server must not overlap with the first one of the next.
     std::mem::forget(file);
     Ok(true)

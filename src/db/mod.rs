@@ -30,6 +30,7 @@ mod pool;
 mod probe;
 mod readers;
 mod reads;
+mod reserve;
 mod resumable;
 mod sessions;
 mod signed_puts;

@@ -19,6 +19,7 @@ use super::connection_shares::ConnectionShares;
 use super::instance::Instance;
 use super::pool::Pool;
 use super::reads::{CLIENT_CHECK_INTERVAL, Reads};
+use super::reserve::Reserve;
 use super::writes::Writes;
 use crate::error::{Error, Result};
 use crate::faults;
@@ -47,14 +48,27 @@ impl Db {
     ///
     /// # Errors
     /// [`Error::Setup`] if the scheme of the URL is unknown or the file cannot be created; [`Error::Unavailable`]
-    /// if the database does not respond; [`Error::Internal`] if a migration fails.
+    /// if the database does not respond; [`Error::StorageFull`]; [`Error::Internal`] if a migration fails.
     pub async fn open(url: &str, connections: u32) -> Result<Self> {
-        let db = Self::connect(url, connections).await?;
+        let reserve = Reserve::of(url)?;
+        let connected = Self::connect(url, connections).await;
+        let is_full = matches!(connected, Err(Error::StorageFull));
+        let db = match connected {
+            // The space is reserved for this, so that files can be deleted.
+            Err(Error::StorageFull) if reserve.as_ref().is_some_and(Reserve::release) => {
+                tracing::warn!("the disk of the database is full, and its reserve is in use: delete something");
+                Self::connect(url, connections).await?
+            }
+            connected => connected?,
+        };
         match &db.write.pool {
             Pool::Sqlite(pool) => SQLITE_MIGRATIONS.run(pool).await,
             Pool::Postgres(pool) => POSTGRES_MIGRATIONS.run(pool).await,
         }
         .map_err(Error::internal)?;
+        if let Some(reserve) = reserve.filter(|_| !is_full) {
+            reserve.fill();
+        }
         Ok(db)
     }
 

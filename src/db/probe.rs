@@ -13,7 +13,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use super::open::{POSTGRES_MIGRATIONS, SQLITE_MIGRATIONS};
 use super::pool::Pool;
 use super::{Db, statements};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::health::check::{Check, ProbeOptions};
 use crate::health::volume;
 
@@ -35,7 +35,10 @@ pub async fn probe_database(url: &str, connections: u32, options: &ProbeOptions)
     }
     match Db::connect(url, connections).await {
         Err(error) => {
-            let remedy = "correct DATABASE_URL, or start the database";
+            let remedy = match error {
+                Error::StorageFull => "free space on the disk of the database, at least a megabyte",
+                _ => "correct DATABASE_URL, or start the database",
+            };
             vec![Check::failed("database.reach", "connect", error.cause(), remedy)]
         }
         Ok(db) => {

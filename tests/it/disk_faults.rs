@@ -7,8 +7,7 @@ use secrecy::SecretString;
 use strongroom::config::StoreConfig;
 use tempfile::TempDir;
 
-use crate::support::accounts::log_in;
-use crate::support::accounts::sign_up;
+use crate::support::accounts::{log_in, same_session, sign_up};
 use crate::support::bytes::noise;
 use crate::support::client::{Answer, Ask, Client, content};
 use crate::support::mount::{Mounted, new_image, or_skip};
@@ -85,6 +84,42 @@ async fn a_full_disk_refuses_uploads_and_keeps_no_partial_file() {
     std::fs::remove_file(filler).expect("space");
     ann.upload("big.bin", noise(5 * MIB)).await;
     assert_nothing_but(&app, 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_starts_on_a_full_disk_so_that_files_can_be_deleted() {
+    let Some((disk, _folder)) = small_disk("a start on a full disk") else { return };
+    let program = Start::default().serve(&disk.folder);
+    let ann = sign_up(&program, "ann@example.org").await;
+    let [first, second] = [ann.upload("first.bin", noise(MIB)).await, ann.upload("second.bin", noise(MIB)).await];
+    program.stop();
+    let filler = disk.fill();
+    let program = Start::default().serve(&disk.folder);
+    let ann = same_session(&ann, &program);
+    assert!(ann.download(&second).await == noise(MIB));
+    assert_eq!(ann.delete_permanently(&first).answer().await.status, 204);
+    for command in ["reap", "fsck", "doctor"] {
+        let outcome = Start::with(&[command]).run(&disk.folder, "");
+        assert_eq!(outcome.status, 0, "{command}: {}{}", outcome.stdout, outcome.stderr);
+    }
+    ann.upload("third.bin", noise(MIB / 2)).await;
+    program.stop();
+
+    // Without the reserved space, everything says why it does not start.
+    std::fs::remove_file(&filler).expect("space");
+    let _ = std::fs::remove_file(disk.folder.join("strongroom-data/strongroom.db.reserve"));
+    let filler = disk.fill();
+    for arguments in [&[][..], &["reap"], &["fsck"], &["doctor"]] {
+        let start = Start::with(arguments).variable("STRONGROOM_LISTEN", "127.0.0.1:0");
+        let outcome = start.run(&disk.folder, "");
+        let said = format!("{}{}", outcome.stdout, outcome.stderr);
+        assert_eq!(outcome.status, 1, "{arguments:?}: {said}");
+        assert!(said.contains("no space left"), "{arguments:?}: {said}");
+    }
+    std::fs::remove_file(filler).expect("space");
+    let program = Start::default().serve(&disk.folder);
+    assert!(same_session(&ann, &program).download(&second).await == noise(MIB));
+    program.stop();
 }
 
 #[tokio::test]
