@@ -398,6 +398,45 @@ async fn files_and_folders_accessible_to_others_are_reported() {
     assert!(line(&outcome, "store.folder").starts_with("warning"), "{}", outcome.stdout);
 }
 
+/// Root, as which the tests may run, could change it; so the outcome must not depend on that.
+#[tokio::test]
+async fn a_folder_of_a_group_is_a_warning_and_is_written_to() {
+    let (app, root) = disk().await;
+    for mode in [0o2775, 0o2770] {
+        for path in [root.clone(), root.join("blobs")] {
+            let before = path.metadata().unwrap().permissions().mode();
+            allow(&path, if path == root { mode } else { 0o2770 });
+            let outcome = doctor(&app.app.config, &[]);
+            assert_eq!(outcome.status, 0, "{}", outcome.stdout);
+            assert!(line(&outcome, "store.folder").starts_with("warning"), "{}", outcome.stdout);
+            assert!(line(&outcome, "store.write").starts_with("ok"), "{}", outcome.stdout);
+            allow(&path, before);
+        }
+    }
+    // Rights that are too wide do not hide whether it can be written to.
+    allow(&root, 0o777);
+    assert!(line(&doctor(&app.app.config, &[]), "store.write").starts_with("ok"));
+}
+
+#[tokio::test]
+async fn a_proxy_of_the_environment_is_named() {
+    let folder = folder();
+    let config = on_s3(&folder, |_| {});
+    let host = match &config.store {
+        StoreConfig::S3(s3) => s3.endpoint.as_ref().unwrap().host_str().unwrap().to_owned(),
+        StoreConfig::Disk { .. } => unreachable!("it is on S3"),
+    };
+    for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY"] {
+        let start = Start::with(&["doctor"]).on(&config).variable(name, "http://me:hunter2@127.0.0.1:9");
+        let outcome = start.clone().run(folder.path(), "");
+        assert_one_failure(&outcome, "store.reach", &["through the proxy 127.0.0.1:9", "NO_PROXY"]);
+        assert!(!outcome.stdout.contains("hunter2"), "{}", outcome.stdout);
+        let outcome = start.variable("NO_PROXY", &host).run(folder.path(), "");
+        assert!(!line(&outcome, "store.reach").contains("proxy"), "{}", outcome.stdout);
+        assert_eq!(outcome.status, 0, "{}", outcome.stdout);
+    }
+}
+
 #[tokio::test]
 async fn an_unusable_folder_is_reported() {
     let (app, root) = disk().await;

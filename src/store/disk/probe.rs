@@ -19,7 +19,8 @@ const LENGTH: usize = 64 * 1024;
 /// Checks the directory `root`, which need not exist yet. Creates one file and deletes it. Blocks.
 pub fn probe_disk(root: &Path, level: ProbeLevel) -> Vec<Check> {
     let mut checks = vec![folder(root)];
-    if checks[0].has_failed() {
+    // Rights that are too wide do not keep it from being used.
+    if checks[0].has_failed() && !fs::symlink_metadata(root).is_ok_and(|metadata| metadata.is_dir()) {
         return checks;
     }
     let place = nearest_folder(root);
@@ -35,7 +36,7 @@ fn folder(root: &Path) -> Check {
     let name = "store.folder";
     let action = format!("check the permissions of {}", root.display());
     let mut observed = "only its owner has access".to_owned();
-    let mut open_to_readers = false;
+    let mut remedy = None;
     for folder in [root.to_owned(), root.join("tmp"), root.join("blobs")] {
         let shown = folder.display();
         let mode = match fs::symlink_metadata(&folder) {
@@ -54,19 +55,25 @@ fn folder(root: &Path) -> Check {
             Ok(metadata) => metadata.mode() & 0o777,
         };
         // The outermost directory may be a mount point that others may list; those inside are private.
-        let too_open = if folder == root { 0o022 } else { 0o077 };
+        let too_open = if folder == root { 0o002 } else { 0o007 };
         if mode & too_open != 0 {
             let observed = format!("the mode of {shown} is {mode:o}: others could create files there");
             return Check::failed(name, action, observed, format!("chmod 700 {shown}"));
         }
-        if mode & 0o077 != 0 {
+        // A volume may belong to a group of which the server's user is a member, and which it cannot change.
+        if mode & 0o020 != 0 {
+            observed =
+                format!("the mode of {shown} is {mode:o}: members of its group can create and delete files there");
+            let only = "make sure that the server's user is the only member of the group";
+            remedy = Some(format!("{only}, or make it the owner and chmod 700 {shown}"));
+        } else if mode & 0o077 != 0 {
             observed = format!("the mode of {shown} is {mode:o}: others may list it, but cannot open what is inside");
-            open_to_readers = true;
+            remedy = Some(format!("chmod 700 {}", root.display()));
         }
     }
-    match open_to_readers {
-        true => Check::warning(name, action, observed, format!("chmod 700 {}", root.display())),
-        false => Check::ok(name, action, observed),
+    match remedy {
+        Some(remedy) => Check::warning(name, action, observed, remedy),
+        None => Check::ok(name, action, observed),
     }
 }
 

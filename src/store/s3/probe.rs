@@ -87,13 +87,24 @@ impl Probe<'_> {
     async fn reach(&self) -> Vec<Check> {
         let name = "store.reach";
         let bucket = self.store.clients.bucket();
-        let action = format!("list {bucket}");
+        let proxy = self.client.proxy().await;
+        let action = match &proxy {
+            Some(proxy) => format!("list {bucket} through the proxy {proxy}"),
+            None => format!("list {bucket}"),
+        };
+        let remedy = |remedy: String| match &proxy {
+            Some(_) => {
+                format!("unset HTTP_PROXY and HTTPS_PROXY, or add the host of the store to NO_PROXY; else {remedy}")
+            }
+            None => remedy,
+        };
         let prefix = self.store.path_of(NAME).to_string();
         let query = [("list-type", "2"), ("max-keys", "100"), ("prefix", prefix.as_str())];
         let response = match self.client.signed(Method::GET, &Path::default(), &query, &[], b"").await {
             Ok(response) => response,
             Err(why) => {
-                return vec![Check::failed(name, action, why, "correct AWS_ENDPOINT_URL_S3, or start the store")];
+                let start = "correct AWS_ENDPOINT_URL_S3, or start the store";
+                return vec![Check::failed(name, action, why, remedy(start.into()))];
             }
         };
         let clock =
@@ -106,7 +117,7 @@ impl Probe<'_> {
                 self.delete_abandoned(page, response.date()).await;
                 Check::ok(name, action, "it responds")
             }
-            _ => Check::failed(name, action, response.describe(), self.remedy(&response)),
+            _ => Check::failed(name, action, response.describe(), remedy(self.remedy(&response))),
         };
         [Some(reached), clock].into_iter().flatten().collect()
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
+use hyper_util::client::proxy::matcher::Matcher;
 use jiff::Timestamp;
 use object_store::aws::AmazonS3;
 use object_store::path::Path;
@@ -64,6 +65,17 @@ impl ProbeClient {
         }
         let url = self.signer.signed_url_opts(method.clone(), path, URL_LIFETIME, &options).await;
         self.plain(method, url.map_err(describe)?.as_str(), headers, body).await
+    }
+
+    /// The host and port of the proxy that the environment puts in front of the store, if there is one.
+    pub async fn proxy(&self) -> Option<String> {
+        let options = SignedUrlOptions::new();
+        let url = self.signer.signed_url_opts(Method::GET, &Path::default(), URL_LIFETIME, &options).await.ok()?;
+        let proxy = Matcher::from_env().intercept(&url.as_str().parse().ok()?)?;
+        // Not the whole URL, which may have a password.
+        Some(
+            proxy.uri().host()?.to_owned() + &proxy.uri().port_u16().map(|port| format!(":{port}")).unwrap_or_default(),
+        )
     }
 
     /// Sends an anonymous request.
