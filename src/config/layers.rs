@@ -1,11 +1,11 @@
 //! The layers: defaults < file < environment < flags.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgMatches, Command};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::setting::Setting;
 use super::settings::SETTINGS;
@@ -92,10 +92,17 @@ impl Settings {
         let mut settings = Self::default();
         for setting in SETTINGS {
             for name in [setting.fallback, Some(setting.variable)].into_iter().flatten() {
-                if let Some(text) = environment.get(name) {
-                    let text = text.to_str().ok_or_else(|| ConfigError::new(name, "the value is not Unicode text"))?;
+                if let Some(text) = variable(environment, name)? {
                     settings.insert(setting, Value::new(name, text));
                 }
+            }
+            if let Some(name) = setting.file_variable()
+                && let Some(file) = variable(environment, &name)?.filter(|file| !file.is_empty())
+            {
+                if variable(environment, setting.variable)?.is_some_and(|text| !text.is_empty()) {
+                    return Err(ConfigError::new(&name, format_args!("{} is set as well", setting.variable)));
+                }
+                settings.insert(setting, secret_in(file, name)?);
             }
         }
         Ok(settings)
@@ -127,12 +134,47 @@ impl Settings {
     }
 }
 
+fn variable<'a>(environment: &'a Environment, name: &str) -> Result<Option<&'a str>, ConfigError> {
+    let text =
+        |value: &'a OsString| value.to_str().ok_or_else(|| ConfigError::new(name, "the value is not Unicode text"));
+    environment.get(name).map(text).transpose()
+}
+
+/// The secret in a file, as container platforms mount it, without the line break at its end.
+fn secret_in(file: &str, place: String) -> Result<Value, ConfigError> {
+    let text = SecretString::from(
+        std::fs::read_to_string(file).map_err(|error| ConfigError::new(&place, format_args!("{file}: {error}")))?,
+    );
+    let secret = text.expose_secret();
+    let secret = secret.strip_suffix('\n').map_or(secret, |line| line.strip_suffix('\r').unwrap_or(line));
+    match secret.is_empty() {
+        true => Err(ConfigError::new(&place, format_args!("{file} is empty"))),
+        false => Ok(Value::new(place, secret)),
+    }
+}
+
+/// Variables that Kubernetes sets for a service named `strongroom`, or `strongroom-` and more.
+fn is_of_kubernetes(name: &str, value: &OsStr) -> bool {
+    let is_address = value.to_str().is_some_and(|value| value.contains("://"));
+    let is_port =
+        name.split_once("_PORT_").is_some_and(|(_, rest)| rest.starts_with(|digit: char| digit.is_ascii_digit()));
+    name.ends_with("_SERVICE_HOST")
+        || name.contains("_SERVICE_PORT")
+        || is_port
+        || (name.ends_with("_PORT") && is_address)
+}
+
 /// Refuses unknown variables: a misspelled setting would silently have no effect.
 fn check_names(environment: &Environment) -> Result<(), ConfigError> {
-    let is_known = |name: &str| name == FILE_VARIABLE || SETTINGS.iter().any(|setting| setting.variable == name);
+    let is_known = |name: &str| {
+        let is_of = |setting: &Setting| setting.variable == name || setting.file_variable().as_deref() == Some(name);
+        name == FILE_VARIABLE || SETTINGS.iter().any(is_of)
+    };
     let is_foreign = |name: &str| FOREIGN.iter().any(|foreign| name.starts_with(foreign));
-    for name in environment.keys().filter(|name| !is_known(name) && !is_foreign(name)) {
-        if let Some(key) = name.strip_prefix(PREFIX) {
+    for (name, value) in environment.iter().filter(|(name, _)| !is_known(name) && !is_foreign(name)) {
+        if let Some(key) = name.strip_prefix(PREFIX)
+            && !is_of_kubernetes(name, value)
+        {
             return Err(ConfigError::one_line(unknown(
                 "variable",
                 name,

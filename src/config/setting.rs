@@ -43,6 +43,11 @@ impl Setting {
         self.help.trim()
     }
 
+    /// The variable that names a file with the value, if the value is secret.
+    pub fn file_variable(&self) -> Option<String> {
+        self.secret.then(|| format!("{}_FILE", self.variable))
+    }
+
     pub(super) const fn section(self, section: &'static str) -> Self {
         Self { section, ..self }
     }

@@ -260,6 +260,57 @@ fn unknown_variables_are_errors() {
 }
 
 #[test]
+fn variables_of_kubernetes_are_ignored() {
+    let load = |name: &str, value: &str| Settings::load(Settings::default(), None, [(name.into(), value.into())]);
+    for (name, value) in [
+        ("STRONGROOM_SERVICE_HOST", "10.0.0.1"),
+        ("STRONGROOM_SERVICE_PORT", "80"),
+        ("STRONGROOM_SERVICE_PORT_HTTP", "80"),
+        ("STRONGROOM_PORT", "tcp://10.0.0.1:80"),
+        ("STRONGROOM_PORT_80_TCP_ADDR", "10.0.0.1"),
+        ("STRONGROOM_INTERNAL_PORT_80_TCP", "tcp://10.0.0.1:80"),
+    ] {
+        load(name, value).unwrap();
+    }
+    for (name, value) in
+        [("STRONGROOM_PORT", "80"), ("STRONGROOM_PORT_NUMBER", "80"), ("STRONGROOM_TRUSTED_PROXY", "::1")]
+    {
+        load(name, value).unwrap_err();
+    }
+}
+
+#[test]
+fn a_secret_can_be_in_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("secret");
+    let load = |pairs: &[(&str, &str)]| {
+        let environment = pairs.iter().map(|(name, text)| ((*name).into(), (*text).into()));
+        Settings::load(Settings::default(), None, environment)
+    };
+    let path = file.to_str().unwrap();
+    let url = "postgres://me:hunter2@db.example/name";
+    for text in [url.to_owned(), format!("{url}\n"), format!("{url}\r\n")] {
+        std::fs::write(&file, text).unwrap();
+        let config = load(&[("DATABASE_URL_FILE", path), ("DATABASE_URL", "")]).unwrap().resolve().unwrap();
+        assert_eq!(config.database_url.expose_secret(), url);
+    }
+    std::fs::write(&file, format!("{}\n", "00".repeat(32))).unwrap();
+    for setting in SETTINGS.iter().filter(|setting| setting.secret) {
+        let name = format!("{}_FILE", setting.variable);
+        load(&[(&name, path)]).unwrap();
+        let both = load(&[(&name, path), (setting.variable, HIDDEN)]).unwrap_err().to_string();
+        assert_eq!(both, format!("{name}: {} is set as well", setting.variable));
+        let missing = load(&[(&name, "/nowhere")]).unwrap_err().to_string();
+        assert!(missing.starts_with(&format!("{name}: /nowhere: ")), "{missing}");
+    }
+    std::fs::write(&file, "\n").unwrap();
+    let empty = load(&[("DATABASE_URL_FILE", path)]).unwrap_err().to_string();
+    assert_eq!(empty, format!("DATABASE_URL_FILE: {path} is empty"));
+    std::fs::write(&file, HIDDEN).unwrap();
+    let invalid = load(&[("STRONGROOM_SECRET_KEY_FILE", path)]).unwrap().resolve().unwrap_err().to_string();
+    assert!(invalid.starts_with("STRONGROOM_SECRET_KEY_FILE: ") && !invalid.contains(HIDDEN), "{invalid}");
+}
+
 fn names_follow_one_rule() {
     for setting in SETTINGS {
         let key = setting.variable.trim_start_matches("STRONGROOM_").to_lowercase();
