@@ -51,6 +51,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Base of every URL in a response; its path ends with a slash. Never taken from a request.
     pub public_url: Url,
+    /// Origins of pages that may call the API with a token, such as `https://app.example.org`, in lower case.
+    pub allowed_origins: Vec<String>,
     /// Whether users may register themselves.
     pub registration: Registration,
     /// Directory for keys and, unless configured otherwise, the database and the files.

@@ -10,6 +10,7 @@ mod extract;
 mod health;
 mod html;
 mod openapi;
+mod origins;
 mod parameters;
 mod share;
 mod tus;
@@ -27,7 +28,6 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
 use http::{StatusCode, Uri, header};
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::csrf::{CsrfLayer, ProtectionError};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -78,11 +78,8 @@ pub fn router(app: &Arc<App>) -> Router {
         memory: app.memory.clone(),
         hsts: hsts(&app.config),
     };
-    router
-        .fallback(not_found)
-        .layer(Extension(served))
-        .layer(cross_site_layer(app))
-        .layer(from_fn(refuse_encoded_bodies))
+    let router = router.fallback(not_found).layer(Extension(served)).layer(from_fn(refuse_encoded_bodies));
+    origins::guarded(router, &app.config)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn(compression::mark))
         .layer(compression::layer())
@@ -117,13 +114,4 @@ async fn in_request_context(State(app): State<Arc<App>>, mut request: Request, n
     let memory = RequestMemory::new(app.memory.clone(), address);
     request.extensions_mut().insert(memory.clone());
     memory.hold(RequestContext::new(Channel::Api, address).scope(next.run(request)).await)
-}
-
-/// Refuses requests that change something and come from the page of another site (Sec-Fetch-Site and Origin). Signed
-/// URLs prove themselves and may be used from anywhere.
-fn cross_site_layer(app: &App) -> CsrfLayer<impl Fn(ProtectionError) -> Response + Clone + use<>> {
-    let layer = CsrfLayer::new().with_insecure_bypass(|_, uri| uri.path().starts_with(v1::SIGNED_PREFIX));
-    let origin = app.config.public_url.origin().ascii_serialization();
-    let layer = layer.clone().add_trusted_origin(origin).unwrap_or(layer);
-    layer.with_rejection_response(|_| Error::CrossSite.into_response())
 }

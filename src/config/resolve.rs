@@ -8,7 +8,7 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use ipnet::IpNet;
 use secrecy::SecretSlice;
-use url::Host;
+use url::{Host, Url};
 
 use super::log_filter::log_filter;
 use super::places::{database_url, in_a_url, path, store};
@@ -53,6 +53,7 @@ impl Settings {
             settings_file: settings.file.clone(),
             listen: listen(&settings)?,
             public_url: settings.public_url().base_url()?.ok_or_else(|| settings.public_url().refuse("required"))?,
+            allowed_origins: origins(&settings.allowed_origins())?,
             registration: settings
                 .registration()
                 .choice(&[("open", Registration::Open), ("closed", Registration::Closed)])?,
@@ -294,6 +295,31 @@ fn hosts(given: &Given<'_>) -> Result<Vec<String>, ConfigError> {
         text.split(',').map(host).collect()
     })?;
     Ok(names.unwrap_or_default())
+}
+
+/// Origins separated by commas. `*` and `null` are none: anybody could have them.
+fn origins(given: &Given<'_>) -> Result<Vec<String>, ConfigError> {
+    let expected =
+        "origins such as https://app.example.org,http://localhost:5173: scheme, host and port, without a path";
+    let origins = given.optional(expected, |text| text.split(',').map(|text| origin(text.trim())).collect())?;
+    Ok(origins.unwrap_or_default())
+}
+
+/// An origin as browsers send it (RFC 6454, section 6.2). Programs with pages of their own use other schemes than http.
+fn origin(text: &str) -> Option<String> {
+    let url = Url::parse(text).ok()?;
+    let written = text.strip_suffix('/').unwrap_or(text).to_ascii_lowercase();
+    let has_more = !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some();
+    if text.contains('*')
+        || has_more
+        || url.host_str().is_none_or(str::is_empty)
+        || !url.username().is_empty()
+        || url.password().is_some()
+    {
+        return None;
+    }
+    let origin = url.origin();
+    Some(if origin.is_tuple() { origin.ascii_serialization() } else { written })
 }
 
 /// Networks separated by commas; a single address is a network of one.

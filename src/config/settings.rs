@@ -26,6 +26,8 @@ settings! {
         listen = set("STRONGROOM_LISTEN", "ADDRESS").or("127.0.0.1:3000");
         /// Base of every URL in a response. Default: the listen address; required when listening on a non-loopback address.
         public_url = set("STRONGROOM_PUBLIC_URL", "URL").like("https://files.example.org");
+        /// Origins whose pages may call the API with a token (CORS); never with cookies.
+        allowed_origins = set("STRONGROOM_ALLOWED_ORIGINS", "ORIGIN,...").like("https://app.example.org,http://localhost:5173");
         /// Whether users may register themselves. Default: open; required when listening on a non-loopback address.
         registration = set("STRONGROOM_REGISTRATION", "open|closed").like("closed");
         /// Directory for keys and, unless configured otherwise, the database and the files.

@@ -311,6 +311,33 @@ fn a_secret_can_be_in_a_file() {
     assert!(invalid.starts_with("STRONGROOM_SECRET_KEY_FILE: ") && !invalid.contains(HIDDEN), "{invalid}");
 }
 
+#[test]
+fn allowed_origins_are_read_as_browsers_send_them() {
+    let origins = |text: &str| resolved(&[("STRONGROOM_ALLOWED_ORIGINS", text)]).allowed_origins;
+    assert_eq!(
+        origins("https://App.example.org:443/, http://localhost:5173"),
+        ["https://app.example.org", "http://localhost:5173"]
+    );
+    assert_eq!(
+        origins("capacitor://localhost,https://münchen.example"),
+        ["capacitor://localhost", "https://xn--mnchen-3ya.example"]
+    );
+    for text in [
+        "*",
+        "null",
+        "app.example.org",
+        "https://*.example.org",
+        "https://a.example/path",
+        "https://me@a.example",
+        "https://a.example?b",
+        "https://a.example,",
+    ] {
+        let why = error(&[("STRONGROOM_ALLOWED_ORIGINS", text)]);
+        assert!(why.contains("is not origins such as"), "{text}: {why}");
+    }
+}
+
+#[test]
 fn names_follow_one_rule() {
     for setting in SETTINGS {
         let key = setting.variable.trim_start_matches("STRONGROOM_").to_lowercase();

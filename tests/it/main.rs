@@ -39,6 +39,7 @@ mod model;
 mod multi_server;
 mod openapi;
 mod openapi_fuzz;
+mod origins;
 mod outages;
 mod ownership;
 mod pooler;
