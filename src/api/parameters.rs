@@ -15,6 +15,8 @@ use crate::error::{Error, FieldError};
 use crate::http::query;
 use crate::suggest::nearest;
 
+/// Programs append parameters of their own, such as `fbclid` and `utm_source`, to the links that people share.
+const LINK_PREFIX: &str = "/l/";
 /// The most unknown parameters that one response names.
 const MAX_NAMED: usize = 10;
 /// The most characters of an unknown name that a response repeats.
@@ -33,7 +35,8 @@ impl KnownParameters {
     /// checks its parameters itself.
     fn of_request(&self, request: &Request) -> Option<&[String]> {
         let path = request.extensions().get::<MatchedPath>()?.as_str();
-        let operations = self.0.get(path).filter(|_| !path.starts_with(SIGNED_PREFIX))?;
+        let operations =
+            self.0.get(path).filter(|_| !path.starts_with(SIGNED_PREFIX) && !path.starts_with(LINK_PREFIX))?;
         let by = |wanted: &Method| operations.iter().find(|(method, _)| method == wanted);
         // HEAD is served as GET where it has no operation of its own.
         let found = by(request.method()).or_else(|| by(&Method::GET).filter(|_| request.method() == Method::HEAD));

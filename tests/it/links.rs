@@ -82,6 +82,25 @@ both! {
         stranger.get("/l/srl_garbage").answer().await.problem(404, "not_found");
     }
 
+    async fn parameters_that_programs_append_to_a_link_are_ignored(app: TestApp) {
+        let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
+        let file = ann.upload("a.txt", "shared").await;
+        let link = create_link(&ann, &file, json!({"password": "violet tractor"})).await;
+        let open = create_link(&ann, &file, json!({})).await;
+        for appended in ["fbclid=IwAR0x", "utm_source=mail&utm_medium=a&utm_medium=b", "utm_campaign=caf%E9", "=", "&&"] {
+            let page = browse(&stranger, &format!("{}?{appended}", url(&open))).await;
+            assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"), "{appended}");
+            for path in ["", "/anything.bin"] {
+                let got = stranger.get(&format!("{}{path}?{appended}&download=1", url(&open))).answer().await;
+                assert_eq!((got.status, got.text().as_str()), (200, "shared"), "{appended}");
+            }
+            assert_eq!(stranger.head(&format!("{}?{appended}", url(&open))).answer().await.status, 200);
+            assert_eq!(browse(&stranger, &format!("{}?{appended}", url(&link))).await.status, 401);
+            let unlock = stranger.post(&format!("{}/unlock?{appended}", url(&link)));
+            assert_eq!(unlock.json(&json!({"password": "violet tractor"})).answer().await.status, 200);
+        }
+    }
+
     async fn links_are_listed_in_pages(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let (one, two) = (ann.upload("1", "1").await, ann.upload("2", "2").await);
