@@ -22,6 +22,9 @@ pub(super) struct Options {
     /// Put orphaned objects into quarantine, and delete those whose quarantine has ended
     #[arg(long)]
     repair: bool,
+    /// With --repair: this many orphans are expected, for example after a restore, even if they are more than 5 in 100
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, requires = "repair")]
+    accept_orphans: u64,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -32,6 +35,7 @@ pub(super) async fn run(app: &Arc<App>, options: Options) -> Result<(), Failure>
         full: options.full,
         rate: options.rate.map_or(app.config.fsck.rate, |rate| rate.as_u64()),
         repair: if options.repair { Repair::Everything } else { Repair::Nothing },
+        accepted_orphans: options.accept_orphans,
     };
     let is_watched = std::io::stderr().is_terminal();
     let run = fsck::start(app, fsck_options).await?.run(move |report| {

@@ -59,7 +59,7 @@ async fn be_named_by_fsck(app: &TestApp) {
     use strongroom::jobs::fsck::{Options, Repair, start};
     let key = app.text("SELECT key FROM blobs WHERE size = 5").await;
     app.app.store.delete(&key.parse().unwrap(), None).await.unwrap();
-    let options = Options { full: false, rate: 1_000_000, repair: Repair::Nothing };
+    let options = Options { full: false, rate: 1_000_000, repair: Repair::Nothing, accepted_orphans: 0 };
     let report = start(&app.app, options).await.unwrap().run(|_| {}).await.unwrap();
     assert_eq!(report.report.findings.len(), 1, "{report:?}");
 }

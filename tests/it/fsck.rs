@@ -297,6 +297,29 @@ both! {
         assert!(is_half_written(&app, &half).await);
     }
 
+    async fn the_space_of_many_orphans_comes_back_after_a_restore(app: TestApp) {
+        let ann = app.sign_up("ann").await;
+        upload_many(&ann, 2).await;
+        let orphans = [Key::random(), Key::random(), Key::random()];
+        for key in &orphans {
+            write(&app, key.as_str(), "later").await;
+        }
+        let refused = command(&app, &["--repair"]);
+        assert!(refused.stdout.contains("--accept-orphans 3"), "{}", refused.stdout);
+        let fewer = command(&app, &["--repair", "--accept-orphans", "2"]);
+        assert!(fewer.stdout.contains("--accept-orphans 3"), "{}", fewer.stdout);
+        assert_eq!(app.count("SELECT COUNT(*) FROM orphans").await, 0);
+        command(&app, &["--repair", "--accept-orphans", "3"]);
+        assert_eq!(app.count("SELECT COUNT(*) FROM orphans").await, 3);
+        age_quarantine(&app).await;
+        command(&app, &["--repair", "--accept-orphans", "3"]);
+        for key in &orphans {
+            assert_eq!(app.app.store.size(key).await.unwrap(), None);
+        }
+        assert!(run_fsck(&app, CHECK_ONLY).await.clean);
+        app.assert_nothing_but(2).await;
+    }
+
     async fn a_busy_server_causes_no_false_findings(app: TestApp) {
         let ann = app.sign_up("ann").await;
         upload_many(&ann, 20).await;

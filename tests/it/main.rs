@@ -4,6 +4,7 @@
 
 mod access;
 mod architecture;
+mod backup;
 #[cfg(feature = "ui")]
 mod browser;
 mod bucket_faults;

@@ -62,7 +62,7 @@ async fn begin_fsck(
     Json(request): Json<StartFsckRequest>,
 ) -> Result<impl IntoResponse> {
     let repair = if request.repair { Repair::Everything } else { Repair::Nothing };
-    let options = Options { full: request.full, rate: app.config.fsck.rate, repair };
+    let options = Options { full: request.full, rate: app.config.fsck.rate, repair, accepted_orphans: 0 };
     let run = fsck::start_in_background(&app, &caller.user, options).await?;
     Ok((StatusCode::ACCEPTED, axum::Json(FsckRunView::from(run))))
 }

@@ -9,6 +9,8 @@ pub struct Options {
     pub rate: u64,
     /// What to do with orphans.
     pub repair: Repair,
+    /// How many orphans a repair may find, even if they are more than a few in a hundred.
+    pub accepted_orphans: u64,
 }
 
 /// What a run does with orphans. Nothing else is ever repaired.

@@ -2,13 +2,13 @@
 //! yesterday's backup does not know today's objects, and an operator who notices it within a day
 //! loses nothing. An orphan that has a row again, or is gone, leaves the quarantine with the next run.
 
-use super::options::Repair;
+use super::options::{Options, Repair};
 use super::report::{FsckAction, FsckFindingKind, FsckReport};
 use super::runner::FsckRunner;
 use crate::error::Result;
 
 /// The percentage of objects that may be orphans. More suggest the wrong database or the wrong
-/// bucket, and an operator has to check first; this cannot be overridden.
+/// bucket; an operator who has checked that repeats their number.
 const MAX_PERCENT: u64 = 5;
 
 /// Quarantines and deletes the orphans of a run, as far as its options allow.
@@ -17,7 +17,7 @@ const MAX_PERCENT: u64 = 5;
 /// [`Error::Unavailable`](crate::error::Error::Unavailable).
 pub(super) async fn settle(runner: &mut FsckRunner<'_>) -> Result<()> {
     let (app, repair) = (runner.app, runner.options.repair);
-    runner.report.refused = refusal(runner.report, repair);
+    runner.report.refused = refusal(runner.report, &runner.options);
     let repair = if runner.report.refused.is_some() { Repair::Nothing } else { repair };
     let quarantine = app.config.fsck.quarantine;
     for (orphan, finding) in std::mem::take(&mut runner.orphans) {
@@ -44,15 +44,16 @@ pub(super) async fn settle(runner: &mut FsckRunner<'_>) -> Result<()> {
 }
 
 /// Why a run must neither quarantine nor delete anything, if so.
-fn refusal(report: &FsckReport, repair: Repair) -> Option<String> {
+fn refusal(report: &FsckReport, options: &Options) -> Option<String> {
     let (orphans, objects) = (report.count(FsckFindingKind::OrphanedObject), report.objects);
     // An empty database knows no row at all, not even those of uploads in progress.
     let is_empty = report.rows == 0 && report.count(FsckFindingKind::OrphanedUpload) > 0;
-    let too_many = repair != Repair::Nothing && (orphans * 100 > objects * MAX_PERCENT || is_empty);
+    let is_many = orphans * 100 > objects * MAX_PERCENT && orphans > options.accepted_orphans;
+    let too_many = options.repair != Repair::Nothing && (is_many || is_empty);
     too_many.then(|| {
         format!(
             "{orphans} of {objects} objects are orphans, more than {MAX_PERCENT} in 100: nothing was quarantined or \
-             deleted; is this the right database, and the right store?"
+             deleted; is this the right database, and the right store? If it is: --accept-orphans {orphans}"
         )
     })
 }

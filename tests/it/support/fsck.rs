@@ -4,7 +4,7 @@ use strongroom::jobs::fsck::{self, FsckRun, Options, Repair};
 
 use super::TestApp;
 
-pub const CHECK_ONLY: Options = Options { full: false, rate: u64::MAX, repair: Repair::Nothing };
+pub const CHECK_ONLY: Options = Options { full: false, rate: u64::MAX, repair: Repair::Nothing, accepted_orphans: 0 };
 
 pub async fn run_fsck(app: &TestApp, options: Options) -> FsckRun {
     fsck::start(&app.app, options).await.expect("fsck starts").run(|_| {}).await.expect("fsck finishes")
