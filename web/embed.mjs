@@ -22,6 +22,9 @@ const brotli = (bytes) =>
     },
   })
 
+/** A page whose paths begin at the root, because it is served at more than one path. */
+const fromRoot = (html) => Buffer.from(html.replaceAll('="./', '="/'))
+
 /** Writes the list to `out`; the files are in `out/dist`. */
 function embed(out) {
   const root = join(out, 'dist')
@@ -33,8 +36,10 @@ function embed(out) {
   const assets = files.map((file) => {
     const type = TYPES[extname(file)]
     if (!type) throw new Error(`${file}: unknown file type; add it to TYPES`)
-    const bytes = readFileSync(file)
+    const bytes = type === TYPES['.html'] ? fromRoot(readFileSync(file, 'utf8')) : readFileSync(file)
     const hash = createHash('sha256').update(bytes).digest('hex').slice(0, 32)
+    const plain = join(packed, `${hash}${extname(file)}`)
+    writeFileSync(plain, bytes)
     const variant = (name, compressed) => {
       if (compressed.length >= bytes.length) return 'None'
       const target = join(packed, `${hash}.${name}`)
@@ -43,7 +48,7 @@ function embed(out) {
     }
     return {
       path: relative(root, file).split(sep).join('/'),
-      code: `content_type: ${JSON.stringify(type)}, etag: ${JSON.stringify(`"${hash}"`)}, plain: include_bytes!(${JSON.stringify(file)}), brotli: ${variant('br', brotli(bytes))}, gzip: ${variant('gz', gzipSync(bytes, { level: 9 }))}`,
+      code: `content_type: ${JSON.stringify(type)}, etag: ${JSON.stringify(`"${hash}"`)}, plain: include_bytes!(${JSON.stringify(plain)}), brotli: ${variant('br', brotli(bytes))}, gzip: ${variant('gz', gzipSync(bytes, { level: 9 }))}`,
     }
   })
   assets.sort((a, b) => (a.path < b.path ? -1 : 1))

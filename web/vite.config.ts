@@ -8,6 +8,8 @@ const out = process.env.STRONGROOM_OUT ?? join(import.meta.dirname, 'dist')
 export default defineConfig(({ mode }) => {
   const docs = mode === 'docs'
   return {
+    // Modules find each other wherever the server is; embed.mjs and the server complete the paths in the pages.
+    base: './',
     build: {
       target: 'es2022',
       outDir: join(out, 'dist'),

@@ -11,11 +11,14 @@ use http::header::{
     REFERRER_POLICY, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use sha2::{Digest, Sha256};
 use strongroom_web::{Asset, asset};
 
+use super::html::escaped;
 use crate::app::App;
 use crate::error::Error;
 use crate::files::uploads;
+use crate::hex::hex;
 
 /// The paths that the page routes itself.
 const SCREENS: &[&str] = &[
@@ -47,13 +50,14 @@ const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
 
 /// The routes of this file.
 pub fn routes(app: &App) -> Router<Arc<App>> {
+    let base = app.config.public_url.path().trim_end_matches('/');
     let mut router = Router::new()
-        .route("/docs", page("docs.html", HeaderValue::from_static(DOCS_POLICY)))
+        .route("/docs", page("docs.html", base, HeaderValue::from_static(DOCS_POLICY)))
         .route("/assets/{*file}", get(file))
         .route("/icon.svg", get(file));
     let policy = policy(app);
     for screen in SCREENS {
-        router = router.route(screen, page("index.html", policy.clone()));
+        router = router.route(screen, page("index.html", base, policy.clone()));
     }
     router
 }
@@ -69,9 +73,10 @@ fn policy(app: &App) -> HeaderValue {
     HeaderValue::try_from(policy).expect("a URL is ASCII")
 }
 
-fn page(path: &'static str, policy: HeaderValue) -> MethodRouter<Arc<App>> {
+fn page(path: &str, base: &str, policy: HeaderValue) -> MethodRouter<Arc<App>> {
+    let found = asset(path).map(|found| if base.is_empty() { found } else { below(found, base) });
     get(async move |request: Request| {
-        let Some(found) = asset(path) else { return Error::NotFound.into_response() };
+        let Some(found) = found else { return Error::NotFound.into_response() };
         let mut response = respond(found, REVALIDATE, request.headers());
         response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
         for (name, value) in [
@@ -84,6 +89,22 @@ fn page(path: &'static str, policy: HeaderValue) -> MethodRouter<Arc<App>> {
         }
         response
     })
+}
+
+/// The page of a server that is served below a path: its own paths, which begin at the root, begin with that path, and
+/// its scripts know it. It lives as long as the process.
+fn below(page: &'static Asset, base: &str) -> &'static Asset {
+    let (base, html) = (escaped(base), String::from_utf8_lossy(page.plain));
+    let html = html.replace("=\"/", &format!("=\"{base}/")).replace("<html ", &format!("<html data-base=\"{base}\" "));
+    let etag = format!("\"{}\"", hex(&Sha256::digest(&html)[..16]));
+    Box::leak(Box::new(Asset {
+        path: page.path,
+        content_type: page.content_type,
+        etag: etag.leak(),
+        plain: html.into_bytes().leak(),
+        brotli: None,
+        gzip: None,
+    }))
 }
 
 async fn file(request: Request) -> Response {

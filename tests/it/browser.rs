@@ -110,6 +110,17 @@ async fn the_page_works_on_postgres_and_s3() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_page_works_below_a_path_of_its_host() {
+    for setup in [Setup::SqliteAndDisk, Setup::PostgresAndS3] {
+        let app = TestApp::start(setup).await;
+        // The script starts a front there, which removes the path.
+        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address");
+        let front = format!("http://{free}/files");
+        run_with(&app, "subpath.mjs", &front, server(&app).variable("STRONGROOM_PUBLIC_URL", &front)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn hostile_files_run_no_script_on_sqlite_and_disk() {
     run("hostile.mjs", Setup::SqliteAndDisk).await;
 }

@@ -1,6 +1,7 @@
 // The frame around the screens: navigation, dialogs, notifications, uploads.
 import { lazy, Suspense } from 'preact/compat'
 import { useEffect, useState } from 'preact/hooks'
+import { pathOf } from './base'
 import { Avatar } from './components/avatar'
 import { DialogHost } from './components/dialog'
 import { Icon, type IconName, Logo } from './components/icon'
@@ -95,14 +96,14 @@ function Sidebar() {
   const user = me.value
   const { screen } = route.value
   const entries: [href: string, label: string, icon: IconName, current: boolean][] = [
-    ['/', 'Files', 'files', screen === 'files' || screen === 'search'],
-    ['/links', 'Links', 'link', screen === 'links'],
-    ['/trash', 'Trash', 'trash', screen === 'trash'],
+    [pathOf('/'), 'Files', 'files', screen === 'files' || screen === 'search'],
+    [pathOf('/links'), 'Links', 'link', screen === 'links'],
+    [pathOf('/trash'), 'Trash', 'trash', screen === 'trash'],
   ]
-  if (user?.is_admin) entries.push(['/admin', 'Admin', 'shield', screen === 'admin'])
+  if (user?.is_admin) entries.push([pathOf('/admin'), 'Admin', 'shield', screen === 'admin'])
   return (
     <div class="side">
-      <a class="brand" href="/" aria-label="Strongroom home">
+      <a class="brand" href={pathOf('/')} aria-label="Strongroom home">
         <Logo /> <span>Strongroom</span>
       </a>
       <nav aria-label="Main">
@@ -111,7 +112,11 @@ function Sidebar() {
             <Icon name={icon} /> <span>{label}</span>
           </a>
         ))}
-        <a class="me" href="/account" aria-current={screen === 'account' || screen === 'activity' ? 'page' : undefined}>
+        <a
+          class="me"
+          href={pathOf('/account')}
+          aria-current={screen === 'account' || screen === 'activity' ? 'page' : undefined}
+        >
           {user && <Avatar id={user.id} name={user.name} size={24} />} <span>{user?.name}</span>
         </a>
       </nav>

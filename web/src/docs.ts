@@ -2,9 +2,10 @@
 import './no-eval'
 import { createApiReference } from '@scalar/api-reference'
 import '@scalar/api-reference/style.css'
+import { base, pathOf } from './base'
 
 createApiReference('#docs', {
-  url: '/openapi.json',
+  url: pathOf('/openapi.json'),
   withDefaultFonts: false,
   telemetry: false,
   agent: { disabled: true },
@@ -12,5 +13,5 @@ createApiReference('#docs', {
   hideClientButton: true,
   showDeveloperTools: 'never',
   // Send requests to this server, not through a third-party proxy.
-  servers: [{ url: location.origin }],
+  servers: [{ url: location.origin + base }],
 })

@@ -1,5 +1,6 @@
 // The current screen, derived from the URL, so that back, forward and reload work as expected.
 import { computed, signal } from '@preact/signals'
+import { base, pathOf } from './base'
 
 const url = signal(new URL(location.href))
 
@@ -15,7 +16,7 @@ export type Route =
 
 /** The screen that a URL stands for; the root folder for a URL that is not known. */
 export function parseRoute({ pathname, searchParams }: URL): Route {
-  const [, first = '', ...rest] = pathname.split('/')
+  const [, first = '', ...rest] = pathname.slice(base.length).split('/')
   switch (first) {
     case 'search':
       return { screen: 'search', query: searchParams.get('q') ?? '' }
@@ -37,7 +38,7 @@ export const route = computed<Route>(() => parseRoute(url.value))
 export const openedFile = computed(() => url.value.searchParams.get('open'))
 
 export function folderUrl(path: string): string {
-  return path ? `/files/${path.split('/').map(encodeURIComponent).join('/')}` : '/'
+  return pathOf(path ? `/files/${path.split('/').map(encodeURIComponent).join('/')}` : '/')
 }
 
 export function navigate(to: string, replace = false) {
@@ -61,7 +62,7 @@ export function handleLinkClick(event: MouseEvent) {
   if (!link || event.defaultPrevented || event.button !== 0) return
   if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return
   if (link.target || link.hasAttribute('download') || link.dataset.load !== undefined) return
-  if (link.origin !== location.origin) return
+  if (link.origin !== location.origin || !link.pathname.startsWith(pathOf('/'))) return
   event.preventDefault()
   navigate(link.pathname + link.search)
 }

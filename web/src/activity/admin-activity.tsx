@@ -2,6 +2,7 @@
 import { useMemo, useState } from 'preact/hooks'
 import { pageSize } from '../api/capabilities'
 import { api, request } from '../api/client'
+import { pathOf } from '../base'
 import { Select } from '../components/dialog'
 import { me } from '../session'
 import { ActivityList, type Source } from './activity-list'
@@ -23,7 +24,7 @@ export function AdminActivity({ user }: { user: string | null }) {
       <h2>{user ? `Activity of ${nameOf(user)}` : 'Activity'}</h2>
       {user && (
         <p>
-          <a href="/admin/activity">Show all users</a>
+          <a href={pathOf('/admin/activity')}>Show all users</a>
         </p>
       )}
       <Select

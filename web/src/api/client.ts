@@ -1,6 +1,7 @@
 // The client of the API. Every failure becomes a `Problem`, whose message can be shown as it is.
 import createClient from 'openapi-fetch'
 import type { components, paths } from '../../schema.gen'
+import { base, pathOf } from '../base'
 import { fieldName, problemMessage } from './messages'
 
 type Schemas = components['schemas']
@@ -19,7 +20,7 @@ export type Diagnostics = Schemas['Diagnostics']
 export type AccessEntry = Schemas['AccessEntry']
 export type AuditEvent = Schemas['AuditEvent']
 
-export const api = createClient<paths>({ baseUrl: location.origin })
+export const api = createClient<paths>({ baseUrl: location.origin + base })
 
 /** An error response of the server (RFC 9457), or a failure to reach it. */
 export class Problem extends Error {
@@ -76,9 +77,9 @@ export function errorMessage(error: unknown): string {
 
 /** Where to read the content of a file: through this server, so that the page's policy need not allow another. */
 export function contentUrl(id: string): string {
-  return `/v1/files/${id}/content?via=proxy`
+  return pathOf(`/v1/files/${id}/content?via=proxy`)
 }
 
 export function downloadUrl(id: string): string {
-  return `/v1/files/${id}/content?download=1`
+  return pathOf(`/v1/files/${id}/content?download=1`)
 }

@@ -1,5 +1,6 @@
 // The photo of a user, or the first letter of the name.
 import { useState } from 'preact/hooks'
+import { pathOf } from '../base'
 import { avatarRevision } from '../session'
 
 export function Avatar({ id, name, size = 32 }: { id: string; name: string; size?: number }) {
@@ -16,7 +17,7 @@ export function Avatar({ id, name, size = 32 }: { id: string; name: string; size
         letter
       ) : (
         <img
-          src={`/v1/users/${id}/avatar?${revision}`}
+          src={pathOf(`/v1/users/${id}/avatar?${revision}`)}
           alt=""
           width={size}
           height={size}

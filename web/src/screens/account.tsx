@@ -1,6 +1,7 @@
 // The user's account: profile, password, sessions, API tokens, data and appearance.
 import { useEffect, useState } from 'preact/hooks'
 import { type ApiToken, api, Problem, request } from '../api/client'
+import { pathOf } from '../base'
 import { Avatar } from '../components/avatar'
 import { CopyOnce } from '../components/copy-once'
 import { SessionItems, TokenItems } from '../components/credentials'
@@ -49,7 +50,7 @@ function Profile() {
   const setPhoto = async (file: File | undefined) => {
     if (!file) return
     try {
-      const response = await fetch('/v1/me/avatar', { method: 'PUT', body: file })
+      const response = await fetch(pathOf('/v1/me/avatar'), { method: 'PUT', body: file })
       if (!response.ok) throw Problem.from(response.status, await response.json().catch(() => null))
       avatarRevision.value += 1
       showToast('Photo saved. Everyone on this server can see it.')
@@ -219,10 +220,10 @@ function Data() {
     <section class="card">
       <h2>Your data</h2>
       <div class="buttons">
-        <a class="button" href="/activity">
+        <a class="button" href={pathOf('/activity')}>
           <Icon name="clock" size={18} /> Activity
         </a>
-        <a class="button" href="/v1/me/export" download="strongroom.zip" data-load="">
+        <a class="button" href={pathOf('/v1/me/export')} download="strongroom.zip" data-load="">
           <Icon name="download" size={18} /> Export all
         </a>
         <button type="button" class="danger" onClick={deleteAccount}>
@@ -251,7 +252,7 @@ function Appearance() {
         }}
       />
       <p>
-        <a href="/docs" target="_blank" rel="noopener">
+        <a href={pathOf('/docs')} target="_blank" rel="noopener">
           <Icon name="book" size={18} /> API reference
         </a>
       </p>

@@ -3,6 +3,7 @@ import { useEffect } from 'preact/hooks'
 import { AdminActivity } from '../activity/admin-activity'
 import { type AdminUser, api, request } from '../api/client'
 import { fetchAllPages } from '../api/pages'
+import { pathOf } from '../base'
 import { Avatar } from '../components/avatar'
 import { closeDialog, confirmDialog, Dialog, Field, Form, showDialog } from '../components/dialog'
 import { Icon } from '../components/icon'
@@ -40,7 +41,7 @@ export default function Admin({ tab, user }: { tab: string; user: string | null 
         <h1>Admin</h1>
         <nav class="tabs" aria-label="Admin">
           {TABS.map(([key, label]) => (
-            <a key={key} href={`/admin/${key}`} aria-current={tab === key ? 'page' : undefined}>
+            <a key={key} href={pathOf(`/admin/${key}`)} aria-current={tab === key ? 'page' : undefined}>
               {label}
             </a>
           ))}
@@ -96,7 +97,7 @@ function Users() {
   const menu = (user: AdminUser, at: Element) =>
     showMenu(`Actions for ${user.name}`, at, [
       { label: 'Change quota…', icon: 'shield', run: () => showQuotaForm(user, update) },
-      { label: 'View activity', icon: 'clock', run: () => navigate(`/admin/activity?user=${user.id}`) },
+      { label: 'View activity', icon: 'clock', run: () => navigate(pathOf(`/admin/activity?user=${user.id}`)) },
       user.disabled_at
         ? { label: 'Enable', icon: 'check', run: () => update(user, { disabled: false }).catch(showError) }
         : { label: 'Disable…', icon: 'close', danger: true, run: () => confirmDisable(user) },

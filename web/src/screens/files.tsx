@@ -1,5 +1,6 @@
 // The files and folders of a folder, or the results of a search.
 import { useEffect, useMemo, useState } from 'preact/hooks'
+import { pathOf } from '../base'
 import { Icon } from '../components/icon'
 import { Empty, Failed, Loading } from '../components/states'
 import { deleteEntries, moveEntries, newFolder } from '../files/actions'
@@ -63,7 +64,7 @@ function Breadcrumbs({ path, query }: { path: string; query: string }) {
   return (
     <nav class="crumbs" aria-label="Folder">
       <ol>
-        <li>{parts.length === 0 && !query ? <h1>Files</h1> : <a href="/">Files</a>}</li>
+        <li>{parts.length === 0 && !query ? <h1>Files</h1> : <a href={pathOf('/')}>Files</a>}</li>
         {query && (
           <li>
             <h1>Search</h1>

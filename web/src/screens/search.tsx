@@ -1,5 +1,6 @@
 // The field to search for files by name and folder. The slash key focuses it.
 import { useEffect, useRef } from 'preact/hooks'
+import { pathOf } from '../base'
 import { Icon } from '../components/icon'
 import { navigate, route } from '../router'
 
@@ -26,7 +27,7 @@ export function Search({ query }: { query: string }) {
     clearTimeout(timer.current)
     const text = input.current?.value.trim() ?? ''
     const isSearch = route.value.screen === 'search'
-    if (text) navigate(`/search?q=${encodeURIComponent(text)}`, isSearch)
+    if (text) navigate(pathOf(`/search?q=${encodeURIComponent(text)}`), isSearch)
     else if (isSearch) history.back()
   }
   return (

@@ -1,6 +1,8 @@
 // A list of share links: settings, downloads, and buttons to change or remove each.
+
 import { api, type Link, request } from '../api/client'
 import { fetchAllPages } from '../api/pages'
+import { pathOf } from '../base'
 import { confirmDialog } from '../components/dialog'
 import { Icon } from '../components/icon'
 import { showError, showToast } from '../components/toast'
@@ -63,7 +65,7 @@ function FileName({ link }: { link: Link }) {
   const { file_id: id } = link
   const file = useLoad(() => request(api.GET('/v1/files/{id}', { params: { path: { id } } })), [id])
   if (file.error) return <strong>Deleted file</strong>
-  return <a href={`/?open=${id}`}>{file.data?.name ?? '…'}</a>
+  return <a href={pathOf(`/?open=${id}`)}>{file.data?.name ?? '…'}</a>
 }
 
 /** Settings and downloads of a link in one line. */

@@ -4,6 +4,7 @@
 import AwsS3 from '@uppy/aws-s3'
 import Uppy, { type Body } from '@uppy/core'
 import { api, errorMessage, Problem, request } from '../api/client'
+import { pathOf } from '../base'
 import { refreshUsage } from '../session'
 import {
   CONCURRENT_UPLOADS,
@@ -56,7 +57,7 @@ let bucketWorks: boolean | undefined
 // The concurrency is limited here: the plugin's own queue does not account for pauses.
 const uppy = new Uppy<UploadMeta, Body>({ autoProceed: true, allowMultipleUploadBatches: true })
 uppy.use(AwsS3, {
-  companionEndpoint: '/v1/companion',
+  companionEndpoint: pathOf('/v1/companion'),
   shouldUseMultipart: true,
   getChunkSize: ({ size }) => partSize(size),
   limit: 0,

@@ -5,6 +5,7 @@ import type { DetailedError } from 'tus-js-client'
 import { getCapabilities } from '../api/capabilities'
 import { Problem } from '../api/client'
 import { foreignMessage } from '../api/messages'
+import { pathOf } from '../base'
 import { smallerChunk } from './chunk-size'
 import {
   addToList,
@@ -27,7 +28,7 @@ export const SINGLE_REQUEST_LIMIT = 1024 * 1024
 const uppy = new Uppy<UploadMeta, Body>({ autoProceed: true, allowMultipleUploadBatches: true })
 
 uppy.use(Tus, {
-  endpoint: `${location.origin}/v1/tus`,
+  endpoint: location.origin + pathOf('/v1/tus'),
   limit: CONCURRENT_UPLOADS,
   retryDelays: RETRY_DELAYS,
   allowedMetaFields: ['name', 'type', 'path'],
