@@ -45,7 +45,8 @@ statements! {
     TOUCH_TOKEN = "UPDATE api_tokens SET last_used_at = $2
         WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2)";
     REVOKE_TOKEN = "DELETE FROM api_tokens WHERE id = $1 AND user_id = $2";
-    LIST_EXPIRED_TOKENS = "SELECT id, user_id FROM api_tokens WHERE expires_at <= $1 LIMIT $2";
+    LIST_EXPIRED_TOKENS = "SELECT id, user_id FROM api_tokens WHERE expires_at <= $1
+        ORDER BY expires_at LIMIT $2";
 }
 
 impl Db {
