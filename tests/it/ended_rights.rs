@@ -198,7 +198,9 @@ both! {
                 let expected = match is_signed {
                     _ if ending == Ending::Nothing => 200..=204,
                     // An upload that a token began ends with it.
-                    false if name.starts_with("tus") || name == "complete" => 401..=404,
+                    false if name.starts_with("tus") => 401..=404,
+                    // The part that was sent again, and refused, is missing.
+                    false if name == "complete" => 401..=409,
                     false => 401..=401,
                     true if ending == Ending::SessionEnded => 200..=200,
                     true => 410..=410,
