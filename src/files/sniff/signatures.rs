@@ -11,7 +11,7 @@ pub(super) fn content_type(head: &[u8], is_text: bool) -> Option<&'static str> {
         return Some(name);
     }
     let kind = infer::get(head)?;
-    if is_text && !is_textual(kind) || !is_confirmed(head, kind) {
+    if is_text && !is_textual(kind) || !is_confirmed(head, kind, is_text) {
         return None;
     }
     Some(match (kind.mime_type(), kind.extension()) {
@@ -40,10 +40,10 @@ fn is_textual(kind: infer::Type) -> bool {
 }
 
 /// Whether the bytes after a short signature are what its format has there.
-fn is_confirmed(head: &[u8], kind: infer::Type) -> bool {
+fn is_confirmed(head: &[u8], kind: infer::Type, is_text: bool) -> bool {
     let at = |index: usize| head.get(index).copied().unwrap_or_default();
     match head {
-        _ if kind.mime_type() == "application/pdf" => is_pdf(head),
+        _ if kind.mime_type() == "application/pdf" => is_pdf(head, is_text),
         [b'B', b'M', ..] => at(14) >= 12 && head.get(15..18) == Some(&[0; 3]) && at(13) == 0,
         [b'G', b'I', b'F', ..] => head.starts_with(b"GIF87a") || head.starts_with(b"GIF89a"),
         [b'M', b'Z', ..] => at(3) < 2,
@@ -75,11 +75,11 @@ fn is_long_signature_confirmed(head: &[u8]) -> bool {
     }
 }
 
-/// Readers accept a PDF file with something in front of it.
-fn is_pdf(head: &[u8]) -> bool {
+/// Readers accept a PDF file with something in front of it; a text may mention the signature.
+fn is_pdf(head: &[u8], is_text: bool) -> bool {
     let is_header = |bytes: &[u8]| bytes.starts_with(b"%PDF-") && bytes.get(5).is_some_and(u8::is_ascii_digit);
     let start = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
-    is_header(start) || super::text::encoding(head).is_none() && head.windows(6).take(1024).any(is_header)
+    is_header(start) || !is_text && head.windows(6).take(1024).any(is_header)
 }
 
 /// The type of an ISO base media file, by the brands in its first box (ISO/IEC 14496-12, section 4.3), where the brands
