@@ -78,7 +78,7 @@ impl App {
     /// expires the leases of the previous process and aborts its incomplete uploads.
     ///
     /// # Errors
-    /// [`Error::Setup`] as of [`App::open`], and if another server runs on the same SQLite database.
+    /// [`Error::Setup`] as for [`App::open`], and if another server runs on the same SQLite database.
     pub async fn open_for_serving(config: Config, clock: Clock) -> Result<Arc<Self>> {
         create_data_dir(&config)?;
         // Before the database is opened: its migrations must not run while another server uses it.
@@ -87,7 +87,7 @@ impl App {
         if is_only_server {
             let grace = match &app.config.store {
                 StoreConfig::Disk { .. } => Duration::ZERO,
-                // Requests of the previous process may still be on their way to the bucket.
+                // Requests of the previous process may still be in transit to the bucket.
                 StoreConfig::S3(_) => IN_FLIGHT,
             };
             app.db.expire_all_leases(grace).await?;
@@ -105,10 +105,10 @@ impl App {
     }
 
     /// Aborts incomplete uploads, so that a signed URL whose upload was interrupted can be used again. Resumable
-    /// uploads are kept. Only for the only server, and before it accepts uploads.
+    /// uploads are kept. Only if no other server runs, and before uploads are accepted.
     async fn abort_incomplete_uploads(&self) -> Result<()> {
         let uploads: Vec<_> = self.store.list_uploads(None).try_collect().await?;
-        for upload in uploads.into_iter().filter_map(Listed::ours) {
+        for upload in uploads.into_iter().filter_map(Listed::known) {
             if !self.db.is_resumable(upload.key.as_str()).await? {
                 self.store.abort(&upload.key, upload.id.as_deref()).await?;
             }
@@ -116,7 +116,7 @@ impl App {
         Ok(())
     }
 
-    /// Opens the database only, for commands on accounts: they must work when the store does not.
+    /// Opens only the database, for commands on accounts: they must work when the store does not.
     /// The store of this app is [`NoStore`].
     ///
     /// # Errors

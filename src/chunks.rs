@@ -1,4 +1,4 @@
-//! Streams of chunks that are observed on their way.
+//! Observers of streams of chunks.
 
 use std::future::Future;
 
@@ -19,7 +19,7 @@ pub trait ChunkObserver: Send + 'static {
     }
 }
 
-/// The stream, observed. The observer is dropped when the stream has ended, in whatever way.
+/// The stream, observed. The observer is dropped when the stream ends.
 pub fn observed(stream: ByteStream, observer: impl ChunkObserver) -> ByteStream {
     Box::pin(stream::try_unfold((stream, observer), |(mut stream, mut observer)| async move {
         match stream.try_next().await? {

@@ -1,13 +1,13 @@
-//! The configuration: where settings come from, which values are valid, and what the program runs with.
+//! The configuration: sources, validation, and the effective values.
 //!
 //! `settings` is the table from which everything else is generated (flags, variables, keys of the file, defaults, help,
-//! the example file); `layers` puts the sources on top of each other; `resolve` validates the texts and turns them into
+//! the example file); `layers` merges the sources; `resolve` validates the texts and turns them into
 //! a [`Config`].
 
 mod container;
 mod layers;
+mod locations;
 mod log_filter;
-mod places;
 mod resolve;
 mod setting;
 mod settings;
@@ -34,7 +34,7 @@ pub use settings::SETTINGS;
 pub use text::{example, redacted_url};
 pub use value::ConfigError;
 
-/// What the program runs with: defaults, file, environment and flags, merged and validated. Sizes are in bytes.
+/// The configuration: defaults, file, environment and flags, merged and validated. Sizes are in bytes.
 ///
 /// # Examples
 /// ```
@@ -102,7 +102,7 @@ pub struct Config {
     pub shutdown_deadline: Duration,
     /// Hosts that the server answers for beside that of the public URL, in lower case.
     pub allowed_hosts: Vec<String>,
-    /// Time a client may take to send the head of a request.
+    /// Time a client may take to send the request headers.
     pub header_timeout: Duration,
     /// Time that a connection may have no request.
     pub idle_timeout: Duration,

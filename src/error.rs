@@ -1,5 +1,5 @@
-//! Errors of the domain. This module knows neither statuses nor headers: one table, in
-//! [`crate::http::problem`], assigns each variant a status and a stable code.
+//! Errors of the domain, without status codes: one table, in [`crate::http::problem`], assigns each variant a
+//! status and a stable code.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ pub enum Error {
     /// The options of the link exclude the network of the client.
     #[error("this link is not available from your network")]
     NetworkRefused,
-    /// The lifetime of the link is over.
+    /// The link has expired.
     #[error("this link has expired")]
     LinkExpired,
     /// The owner revoked the link.
@@ -47,10 +47,10 @@ pub enum Error {
         with STRONGROOM_SIGNED_URLS=server new URLs can be revoked"
     )]
     NotRevocable,
-    /// A signed URL was altered, or is used with another method than it was signed for.
+    /// A signed URL was altered, or is used with a different method from the signed one.
     #[error("the signature does not match this request")]
     BadSignature,
-    /// The lifetime of a signed URL is over.
+    /// The signed URL has expired.
     #[error("this URL has expired")]
     UrlExpired,
     /// It does not exist, or belongs to another user: the two are indistinguishable.
@@ -77,7 +77,7 @@ pub enum Error {
     /// The bytes of an append do not match the checksum of its request.
     #[error("the checksum of the received bytes does not match")]
     ChecksumMismatch,
-    /// The body of a part of a direct upload has another length than the part.
+    /// The body of a part of a direct upload does not have the size of the part.
     #[error("part {number} must have {size} bytes")]
     PartSizeMismatch {
         /// The number of the part, from 1.
@@ -107,7 +107,7 @@ pub enum Error {
     #[error("the server is writing as many exports as it may; try again later")]
     TooManyExports,
     /// The content has changed since the caller read it, or exists where it must not.
-    #[error("precondition failed: the file has another content than the request expects")]
+    #[error("precondition failed: the content of the file has changed")]
     PreconditionFailed,
     /// Replacing content requires the ETag of what is replaced.
     #[error("send If-Match with the ETag of the content to replace")]
@@ -121,10 +121,10 @@ pub enum Error {
     /// The content type of the request, or the detected type of the content, is not allowed.
     #[error("this content type is not allowed")]
     TypeRefused,
-    /// The body has another content type than the route reads.
+    /// The route does not accept the content type of the body.
     #[error("expected the content type `{expected}`, got {received}")]
     UnexpectedContentType {
-        /// What the route reads.
+        /// The content type that the route accepts.
         expected: &'static str,
         /// The content type of the request, quoted, or `none`.
         received: String,
@@ -257,16 +257,16 @@ pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 /// One value that is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FieldError {
-    /// Where the value is.
+    /// The location of the value.
     #[serde(flatten)]
     pub location: Location,
-    /// The stable name of the fault.
+    /// The stable code.
     pub code: &'static str,
     /// A sentence about this value.
     pub detail: String,
 }
 
-/// The place of a value in a request; serialized as one member with the name of the variant.
+/// The location of a value in a request; serialized as one member with the name of the variant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Location {
@@ -347,7 +347,7 @@ impl Error {
         Error::Unavailable { what: "store", source: cause.into() }
     }
 
-    /// The error in the words of its cause. Only for operators: it may name paths and hosts.
+    /// The text of the cause. Only for operators: it may name paths and hosts.
     pub fn cause(&self) -> String {
         match self {
             Error::Setup(why) => why.clone(),

@@ -21,7 +21,7 @@
 //! | D3, D4 | reaper: the object is deleted and its row is not, both are deleted |
 //!
 //! Other points do not kill the process. `disk_write`, `disk_sync` and `disk_read` fail with an error of the operating
-//! system. `file_sync` and `folder_sync` of an upload, and `rows_sync` of each SQLite commit, skip a step that makes
+//! system. `file_sync` and `directory_sync` of an upload, and `database_sync` of each SQLite commit, skip a step that makes
 //! data durable: with them the power-loss tests prove that they detect a missing sync.
 
 #[cfg(feature = "faults")]

@@ -1,4 +1,4 @@
-//! Hexadecimal encoding.
+//! Hexadecimal encoding and decoding.
 
 /// Encodes bytes as lower-case digits.
 ///

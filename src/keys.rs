@@ -1,4 +1,4 @@
-//! The secret from which keys are derived: configured, or generated at the first start and stored.
+//! The secret key: configured, or generated at the first start and stored.
 
 use std::fs;
 use std::io::Write;

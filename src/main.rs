@@ -1,4 +1,4 @@
-//! The binary, a call of the library.
+//! The binary: calls the library.
 
 use std::process::ExitCode;
 

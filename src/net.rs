@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use ipnet::IpNet;
 use url::{Host, Url};
 
-/// Whether a URL leads to the machine that follows it.
+/// Whether the host of a URL is the loopback address.
 pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
@@ -15,9 +15,8 @@ pub fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// Why clients of the server at `public_url` cannot use a URL of the store at `endpoint`; `None` if nothing
-/// in the two URLs prevents it.
-pub fn is_unreachable(public_url: &Url, endpoint: &Url) -> Option<&'static str> {
+/// The reason why clients of the server at `public_url` cannot reach the store at `endpoint`, as far as the URLs show.
+pub fn unreachable_reason(public_url: &Url, endpoint: &Url) -> Option<&'static str> {
     if is_loopback(endpoint) && !is_loopback(public_url) {
         Some("only this machine can reach it")
     } else if public_url.scheme() == "https" && endpoint.scheme() == "http" {

@@ -1,4 +1,4 @@
-//! A count of the tasks that wait for something.
+//! Counts waiting tasks.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

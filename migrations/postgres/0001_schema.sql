@@ -85,7 +85,7 @@ CREATE TABLE blobs (
     lease_until      BIGINT NOT NULL,
     -- The store's id of a multipart upload, recorded before its first part is sent.
     multipart_id     TEXT,
-    -- What a pending blob counts towards its owner's usage.
+    -- What a pending blob counts toward its owner's usage.
     reserved_bytes   BIGINT NOT NULL DEFAULT 0,
     -- 1 if the blob is going to become a new file.
     reserved_files   BIGINT NOT NULL DEFAULT 0,
@@ -212,7 +212,7 @@ CREATE INDEX signed_puts_by_token ON signed_puts (token_id) WHERE token_id IS NO
 CREATE TABLE resumable_uploads (
     id               UUID PRIMARY KEY,
     owner_id         UUID NOT NULL REFERENCES users (id),
-    -- The blob of the file to be. It is pending while the upload is open, with the upload's expiry as its lease.
+    -- The blob of the future file. It is pending while the upload is open, with the upload's expiry as its lease.
     blob_id          UUID NOT NULL UNIQUE REFERENCES blobs (id) ON DELETE CASCADE,
     -- The bytes after the last complete part, in an object of their own.
     tail_blob_id     UUID REFERENCES blobs (id) ON DELETE SET NULL,
@@ -306,7 +306,7 @@ CREATE TABLE audit_events (
 CREATE INDEX audit_events_by_time ON audit_events (at, id);
 CREATE INDEX audit_events_by_user ON audit_events (user_id, at, id);
 CREATE INDEX audit_events_by_file ON audit_events (file_id, at, id) WHERE file_id IS NOT NULL;
--- What an account did to others, for its deletion.
+-- The actions of an account, for its deletion.
 CREATE INDEX audit_events_by_actor ON audit_events (actor_id) WHERE user_id IS NULL OR actor_id <> user_id;
 
 -- Leases of background jobs that only one server may run at a time.

@@ -104,7 +104,7 @@ class Target:
             return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
 
     def ok(self, *arguments, **options) -> Answer:
-        """A request that must succeed: for what is prepared before a flood."""
+        """A request that must succeed, to prepare a flood."""
         answer = self.request(*arguments, **options)
         if answer.status >= 300:
             sys.exit(f"flood: {arguments[:2]}: {answer.status} {answer.body[:500]!r}")
@@ -225,7 +225,7 @@ class Server:
 
 
 class Probe:
-    """Repeats a request, twenty times per second, and remembers the slowest answer and what was not a 200."""
+    """Repeats a request, twenty times per second, and records the slowest response and every status other than 200."""
 
     def __init__(self, target: Target, path: str, token: str = ""):
         self.target, self.path, self.token = target, path, token

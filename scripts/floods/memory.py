@@ -1,4 +1,4 @@
-"""Floods that make requests hold memory: bodies, answers, pages, passwords."""
+"""Floods that make requests hold memory: bodies, responses, pages, passwords."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def wrong_sign_ins(target: Target) -> Running:
 
 @flood("link-passwords")
 def link_passwords(target: Target) -> Running:
-    """100 links with a password that is hard to judge, at once, by one account; another user signs in meanwhile."""
+    """100 links with a password that is expensive to check, at once, by one account; another user signs in meanwhile."""
     token = target.register()
     target.register("other@example.com")
     file = target.upload(token, "file", b"content")

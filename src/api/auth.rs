@@ -1,4 +1,4 @@
-//! Who is calling: the extractors that turn a cookie or a bearer token into a [`Caller`], and the cookie.
+//! Authentication: extractors that turn a cookie or a bearer token into a [`Caller`], and the session cookie.
 
 use std::sync::Arc;
 
@@ -46,7 +46,7 @@ impl FromRequestParts<Arc<App>> for SessionCaller {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self> {
-        // A session that was ended on another server a moment ago must not make an API token yet.
+        // A session that was ended on another server a moment ago must not create an API token.
         let caller = caller(parts, app, CachePolicy::Never).await?;
         match caller.credential {
             Credential::Session(_) => Ok(Self(caller)),
@@ -68,8 +68,8 @@ impl FromRequestParts<Arc<App>> for Admin {
     }
 }
 
-/// The token of `Authorization: Bearer`. Once the scheme is there it counts, even if what follows
-/// is garbage: a cookie must not make up for it. Other schemes may be meant for a proxy.
+/// The token of `Authorization: Bearer`. If the scheme is present, the cookie is not used, even if the token is
+/// malformed. Other schemes are ignored: they may be meant for a proxy.
 pub fn bearer(headers: &HeaderMap) -> Option<String> {
     let value = String::from_utf8_lossy(headers.get(header::AUTHORIZATION)?.as_bytes());
     let (scheme, token) = value.split_once(' ').unwrap_or((&value, ""));
@@ -88,12 +88,12 @@ pub fn session_secret(headers: &HeaderMap, config: &Config) -> Result<Option<Str
     }
 }
 
-/// The value of `Set-Cookie` that keeps a browser signed in as long as the session lives.
+/// The value of `Set-Cookie` that keeps a browser signed in for the lifetime of the session.
 pub fn session_cookie(config: &Config, secret: &Secret) -> HeaderValue {
     set_cookie(config, secret.reveal(), config.auth.session_lifetime.as_secs())
 }
 
-/// The value of `Set-Cookie` that makes a browser forget its session.
+/// The value of `Set-Cookie` that deletes the session cookie.
 pub fn no_session_cookie(config: &Config) -> HeaderValue {
     set_cookie(config, "", 0)
 }
@@ -106,7 +106,7 @@ fn set_cookie(config: &Config, value: &str, seconds: u64) -> HeaderValue {
     cookie
 }
 
-/// Browsers accept the prefix only with `Secure`, so plain http, as on one's own machine, has none.
+/// Browsers accept the prefix only with `Secure`, so plain HTTP, as on localhost, has none.
 pub fn cookie_name(config: &Config) -> &'static str {
     if is_https(config) { "__Host-strongroom" } else { "strongroom" }
 }
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bearer_scheme_is_known_in_any_case_and_no_other_scheme_is() {
+    fn the_bearer_scheme_is_case_insensitive_and_others_are_ignored() {
         for (value, token) in [
             ("Bearer abc", Some("abc")),
             ("bEARER  abc ", Some("abc")),

@@ -1,11 +1,11 @@
-//! Direct uploads as a browser's upload widget asks for them: the routes of Uppy's Companion for
-//! `@uppy/aws-s3` (`companionEndpoint: '/v1/companion'`), over the same uploads as `/v1/uploads`.
+//! Direct uploads over the Companion protocol of Uppy: the routes that `@uppy/aws-s3` calls
+//! (`companionEndpoint: '/v1/companion'`), over the same uploads as `/v1/uploads`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::{Extension, Json as Answer};
+use axum::{Extension, Json as JsonResponse};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -26,7 +26,7 @@ use crate::http::request_memory::RequestMemory;
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
-        .routes(routes!(begin))
+        .routes(routes!(create))
         .routes(routes!(list_parts, abort))
         .routes(routes!(sign_part))
         .routes(routes!(complete))
@@ -122,11 +122,11 @@ pub struct CompanionResult {
     request_body = CompanionFile,
     responses((status = 200, description = "The upload was created", body = CompanionUpload)),
     extensions(("x-problem-codes" = json!(["too_many_uploads", "quota_exceeded"]))))]
-async fn begin(
+async fn create(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
     Json(file): Json<CompanionFile>,
-) -> Result<Answer<CompanionUpload>> {
+) -> Result<JsonResponse<CompanionUpload>> {
     let size = file.size()?;
     let new = NewUpload {
         path: FolderPath::new(file.path(), "/metadata/path")?,
@@ -141,7 +141,7 @@ async fn begin(
         idempotency_key: None,
     };
     let upload = uploads::create(&app, &caller.user, new).await?;
-    Ok(Answer(CompanionUpload { key: upload.id, upload_id: upload.id }))
+    Ok(JsonResponse(CompanionUpload { key: upload.id, upload_id: upload.id }))
 }
 
 /// List the parts of a multipart upload (Uppy)
@@ -155,11 +155,11 @@ async fn list_parts(
     SignedIn(caller): SignedIn,
     Extension(memory): Extension<RequestMemory>,
     Id(id): Id,
-) -> Result<Answer<Vec<CompanionPart>>> {
+) -> Result<JsonResponse<Vec<CompanionPart>>> {
     memory.reserve(PAGE_BYTES).await?;
     let parts = uploads::parts(&app, &caller.user, id).await?;
     let parts = parts.into_iter();
-    Ok(Answer(
+    Ok(JsonResponse(
         parts.map(|part| CompanionPart { part_number: part.number, size: part.size, etag: part.receipt }).collect(),
     ))
 }
@@ -174,11 +174,11 @@ async fn sign_part(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
     IdAndNumber(id, number): IdAndNumber,
-) -> Result<Answer<CompanionPartUrl>> {
+) -> Result<JsonResponse<CompanionPartUrl>> {
     let parts = uploads::sign_parts(&app, &caller.user, id, Some(vec![number]), None).await;
     let parts = parts.map_err(|error| error.in_parameter("number"))?;
     let part = parts.into_iter().next().ok_or(Error::NotFound)?;
-    Ok(Answer(CompanionPartUrl { url: part.url.url }))
+    Ok(JsonResponse(CompanionPartUrl { url: part.url.url }))
 }
 
 /// Complete a multipart upload (Uppy)
@@ -192,12 +192,12 @@ async fn complete(
     SignedIn(caller): SignedIn,
     Id(id): Id,
     PartsJson(sent): PartsJson<CompanionParts>,
-) -> Result<Answer<CompanionResult>> {
+) -> Result<JsonResponse<CompanionResult>> {
     let claims =
         sent.parts.into_iter().map(|part| ExpectedPart { number: part.part_number, etag: part.etag }).collect();
     let file = uploads::complete(&app, &caller.user, id, claims).await?;
     let location = app.config.url(&format!("/v1/files/{}/content", file.id));
-    Ok(Answer(CompanionResult { location, bucket: "", key: file.id }))
+    Ok(JsonResponse(CompanionResult { location, bucket: "", key: file.id }))
 }
 
 /// Abort a multipart upload (Uppy)
@@ -205,7 +205,7 @@ async fn complete(
     params(("id" = Uuid, Path), ("key" = Option<String>, Query, description = "Sent by Uppy, and ignored")),
     responses((status = 200, description = "The upload was aborted", body = Object, example = json!({}))),
     extensions(("x-problem-codes" = json!(["upload_gone"]))))]
-async fn abort(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<Answer<Value>> {
+async fn abort(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<JsonResponse<Value>> {
     uploads::cancel(&app, &caller.user, id).await?;
-    Ok(Answer(Value::Object(serde_json::Map::new())))
+    Ok(JsonResponse(Value::Object(serde_json::Map::new())))
 }

@@ -73,7 +73,7 @@ pub fn cache_control(app: &App) -> &'static str {
     if app.config.browser_cache { "private, no-cache" } else { "private, no-store" }
 }
 
-/// Records a download in the audit log when it has ended, in whatever way.
+/// Records a download in the audit log when it ends, complete or not.
 pub struct AuditedDownload {
     app: Arc<App>,
     event: Event,

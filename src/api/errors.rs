@@ -15,7 +15,7 @@ use crate::http::problem::CODES;
 
 const DOCUMENT: &str = include_str!("../../docs/errors.md");
 
-/// The routes of this file. They are for people, and not in the description of the API.
+/// The routes of this file. They are for people, and not part of the API document.
 pub fn routes() -> Router<Arc<App>> {
     Router::new().route("/errors/{code}", get(show))
 }

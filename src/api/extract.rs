@@ -23,7 +23,7 @@ impl FromRef<Arc<App>> for BodyLimits {
     }
 }
 
-/// A JSON body that may name every part of an upload.
+/// A JSON body large enough to list every part of an upload.
 pub struct PartsJson<T>(pub T);
 
 impl<T: DeserializeOwned + Send + 'static> FromRequest<Arc<App>> for PartsJson<T> {
@@ -56,7 +56,7 @@ impl FromRequestParts<Arc<App>> for OwnFile {
     }
 }
 
-/// The name that the client gave to the request in `Idempotency-Key`, if it did.
+/// The `Idempotency-Key` of the request, if any.
 pub struct Idempotency(pub Option<IdempotencyKey>);
 
 impl FromRequestParts<Arc<App>> for Idempotency {
@@ -72,7 +72,7 @@ impl FromRequestParts<Arc<App>> for Idempotency {
     }
 }
 
-/// What the caller demands of the content before it is changed; `None` if it demands nothing.
+/// The content that `If-Match` requires before a change; `None` without the header.
 ///
 /// # Errors
 /// [`Error::Invalid`] if `If-Match` is malformed.
@@ -83,7 +83,7 @@ pub fn expected(headers: &HeaderMap) -> Result<Option<Expected>> {
     }))
 }
 
-/// Where the request comes from.
+/// The origin of the request: address and user agent.
 impl FromRequestParts<Arc<App>> for ClientInfo {
     type Rejection = Error;
 

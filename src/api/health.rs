@@ -15,7 +15,7 @@ use crate::health::check::{Check, Outcome};
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(alive)).routes(routes!(ready))
+    OpenApiRouter::new().routes(routes!(liveness)).routes(routes!(readiness))
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -81,7 +81,7 @@ impl From<Outcome> for CheckOutcomeView {
 /// Liveness probe
 #[utoipa::path(get, path = "/healthz", tag = "health", operation_id = "getLiveness", security(()),
     responses((status = 200, description = "The server runs", body = Liveness)))]
-async fn alive() -> axum::Json<Liveness> {
+async fn liveness() -> axum::Json<Liveness> {
     axum::Json(Liveness { status: "ok" })
 }
 
@@ -90,7 +90,7 @@ async fn alive() -> axum::Json<Liveness> {
 /// Whether the database and the store respond.
 #[utoipa::path(get, path = "/readyz", tag = "health", operation_id = "getReadiness", security(()),
     responses((status = 200, description = "The database and the store respond", body = Readiness)))]
-async fn ready(State(app): State<Arc<App>>, request: Request) -> Result<axum::Json<Readiness>> {
+async fn readiness(State(app): State<Arc<App>>, request: Request) -> Result<axum::Json<Readiness>> {
     app.health.ready(app.db.ping(), app.store.ping()).await?;
     let found = app.health.latest().map(|report| report.checks).unwrap_or_default();
     let status = status(&found);

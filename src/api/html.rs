@@ -1,4 +1,4 @@
-//! Small pages for people: they have no script, and nothing comes from elsewhere.
+//! Small HTML pages without scripts and external resources.
 
 use std::sync::OnceLock;
 
@@ -57,7 +57,7 @@ fn policy() -> &'static HeaderValue {
     })
 }
 
-/// Text without a meaning in HTML, neither between tags nor within an attribute.
+/// The text, escaped for HTML content and attributes.
 pub fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {

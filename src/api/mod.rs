@@ -97,7 +97,7 @@ fn hsts(config: &Config) -> Option<Duration> {
     Some(config.hsts).filter(|age| is_https && !age.is_zero())
 }
 
-/// Nothing is there. A path with a slash too many is redirected to the one without it, with the same method and body
+/// The fallback: 404. A path with a trailing slash is redirected to the one without it, with the same method and body
 /// (RFC 9110, section 15.4.9).
 async fn not_found(State(app): State<Arc<App>>, uri: Uri) -> Response {
     let path = uri.path().trim_end_matches('/');

@@ -1,7 +1,7 @@
 //! The description of the API: an OpenAPI 3.1 document, collected from the handlers.
 //!
-//! What follows from an operation (its problems, its security) and from the settings of the server (its URL, its limits)
-//! is added here, so that no handler repeats it.
+//! Everything that follows from an operation (problems, security) and from the settings of the server (URL, limits) is
+//! added here, so that no handler repeats it.
 
 pub mod headers;
 mod problems;
@@ -28,7 +28,7 @@ use crate::config::Config;
 use crate::cursor;
 use crate::http::problem::{FieldErrorSchema, Problem};
 
-/// What no handler describes.
+/// The parts of the document that belong to no handler.
 #[derive(OpenApi)]
 #[openapi(
     info(
@@ -114,7 +114,7 @@ fn secure(operation: &mut Operation) {
     });
 }
 
-/// Lists accept as many items a page as the server is set to.
+/// Sets the maximum page size of lists to that of the server.
 fn limit_pages(operation: &mut Operation, config: &Config) {
     let limit = parameters(operation).find(|parameter| parameter.name == "limit");
     if let Some(Parameter { schema: Some(RefOr::T(Schema::Object(schema))), .. }) = limit {

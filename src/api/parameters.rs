@@ -17,9 +17,9 @@ use crate::suggest::nearest;
 
 /// Programs append parameters of their own, such as `fbclid` and `utm_source`, to the links that people share.
 const LINK_PREFIX: &str = "/l/";
-/// The most unknown parameters that one response names.
+/// Maximum number of unknown parameters that one response names.
 const MAX_NAMED: usize = 10;
-/// The most characters of an unknown name that a response repeats.
+/// Maximum length of an unknown name in a response, in characters.
 const MAX_NAME: usize = 64;
 
 /// The query parameters of each operation, by path and method, as the description of the API has them.

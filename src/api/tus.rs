@@ -154,7 +154,7 @@ async fn create(
     if let Some(first) = first.filter(|_| upload.file_id.is_none() && upload.received == 0) {
         let appended = uploads::append(&app, &caller.user, upload.id, first).await;
         if appended.is_err() && !can_be_repeated {
-            // The client does not learn its URL. If this fails, too, the upload expires.
+            // The client does not receive its URL. If this also fails, the upload expires.
             let _ = uploads::terminate(&app, &caller.user, upload.id).await;
         }
         upload = appended?;
@@ -228,7 +228,7 @@ async fn append(
 ///
 /// Deletes what was received. A completed file is not affected.
 #[utoipa::path(delete, path = "/v1/tus/{id}", tag = "uploads", operation_id = "tusTerminate",
-    params(("id" = Uuid, Path), TusHeaders), responses((status = 204, description = "The upload was cancelled")),
+    params(("id" = Uuid, Path), TusHeaders), responses((status = 204, description = "The upload was canceled")),
     extensions(("x-problem-codes" = json!(["upload_gone", "unsupported_protocol_version"]))))]
 async fn terminate(
     State(app): State<Arc<App>>,
@@ -388,7 +388,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn metadata_is_read_as_the_protocol_writes_it() {
+    fn metadata_is_parsed_as_in_the_protocol() {
         let metadata = Metadata::parse("filename d8O2cmxkLnBkZg==,is_confidential, path MjAyNi9ub3Y=").unwrap();
         assert_eq!(metadata.get(&["filename", "name"]), Some("wörld.pdf"));
         assert_eq!(metadata.get(&["is_confidential"]), Some(""));

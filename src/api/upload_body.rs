@@ -1,4 +1,4 @@
-//! The body of an upload as the domain takes it.
+//! Converts the body of an upload request into the domain's [`Body`](crate::files::Body).
 
 use std::sync::Arc;
 

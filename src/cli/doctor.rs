@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::config::{Config, ContainerLimits, StoreConfig};
 use crate::db::probe_database;
 use crate::health::check::{Check, Outcome, ProbeLevel, ProbeOptions};
-use crate::net::{is_loopback, is_unreachable};
+use crate::net::{is_loopback, unreachable_reason};
 use crate::store::{S3Store, Store, probe_disk};
 
 #[derive(Debug, clap::Args)]
@@ -20,7 +20,7 @@ pub(super) struct Options {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Run slow checks too; sends 11 MiB to a bucket
+    /// Also run slow checks; sends 11 MiB to a bucket
     #[arg(long)]
     deep: bool,
 }
@@ -132,7 +132,7 @@ fn addresses(config: &Config) -> Vec<Check> {
 
 fn signed_urls(public_url: &Url, endpoint: &Url) -> Check {
     let (name, action) = ("server.signed_urls", format!("check {endpoint}, the base of signed URLs"));
-    match is_unreachable(public_url, endpoint) {
+    match unreachable_reason(public_url, endpoint) {
         None => Check::ok(name, action, "clients can use it"),
         Some(reason) => {
             Check::warning(name, action, reason, "set STRONGROOM_S3_PUBLIC_ENDPOINT to the public address of the store")

@@ -38,7 +38,7 @@ pub(super) async fn run(mut config: Config, limits: ContainerLimits) -> Result<(
     }
     let probe = jobs::probe::spawn(app.clone());
     if tokio::time::timeout(FIRST_CHECK_TIMEOUT, app.health.wait_for_first_check()).await.is_err() {
-        tracing::warn!("the database or the store responds slowly; serving anyway");
+        tracing::warn!("startup checks have not finished; serving anyway");
     }
 
     let reaper = jobs::spawn(app.clone());
@@ -99,10 +99,10 @@ fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Failure {
     Failure::Runtime(format!("STRONGROOM_LISTEN: cannot listen on {address}: {why}"))
 }
 
-/// The body of a registration that can be sent as it is.
-const FIRST_USER: &str = r#"{"email":"you@example.com","name":"You","password":"a long passphrase of yours"}"#;
+/// An example of a registration body.
+const FIRST_USER: &str = r#"{"email":"you@example.com","name":"You","password":"a long passphrase"}"#;
 
-/// What an operator needs to know at the start.
+/// The startup banner: addresses, storage and, without accounts, the next step.
 async fn startup_banner(app: &App, limits: ContainerLimits, listener: &TcpListener) -> Result<String, Failure> {
     let config = &app.config;
     let address = listener.local_addr().map_err(Failure::runtime)?;
@@ -111,7 +111,7 @@ async fn startup_banner(app: &App, limits: ContainerLimits, listener: &TcpListen
         StoreConfig::S3(s3) => format!("s3://{}/{}", s3.bucket, s3.prefix),
     };
     let mut text = format!(
-        "Strongroom {} serves {} (listening on {address})\n  database  {}\n  store     {store}\n",
+        "Strongroom {} is running at {} (listening on {address})\n  database  {}\n  store     {store}\n",
         env!("CARGO_PKG_VERSION"),
         config.public_url,
         redacted_url(config.database_url.expose_secret()),
@@ -120,11 +120,11 @@ async fn startup_banner(app: &App, limits: ContainerLimits, listener: &TcpListen
         text += &format!("  memory    {}\n", budgets(config, memory));
     }
     if !users::registration(app).await?.has_accounts {
-        text += "There are no users yet. With the same settings, create the first one:\n  \
+        text += "No accounts yet. Create the first one, with the same settings:\n  \
             strongroom user add you@example.com --admin\n";
         if config.registration == Registration::Open {
             text += &format!(
-                "Or register, as everyone who reaches this server can:\n  curl -H 'content-type: application/json' \
+                "Or register; anyone who can reach this server can do so:\n  curl -H 'content-type: application/json' \
                  -d '{FIRST_USER}' {}v1/auth/register\n",
                 config.public_url,
             );

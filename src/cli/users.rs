@@ -26,7 +26,7 @@ pub(super) enum Command {
         #[arg(long)]
         password_stdin: bool,
     },
-    /// List users and what they use
+    /// List users and their storage usage
     List {
         /// Print JSON
         #[arg(long)]

@@ -5,7 +5,7 @@ use std::path::Path;
 use bytesize::ByteSize;
 
 use super::Settings;
-use super::value::Given;
+use super::value::SettingValue;
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -111,7 +111,7 @@ impl Settings {
 }
 
 /// The number or size that is the default of a setting.
-fn default(given: &Given<'_>) -> u64 {
+fn default(given: &SettingValue<'_>) -> u64 {
     let text = given.setting.default.unwrap_or_default();
     text.parse().or_else(|_| text.parse::<ByteSize>().map(|size| size.as_u64())).unwrap_or(u64::MAX)
 }

@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::setting::Setting;
 use super::settings::SETTINGS;
-use super::value::{ConfigError, Given, Value};
+use super::value::{ConfigError, SettingValue, Value};
 use crate::suggest::nearest;
 
 /// The file that is read if none is named.
@@ -17,7 +17,7 @@ const FILE: &str = "strongroom.toml";
 /// The variable that names a file.
 const FILE_VARIABLE: &str = "STRONGROOM_CONFIG";
 
-/// What the names of Strongroom's own variables start with.
+/// The prefix of Strongroom's own variables.
 const PREFIX: &str = "STRONGROOM_";
 /// Variables of the scripts and tests of this project, which the program ignores: names, and prefixes of names.
 const FOREIGN: &[&str] = &[
@@ -32,7 +32,7 @@ const FOREIGN: &[&str] = &[
 /// The variables of the environment that have Unicode names, as no setting has another.
 type Environment = BTreeMap<String, OsString>;
 
-/// The texts of one source, or of several on top of each other; not validated yet.
+/// The texts of one source, or of several merged ones; not validated yet.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     values: BTreeMap<&'static str, Value>,
@@ -41,7 +41,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Puts the flags on top of the environment, and both on top of the file: the one that is named, else the one that
+    /// Merges the layers, flags over environment over file: the one that is named, else the one that
     /// the environment names, else `strongroom.toml` if it exists.
     ///
     /// # Errors
@@ -76,14 +76,14 @@ impl Settings {
         })?;
         let mut settings = Self::default();
         for (key, value) in table {
-            let place = format!("{}: {key}", file.display());
+            let location = format!("{}: {key}", file.display());
             let setting = SETTINGS.iter().find(|setting| setting.key == key).ok_or_else(|| {
                 let near = nearest_setting(&key).map(|setting| setting.key);
                 ConfigError::new(file.display(), unknown("setting", &key, near))
             })?;
             let text = plain_text(value)
-                .ok_or_else(|| ConfigError::new(&place, format_args!("{} is expected as text", setting.shape)))?;
-            settings.insert(setting, Value::new(place, text));
+                .ok_or_else(|| ConfigError::new(&location, format_args!("expected {} as a string", setting.shape)))?;
+            settings.insert(setting, Value::new(location, text));
         }
         Ok(settings)
     }
@@ -114,7 +114,7 @@ impl Settings {
         self
     }
 
-    /// These settings, on top of those of `lower`.
+    /// These settings; absent ones are taken from `lower`.
     fn over(mut self, lower: Self) -> Self {
         for (key, value) in lower.values {
             self.values.entry(key).or_insert(value);
@@ -129,8 +129,8 @@ impl Settings {
         }
     }
 
-    pub(super) fn given(&self, setting: &'static Setting) -> Given<'_> {
-        Given { setting, value: self.values.get(setting.key) }
+    pub(super) fn given(&self, setting: &'static Setting) -> SettingValue<'_> {
+        SettingValue { setting, value: self.values.get(setting.key) }
     }
 }
 
@@ -141,15 +141,15 @@ fn variable<'a>(environment: &'a Environment, name: &str) -> Result<Option<&'a s
 }
 
 /// The secret in a file, as container platforms mount it, without the line break at its end.
-fn secret_in(file: &str, place: String) -> Result<Value, ConfigError> {
+fn secret_in(file: &str, location: String) -> Result<Value, ConfigError> {
     let text = SecretString::from(
-        std::fs::read_to_string(file).map_err(|error| ConfigError::new(&place, format_args!("{file}: {error}")))?,
+        std::fs::read_to_string(file).map_err(|error| ConfigError::new(&location, format_args!("{file}: {error}")))?,
     );
     let secret = text.expose_secret();
     let secret = secret.strip_suffix('\n').map_or(secret, |line| line.strip_suffix('\r').unwrap_or(line));
     match secret.is_empty() {
-        true => Err(ConfigError::new(&place, format_args!("{file} is empty"))),
-        false => Ok(Value::new(place, secret)),
+        true => Err(ConfigError::new(&location, format_args!("{file} is empty"))),
+        false => Ok(Value::new(location, secret)),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The filter of log lines that a text of the setting `log` stands for.
+//! Parses the setting `log` into a log filter.
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
@@ -7,7 +7,7 @@ use tracing_subscriber::filter::LevelFilter;
 /// warnings unless they are named. `None` if the text is neither a level nor directives.
 pub fn log_filter(text: &str) -> Option<EnvFilter> {
     let directives = directives(text);
-    // EnvFilter takes a misspelled level for the name of a module, and would show all of it.
+    // EnvFilter interprets a misspelled level as a module name, and would enable all of its levels.
     let is_complete = directives.split(',').skip(1).all(|directive| directive.contains(['=', '[', ']']));
     is_complete.then(|| EnvFilter::builder().parse(directives).ok()).flatten()
 }

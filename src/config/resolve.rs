@@ -10,10 +10,10 @@ use ipnet::IpNet;
 use secrecy::SecretSlice;
 use url::{Host, Url};
 
+use super::locations::{database_url, in_a_url, path, store};
 use super::log_filter::log_filter;
-use super::places::{database_url, in_a_url, path, store};
 use super::settings::SETTINGS;
-use super::value::{ConfigError, Given};
+use super::value::{ConfigError, SettingValue};
 use super::{
     AllowedTypes, Auth, Config, Fsck, Limits, Links, LogFormat, Quotas, Registration, Settings, SignedUrls, TlsConfig,
     Uploads, Via,
@@ -129,9 +129,9 @@ impl Settings {
     /// The defaults are for a single machine. If other machines can connect, directly or through a proxy, the public
     /// URL and the registration are required.
     fn check_exposure(&self, listen: SocketAddr) -> Result<(), ConfigError> {
-        let required = |given: Given<'_>, place: &dyn std::fmt::Display| {
+        let required = |given: SettingValue<'_>, location: &dyn std::fmt::Display| {
             let example = given.setting.example;
-            let why = format!("required, such as {example}, because other machines can connect to {place}");
+            let why = format!("required, such as {example}, because other machines can connect to {location}");
             if given.is_set() { Ok(()) } else { Err(given.refuse(why)) }
         };
         if !listen.ip().to_canonical().is_loopback() {
@@ -173,7 +173,7 @@ fn limits(settings: &Settings) -> Result<Limits, ConfigError> {
 }
 
 /// Content types separated by commas, without parameters.
-fn allowed_types(given: &Given<'_>) -> Result<AllowedTypes, ConfigError> {
+fn allowed_types(given: &SettingValue<'_>) -> Result<AllowedTypes, ConfigError> {
     let allowed = |text: &str| {
         let mime = text.trim().parse::<mime::Mime>().ok()?;
         let whole = mime.type_() != mime::STAR && mime.params().next().is_none();
@@ -239,7 +239,7 @@ fn auth(settings: &Settings) -> Result<Auth, ConfigError> {
 }
 
 /// Zero, or longer than the precision of the last use.
-fn session_idle(given: &Given<'_>) -> Result<Duration, ConfigError> {
+fn session_idle(given: &SettingValue<'_>) -> Result<Duration, ConfigError> {
     let time = given.time(Duration::ZERO..=LONGEST_SESSION)?;
     if time.is_zero() || time >= HOUR { Ok(time) } else { Err(given.refuse("0, or at least 1h")) }
 }
@@ -253,7 +253,7 @@ fn links(settings: &Settings) -> Result<Links, ConfigError> {
     })
 }
 
-fn via(given: &Given<'_>) -> Result<Via, ConfigError> {
+fn via(given: &SettingValue<'_>) -> Result<Via, ConfigError> {
     given.choice(&[("proxy", Via::Proxy), ("redirect", Via::Redirect)])
 }
 
@@ -267,7 +267,7 @@ fn tls(settings: &Settings) -> Result<Option<TlsConfig>, ConfigError> {
     }
 }
 
-fn secret_key(given: &Given<'_>) -> Result<Option<SecretSlice<u8>>, ConfigError> {
+fn secret_key(given: &SettingValue<'_>) -> Result<Option<SecretSlice<u8>>, ConfigError> {
     given.optional("at least 32 bytes in hex or base64; generate it with: openssl rand -hex 32", |text| {
         Some(decoded(text)?).filter(|key| key.len() >= SHORTEST_SECRET_KEY).map(SecretSlice::from)
     })
@@ -286,7 +286,7 @@ fn decoded(text: &str) -> Option<Vec<u8>> {
 }
 
 /// Names of hosts separated by commas, without ports.
-fn hosts(given: &Given<'_>) -> Result<Vec<String>, ConfigError> {
+fn hosts(given: &SettingValue<'_>) -> Result<Vec<String>, ConfigError> {
     let host = |text: &str| match Host::parse(text.trim()) {
         Ok(Host::Domain(name)) => Some(name.trim_end_matches('.').to_owned()),
         _ => None,
@@ -298,7 +298,7 @@ fn hosts(given: &Given<'_>) -> Result<Vec<String>, ConfigError> {
 }
 
 /// Origins separated by commas. `*` and `null` are none: anybody could have them.
-fn origins(given: &Given<'_>) -> Result<Vec<String>, ConfigError> {
+fn origins(given: &SettingValue<'_>) -> Result<Vec<String>, ConfigError> {
     let expected =
         "origins such as https://app.example.org,http://localhost:5173: scheme, host and port, without a path";
     let origins = given.optional(expected, |text| text.split(',').map(|text| origin(text.trim())).collect())?;
@@ -323,7 +323,7 @@ fn origin(text: &str) -> Option<String> {
 }
 
 /// Networks separated by commas; a single address is a network of one.
-fn networks(given: &Given<'_>) -> Result<Vec<IpNet>, ConfigError> {
+fn networks(given: &SettingValue<'_>) -> Result<Vec<IpNet>, ConfigError> {
     let networks =
         given.optional("networks such as 10.0.0.0/8,fd00::/8", |text| text.split(',').map(parse_network).collect())?;
     Ok(networks.unwrap_or_default())

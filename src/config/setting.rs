@@ -11,7 +11,7 @@ pub struct Setting {
     pub variable: &'static str,
     /// A second variable, used if the first is absent.
     pub fallback: Option<&'static str>,
-    /// What a value looks like, in one word.
+    /// The placeholder of the value, such as `URL`.
     pub shape: &'static str,
     /// The default; `None` if the setting is then absent or derived from others.
     pub default: Option<&'static str>,
@@ -38,7 +38,7 @@ pub(super) const fn set(variable: &'static str, shape: &'static str) -> Setting 
 }
 
 impl Setting {
-    /// What it is for, in one or two sentences.
+    /// The description, in one or two sentences.
     pub fn help(&self) -> &'static str {
         self.help.trim()
     }

@@ -3,7 +3,7 @@
 
 use super::Settings;
 use super::setting::{Setting, set};
-use super::value::Given;
+use super::value::SettingValue;
 
 /// Builds the table, and for every setting a method of [`Settings`] that returns its text.
 macro_rules! settings {
@@ -12,7 +12,7 @@ macro_rules! settings {
         pub const SETTINGS: &[Setting] = &[$($($setting.section($section).named(stringify!($key), concat!($($help),+))),+),+];
 
         impl Settings {
-            $($(pub(super) fn $key(&self) -> Given<'_> {
+            $($(pub(super) fn $key(&self) -> SettingValue<'_> {
                 const SETTING: Setting = $setting.named(stringify!($key), "");
                 self.given(&SETTING)
             })+)+
@@ -44,7 +44,7 @@ settings! {
         trusted_proxies = set("STRONGROOM_TRUSTED_PROXIES", "NETWORK,...").like("10.0.0.0/8,fd00::/8");
         /// Hosts that the server answers for, beside that of the public URL, IP addresses and names without a dot.
         allowed_hosts = set("STRONGROOM_ALLOWED_HOSTS", "NAME,...").like("files.internal.example.org");
-        /// Time a client may take to send the head of a request.
+        /// Time a client may take to send the request headers.
         header_timeout = set("STRONGROOM_HEADER_TIMEOUT", "TIME").or("15s");
         /// Time that a connection may be open without a request; longer than that of a proxy in front.
         idle_timeout = set("STRONGROOM_IDLE_TIMEOUT", "TIME").or("75s");

@@ -25,7 +25,7 @@ fn in_file(text: &str) -> Result<Settings, ConfigError> {
 }
 
 #[test]
-fn the_defaults_are_what_is_promised() {
+fn the_defaults_match_the_documentation() {
     let config = Config::default();
     assert_eq!(config.listen.to_string(), "127.0.0.1:3000");
     assert_eq!(config.public_url.as_str(), "http://127.0.0.1:3000/");
@@ -39,7 +39,7 @@ fn the_defaults_are_what_is_promised() {
 }
 
 #[test]
-fn flags_win_over_the_environment_and_that_over_the_file() {
+fn flags_override_the_environment_which_overrides_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("own.toml");
     std::fs::write(&file, "page_limit = 1\nbatch_limit = 1\nrange_limit = 1\ntoken_limit = 1").unwrap();
@@ -186,12 +186,12 @@ fn an_error_in_the_file_names_the_file() {
     for (text, line) in [
         ("listen = 3000", "strongroom.toml: listen: \"3000\" is not an address such as 127.0.0.1:3000"),
         ("page_limt = 5", "strongroom.toml: unknown setting page_limt; did you mean page_limit?"),
-        ("[listen]\nport = 1", "strongroom.toml: listen: ADDRESS is expected as text"),
+        ("[listen]\nport = 1", "strongroom.toml: listen: expected ADDRESS as a string"),
         (
             "secret_key = \"hunter2\"",
             "strongroom.toml: secret_key: the value is not at least 32 bytes in hex or base64; generate it with: openssl rand -hex 32",
         ),
-        ("secret_key = 2024-01-01", "strongroom.toml: secret_key: SECRET is expected as text"),
+        ("secret_key = 2024-01-01", "strongroom.toml: secret_key: expected SECRET as a string"),
     ] {
         let error = in_file(text).and_then(Settings::resolve).unwrap_err();
         assert_eq!(error.to_string(), line);
@@ -201,7 +201,7 @@ fn an_error_in_the_file_names_the_file() {
 }
 
 #[test]
-fn secrets_are_shown_nowhere() {
+fn secrets_are_never_shown() {
     let secret_key = HIDDEN.repeat(8);
     let settings = variables(&[
         ("STRONGROOM_SECRET_KEY", &secret_key),

@@ -25,7 +25,7 @@ impl Settings {
     /// The effective settings, in the form of the file; secrets are redacted.
     ///
     /// # Errors
-    /// [`ConfigError`] as of [`Settings::resolve`].
+    /// [`ConfigError`] as for [`Settings::resolve`].
     pub fn effective(self) -> Result<String, ConfigError> {
         self.clone().resolve()?;
         let settings = self.completed()?;

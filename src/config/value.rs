@@ -16,9 +16,9 @@ use super::setting::Setting;
 pub struct ConfigError(String);
 
 impl ConfigError {
-    /// `place: why`
-    pub(super) fn new(place: impl fmt::Display, why: impl fmt::Display) -> Self {
-        Self::one_line(format!("{place}: {why}"))
+    /// `location: why`
+    pub(super) fn new(location: impl fmt::Display, why: impl fmt::Display) -> Self {
+        Self::one_line(format!("{location}: {why}"))
     }
 
     /// The text, without the line breaks that names and values may have.
@@ -31,23 +31,23 @@ impl ConfigError {
 /// until it is known not to be one.
 #[derive(Debug, Clone)]
 pub(super) struct Value {
-    pub(super) place: String,
+    pub(super) location: String,
     pub(super) text: SecretString,
 }
 
 impl Value {
-    pub(super) fn new(place: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { place: place.into(), text: SecretString::from(text.into()) }
+    pub(super) fn new(location: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { location: location.into(), text: SecretString::from(text.into()) }
     }
 }
 
 /// A setting and, if it is set, its value.
-pub(super) struct Given<'a> {
+pub(super) struct SettingValue<'a> {
     pub(super) setting: &'static Setting,
     pub(super) value: Option<&'a Value>,
 }
 
-impl<'a> Given<'a> {
+impl<'a> SettingValue<'a> {
     pub(super) fn is_set(&self) -> bool {
         self.value.is_some()
     }
@@ -58,7 +58,7 @@ impl<'a> Given<'a> {
 
     /// The error of this setting, whatever its value is.
     pub(super) fn refuse(&self, why: impl fmt::Display) -> ConfigError {
-        ConfigError::new(self.value.map_or(self.setting.variable, |value| &value.place), why)
+        ConfigError::new(self.value.map_or(self.setting.variable, |value| &value.location), why)
     }
 
     /// The error of this value: it is not what was expected.

@@ -87,7 +87,7 @@ pub struct NewBlobRow {
 }
 
 impl NewBlobRow {
-    /// What it reserves from its owner's quotas.
+    /// The reservation from its owner's quotas.
     pub(super) fn usage_delta(&self) -> UsageDelta {
         UsageDelta { files: self.new_file.into(), uploads: (!self.aside).into(), ..UsageDelta::bytes(self.reserve) }
     }
@@ -274,7 +274,7 @@ impl Db {
         self.write.execute(EXPIRE_ALL_LEASES, (Micros::from(grace),)).await.map(drop)
     }
 
-    /// Blobs whose object may be deleted now, after the given lease and id, the longest due first.
+    /// Blobs whose object may be deleted now, after the given lease and id, longest overdue first.
     ///
     /// # Errors
     /// Those of [`Db`].

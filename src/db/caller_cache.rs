@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use super::{CallerRow, Micros};
 
-/// The most entries. Before there are more, all are deleted.
+/// Maximum number of entries. The cache is cleared before it exceeds it.
 const CAPACITY: usize = 8192;
 
 /// Whether a caller may be taken from the cache.
@@ -72,7 +72,7 @@ impl CallerCache {
         if self.ttl == Micros(0) {
             return;
         }
-        // The use is recorded by the request that queried the database, not by those that find it here.
+        // The use is recorded by the request that queried the database, not by requests that are served from the cache.
         let caller = CallerRow { last_used_at: Some(miss.now), ..caller.clone() };
         let mut entries = self.entries();
         if entries.epoch == miss.epoch {

@@ -1,4 +1,4 @@
-//! What errors of the engines mean for the domain.
+//! Maps errors of the engines to errors of the domain.
 
 use crate::error::Error;
 

@@ -78,7 +78,7 @@ pub struct EventQuery {
     pub until: Option<Timestamp>,
     /// Only events before the one with this time and id.
     pub before: Option<(Micros, Uuid)>,
-    /// The most events.
+    /// Maximum number of events.
     pub limit: usize,
 }
 
@@ -103,7 +103,7 @@ pub(super) async fn insert_event(tx: &mut Tx<'_>, event: &EventRow) -> Result<()
     tx.execute(INSERT_EVENT, event).await.map(drop)
 }
 
-/// The events that one statement inserts, if there are as many.
+/// Maximum number of events per INSERT statement.
 const BATCH: usize = 32;
 
 impl Db {

@@ -71,7 +71,7 @@ file_row! {
         revision: i64 = "f.revision", "f.revision";
         /// When it was created.
         created_at: Micros = "f.created_at", "f.created_at";
-        /// When it was changed last.
+        /// When it was last changed.
         updated_at: Micros = "f.updated_at", "f.updated_at";
         /// The id of its blob.
         blob_id: Uuid = "f.blob_id", "hex(f.blob_id)";
@@ -79,7 +79,7 @@ file_row! {
         signed_urls_expire_at: Micros = "f.signed_urls_expire_at", "f.signed_urls_expire_at";
         /// Part of what its signed URLs cover; incremented to revoke them.
         signed_url_generation: i64 = "f.signed_url_generation", "f.signed_url_generation";
-        /// When its signed URLs were revoked last.
+        /// When its signed URLs were last revoked.
         signed_urls_revoked_at: Micros = "f.signed_urls_revoked_at", "f.signed_urls_revoked_at";
         /// The key of its object in the store.
         key: String = "b.key", "b.key";

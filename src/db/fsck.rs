@@ -1,4 +1,4 @@
-//! What fsck reads, in the order of keys, and the records of its runs.
+//! Queries of fsck, in the order of keys, and the records of its runs.
 
 use std::time::Duration;
 
@@ -107,7 +107,7 @@ impl Db {
         self.read.fetch_all(LIST_BLOBS, (after, Count::from(limit))).await
     }
 
-    /// The blob with this key, in whatever state.
+    /// The blob with this key, in any state.
     ///
     /// # Errors
     /// Those of [`Db`].

@@ -1,5 +1,5 @@
 //! Idempotency keys. A key is claimed in the transaction that records the intent and gets its response in the one that
-//! publishes, so that after a crash both are there or neither.
+//! publishes, so that after a crash both exist or neither.
 
 use std::time::Duration;
 

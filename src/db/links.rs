@@ -70,7 +70,7 @@ pub struct LinkRow {
     pub downloads: Count,
     /// When it was created.
     pub created_at: Micros,
-    /// When a download completed last.
+    /// When the last download was completed.
     pub last_used_at: Option<Micros>,
     /// When it expires, if it does.
     pub expires_at: Option<Micros>,
@@ -99,7 +99,7 @@ impl Db {
         .await
     }
 
-    /// The link with this token, in whatever state, if its owner is not disabled.
+    /// The link with this token, in any state, if its owner is not disabled.
     ///
     /// # Errors
     /// Those of [`Db`].

@@ -29,9 +29,9 @@ pub enum Sort {
 /// The direction of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
-    /// The least first.
+    /// Smallest first.
     Ascending,
-    /// The greatest first.
+    /// Greatest first.
     Descending,
 }
 
@@ -51,7 +51,7 @@ pub enum After {
 /// One page of one owner's files.
 #[derive(Debug, Clone)]
 pub struct ListQuery {
-    /// Whose files.
+    /// The owner of the files.
     pub owner: Uuid,
     /// The order.
     pub sort: Sort,
@@ -65,7 +65,7 @@ pub struct ListQuery {
     pub search: Vec<String>,
     /// Where the page begins.
     pub after: Option<After>,
-    /// The most files.
+    /// Maximum number of files.
     pub limit: usize,
 }
 
@@ -285,7 +285,7 @@ pub(super) fn every_statement(shape: Shape) -> Vec<String> {
     statements
 }
 
-/// The least text that is greater than every text with this prefix.
+/// The smallest text that is greater than every text with this prefix.
 fn successor(prefix: &str) -> String {
     let mut chars: Vec<char> = prefix.chars().collect();
     while let Some(last) = chars.pop() {

@@ -91,7 +91,7 @@ impl Db {
 
 async fn connect_sqlite(url: &str, readers: u32) -> Result<Db> {
     // NORMAL may lose the row of an acknowledged upload in a power failure.
-    let synchronous = if faults::skips("rows_sync") { SqliteSynchronous::Normal } else { SqliteSynchronous::Full };
+    let synchronous = if faults::skips("database_sync") { SqliteSynchronous::Normal } else { SqliteSynchronous::Full };
     let options = SqliteConnectOptions::from_str(url)?
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)

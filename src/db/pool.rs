@@ -1,4 +1,4 @@
-//! Connection pools of either engine, and what it takes to run one SQL text on both.
+//! Connection pools of either engine, with an interface that runs one SQL text on both.
 
 use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArguments, PgPool, PgRow};
@@ -27,7 +27,7 @@ pub(super) trait AnyValue<'v>:
 
 impl<'v, T> AnyValue<'v> for T where T: Encode<'v, Sqlite> + Type<Sqlite> + Encode<'v, Postgres> + Type<Postgres> {}
 
-/// What the parameters of a statement are bound to, in the order of their numbers: as a rule a tuple of values.
+/// The values that the parameters of a statement are bound to, in order: usually a tuple.
 pub(super) trait Arguments {
     fn bind(self, to: &mut impl Parameters) -> Result<(), BoxDynError>;
 }

@@ -81,7 +81,7 @@ pub struct ResumableRow {
     pub id: Uuid,
     /// The account that it belongs to.
     pub owner_id: Uuid,
-    /// The blob of the file to be.
+    /// The blob of the future file.
     pub blob_id: Uuid,
     /// The key of that blob's object in the store.
     pub key: String,
@@ -95,9 +95,9 @@ pub struct ResumableRow {
     pub tail_key: Option<String>,
     /// `tus` or `direct`.
     pub mode: String,
-    /// The path of the folder of the file to be.
+    /// The folder of the future file.
     pub path: String,
-    /// The name of the file to be.
+    /// The name of the future file.
     pub name: String,
     /// The content type, as declared by the client.
     pub content_type: Option<String>,
@@ -128,9 +128,9 @@ pub struct NewResumableRow {
     pub id: Uuid,
     /// `tus` or `direct`.
     pub mode: &'static str,
-    /// The path of the folder of the file to be.
+    /// The folder of the future file.
     pub path: String,
-    /// The name of the file to be.
+    /// The name of the future file.
     pub name: String,
     /// The content type, as declared by the client.
     pub content_type: Option<String>,
@@ -157,14 +157,14 @@ pub struct PartRow {
     pub receipt: String,
 }
 
-/// What a writer has made durable since the last record.
+/// The progress of a writer since the last record.
 #[derive(Debug, Clone)]
 pub struct Progress {
     /// The id of the upload.
     pub id: Uuid,
     /// The claim of the writer.
     pub claim_id: Uuid,
-    /// The blob of the file to be.
+    /// The blob of the future file.
     pub blob_id: Uuid,
     /// Durable bytes.
     pub received: u64,

@@ -1,4 +1,4 @@
-//! Signed download URLs: until when some may be valid, and which are revoked.
+//! Signed download URLs: their latest expiry, and their revocation.
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -32,7 +32,7 @@ pub struct ListSigningRow {
 }
 
 impl Db {
-    /// Records that a URL was signed that is valid until then.
+    /// Records the expiry of a newly signed URL.
     ///
     /// # Errors
     /// [`Error::Unauthorized`](crate::error::Error::Unauthorized) if the permit of the request has ended.
@@ -48,7 +48,7 @@ impl Db {
         self.read.fetch_optional(FIND_LIST_SIGNING, (owner,)).await
     }
 
-    /// Records that a list was returned whose URLs are valid until then.
+    /// Records the expiry of the signed URLs in a returned list.
     ///
     /// # Errors
     /// Those of [`Db`].

@@ -84,7 +84,7 @@ pub(super) struct UsageDelta {
     pub uploads: i64,
 }
 
-/// What a blob had reserved when it ceased to be pending.
+/// The reservation of a blob that is no longer pending.
 #[derive(Debug, Clone, Copy, FromRow)]
 pub(super) struct ReservedRow {
     pub owner_id: Uuid,
@@ -101,7 +101,7 @@ impl ReservedRow {
 }
 
 impl UsageDelta {
-    /// That many bytes more.
+    /// Adds this many bytes.
     pub fn bytes(bytes: u64) -> Self {
         Self { bytes: i64::try_from(bytes).unwrap_or(i64::MAX), ..Self::default() }
     }
@@ -111,7 +111,7 @@ impl UsageDelta {
         Self::bytes(json.len().saturating_sub("{}".len()) as u64)
     }
 
-    /// One file more.
+    /// Adds one file.
     pub fn one_file() -> Self {
         Self { files: 1, ..Self::default() }
     }

@@ -26,7 +26,7 @@ pub struct UserRow {
     pub disabled_at: Option<Micros>,
     /// When the account was created.
     pub created_at: Micros,
-    /// When the account was changed last.
+    /// When the account was last changed.
     pub updated_at: Micros,
 }
 

@@ -12,10 +12,10 @@ tokio::task_local! {
     static REQUEST_CONTEXT: RequestContext;
 }
 
-/// The entry point through which an operation came.
+/// The entry point of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Channel {
-    /// A call of the API that is none of the following.
+    /// Any other API call.
     Api,
     /// An upload whose body is the content.
     Raw,

@@ -1,6 +1,6 @@
 //! The kinds of events, and their stable names.
 
-/// What happened.
+/// The kind of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EventKind {
     /// A user registered, or the operator created an account.
@@ -138,7 +138,7 @@ mod tests {
         for (kind, name) in PINNED {
             assert_eq!(kind.as_str(), *name);
         }
-        // Variants are numbered from 0, so that the last one tells how many there are.
+        // Variants are numbered from 0, so the last one gives their count.
         assert_eq!(PINNED.len(), FsckStarted as usize + 1);
     }
 }

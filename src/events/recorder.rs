@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::db::{Db, EventRow};
 use crate::error::Error;
 
-/// How long an event waits for others to be written with it.
+/// How long an event waits for a batch to fill.
 const GATHER: Duration = Duration::from_millis(500);
 /// Events per batch.
 const BATCH: usize = 512;
@@ -141,11 +141,11 @@ async fn write_rows(db: &Db, rows: &[EventRow]) {
                 if db.is_closed() {
                     return;
                 }
-                tracing::warn!(%error, "audit events wait for the database");
+                tracing::warn!(%error, "could not write audit events, retrying");
                 tokio::time::sleep(2 * GATHER).await;
             }
             Err(error) => {
-                tracing::error!(%error, lost = rows.len(), "could not write audit events");
+                tracing::error!(%error, lost = rows.len(), "audit events dropped: the database rejected them");
                 return;
             }
         }

@@ -7,9 +7,9 @@ use crate::events::EventKind;
 use crate::faults;
 use crate::users::User;
 
-/// How a file is deleted.
+/// The kind of deletion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Removal {
+pub enum Deletion {
     /// Into the trash; permanently if the settings have none.
     Trash,
     /// Permanently, at once.
@@ -22,12 +22,12 @@ pub enum Removal {
 /// # Errors
 /// [`Error::NotFound`] if the file was deleted in the meantime; [`Error::PreconditionFailed`] if its content is not as
 /// `expected`.
-pub async fn delete(app: &App, user: &User, file: File, expected: &Expected, removal: Removal) -> Result<()> {
+pub async fn delete(app: &App, user: &User, file: File, expected: &Expected, deletion: Deletion) -> Result<()> {
     let mut file = file;
     loop {
         expected.check(&file)?;
         faults::point("D1");
-        match try_delete(app, user, &file, removal).await {
+        match try_delete(app, user, &file, deletion).await {
             // Its content was replaced in the meantime, or it was deleted: check again.
             Err(Error::PreconditionFailed) => file = find(app, user, file.id).await?,
             done => {
@@ -38,13 +38,13 @@ pub async fn delete(app: &App, user: &User, file: File, expected: &Expected, rem
     }
 }
 
-async fn try_delete(app: &App, user: &User, file: &File, removal: Removal) -> Result<()> {
-    match removal {
-        Removal::Trash if !app.config.trash_retention.is_zero() => {
+async fn try_delete(app: &App, user: &User, file: &File, deletion: Deletion) -> Result<()> {
+    match deletion {
+        Deletion::Trash if !app.config.trash_retention.is_zero() => {
             let event = file.event(EventKind::FileTrashed).row(&app.clock);
             app.db.trash_file(user.id, file.id, file.blob_id, app.clock.now(), &event).await
         }
-        Removal::Trash | Removal::Permanent => {
+        Deletion::Trash | Deletion::Permanent => {
             let event = file.event(EventKind::FileDeleted).row(&app.clock);
             app.db.delete_file(user.id, file.id, file.blob_id, None, &event).await
         }

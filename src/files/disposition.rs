@@ -1,4 +1,4 @@
-//! The name of a download (RFC 6266), in every browser and any script.
+//! `Content-Disposition` (RFC 6266): file names in any script, for every browser.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 

@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use crate::store::ByteStream;
 
-/// Reads a range of bytes of a content that the caller was allowed to find. The end of the range is exclusive and must
+/// Reads a range of bytes of content that the caller was allowed to find. The end of the range is exclusive and must
 /// not exceed the size. An empty range does not reach the store. `block` is the size of the blocks in bytes, at most, as
 /// far as the store decides it.
 ///

@@ -157,7 +157,7 @@ impl Export {
         Ok(())
     }
 
-    /// Checks now and then that the caller is still signed in: an export can take hours.
+    /// Periodically checks that the caller is still signed in: an export can take hours.
     ///
     /// # Errors
     /// [`Error::Unauthorized`].

@@ -1,4 +1,4 @@
-//! How long signed URLs are valid.
+//! The lifetime of signed URLs.
 
 use std::time::Duration;
 

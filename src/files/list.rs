@@ -1,5 +1,5 @@
-//! Lists files, page by page. A cursor names the last file of a page: every page costs the same, however far down the
-//! list it is, and files that are added or deleted in between neither repeat nor hide others.
+//! Lists files, page by page. A cursor names the last file of a page: its cost does not depend on its position,
+//! and files that are added or deleted in between neither repeat nor hide others.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -35,7 +35,7 @@ pub struct List {
     pub search: Option<String>,
     /// The order of the list.
     pub order: Order,
-    /// The most files of a page; `None` for the default.
+    /// Maximum number of files on a page; `None` for the default.
     pub limit: Option<u32>,
     /// The cursor of the page; `None` for the first one.
     pub cursor: Option<String>,

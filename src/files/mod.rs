@@ -1,5 +1,5 @@
-//! Files: what they are, and what users may do with them. Every protocol ends here, and only here is decided who may see
-//! and change what.
+//! Files and the operations on them. Every protocol ends here, and this is the only module that decides who may read
+//! and change a file.
 //!
 //! A function that returns a [`File`] or a [`Content`] takes the user who asks for it: the holder of one was allowed to
 //! find it. Functions take their arguments in the order app, who, what, how. The nouns with functions of their own are
@@ -52,7 +52,7 @@ use crate::store::Key;
 use crate::users::User;
 
 pub use change::{Change, change};
-pub use delete::{Removal, delete};
+pub use delete::{Deletion, delete};
 pub use disposition::content_disposition;
 pub use download::read;
 pub use events::events;
@@ -63,20 +63,20 @@ pub use name::{FileName, FolderPath};
 pub use right::{Right, Watch, watched};
 pub use sharing::{AccessEntry, EndedBy, access, links, signed_urls};
 pub use sniff::{is_inline, is_picture};
-pub use uploads::{Body, IdempotencyKey, NewFile, OnConflict, replace, upload, upload_and_place};
+pub use uploads::{Body, IdempotencyKey, NewFile, OnConflict, replace, upload, upload_with_late_location};
 
 /// A file as its owner sees it.
 #[derive(Debug, Clone)]
 pub struct File {
     /// The id, which stays the same for as long as the file exists.
     pub id: Uuid,
-    /// The user whom it belongs to.
+    /// The owner.
     pub owner_id: Uuid,
     /// The folder, without slashes at its ends; empty for the top folder.
     pub path: String,
     /// The name.
     pub name: String,
-    /// What the owner stores with the file: a JSON object.
+    /// Metadata of the owner: a JSON object.
     pub metadata: Box<RawValue>,
     /// When the file was created.
     pub created_at: Timestamp,
@@ -114,7 +114,7 @@ pub struct Content {
 }
 
 impl Content {
-    /// The ETag, a strong validator (RFC 9110, section 8.8.3): contents with the same ETag have the same bytes.
+    /// The ETag, a strong validator (RFC 9110, section 8.8.3): the same ETag means the same bytes.
     pub fn etag(&self) -> String {
         format!("\"{}\"", self.sha256_hex())
     }

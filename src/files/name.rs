@@ -9,7 +9,7 @@ use crate::unicode::{fold, is_misleading, is_unseen_mark, natural_key};
 
 /// The most characters of a name.
 const NAME_CHARS: usize = 255;
-/// The most bytes of a folder path. An entry of an index holds a path and a name, and has at most 2704 bytes in
+/// Maximum length of a folder path in bytes. An entry of an index holds a path and a name, and has at most 2704 bytes in
 /// PostgreSQL.
 const PATH_BYTES: usize = 1536;
 
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn one_name_is_one_name_however_it_was_typed() {
+    fn composed_and_decomposed_names_are_equal() {
         let named = |name| FileName::new(name, "/name").unwrap().0;
         assert_eq!(named("cafe\u{301}"), named("caf\u{e9}"));
         assert_eq!(named("\u{feff} עברית (v2)\u{200e}.pdf "), "עברית (v2).pdf");

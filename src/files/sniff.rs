@@ -1,4 +1,4 @@
-//! Detects content types. The declared type is only a hint: what the bytes can prove, they prove.
+//! Detects content types. The declared type is only a hint for types that bytes cannot prove.
 
 mod containers;
 mod signatures;
@@ -63,7 +63,7 @@ fn undeclared(head: &[u8], encoding: Option<Encoding>) -> &'static str {
     }
 }
 
-/// A type that the bytes would have shown is not accepted as a hint.
+/// A hint is not accepted if the type is detectable and was not detected.
 fn is_believable(hint: &Mime) -> bool {
     let essence = hint.essence_str();
     let proved = matches!(hint.type_(), mime::IMAGE | mime::AUDIO | mime::VIDEO | mime::FONT)
@@ -110,7 +110,7 @@ mod tests {
     use super::content_type;
 
     #[test]
-    fn what_the_bytes_show_counts_before_the_hint() {
+    fn detected_types_take_precedence_over_the_hint() {
         let png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
         assert_eq!(content_type(png, Some("text/html")), "image/png");
         assert_eq!(content_type(b"hello", Some("image/png")), "text/plain; charset=utf-8");

@@ -1,4 +1,4 @@
-//! The trash: deleted files that can be restored until their retention is over.
+//! The trash: deleted files that can be restored until their retention expires.
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -22,7 +22,7 @@ pub struct TrashedFile {
     pub file: File,
     /// When it was deleted.
     pub trashed_at: Timestamp,
-    /// When its retention is over; the next run of the reaper deletes it permanently.
+    /// When its retention expires; the next run of the reaper deletes it permanently.
     pub purge_at: Timestamp,
 }
 
@@ -54,7 +54,7 @@ pub async fn find(app: &App, user: &User, id: Uuid) -> Result<TrashedFile> {
     trashed_file(app, app.db.trashed_file(user.id, id).await?.ok_or(Error::NotFound)?)
 }
 
-/// Restores a file of this user to the path that it had. If another file has its name by now, it gets a number.
+/// Restores a file of this user to the path that it had. If its name has been taken, it gets a number.
 ///
 /// # Errors
 /// [`Error::NotFound`] if it is not in the trash, or was deleted permanently in the meantime.
@@ -106,7 +106,7 @@ pub async fn empty(app: &App, user: &User) -> Result<u64> {
     delete_trashed(app, Some(user.id), app.clock.now()).await
 }
 
-/// Permanently deletes the files of all users whose retention is over; returns the number of files.
+/// Permanently deletes the files of all users whose retention has expired; returns the number of files.
 ///
 /// # Errors
 /// [`Error::Unavailable`], after which the next run deletes the rest.

@@ -74,7 +74,7 @@ impl Check {
         Self::new(name, Outcome::Ok, action, observed, "")
     }
 
-    /// A check that found something that could be better.
+    /// A check that works, with a warning.
     pub fn warning(
         name: &'static str,
         action: impl Into<String>,

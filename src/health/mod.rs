@@ -18,7 +18,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the result of a ping is reused.
 const CACHE_TTL: Duration = Duration::from_secs(1);
 
-/// What a server knows about its database and its store.
+/// The health of the database and the store.
 #[derive(Debug, Default)]
 pub struct Health {
     /// `None` until the first probe has ended.

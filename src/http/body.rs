@@ -1,5 +1,5 @@
-//! Bodies as streams: a request's, whose errors are the client's, and an answer's, whose client may
-//! stop taking it.
+//! Bodies as streams: of requests, whose errors are the client's, and of responses, which a client may stop
+//! reading.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};

@@ -1,4 +1,4 @@
-//! The address that a request comes from: the peer's, or the one that a trusted proxy names.
+//! The client address: the peer's, or the one reported by a trusted proxy.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -9,7 +9,7 @@ use ipnet::IpNet;
 /// Characters of a User-Agent that are kept.
 const MAX_USER_AGENT: usize = 255;
 
-/// The address that a request comes from; `None` if the server does not say who its peers are.
+/// The address of the client; `None` if the peer address is missing.
 pub fn client_address(headers: &HeaderMap, extensions: &Extensions, trusted_proxies: &[IpNet]) -> Option<IpAddr> {
     let ConnectInfo(peer) = extensions.get::<ConnectInfo<SocketAddr>>()?;
     Some(client(peer.ip(), headers, trusted_proxies))
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_trusted_proxies_are_believed_and_only_from_the_right() {
+    fn only_trusted_proxies_count_read_from_the_right() {
         let proxies = ["10.0.0.0/8".parse().expect("a network"), "::1/128".parse().expect("a network")];
         for (peer, forwarded, expected) in [
             ("192.0.2.1", &["203.0.113.9"][..], "192.0.2.1"),

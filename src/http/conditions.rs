@@ -19,7 +19,7 @@ pub enum Judgement {
     Failed,
 }
 
-/// The validators of a content, with which preconditions are compared.
+/// The validators of the content that preconditions are compared with.
 pub struct Validators {
     etag: Option<ETag>,
     modified: SystemTime,
@@ -55,8 +55,8 @@ impl Validators {
         Judgement::Proceed
     }
 
-    /// Whether `If-Range` lets a range be answered: its ETag or date is exactly ours. A weak ETag
-    /// or another date never is (RFC 9110, section 13.1.5).
+    /// Whether `If-Range` allows a range: it has exactly the current ETag or date. A weak ETag never
+    /// matches (RFC 9110, section 13.1.5).
     pub fn admit_range(&self, request: &HeaderMap) -> bool {
         let Some(condition) = request.get(header::IF_RANGE) else { return true };
         let mut own = HeaderMap::new();

@@ -24,7 +24,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub struct StreamLimits {
     /// The time within which the head of a request must arrive.
     pub header_timeout: Duration,
-    /// How long a client may read nothing of what is sent.
+    /// How long a client may read nothing of its response.
     pub send_timeout: Duration,
     /// What is read and discarded after the last response.
     pub drain: DrainLimits,

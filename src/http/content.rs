@@ -1,5 +1,5 @@
-//! A content as a response: 200, 206, 304, 412 or 416 (RFC 9110, sections 13 and 14). A response is planned first,
-//! from what is known of the content, and then sent: every endpoint that delivers content does both here.
+//! Content as a response: 200, 206, 304, 412 or 416 (RFC 9110, sections 13 and 14). A response is planned from the
+//! metadata of the content and then sent: every endpoint that delivers content does both here.
 
 mod send;
 
@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 
 pub use send::{DeliveryObserver, Progress, send};
 
-/// What is known of a content before it is opened.
+/// The metadata of content before it is opened.
 #[derive(Debug, Clone)]
 pub struct ContentInfo {
     /// Bytes.
@@ -31,7 +31,7 @@ pub struct ContentInfo {
     pub sha256: Vec<u8>,
 }
 
-/// How a content is presented.
+/// The presentation of content.
 #[derive(Debug, Clone)]
 pub struct Presentation {
     /// The value of `Content-Disposition`.
@@ -95,7 +95,7 @@ impl Plan {
     }
 }
 
-/// Plans the response to a GET or HEAD for a content that the caller was allowed to find. A request for more than
+/// Plans the response to a GET or HEAD for content that the caller was allowed to find. A request for more than
 /// `max_ranges` ranges is refused.
 ///
 /// # Errors

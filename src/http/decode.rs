@@ -1,11 +1,11 @@
-//! Why a JSON body or a query cannot be decoded, in the API's words: serde's own texts name Rust types.
+//! Decoding errors of JSON bodies and queries, in the API's terms: serde's own texts name Rust types.
 
 use std::fmt::Display;
 
 use serde::de::{Expected, Unexpected};
 use serde_path_to_error::{Path, Segment};
 
-/// What is wrong with one value.
+/// The decoding error of one value.
 #[derive(Debug)]
 pub struct DecodeError {
     /// The code of the field error.
@@ -24,7 +24,7 @@ impl DecodeError {
         Self { member: Some(member.to_owned()), ..Self::new(code, detail) }
     }
 
-    /// The way to the value in the document: names of members and indices of arrays. `path` leads to where
+    /// The path of the value in the document: names of members and indices of arrays. `path` leads to where
     /// decoding stopped.
     pub fn keys(&self, path: &Path) -> Vec<String> {
         let mut keys: Vec<String> = path
@@ -47,7 +47,7 @@ pub fn pointer(keys: &[String]) -> String {
 }
 
 impl serde::de::Error for DecodeError {
-    /// The text comes from the code of a type that read the value: not in words for clients.
+    /// The text comes from the type that decoded the value, and is not meant for clients.
     fn custom<T: Display>(message: T) -> Self {
         let is_uuid = message.to_string().starts_with("UUID");
         Self::new("malformed", if is_uuid { "expected a UUID" } else { "the value has the wrong format" })

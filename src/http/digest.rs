@@ -11,11 +11,11 @@ pub fn of(sha256: &[u8]) -> String {
     format!("sha-256=:{}:", BASE64_STANDARD.encode(sha256))
 }
 
-/// The SHA-256 in `Repr-Digest` or `Content-Digest`, if one is announced. Other algorithms are ignored, as the RFC
+/// The SHA-256 in `Repr-Digest` or `Content-Digest`, if there is one. Other algorithms are ignored, as the RFC
 /// allows.
 ///
 /// # Errors
-/// [`Error::Invalid`] if a SHA-256 is malformed, or two are announced that differ.
+/// [`Error::Invalid`] if a SHA-256 is malformed, or there are two that differ.
 pub fn announced(headers: &HeaderMap) -> Result<Option<Vec<u8>>> {
     let mut found: Option<Vec<u8>> = None;
     for name in ["repr-digest", "content-digest"] {
@@ -31,7 +31,7 @@ pub fn announced(headers: &HeaderMap) -> Result<Option<Vec<u8>>> {
                     .filter(|bytes| bytes.len() == 32)
                     .ok_or_else(|| bad("expected sha-256=:<base64 of 32 bytes>:"))?;
                 if found.replace(bytes.clone()).is_some_and(|before| before != bytes) {
-                    return Err(bad("two different digests are announced"));
+                    return Err(bad("the two digest headers differ"));
                 }
             }
         }

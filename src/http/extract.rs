@@ -1,4 +1,4 @@
-//! Extractors for JSON bodies, query and path, which refuse with a problem, never with plain text.
+//! Extractors for JSON bodies, query and path. Rejections are problem documents, never plain text.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use super::{body, json, query};
 use crate::cursor::{DEFAULT_PAGE_SIZE, PAGE_BYTES};
 use crate::error::{Error, Result};
 
-/// How much of a small body is read, and for how long.
+/// The limits on reading a small body.
 #[derive(Debug, Clone, Copy)]
 pub struct BodyLimits {
     /// Bytes of a JSON body.
@@ -110,7 +110,7 @@ pub fn unexpected_content_type(headers: &HeaderMap, expected: &'static str) -> E
     Error::UnexpectedContentType { expected, received }
 }
 
-/// The most characters of a content type that a response repeats.
+/// Maximum length of a content type in a response, in characters.
 const MAX_SHOWN_TYPE: usize = 100;
 
 /// Whether the body is declared as JSON.

@@ -18,7 +18,7 @@ use super::middleware::check_coding;
 use crate::error::{Error, Result};
 use crate::store::ByteStream;
 
-/// The most bytes of one small field, of the headers of the parts before and after it, and of what follows the form.
+/// Maximum bytes of one small field, of the part headers before and after it, and of the epilogue of the form.
 const FIELD_BYTES: u64 = 64 * 1024;
 
 /// The fields that a form may have beside its file.

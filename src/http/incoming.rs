@@ -1,4 +1,4 @@
-//! The body of a request that brings a file: the file itself, or a form with it.
+//! The body of an upload request: the file itself, or a form that contains it.
 
 use axum::extract::Request;
 use http::request::Parts;
@@ -10,23 +10,23 @@ use super::{body, digest, form};
 use crate::error::{Error, Result};
 use crate::store::ByteStream;
 
-/// The content of a file, and what the request says of it.
+/// The content of a file, with the metadata from the request.
 pub struct Incoming {
     /// The content, as it arrives.
     pub stream: ByteStream,
-    /// Bytes, if their number is announced.
+    /// The size in bytes, if declared.
     pub size: Option<u64>,
-    /// The most bytes that it can have, if their number is not announced.
+    /// The maximum size in bytes, if the size is not declared.
     pub at_most: Option<u64>,
-    /// The media type that the client names.
+    /// The declared media type.
     pub content_type: Option<String>,
-    /// The announced SHA-256.
+    /// The declared SHA-256.
     pub digest: Option<Vec<u8>>,
     /// The form that it is a part of.
     pub form: Option<Form>,
 }
 
-/// What a form has beside the content of its file.
+/// The parts of a form other than the content of its file.
 #[derive(Debug, Clone)]
 pub struct Form {
     /// The fields before and after the content.
@@ -65,7 +65,7 @@ pub async fn open(request: Request, pace: Pace, allowed: AllowedFields) -> Resul
 /// Opens a body that is the content itself, whatever its type.
 ///
 /// # Errors
-/// [`Error::Malformed`] if it is declared as a part of a content; [`Error::Invalid`] if an announced digest is malformed.
+/// [`Error::Malformed`] if it is declared as a partial content; [`Error::Invalid`] if a digest is malformed.
 pub fn open_raw(request: Request, pace: Pace) -> Result<Incoming> {
     let (Parts { headers, .. }, body) = request.into_parts();
     // A client that sends a part means to keep the rest, which is not supported (RFC 9110, section 14.5).

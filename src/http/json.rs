@@ -1,6 +1,6 @@
 //! JSON bodies, decoded strictly: an object where an object is expected, each member once.
 //!
-//! Serde's own deserializer reads a struct from an array of its members' values, too, so that `[]` would be an
+//! Serde's own deserializer also reads a struct from an array of its members' values, so that `[]` would be an
 //! object with nothing set.
 
 use std::fmt;
@@ -97,7 +97,7 @@ fn is_exact(number: &[u8]) -> bool {
     !is_integer && significant.trim_end_matches('0').len() <= FLOAT_DIGITS
 }
 
-/// A JSON value that still knows members that are there twice.
+/// A JSON value that preserves duplicate members.
 enum Node {
     Null,
     Bool(bool),

@@ -20,14 +20,14 @@ use crate::error::{Error, Result};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// What the middleware needs from the server.
+/// The state of the middleware.
 #[derive(Debug)]
 pub struct Context {
-    /// Gives the time of request ids.
+    /// The source of request ids.
     pub clock: Clock,
     /// The `type` of a problem without its code, as an absolute URL.
     pub problem_base: String,
-    /// How long a client of HTTP/2 may take nothing of a response.
+    /// How long an HTTP/2 client may read nothing of a response.
     pub send_timeout: Duration,
     /// How long browsers must use HTTPS alone, where clients reach this server by HTTPS (RFC 6797).
     pub hsts: Option<Duration>,
@@ -64,11 +64,11 @@ pub async fn observe(State(context): State<Arc<Context>>, request: Request, next
     }
     span.in_scope(|| {
         let milliseconds = started.elapsed().as_millis() as u64;
-        tracing::info!(status = response.status().as_u16(), milliseconds, "answered");
+        tracing::info!(status = response.status().as_u16(), milliseconds, "request finished");
     });
     let headers = response.headers_mut();
     protect(headers, context.hsts);
-    // No cache keeps what one user reads, unless the handler knows better.
+    // Responses are not cached, unless the handler sets another policy.
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("private, no-store"));
     if let Ok(value) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, value);

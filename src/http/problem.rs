@@ -70,7 +70,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("quota_exceeded", 507, "Quota exceeded"),
 ];
 
-/// When a client may retry after the database or the store did not respond, or other requests were in the way.
+/// `Retry-After` when the database or the store did not respond, or after a conflict with another request.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 fn code(error: &Error) -> &'static str {
@@ -162,7 +162,7 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<FieldErrorSchema>)]
     pub errors: Vec<FieldError>,
-    /// What a quota lacks.
+    /// The shortage of a quota.
     #[serde(flatten)]
     pub shortage: Shortage,
 }
@@ -192,7 +192,7 @@ pub struct FieldErrorSchema {
     /// The name of a header.
     #[schema(nullable = false)]
     pub header: Option<String>,
-    /// The stable name of what is wrong.
+    /// The stable code.
     #[schema(example = "out_of_range")]
     pub code: String,
     /// What would be valid.
@@ -204,7 +204,7 @@ pub struct FieldErrorSchema {
 #[derive(Debug, Default, Clone, Serialize, ToSchema)]
 #[schema(as = QuotaShortage)]
 pub struct Shortage {
-    /// What is short.
+    /// The exhausted resource.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = QuotaResource, inline, required = false)]
     pub resource: Option<&'static str>,
@@ -212,7 +212,7 @@ pub struct Shortage {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub used: Option<u64>,
-    /// The most that may be in use.
+    /// The quota.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub quota: Option<u64>,
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn every_code_of_an_error_stands_in_the_table() {
+    fn every_error_code_is_in_the_table() {
         let source = include_str!("problem.rs");
         let start = source.find("fn code(").expect("the match");
         let arms = &source[start..source[start..].find("\n}").map_or(source.len(), |end| start + end)];

@@ -17,7 +17,7 @@ pub fn pairs(query: &str) -> impl Iterator<Item = (String, String)> {
 /// Decodes those parameters of a query that `T` knows.
 ///
 /// # Errors
-/// [`Error::Invalid`] if a value is not acceptable or not UTF-8, or a parameter is there twice.
+/// [`Error::Invalid`] if a value is not acceptable or not UTF-8, or a parameter is repeated.
 pub fn decode<T: DeserializeOwned>(query: &str) -> Result<T> {
     check_encoding(query)?;
     let parameters = MapDeserializer::new(pairs(query).map(|(name, value)| (name, Text(value))));

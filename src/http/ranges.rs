@@ -47,7 +47,7 @@ fn parse_spec(spec: &str) -> Option<(Bound<u64>, Bound<u64>)> {
     }
 }
 
-/// The bytes of a content that a spec selects, if there are any.
+/// The bytes that a range spec selects, if any.
 fn resolve(spec: (Bound<u64>, Bound<u64>), size: u64) -> Option<Range<u64>> {
     let range = match spec {
         (Bound::Excluded(suffix), _) => size.saturating_sub(suffix)..size,

@@ -45,7 +45,9 @@ impl Refusal {
             let responding = async {
                 let mut space = [0; 8192];
                 // A response to nothing would be an error for a client that prepares connections.
-                stream.read(&mut space).await?;
+                if stream.read(&mut space).await? == 0 {
+                    return Ok(());
+                }
                 stream.write_all(self.response.as_deref().unwrap_or_default().as_bytes()).await?;
                 stream.shutdown().await?;
                 while stream.read(&mut space).await? > 0 {}

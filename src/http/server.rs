@@ -115,7 +115,7 @@ impl Acceptor {
     }
 }
 
-/// How many connections are served at once: the setting, as far as the process may open files.
+/// The number of concurrent connections: the setting, limited by the number of open files.
 fn connection_limit(config: &Config) -> usize {
     let wanted = config.limits.connections;
     match OpenFiles::reckon(config) {

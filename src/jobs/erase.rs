@@ -1,5 +1,5 @@
-//! Erasure of deleted accounts. The rows say what remains to be done, so that any run continues
-//! where an earlier one ended, however it ended.
+//! Erasure of deleted accounts, in resumable batches: the rows record what remains, so that each run
+//! resumes where the previous one stopped, even after a crash.
 
 use uuid::Uuid;
 
@@ -26,7 +26,7 @@ pub async fn sweep(app: &App) -> Result<()> {
     Ok(())
 }
 
-/// Deletes the rows of accounts of which nothing else is left; returns their number. An account
+/// Deletes the rows of accounts that own nothing any more; returns their number. An account
 /// whose blobs may still receive bytes, from a writer or by a signed URL, is left to a later run.
 ///
 /// # Errors
@@ -35,7 +35,7 @@ pub async fn finish(app: &App) -> Result<u64> {
     let mut finished = 0;
     for account in app.db.erasures().await? {
         if app.db.finish_erasure(&account, app.clock.now()).await? {
-            tracing::info!(job = %account.id, "account erased");
+            tracing::info!(job = %account.id, "erasure finished");
             finished += 1;
         }
     }

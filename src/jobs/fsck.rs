@@ -20,14 +20,14 @@
 //! - *References.* At every moment that one statement can see, all of them point to ready blobs.
 //!
 //! No order of reads can rule out a request that was sent before its writer's lease expired and that
-//! the store executes after the reaper has passed. It leaves a real orphan, which is one reason why
+//! the store executes after the reaper has processed the key. It leaves a real orphan, which is one reason why
 //! orphans wait in quarantine (`quarantine`) instead of being deleted at once.
 
 mod hash;
 mod options;
 mod orphan;
-mod pace;
 mod quarantine;
+mod rate_limit;
 mod recheck;
 mod report;
 mod run;
@@ -131,7 +131,7 @@ impl StartedRun {
     pub async fn run_logged(self) {
         match self.run(ignore_progress).await {
             Ok(run) => run.log(),
-            Err(error) => tracing::error!(cause = %crate::error::chain(&error), "fsck could not finish its run"),
+            Err(error) => tracing::error!(cause = %crate::error::chain(&error), "fsck run failed"),
         }
     }
 

@@ -15,7 +15,7 @@ pub(super) async fn until_lost(app: &App, job: JobLease, holder: Uuid, lease: Du
             Ok(true) => {}
             Ok(false) => return,
             // The next attempt comes before the lease expires.
-            Err(error) => tracing::warn!(%error, job = job.as_str(), "a job lease could not be renewed"),
+            Err(error) => tracing::warn!(%error, job = job.as_str(), "could not renew a job lease"),
         }
     }
 }

@@ -43,7 +43,7 @@ async fn reap_periodically(app: Arc<App>) {
             Some(Ok(Ok(report))) if report.interrupted => tracing::warn!(%report, "reaper"),
             Some(Ok(Ok(report))) if report.is_idle() => tracing::debug!(%report, "reaper"),
             Some(Ok(Ok(report))) => tracing::info!(%report, "reaper"),
-            Some(Ok(Err(error))) => tracing::warn!(%error, "the reaper could not finish its run"),
+            Some(Ok(Err(error))) => tracing::warn!(%error, "reaper run failed"),
             Some(Err(error)) => tracing::error!(%error, "reaper task panicked"),
             None => {}
         }
@@ -77,7 +77,7 @@ async fn fsck_periodically(app: Arc<App>) {
             async move { fsck_if_due(&app, options).await }
         });
         match runs.join_next().await {
-            Some(Ok(Err(error))) => tracing::warn!(%error, "fsck could not start"),
+            Some(Ok(Err(error))) => tracing::warn!(%error, "could not start fsck"),
             Some(Err(error)) => tracing::error!(%error, "fsck task panicked"),
             _ => {}
         }

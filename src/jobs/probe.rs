@@ -61,7 +61,7 @@ fn log(check: &Check, before: Option<Outcome>) {
     let Check { name, action, observed, remedy, .. } = check;
     match check.outcome {
         Outcome::Failed => tracing::error!(name, action, observed, remedy, "check failed"),
-        Outcome::Warning => tracing::warn!(name, action, observed, remedy, "check warns"),
+        Outcome::Warning => tracing::warn!(name, action, observed, remedy, "check warning"),
         Outcome::Ok if before.is_some() => tracing::info!(name, observed, "check recovered"),
         Outcome::Ok | Outcome::Skipped => tracing::debug!(name, action, observed, "check"),
     }

@@ -23,7 +23,7 @@ use crate::store::{Key, Listed};
 const LEASE: Duration = Duration::from_secs(15);
 /// Blobs that are read from the database at once.
 const BATCH: usize = 64;
-/// How long the row of a revoked link is kept, so that it is answered as revoked and not as unknown.
+/// How long the row of a revoked link is kept, so that it is reported as revoked rather than not found.
 const REVOKED_LINK_RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// Audit events that one statement deletes.
 const EVENTS: u64 = 1000;
@@ -32,7 +32,7 @@ const BUSY: u64 = 100;
 /// Objects that are deleted concurrently.
 const CONCURRENCY: usize = 8;
 
-/// What one run did.
+/// The report of one run.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct ReaperReport {
     /// Another server is reaping; this run did nothing.
@@ -41,11 +41,11 @@ pub struct ReaperReport {
     /// say what it did until then.
     pub interrupted: bool,
     /// Abandoned uploads: their leases had expired.
-    pub lapsed: u64,
+    pub abandoned: u64,
     /// Files whose time in the trash had expired.
     pub purged: u64,
     /// Blobs whose object and row were deleted.
-    pub removed: u64,
+    pub deleted: u64,
     /// Blobs whose object could not be deleted; the next run tries again.
     pub failed: u64,
     /// Accounts whose erasure was completed.
@@ -58,7 +58,7 @@ pub struct ReaperReport {
 impl ReaperReport {
     /// Whether nothing but expired rows was deleted, and nothing failed.
     pub fn is_idle(&self) -> bool {
-        self.lapsed + self.purged + self.removed + self.failed + self.erased == 0
+        self.abandoned + self.purged + self.deleted + self.failed + self.erased == 0
     }
 }
 
@@ -67,11 +67,11 @@ impl fmt::Display for ReaperReport {
         if self.elsewhere {
             return f.write_str("another server is reaping");
         }
-        let Self { lapsed, purged, removed, failed, erased, expired, .. } = self;
+        let Self { abandoned, purged, deleted, failed, erased, expired, .. } = self;
         write!(
             f,
-            "{lapsed} abandoned uploads ended, {purged} files purged from the trash, {removed} blobs removed, \
-             {failed} not removed, {erased} accounts erased, {expired} expired rows deleted"
+            "{abandoned} abandoned uploads ended, {purged} files purged from the trash, {deleted} blobs deleted, \
+             {failed} deletions failed, {erased} accounts deleted, {expired} expired rows deleted"
         )?;
         match self.interrupted {
             true => f.write_str("; interrupted: another server has taken over"),
@@ -83,7 +83,7 @@ impl fmt::Display for ReaperReport {
 /// Runs once over everything that is due.
 ///
 /// # Errors
-/// [`Error::Unavailable`] if the database does not respond. What the store refused is in the report.
+/// [`Error::Unavailable`] if the database does not respond. Failures of the store are in the report.
 pub async fn run_once(app: &App) -> Result<ReaperReport> {
     let holder = app.clock.new_id();
     if !app.db.acquire_job_lease(JobLease::Reaper, holder, LEASE).await? {
@@ -96,14 +96,14 @@ pub async fn run_once(app: &App) -> Result<ReaperReport> {
         () = until_lost(app, JobLease::Reaper, holder, LEASE) => Ok(true),
     };
     if let Err(error) = app.db.release_job_lease(JobLease::Reaper, holder).await {
-        tracing::warn!(%error, "the reaper could not release its job lease; it expires by itself");
+        tracing::warn!(%error, "could not release the job lease of the reaper; it will expire");
     }
     Ok(ReaperReport { interrupted: interrupted?, ..report })
 }
 
 async fn reap(app: &App, report: &mut ReaperReport) -> Result<()> {
     erase::sweep(app).await?;
-    report.lapsed = app.db.expire_blob_leases().await?;
+    report.abandoned = app.db.expire_blob_leases().await?;
     report.purged = trash::purge(app).await?;
     delete_blobs(app, report).await?;
     report.erased = erase::finish(app).await?;
@@ -118,7 +118,7 @@ async fn delete_blobs(app: &App, report: &mut ReaperReport) -> Result<()> {
         let Some(end) = due.last().map(|blob| (blob.lease_until, blob.id)) else { return Ok(()) };
         let mut deletions = stream::iter(due).map(|blob| delete_blob(app, blob)).buffer_unordered(CONCURRENCY);
         while let Some(deleted) = deletions.next().await {
-            report.removed += u64::from(deleted);
+            report.deleted += u64::from(deleted);
             report.failed += u64::from(!deleted);
         }
         last = end;
@@ -179,7 +179,7 @@ async fn delete_blob(app: &App, blob: PendingDeletionRow) -> bool {
     match deleted.await {
         Ok(()) => true,
         Err(error) => {
-            tracing::warn!(key = blob.key, %error, "a blob could not be deleted; the next run tries again");
+            tracing::warn!(key = blob.key, %error, "could not delete a blob; the next run retries");
             false
         }
     }
@@ -190,7 +190,7 @@ async fn delete_blob(app: &App, blob: PendingDeletionRow) -> bool {
 /// ready have no such uploads and are not asked about.
 async fn abort_uploads(app: &App, key: &Key) -> Result<()> {
     let open: Vec<_> = app.store.list_uploads(Some(key)).try_collect().await?;
-    for upload in open.into_iter().filter_map(Listed::ours) {
+    for upload in open.into_iter().filter_map(Listed::known) {
         app.store.abort(&upload.key, upload.id.as_deref()).await?;
     }
     Ok(())

@@ -115,6 +115,7 @@ impl Write for &Queue {
 }
 
 /// Writes a line. A process that shares the pipe may have made it non-blocking, so that a full one is an error.
+#[allow(clippy::disallowed_methods, reason = "it runs in the thread of the log, not in a worker of the runtime")]
 fn write_line(output: &mut impl Write, mut line: &[u8]) -> std::io::Result<()> {
     while !line.is_empty() {
         match output.write(line) {

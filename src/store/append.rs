@@ -6,7 +6,7 @@ use bytes::Bytes;
 use super::{Key, MultipartObserver};
 use crate::error::{Error, Result};
 
-/// The state of a resumable upload, as its row says, and what the next request brings.
+/// The state of a resumable upload according to its row, and the next request.
 #[derive(Debug)]
 pub struct AppendRequest<'a> {
     /// The key of the upload.
@@ -21,9 +21,9 @@ pub struct AppendRequest<'a> {
     pub size: Option<u64>,
     /// What [`Store::part_size`](super::Store::part_size) returned when the upload was created, in bytes.
     pub part_size: u64,
-    /// The bytes that the request announces, if it does.
+    /// The declared length of the request in bytes, if any.
     pub announced: Option<u64>,
-    /// Whether nothing is kept of an interrupted body.
+    /// Whether an interrupted body is discarded completely.
     pub all_or_nothing: bool,
 }
 
@@ -54,7 +54,7 @@ impl AppendRequest<'_> {
     }
 }
 
-/// How appended bytes were persisted.
+/// The form in which appended bytes were persisted.
 #[derive(Debug)]
 pub enum Persisted {
     /// In the file that will be published.

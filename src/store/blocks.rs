@@ -84,7 +84,7 @@ impl Blocks {
     fn check_size(&self) -> Result<()> {
         match self.declared {
             Some(declared) if self.received > declared => {
-                Err(Error::BodyBroken(format!("more than the {declared} bytes announced")))
+                Err(Error::BodyBroken(format!("more than the declared {declared} bytes")))
             }
             Some(declared) if self.ended && self.received < declared => {
                 Err(Error::BodyBroken(format!("after {} of {declared} bytes", self.received)))

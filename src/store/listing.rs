@@ -22,7 +22,7 @@ pub enum Listed<T> {
 
 impl<T> Listed<T> {
     /// The entry, unless it is foreign.
-    pub fn ours(self) -> Option<T> {
+    pub fn known(self) -> Option<T> {
         match self {
             Listed::Ours(found) => Some(found),
             Listed::Foreign(_) => None,

@@ -86,7 +86,7 @@ pub trait MultipartObserver: Send + Sync {
     fn owner(&self) -> Uuid;
 }
 
-/// A place that stores objects under keys. Every method may be repeated after an error.
+/// An object store: content under keys. Every method may be repeated after an error.
 #[async_trait]
 pub trait Store: Send + Sync + std::fmt::Debug {
     /// Writes the whole stream under a new key; returns the number of bytes once they are durable.

@@ -1,4 +1,4 @@
-//! A store that fails every call, for commands that open the database only.
+//! A store that fails every call, for commands that open only the database.
 
 use std::ops::Range;
 

@@ -160,7 +160,7 @@ impl Store for S3Store {
         let is_whole = request.operation == Operation::Put && request.part.is_none();
         if is_whole && !self.clients.quirks.conditions() {
             // Such a URL could overwrite the content of a file that is complete.
-            let why = "this bucket would take bytes a second time: replace the content through this server";
+            let why = "the bucket does not support conditional writes; replace the content through this server";
             return Err(Error::invalid("/operation", "unsupported", why));
         }
         let credential = self.clients.reader.credentials().get_credential().await.map_err(unavailable)?;

@@ -45,7 +45,7 @@ impl Operation {
     }
 }
 
-/// What a URL is signed for.
+/// The parameters of a URL to sign.
 #[derive(Debug)]
 pub struct SignRequest<'a> {
     /// The permitted operation.

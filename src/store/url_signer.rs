@@ -22,7 +22,7 @@ pub struct UrlSigner {
     clock: Clock,
 }
 
-/// What a verified signed URL permits.
+/// The permission that a verified signed URL grants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     /// The key of the object.

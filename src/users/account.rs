@@ -60,7 +60,7 @@ pub async fn register(app: &App, client: &ClientInfo, account: NewAccount) -> Re
     session::begin(app, user, client, &hash, &hash).await
 }
 
-/// What visitors may know before they sign in.
+/// The public registration status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct RegistrationStatus {
     /// Whether visitors may register.

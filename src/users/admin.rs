@@ -20,7 +20,7 @@ pub struct AdminUser {
     /// The user.
     #[serde(flatten)]
     pub user: User,
-    /// What the account uses, and its effective quota.
+    /// The usage of the account, and its effective quota.
     pub usage: Usage,
     /// The quota of this account, where it overrides the default.
     pub quota: QuotaOverrides,
@@ -134,7 +134,7 @@ pub async fn set_disabled(app: &App, email: &str, disabled: bool) -> Result<User
     Ok(update_user(app, user_id(app, email).await?, patch).await?.user)
 }
 
-/// Recalculates what every account uses; returns how many numbers were wrong.
+/// Recalculates the usage of every account; returns how many accounts were corrected.
 ///
 /// # Errors
 /// [`Error::Unavailable`].

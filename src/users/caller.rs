@@ -25,7 +25,7 @@ pub struct Caller {
     pub credential: Credential,
 }
 
-/// What authenticated a caller, by its id.
+/// The credential of a caller, by its id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Credential {
     /// A session.
@@ -59,7 +59,7 @@ pub async fn authenticate(app: &App, secret: &str, policy: CachePolicy) -> Resul
     let (found, credential): (_, fn(Uuid) -> Credential) = match secret.kind() {
         SecretKind::Session => (app.db.find_session_caller(&hash, now, policy).await?, Credential::Session),
         SecretKind::Token => (app.db.find_token_caller(&hash, now, policy).await?, Credential::Token),
-        // A link authenticates nobody: anyone may have it.
+        // A link token does not authenticate a user: anyone may have it.
         SecretKind::Link => return Err(Error::Unauthorized),
     };
     let row = found.filter(|row| !is_idle(app, secret.kind(), row, now)).ok_or(Error::Unauthorized)?;
@@ -76,7 +76,7 @@ fn is_idle(app: &App, kind: SecretKind, row: &CallerRow, now: Timestamp) -> bool
     kind == SecretKind::Session && !idle.is_zero() && row.last_used_at.is_some_and(|used| ends(used) <= now)
 }
 
-/// Updates `last_used_at` now and then, in the background: no request waits for it or fails because of it.
+/// Updates `last_used_at` periodically, in the background: no request waits for it or fails because of it.
 fn record_use(app: &App, credential: Credential, row: &CallerRow, now: Timestamp) {
     if row.last_used_at.is_some_and(|last| now < deadline(last.into(), TOUCH_INTERVAL)) {
         return;

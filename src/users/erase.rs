@@ -23,7 +23,7 @@ pub struct Erasure {
     pub state: String,
     /// When the account was deleted.
     pub started_at: Timestamp,
-    /// When nothing of the account was left.
+    /// When everything was deleted.
     pub finished_at: Option<Timestamp>,
 }
 
@@ -35,7 +35,7 @@ pub struct Erasure {
 /// [`Error::LastAdmin`].
 pub async fn delete_me(app: &App, caller: &Caller, password: &SecretString) -> Result<Erasure> {
     let proven = account::verify_again(app, &caller.user, password, "/password").await?;
-    // What remains of a deleted account says neither who it was nor where they were.
+    // The event that remains of a deleted account contains neither its id nor an address.
     let event = Event::new(EventKind::AccountDeleted, None).without_actor();
     erase(app, &caller.user, Some(&proven), &event).await
 }

@@ -1,4 +1,4 @@
-//! Accounts, and how a caller proves to be one: by password, session or API token.
+//! Accounts and authentication: passwords, sessions and API tokens.
 
 mod account;
 mod admin;
@@ -39,7 +39,7 @@ pub use throttle::{LoginAttempt, PendingAttempts, count_new_password};
 pub use token::{ApiToken, NewToken, create_token, revoke_token, tokens};
 pub use usage::{Quotas, Usage, UsageCounts, usage};
 
-/// A user, which is an account.
+/// A user account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct User {
     /// Unique; later accounts have larger ids.

@@ -1,4 +1,4 @@
-//! Quotas of single accounts, which override the default of the configuration.
+//! Quotas of individual accounts, which override the default of the configuration.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,7 @@ pub enum Quota {
     Default,
     /// No limit, whatever the default is.
     Unlimited,
-    /// At most so many bytes or files.
+    /// At most this many bytes or files.
     Most(u64),
 }
 

@@ -11,7 +11,7 @@ const RANDOM_LENGTH: usize = 30;
 const CHECKSUM_LENGTH: usize = 6;
 const LENGTH: usize = PREFIX_LENGTH + RANDOM_LENGTH + CHECKSUM_LENGTH;
 
-/// What a secret gives access to.
+/// The kind of a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SecretKind {
     /// A session.
@@ -64,7 +64,7 @@ impl Secret {
         Self { kind, text: text.into() }
     }
 
-    /// What it gives access to.
+    /// The kind.
     pub fn kind(&self) -> SecretKind {
         self.kind
     }

@@ -62,7 +62,7 @@ pub struct Session {
     pub address: String,
     /// When the user signed in.
     pub created_at: Timestamp,
-    /// To five minutes.
+    /// When it was last used, to within five minutes.
     pub last_used_at: Timestamp,
     /// When it expires.
     pub expires_at: Timestamp,

@@ -1,4 +1,4 @@
-//! What is hard to observe through the API: races, expiry and stale proofs.
+//! Tests of behavior that is hard to observe through the API: races, expiry and stale proofs.
 
 use std::sync::Arc;
 use std::time::Duration;

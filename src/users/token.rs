@@ -1,4 +1,4 @@
-//! API tokens, with which programs act for a user.
+//! API tokens, which let programs act for a user.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::db::TokenRow;
 use crate::error::{Error, Result, both};
 use crate::events::{Event, EventKind};
 
-/// The longest lifetime that can be requested: ten years. A token without a lifetime is active until it is revoked.
+/// The maximum lifetime: ten years. A token without a lifetime is active until it is revoked.
 const MAX_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// An API token, without its secret.
@@ -29,7 +29,7 @@ pub struct ApiToken {
     pub last_four: String,
     /// When it was created.
     pub created_at: Timestamp,
-    /// To five minutes; `None` if it was never used.
+    /// When it was last used, to within five minutes; `None` if never.
     pub last_used_at: Option<Timestamp>,
     /// When it expires; `None` if it is active until it is revoked.
     pub expires_at: Option<Timestamp>,

@@ -1,4 +1,4 @@
-//! What an account uses, and its effective quota.
+//! The usage of an account, and its effective quota.
 
 use serde::Serialize;
 
@@ -9,7 +9,7 @@ use crate::config;
 use crate::db::UsageRow;
 use crate::error::Result;
 
-/// What an account uses, and its effective quota.
+/// The usage of an account, and its effective quota.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Usage {
     /// What counts toward the quota.

@@ -30,7 +30,7 @@ both! {
     async fn everything_that_gives_access_is_listed_and_can_be_revoked(app: TestApp) {
         // URLs that the bucket signs cannot be revoked.
         let app = app.restart_with(|config| config.signed_urls = SignedUrls::Server).await;
-        let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
+        let (ann, stranger) = (app.sign_up("ann").await, app.anonymous());
         let (file, other) = (ann.upload("a.txt", "mine").await, ann.upload("b.txt", "other").await);
         let only_ann = readers(&ann, &file).await;
         assert_eq!(only_ann.len(), 1, "{only_ann:?}");
@@ -74,7 +74,7 @@ both! {
     }
 
     async fn upload_urls_are_listed_and_end_with_their_token(app: TestApp) {
-        let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
+        let (ann, stranger) = (app.sign_up("ann").await, app.anonymous());
         let file = ann.upload("a.txt", "mine").await;
         let puts = async || readers(&ann, &file).await.into_iter().find(|reader| reader["kind"] == "signed_puts");
         let new_token = async || {
@@ -123,7 +123,7 @@ both! {
     }
 
     async fn expired_links_and_urls_are_not_listed(app: TestApp) {
-        let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
+        let (ann, stranger) = (app.sign_up("ann").await, app.anonymous());
         let file = ann.upload("a.txt", "mine").await;
         create_link(&ann, &file, json!({"expires_in": 60})).await;
         let once = create_link(&ann, &file, json!({"max_downloads": 1})).await;
@@ -175,7 +175,7 @@ async fn urls_signed_by_the_bucket_are_reported_as_not_revocable() {
 #[tokio::test]
 async fn server_signed_urls_work_with_a_bucket() {
     let app = TestApp::start_with(Setup::PostgresAndS3, |config| config.signed_urls = SignedUrls::Server).await;
-    let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
+    let (ann, stranger) = (app.sign_up("ann").await, app.anonymous());
     let file = ann.upload("a.txt", "mine").await;
     let signed = ann.sign(&file, "get").await;
     let url = signed["url"].as_str().unwrap();

@@ -1,4 +1,4 @@
-//! The rooms of the code and the arrows between them, as ARCHITECTURE.md draws them.
+//! The top-level modules and the dependencies between them, as ARCHITECTURE.md lists them.
 //!
 //! Bans of single types and methods, such as reading the clock, are in `clippy.toml`.
 
@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every room, from the top down: a room uses only those below it.
-const ROOMS: &[&str] = &[
+const MODULES: &[&str] = &[
     "main", "cli", "api", "jobs", "files", "users", "app", "http", "chunks", "health", "events", "db", "store", "keys",
     "logs", "config", "budget", "net", "cursor", "clock", "error", "media", "suggest", "waiting", "unicode", "hex",
     "faults",
@@ -84,17 +84,17 @@ fn used_rooms(text: &str) -> BTreeSet<&str> {
         let group = group.split(';').next().unwrap_or_default();
         used.extend(group.split([',', '{', '}']).map(|part| part.trim().split("::").next().unwrap_or_default()));
     }
-    used.retain(|name| ROOMS.contains(name));
+    used.retain(|name| MODULES.contains(name));
     used
 }
 
 #[test]
-fn every_room_has_its_place() {
+fn every_module_is_listed() {
     let rooms: BTreeSet<String> = sources(&source_root()).iter().map(|(path, _)| room(path)).collect();
-    let known: BTreeSet<String> = ROOMS.iter().map(|room| (*room).to_owned()).chain(["lib".to_owned()]).collect();
+    let known: BTreeSet<String> = MODULES.iter().map(|room| (*room).to_owned()).chain(["lib".to_owned()]).collect();
     assert_eq!(rooms, known);
     let map = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("ARCHITECTURE.md")).unwrap();
-    for room in ROOMS {
+    for room in MODULES {
         assert!(
             map.contains(&format!("  {room}/")) || map.contains(&format!("  {room}.rs")),
             "ARCHITECTURE.md: {room}"
@@ -103,8 +103,8 @@ fn every_room_has_its_place() {
 }
 
 #[test]
-fn arrows_go_down() {
-    let depth = |name: &str| ROOMS.iter().position(|room| *room == name);
+fn dependencies_point_down() {
+    let depth = |name: &str| MODULES.iter().position(|room| *room == name);
     let mut wrong = Vec::new();
     for (path, text) in sources(&source_root()) {
         let from = room(&path);
@@ -125,7 +125,7 @@ fn arrows_go_down() {
 }
 
 #[test]
-fn crates_and_words_stay_in_their_rooms() {
+fn crates_and_terms_stay_in_their_modules() {
     let mut wrong = Vec::new();
     for (path, text) in sources(&source_root()) {
         let from = room(&path);

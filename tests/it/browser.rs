@@ -146,7 +146,7 @@ async fn uploads_go_through_the_server_if_the_bucket_refuses_cors() {
     let bucket = BucketProxy::before(s3_config().endpoint.as_ref().expect("an endpoint")).await;
     bucket.always(Site::new("OPTIONS", ""), Fault::Answer(403, ""));
     let server = server(&app).variable("STRONGROOM_S3_PUBLIC_ENDPOINT", bucket.url.as_str());
-    run_with(&app, "uploads.mjs", "turned-away", server).await;
+    run_with(&app, "uploads.mjs", "refused", server).await;
     assert!(browser().is_none() || bucket.clear() > 0);
 }
 
@@ -182,7 +182,7 @@ async fn the_api_reference_loads_nothing_from_elsewhere_on_postgres_and_s3() {
 
 both! {
     async fn the_page_has_a_content_security_policy_and_is_cached(app: TestApp) {
-        let stranger = app.stranger();
+        let stranger = app.anonymous();
         for screen in ["/", "/files/a/b%20c", "/search?q=x", "/trash", "/links", "/account", "/activity", "/admin/users"] {
             let page = stranger.get(screen).answer().await;
             assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"), "{screen}");
@@ -200,7 +200,7 @@ both! {
         assert_eq!(connect, bucket.as_str().map_or("'self'".to_owned(), |bucket| format!("'self' {bucket}/")));
         let limited = |config: &mut Config| config.limits.allowed_types = AllowedTypes(vec!["image/*".into()]);
         let app = app.restart_with(limited).await;
-        let stranger = app.stranger();
+        let stranger = app.anonymous();
         assert!(stranger.get("/").answer().await.header("content-security-policy").ends_with("connect-src 'self'"));
         stranger.get("/assets/nothing.js").answer().await.problem(404, "not_found");
         stranger.post("/").answer().await.problem(405, "method_not_allowed");

@@ -283,8 +283,8 @@ async fn failed_deletions_are_retried_later() {
         proxy.always(DELETE, fault);
         let report = app.reap().await;
         assert!(proxy.clear() > 0, "{fault:?} did not happen");
-        assert_eq!((report.removed, report.failed), (0, 1), "{fault:?}");
-        assert_eq!(app.reap().await.removed, 1, "{fault:?}");
+        assert_eq!((report.deleted, report.failed), (0, 1), "{fault:?}");
+        assert_eq!(app.reap().await.deleted, 1, "{fault:?}");
 
         // An upload that is aborted after its parts were sent, while the bucket fails the abort.
         proxy.always(ABORT, fault);
@@ -300,9 +300,9 @@ async fn readyz_fails_while_the_bucket_cannot_be_listed() {
     let (proxy, app) = app_behind_a_proxy().await;
     for fault in [FATAL.as_slice(), &[Fault::Lost, Fault::Hang]].concat() {
         proxy.always(LIST, fault);
-        assert_unavailable(&app, &app.stranger().until_readyz(503).await, &format!("{fault:?}"));
+        assert_unavailable(&app, &app.anonymous().until_readyz(503).await, &format!("{fault:?}"));
         assert!(proxy.clear() > 0, "{fault:?} did not happen");
-        app.stranger().until_readyz(200).await;
+        app.anonymous().until_readyz(200).await;
     }
 }
 
@@ -339,7 +339,7 @@ async fn requests_to_a_silent_bucket_time_out() {
     );
     assert_unavailable(&app, &read, "a download");
     assert_unavailable(&app, &part, "a range");
-    assert_eq!((report.removed, report.failed), (0, 1));
+    assert_eq!((report.deleted, report.failed), (0, 1));
     if let Some(sized) = sized {
         assert_unavailable(&app, &sized, "a request for the size");
     }

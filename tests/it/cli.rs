@@ -36,7 +36,7 @@ async fn it_starts_without_settings_and_prints_the_next_step() {
     let (body, rest) =
         banner.split_once("-d '").and_then(|(_, rest)| rest.split_once('\'')).expect("a command to register");
     assert_eq!(rest.trim(), program.url.clone() + "/v1/auth/register");
-    let request = program.stranger().post("/v1/auth/register").header("content-type", "application/json");
+    let request = program.anonymous().post("/v1/auth/register").header("content-type", "application/json");
     let answer = request.body(body.to_owned()).answer().await;
     assert_eq!(answer.status, 201, "{}", answer.text());
     let first = signed_in(&program, &answer.json());
@@ -46,7 +46,7 @@ async fn it_starts_without_settings_and_prints_the_next_step() {
 
     let program = Start::default().serve(folder.path());
     assert!(!program.stdout().contains("user add"), "there is an account: {}", program.stdout());
-    let again = program.stranger().with_token(first.token.as_deref().unwrap(), &json!(first.id));
+    let again = program.anonymous().with_token(first.token.as_deref().unwrap(), &json!(first.id));
     assert_eq!(again.download(&file).await, b"kept");
     program.stop();
 }
@@ -252,7 +252,7 @@ async fn accounts_can_be_managed_while_the_server_runs() {
     // A password is generated and shown once ...
     let output = ok(command(&["user", "add", "Ann@example.org", "--admin"], ""));
     let password = output.lines().find_map(|line| line.split_once("): ")).expect("a password").1.to_owned();
-    let session = log_in(&program.stranger(), "ann@example.org", &password).await;
+    let session = log_in(&program.anonymous(), "ann@example.org", &password).await;
     assert_eq!(session.status, 200, "{}", session.text());
     assert_eq!((&session.json()["user"]["is_admin"], &session.json()["user"]["name"]), (&json!(true), &json!("Ann")));
     let ann = signed_in(&program, &session.json());
@@ -262,7 +262,7 @@ async fn accounts_can_be_managed_while_the_server_runs() {
         &format!("{PASSWORD}\n"),
     ));
     assert!(!output.contains(PASSWORD), "{output}");
-    assert_eq!(log_in(&program.stranger(), "bob@example.org", PASSWORD).await.status, 200);
+    assert_eq!(log_in(&program.anonymous(), "bob@example.org", PASSWORD).await.status, 200);
 
     let list = ok(command(&["user", "list"], ""));
     assert!(list.lines().count() == 2 && list.contains("Ann@example.org") && list.contains("Bob B."), "{list}");
@@ -271,10 +271,10 @@ async fn accounts_can_be_managed_while_the_server_runs() {
 
     ok(command(&["user", "disable", "ANN@example.org"], ""));
     ann.get("/v1/me").answer().await.problem(401, "unauthorized");
-    log_in(&program.stranger(), "ann@example.org", &password).await.problem(401, "bad_credentials");
+    log_in(&program.anonymous(), "ann@example.org", &password).await.problem(401, "bad_credentials");
     assert!(ok(command(&["user", "list"], "")).contains("disabled"));
     ok(command(&["user", "enable", "ann@example.org"], ""));
-    let session = log_in(&program.stranger(), "ann@example.org", &password).await;
+    let session = log_in(&program.anonymous(), "ann@example.org", &password).await;
     let ann = signed_in(&program, &session.json());
 
     let quota = |arguments: &[&str]| ok(command(&[&["user", "quota", "bob@example.org"], arguments].concat(), ""));
@@ -289,8 +289,8 @@ async fn accounts_can_be_managed_while_the_server_runs() {
 
     ok(command(&["user", "set-password", "ann@example.org", "--password-stdin"], &format!("{PASSWORD}\r\n")));
     ann.get("/v1/me").answer().await.problem(401, "unauthorized");
-    log_in(&program.stranger(), "ann@example.org", &password).await.problem(401, "bad_credentials");
-    assert_eq!(log_in(&program.stranger(), "ann@example.org", PASSWORD).await.status, 200);
+    log_in(&program.anonymous(), "ann@example.org", &password).await.problem(401, "bad_credentials");
+    assert_eq!(log_in(&program.anonymous(), "ann@example.org", PASSWORD).await.status, 200);
 
     for (arguments, input, status) in [
         (&["user", "add", "bob@example.org"][..], "", 1),
@@ -372,18 +372,19 @@ both! {
 async fn use_secrets(program: &Program) -> Vec<String> {
     let ann = sign_up(program, "ann@example.org").await;
     let mut secrets = vec![ann.token.clone().unwrap()];
-    log_in(&program.stranger(), "ann@example.org", "not her password").await.problem(401, "bad_credentials");
+    log_in(&program.anonymous(), "ann@example.org", "not her password").await.problem(401, "bad_credentials");
     let cookie = format!("strongroom={}", ann.token.as_deref().unwrap());
-    assert_eq!(program.stranger().get("/v1/me").header("cookie", cookie).answer().await.status, 200);
+    assert_eq!(program.anonymous().get("/v1/me").header("cookie", cookie).answer().await.status, 200);
     let token = ann.post("/v1/me/tokens").json(&json!({"name": "a"})).answer().await.json()["token"].clone();
-    let machine = program.stranger().with_token(token.as_str().unwrap(), &json!(ann.id));
+    let machine = program.anonymous().with_token(token.as_str().unwrap(), &json!(ann.id));
     let file = machine.upload("a.bin", noise(9 * MIB)).await;
 
     for operation in ["get", "head", "put"] {
         let signed = ann.sign(&file, operation).await;
         let url: url::Url = signed["url"].as_str().unwrap().parse().unwrap();
         secrets.extend(url.query_pairs().filter(|(_, value)| value.len() >= 32).map(|(_, value)| value.into_owned()));
-        let mut request = program.stranger().request(signed["method"].as_str().unwrap().parse().unwrap(), url.as_str());
+        let mut request =
+            program.anonymous().request(signed["method"].as_str().unwrap().parse().unwrap(), url.as_str());
         for (name, value) in signed["headers"].as_object().unwrap() {
             request = request.header(name, value.as_str().unwrap());
         }
@@ -395,9 +396,9 @@ async fn use_secrets(program: &Program) -> Vec<String> {
         }
         // With an altered signature, and to a path that does not exist.
         let altered = url.as_str().replace("xpires=", "xpires=1");
-        assert_ne!(program.stranger().get(&altered).answer().await.status, 200);
+        assert_ne!(program.anonymous().get(&altered).answer().await.status, 200);
         let elsewhere = format!("{}/v1/elsewhere?{}", program.url, url.query().unwrap());
-        program.stranger().get(&elsewhere).answer().await.problem(404, "not_found");
+        program.anonymous().get(&elsewhere).answer().await.problem(404, "not_found");
     }
     // Secrets in the wrong places.
     for (body, content_type) in [
@@ -406,12 +407,12 @@ async fn use_secrets(program: &Program) -> Vec<String> {
         (format!(r#"{{"email": "{PASSWORD}", "password": 1}}"#), "application/json"),
         (format!("password={PASSWORD}"), "application/x-www-form-urlencoded"),
     ] {
-        let request = program.stranger().post("/v1/auth/login").header("content-type", content_type);
+        let request = program.anonymous().post("/v1/auth/login").header("content-type", content_type);
         assert!(request.body(body).answer().await.status >= 400);
     }
     let (most, last) = token.as_str().unwrap().split_at(39);
     let almost = format!("{most}{}", if last == "x" { "y" } else { "x" });
-    program.stranger().get("/v1/me").bearer_auth(&almost).answer().await.problem(401, "unauthorized");
+    program.anonymous().get("/v1/me").bearer_auth(&almost).answer().await.problem(401, "unauthorized");
     let body = json!({"current_password": PASSWORD, "password": "violet tractor under rain"});
     assert_eq!(ann.patch("/v1/me").json(&body).answer().await.status, 200);
     assert_eq!(ann.post("/v1/auth/logout").answer().await.status, 204);

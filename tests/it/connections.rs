@@ -128,7 +128,7 @@ both! {
         assert_eq!(status(&answer), 503, "{answer}");
         assert!(answer.contains("retry-after: ") && answer.contains("\"unavailable\""), "{answer}");
         // Others are not affected, and an address that closes one can open another.
-        assert_eq!(app.stranger().get("/healthz").answer().await.status, 200);
+        assert_eq!(app.anonymous().get("/healthz").answer().await.status, 200);
         held.pop();
         until(async || {
             let mut stream = connect_from(&app, "127.0.0.2").await;

@@ -208,7 +208,7 @@ both! {
         let ann = app.sign_up("ann").await;
         let file = ann.upload("a.png", png(100)).await;
         let signed = ann.sign(&file, "put").await;
-        let put = follow(&app.stranger(), &signed, "text").await;
+        let put = follow(&app.anonymous(), &signed, "text").await;
         // A bucket accepts any bytes.
         if app.setup == Setup::SqliteAndDisk {
             put.problem(415, "unsupported_media_type");
@@ -219,7 +219,7 @@ both! {
             complete(&ann, &signed).await.problem(410, "upload_gone");
         }
         let signed = ann.sign(&file, "put").await;
-        assert_eq!(follow(&app.stranger(), &signed, png(200)).await.status, 200);
+        assert_eq!(follow(&app.anonymous(), &signed, png(200)).await.status, 200);
         assert_eq!(complete(&ann, &signed).await.status, 200);
         assert!(ann.download(&file).await == png(200));
         app.assert_usage_is_exact().await;

@@ -1,4 +1,4 @@
-//! The SQL statements: both databases understand every one, and none is forgotten.
+//! The SQL statements: both databases understand every one, and none is missing.
 
 use std::path::Path;
 

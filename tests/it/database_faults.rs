@@ -71,7 +71,7 @@ impl<'a> Attempt<'a> {
             Upload => self.ann.post("/v1/files").query(&[("name", &self.name)]).body("new").answer().await,
             Replace => self.ann.put(&content(&self.file)).header("if-match", "*").body("new").answer().await,
             Delete => self.ann.delete_permanently(&self.file).answer().await,
-            Register => register(&self.app.stranger(), &self.email(), "A User", PASSWORD).await,
+            Register => register(&self.app.anonymous(), &self.email(), "A User", PASSWORD).await,
         }
     }
 
@@ -89,7 +89,7 @@ impl<'a> Attempt<'a> {
 
     async fn is_visible(&self) -> bool {
         match self.operation {
-            Register => match log_in(&self.app.stranger(), &self.email(), PASSWORD).await.status {
+            Register => match log_in(&self.app.anonymous(), &self.email(), PASSWORD).await.status {
                 200 => true,
                 status => {
                     assert_eq!(status, 401);

@@ -134,7 +134,7 @@ both! {
 
         assert_eq!(upload.send(&ann, 2, bytes[PART..2 * PART].to_vec()).await.status, 200);
         let named = upload.complete(&ann).await.problem(409, "upload_incomplete")["errors"].clone();
-        let missing = |number| json!({"pointer": format!("/parts/{number}"), "code": "missing", "detail": "this part has not arrived"});
+        let missing = |number| json!({"pointer": format!("/parts/{number}"), "code": "missing", "detail": "this part was not received"});
         assert_eq!(named, json!([missing(1), missing(3)]));
         // Without numbers, the missing parts are signed.
         let numbers: Vec<_> = upload.sign(&ann, &[]).await.iter().map(|part| part["number"].clone()).collect();
@@ -162,7 +162,7 @@ both! {
         app.assert_nothing_but(1).await;
     }
 
-    async fn parts_larger_than_announced_are_refused_and_deleted(app: TestApp) {
+    async fn parts_larger_than_declared_are_refused_and_deleted(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let upload = Direct::create(&ann, PART + 1).await;
         let sent = upload.send(&ann, 2, noise(PART)).await;

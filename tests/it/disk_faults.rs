@@ -139,13 +139,13 @@ async fn a_full_database_disk_is_reported_and_reads_still_work() {
     assert_problem(&full, 507, "storage_full");
     let there = files(&ann).await;
     assert_problem(&ann.delete_permanently(&kept).answer().await, 507, "storage_full");
-    assert_problem(&log_in(&app.stranger(), &email("ann"), PASSWORD).await, 507, "storage_full");
+    assert_problem(&log_in(&app.anonymous(), &email("ann"), PASSWORD).await, 507, "storage_full");
     assert!(ann.download(&kept).await == noise(1000));
     assert_eq!(files(&ann).await, there);
 
     std::fs::remove_file(filler).expect("space");
     ann.upload("new.bin", noise(1000)).await;
-    assert_eq!(log_in(&app.stranger(), &email("ann"), PASSWORD).await.status, 200);
+    assert_eq!(log_in(&app.anonymous(), &email("ann"), PASSWORD).await.status, 200);
     assert_nothing_but(&app, there + 1).await;
 }
 
@@ -159,13 +159,13 @@ async fn a_read_only_disk_can_be_read() {
     for size in [0, 1, MIB] {
         assert_problem(&post(&ann, noise(size)).answer().await, 503, "unavailable");
     }
-    assert_problem(&app.stranger().until_readyz(503).await, 503, "unavailable");
+    assert_problem(&app.anonymous().until_readyz(503).await, 503, "unavailable");
     assert!(ann.download(&kept).await == noise(MIB));
     assert_eq!(ann.delete_permanently(&gone).answer().await.status, 204);
     assert_eq!((app.reap().await.failed, files(&ann).await), (1, 1));
 
     disk.remount("rw");
-    app.stranger().until_readyz(200).await;
+    app.anonymous().until_readyz(200).await;
     ann.upload("new.bin", noise(MIB)).await;
     assert_nothing_but(&app, 2).await;
 }
@@ -184,7 +184,7 @@ async fn acknowledged_writes_survive_a_failed_database_disk() {
     for _ in 0..3 {
         assert_problem(&post(&ann, noise(1000)).answer().await, 503, "unavailable");
         assert_problem(&ann.delete_permanently(&file).answer().await, 503, "unavailable");
-        assert_problem(&program.stranger().until_readyz(503).await, 503, "unavailable");
+        assert_problem(&program.anonymous().until_readyz(503).await, 503, "unavailable");
     }
     assert_eq!(files(&ann).await, 1);
     assert!(ann.download(&file).await == noise(1000));
@@ -195,7 +195,7 @@ async fn acknowledged_writes_survive_a_failed_database_disk() {
     drop(disk);
     let disk = mount().expect("it can be mounted again");
     let program = Start::default().serve(&disk.folder);
-    let ann = program.stranger().with_token(ann.token.as_deref().expect("a token"), &ann.id.into());
+    let ann = program.anonymous().with_token(ann.token.as_deref().expect("a token"), &ann.id.into());
     assert!(ann.download(&file).await == noise(1000));
     ann.upload("new.bin", noise(1000)).await;
     program.stop();

@@ -76,7 +76,7 @@ both! {
             let common = ["database.reach", "database.schema", "database.write", "store.write", "server.public_url"];
             let own: &[&str] = match app.setup {
                 Setup::SqliteAndDisk => {
-                    &["database.durability", "database.rights", "database.integrity", "store.folder"]
+                    &["database.durability", "database.rights", "database.integrity", "store.directory"]
                 }
                 Setup::PostgresAndS3 => &[
                     "database.encoding", "database.connections", "database.clock", "store.reach", "store.clock",
@@ -104,7 +104,7 @@ fn it_creates_nothing_before_the_first_start() {
     let folder = folder();
     let outcome = Start::with(&["doctor"]).run(folder.path(), "");
     assert_eq!(outcome.status, 0, "{}", outcome.stdout);
-    for name in ["database.reach", "store.folder"] {
+    for name in ["database.reach", "store.directory"] {
         assert!(line(&outcome, name).contains("the first start"), "{}", line(&outcome, name));
     }
     assert_eq!(folder.path().read_dir().unwrap().count(), 0);
@@ -222,7 +222,7 @@ async fn a_public_bucket_is_a_failure() {
 
     let program = Start::default().on(&config).serve(folder.path());
     // What could be attacked is for admins alone.
-    let ready = program.stranger().get("/readyz").answer().await;
+    let ready = program.anonymous().get("/readyz").answer().await;
     assert_eq!((ready.status, ready.json()), (200, json!({"status": "impaired"})));
     let user = sign_up(&program, "bob@example.org").await;
     assert_eq!(user.get("/readyz").answer().await.json(), json!({"status": "impaired"}));
@@ -315,7 +315,7 @@ async fn a_server_started_without_its_store_repeats_the_checks() {
     network.cut();
     let config = on_s3(&folder, |s3| s3.endpoint = Some(format!("http://{}", network.address).parse().unwrap()));
     let program = Start::default().on(&config).variable("STRONGROOM_REAP_INTERVAL", "1s").serve(folder.path());
-    program.stranger().get("/readyz").answer().await.problem(503, "unavailable");
+    program.anonymous().get("/readyz").answer().await.problem(503, "unavailable");
     network.restore();
     wait_for_outcome(&admin(&program, &config).await, "store.private", "ok").await;
     let ann = sign_up(&program, "ann@example.org").await;
@@ -330,7 +330,7 @@ async fn readiness_requests_do_not_reach_the_store_each_time() {
     let app = TestApp::start(Setup::PostgresAndS3).await;
     let gateway = FaultProxy::before(&s3_config().endpoint.unwrap(), |_| Fault::Pass).await;
     let app = app.restart_with(|config| s3(config).endpoint = Some(gateway.url.clone())).await;
-    let stranger = app.stranger();
+    let stranger = app.anonymous();
     let asked = futures_util::future::join_all((0..50).map(|_| stranger.get("/readyz").answer())).await;
     assert!(asked.iter().all(|answer| answer.status == 200));
     assert!(gateway.requests() <= 5, "{} requests", gateway.requests());
@@ -382,8 +382,8 @@ async fn files_and_folders_accessible_to_others_are_reported() {
     let (app, root) = disk().await;
     let config = &app.app.config;
     for (path, mode, name) in [
-        (root.clone(), 0o777, "store.folder"),
-        (root.join("blobs"), 0o755, "store.folder"),
+        (root.clone(), 0o777, "store.directory"),
+        (root.join("blobs"), 0o755, "store.directory"),
         (app.folder.path().join("rows.db"), 0o644, "database.rights"),
     ] {
         let before = path.metadata().unwrap().permissions().mode();
@@ -395,7 +395,7 @@ async fn files_and_folders_accessible_to_others_are_reported() {
     allow(&root, 0o755);
     let outcome = doctor(config, &[]);
     assert_eq!(outcome.status, 0, "{}", outcome.stdout);
-    assert!(line(&outcome, "store.folder").starts_with("warning"), "{}", outcome.stdout);
+    assert!(line(&outcome, "store.directory").starts_with("warning"), "{}", outcome.stdout);
 }
 
 /// Root, as which the tests may run, could change it; so the outcome must not depend on that.
@@ -408,7 +408,7 @@ async fn a_folder_of_a_group_is_a_warning_and_is_written_to() {
             allow(&path, if path == root { mode } else { 0o2770 });
             let outcome = doctor(&app.app.config, &[]);
             assert_eq!(outcome.status, 0, "{}", outcome.stdout);
-            assert!(line(&outcome, "store.folder").starts_with("warning"), "{}", outcome.stdout);
+            assert!(line(&outcome, "store.directory").starts_with("warning"), "{}", outcome.stdout);
             assert!(line(&outcome, "store.write").starts_with("ok"), "{}", outcome.stdout);
             allow(&path, before);
         }
@@ -446,7 +446,7 @@ async fn an_unusable_folder_is_reported() {
     symlink(&root, &link).unwrap();
     std::fs::write(&file, "in the way").unwrap();
     for path in [&link, &file] {
-        assert_one_failure(&doctor(&at(path), &[]), "store.folder", &["is not a directory"]);
+        assert_one_failure(&doctor(&at(path), &[]), "store.directory", &["is not a directory"]);
     }
     // A folder where not even root can write.
     if Path::new("/sys/kernel").is_dir() {
@@ -541,9 +541,9 @@ async fn a_failed_check_is_reported_to_admins_with_a_remedy() {
     let StoreConfig::Disk { root } = &app.app.config.store else { panic!("a disk") };
     std::fs::set_permissions(root, std::fs::Permissions::from_mode(0o777)).unwrap();
     let report = ann.post("/v1/admin/doctor").answer().await.json();
-    assert_eq!((&report["status"], outcome_of(&report, "store.folder").as_str()), (&json!("impaired"), "failed"));
+    assert_eq!((&report["status"], outcome_of(&report, "store.directory").as_str()), (&json!("impaired"), "failed"));
     let checks = report["checks"].as_array().unwrap();
-    let folder = checks.iter().find(|check| check["name"] == "store.folder").unwrap();
+    let folder = checks.iter().find(|check| check["name"] == "store.directory").unwrap();
     assert!(folder["remedy"].as_str().unwrap().contains("chmod 700"), "{folder}");
     // After the repair, the next run finds nothing.
     std::fs::set_permissions(root, std::fs::Permissions::from_mode(0o700)).unwrap();

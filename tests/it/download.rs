@@ -229,7 +229,7 @@ both! {
         let file = ann.upload("data.bin", bytes.clone()).await;
         let answer = ann.get(&format!("{}?via=redirect", content(&file))).answer().await;
         assert_eq!((answer.status, answer.header("cache-control")), (302, "no-store"));
-        let followed = app.stranger().get(answer.header("location")).answer().await;
+        let followed = app.anonymous().get(answer.header("location")).answer().await;
         assert_eq!(followed.status, 200);
         assert_eq!(followed.bytes, bytes);
         ann.get(&format!("{}?via=pigeon", content(&file))).answer().await.problem(422, "invalid");

@@ -175,7 +175,7 @@ both! {
     async fn nothing_is_committed_after_the_right_has_ended(app: TestApp) {
         // A busy machine takes its time between the two halves of a body.
         let app = app.restart_with(|config| config.uploads.stall_timeout = Duration::from_secs(600)).await;
-        let stranger = app.stranger();
+        let stranger = app.anonymous();
         for ending in ENDINGS {
             let ended = Ended::new(&app, &format!("{ending:?}").to_lowercase(), ending).await;
             let fixture = Fixture::create(&ended.client, &stranger).await;
@@ -222,7 +222,7 @@ both! {
 
     async fn a_download_is_cut_when_its_right_ends(app: TestApp) {
         let app = app.restart_with(|config| config.auth.access_check_interval = Duration::ZERO).await;
-        let stranger = app.stranger();
+        let stranger = app.anonymous();
         for ending in ENDINGS {
             let ended = Ended::new(&app, &format!("{ending:?}").to_lowercase(), ending).await;
             let file = ended.user.upload("a.bin", noise(20 * MIB)).await;
@@ -259,7 +259,7 @@ both! {
         let ann = app.sign_up("ann").await;
         let file = ann.upload("a.bin", noise(20 * MIB)).await;
         let link = create_link(&ann, &file, json!({})).await;
-        let mut answer = app.stranger().get(link["url"].as_str().unwrap()).send().await.expect("an answer");
+        let mut answer = app.anonymous().get(link["url"].as_str().unwrap()).send().await.expect("an answer");
         answer.chunk().await.expect("bytes").expect("a chunk");
         assert_eq!(ann.delete(&format!("/v1/links/{}", link["id"].as_str().unwrap())).answer().await.status, 204);
         assert!(answer.bytes().await.is_err(), "the whole file was sent");
@@ -295,7 +295,7 @@ both! {
             config.uploads.stall_timeout = Duration::from_secs(1);
             config.uploads.min_rate = MIB as u64;
         }).await;
-        let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
+        let (ann, stranger) = (app.sign_up("ann").await, app.anonymous());
         let fixture = Fixture::create(&ann, &stranger).await;
         for Endpoint { name, request, body, .. } in endpoints(&app, &ann, &stranger, &fixture) {
             if body.len() < 200_000 {

@@ -19,7 +19,7 @@ async fn state(app: &TestApp, accepted: &Answer) -> String {
     assert_eq!(accepted.status, 202, "{}", accepted.text());
     let id = accepted.json()["job"]["id"].as_str().unwrap().to_owned();
     assert_eq!(accepted.header("location"), app.url(&format!("/v1/jobs/{id}")));
-    let job = app.stranger().get(&format!("/v1/jobs/{id}")).answer().await;
+    let job = app.anonymous().get(&format!("/v1/jobs/{id}")).answer().await;
     assert_eq!(job.status, 200, "{}", job.text());
     job.json()["job"]["state"].as_str().unwrap().to_owned()
 }
@@ -83,7 +83,7 @@ both! {
         app.advance(Duration::from_secs(91 * 24 * 3600));
         app.reap().await;
         let job = format!("/v1/jobs/{}", accepted.json()["job"]["id"].as_str().unwrap());
-        app.stranger().get(&job).answer().await.problem(404, "not_found");
+        app.anonymous().get(&job).answer().await.problem(404, "not_found");
     }
 
     async fn access_ends_immediately_and_the_address_can_be_reused(app: TestApp) {
@@ -100,11 +100,11 @@ both! {
             client.get(&content(&file)).answer().await.problem(401, "unauthorized");
         }
         assert_eq!(tus.append(&ann, 0, "late").await.status, 401);
-        log_in(&app.stranger(), &email("ann"), PASSWORD).await.problem(401, "bad_credentials");
-        log_in(&app.stranger(), &format!("erased {}", ann.id), PASSWORD).await.problem(401, "bad_credentials");
+        log_in(&app.anonymous(), &email("ann"), PASSWORD).await.problem(401, "bad_credentials");
+        log_in(&app.anonymous(), &format!("erased {}", ann.id), PASSWORD).await.problem(401, "bad_credentials");
         if app.setup == Setup::SqliteAndDisk {
-            app.stranger().get(&url).answer().await.problem(404, "not_found");
-            app.stranger().put(put["url"].as_str().unwrap()).header("if-none-match", "*").body("x").answer().await.problem(410, "upload_gone");
+            app.anonymous().get(&url).answer().await.problem(404, "not_found");
+            app.anonymous().put(put["url"].as_str().unwrap()).header("if-none-match", "*").body("x").answer().await.problem(410, "upload_gone");
         }
 
         // The address can be registered again, and the new account is empty.
@@ -217,6 +217,6 @@ both! {
         assert_eq!(state(&app, &accepted).await, "done");
         app.assert_nothing_but(0).await;
         assert_unknown(&app, &ann.id, "ann").await;
-        assert_eq!(register(&app.stranger(), &email("ann"), "Ann", PASSWORD).await.status, 201);
+        assert_eq!(register(&app.anonymous(), &email("ann"), "Ann", PASSWORD).await.status, 201);
     }
 }

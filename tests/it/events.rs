@@ -104,8 +104,8 @@ both! {
         let link = create_link(&ann, &file, json!({"password": "violet tractor under rain", "max_downloads": 1})).await;
         let (id, url) = (link["id"].as_str().unwrap(), format!("{}?download=1", link["url"].as_str().unwrap()));
         let url = url.as_str();
-        let visit = |password: &str| app.stranger().get(url).basic_auth("", Some(password.to_owned()));
-        app.stranger().get(url).answer().await.problem(401, "password_required");
+        let visit = |password: &str| app.anonymous().get(url).basic_auth("", Some(password.to_owned()));
+        app.anonymous().get(url).answer().await.problem(401, "password_required");
         visit("a guess").answer().await.problem(401, "password_required");
         assert_eq!(visit("violet tractor under rain").answer().await.bytes, b"for those who know");
         visit("violet tractor under rain").answer().await.problem(410, "link_used_up");
@@ -113,7 +113,7 @@ both! {
         for _ in 0..2 {
             assert_eq!(ann.delete(&format!("/v1/links/{id}")).answer().await.status, 204);
         }
-        app.stranger().get(url).answer().await.problem(410, "link_revoked");
+        app.anonymous().get(url).answer().await.problem(410, "link_revoked");
 
         let events: Vec<_> = of_file(&app, &ann, &file).await.into_iter().filter(|event| event["link_id"] == id).collect();
         let mut found = kinds_and_channels(&events);
@@ -171,8 +171,8 @@ both! {
 
     async fn sign_ins_sign_outs_and_refusals_are_recorded(app: TestApp) {
         let ann = app.sign_up("ann").await;
-        assert_eq!(log_in(&app.stranger(), &email("ann"), "a wrong guess").await.status, 401);
-        assert_eq!(log_in(&app.stranger(), &email("nobody"), "a wrong guess").await.status, 401);
+        assert_eq!(log_in(&app.anonymous(), &email("ann"), "a wrong guess").await.status, 401);
+        assert_eq!(log_in(&app.anonymous(), &email("nobody"), "a wrong guess").await.status, 401);
         let second = another_session(&app, "ann").await;
         assert_eq!(second.post("/v1/auth/logout").answer().await.status, 204);
         let created = ann.post("/v1/me/tokens").json(&json!({"name": "backup"})).answer().await.json();
@@ -313,8 +313,8 @@ both! {
         let created = ann.post("/v1/me/tokens").json(&json!({"name": "backup"})).answer().await.json();
         let file = ann.upload("a.txt", "x").await;
         let url = ann.sign(&file, "get").await["url"].as_str().unwrap().to_owned();
-        app.stranger().get(&url).answer().await;
-        log_in(&app.stranger(), "typed-into-the-wrong-field", "a wrong guess").await;
+        app.anonymous().get(&url).answer().await;
+        log_in(&app.anonymous(), "typed-into-the-wrong-field", "a wrong guess").await;
         app.app.events.flush().await;
         let signature = url.rsplit('=').next().unwrap();
         let secrets = [PASSWORD, ann.token.as_deref().unwrap(), created["token"].as_str().unwrap(), signature, "typed-into", "a wrong guess"];
@@ -328,7 +328,7 @@ async fn downloads_through_server_signed_urls_are_recorded() {
     let ann = app.sign_up("ann").await;
     let file = ann.upload("a.txt", "bytes").await;
     let url = ann.sign(&file, "get").await["url"].as_str().unwrap().to_owned();
-    assert_eq!(app.stranger().get(&url).answer().await.bytes, b"bytes");
+    assert_eq!(app.anonymous().get(&url).answer().await.bytes, b"bytes");
     let events = of_file(&app, &ann, &file).await;
     assert_eq!(
         kinds_and_channels(&events),

@@ -106,7 +106,7 @@ async fn is_half_written(app: &TestApp, key: &Key) -> bool {
 async fn abort_all(app: &TestApp) {
     let mut uploads = app.app.store.list_uploads(None);
     while let Some(upload) = uploads.next().await {
-        let upload = upload.unwrap().ours().expect("not foreign");
+        let upload = upload.unwrap().known().expect("not foreign");
         app.app.store.abort(&upload.key, upload.id.as_deref()).await.unwrap();
     }
 }
@@ -234,19 +234,19 @@ both! {
         for _ in 0..2 {
             let outcome = command(&app, &["--repair"]);
             assert_eq!(outcome.status, 1, "{}", outcome.stderr);
-            assert!(outcome.stdout.contains("2 in quarantine, 0 removed"), "{}", outcome.stdout);
+            assert!(outcome.stdout.contains("2 in quarantine, 0 deleted"), "{}", outcome.stdout);
             assert_eq!(app.app.store.size(&unknown).await.unwrap(), Some(6));
             assert!(is_half_written(&app, &half).await);
         }
         age_quarantine(&app).await;
         let report = run_fsck(&app, CHECK_ONLY).await.report;
-        assert_eq!((report.quarantined, report.removed), (2, 0), "a run without repair removes nothing");
+        assert_eq!((report.quarantined, report.deleted), (2, 0), "a run without repair removes nothing");
         // A scheduled run removes what was put into quarantine on request.
         let newcomer = Key::random();
         half_write(&app, &newcomer).await;
-        let removed = run_fsck(&app, background).await.report;
-        assert_eq!((removed.quarantined, removed.removed), (0, 2));
-        assert_eq!(removed.findings.iter().filter(|finding| finding.action == Some(fsck::FsckAction::Removed)).count(), 2);
+        let deleted = run_fsck(&app, background).await.report;
+        assert_eq!((deleted.quarantined, deleted.deleted), (0, 2));
+        assert_eq!(deleted.findings.iter().filter(|finding| finding.action == Some(fsck::FsckAction::Deleted)).count(), 2);
         assert_eq!(app.app.store.size(&unknown).await.unwrap(), None);
         assert!(!is_half_written(&app, &half).await);
         assert!(is_half_written(&app, &newcomer).await, "it was not in quarantine");
@@ -273,7 +273,7 @@ both! {
         // If it becomes unknown again, its time in quarantine restarts.
         app.execute("DELETE FROM blobs WHERE state = 'pending'").await;
         let unknown = run_fsck(&app, REPAIR).await.report;
-        assert_eq!((unknown.quarantined, unknown.removed), (1, 0));
+        assert_eq!((unknown.quarantined, unknown.deleted), (1, 0));
         assert_eq!(app.app.store.size(&orphan).await.unwrap(), Some(15));
     }
 

@@ -57,12 +57,12 @@ both! {
             }
         }
         for probe in ["/healthz", "/readyz"] {
-            assert_eq!(app.stranger().get(probe).header("host", "evil.example").answer().await.status, 200);
+            assert_eq!(app.anonymous().get(probe).header("host", "evil.example").answer().await.status, 200);
         }
     }
 
     async fn further_hosts_and_proxies_are_named_in_the_settings(app: TestApp) {
-        let ask = async |app: &TestApp| app.stranger().get("/v1/me").header("host", "files.internal.example").answer().await.status;
+        let ask = async |app: &TestApp| app.anonymous().get("/v1/me").header("host", "files.internal.example").answer().await.status;
         assert_eq!(ask(&app).await, 421);
         let app = app.restart_with(|config| config.public_url = "https://files.internal.example".parse().unwrap()).await;
         assert_eq!(ask(&app).await, 401);

@@ -59,7 +59,7 @@ async fn until_quiet(app: &TestApp) {
 
 both! {
     async fn anyone_with_a_link_can_read_the_file(app: TestApp) {
-        let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
+        let (ann, stranger) = (app.sign_up("ann").await, app.anonymous());
         let bytes = noise(100_000);
         let file = ann.upload("naïve.bin", bytes.clone()).await;
         let link = create_link(&ann, &file, json!({"note": "for the accountant", "download_name": "für dich.bin"})).await;
@@ -83,7 +83,7 @@ both! {
     }
 
     async fn parameters_that_programs_append_to_a_link_are_ignored(app: TestApp) {
-        let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
+        let (ann, stranger) = (app.sign_up("ann").await, app.anonymous());
         let file = ann.upload("a.txt", "shared").await;
         let link = create_link(&ann, &file, json!({"password": "violet tractor"})).await;
         let open = create_link(&ann, &file, json!({})).await;
@@ -137,7 +137,7 @@ both! {
     }
 
     async fn expiry_rotation_and_revocation_take_effect_immediately(app: TestApp) {
-        let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
+        let (ann, stranger) = (app.sign_up("ann").await, app.anonymous());
         let file = ann.upload("a.txt", "mine").await;
         let link = create_link(&ann, &file, json!({"expires_in": 60})).await;
         assert_eq!(stranger.get(url(&link)).answer().await.bytes, b"mine");
@@ -180,7 +180,7 @@ both! {
     }
 
     async fn a_link_follows_the_state_of_its_file_and_its_owner(app: TestApp) {
-        let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
+        let (ann, stranger) = (app.sign_up("ann").await, app.anonymous());
         let (file, other) = (ann.upload("a.txt", "mine").await, ann.upload("b.txt", "other").await);
         let (link, of_other) = (create_link(&ann, &file, json!({})).await, create_link(&ann, &other, json!({"password": PASSWORD})).await);
         let key = unlock(&stranger, &of_other, PASSWORD).await.json()["key"].as_str().unwrap().to_owned();
@@ -208,7 +208,7 @@ both! {
     }
 
     async fn simultaneous_downloads_never_exceed_the_limit(app: TestApp) {
-        let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
+        let (ann, stranger) = (app.sign_up("ann").await, app.anonymous());
         let bytes = noise(3 * MIB);
         let file = ann.upload("a.bin", bytes.clone()).await;
         let link = create_link(&ann, &file, json!({"max_downloads": 3})).await;
@@ -228,7 +228,7 @@ both! {
     }
 
     async fn programs_that_check_a_link_use_up_nothing(app: TestApp) {
-        let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
+        let (ann, stranger) = (app.sign_up("ann").await, app.anonymous());
         let file = ann.upload("a.txt", "mine").await;
         let link = create_link(&ann, &file, json!({"max_downloads": 1, "inline": true})).await;
         let agents = ["Mozilla/5.0 (Windows NT 10.0; Win64; x64)", "BarracudaCentral", "Google-Safety", "Slackbot-LinkExpanding 1.0", ""];
@@ -261,7 +261,7 @@ both! {
 
     async fn all_but_the_last_byte_is_a_download(app: TestApp) {
         let app = app.restart_with(|config| config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()]).await;
-        let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
+        let (ann, stranger) = (app.sign_up("ann").await, app.anonymous());
         let file = ann.upload("a.bin", noise(300_000)).await;
         for range in ["bytes=0-299998", "bytes=0-0", "bytes=1-", "bytes=0-1,3-299998", "bytes=-1"] {
             let link = create_link(&ann, &file, json!({"max_downloads": 1})).await;
@@ -285,7 +285,7 @@ both! {
 
     async fn another_program_at_the_same_address_can_take_a_download_over(app: TestApp) {
         let app = app.restart_with(|config| config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()]).await;
-        let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
+        let (ann, stranger) = (app.sign_up("ann").await, app.anonymous());
         for size in [4, 20_000, 5 * MIB] {
             let bytes = noise(size);
             let file = ann.upload("a.bin", bytes.clone()).await;
@@ -307,7 +307,7 @@ both! {
 
     async fn an_interrupted_download_can_start_over(app: TestApp) {
         let app = app.restart_with(|config| config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()]).await;
-        let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
+        let (ann, stranger) = (app.sign_up("ann").await, app.anonymous());
         let file = ann.upload("a.bin", noise(24 * MIB)).await;
         let link = create_link(&ann, &file, json!({"max_downloads": 1})).await;
         for _ in 0..3 {
@@ -327,7 +327,7 @@ both! {
     }
 
     async fn a_resumed_download_is_counted_once(app: TestApp) {
-        let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
+        let (ann, stranger) = (app.sign_up("ann").await, app.anonymous());
         let bytes = noise(24 * MIB);
         let file = ann.upload("a.bin", bytes.clone()).await;
         let link = create_link(&ann, &file, json!({"max_downloads": 1})).await;
@@ -350,7 +350,7 @@ both! {
     }
 
     async fn a_download_of_an_empty_file_is_counted(app: TestApp) {
-        let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
+        let (ann, stranger) = (app.sign_up("ann").await, app.anonymous());
         let file = ann.upload("empty", "").await;
         let link = create_link(&ann, &file, json!({"max_downloads": 1})).await;
         assert_eq!(stranger.get(&bytes_of(&link)).answer().await.status, 200);
@@ -359,7 +359,7 @@ both! {
 
     async fn a_link_can_be_restricted_to_networks(app: TestApp) {
         let app = app.restart_with(|config| config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()]).await;
-        let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
+        let (ann, stranger) = (app.sign_up("ann").await, app.anonymous());
         let file = ann.upload("a.txt", "mine").await;
         let link = create_link(&ann, &file, json!({"allow_from": ["192.0.2.7/24", "2001:db8::1"], "password": PASSWORD})).await;
         assert_eq!(link["allow_from"], json!(["192.0.2.0/24", "2001:db8::1/128"]));
@@ -374,7 +374,7 @@ both! {
     }
 
     async fn nothing_is_disclosed_before_the_password(app: TestApp) {
-        let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
+        let (ann, stranger) = (app.sign_up("ann").await, app.anonymous());
         let file = ann.upload("payslip.txt", "all of the money").await;
         let link = create_link(&ann, &file, json!({"password": PASSWORD, "note": "secret note"})).await;
         assert!(link["has_password"] == true && link.get("password").is_none());
@@ -435,7 +435,7 @@ both! {
             config.auth.logins_per_account = 3;
             config.auth.logins_per_address = 8;
         }).await;
-        let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
+        let (ann, stranger) = (app.sign_up("ann").await, app.anonymous());
         let file = ann.upload("a.txt", "mine").await;
         let (link, other) = (create_link(&ann, &file, json!({"password": PASSWORD})).await, create_link(&ann, &file, json!({"password": PASSWORD})).await);
         let key = unlock(&stranger, &link, PASSWORD).await.json()["key"].as_str().unwrap().to_owned();
@@ -455,7 +455,7 @@ both! {
     }
 
     async fn browsers_get_a_page_without_scripts(app: TestApp) {
-        let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
+        let (ann, stranger) = (app.sign_up("ann").await, app.anonymous());
         let name = "<img src=x onerror=alert(1)>\"'&.png";
         let png = [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0".as_slice(), &noise(5000)].concat();
         let file = ann.upload(name, png.clone()).await;
@@ -490,7 +490,7 @@ async fn delivery_can_redirect_to_the_bucket() {
     let app =
         TestApp::start_with(Setup::PostgresAndS3, |config| config.links.delivery = strongroom::config::Via::Redirect)
             .await;
-    let (ann, stranger) = (app.sign_up("ann").await, app.stranger());
+    let (ann, stranger) = (app.sign_up("ann").await, app.anonymous());
     let file = ann.upload("a.txt", "mine").await;
     let link = create_link(&ann, &file, json!({"max_downloads": 1, "download_name": "yours.txt"})).await;
     let page = browse(&stranger, url(&link)).await;
@@ -522,7 +522,7 @@ async fn the_log_contains_no_secrets_of_links() {
 async fn assert_log_without_secrets(level: &str) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let program = Start::default().variable("STRONGROOM_LOG", level).serve(folder.path());
-    let (ann, stranger) = (sign_up(&program, "ann@example.org").await, program.stranger());
+    let (ann, stranger) = (sign_up(&program, "ann@example.org").await, program.anonymous());
     let file = ann.upload("payslip.txt", "mine").await;
     let link = create_link(&ann, &file, json!({"password": PASSWORD, "max_downloads": 3})).await;
     let unlocked = unlock(&stranger, &link, PASSWORD).await;

@@ -28,7 +28,7 @@ both! {
             for number in 0..5 {
                 ann.upload(&format!("{number}.txt"), "kept").await;
             }
-            assert_eq!(program.stranger().get("/healthz").answer().await.status, 200);
+            assert_eq!(program.anonymous().get("/healthz").answer().await.status, 200);
             program.stop();
         }
     }

@@ -1,4 +1,4 @@
-//! Integration tests of every behaviour through the API, on SQLite and disk and on PostgreSQL and S3.
+//! Integration tests of every behavior through the API, on SQLite and disk and on PostgreSQL and S3.
 
 #![allow(clippy::disallowed_methods, reason = "clippy.toml is about the server")]
 

@@ -126,7 +126,7 @@ async fn revocation_on_one_server_takes_effect_on_all() {
     let file = clients[0].upload("shared.txt", "shared").await;
     let link = create_link(&clients[0], &file, json!({})).await;
     let url: url::Url = link["url"].as_str().unwrap().parse().unwrap();
-    let strangers: Vec<Client> = nodes.programs.iter().map(Program::stranger).collect();
+    let strangers: Vec<Client> = nodes.programs.iter().map(Program::anonymous).collect();
     assert_accepted(&strangers, url.path()).await;
     let revoked = clients[1].delete(&format!("/v1/links/{}", link["id"].as_str().unwrap())).answer().await;
     assert_eq!(revoked.status, 204, "{}", revoked.text());
@@ -182,7 +182,7 @@ async fn three_servers_share_one_reaper() {
         let numbers: Vec<usize> = before.flatten().filter_map(|word| word.parse().ok()).collect();
         numbers.iter().sum()
     };
-    assert_eq!((sum(" abandoned uploads ended"), sum(" blobs removed")), (LEFT, LEFT), "{logs}");
+    assert_eq!((sum(" abandoned uploads ended"), sum(" blobs deleted")), (LEFT, LEFT), "{logs}");
     assert!(!logs.contains("the reaper could not") && !logs.contains("ERROR"), "{logs}");
     nodes.app.execute("DELETE FROM job_leases").await;
     nodes.app.assert_nothing_but(0).await;
@@ -448,7 +448,7 @@ async fn limits_hold_across_servers() {
     nodes.app.assert_usage_is_exact().await;
 
     // Guesses are counted across all servers.
-    let strangers: Vec<Client> = nodes.programs.iter().map(Program::stranger).collect();
+    let strangers: Vec<Client> = nodes.programs.iter().map(Program::anonymous).collect();
     let guesses = (0..30).map(|turn| log_in(&strangers[turn % NODES], "ann@example.org", "not her password"));
     let statuses: Vec<u16> = join_all(guesses).await.iter().map(|answer| answer.status).collect();
     let tried = statuses.iter().filter(|status| **status == 401).count();

@@ -96,7 +96,7 @@ fn operations(description: &Value) -> Vec<(String, &Value)> {
 both! {
     async fn the_served_document_is_about_this_server(app: TestApp) {
         let app = app.restart_with(|config| config.limits.page = 20).await;
-        let served = app.stranger().get("/openapi.json").answer().await.json();
+        let served = app.anonymous().get("/openapi.json").answer().await.json();
         assert_eq!(served["servers"][0]["url"], app.url(""));
         assert_eq!(served["components"]["securitySchemes"]["cookie"]["name"], "strongroom");
         let parameters = served["paths"]["/v1/files"]["get"]["parameters"].as_array().unwrap();

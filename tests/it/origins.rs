@@ -30,7 +30,7 @@ fn header<'a>(answer: &'a Response, name: &str) -> &'a str {
 both! {
     async fn every_operation_of_the_api_is_open_to_an_allowed_origin(app: TestApp) {
         let app = with_an_allowed_origin(app).await;
-        let stranger = app.stranger();
+        let stranger = app.anonymous();
         for (method, path, _) in OPERATIONS {
             let is_api = !path.starts_with("/l/") && !path.starts_with("/v1/signed/");
             let answer = preflight(&stranger, method, &path.replace(['{', '}'], ""), APP).await;
@@ -62,9 +62,9 @@ both! {
         let browser = |request: reqwest::RequestBuilder| request.header("origin", APP).header("sec-fetch-site", "cross-site").header("sec-fetch-mode", "cors");
         app.sign_up("ann").await;
         let body = json!({"email": email("ann"), "password": PASSWORD});
-        let session = browser(app.stranger().post("/v1/auth/login")).json(&body).answer().await;
+        let session = browser(app.anonymous().post("/v1/auth/login")).json(&body).answer().await;
         assert_eq!((session.status, session.header("access-control-allow-origin")), (200, APP));
-        let ann = app.stranger().with_token(session.json()["token"].as_str().unwrap(), &session.json()["user"]["id"]);
+        let ann = app.anonymous().with_token(session.json()["token"].as_str().unwrap(), &session.json()["user"]["id"]);
         let file = browser(ann.post("/v1/files?name=a.txt")).body("hi").answer().await;
         assert_eq!(file.status, 201, "{}", file.text());
         let exposed = file.header("access-control-expose-headers").to_owned();
@@ -72,7 +72,7 @@ both! {
             assert!(exposed.contains(name), "{name}: {exposed}");
         }
         // Errors can be read as well.
-        for (request, status) in [(browser(ann.get("/v1/files/none")), 404), (browser(app.stranger().get("/v1/me")), 401), (browser(ann.get("/v1/nowhere")), 404), (browser(ann.delete("/v1/me/usage")), 405)] {
+        for (request, status) in [(browser(ann.get("/v1/files/none")), 404), (browser(app.anonymous().get("/v1/me")), 401), (browser(ann.get("/v1/nowhere")), 404), (browser(ann.delete("/v1/me/usage")), 405)] {
             let answer = request.answer().await;
             assert_eq!((answer.status, answer.header("access-control-allow-origin")), (status, APP));
         }
@@ -94,12 +94,12 @@ both! {
         let ann = app.sign_up("ann").await;
         let cookie = format!("strongroom={}", ann.token.as_deref().unwrap());
         for (name, value) in [("origin", APP), ("sec-fetch-site", "same-site"), ("sec-fetch-site", "cross-site")] {
-            let request = app.stranger().post("/v1/files?name=a.txt").header("cookie", &cookie).header(name, value);
+            let request = app.anonymous().post("/v1/files?name=a.txt").header("cookie", &cookie).header(name, value);
             let answer = request.header("origin", APP).body("hi").answer().await;
             answer.problem(403, "cross_site");
             assert_eq!(answer.header("access-control-allow-credentials"), "");
             // Basic credentials are those of a proxy, which a browser sends by itself.
-            let request = app.stranger().post("/v1/files?name=a.txt").header("cookie", &cookie).header(name, value);
+            let request = app.anonymous().post("/v1/files?name=a.txt").header("cookie", &cookie).header(name, value);
             request.basic_auth("a", Some("b")).body("hi").answer().await.problem(403, "cross_site");
         }
         // The token decides, not the cookie beside it.
@@ -115,7 +115,7 @@ both! {
                 let answer = request.body("hi").answer().await;
                 assert_eq!((answer.status, answer.header("access-control-allow-origin")), (201, ""));
                 // A sign-in sets a cookie.
-                let login = app.stranger().post("/v1/auth/login").header("origin", origin).header("sec-fetch-site", site);
+                let login = app.anonymous().post("/v1/auth/login").header("origin", origin).header("sec-fetch-site", site);
                 login.json(&json!({"email": email("ann"), "password": PASSWORD})).answer().await.problem(403, "cross_site");
             }
         }

@@ -49,7 +49,7 @@ async fn it_recovers_from_a_database_outage() {
     let file = ann.upload("a.txt", "kept").await;
     network.cut();
     // Simultaneously: each of them waits for the database for a while.
-    let (stranger, path) = (app.stranger(), content(&file));
+    let (stranger, path) = (app.anonymous(), content(&file));
     let (list, download, upload, login, ready, alive) = tokio::join!(
         ann.get("/v1/files").answer(),
         ann.get(&path).answer(),
@@ -84,7 +84,7 @@ async fn an_upload_interrupted_by_a_database_outage_is_not_kept() {
     assert_eq!(upload.await.unwrap().unwrap().status(), 503);
 
     network.restore();
-    app.stranger().until_readyz(200).await;
+    app.anonymous().until_readyz(200).await;
     assert_eq!(ann.get("/v1/files").answer().await.json()["items"], serde_json::json!([]));
     // The failure could not be recorded, so its lease has to expire.
     app.expire_leases().await;
@@ -97,7 +97,7 @@ async fn it_recovers_from_a_bucket_outage() {
     let ann = app.sign_up("ann").await;
     let file = ann.upload("a.txt", "kept").await;
     network.cut();
-    let (stranger, path) = (app.stranger(), content(&file));
+    let (stranger, path) = (app.anonymous(), content(&file));
     let (small, large, download, part, ready) = tokio::join!(
         ann.post("/v1/files?name=b.txt").body("lost").answer(),
         ann.post("/v1/files?name=c.bin").body(noise(11 * MIB)).send(),
@@ -114,7 +114,7 @@ async fn it_recovers_from_a_bucket_outage() {
     assert_eq!(ann.get("/v1/files").answer().await.json()["items"].as_array().unwrap().len(), 1);
     assert_eq!(ann.head(&path).answer().await.status, 200);
     assert_eq!(ann.delete_permanently(&file).answer().await.status, 204);
-    assert_eq!(app.reap().await.removed, 0);
+    assert_eq!(app.reap().await.deleted, 0);
 
     network.restore();
     stranger.until_readyz(200).await;
@@ -143,7 +143,7 @@ async fn a_download_interrupted_by_a_bucket_outage_never_looks_complete() {
     };
     assert!(received < bytes.len(), "{error}");
     network.restore();
-    app.stranger().until_readyz(200).await;
+    app.anonymous().until_readyz(200).await;
     assert!(ann.download(&file).await == bytes);
 }
 
@@ -165,7 +165,7 @@ async fn an_upload_interrupted_by_a_bucket_outage_is_not_kept() {
     assert!(!text.contains(&network.address.port().to_string()) && !text.contains("bucket"), "{text}");
 
     network.restore();
-    app.stranger().until_readyz(200).await;
+    app.anonymous().until_readyz(200).await;
     app.expire_leases().await;
     app.assert_nothing_but(0).await;
 }
@@ -177,7 +177,7 @@ async fn it_recovers_from_a_missing_disk() {
     let file = ann.upload("a.txt", "kept").await;
     let (root, away) = (app.folder.path().join("files"), app.folder.path().join("away"));
     std::fs::rename(&root, &away).unwrap();
-    assert_try_again_later(&app.stranger().get("/readyz").answer().await);
+    assert_try_again_later(&app.anonymous().get("/readyz").answer().await);
     for answer in [
         ann.get(&content(&file)).answer().await,
         ann.post("/v1/files?name=b.txt").body("lost").answer().await,
@@ -189,7 +189,7 @@ async fn it_recovers_from_a_missing_disk() {
     assert_eq!(ann.get("/v1/files").answer().await.json()["items"].as_array().unwrap().len(), 1);
 
     std::fs::rename(&away, &root).unwrap();
-    app.stranger().until_readyz(200).await;
+    app.anonymous().until_readyz(200).await;
     assert_eq!(ann.download(&file).await, b"kept");
     ann.upload("d.txt", "new").await;
     app.expire_leases().await;
@@ -204,18 +204,18 @@ async fn reads_work_while_another_program_locks_the_database() {
     let other = sqlx::SqlitePool::connect(app.app.config.database_url.expose_secret()).await.unwrap();
     let lock = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
     let upload = ann.post("/v1/files?name=b.txt").body("lost").answer();
-    let login = log_in(&app.stranger(), &email("ann"), PASSWORD).await;
+    let login = log_in(&app.anonymous(), &email("ann"), PASSWORD).await;
     assert_try_again_later(&login);
     assert_eq!(ann.download(&file).await, b"kept");
     lock.rollback().await.unwrap();
     assert_eq!(upload.await.status, 201);
-    assert_eq!(log_in(&app.stranger(), &email("ann"), PASSWORD).await.status, 200);
+    assert_eq!(log_in(&app.anonymous(), &email("ann"), PASSWORD).await.status, 200);
 }
 
 both! {
     async fn health_endpoints_need_no_authentication(app: TestApp) {
         for path in ["/healthz", "/readyz"] {
-            let answer = app.stranger().get(path).answer().await;
+            let answer = app.anonymous().get(path).answer().await;
             assert_eq!((answer.status, &answer.json()["status"]), (200, &serde_json::json!("ok")));
         }
     }

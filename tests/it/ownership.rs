@@ -38,7 +38,7 @@ both! {
         for (method, path, access) in OPERATIONS {
             let theirs = resources.id(path);
             if matches!(access, Access::SignedIn | Access::Session | Access::Admin | Access::Owner) {
-                for (caller, client) in [("no credentials", app.stranger()), ("a disabled user", carol.clone()), ("an invalid token", garbage.clone())] {
+                for (caller, client) in [("no credentials", app.anonymous()), ("a disabled user", carol.clone()), ("an invalid token", garbage.clone())] {
                     let answer = request(&client, method, path, theirs).answer().await;
                     assert_eq!(answer.status, 401, "{caller}: {method} {path}");
                     assert!(answer.header("www-authenticate").starts_with("Bearer"), "{method} {path}");
@@ -121,19 +121,19 @@ both! {
         let ann = app.sign_up("ann").await;
         let picture = format!("/v1/users/{}/avatar", ann.id);
         let png = [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0".as_slice(), &crate::support::bytes::noise(10_000)].concat();
-        app.stranger().get(&picture).answer().await.problem(404, "not_found");
+        app.anonymous().get(&picture).answer().await.problem(404, "not_found");
 
         let first = ann.put("/v1/me/avatar").body(png.clone()).answer().await;
         assert_eq!((first.status, first.header("location")), (201, app.url(&picture).as_str()));
-        let seen = app.stranger().get(&picture).answer().await;
+        let seen = app.anonymous().get(&picture).answer().await;
         assert_eq!((seen.status, seen.header("content-type"), seen.header("cache-control")), (200, "image/png", "public, max-age=300"));
         assert_eq!(seen.bytes, png);
-        let head = app.stranger().head(&picture).answer().await;
+        let head = app.anonymous().head(&picture).answer().await;
         assert_eq!((head.status, head.header("etag")), (200, seen.header("etag")));
 
         let gif = b"GIF89a\x01\0\x01\0\0\0\0;".to_vec();
         assert_eq!(ann.put("/v1/me/avatar").body(gif.clone()).answer().await.status, 200);
-        assert_eq!(app.stranger().get(&picture).answer().await.bytes, gif);
+        assert_eq!(app.anonymous().get(&picture).answer().await.bytes, gif);
         ann.put("/v1/me/avatar").body("<svg onload='alert(1)'/>").answer().await.problem(415, "unsupported_media_type");
         ann.put("/v1/me/avatar").body("").answer().await.problem(415, "unsupported_media_type");
         let huge = [png.as_slice(), &vec![0; 5 * 1024 * 1024]].concat();
@@ -141,7 +141,7 @@ both! {
         app.assert_nothing_but(1).await;
 
         assert_eq!(ann.delete("/v1/me/avatar").answer().await.status, 204);
-        app.stranger().get(&picture).answer().await.problem(404, "not_found");
+        app.anonymous().get(&picture).answer().await.problem(404, "not_found");
         ann.delete("/v1/me/avatar").answer().await.problem(404, "not_found");
         app.assert_nothing_but(0).await;
     }

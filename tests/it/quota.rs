@@ -170,7 +170,7 @@ both! {
 
         crate::support::abandoned::abandon(&app, &ann.id, Duration::ZERO, 200_000).await;
         upload(&ann, "x").await.problem(507, "quota_exceeded");
-        assert_eq!(app.reap().await.lapsed, 1);
+        assert_eq!(app.reap().await.abandoned, 1);
         assert_eq!(used(&ann).await, (100_000, 1));
         assert_eq!(ann.delete_permanently(&file).answer().await.status, 204);
         assert_eq!(used(&ann).await, (0, 0));
@@ -236,10 +236,10 @@ both! {
             let signed = ann.sign(&file, "put").await;
             let chunks = [Ok(noise(100)), Err(std::io::Error::other("interrupted"))];
             let body = reqwest::Body::wrap_stream(futures_util::stream::iter(chunks));
-            let put = app.stranger().put(signed["url"].as_str().unwrap()).header("if-none-match", "*");
+            let put = app.anonymous().put(signed["url"].as_str().unwrap()).header("if-none-match", "*");
             assert!(put.header("content-length", "8500").body(body).send().await.is_err());
             until(async || used(&ann).await == (1000, 1)).await;
-            assert_eq!(follow(&app.stranger(), &signed, noise(8_500)).await.status, 200);
+            assert_eq!(follow(&app.anonymous(), &signed, noise(8_500)).await.status, 200);
             assert_eq!(complete(&ann, &signed).await.status, 200);
             assert_eq!(used(&ann).await, (8_500, 1));
             app.assert_nothing_but(1).await;
@@ -251,7 +251,7 @@ both! {
         let (file, other) = (ann.upload("a.bin", noise(1000)).await, ann.upload("b.bin", noise(1000)).await);
         allow(&app, &ann, Some(10_000), None).await;
         let signed = ann.sign(&file, "put").await;
-        let put = follow(&app.stranger(), &signed, noise(8_500)).await;
+        let put = follow(&app.anonymous(), &signed, noise(8_500)).await;
         let refused = match app.setup {
             Setup::SqliteAndDisk => put,
             // The server does not see writes to a bucket.
@@ -265,7 +265,7 @@ both! {
         // It can be repeated once there is space.
         assert_eq!(ann.delete_permanently(&other).answer().await.status, 204);
         if app.setup == Setup::SqliteAndDisk {
-            assert_eq!(follow(&app.stranger(), &signed, noise(8_500)).await.status, 200);
+            assert_eq!(follow(&app.anonymous(), &signed, noise(8_500)).await.status, 200);
             assert_eq!(used(&ann).await, (9_500, 1));
         }
         assert_eq!(complete(&ann, &signed).await.status, 200);
@@ -352,7 +352,7 @@ both! {
         app.sign_up("bob").await.upload("b.txt", "x").await;
 
         app.expire_leases().await;
-        assert_eq!(app.reap().await.lapsed, 5);
+        assert_eq!(app.reap().await.abandoned, 5);
         assert_eq!(sign().await.status, 201);
         assert_eq!(ann.delete_permanently(&file).answer().await.status, 204);
         assert_eq!(ann.get("/v1/me/usage").answer().await.json()["open_uploads"], 0);

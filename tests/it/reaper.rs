@@ -19,9 +19,9 @@ both! {
         abandon(&app, &ann.id, Duration::from_secs(3600), 100).await;
         assert_eq!(app.blobs_and_objects().await, (4, 4));
         let report = app.reap().await;
-        assert_eq!((report.lapsed, report.removed, report.failed), (2, 2, 0));
+        assert_eq!((report.abandoned, report.deleted, report.failed), (2, 2, 0));
         assert_eq!(app.blobs_and_objects().await, (2, 2));
-        assert_eq!(app.reap().await.removed, 0);
+        assert_eq!(app.reap().await.deleted, 0);
     }
 
     async fn concurrent_reapers_delete_each_blob_once(app: TestApp) {
@@ -30,7 +30,7 @@ both! {
             abandon(&app, &ann.id, Duration::ZERO, 10).await;
         }
         let reports = futures_util::future::join_all((0..4).map(|_| app.reap())).await;
-        assert_eq!(reports.iter().map(|report| report.removed).sum::<u64>(), 20);
+        assert_eq!(reports.iter().map(|report| report.deleted).sum::<u64>(), 20);
         app.assert_nothing_but(0).await;
     }
 
@@ -87,7 +87,7 @@ both! {
         until(async || app.count("SELECT COUNT(*) FROM blobs").await != 0).await;
         // As if its lease had expired: the reaper marks its row for deletion.
         app.execute("UPDATE blobs SET lease_until = 1").await;
-        assert_eq!(app.reap().await.lapsed, 1);
+        assert_eq!(app.reap().await.abandoned, 1);
         drop(send);
         let answer = upload.await.unwrap().unwrap();
         assert_eq!(answer.status(), 410);
@@ -105,7 +105,7 @@ async fn an_upload_whose_id_was_never_recorded_is_aborted() {
     ann.upload("kept.bin", noise(11 * 1024 * 1024)).await;
     let folder = tempfile::tempdir().unwrap();
     let program = Start::default().beside(&app).variable("FAILPOINTS", "M2=return").serve(folder.path());
-    let upload = program.stranger().post("/v1/files?name=lost.bin").bearer_auth(ann.token.as_deref().unwrap());
+    let upload = program.anonymous().post("/v1/files?name=lost.bin").bearer_auth(ann.token.as_deref().unwrap());
     assert!(upload.body(noise(20 * 1024 * 1024)).send().await.is_err());
     let (status, ..) = program.ended();
     assert_eq!(status.code(), None, "it was killed");
@@ -114,7 +114,7 @@ async fn an_upload_whose_id_was_never_recorded_is_aborted() {
 
     // The killed server may hold the job lease.
     app.execute("DELETE FROM job_leases").await;
-    assert_eq!(app.reap().await.lapsed, 0, "its lease has not expired");
+    assert_eq!(app.reap().await.abandoned, 0, "its lease has not expired");
     assert_eq!(open_multipart_uploads(s3).await.len(), 1);
     app.execute("UPDATE blobs SET lease_until = 1").await;
     app.assert_nothing_but(1).await;

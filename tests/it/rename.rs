@@ -90,7 +90,7 @@ both! {
             assert_eq!((&file["name"], &file["path"]), (&json!(name), &json!(folder)));
             assert_eq!(ann.download(&file).await, name.as_bytes());
             let signed = ann.sign(&file, "get").await;
-            assert_eq!(app.stranger().get(signed["url"].as_str().unwrap()).answer().await.bytes, name.as_bytes());
+            assert_eq!(app.anonymous().get(signed["url"].as_str().unwrap()).answer().await.bytes, name.as_bytes());
             let again = upload_at(&ann, &folder, &name).await["name"].as_str().unwrap().to_owned();
             assert!(again.chars().count() == 255 && again.contains(" (1)"), "{again}");
             let refused = ann.post("/v1/files").query(&[("name", format!("{name}x"))]).body("x").answer().await;
@@ -326,7 +326,7 @@ both! {
 
         let signed = batch(json!({"op": "sign", "ids": [c["id"], foreign["id"]]})).answer().await.json();
         let url = signed["items"][0]["signed_url"]["url"].as_str().unwrap();
-        assert_eq!(app.stranger().get(url).answer().await.bytes, b"3");
+        assert_eq!(app.anonymous().get(url).answer().await.bytes, b"3");
         assert_eq!(signed["items"][1]["status"], 404);
 
         let deleted = batch(json!({"op": "delete", "ids": [a["id"], a["id"], foreign["id"]]})).answer().await.json();

@@ -41,7 +41,7 @@ fn field_errors(answer: &Answer) -> Vec<(String, String)> {
 both! {
     async fn the_registration_status_is_public(app: TestApp) {
         let status = async |app: &TestApp| {
-            let answer = app.stranger().get("/v1/auth/registration").answer().await;
+            let answer = app.anonymous().get("/v1/auth/registration").answer().await;
             assert_eq!(answer.status, 200, "{}", answer.text());
             answer.json()
         };
@@ -59,7 +59,7 @@ both! {
     }
 
     async fn registration_signs_the_user_in(app: TestApp) {
-        let answer = register(&app.stranger(), "Ann.Archer@Example.org ", " Ann Archer ", PASSWORD).await;
+        let answer = register(&app.anonymous(), "Ann.Archer@Example.org ", " Ann Archer ", PASSWORD).await;
         assert_eq!(answer.status, 201, "{}", answer.text());
         assert_eq!(answer.header("cache-control"), "no-store");
         let body = answer.json();
@@ -74,7 +74,7 @@ both! {
         let (name, value, attributes) = cookie(&answer);
         assert_eq!((name.as_str(), value.as_str()), ("strongroom", token));
         assert_eq!(attributes, ["HttpOnly", "Max-Age=2592000", "Path=/", "SameSite=Lax"]);
-        let ann = app.stranger().with_token(token, &body["user"]["id"]);
+        let ann = app.anonymous().with_token(token, &body["user"]["id"]);
         assert_eq!(ann.get("/v1/me").answer().await.json(), body["user"]);
         let ended: jiff::Timestamp = body["session"]["expires_at"].as_str().unwrap().parse().unwrap();
         assert!(ended > app.app.clock.now());
@@ -82,11 +82,11 @@ both! {
 
     async fn the_cookie_is_bound_to_the_host_over_https(app: TestApp) {
         let app = app.restart_with(|config| config.public_url = "https://files.example.org/".parse().unwrap()).await;
-        let answer = register(&app.stranger(), "ann@example.org", "Ann", PASSWORD).await;
+        let answer = register(&app.anonymous(), "ann@example.org", "Ann", PASSWORD).await;
         let (name, value, attributes) = cookie(&answer);
         assert_eq!(name, "__Host-strongroom");
         assert_eq!(attributes, ["HttpOnly", "Max-Age=2592000", "Path=/", "SameSite=Lax", "Secure"]);
-        let with = |cookie: String| app.stranger().get("/v1/me").header("cookie", cookie).answer();
+        let with = |cookie: String| app.anonymous().get("/v1/me").header("cookie", cookie).answer();
         assert_eq!(with(format!("__Host-strongroom={value}")).await.status, 200);
         // A cookie without the prefix can be set by any sibling domain.
         with(format!("strongroom={value}")).await.problem(401, "unauthorized");
@@ -94,14 +94,14 @@ both! {
 
     async fn each_sign_in_creates_a_session(app: TestApp) {
         let ann = app.sign_up("ann").await;
-        let answer = log_in(&app.stranger(), "ann@example.org", PASSWORD).await;
+        let answer = log_in(&app.anonymous(), "ann@example.org", PASSWORD).await;
         assert_eq!(answer.status, 200);
         assert_eq!(answer.header("cache-control"), "no-store");
         let body = answer.json();
         assert_eq!(cookie(&answer).1, body["token"].as_str().unwrap());
         assert_ne!(body["token"].as_str(), ann.token.as_deref());
         assert_eq!(body["user"]["id"], ann.id.as_str());
-        let second = app.stranger().with_token(body["token"].as_str().unwrap(), &body["user"]["id"]);
+        let second = app.anonymous().with_token(body["token"].as_str().unwrap(), &body["user"]["id"]);
         assert_eq!((status(&ann).await, status(&second).await), (200, 200));
     }
 
@@ -111,7 +111,7 @@ both! {
         let [own, other] = [&ann, &mallory].map(|user| user.token.clone().unwrap());
         let with = |cookies: Vec<u8>| {
             let value = reqwest::header::HeaderValue::from_bytes(&cookies).unwrap();
-            app.stranger().get("/v1/me").header("cookie", value).answer()
+            app.anonymous().get("/v1/me").header("cookie", value).answer()
         };
         for before in [&b"who=J\xc3\xbcrgen"[..], b"\xff\xfe=\xff", b"strongroom%00=x", b"%73trongroom=x", b";;a;=b"] {
             let cookies = [before, b"; strongroom=", own.as_bytes(), b"; ", before].concat();
@@ -126,7 +126,7 @@ both! {
         for cookies in [format!("strongroom={own}; strongroom={other}"), format!("strongroom={own}; a=b; strongroom={own}")] {
             with(cookies.into_bytes()).await.problem(401, "unauthorized");
         }
-        let twice = app.stranger().get("/v1/me").header("cookie", format!("strongroom={own}"));
+        let twice = app.anonymous().get("/v1/me").header("cookie", format!("strongroom={own}"));
         twice.header("cookie", format!("strongroom={other}")).answer().await.problem(401, "unauthorized");
         with(format!("strongroom={}", own.replace('_', "%5F")).into_bytes()).await.problem(401, "unauthorized");
     }
@@ -136,7 +136,7 @@ both! {
         let cookie = |user: &Client| format!("strongroom={}", user.token.as_deref().unwrap());
         let log_in = |cookie: String| {
             let body = json!({"email": email("ann"), "password": PASSWORD});
-            app.stranger().post("/v1/auth/login").header("cookie", cookie).json(&body).answer()
+            app.anonymous().post("/v1/auth/login").header("cookie", cookie).json(&body).answer()
         };
         let answer = log_in(cookie(&ann)).await;
         assert_eq!((answer.status, status(&ann).await), (200, 401));
@@ -144,7 +144,7 @@ both! {
         // A sign-in that fails ends nothing.
         let second = another_session(&app, "ann").await;
         let body = json!({"email": email("ann"), "password": OTHER_PASSWORD});
-        let answer = app.stranger().post("/v1/auth/login").header("cookie", cookie(&second)).json(&body).answer().await;
+        let answer = app.anonymous().post("/v1/auth/login").header("cookie", cookie(&second)).json(&body).answer().await;
         assert_eq!((answer.status, status(&second).await), (401, 200));
     }
 
@@ -153,11 +153,11 @@ both! {
         let body = json!({"email": email("ann"), "password": PASSWORD});
         let origin = app.url("");
         for (name, value) in [("origin", origin.as_str()), ("sec-fetch-site", "same-origin")] {
-            let answer = app.stranger().post("/v1/auth/login").header(name, value).json(&body).answer().await;
+            let answer = app.anonymous().post("/v1/auth/login").header(name, value).json(&body).answer().await;
             assert_eq!(answer.status, 200, "{}", answer.text());
             assert!(answer.json().get("token").is_none() && !answer.text().contains("srs_"), "{}", answer.text());
             let (_, secret, _) = cookie(&answer);
-            assert_eq!(app.stranger().get("/v1/me").header("cookie", format!("strongroom={secret}")).answer().await.status, 200);
+            assert_eq!(app.anonymous().get("/v1/me").header("cookie", format!("strongroom={secret}")).answer().await.status, 200);
         }
     }
 
@@ -194,7 +194,7 @@ both! {
         app.sign_up("ann").await;
         let mut answers = Vec::new();
         for (email, password) in [("ann@example.org", "not her password"), ("nobody@example.org", PASSWORD)] {
-            let answer = log_in(&app.stranger(), email, password).await;
+            let answer = log_in(&app.anonymous(), email, password).await;
             let mut problem = answer.problem(401, "bad_credentials");
             problem["request_id"] = Value::Null;
             assert!(answer.headers.get("set-cookie").is_none());
@@ -203,16 +203,16 @@ both! {
         }
         assert_eq!(answers[0], answers[1]);
         // Invalid passwords get the same response.
-        let answer = log_in(&app.stranger(), "ann@example.org", &"x".repeat(5000)).await;
+        let answer = log_in(&app.anonymous(), "ann@example.org", &"x".repeat(5000)).await;
         answer.problem(401, "bad_credentials");
-        log_in(&app.stranger(), "ann@example.org", "").await.problem(401, "bad_credentials");
+        log_in(&app.anonymous(), "ann@example.org", "").await.problem(401, "bad_credentials");
     }
 
     async fn disabling_an_account_ends_its_access_immediately(app: TestApp) {
         let (ann, bob) = (app.sign_up("ann").await, app.sign_up("bob").await);
         let second = another_session(&app, "ann").await;
         let answer = ann.post("/v1/me/tokens").json(&json!({"name": "backup"})).answer().await;
-        let program = app.stranger().with_token(answer.json()["token"].as_str().unwrap(), &json!(ann.id));
+        let program = app.anonymous().with_token(answer.json()["token"].as_str().unwrap(), &json!(ann.id));
         let file = ann.upload("a.txt", "mine").await;
         assert_eq!(status(&program).await, 200);
 
@@ -222,7 +222,7 @@ both! {
             client.get(&crate::support::client::content(&file)).answer().await.problem(401, "unauthorized");
             client.post("/v1/files?name=b.txt").body("more").answer().await.problem(401, "unauthorized");
         }
-        log_in(&app.stranger(), "ann@example.org", PASSWORD).await.problem(401, "bad_credentials");
+        log_in(&app.anonymous(), "ann@example.org", PASSWORD).await.problem(401, "bad_credentials");
         assert_eq!(status(&bob).await, 200);
 
         // After enabling, sessions remain ended and tokens are valid again.
@@ -235,8 +235,8 @@ both! {
     async fn addresses_are_case_insensitive_and_unique(app: TestApp) {
         let ann = app.sign_up("ann").await;
         for email in ["ann@example.org", "ANN@EXAMPLE.ORG", " Ann@Example.org "] {
-            register(&app.stranger(), email, "Another Ann", OTHER_PASSWORD).await.problem(409, "email_taken");
-            let body = log_in(&app.stranger(), email, PASSWORD).await.json();
+            register(&app.anonymous(), email, "Another Ann", OTHER_PASSWORD).await.problem(409, "email_taken");
+            let body = log_in(&app.anonymous(), email, PASSWORD).await.json();
             assert_eq!(body["user"]["id"], ann.id.as_str(), "{email}");
         }
         assert_eq!(app.count("SELECT COUNT(*) FROM users").await, 1);
@@ -248,16 +248,16 @@ both! {
             ("jürgen@example.org", "JU\u{308}RGEN@example.org"),
             ("用户@例子.测试", "用户@xn--fsqu00a.xn--0zwm56d"),
         ] {
-            let user = register(&app.stranger(), email, "Ann", PASSWORD).await;
+            let user = register(&app.anonymous(), email, "Ann", PASSWORD).await;
             assert_eq!(user.status, 201, "{}", user.text());
             assert_eq!(user.json()["user"]["email"], email);
-            register(&app.stranger(), same, "Another Ann", OTHER_PASSWORD).await.problem(409, "email_taken");
-            assert_eq!(log_in(&app.stranger(), same, PASSWORD).await.json()["user"]["id"], user.json()["user"]["id"]);
+            register(&app.anonymous(), same, "Another Ann", OTHER_PASSWORD).await.problem(409, "email_taken");
+            assert_eq!(log_in(&app.anonymous(), same, PASSWORD).await.json()["user"]["id"], user.json()["user"]["id"]);
         }
     }
 
     async fn simultaneous_registrations_of_one_address_create_one_account(app: TestApp) {
-        let stranger = app.stranger();
+        let stranger = app.anonymous();
         let asked = (0..4).map(|_| register(&stranger, "ann@example.org", "Ann", PASSWORD));
         let mut statuses: Vec<_> = futures_util::future::join_all(asked).await.iter().map(|answer| answer.status).collect();
         statuses.sort();
@@ -282,23 +282,23 @@ both! {
             (ok.0, "A\u{0}nn", ok.2, "/name", "invalid"),
             (ok.0, &long, ok.2, "/name", "too_long"),
         ] {
-            let answer = register(&app.stranger(), email, name, password).await;
+            let answer = register(&app.anonymous(), email, name, password).await;
             assert_eq!(field_errors(&answer), [(pointer.to_owned(), code.to_owned())], "{email:?} {name:?} {password:?}");
             assert!(!answer.text().contains(password), "the password is not repeated");
         }
-        let answer = register(&app.stranger(), "ann", "", PASSWORD).await;
+        let answer = register(&app.anonymous(), "ann", "", PASSWORD).await;
         assert_eq!(field_errors(&answer).len(), 2, "all errors are reported together");
         for body in [json!({"email": "a@example.org", "name": "A"}), json!({"email": 1, "name": "A", "password": PASSWORD}), json!([])] {
-            app.stranger().post("/v1/auth/register").json(&body).answer().await.problem(422, "invalid");
+            app.anonymous().post("/v1/auth/register").json(&body).answer().await.problem(422, "invalid");
         }
         let admin = json!({"email": "a@example.org", "name": "A", "password": PASSWORD, "is_admin": true});
-        app.stranger().post("/v1/auth/register").json(&admin).answer().await.problem(422, "invalid");
+        app.anonymous().post("/v1/auth/register").json(&admin).answer().await.problem(422, "invalid");
         assert_eq!(app.count("SELECT COUNT(*) FROM users").await, 0);
     }
 
     async fn closed_registration_refuses_users_but_not_the_operator(app: TestApp) {
         let app = app.restart_with(|config| config.registration = strongroom::config::Registration::Closed).await;
-        register(&app.stranger(), "ann@example.org", "Ann", PASSWORD).await.problem(403, "registration_closed");
+        register(&app.anonymous(), "ann@example.org", "Ann", PASSWORD).await.problem(403, "registration_closed");
         let account = strongroom::users::NewAccount { email: email("ann"), name: "Ann".into(), password: PASSWORD.into() };
         strongroom::users::create_account(&app.app, account, false).await.expect("the operator may");
         assert_eq!(status(&another_session(&app, "ann").await).await, 200);
@@ -330,7 +330,7 @@ both! {
     async fn a_session_records_the_user_agent(app: TestApp) {
         app.sign_up("ann").await;
         let long = format!("a\tbrowser {}", "x".repeat(1000));
-        let request = app.stranger().post("/v1/auth/login").header("user-agent", long);
+        let request = app.anonymous().post("/v1/auth/login").header("user-agent", long);
         let session = request.json(&json!({"email": email("ann"), "password": PASSWORD})).answer().await.json()["session"].clone();
         let user_agent = session["user_agent"].as_str().unwrap();
         assert!(user_agent.starts_with("abrowser xx") && user_agent.len() == 255, "{user_agent}");
@@ -350,14 +350,14 @@ both! {
     async fn sessions_survive_a_restart(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let app = app.restart().await;
-        let ann = app.stranger().with_token(ann.token.as_deref().unwrap(), &json!(ann.id));
+        let ann = app.anonymous().with_token(ann.token.as_deref().unwrap(), &json!(ann.id));
         assert_eq!(status(&ann).await, 200);
     }
 
     async fn browsers_are_authenticated_by_a_cookie(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let cookie = format!("theme=dark; strongroom={}; other=1", ann.token.as_deref().unwrap());
-        let with_cookie = |method, path: &str| app.stranger().request(method, path).header("cookie", cookie.clone());
+        let with_cookie = |method, path: &str| app.anonymous().request(method, path).header("cookie", cookie.clone());
         assert_eq!(with_cookie(Method::GET, "/v1/me").answer().await.status, 200);
         // curl and old browsers send no origin.
         let file = with_cookie(Method::POST, "/v1/files?name=a.txt").body("a").answer().await;
@@ -376,7 +376,7 @@ both! {
         let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "mine").await;
         let cookie = format!("strongroom={}", ann.token.as_deref().unwrap());
-        let with_cookie = |method, path: &str| app.stranger().request(method, path).header("cookie", cookie.clone());
+        let with_cookie = |method, path: &str| app.anonymous().request(method, path).header("cookie", cookie.clone());
         let of_file = crate::support::client::path(&file);
         for (name, value) in [
             ("sec-fetch-site", "cross-site"),
@@ -396,7 +396,7 @@ both! {
             }
             // Signing a user in to the attacker's account is also an attack.
             let body = json!({"email": email("ann"), "password": PASSWORD});
-            let answer = app.stranger().post("/v1/auth/login").header(name, value).json(&body).answer().await;
+            let answer = app.anonymous().post("/v1/auth/login").header(name, value).json(&body).answer().await;
             answer.problem(403, "cross_site");
         }
         // A read changes nothing, and the browser decides what a page of another site may read.
@@ -411,7 +411,7 @@ both! {
         let ann = app.sign_up("ann").await;
         let cookie = format!("__Host-strongroom={}", ann.token.as_deref().unwrap());
         let from = |origin: &'static str| {
-            app.stranger().post("/v1/files?name=a.txt").header("cookie", cookie.clone()).header("origin", origin).body("a").answer()
+            app.anonymous().post("/v1/files?name=a.txt").header("cookie", cookie.clone()).header("origin", origin).body("a").answer()
         };
         assert_eq!(from("https://files.example.org").await.status, 201);
         for origin in ["http://files.example.org", "https://files.example.org:8443", "https://example.org"] {
@@ -425,10 +425,10 @@ both! {
         let answer = ann.get("/v1/me").header("cookie", &cookie).answer().await;
         assert_eq!(answer.json()["name"], "ann");
         // A bad token is refused, whatever the cookie is.
-        let request = app.stranger().get("/v1/me").header("cookie", &cookie);
+        let request = app.anonymous().get("/v1/me").header("cookie", &cookie);
         request.bearer_auth("srs_garbage").answer().await.problem(401, "unauthorized");
         // Basic credentials are for a proxy in front, and are ignored.
-        let request = app.stranger().get("/v1/me").header("cookie", &cookie);
+        let request = app.anonymous().get("/v1/me").header("cookie", &cookie);
         assert_eq!(request.basic_auth("someone", Some("else")).answer().await.json()["name"], "bob");
     }
 
@@ -465,15 +465,15 @@ both! {
 
         assert_eq!(change(PASSWORD, OTHER_PASSWORD).await.status, 200);
         assert_eq!((status(&ann).await, status(&second).await), (200, 401));
-        log_in(&app.stranger(), &email("ann"), PASSWORD).await.problem(401, "bad_credentials");
-        assert_eq!(log_in(&app.stranger(), &email("ann"), OTHER_PASSWORD).await.status, 200);
+        log_in(&app.anonymous(), &email("ann"), PASSWORD).await.problem(401, "bad_credentials");
+        assert_eq!(log_in(&app.anonymous(), &email("ann"), OTHER_PASSWORD).await.status, 200);
     }
 
     async fn a_password_set_by_the_operator_ends_every_session(app: TestApp) {
         let ann = app.sign_up("ann").await;
         strongroom::users::set_password(&app.app, &email("ann"), &OTHER_PASSWORD.into()).await.unwrap();
         assert_eq!(status(&ann).await, 401);
-        assert_eq!(log_in(&app.stranger(), &email("ann"), OTHER_PASSWORD).await.status, 200);
+        assert_eq!(log_in(&app.anonymous(), &email("ann"), OTHER_PASSWORD).await.status, 200);
     }
 
     async fn passwords_and_session_tokens_are_not_stored_in_clear(app: TestApp) {

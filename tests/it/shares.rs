@@ -16,7 +16,7 @@ use crate::support::{Database, Setup, TestApp, both, until};
 const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
 /// Starts statements of one account that never end, more than it may run.
-async fn start_endless(app: &TestApp, account: uuid::Uuid) -> JoinSet<()> {
+fn start_endless(app: &TestApp, account: uuid::Uuid) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     for _ in 0..app.app.config.database_connections * 2 {
         let (db, client) = (app.app.db.clone(), DatabaseClient::new(Party::Account(account)));
@@ -47,7 +47,7 @@ both! {
         let app = app.restart_with(|config| config.database_connections = 8).await;
         let (ann, bob) = (app.sign_up("ann").await, app.sign_up("bob").await);
         let account = ann.get("/v1/me").answer().await.json()["id"].as_str().unwrap().parse().unwrap();
-        let tasks = start_endless(&app, account).await;
+        let tasks = start_endless(&app, account);
         let expected = if matches!(app.setup, Setup::PostgresAndS3) { 2 } else { 0 };
         until(async || running(&app).await == expected).await;
         for number in 0..10 {

@@ -19,14 +19,14 @@ both! {
         assert_eq!(answer.status, 201);
         let signed = answer.json();
         assert_eq!(signed["method"], "GET");
-        let got = follow(&app.stranger(), &signed, "").await;
+        let got = follow(&app.anonymous(), &signed, "").await;
         assert_eq!(got.status, 200);
         assert_eq!(got.bytes, bytes);
         assert_eq!(got.header("content-disposition"), "attachment; filename=\"f_r dich.bin\"; filename*=UTF-8''f%C3%BCr%20dich.bin");
-        let part = app.stranger().get(signed["url"].as_str().unwrap()).header("range", "bytes=10-19").answer().await;
+        let part = app.anonymous().get(signed["url"].as_str().unwrap()).header("range", "bytes=10-19").answer().await;
         assert_eq!((part.status, part.bytes.as_slice()), (206, &bytes[10..20]));
 
-        let head = follow(&app.stranger(), &ann.sign(&file, "head").await, "").await;
+        let head = follow(&app.anonymous(), &ann.sign(&file, "head").await, "").await;
         assert_eq!((head.status, head.header("content-length")), (200, "100000"));
     }
 
@@ -36,7 +36,7 @@ both! {
         let other = ann.upload("b.txt", "also mine").await;
         let (signed, of_other) = (ann.sign(&file, "get").await, ann.sign(&other, "get").await);
         let (url, other_url) = (signed["url"].as_str().unwrap(), of_other["url"].as_str().unwrap());
-        let stranger = app.stranger();
+        let stranger = app.anonymous();
         for method in [Method::PUT, Method::DELETE, Method::POST] {
             let status = stranger.request(method.clone(), url).body("x").answer().await.status;
             assert!(status == 403 || status == 405, "{method}: {status}");
@@ -91,7 +91,7 @@ both! {
         let list = || async { ann.get("/v1/files?urls=signed&expires_in=3600").answer().await.json() };
         let first = list().await;
         for file in first["items"].as_array().unwrap() {
-            let got = app.stranger().get(file["url"].as_str().unwrap()).answer().await;
+            let got = app.anonymous().get(file["url"].as_str().unwrap()).answer().await;
             assert_eq!(got.bytes, file["name"].as_str().unwrap().as_bytes());
             let expires: jiff::Timestamp = file["url_expires_at"].as_str().unwrap().parse().unwrap();
             let left = expires.as_second() - app.app.clock.now().as_second();
@@ -113,11 +113,11 @@ both! {
         complete(&ann, &signed).await.problem(409, "upload_incomplete");
 
         let bytes = noise(300_000);
-        let put = follow(&app.stranger(), &signed, bytes.clone()).await;
+        let put = follow(&app.anonymous(), &signed, bytes.clone()).await;
         assert_eq!(put.status, 200, "{}", put.text());
         assert_eq!(ann.download(&file).await, b"old");
         // The URL cannot be used again: objects are never overwritten.
-        assert_eq!(follow(&app.stranger(), &signed, "other").await.status, 412);
+        assert_eq!(follow(&app.anonymous(), &signed, "other").await.status, 412);
 
         complete(&bob, &signed).await.problem(404, "not_found");
         let completed = complete(&ann, &signed).await;
@@ -127,7 +127,7 @@ both! {
         assert!(ann.download(&file).await == bytes);
         // A client that lost the response repeats the request.
         assert_eq!(complete(&ann, &signed).await.json()["id"], file["id"]);
-        assert_eq!(follow(&app.stranger(), &signed, "other").await.status, if app.setup == Setup::SqliteAndDisk { 410 } else { 412 });
+        assert_eq!(follow(&app.anonymous(), &signed, "other").await.status, if app.setup == Setup::SqliteAndDisk { 410 } else { 412 });
         app.assert_nothing_but(1).await;
     }
 
@@ -135,7 +135,7 @@ both! {
         let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "old").await;
         let signed = ann.sign(&file, "put").await;
-        assert_eq!(follow(&app.stranger(), &signed, "through the URL").await.status, 200);
+        assert_eq!(follow(&app.anonymous(), &signed, "through the URL").await.status, 200);
         let newer = ann.put(&content(&file)).header("if-match", "*").body("newer").answer().await;
         assert_eq!(newer.status, 200);
         complete(&ann, &signed).await.problem(412, "precondition_failed");
@@ -149,7 +149,7 @@ both! {
         assert_eq!(ann.delete(&path(&file)).answer().await.status, 204);
         complete(&ann, &signed).await.problem(404, "not_found");
         if app.setup == Setup::SqliteAndDisk {
-            follow(&app.stranger(), &signed, "x").await.problem(410, "upload_gone");
+            follow(&app.anonymous(), &signed, "x").await.problem(410, "upload_gone");
         }
     }
 
@@ -157,7 +157,7 @@ both! {
         let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "old").await;
         let signed = ann.sign(&file, "put").await;
-        let bare = app.stranger().put(signed["url"].as_str().unwrap()).body("x").answer().await;
+        let bare = app.anonymous().put(signed["url"].as_str().unwrap()).body("x").answer().await;
         assert_eq!(bare.status, 403);
         complete(&ann, &signed).await.problem(409, "upload_incomplete");
     }
@@ -173,7 +173,7 @@ mod on_disk {
         let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "mine").await;
         let other = ann.upload("b.txt", "mine").await;
-        let stranger = app.stranger();
+        let stranger = app.anonymous();
         let (short, long, of_other) = (
             ann.sign(&file, "get").await,
             ann.post(&format!("{}/signed-urls", path(&file)))
@@ -221,7 +221,7 @@ mod on_disk {
         let file = ann.upload("a.txt", "old").await;
         let signed = ann.sign(&file, "put").await;
         let preflight = app
-            .stranger()
+            .anonymous()
             .request(Method::OPTIONS, signed["url"].as_str().unwrap())
             .header("origin", "https://app.example.org")
             .header("access-control-request-method", "PUT")
@@ -229,7 +229,7 @@ mod on_disk {
             .answer()
             .await;
         assert_eq!((preflight.status, preflight.header("access-control-allow-origin")), (200, "*"));
-        let put = app.stranger().put(signed["url"].as_str().unwrap()).header("origin", "https://app.example.org");
+        let put = app.anonymous().put(signed["url"].as_str().unwrap()).header("origin", "https://app.example.org");
         let put = put.header("sec-fetch-site", "cross-site").header("if-none-match", "*").body("new").answer().await;
         assert_eq!((put.status, put.header("access-control-allow-origin")), (200, "*"));
     }
@@ -240,14 +240,14 @@ mod on_disk {
         let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "old").await;
         let signed = ann.sign(&file, "put").await;
-        follow(&app.stranger(), &signed, noise(1001)).await.problem(413, "too_large");
-        let wrong = app.stranger().put(signed["url"].as_str().unwrap()).header("if-none-match", "*");
+        follow(&app.anonymous(), &signed, noise(1001)).await.problem(413, "too_large");
+        let wrong = app.anonymous().put(signed["url"].as_str().unwrap()).header("if-none-match", "*");
         let digest = "sha-256=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:";
         wrong.header("repr-digest", digest).body("x").answer().await.problem(422, "digest_mismatch");
-        assert_eq!(follow(&app.stranger(), &signed, noise(1000)).await.status, 200);
+        assert_eq!(follow(&app.anonymous(), &signed, noise(1000)).await.status, 200);
         app.advance(Duration::from_secs(3600));
         complete(&ann, &signed).await.problem(410, "upload_gone");
-        follow(&app.stranger(), &signed, "x").await.problem(403, "url_expired");
+        follow(&app.anonymous(), &signed, "x").await.problem(403, "url_expired");
     }
 }
 
@@ -271,7 +271,7 @@ mod in_a_bucket {
         for url in [&ann.sign(&file, "get").await["url"], &listed["items"][0]["url"]] {
             let url = url.as_str().unwrap();
             assert!(url.starts_with("http://localhost:"), "{url}");
-            assert_eq!(app.stranger().get(url).answer().await.bytes, b"mine");
+            assert_eq!(app.anonymous().get(url).answer().await.bytes, b"mine");
         }
     }
 }

@@ -54,7 +54,7 @@ async fn a_second_server_is_refused_and_commands_are_not() {
     first.kill();
 
     let next = Start::default().serve(folder.path());
-    let ann = next.stranger().with_token(ann.token.as_deref().unwrap(), &json!(ann.id));
+    let ann = next.anonymous().with_token(ann.token.as_deref().unwrap(), &json!(ann.id));
     assert_eq!(ann.download(&file).await, b"kept");
     next.stop();
 }
@@ -77,7 +77,7 @@ async fn the_next_start_deletes_uploads_of_a_killed_server() {
     // Of the two unpublished objects, the one without a signed URL is deleted.
     let mut program = Start::default().serve(folder.path());
     wait_for_objects(&mut program, folder.path(), 2);
-    let ann = program.stranger().with_token(ann.token.as_deref().unwrap(), &json!(ann.id));
+    let ann = program.anonymous().with_token(ann.token.as_deref().unwrap(), &json!(ann.id));
     let complete = format!("/v1/uploads/{}/complete", signed["upload_id"].as_str().unwrap());
     assert_eq!(ann.post(&complete).answer().await.status, 200);
     assert_eq!(ann.get(&content(&file)).answer().await.bytes, b"new");
@@ -119,7 +119,7 @@ async fn the_job_lease_of_a_killed_reaper_does_not_delay_the_next_server() {
     let (status, _, _) = program.ended();
     assert_eq!(status.code(), None, "it was killed");
     let mut program = Start::default().serve(folder.path());
-    let ann = program.stranger().with_token(ann.token.as_deref().unwrap(), &json!(ann.id));
+    let ann = program.anonymous().with_token(ann.token.as_deref().unwrap(), &json!(ann.id));
     for file in ann.get("/v1/files").answer().await.json()["items"].as_array().unwrap() {
         assert_eq!(ann.delete_permanently(file).answer().await.status, 204);
     }
@@ -140,13 +140,13 @@ async fn a_signed_put_interrupted_by_a_crash_can_be_repeated() {
     let ann = sign_up(&program, "ann@example.org").await;
     let file = ann.upload("a.txt", "old").await;
     let signed = ann.sign(&file, "put").await;
-    let put = program.stranger().put(signed["url"].as_str().unwrap()).header("if-none-match", "*").body("new");
+    let put = program.anonymous().put(signed["url"].as_str().unwrap()).header("if-none-match", "*").body("new");
     assert!(put.send().await.is_err(), "the server was killed during the request");
     let (status, ..) = program.ended();
     assert_eq!(status.code(), None);
 
     let program = start.serve(folder.path());
-    let put = program.stranger().put(signed["url"].as_str().unwrap()).header("if-none-match", "*").body("new");
+    let put = program.anonymous().put(signed["url"].as_str().unwrap()).header("if-none-match", "*").body("new");
     assert_eq!(put.answer().await.status, 200);
     let complete = format!("/v1/uploads/{}/complete", signed["upload_id"].as_str().unwrap());
     assert_eq!(ann.post(&complete).answer().await.status, 200);

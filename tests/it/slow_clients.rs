@@ -18,7 +18,7 @@ use crate::support::{PASSWORD, Setup, TestApp, both, email, until};
 both! {
     async fn unknown_paths_get_a_problem_document(app: TestApp) {
         let ann = app.sign_up("ann").await;
-        for client in [&ann, &app.stranger()] {
+        for client in [&ann, &app.anonymous()] {
             for path in ["/nowhere", "/v1", "/v2/files", "/v1//files", "/favicon.ico", "/%00", "/v1/fi%ffles"] {
                 let problem = client.get(path).answer().await.problem(404, "not_found");
                 assert_eq!(problem["instance"], path);
@@ -68,19 +68,19 @@ both! {
             let answer = ann.request(method, path).answer().await;
             assert_eq!((answer.status, answer.header("location")), (308, app.url(expected).as_str()), "{path}");
         }
-        app.stranger().get("//").answer().await.problem(404, "not_found");
+        app.anonymous().get("//").answer().await.problem(404, "not_found");
     }
 
     async fn the_type_of_a_problem_is_the_url_of_a_page(app: TestApp) {
-        let problem = app.stranger().get("/nowhere").answer().await.problem(404, "not_found");
-        let page = app.stranger().get(problem["type"].as_str().unwrap()).answer().await;
+        let problem = app.anonymous().get("/nowhere").answer().await.problem(404, "not_found");
+        let page = app.anonymous().get(problem["type"].as_str().unwrap()).answer().await;
         assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"));
         let text = page.text();
         assert!(text.contains("<code>not_found</code>") && text.contains("the two are indistinguishable"), "{text}");
         for (code, ..) in strongroom::http::problem::CODES {
-            assert_eq!(app.stranger().get(&format!("/errors/{code}")).answer().await.status, 200, "{code}");
+            assert_eq!(app.anonymous().get(&format!("/errors/{code}")).answer().await.status, 200, "{code}");
         }
-        app.stranger().get("/errors/nonsense").answer().await.problem(404, "not_found");
+        app.anonymous().get("/errors/nonsense").answer().await.problem(404, "not_found");
     }
 
     async fn unsupported_methods_get_the_allowed_ones(app: TestApp) {
@@ -105,7 +105,7 @@ both! {
     }
 
     async fn invalid_json_is_refused(app: TestApp) {
-        let post = |body: Vec<u8>| app.stranger().post("/v1/auth/login").header("content-type", "application/json").body(body);
+        let post = |body: Vec<u8>| app.anonymous().post("/v1/auth/login").header("content-type", "application/json").body(body);
         let deep = "[".repeat(5_000);
         for body in ["", "{", "{\"email\": \"a\",}", "nonsense", "{} {}", "\u{feff}{}", deep.as_str(), "{\"email\": \"\\ud800\"}"] {
             let answer = post(body.into()).answer().await;
@@ -122,7 +122,7 @@ both! {
 
     async fn the_size_of_json_bodies_is_limited(app: TestApp) {
         let body = json!({"email": email("ann"), "password": "x".repeat(300 * 1024)}).to_string();
-        let post = || app.stranger().post("/v1/auth/login").header("content-type", "application/json");
+        let post = || app.anonymous().post("/v1/auth/login").header("content-type", "application/json");
         // The server may respond before everything is sent, which some clients report as an error.
         if let Ok(answer) = post().body(body.clone()).send().await {
             assert_eq!(answer.status(), 413);
@@ -151,9 +151,9 @@ both! {
             ("/v1/auth/register", json!({"email": email("bob"), "password": PASSWORD, "name": long})),
             (unlock.as_str(), json!({"password": long})),
         ] {
-            app.stranger().post(url).json(&body).answer().await.problem(413, "too_large");
+            app.anonymous().post(url).json(&body).answer().await.problem(413, "too_large");
         }
-        let form = app.stranger().post(&unlock).header("content-type", "application/x-www-form-urlencoded");
+        let form = app.anonymous().post(&unlock).header("content-type", "application/x-www-form-urlencoded");
         let answer = form.body(format!("password={long}")).answer().await;
         assert_eq!(answer.status, 413);
         // Someone who has signed in may send more.
@@ -164,13 +164,13 @@ both! {
     async fn json_requires_its_content_type(app: TestApp) {
         app.sign_up("ann").await;
         let body = json!({"email": email("ann"), "password": PASSWORD}).to_string();
-        let post = |content_type: &str| app.stranger().post("/v1/auth/login").header("content-type", content_type).body(body.clone()).answer();
+        let post = |content_type: &str| app.anonymous().post("/v1/auth/login").header("content-type", content_type).body(body.clone()).answer();
         for content_type in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=b", "json", "", "text/json"] {
             let problem = post(content_type).await.problem(415, "unsupported_media_type");
             let detail = format!("expected the content type `application/json`, got `{content_type}`");
             assert_eq!(problem["detail"], detail);
         }
-        let none = app.stranger().post("/v1/auth/login").body(body.clone()).answer().await;
+        let none = app.anonymous().post("/v1/auth/login").body(body.clone()).answer().await;
         let problem = none.problem(415, "unsupported_media_type");
         assert_eq!(problem["detail"], "expected the content type `application/json`, got none");
         for content_type in ["application/json", "application/json; charset=utf-8", "Application/JSON", "application/vnd.room+json"] {
@@ -182,7 +182,7 @@ both! {
         let ann = app.sign_up("ann").await;
         let mut seen = BTreeSet::new();
         for path in ["/healthz", "/v1/me", "/nowhere", "/v1/files"] {
-            for client in [&ann, &app.stranger()] {
+            for client in [&ann, &app.anonymous()] {
                 let answer = client.get(path).header("x-request-id", "mine").answer().await;
                 let id = answer.header("x-request-id").to_owned();
                 assert!(uuid::Uuid::parse_str(&id).is_ok(), "{id}");
@@ -214,7 +214,7 @@ both! {
             ann.delete(&path(&file)),
             ann.get("/nowhere"),
             ann.get("/openapi.json"),
-            app.stranger().get("/v1/me"),
+            app.anonymous().get("/v1/me"),
         ] {
             let answer = request.answer().await;
             assert_eq!(answer.header("x-content-type-options"), "nosniff", "{}: {}", answer.status, answer.text());
@@ -267,12 +267,12 @@ both! {
             let answer = ann.get(&content(&file)).header(name, garbage()).answer().await;
             assert!([200, 304, 400, 412, 416].contains(&answer.status), "{name}: {}", answer.text());
         }
-        app.stranger().get("/v1/me").header("authorization", garbage()).answer().await.problem(401, "unauthorized");
+        app.anonymous().get("/v1/me").header("authorization", garbage()).answer().await.problem(401, "unauthorized");
         for name in ["content-type", "repr-digest", "content-disposition", "if-none-match", "idempotency-key"] {
             let answer = ann.post("/v1/files?name=b.txt").header(name, garbage()).body("b").answer().await;
             assert!(answer.status < 500, "{name}: {}", answer.text());
         }
-        let login = app.stranger().post("/v1/auth/login").header("user-agent", garbage()).header("x-forwarded-for", garbage());
+        let login = app.anonymous().post("/v1/auth/login").header("user-agent", garbage()).header("x-forwarded-for", garbage());
         assert_eq!(login.json(&json!({"email": email("ann"), "password": PASSWORD})).answer().await.status, 200);
     }
 
@@ -418,6 +418,6 @@ both! {
             config.public_url = "https://files.example.org/".parse().unwrap();
             config.hsts = Duration::from_secs(60);
         }).await;
-        assert_eq!(app.stranger().get("/healthz").answer().await.header("strict-transport-security"), "max-age=60");
+        assert_eq!(app.anonymous().get("/healthz").answer().await.header("strict-transport-security"), "max-age=60");
     }
 }

@@ -231,7 +231,7 @@ async fn lists_all_objects_by_key(store: &dyn Store) {
         expected
     };
     let names = |listed: Vec<Listed<Object>>| -> Vec<(String, u64)> {
-        let ours = listed.into_iter().map(|listed| listed.ours().expect("no foreign entry"));
+        let ours = listed.into_iter().map(|listed| listed.known().expect("no foreign entry"));
         ours.map(|object| (object.key.to_string(), object.size)).collect()
     };
     assert_eq!(names(list(store).await), expected(&keys), "ordered by key");
@@ -280,7 +280,7 @@ async fn list(store: &dyn Store) -> Vec<Listed<Object>> {
 
 async fn uploads_of(store: &dyn Store, key: Option<&Key>) -> Vec<OpenUpload> {
     let listed: Vec<_> = store.list_uploads(key).try_collect().await.unwrap();
-    listed.into_iter().map(|listed| listed.ours().expect("no foreign entry")).collect()
+    listed.into_iter().map(|listed| listed.known().expect("no foreign entry")).collect()
 }
 
 /// The foreign entries in both lists of a store.
@@ -330,7 +330,7 @@ async fn a_list_of_the_disk_reports_foreign_entries() {
     let mut expected = planted.to_vec();
     expected.sort();
     assert_eq!(foreign_entries(&store).await, expected);
-    let ours: Vec<_> = list(&store).await.into_iter().filter_map(Listed::ours).collect();
+    let ours: Vec<_> = list(&store).await.into_iter().filter_map(Listed::known).collect();
     assert_eq!(ours.iter().map(|object| (&object.key, object.size)).collect::<Vec<_>>(), [(&key, 4)]);
 
     // A missing disk is not an empty one.
@@ -367,7 +367,7 @@ async fn a_list_of_the_bucket_has_all_pages_and_reports_foreign_entries() {
     let longer = Path::parse(format!("{}/{}0", bucket.config.prefix, keys[0])).unwrap();
     let longer_id = bucket.client.create_multipart(&longer).await.unwrap();
 
-    let ours: Vec<_> = list(&store).await.into_iter().filter_map(Listed::ours).map(|object| object.key).collect();
+    let ours: Vec<_> = list(&store).await.into_iter().filter_map(Listed::known).map(|object| object.key).collect();
     assert!(ours == keys, "{} of {}", ours.len(), keys.len());
     let mut expected: Vec<_> = names.iter().map(|name| format!("{}/{name}", bucket.config.prefix)).collect();
     expected.extend([format!("{}/theirs", bucket.config.prefix), longer.to_string()]);

@@ -131,7 +131,7 @@ both! {
         problem.problem(400, "bad_cursor");
     }
 
-    async fn an_array_is_not_read_as_an_object_inside_a_body_either(app: TestApp) {
+    async fn a_nested_array_is_not_read_as_an_object(app: TestApp) {
         let (ann, resources) = admin(&app).await;
         let complete = "/v1/uploads/{id}/complete";
         let body = json!({"parts": [[1, "etag"]]});
@@ -144,7 +144,7 @@ both! {
 
     async fn each_wrong_member_is_named_in_words_of_the_api(app: TestApp) {
         app.sign_up("ann").await;
-        let login = |body: Value| app.stranger().post("/v1/auth/login").json(&body).answer();
+        let login = |body: Value| app.anonymous().post("/v1/auth/login").json(&body).answer();
         for (body, pointer, code, detail) in [
             (json!({"email": email("ann")}), "/password", "required", "required"),
             (json!({"email": 7, "password": PASSWORD}), "/email", "wrong_type", "expected a string, got an integer"),
@@ -156,7 +156,7 @@ both! {
             assert_eq!(problem["errors"], json!([{"pointer": pointer, "code": code, "detail": detail}]));
         }
         let twice = format!(r#"{{"email": "{0}", "email": "{0}", "password": "{PASSWORD}"}}"#, email("ann"));
-        let request = app.stranger().post("/v1/auth/login").header("content-type", "application/json");
+        let request = app.anonymous().post("/v1/auth/login").header("content-type", "application/json");
         let problem = request.body(twice).answer().await.problem(422, "invalid");
         assert_eq!(problem["errors"], json!([{"pointer": "/email", "code": "repeated", "detail": "allowed once only"}]));
     }
@@ -164,7 +164,7 @@ both! {
     async fn a_byte_order_mark_before_json_is_accepted(app: TestApp) {
         app.sign_up("ann").await;
         let body = format!("\u{feff}{}", json!({"email": email("ann"), "password": PASSWORD}));
-        let login = app.stranger().post("/v1/auth/login").header("content-type", "application/json").body(body);
+        let login = app.anonymous().post("/v1/auth/login").header("content-type", "application/json").body(body);
         assert_eq!(login.answer().await.status, 200);
     }
 

@@ -19,11 +19,11 @@ fn retry_after(answer: &Answer) -> u64 {
 }
 
 async fn guess(app: &TestApp, name: &str) -> Answer {
-    log_in(&app.stranger(), &email(name), WRONG).await
+    log_in(&app.anonymous(), &email(name), WRONG).await
 }
 
 async fn sign_in(app: &TestApp, name: &str) -> Answer {
-    log_in(&app.stranger(), &email(name), PASSWORD).await
+    log_in(&app.anonymous(), &email(name), PASSWORD).await
 }
 
 async fn sign_in_from(client: &Client, name: &str, forwarded: &str) -> u16 {
@@ -42,7 +42,7 @@ both! {
         assert!((1..=900).contains(&seconds), "{seconds}");
         // The right password is refused too, and so is another spelling of the address.
         retry_after(&sign_in(&app, "ann").await);
-        retry_after(&log_in(&app.stranger(), " ANN@Example.ORG", PASSWORD).await);
+        retry_after(&log_in(&app.anonymous(), " ANN@Example.ORG", PASSWORD).await);
         // Other accounts and existing sessions are not affected.
         assert_eq!(sign_in(&app, "bob").await.status, 200);
         assert_eq!(ann.get("/v1/me").answer().await.status, 200);
@@ -57,7 +57,7 @@ both! {
             config.auth.logins_per_account = 1000;
             config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
         }).await;
-        let stranger = app.stranger();
+        let stranger = app.anonymous();
         for network in 0..10 {
             assert_eq!(sign_in_from(&stranger, "ann", &format!("2001:db8:7:{network}::1")).await, 401);
         }
@@ -104,7 +104,7 @@ both! {
         }
         let sign_ins = join_all((0..25).map(|_| async { sign_in(&app, "ann").await.status }));
         let unlocks = join_all((0..15).map(|_| async {
-            app.stranger().post(&unlock).json(&json!({"password": PASSWORD})).answer().await.status
+            app.anonymous().post(&unlock).json(&json!({"password": PASSWORD})).answer().await.status
         }));
         assert_eq!(futures_util::join!(sign_ins, unlocks), (vec![200; 25], vec![200; 15]));
         // The failures before them still count for the address.
@@ -212,9 +212,9 @@ both! {
     async fn forwarded_addresses_of_untrusted_clients_are_ignored(app: TestApp) {
         let app = app.restart_with(|config| config.auth.logins_per_address = 3).await;
         for number in 0..3 {
-            assert_eq!(sign_in_from(&app.stranger(), &format!("name{number}"), &format!("192.0.2.{number}")).await, 401);
+            assert_eq!(sign_in_from(&app.anonymous(), &format!("name{number}"), &format!("192.0.2.{number}")).await, 401);
         }
-        assert_eq!(sign_in_from(&app.stranger(), "name4", "192.0.2.4").await, 429);
+        assert_eq!(sign_in_from(&app.anonymous(), "name4", "192.0.2.4").await, 429);
     }
 
     async fn forwarded_addresses_of_trusted_proxies_are_used(app: TestApp) {
@@ -224,7 +224,7 @@ both! {
                 config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
             })
             .await;
-        let client = app.stranger();
+        let client = app.anonymous();
         for forwarded in ["192.0.2.1", "6.6.6.6, 192.0.2.1"] {
             assert_eq!(sign_in_from(&client, "one", forwarded).await, 401);
         }
@@ -241,7 +241,7 @@ both! {
 
     async fn registrations_are_limited_per_address(app: TestApp) {
         let app = app.restart_with(|config| config.auth.registrations_per_address = 3).await;
-        let stranger = app.stranger();
+        let stranger = app.anonymous();
         // Invalid requests are not counted.
         for _ in 0..5 {
             register(&stranger, "no address", "Ann", PASSWORD).await.problem(422, "invalid");

@@ -13,7 +13,7 @@ async fn program(app: &TestApp, user: &Client, options: Value) -> (Value, Client
     let answer = user.post("/v1/me/tokens").json(&options).answer().await;
     assert_eq!(answer.status, 201, "{}", answer.text());
     let token = answer.json();
-    let program = app.stranger().with_token(token["token"].as_str().unwrap(), &json!(user.id));
+    let program = app.anonymous().with_token(token["token"].as_str().unwrap(), &json!(user.id));
     (token, program)
 }
 
@@ -48,7 +48,7 @@ both! {
         assert_eq!((created["name"].as_str(), &created["expires_at"], &created["last_used_at"]), (Some("nightly backup"), &Value::Null, &Value::Null));
         assert!(token.ends_with(created["last_four"].as_str().unwrap()));
 
-        let program = app.stranger().with_token(token, &json!(ann.id));
+        let program = app.anonymous().with_token(token, &json!(ann.id));
         assert_eq!(program.get("/v1/me").answer().await.json()["id"], ann.id.as_str());
         let file = program.upload("a.txt", "from a program").await;
         assert_eq!(ann.download(&file).await, b"from a program");
@@ -138,7 +138,7 @@ both! {
         program(&app, &ann, json!({"name": "a", "expires_in": 315_360_000})).await;
     }
 
-    async fn a_revoked_token_is_dead_at_once(app: TestApp) {
+    async fn a_revoked_token_stops_working_immediately(app: TestApp) {
         let (ann, bob) = (app.sign_up("ann").await, app.sign_up("bob").await);
         let (first, revoked) = program(&app, &ann, json!({"name": "first"})).await;
         let (_, other) = program(&app, &ann, json!({"name": "second"})).await;
@@ -187,16 +187,16 @@ both! {
             guesses.push(changed);
         }
         for guess in guesses {
-            let answer = app.stranger().get("/v1/me").header("authorization", format!("Bearer {guess}")).answer().await;
+            let answer = app.anonymous().get("/v1/me").header("authorization", format!("Bearer {guess}")).answer().await;
             answer.problem(401, "unauthorized");
             assert_eq!(answer.header("www-authenticate"), "Bearer realm=\"strongroom\"");
         }
-        let answer = app.stranger().get("/v1/me").answer().await;
+        let answer = app.anonymous().get("/v1/me").answer().await;
         answer.problem(401, "unauthorized");
         assert_eq!(answer.header("www-authenticate"), "Bearer realm=\"strongroom\"");
         // Not from the query either: URLs end up in logs.
         for name in ["token", "access_token", "api_key"] {
-            app.stranger().get(&format!("/v1/me?{name}={token}")).answer().await.problem(422, "unknown_parameter");
+            app.anonymous().get(&format!("/v1/me?{name}={token}")).answer().await.problem(422, "unknown_parameter");
         }
     }
 

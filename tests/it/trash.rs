@@ -74,13 +74,13 @@ both! {
         }
         assert_eq!(ann.head(&content(&file)).answer().await.status, 404);
         if app.setup == Setup::SqliteAndDisk {
-            app.stranger().get(&url).answer().await.problem(404, "not_found");
+            app.anonymous().get(&url).answer().await.problem(404, "not_found");
         }
         assert_eq!(ann.get("/v1/files?q=a").answer().await.json()["items"], json!([]));
         let batch = json!({"op": "sign", "ids": [file["id"]]});
         assert_eq!(ann.post("/v1/files/batch").json(&batch).answer().await.json()["items"][0]["status"], 404);
         assert_eq!(restore(&ann, &file).answer().await.status, 200);
-        assert_eq!(app.stranger().get(&url).answer().await.bytes, b"bytes");
+        assert_eq!(app.anonymous().get(&url).answer().await.bytes, b"bytes");
     }
 
     async fn the_trash_counts_toward_the_quota(app: TestApp) {

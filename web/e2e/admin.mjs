@@ -127,10 +127,10 @@ await run(browser, page, folder, async () => {
   console.log('damage')
   await lines.next()
   await page.getByRole('button', { name: 'Check again' }).click()
-  if (checks.some(({ name }) => name === 'store.folder')) {
+  if (checks.some(({ name }) => name === 'store.directory')) {
     await page.getByText(/\d checks? failed/).waitFor()
     const first = page.getByRole('listitem').filter({ hasText: 'Fix:' }).first()
-    await first.getByText('store.folder', { exact: true }).waitFor()
+    await first.getByText('store.directory', { exact: true }).waitFor()
     await first.getByText(/chmod 700/).waitFor()
     await accessibleEverywhere(page, 'a failed check')
   }

@@ -1,5 +1,5 @@
-// Uploads: dropped, paused, interrupted, cancelled; large files directly to the bucket if there is one. Arguments: the
-// URL of the server, a working directory, and `turned-away` if the bucket refuses requests of the page. Prints `restart`
+// Uploads: dropped, paused, interrupted, canceled; large files directly to the bucket if there is one. Arguments: the
+// URL of the server, a working directory, and `refused` if the bucket refuses requests of the page. Prints `restart`
 // to have the server killed and started again, and waits for a line.
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
@@ -9,7 +9,7 @@ import { createInterface } from 'node:readline'
 import { launch, register } from './browser.mjs'
 
 const [base, folder, mode] = process.argv.slice(2)
-const isRefused = mode === 'turned-away'
+const isRefused = mode === 'refused'
 const MIB = 1024 * 1024
 const PART = 8 * MIB
 
@@ -149,7 +149,7 @@ try {
       assert.deepEqual(puts, [])
     }
 
-    step('several at once, one paused, then cancelled')
+    step('several at once, one paused, then canceled')
     const before = (await api('/v1/me/usage')).used
     const names = [0, 1, 2, 3, 4].map((at) => `pile ${at}.bin`)
     const hashesOfPile = names.map((name, at) => bigFile(name, 3 * PART + at))
@@ -172,7 +172,7 @@ try {
     assert.ok(during.used.bytes >= after.bytes)
     assert.deepEqual(await handles(), [])
 
-    step('cancelled half-way')
+    step('canceled halfway')
     bigFile('never.bin', 6 * PART)
     await limitUpload(8 * MIB)
     await drop(join(folder, 'never.bin'))

@@ -4,7 +4,7 @@ import { getCapabilities } from './api/capabilities'
 import { api, onSignedOut, request, type StorageUsage, type User } from './api/client'
 import { deleteAllHandles } from './uploads/file-handles'
 
-/** Undefined until known; null when nobody is signed in. */
+/** Undefined until known; null when signed out. */
 export const me = signal<User | null | undefined>(undefined)
 export const usage = signal<StorageUsage | null>(null)
 /** Grows with each change of the avatar, so that its URL changes too. */

@@ -15,7 +15,7 @@ test('each URL stands for a screen', () => {
   assert.deepEqual(parse('/admin/activity?user=7'), { screen: 'admin', tab: 'activity', user: '7' })
 })
 
-test('a folder survives the way through its URL', () => {
+test('a folder path survives encoding in a URL', () => {
   for (const path of ['', 'a', 'a/b', '100 %/ä?#&', 'a%2Fb']) {
     assert.deepEqual(parse(folderUrl(path)), { screen: 'files', path })
   }

@@ -95,7 +95,7 @@ test('details become part of the sentence', () => {
   )
 })
 
-test('changes of a file tell what changed', () => {
+test('changes of a file name what changed', () => {
   const changed = (was: object, now: object) =>
     say('file_changed', { detail: { name: 'a.txt', path: '', was, ...now } })
   assert.equal(changed({ name: 'b.txt' }, {}), 'You renamed “b.txt” to “a.txt”.')

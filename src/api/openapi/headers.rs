@@ -9,7 +9,7 @@ pub struct RangeHeaders {
     /// The bytes to send (RFC 9110, section 14.2); several ranges are sent as `multipart/byteranges`.
     #[param(rename = "Range", example = "bytes=0-1023")]
     range: Option<String>,
-    /// Send the range only if the content still has this ETag or date, and all of it otherwise.
+    /// Send the range only if the content still has this ETag or date; otherwise send all of it.
     #[param(rename = "If-Range")]
     if_range: Option<String>,
 }
@@ -50,7 +50,7 @@ pub struct IfMatchRequired {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 pub struct IfNoneMatchAny {
-    /// `*`: 412 if there is something already.
+    /// `*`: 412 if a file with this path and name exists.
     #[param(rename = "If-None-Match", example = "*", pattern = r"^\*$")]
     if_none_match: Option<String>,
 }
@@ -69,7 +69,7 @@ pub struct DigestHeaders {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 pub struct IdempotencyHeader {
-    /// A name for the request, unique in the account, so that it can be repeated: visible ASCII characters.
+    /// A client-chosen key, unique within the account, that makes retries safe: visible ASCII characters.
     #[param(rename = "Idempotency-Key", pattern = "^[!-~]{1,255}$")]
     idempotency_key: Option<String>,
 }
@@ -88,7 +88,7 @@ pub struct TusCreationHeaders {
     /// The size of the file in bytes.
     #[param(rename = "Upload-Length", maximum = 9223372036854775807i64)]
     upload_length: Option<u64>,
-    /// `1`: the size is announced by a later request.
+    /// `1`: a later request declares the size.
     #[param(rename = "Upload-Defer-Length", pattern = "^1$")]
     upload_defer_length: Option<String>,
     /// Pairs of a key and a value in base64, separated by commas.

@@ -1,8 +1,8 @@
-//! The problems that an operation may answer with.
+//! The problem responses of each operation.
 //!
 //! A handler names the problem codes of its own in the extension `x-problem-codes`; those that follow from what it reads
-//! and requires are derived here. Statuses and titles come from the table of problems, so that the document cannot
-//! disagree with the responses. Operations with the same problems share a response of the components.
+//! and requires are derived here. Statuses and titles come from the table of problems, so that the document always
+//! matches the responses. Operations with the same problems share a response of the components.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! Share links, for their visitors: a page for a person with a browser, the bytes for a program.
+//! Share links, as visitors use them: a page for browsers, the content for other clients.
 
 mod page;
 mod unlock;
@@ -40,7 +40,7 @@ pub fn url(app: &App, token: &str) -> String {
     app.config.url(&format!("/l/{token}"))
 }
 
-/// Programs that fetch what is linked in a chat to show what it is; they get the page, as a person would.
+/// User agents of link-preview bots; they get the page.
 const PREVIEWS: &[&str] = &[
     "bot",
     "crawler",
@@ -99,18 +99,20 @@ impl FromRequestParts<Arc<App>> for Visit {
 }
 
 impl Visit {
-    async fn answer(self) -> Response {
+    async fn respond(self) -> Response {
         let Self { app, token, client, params, method, headers } = self;
         let as_page = wants_page(&params, &headers);
-        let answer = async {
+        let response = async {
             events::set_channel(Channel::Link);
             let opened = links::open(&app, &visitor(&client, &headers), &token).await?;
             match as_page || opened.has_limit() && !params.ask_for_bytes() {
-                true => opened.check_uses(&app).await.map(|()| page::about(&app, &url(&app, &token), &opened)),
+                true => {
+                    opened.check_download_limit(&app).await.map(|()| page::about(&app, &url(&app, &token), &opened))
+                }
                 false => bytes(&app, &opened, &params, &method, &headers).await,
             }
         };
-        answered(answer.await, as_page.then(|| url(&app, &token)))
+        finish_response(response.await, as_page.then(|| url(&app, &token)))
     }
 }
 
@@ -119,8 +121,8 @@ impl Visit {
 /// The content, with ranges and conditions as for files; for browsers that navigate, and for programs that create
 /// previews, a page about it. Of a link with a download limit, the content comes only with `download=1` or `open=1`, so
 /// that programs that check links use up nothing: its download counts when it begins, any other when its last byte is sent.
-/// A password is sent as that of HTTP Basic (with any user name), or proven by what
-/// `unlockLink` returned, as a cookie or as a bearer token.
+/// The password is sent with HTTP Basic (with any user name), or replaced by the
+/// key from `unlockLink`, as a cookie or as a bearer token.
 #[utoipa::path(get, path = "/l/{token}", tag = "links", operation_id = "downloadLink", security(()),
     params(("token" = String, Path), ShareParams, RangeHeaders, ConditionHeaders),
     responses((status = 200, description = "The content, or a page about it", content_type = "*/*", body = Binary),
@@ -130,7 +132,7 @@ impl Visit {
     extensions(("x-problem-codes" = json!(["password_required", "network_refused", "link_expired", "link_revoked",
         "link_used_up", "too_many_attempts"]))))]
 async fn get(visit: Visit) -> Response {
-    visit.answer().await
+    visit.respond().await
 }
 
 /// Ask for the content of a share link
@@ -142,12 +144,12 @@ async fn get(visit: Visit) -> Response {
 async fn ask(State(app): State<Arc<App>>, Name(token): Name, Query(params): Query<ShareParams>) -> Response {
     let page = url(&app, &token);
     let how = if params.open { "open" } else { "download" };
-    let answer = async {
+    let response = async {
         links::check_token(&app, &token).await?;
         let location = HeaderValue::try_from(format!("{page}?{how}=1")).map_err(Error::internal)?;
         Ok((StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response())
     };
-    answered(answer.await, Some(page.clone()))
+    finish_response(response.await, Some(page.clone()))
 }
 
 /// Get the headers of a share link
@@ -157,12 +159,12 @@ async fn ask(State(app): State<Arc<App>>, Name(token): Name, Query(params): Quer
     extensions(("x-problem-codes" = json!(["password_required", "network_refused", "link_expired", "link_revoked",
         "link_used_up", "too_many_attempts"]))))]
 async fn head(visit: Visit) -> Response {
-    visit.answer().await
+    visit.respond().await
 }
 
 /// Download through a share link, with a file name
 ///
-/// The name is ignored. It is for programs that name a download after the last part of its URL.
+/// The name is ignored. It is for clients that derive the file name from the URL.
 #[utoipa::path(get, path = "/l/{token}/{name}", tag = "links", operation_id = "downloadNamedLink", security(()),
     params(("token" = String, Path), ("name" = String, Path), ShareParams, RangeHeaders, ConditionHeaders),
     responses((status = 200, description = "The content, or a page about it", content_type = "*/*", body = Binary),
@@ -172,7 +174,7 @@ async fn head(visit: Visit) -> Response {
     extensions(("x-problem-codes" = json!(["password_required", "network_refused", "link_expired", "link_revoked",
         "link_used_up", "too_many_attempts"]))))]
 async fn get_named(visit: Visit) -> Response {
-    visit.answer().await
+    visit.respond().await
 }
 
 /// Get the headers of a share link, with a file name
@@ -182,7 +184,7 @@ async fn get_named(visit: Visit) -> Response {
     extensions(("x-problem-codes" = json!(["password_required", "network_refused", "link_expired", "link_revoked",
         "link_used_up", "too_many_attempts"]))))]
 async fn head_named(visit: Visit) -> Response {
-    visit.answer().await
+    visit.respond().await
 }
 
 fn visitor(client: &ClientInfo, headers: &HeaderMap) -> LinkVisitor {
@@ -199,7 +201,7 @@ fn visitor(client: &ClientInfo, headers: &HeaderMap) -> LinkVisitor {
     }
 }
 
-/// Whether a person looks at it, or a program that makes a preview for one.
+/// Whether the client is a navigating browser or a link-preview bot.
 fn wants_page(params: &ShareParams, headers: &HeaderMap) -> bool {
     if params.ask_for_bytes() {
         return false;
@@ -215,10 +217,10 @@ fn wants_page(params: &ShareParams, headers: &HeaderMap) -> bool {
     navigates || previews || ahead
 }
 
-/// Clients that accept HTML get problems as a page. What a link answers must not be found by search
-/// engines, and its URL must not reach other sites.
-fn answered(answer: Result<Response>, page: Option<String>) -> Response {
-    let mut response = match (answer, page) {
+/// Clients that accept HTML get problems as a page. Responses must not be indexed by search engines, and the URL of a
+/// link must not be sent to other sites.
+fn finish_response(response: Result<Response>, page: Option<String>) -> Response {
+    let mut response = match (response, page) {
         (Ok(response), _) => response,
         (Err(error), Some(url)) => page::problem(&url, &error),
         (Err(error), None) => error.into_response(),
@@ -237,7 +239,7 @@ async fn bytes(
     headers: &HeaderMap,
 ) -> Result<Response> {
     if *method == Method::HEAD {
-        opened.check_uses(app).await?;
+        opened.check_download_limit(app).await?;
     }
     let inline = opened.is_inline() && !params.download;
     if *method == Method::GET
@@ -256,7 +258,7 @@ async fn bytes(
     let plan = delivery::plan(app, method, headers, content, &presentation)?;
     if *method == Method::GET && !plan.is_success() {
         // Nothing is delivered, so that no download begins.
-        opened.check_uses(app).await?;
+        opened.check_download_limit(app).await?;
     }
     let download = LinkDownload::new(app, opened, part(&plan, content.size));
     let audited = AuditedDownload::new(app, opened.download_event(), &plan);

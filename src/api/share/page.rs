@@ -1,4 +1,4 @@
-//! The pages that a share link shows to people: the file, the form for its password, and errors.
+//! The HTML pages of a share link: the file, the password form, and errors.
 
 use axum::response::Response;
 use bytesize::ByteSize;

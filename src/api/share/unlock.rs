@@ -1,4 +1,4 @@
-//! The password of a share link, which a visitor proves once for a while.
+//! Exchanges the password of a share link for a key that unlocks it temporarily.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{COOKIE, answered, url, visitor};
+use super::{COOKIE, finish_response, url, visitor};
 use crate::api::auth::is_https;
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -35,7 +35,7 @@ struct UnlockLinkRequest {
     password: SecretString,
 }
 
-/// The proof that the password is known.
+/// The key of an unlocked link.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({"key": "AAZF...", "expires_at": "2026-11-22T10:30:00Z"}))]
 struct LinkUnlocked {
@@ -48,7 +48,7 @@ struct LinkUnlocked {
 
 /// Unlock a share link
 ///
-/// The password need not be sent again until the proof expires. The proof is returned as JSON and as a cookie for this
+/// The password need not be sent again until the key expires. The key is returned as JSON and as a cookie for this
 /// link. A form (`application/x-www-form-urlencoded`), as browsers send it, is also accepted, and redirected to the
 /// page of the link.
 #[utoipa::path(post, path = "/l/{token}/unlock", tag = "links", operation_id = "unlockLink", security(()),
@@ -59,14 +59,14 @@ struct LinkUnlocked {
         "too_many_attempts"]))))]
 async fn unlock(State(app): State<Arc<App>>, Name(token): Name, client: ClientInfo, request: Request) -> Response {
     let (is_form, headers) = (!is_json(request.headers()), request.headers().clone());
-    let answer = async {
+    let response = async {
         events::set_channel(Channel::Link);
         let password = password(&app, is_form, request).await?;
         let visitor = LinkVisitor { password, unlock_token: None, ..visitor(&client, &headers) };
-        let proof = links::unlock(&app, &visitor, &token).await?;
-        unlocked(&app, &token, is_form, proof)
+        let unlock_token = links::unlock(&app, &visitor, &token).await?;
+        unlocked(&app, &token, is_form, unlock_token)
     };
-    answered(answer.await, is_form.then(|| url(&app, &token)))
+    finish_response(response.await, is_form.then(|| url(&app, &token)))
 }
 
 /// The password; `None` if a form has none, which is for the link to refuse.
@@ -80,13 +80,13 @@ async fn password(app: &Arc<App>, is_form: bool, request: Request) -> Result<Opt
     Ok(Some(read.password))
 }
 
-fn unlocked(app: &App, token: &str, is_form: bool, proof: Option<UnlockToken>) -> Result<Response> {
+fn unlocked(app: &App, token: &str, is_form: bool, unlock_token: Option<UnlockToken>) -> Result<Response> {
     let mut headers = HeaderMap::new();
-    if let Some(proof) = &proof {
+    if let Some(unlock_token) = &unlock_token {
         let (path, seconds) = (app.config.public_url.path(), app.config.links.unlock_lifetime.as_secs());
         let secure = if is_https(&app.config) { "; Secure" } else { "" };
         let attributes = format!("Path={path}l/{token}; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
-        let cookie = format!("{COOKIE}={}; {attributes}", proof.text);
+        let cookie = format!("{COOKIE}={}; {attributes}", unlock_token.text);
         headers.insert(header::SET_COOKIE, HeaderValue::try_from(cookie).map_err(Error::internal)?);
     }
     if is_form {
@@ -94,6 +94,6 @@ fn unlocked(app: &App, token: &str, is_form: bool, proof: Option<UnlockToken>) -
         headers.insert(header::LOCATION, location);
         return Ok((StatusCode::SEE_OTHER, headers).into_response());
     }
-    let (key, expires_at) = proof.map(|proof| (proof.text, proof.expires_at)).unzip();
+    let (key, expires_at) = unlock_token.map(|unlock_token| (unlock_token.text, unlock_token.expires_at)).unzip();
     Ok((headers, axum::Json(LinkUnlocked { key, expires_at })).into_response())
 }

@@ -19,7 +19,7 @@ use crate::users::{self, AdminUser, Quota, QuotaOverrides, UpdateUser};
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(read, change, erase))
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(read, update, delete))
 }
 
 /// An account as admins see it.
@@ -125,13 +125,13 @@ struct UpdateQuotasRequest {
 #[utoipa::path(patch, path = "/v1/admin/users/{id}", tag = "admin", operation_id = "updateUser",
     params(("id" = Uuid, Path)), request_body = UpdateUserRequest,
     responses((status = 200, description = "The updated user", body = AdminUserView)))]
-async fn change(
+async fn update(
     State(app): State<Arc<App>>,
     Admin(admin): Admin,
     Id(id): Id,
     Json(wanted): Json<UpdateUserRequest>,
 ) -> Result<axum::Json<AdminUserView>> {
-    // Nobody could undo it here.
+    // With the last admin disabled, only the command line could undo it.
     if wanted.disabled == Some(true) && id == admin.user.id {
         return Err(Error::invalid("/disabled", "unsupported", "you cannot disable your own account"));
     }
@@ -148,7 +148,7 @@ async fn change(
     responses((status = 202, description = "The deletion has started", body = JobAccepted,
         headers(("Location" = String, description = "The URL of the job")))),
     extensions(("x-problem-codes" = json!(["last_admin", "invalid"]))))]
-async fn erase(State(app): State<Arc<App>>, Admin(admin): Admin, Id(id): Id) -> Result<Response> {
+async fn delete(State(app): State<Arc<App>>, Admin(admin): Admin, Id(id): Id) -> Result<Response> {
     if id == admin.user.id {
         return Err(Error::invalid_parameter("id", "unsupported", "use DELETE /v1/me to delete your own account"));
     }

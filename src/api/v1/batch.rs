@@ -18,7 +18,7 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use crate::events::{self, Channel};
 use crate::files::signed_urls::{self, ReadMethod, SignOptions};
-use crate::files::{self, Change, Expected, FolderPath, Removal};
+use crate::files::{self, Change, Deletion, Expected, FolderPath};
 use crate::http::extract::Json;
 use crate::http::problem::{self, Problem, ProblemCode};
 use crate::http::request_memory::RequestMemory;
@@ -147,8 +147,8 @@ async fn one(
     let file = files::find(app, user, id).await?;
     match request.op {
         BatchOperation::Delete => {
-            let removal = if request.permanent { Removal::Permanent } else { Removal::Trash };
-            files::delete(app, user, file, &Expected::Anything, removal).await?;
+            let deletion = if request.permanent { Deletion::Permanent } else { Deletion::Trash };
+            files::delete(app, user, file, &Expected::Anything, deletion).await?;
             Ok(BatchResult::done(id, 204))
         }
         BatchOperation::Sign => {

@@ -26,7 +26,7 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
 pub struct ServerCapabilities {
     /// The URL of the bucket that web pages should upload large files to, as direct uploads. Null if parts are sent to
     /// this server, if browsers cannot reach the bucket, or if content types are restricted. Whether the CORS rules of
-    /// the bucket admit a page is for the page to find out.
+    /// the bucket allow a page is not checked.
     #[schema(required)]
     direct_uploads_to: Option<String>,
     /// The maximum `limit` of lists.

@@ -178,8 +178,8 @@ struct AdminParams {
 
 /// List the audit log of a file
 ///
-/// Who did what with it, when, from where and through which channel; newest first. It remains readable after the file
-/// is deleted. Downloads that a bucket served are not in it; the signing of their URLs is.
+/// Actors, times, addresses and channels of everything done with the file; newest first. It remains readable after
+/// the file is deleted. Downloads served by a bucket are not recorded; issuing their URLs is.
 #[utoipa::path(get, path = "/v1/files/{id}/events", tag = "files", operation_id = "listFileAuditEvents",
     params(("id" = Uuid, Path), PageParams),
     responses((status = 200, description = "A page of events", body = AuditEventPage)))]

@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::files::{FileView, shown};
+use super::files::{FileView, file_response};
 use crate::api::delivery;
 use crate::api::extract::{OwnFile, expected};
 use crate::api::openapi::headers::{ConditionHeaders, DigestHeaders, IfMatchRequired, RangeHeaders};
@@ -128,5 +128,5 @@ async fn head(
 async fn replace(State(app): State<Arc<App>>, OwnFile { user, file }: OwnFile, request: Request) -> Result<Response> {
     let expected = expected(request.headers())?.ok_or(Error::PreconditionRequired)?;
     let (body, _) = upload_body::open(&app, request, true).await?;
-    Ok(shown(StatusCode::OK, files::replace(&app, &user, file, expected, body).await?))
+    Ok(file_response(StatusCode::OK, files::replace(&app, &user, file, expected, body).await?))
 }

@@ -23,7 +23,7 @@ use crate::app::App;
 use crate::error::{Error, Location, Result};
 use crate::files::signed_urls;
 use crate::files::{
-    self, Change, Direction, Expected, File, FileName, FolderPath, List, NewFile, OnConflict, Order, Removal, Sort,
+    self, Change, Deletion, Direction, Expected, File, FileName, FolderPath, List, NewFile, OnConflict, Order, Sort,
 };
 use crate::http::body::Binary;
 use crate::http::digest;
@@ -33,7 +33,7 @@ use crate::store::SignedUrl;
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(list, upload)).routes(routes!(read, change, delete))
+    OpenApiRouter::new().routes(routes!(list, upload)).routes(routes!(read, update, delete))
 }
 
 /// A file, as the API shows it.
@@ -95,7 +95,7 @@ impl FileView {
 }
 
 impl FileView {
-    /// Its bytes as JSON, more or less.
+    /// The approximate size as JSON, in bytes.
     fn size_as_json(&self) -> usize {
         const THE_REST: usize = 512;
         THE_REST
@@ -107,7 +107,7 @@ impl FileView {
 }
 
 /// The file as JSON, with its ETag.
-pub(super) fn shown(status: StatusCode, file: File) -> Response {
+pub(super) fn file_response(status: StatusCode, file: File) -> Response {
     let etag = HeaderValue::from_str(&file.content.etag());
     let mut response = (status, axum::Json(FileView::new(file, None))).into_response();
     if let Ok(etag) = etag {
@@ -241,7 +241,7 @@ async fn list(
     json_of_size(size, &FilePage { items, next_cursor: page.next_cursor })
 }
 
-/// JSON of about so many bytes, so that they are written where they stay.
+/// Serializes into a buffer of about this capacity, which avoids reallocation.
 fn json_of_size(size: usize, value: &impl Serialize) -> Result<Response> {
     let mut text = Vec::with_capacity(size);
     serde_json::to_writer(&mut text, value).map_err(Error::internal)?;
@@ -260,13 +260,13 @@ struct UploadParams {
 }
 
 impl UploadParams {
-    /// Whether the path and the name are known, whatever follows the file in the form.
+    /// Whether the path and the name are known before the end of the form.
     fn is_complete(&self, form: &Form) -> bool {
         let known = |parameter: &Option<String>, name| parameter.is_some() || form.fields.get(name).is_some();
         known(&self.path, "path") && known(&self.name, "name")
     }
 
-    /// The new file. Query parameters win over the fields of the form, and those over the name of the file's part.
+    /// The new file. Query parameters take precedence over form fields, and those over the part's file name.
     fn place(self, form: Option<&Form>, on_conflict: OnConflict) -> Result<NewFile> {
         let field = |name| form.and_then(|form| form.fields.get(name));
         let path = match self.path {
@@ -295,8 +295,8 @@ impl UploadParams {
 /// SHA-256 in `Repr-Digest` or `Content-Digest` (in a form: in the headers of the part) is verified before the file is
 /// stored.
 ///
-/// With an `Idempotency-Key` the upload may be repeated until it is answered: for a day, the same path, name, content
-/// type, `If-None-Match` and content return the same response and create no second file. If both requests announce a
+/// With an `Idempotency-Key` the upload can be retried safely: for a day, a request with the same path, name, content
+/// type, `If-None-Match` and content returns the same response and creates no second file. If both requests declare a
 /// digest, the digests are compared instead of the content. The key of a failed upload can be used again; after a
 /// crash of the server, once the lease of the upload has expired.
 #[utoipa::path(post, path = "/v1/files", tag = "files", operation_id = "uploadFile",
@@ -323,7 +323,7 @@ async fn upload(
     let file = match form {
         Some(form) if idempotency_key.is_none() && !params.is_complete(&form) => {
             let place = move || params.place(Some(&form), on_conflict);
-            files::upload_and_place(&app, &caller.user, body, place).await?
+            files::upload_with_late_location(&app, &caller.user, body, place).await?
         }
         form => {
             let new = NewFile { idempotency_key, ..params.place(form.as_ref(), on_conflict)? };
@@ -333,7 +333,7 @@ async fn upload(
 
     let location = app.config.url(&format!("/v1/files/{}", file.id));
     let digest = digest::of(&file.content.sha256);
-    let mut response = shown(StatusCode::CREATED, file);
+    let mut response = file_response(StatusCode::CREATED, file);
     for (name, text) in [(header::LOCATION, location), (HeaderName::from_static("repr-digest"), digest)] {
         response.headers_mut().insert(name, HeaderValue::from_str(&text).map_err(Error::internal)?);
     }
@@ -344,7 +344,7 @@ async fn upload(
 #[utoipa::path(get, path = "/v1/files/{id}", tag = "files", operation_id = "getFile", params(("id" = Uuid, Path)),
     responses((status = 200, description = "The file", body = FileView, headers(("ETag" = String)))))]
 async fn read(OwnFile { file, .. }: OwnFile) -> Response {
-    shown(StatusCode::OK, file)
+    file_response(StatusCode::OK, file)
 }
 
 /// Fields to change; absent fields are unchanged (RFC 7396).
@@ -374,7 +374,7 @@ pub struct UpdateFileRequest {
     params(("id" = Uuid, Path), IfMatchHeader), request_body = UpdateFileRequest,
     responses((status = 200, description = "The updated file", body = FileView, headers(("ETag" = String)))),
     extensions(("x-problem-codes" = json!(["path_taken", "quota_exceeded"]))))]
-async fn change(
+async fn update(
     State(app): State<Arc<App>>,
     OwnFile { user, file }: OwnFile,
     headers: HeaderMap,
@@ -386,7 +386,7 @@ async fn change(
         metadata: wanted.metadata,
     };
     let expected = expected(&headers)?.unwrap_or(Expected::Anything);
-    Ok(shown(StatusCode::OK, files::change(&app, &user, file, &expected, &change).await?))
+    Ok(file_response(StatusCode::OK, files::change(&app, &user, file, &expected, &change).await?))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -411,7 +411,7 @@ async fn delete(
     headers: HeaderMap,
 ) -> Result<StatusCode> {
     let expected = expected(&headers)?.unwrap_or(Expected::Anything);
-    let removal = if params.permanent { Removal::Permanent } else { Removal::Trash };
-    files::delete(&app, &user, file, &expected, removal).await?;
+    let deletion = if params.permanent { Deletion::Permanent } else { Deletion::Trash };
+    files::delete(&app, &user, file, &expected, deletion).await?;
     Ok(StatusCode::NO_CONTENT)
 }

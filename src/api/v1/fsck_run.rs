@@ -17,8 +17,8 @@ use crate::jobs::fsck::{FsckAction, FsckFinding, FsckFindingKind, FsckReport, Fs
     "full": false, "repair": true, "rows": 4011, "objects": 4012, "uploads": 2, "hashed_bytes": 0,
     "counts": {"orphaned_object": 1},
     "findings": [{"kind": "orphaned_object", "key": "0f8e2c47a1b34d5596e70b8a4cd1f2e3",
-        "detail": "5242880 bytes since 2026-11-20T09:30:00Z without a row", "action": "quarantined"}],
-    "quarantined": 1, "removed": 0
+        "detail": "5242880 bytes without a row, last modified 2026-11-20T09:30:00Z", "action": "quarantined"}],
+    "quarantined": 1, "deleted": 0
 }))]
 pub struct FsckRunView {
     id: Uuid,
@@ -49,7 +49,7 @@ enum FsckStateView {
 struct FsckReportView {
     /// Whether every object is read and hashed.
     full: bool,
-    /// Whether unknown objects are quarantined.
+    /// Whether orphans are quarantined.
     repair: bool,
     /// Blobs in the database.
     rows: u64,
@@ -63,11 +63,11 @@ struct FsckReportView {
     counts: BTreeMap<&'static str, u64>,
     /// The findings, the first 200 of each kind.
     findings: Vec<FsckFindingView>,
-    /// Objects in quarantine after this run.
+    /// Orphans in quarantine after this run.
     quarantined: u64,
-    /// Objects that this run removed after their time in quarantine.
-    removed: u64,
-    /// Why nothing was quarantined or removed although it was requested.
+    /// Orphans that this run deleted after their time in quarantine.
+    deleted: u64,
+    /// Why nothing was quarantined or deleted although it was requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     refused: Option<String>,
@@ -135,8 +135,8 @@ enum FsckFindingKindView {
 enum FsckActionView {
     /// It waits in quarantine.
     Quarantined,
-    /// Its time in quarantine was over, and it was removed.
-    Removed,
+    /// Its time in quarantine had expired, and it was deleted.
+    Deleted,
 }
 
 impl From<FsckRun> for FsckRunView {
@@ -158,7 +158,7 @@ impl From<FsckReport> for FsckReportView {
             counts: report.counts.into_iter().map(|(kind, count)| (kind.as_str(), count)).collect(),
             findings: report.findings.into_iter().map(FsckFindingView::from).collect(),
             quarantined: report.quarantined,
-            removed: report.removed,
+            deleted: report.deleted,
             refused: report.refused,
             error: report.error,
         }
@@ -187,7 +187,7 @@ impl From<FsckAction> for FsckActionView {
     fn from(action: FsckAction) -> Self {
         match action {
             FsckAction::Quarantined => Self::Quarantined,
-            FsckAction::Removed => Self::Removed,
+            FsckAction::Deleted => Self::Deleted,
         }
     }
 }

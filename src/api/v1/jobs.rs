@@ -82,7 +82,7 @@ pub fn accepted(app: &App, job: Erasure) -> Result<Response> {
 /// Get job status
 ///
 /// Public, because the user who deleted an account cannot sign in any more: the id is random, and only the response
-/// that started the job contains it. Finished jobs are forgotten after the retention of the audit log.
+/// that started the job contains it. Finished jobs are deleted after the retention of the audit log.
 #[utoipa::path(get, path = "/v1/jobs/{id}", tag = "me", operation_id = "getJob", security(()),
     params(("id" = Uuid, Path)), responses((status = 200, description = "The status of the job", body = JobAccepted)))]
 async fn read(State(app): State<Arc<App>>, Id(id): Id) -> Result<axum::Json<JobAccepted>> {

@@ -28,7 +28,7 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(create))
         .routes(routes!(list))
-        .routes(routes!(read, change, revoke))
+        .routes(routes!(read, update, revoke))
         .routes(routes!(rotate))
 }
 
@@ -279,7 +279,7 @@ async fn read(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): I
     params(("id" = Uuid, Path)), request_body = UpdateLinkRequest,
     responses((status = 200, description = "The updated link", body = LinkView)),
     extensions(("x-problem-codes" = json!(["link_revoked", "too_many_attempts"]))))]
-async fn change(
+async fn update(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
     Id(id): Id,

@@ -26,7 +26,7 @@ use crate::http::problem;
 use crate::users::{self, PasswordChange, Quotas, UpdateMe, Usage, UsageCounts, User};
 
 pub fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(read, update, erase)).routes(routes!(usage)).routes(routes!(export))
+    OpenApiRouter::new().routes(routes!(read, update, delete)).routes(routes!(usage)).routes(routes!(export))
 }
 
 /// A user of this server.
@@ -186,7 +186,7 @@ struct DeleteAccountRequest {
     responses((status = 202, description = "The deletion has started", body = JobAccepted,
         headers(("Location" = String, description = "The URL of the job")))),
     extensions(("x-problem-codes" = json!(["session_required", "last_admin", "too_many_attempts"]))))]
-async fn erase(
+async fn delete(
     State(app): State<Arc<App>>,
     SessionCaller(caller): SessionCaller,
     Json(request): Json<DeleteAccountRequest>,

@@ -24,7 +24,9 @@ use crate::jobs::fsck::{self, Options, Repair};
 use crate::jobs::probe;
 
 pub fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(last_fsck, begin_fsck)).routes(routes!(last_look, look_again))
+    OpenApiRouter::new()
+        .routes(routes!(latest_fsck_run, start_fsck_run))
+        .routes(routes!(latest_diagnostics, run_diagnostics))
 }
 
 /// The options of the run.
@@ -35,7 +37,7 @@ struct StartFsckRequest {
     /// Read every object and compare its content with what was stored.
     #[serde(default)]
     full: bool,
-    /// Quarantine objects without a row, and remove those whose time in quarantine is over.
+    /// Quarantine orphans, and delete those whose time in quarantine has expired.
     #[serde(default)]
     repair: bool,
 }
@@ -46,7 +48,7 @@ struct StartFsckRequest {
 #[utoipa::path(get, path = "/v1/admin/fsck", tag = "admin", operation_id = "getLatestFsckRun",
     responses((status = 200, description = "The latest run", body = FsckRunView)),
     extensions(("x-problem-codes" = json!(["not_found"]))))]
-async fn last_fsck(State(app): State<Arc<App>>, _admin: Admin) -> Result<axum::Json<FsckRunView>> {
+async fn latest_fsck_run(State(app): State<Arc<App>>, _admin: Admin) -> Result<axum::Json<FsckRunView>> {
     Ok(axum::Json(fsck::latest(&app).await?.into()))
 }
 
@@ -56,7 +58,7 @@ async fn last_fsck(State(app): State<Arc<App>>, _admin: Admin) -> Result<axum::J
 #[utoipa::path(post, path = "/v1/admin/fsck", tag = "admin", operation_id = "startFsckRun",
     request_body = StartFsckRequest, responses((status = 202, description = "The run has started", body = FsckRunView)),
     extensions(("x-problem-codes" = json!(["fsck_running"]))))]
-async fn begin_fsck(
+async fn start_fsck_run(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
     Json(request): Json<StartFsckRequest>,
@@ -69,17 +71,17 @@ async fn begin_fsck(
 
 /// The result of checking one thing that the server needs.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = DiagnosticCheck, example = json!({"name": "store.private", "outcome": "failed", "action": "read an object without a signature",
-    "observed": "200: it can be read by anyone", "remedy": "make the bucket private"}))]
+#[schema(as = DiagnosticCheck, example = json!({"name": "store.private", "outcome": "failed", "action": "get the object and list the bucket without a signature",
+    "observed": "its content can be read by anyone", "remedy": "make the bucket private"}))]
 struct DiagnosticCheckView {
-    /// Stable, and contains no private details.
+    /// The stable name, without private details.
     name: &'static str,
     outcome: CheckOutcomeView,
-    /// What was tried.
+    /// What the check did.
     action: String,
-    /// What happened.
+    /// What was observed.
     observed: String,
-    /// What the operator can do about it; empty if nothing is necessary.
+    /// What the operator can do; empty if no action is needed.
     remedy: String,
 }
 
@@ -112,12 +114,12 @@ impl From<CheckReport> for Diagnostics {
 
 /// Get diagnostics
 ///
-/// The latest results of the checks of the database and the store, which the server runs at its start and repeats while
-/// a check fails. Each check reports what was tried, what happened, and a remedy.
+/// The latest results of the checks of the database and the store, which the server runs at startup and repeats while
+/// a check fails. Each check reports its action, what was observed, and a remedy.
 #[utoipa::path(get, path = "/v1/admin/doctor", tag = "admin", operation_id = "getDiagnostics",
     responses((status = 200, description = "The latest results", body = Diagnostics)),
     extensions(("x-problem-codes" = json!(["not_found"]))))]
-async fn last_look(State(app): State<Arc<App>>, _: Admin) -> Result<axum::Json<Diagnostics>> {
+async fn latest_diagnostics(State(app): State<Arc<App>>, _: Admin) -> Result<axum::Json<Diagnostics>> {
     Ok(axum::Json(app.health.latest().ok_or(Error::NotFound)?.into()))
 }
 
@@ -126,12 +128,12 @@ async fn last_look(State(app): State<Arc<App>>, _: Admin) -> Result<axum::Json<D
 /// A dozen small requests to the database and the store; what they write is deleted. Returns when the checks are done.
 #[utoipa::path(post, path = "/v1/admin/doctor", tag = "admin", operation_id = "runDiagnostics",
     responses((status = 200, description = "The new results", body = Diagnostics)))]
-async fn look_again(State(app): State<Arc<App>>, _: Admin) -> Result<axum::Json<Diagnostics>> {
+async fn run_diagnostics(State(app): State<Arc<App>>, _: Admin) -> Result<axum::Json<Diagnostics>> {
     // In a task of its own: it deletes what it wrote even if the client disconnects.
-    let look = tokio::spawn({
+    let diagnostics = tokio::spawn({
         let app = app.clone();
         async move { probe::run_once(&app).await }
     });
-    look.await.map_err(Error::internal)?;
+    diagnostics.await.map_err(Error::internal)?;
     Ok(axum::Json(app.health.latest().ok_or(Error::NotFound)?.into()))
 }

@@ -30,8 +30,8 @@ use crate::http::content::Presentation;
 use crate::http::extract::{Json, Name};
 use crate::store::{Grant, SignedUrl};
 
-/// Where the URLs that this server signs lead. They bring their own proof, so the check for
-/// requests from other sites has no place there.
+/// The path of URLs signed by this server. The signature is the credential, so that the cross-site check does not
+/// apply.
 pub const SIGNED_PREFIX: &str = "/v1/signed/";
 
 /// The routes of this file.
@@ -40,8 +40,8 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(sign)).routes(routes!(revoke)).merge(signed)
 }
 
-/// Pages of any origin may use a signed URL, as they may on a bucket that is set up for it: it works
-/// without cookies and proves itself.
+/// Pages of any origin may use a signed URL, as on a bucket with CORS rules: it requires no cookie and carries its own
+/// credential.
 fn from_anywhere() -> CorsLayer {
     CorsLayer::new()
         .allow_origin(Any)

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::files::{FileView, shown};
+use super::files::{FileView, file_response};
 use crate::api::auth::SignedIn;
 use crate::app::App;
 use crate::error::Result;
@@ -99,10 +99,10 @@ async fn delete(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id):
 
 /// Restore a file from the trash
 ///
-/// To its previous folder. If its name is taken by now, it is numbered: `report (1).pdf`.
+/// To its previous folder. If its name has been taken, it is numbered: `report (1).pdf`.
 #[utoipa::path(post, path = "/v1/trash/{id}/restore", tag = "trash", operation_id = "restoreFile",
     params(("id" = Uuid, Path)),
     responses((status = 200, description = "The restored file", body = FileView, headers(("ETag" = String)))))]
 async fn restore(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<Response> {
-    Ok(shown(StatusCode::OK, trash::restore(&app, &caller.user, id).await?))
+    Ok(file_response(StatusCode::OK, trash::restore(&app, &caller.user, id).await?))
 }

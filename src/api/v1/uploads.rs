@@ -61,7 +61,7 @@ pub struct CreateUploadRequest {
     #[serde(default)]
     #[schema(pattern = r"^[^\\\x00-\x1f\x7f-\x9f]*$")]
     path: String,
-    /// The size of the file in bytes. With `tus` it may be announced later.
+    /// The size of the file in bytes. With `tus` it may be declared later.
     #[schema(maximum = 9223372036854775807i64)]
     size: Option<u64>,
     /// The declared media type, used if the content does not determine it.
@@ -79,7 +79,7 @@ impl CreateUploadRequest {
     fn protocol(&self) -> Result<UploadProtocol> {
         let wrong = |pointer, code: &'static str, detail: &str| Err(Error::invalid(pointer, code, detail));
         match (self.mode, self.size) {
-            (UploadMode::Direct, None) => wrong("/size", "required", "a direct upload has to say its size"),
+            (UploadMode::Direct, None) => wrong("/size", "required", "required for direct uploads"),
             (_, Some(size)) if i64::try_from(size).is_err() => wrong("/size", "out_of_range", "too large"),
             (UploadMode::Direct, Some(size)) => {
                 let sha256 = self.sha256.as_deref().map(|text| unhex(text).filter(|bytes| bytes.len() == 32));
@@ -112,7 +112,7 @@ pub struct UploadView {
     /// The size of the file in bytes; null until it is known.
     #[schema(required)]
     pub size: Option<u64>,
-    /// Bytes received. Of direct uploads only in the response to `getUpload`.
+    /// Bytes received. For direct uploads only in the response to `getUpload`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub received: Option<u64>,
@@ -132,7 +132,7 @@ pub struct UploadView {
     #[schema(nullable = false)]
     pub tus_url: Option<String>,
     pub created_at: Timestamp,
-    /// When the upload is abandoned unless it makes progress.
+    /// When the upload expires, unless it makes progress.
     pub expires_at: Timestamp,
     /// The completed file; null until then.
     #[schema(required)]
@@ -261,7 +261,7 @@ async fn read(
 ///
 /// Deletes what was received and releases the quota reserved for it. A completed file is not affected.
 #[utoipa::path(delete, path = "/v1/uploads/{id}", tag = "uploads", operation_id = "cancelUpload",
-    params(("id" = Uuid, Path)), responses((status = 204, description = "The upload was cancelled")),
+    params(("id" = Uuid, Path)), responses((status = 204, description = "The upload was canceled")),
     extensions(("x-problem-codes" = json!(["upload_gone"]))))]
 async fn cancel(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<StatusCode> {
     uploads::cancel(&app, &caller.user, id).await?;

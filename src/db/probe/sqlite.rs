@@ -56,7 +56,7 @@ fn permissions(file: &Path) -> Check {
             return Check::failed(name, action, observed, format!("chmod 600 {path}"));
         }
     }
-    Check::ok(name, action, "private to its owner")
+    Check::ok(name, action, "only the server's user has access")
 }
 
 async fn integrity(pool: &SqlitePool) -> Check {

@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn large_files_have_the_long_form_of_sizes_and_small_ones_not() {
+    async fn only_large_files_have_zip64_sizes() {
         let whole = archived(&[("small", Some(5), b"small"), ("large", Some(u32::MAX.into()), b"as if it were")]).await;
         let mut zip = ZipArchive::new(Cursor::new(&whole)).expect("an archive");
         assert_eq!(read(&mut zip, "large"), b"as if it were");

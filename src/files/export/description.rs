@@ -141,7 +141,7 @@ impl Export {
     }
 }
 
-/// What comes before the next item of an array.
+/// The separator before the next item of an array.
 struct Separator(&'static str);
 
 impl<'a> DescribedFile<'a> {

@@ -1,4 +1,4 @@
-//! Where files are in an archive. Names may be any Unicode; the system that unpacks the archive may allow fewer
+//! The paths of files in an archive. Names may be any Unicode; the system that unpacks the archive may allow fewer
 //! characters, may not distinguish `A` from `a`, gives a meaning to some names, and has no path that is a file and a
 //! folder at once.
 
@@ -21,7 +21,7 @@ pub struct Paths {
     hasher: RandomState,
     /// Where the folder of the last file is.
     last: Option<(String, String)>,
-    /// Paths that were tried, which bounds the work.
+    /// The number of paths that were tried, for tests of the cost.
     #[cfg(test)]
     tried: usize,
 }
@@ -54,7 +54,7 @@ impl Paths {
         self.free(&folder, &safe(name), Kind::File)
     }
 
-    /// Where this folder is: in one place, however many files it has.
+    /// The path of this folder in the archive: the same for all of its files.
     fn folder(&mut self, root: &str, path: &str) -> String {
         let key = format!("{root}/{path}");
         if let Some((last, placed)) = &self.last
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn the_work_grows_with_the_number_of_files_alone() {
+    fn the_work_is_linear_in_the_number_of_files() {
         const FILES: usize = 3000;
         let mut paths = Paths::default();
         let mut place = |root, path: &str, name: &str| paths.place(root, path, name, Uuid::nil());

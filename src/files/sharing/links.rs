@@ -1,6 +1,6 @@
 //! Share links: anyone who has the URL of one can download its file, within the options that the owner has set.
 //!
-//! This module is the side of the visitors. Whether a visitor may use a link is decided in [`open`] alone, on every
+//! This module serves visitors. Only [`open`] decides whether a visitor may use a link, on every
 //! request; the holder of an [`OpenedLink`] may read its file.
 
 mod delivery;
@@ -84,7 +84,7 @@ impl OpenedLink {
     ///
     /// # Errors
     /// [`Error::LinkUsedUp`] if no download is left, and this client has none to continue.
-    pub async fn check_uses(&self, app: &App) -> Result<()> {
+    pub async fn check_download_limit(&self, app: &App) -> Result<()> {
         let is_used_up = self.link.max_downloads.is_some_and(|most| self.link.downloads >= most);
         if !is_used_up || self.client.can_continue(app, &self.link).await? {
             return Ok(());
@@ -136,7 +136,7 @@ async fn check_visitor(app: &App, visitor: &LinkVisitor, link: &LinkRow) -> Resu
     check_password(app, visitor, link).await
 }
 
-/// Records in the audit log of the owner that a visitor was refused; a few times a minute at most, so that strangers
+/// Records in the audit log of the owner that a visitor was refused; rate-limited, so that visitors
 /// cannot fill it.
 fn refused(app: &App, link: &LinkRow, error: &Error) {
     let why = match error {

@@ -1,4 +1,4 @@
-//! How content reaches other people: share links, signed URLs, and who can read a file at present.
+//! Sharing: share links, signed URLs, and the list of who has access to a file.
 
 pub mod links;
 mod readers;

@@ -1,5 +1,5 @@
 //! Direct uploads: the client sends parts straight to the store through signed URLs, in any order and from any number of
-//! places; this server signs the URLs and checks the whole on completion.
+//! clients; this server signs the URLs and checks the whole on completion.
 
 mod complete;
 mod layout;
@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::db::{ByteCount, ResumableRow};
 use crate::error::{Error, Result};
 use crate::files::lifetime::signed_url_lifetime;
-use crate::net::is_unreachable;
+use crate::net::unreachable_reason;
 use crate::store::{Operation, PartTarget, SignRequest, SignedUrl, StoredPart};
 use crate::users::User;
 
@@ -23,7 +23,7 @@ pub use complete::{ExpectedPart, complete};
 pub use layout::PartLayout;
 pub use receive::receive_part;
 
-/// The most parts that are signed if the client does not name any.
+/// Maximum number of parts that are signed if the client names none.
 const DEFAULT_BATCH: usize = 100;
 
 /// A signed URL for one part.
@@ -42,7 +42,7 @@ pub struct SignedPart {
 /// after its last.
 pub fn public_bucket(app: &App) -> Option<&Url> {
     let bucket = app.store.public_bucket().filter(|_| app.config.limits.allowed_types.is_any());
-    bucket.filter(|bucket| is_unreachable(&app.config.public_url, bucket).is_none())
+    bucket.filter(|bucket| unreachable_reason(&app.config.public_url, bucket).is_none())
 }
 
 /// Signs URLs for parts: for those with these numbers, or for the first missing ones, none for an empty file. Each call

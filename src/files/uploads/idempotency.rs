@@ -34,11 +34,11 @@ impl IdempotencyKey {
     }
 }
 
-/// What is known about a request with an idempotency key.
+/// The result of looking up an idempotency key.
 pub(super) enum Lookup {
     /// The key is new. It is claimed in the transaction that inserts the pending blob.
     Fresh(KeyClaim),
-    /// The request was completed with this answer, provided that its content is the same as well.
+    /// The request was completed with this response, provided that its content is the same.
     Completed(String),
 }
 
@@ -67,7 +67,7 @@ fn fingerprint(parts: &[&str]) -> Vec<u8> {
     hash.finalize().to_vec()
 }
 
-/// The file as it was answered, whatever has happened to it since.
+/// The file as in the original response, regardless of later changes.
 #[derive(Serialize, Deserialize)]
 struct Uploaded {
     id: Uuid,
@@ -82,7 +82,7 @@ struct Uploaded {
     ready_at: i64,
 }
 
-/// The answer to the upload of this file, as it is stored with the key.
+/// The response to the upload of this file, as stored with the key.
 pub(super) fn answer(claim: &KeyClaim, file: &File) -> Result<KeyResponse> {
     let Content { key, size, sha256, content_type, modified_at } = &file.content;
     let uploaded = Uploaded {
@@ -101,7 +101,7 @@ pub(super) fn answer(claim: &KeyClaim, file: &File) -> Result<KeyResponse> {
     Ok(KeyResponse { key: claim.key.clone(), response })
 }
 
-/// Answers an upload that was completed before, if its content is the same. A declared digest or size decides without
+/// Replays the response of a completed upload, if the content is the same. A declared digest or size decides without
 /// reading; otherwise no more bytes are read than the file had.
 ///
 /// # Errors

@@ -57,7 +57,7 @@ impl Meter {
         }
     }
 
-    /// What the row of the blob needs to know, once the stream has ended.
+    /// The values of the blob's row, once the stream has ended.
     pub fn facts(&self, id: Uuid, content_type: String, ready_at: Timestamp) -> BlobFacts {
         BlobFacts {
             id,

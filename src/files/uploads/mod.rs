@@ -33,7 +33,7 @@ pub use pending::Body;
 pub use resumable::{
     Append, Checksum, NewUpload, Upload, UploadProtocol, append, create, declared_type, status, terminate,
 };
-pub use whole::{NewFile, OnConflict, replace, upload, upload_and_place};
+pub use whole::{NewFile, OnConflict, replace, upload, upload_with_late_location};
 
 /// Lists the resumable uploads of this user that are not complete, in the order of their creation. `limit` is a number
 /// of uploads.

@@ -173,7 +173,7 @@ pub(in crate::files) async fn abandon_on_error<T>(app: &App, stored: &Stored, pu
 }
 
 /// Leaves a pending blob to the reaper. If the database does not respond, the lease expires and the reaper finds the
-/// blob by itself.
+/// blob.
 async fn abandon(app: &App, key: &Key, id: Uuid, keep_for: Duration) {
     match app.db.abandon_blob(id, keep_for).await {
         Ok(true) => {}

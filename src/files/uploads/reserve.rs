@@ -15,7 +15,7 @@ use crate::store::ByteStream;
 /// The bytes reserved first for a body of unknown size: few, so that many small uploads at once do not fill the quota
 /// with what none of them needs.
 const FIRST_STEP: u64 = 64 * 1024;
-/// The most bytes reserved ahead.
+/// Maximum number of bytes reserved ahead.
 const LARGEST_STEP: u64 = 16 * 1024 * 1024;
 
 /// The bytes that a pending blob has reserved of its owner's quota.
@@ -62,7 +62,7 @@ impl Reservation {
     }
 
     /// Makes sure that `size` bytes are reserved. What is missing is reserved together with some of what may follow, as
-    /// much as has already arrived: so the steps are few, and little is reserved in vain.
+    /// much as has already arrived, so that the steps are few and little is reserved unnecessarily.
     ///
     /// # Errors
     /// [`Error::QuotaExceeded`]; [`Error::UploadGone`] if the lease of the blob is lost.
@@ -82,7 +82,7 @@ impl Reservation {
     }
 }
 
-/// The bytes to try next, if the quota has no room for `wanted` bytes and `least` would be enough.
+/// The smaller reservation to try next, if `wanted` bytes exceed the quota and `least` would be enough.
 fn smaller_retry(error: Error, least: u64, wanted: u64) -> Result<u64> {
     match error {
         Error::QuotaExceeded { used, quota, .. } if wanted > least => {

@@ -41,9 +41,9 @@ pub(super) const DIRECT: &str = "direct";
 pub struct Upload {
     /// The id by which clients address it.
     pub id: Uuid,
-    /// The folder of the file to be.
+    /// The folder of the future file.
     pub path: String,
-    /// The requested name of the file to be.
+    /// The requested name of the future file.
     pub name: String,
     /// Whether the parts go straight to the store; otherwise the bytes arrive in order.
     pub is_direct: bool,
@@ -133,7 +133,7 @@ pub async fn terminate(app: &App, user: &User, id: Uuid) -> Result<()> {
 }
 
 async fn write(app: &Arc<App>, user: &User, id: Uuid, append: Append) -> Result<Upload> {
-    let claim = Claim::take(app, user, id).await?;
+    let claim = Claim::acquire(app, user, id).await?;
     claim
         .hold_while(async {
             let mut row = find(app, user, id).await?;
@@ -245,12 +245,12 @@ pub(super) fn key(row: &ResumableRow) -> Result<Key> {
     row.key.parse().map_err(Error::internal)
 }
 
-/// How long the reaper leaves the blobs of an upload alone.
+/// The lease of the blobs of an upload.
 pub(super) fn lease(app: &App) -> Duration {
     app.config.uploads.expiry + app.config.uploads.lease
 }
 
-/// When an upload expires that receives no byte after `now`.
+/// The expiry of an upload that receives no bytes after `now`.
 pub(super) fn expiry(app: &App, now: Timestamp) -> Timestamp {
     deadline(now, app.config.uploads.expiry)
 }

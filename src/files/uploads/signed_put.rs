@@ -64,7 +64,7 @@ pub async fn sign(app: &App, user: &User, file: &File, expires_in: Option<Durati
         // Outlives the URL: a transfer that started in time may end after it.
         lease: lifetime + app.config.uploads.lease,
         // The size is not known yet. This server reserves the bytes as they arrive; those that go straight to a bucket
-        // are reserved on completion, and until then only the limit on open uploads holds them in bounds.
+        // are reserved on completion, and until then are bounded only by the limit on open uploads.
         reserve: 0,
         new_file: false,
         aside: false,
@@ -216,7 +216,7 @@ pub(super) async fn cancel(app: &App, user: &User, id: Uuid) -> Result<()> {
 }
 
 /// How long bytes may still arrive through the URL of the upload, including a transfer that starts at the last moment;
-/// `None` once that is over.
+/// `None` after that time.
 fn remaining_lifetime(app: &App, upload: &SignedPutRow) -> Option<Duration> {
     let (now, lease) = (Micros::from(app.clock.now()), app.config.uploads.lease);
     (upload.expires_at + lease > now).then(|| (upload.expires_at - now).length() + lease)

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::files::sniff::{MOST_SNIFFED_BYTES, content_type, is_picture, sniffed_bytes};
 use crate::store::ByteStream;
 
-/// What an upload becomes, and so what it may contain.
+/// The purpose of an upload, which determines its allowed types and its maximum size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::files) enum Purpose {
     NewFile,

@@ -63,12 +63,12 @@ pub async fn upload(app: &Arc<App>, user: &User, new: NewFile, body: Body) -> Re
     store_and_publish(app, user, body, claim, move || Ok(new)).await
 }
 
-/// Stores a stream as a new file of this user whose place is known when the stream has ended: the fields of a form may
+/// Stores a stream as a new file of this user whose location is known when the stream ends: the fields of a form may
 /// follow its file.
 ///
 /// # Errors
-/// As [`upload`], and those of `place`. Nothing is kept on any of them.
-pub async fn upload_and_place(
+/// As [`upload`], and those of `place`. After an error nothing is stored.
+pub async fn upload_with_late_location(
     app: &Arc<App>,
     user: &User,
     body: Body,
@@ -116,8 +116,8 @@ impl NewFile {
         }
     }
 
-    /// What identifies the request, apart from its content: a second request with the same idempotency key must have it
-    /// in common with the first.
+    /// The parts that identify the request, without its content: a retry with the same idempotency key must repeat
+    /// them.
     fn fingerprint_parts<'a>(&'a self, body: &'a Body) -> [&'a str; 5] {
         let on_conflict = match self.on_conflict {
             OnConflict::Number => "number",

@@ -40,7 +40,7 @@ impl Progress {
     }
 }
 
-/// What follows the delivery of a body: the audit log, or a download counter.
+/// An observer of the delivery of a body: the audit log, or a download counter.
 pub trait DeliveryObserver: Send + 'static {
     /// Called when the content is open and the response is about to begin. An error becomes the response instead.
     fn begin(&mut self) -> impl Future<Output = Result<()>> + Send {
@@ -54,11 +54,11 @@ pub trait DeliveryObserver: Send + 'static {
         ready(Ok(()))
     }
 
-    /// Called once after a successful [`begin`](Self::begin), when the body ended or the client went away.
+    /// Called once after a successful [`begin`](Self::begin), when the body ended or the client disconnected.
     fn end(&mut self, reached: Progress);
 }
 
-/// Perhaps nothing follows the delivery.
+/// An optional observer.
 impl<O: DeliveryObserver> DeliveryObserver for Option<O> {
     async fn begin(&mut self) -> Result<()> {
         match self {
@@ -137,7 +137,7 @@ fn after(head: String, bytes: ByteStream) -> ByteStream {
     if head.is_empty() { bytes } else { Box::pin(stream::once(ready(Ok(head.into()))).chain(bytes)) }
 }
 
-/// A body under way. However it ends, the observer learns of it.
+/// A body in transit. The observer is always notified of its end.
 struct Delivery<O: DeliveryObserver> {
     observer: O,
     stream: OpenStream,

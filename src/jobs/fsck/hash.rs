@@ -44,7 +44,7 @@ impl FsckRunner<'_> {
             while let Some(chunk) = bytes.try_next().await? {
                 hash.update(&chunk);
                 self.report.hashed_bytes += chunk.len() as u64;
-                self.pace.spend(chunk.len()).await;
+                self.rate_limit.acquire(chunk.len()).await;
                 self.report_progress().await?;
             }
         }

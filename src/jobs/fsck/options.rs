@@ -1,4 +1,4 @@
-//! What an fsck run reads and what it may delete.
+//! The options of an fsck run.
 
 /// The options of one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub struct Options {
     pub accepted_orphans: u64,
 }
 
-/// What a run does with orphans. Nothing else is ever repaired.
+/// The treatment of orphans. Nothing else is ever repaired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Repair {
     /// Only report them.

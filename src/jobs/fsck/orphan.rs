@@ -1,4 +1,4 @@
-//! Orphans: objects and incomplete uploads in the store that no row knows.
+//! Orphans: objects and incomplete uploads in the store without a row.
 
 use super::recheck;
 use crate::app::App;

@@ -15,7 +15,7 @@ const MAX_PERCENT: u64 = 5;
 ///
 /// # Errors
 /// [`Error::Unavailable`](crate::error::Error::Unavailable).
-pub(super) async fn settle(runner: &mut FsckRunner<'_>) -> Result<()> {
+pub(super) async fn process_orphans(runner: &mut FsckRunner<'_>) -> Result<()> {
     let (app, repair) = (runner.app, runner.options.repair);
     runner.report.refused = refusal(runner.report, &runner.options);
     let repair = if runner.report.refused.is_some() { Repair::Nothing } else { repair };
@@ -30,8 +30,8 @@ pub(super) async fn settle(runner: &mut FsckRunner<'_>) -> Result<()> {
         let mut action = age.map(|_| FsckAction::Quarantined);
         if is_due && orphan.delete(app).await? {
             app.db.release_orphan(&row).await?;
-            runner.report.removed += 1;
-            action = Some(FsckAction::Removed);
+            runner.report.deleted += 1;
+            action = Some(FsckAction::Deleted);
         }
         if let Some(index) = finding {
             runner.report.findings[index].action = action;
@@ -43,10 +43,10 @@ pub(super) async fn settle(runner: &mut FsckRunner<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Why a run must neither quarantine nor delete anything, if so.
+/// The reason why a run must neither quarantine nor delete anything, if any.
 fn refusal(report: &FsckReport, options: &Options) -> Option<String> {
     let (orphans, objects) = (report.count(FsckFindingKind::OrphanedObject), report.objects);
-    // An empty database knows no row at all, not even those of uploads in progress.
+    // An empty database has no rows at all, not even those of uploads in progress.
     let is_empty = report.rows == 0 && report.count(FsckFindingKind::OrphanedUpload) > 0;
     let is_many = orphans * 100 > objects * MAX_PERCENT && orphans > options.accepted_orphans;
     let too_many = options.repair != Repair::Nothing && (is_many || is_empty);

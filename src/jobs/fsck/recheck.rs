@@ -86,7 +86,7 @@ fn owns(row: &ReferencedBlobRow, upload: &OpenUpload) -> bool {
 
 async fn is_open(app: &App, upload: &OpenUpload) -> Result<bool> {
     let open: Vec<_> = app.store.list_uploads(Some(&upload.key)).try_collect().await?;
-    Ok(open.into_iter().filter_map(Listed::ours).any(|open| open.id == upload.id))
+    Ok(open.into_iter().filter_map(Listed::known).any(|open| open.id == upload.id))
 }
 
 /// A finding about a row, with the file and the owner that are affected.

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 /// All of them are counted.
 const MAX_LISTED: u64 = 200;
 
-/// What can be wrong. The names are stable.
+/// The kinds of findings. The names are stable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum FsckFindingKind {
     /// The row is ready and its object does not exist: a file is lost.
@@ -87,15 +87,15 @@ pub struct FsckFinding {
     pub action: Option<FsckAction>,
 }
 
-/// What was done about a finding.
+/// The action taken on a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FsckAction {
     /// It is in quarantine.
     #[serde(rename = "quarantined")]
     Quarantined,
     /// It was in quarantine for long enough and has been deleted.
-    #[serde(rename = "removed")]
-    Removed,
+    #[serde(rename = "deleted")]
+    Deleted,
 }
 
 impl FsckFinding {
@@ -128,13 +128,13 @@ impl fmt::Display for FsckFinding {
         }
         match self.action {
             Some(FsckAction::Quarantined) => f.write_str("; in quarantine"),
-            Some(FsckAction::Removed) => f.write_str("; removed"),
+            Some(FsckAction::Deleted) => f.write_str("; deleted"),
             None => Ok(()),
         }
     }
 }
 
-/// What a run has read and found so far.
+/// The counts and findings of a run so far.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FsckReport {
     /// Whether every object is read and hashed.
@@ -156,7 +156,7 @@ pub struct FsckReport {
     /// Orphans in quarantine after this run.
     pub quarantined: u64,
     /// Orphans that this run deleted because their time in quarantine has expired.
-    pub removed: u64,
+    pub deleted: u64,
     /// Why the run refused to quarantine or delete orphans, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
@@ -177,7 +177,7 @@ impl FsckReport {
             counts: BTreeMap::new(),
             findings: Vec::new(),
             quarantined: 0,
-            removed: 0,
+            deleted: 0,
             refused: None,
             error: None,
         }
@@ -285,7 +285,7 @@ impl FsckRun {
 
     /// The counts in one line.
     pub fn summary(&self) -> String {
-        let FsckReport { rows, objects, uploads, hashed_bytes, quarantined, removed, .. } = self.report;
+        let FsckReport { rows, objects, uploads, hashed_bytes, quarantined, deleted, .. } = self.report;
         let mut text = format!("{rows} rows, {objects} objects, {uploads} uploads");
         if self.report.full {
             text += &format!(", {} read", bytesize::ByteSize(hashed_bytes));
@@ -293,8 +293,8 @@ impl FsckRun {
         let found: Vec<_> =
             self.report.counts.iter().map(|(kind, count)| format!("{count} {}", kind.as_str())).collect();
         text += &if found.is_empty() { ": no problems found".to_owned() } else { format!(": {}", found.join(", ")) };
-        if quarantined + removed > 0 {
-            text += &format!("; {quarantined} in quarantine, {removed} removed");
+        if quarantined + deleted > 0 {
+            text += &format!("; {quarantined} in quarantine, {deleted} deleted");
         }
         text
     }

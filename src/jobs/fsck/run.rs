@@ -25,7 +25,7 @@ impl FsckRunner<'_> {
         self.check_rows_and_objects().await?;
         self.check_uploads().await?;
         self.check_references().await?;
-        quarantine::settle(&mut self).await
+        quarantine::process_orphans(&mut self).await
     }
 
     async fn check_rows_and_objects(&mut self) -> Result<()> {

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::options::Options;
 use super::orphan::Orphan;
-use super::pace::Pace;
+use super::rate_limit::RateLimit;
 use super::report::{FsckFinding, FsckFindingKind, FsckReport};
 use crate::app::App;
 use crate::error::Result;
@@ -23,7 +23,7 @@ pub(super) struct FsckRunner<'a> {
     pub run_id: Uuid,
     pub options: Options,
     pub report: &'a mut FsckReport,
-    pub pace: Pace,
+    pub rate_limit: RateLimit,
     /// Orphans, each with the index of its finding if the report lists it.
     pub orphans: Vec<(Orphan, Option<usize>)>,
     on_progress: &'a mut (dyn FnMut(&FsckReport) + Send),
@@ -38,8 +38,8 @@ impl<'a> FsckRunner<'a> {
         report: &'a mut FsckReport,
         on_progress: &'a mut (dyn FnMut(&FsckReport) + Send),
     ) -> Self {
-        let pace = Pace::new(options.rate);
-        Self { app, run_id, options, report, pace, orphans: Vec::new(), on_progress, reported_at: Instant::now() }
+        let rate_limit = RateLimit::new(options.rate);
+        Self { app, run_id, options, report, rate_limit, orphans: Vec::new(), on_progress, reported_at: Instant::now() }
     }
 
     /// Records a name in the store that cannot be one of ours.

@@ -8,7 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::layout::{Layout, io_error, no_follow, sync_folder};
+use super::layout::{Layout, io_error, no_follow, sync_directory};
 use super::staged::publish;
 use crate::error::{Error, Result};
 use crate::faults;
@@ -30,7 +30,7 @@ impl AppendFile {
             return Ok(());
         }
         no_follow().write(true).create_new(true).mode(0o600).open(&path).map_err(io_error)?;
-        path.parent().map_or(Ok(()), sync_folder)
+        path.parent().map_or(Ok(()), sync_directory)
     }
 
     /// Opens the file exclusively at `offset` and truncates it there: later bytes do not count.
@@ -98,7 +98,7 @@ impl AppendFile {
 pub(super) fn confirm(layout: &Layout, key: &Key, size: u64) -> Result<()> {
     let published = fs::symlink_metadata(layout.blob(key)).map_err(io_error)?;
     match published.len() == size {
-        true => sync_folder(&layout.shard(key)),
+        true => sync_directory(&layout.shard(key)),
         false => Err(wrong_size()),
     }
 }

@@ -62,25 +62,25 @@ impl Layout {
     /// [`Error::StorageFull`]; [`Error::Unavailable`].
     pub fn prepare(&self) -> Result<()> {
         let (tmp, blobs) = (self.root.join("tmp"), self.root.join("blobs"));
-        let device = private_folder(&self.root)?;
+        let device = private_directory(&self.root)?;
         if let Some(parent) = self.root.canonicalize().map_err(io_error)?.parent() {
             // Without permission to read the parent, making it durable is up to its owner.
-            let _ = sync_folder(parent);
+            let _ = sync_directory(parent);
         }
         let shards = (0..=255).map(|shard| blobs.join(format!("{shard:02x}")));
         for folder in [tmp.clone(), blobs.clone()].into_iter().chain(shards) {
-            if private_folder(&folder)? != device {
+            if private_directory(&folder)? != device {
                 let text = format!("{} is on another filesystem than the store", folder.display());
                 return Err(Error::Setup(text));
             }
         }
         no_follow().write(true).create(true).truncate(false).mode(0o600).open(self.sentinel()).map_err(io_error)?;
-        [&tmp, &blobs, &self.root].into_iter().try_for_each(|folder| sync_folder(folder))
+        [&tmp, &blobs, &self.root].into_iter().try_for_each(|folder| sync_directory(folder))
     }
 }
 
 /// Creates a directory with mode 0700 unless it exists; returns its device number.
-fn private_folder(path: &Path) -> Result<u64> {
+fn private_directory(path: &Path) -> Result<u64> {
     match DirBuilder::new().recursive(false).mode(0o700).create(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io_error)?;
@@ -103,7 +103,7 @@ pub(super) fn no_follow() -> OpenOptions {
 }
 
 /// Makes the entries of a directory durable.
-pub(super) fn sync_folder(path: &Path) -> Result<()> {
+pub(super) fn sync_directory(path: &Path) -> Result<()> {
     File::open(path).and_then(|folder| folder.sync_all()).map_err(io_error)
 }
 

@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use url::Url;
 
 use self::append::{ActiveWrites, AppendFile};
-use self::layout::{Layout, blocking, io_error, no_follow, remove, sync_folder};
+use self::layout::{Layout, blocking, io_error, no_follow, remove, sync_directory};
 use self::staged::StagedFile;
 use super::{
     AppendObserver, AppendRequest, ByteStream, Key, ListStream, MultipartObserver, Object, OpenUpload, PartObserver,
@@ -206,7 +206,7 @@ impl Store for DiskStore {
             // has its published one deleted here.
             remove(&layout.staged(&key)).map_err(io_error)?;
             remove(&layout.blob(&key)).map_err(io_error)?;
-            sync_folder(&layout.shard(&key))
+            sync_directory(&layout.shard(&key))
         })
         .await
     }

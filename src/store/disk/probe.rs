@@ -23,7 +23,7 @@ pub fn probe_disk(root: &Path, level: ProbeLevel) -> Vec<Check> {
     if checks[0].has_failed() && !fs::symlink_metadata(root).is_ok_and(|metadata| metadata.is_dir()) {
         return checks;
     }
-    let place = nearest_folder(root);
+    let place = nearest_directory(root);
     checks.push(write(&place));
     if level >= ProbeLevel::Full {
         checks.extend(volume::checks("store.space", "store.filesystem", &place));
@@ -33,9 +33,9 @@ pub fn probe_disk(root: &Path, level: ProbeLevel) -> Vec<Check> {
 
 /// Whether the directories of the store are directories, and private.
 fn folder(root: &Path) -> Check {
-    let name = "store.folder";
+    let name = "store.directory";
     let action = format!("check the permissions of {}", root.display());
-    let mut observed = "only its owner has access".to_owned();
+    let mut observed = "only the server's user has access".to_owned();
     let mut remedy = None;
     for folder in [root.to_owned(), root.join("tmp"), root.join("blobs")] {
         let shown = folder.display();
@@ -78,7 +78,7 @@ fn folder(root: &Path) -> Check {
 }
 
 /// The directory, or its nearest ancestor that exists.
-fn nearest_folder(root: &Path) -> PathBuf {
+fn nearest_directory(root: &Path) -> PathBuf {
     let absolute = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
     let found = absolute.ancestors().find(|folder| folder.is_dir());
     found.unwrap_or(&absolute).to_owned()
@@ -87,7 +87,7 @@ fn nearest_folder(root: &Path) -> PathBuf {
 /// Writes a file as an upload does: staged, synced, renamed, read back.
 fn write(place: &Path) -> Check {
     let name = "store.write";
-    // Not the form of a key: even if the process dies, nothing takes the file for a blob.
+    // Not the form of a key: even if the process dies, nothing mistakes the file for a blob.
     let own = format!("doctor-{}", Key::random());
     // From one directory to another, as an upload is renamed, if the store has its directories.
     let [staged, published] = match (place.join("tmp"), place.join("blobs/00")) {

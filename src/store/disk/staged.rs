@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::layout::{Layout, io_error, no_follow, remove, sync_folder};
+use super::layout::{Layout, io_error, no_follow, remove, sync_directory};
 use crate::error::{Error, Result};
 use crate::faults;
 use crate::store::Key;
@@ -79,8 +79,8 @@ pub(super) fn publish(file: &File, staged: &Path, blob: &Path) -> Result<()> {
     faults::point("K7");
     fs::rename(staged, blob).map_err(io_error)?;
     faults::point("K8");
-    if !faults::skips("folder_sync") {
-        blob.parent().map_or(Ok(()), sync_folder)?;
+    if !faults::skips("directory_sync") {
+        blob.parent().map_or(Ok(()), sync_directory)?;
     }
     faults::point("K9");
     Ok(())

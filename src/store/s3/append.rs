@@ -1,4 +1,4 @@
-//! Resumable uploads, of which nothing is kept in memory between two requests. Full parts go into a
+//! Resumable uploads, without state in memory between two requests. Full parts go into a
 //! multipart upload; what does not fill a part is an object of its own, the tail, until more arrives.
 //!
 //! All parts but the last have the same size, so that the same bytes always are the same part. A

@@ -39,7 +39,7 @@ impl Budget {
     /// `memory` and `part_size` are in bytes.
     ///
     /// # Errors
-    /// [`Error::Setup`] if one part does not fit, or is smaller than S3 takes.
+    /// [`Error::Setup`] if one part does not fit, or is smaller than S3 accepts.
     pub fn new(memory: u64, part_size: u64, stall_timeout: Duration) -> Result<Self> {
         if part_size < SMALLEST_PART {
             return Err(Error::Setup(format!("the part size must be at least {SMALLEST_PART} bytes")));

@@ -116,7 +116,7 @@ pub(super) fn plain_client(bucket: &Url) -> Result<HttpClient> {
 /// The URL of the bucket at `endpoint`, or at AWS.
 ///
 /// # Errors
-/// [`Error::Setup`] if the bucket's name cannot be put before the host.
+/// [`Error::Setup`] if the bucket's name is not valid in a host name.
 pub(super) fn bucket_url(config: &S3Config, endpoint: Option<&Url>) -> Result<Url> {
     let mut url = match endpoint {
         Some(endpoint) => endpoint.clone(),

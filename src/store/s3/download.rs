@@ -64,7 +64,7 @@ impl Download {
                     return Ok(Some(bytes));
                 }
                 Some(Err(error)) => self.resume(unavailable(error)).await?,
-                None => self.resume(Error::store_unavailable("the store sent less than it announced")).await?,
+                None => self.resume(Error::store_unavailable("the store sent less than its Content-Length")).await?,
             }
         }
         Ok(None)

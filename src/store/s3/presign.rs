@@ -1,7 +1,7 @@
 //! Signed URLs of the bucket: Signature Version 4 in the query, as AWS documents it under
 //! "Authenticating Requests: Using Query Parameters".
 //!
-//! The object-store library can sign too, but only for the current time, and it derives the signing
+//! The object-store library can also sign, but only for the current time, and it derives the signing
 //! key again for each URL. A list of a thousand files requires stable URLs, quickly.
 
 use std::fmt;
@@ -123,7 +123,7 @@ impl SignedHeaders {
     }
 }
 
-/// What all URLs share that are signed with one credential in one second for one lifetime.
+/// The parts that URLs signed with one credential, in one second and for one lifetime have in common.
 struct SigningContext {
     credential: Arc<AwsCredential>,
     second: i64,

@@ -18,7 +18,7 @@ use super::{S3Store, ignore_missing};
 use crate::health::check::{Check, ProbeLevel, ProbeOptions};
 use crate::store::Key;
 
-/// The start of names that are not keys: even if the process dies, nothing takes the objects for blobs.
+/// The start of names that are not keys: even if the process dies, nothing mistakes the objects for blobs.
 const NAME: &str = "doctor-";
 /// The age in seconds from which an object was left by a probe whose process has died.
 const ABANDONED_AFTER: i64 = 3600;

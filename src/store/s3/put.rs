@@ -100,7 +100,7 @@ impl S3Store {
     /// Aborts all uploads of this key but one. The reaper aborts those of blobs that never become
     /// ready; nothing else would abort a second upload of a blob that does.
     async fn abort_duplicates(&self, key: &Key, kept: &str) {
-        let aborted = self.list_uploads(Some(key)).try_for_each(async |found| match found.ours() {
+        let aborted = self.list_uploads(Some(key)).try_for_each(async |found| match found.known() {
             Some(upload) if upload.id.as_deref() != Some(kept) => self.abort(key, upload.id.as_deref()).await,
             _ => Ok(()),
         });

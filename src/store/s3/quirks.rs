@@ -21,8 +21,8 @@ impl Quirks {
     }
 
     /// Records whether conditional writes work.
-    pub fn learn_conditions(&self, honoured: bool) {
-        self.ignores_conditions.store(!honoured, Ordering::Relaxed);
+    pub fn set_conditional_writes(&self, supported: bool) {
+        self.ignores_conditions.store(!supported, Ordering::Relaxed);
     }
 
     /// Records whether checksums are accepted.

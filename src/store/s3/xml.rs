@@ -6,7 +6,7 @@ use serde::Deserialize;
 use crate::store::StoredPart;
 
 /// A page of the list of objects (`ListBucketResult`) or of uploads (`ListMultipartUploadsResult`).
-/// Both require `IsTruncated`, so that no other document is taken for an empty list.
+/// Both require `IsTruncated`, so that no other document is mistaken for an empty list.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct ListPage {

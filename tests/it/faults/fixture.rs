@@ -47,7 +47,7 @@ impl Fixture {
         };
         let mut fixture = Self { setup, folder, config, postgres, token: String::new(), user: String::new() };
         let server = fixture.start(None);
-        let answer = register(&server.stranger(), "ann@example.org", "Ann", PASSWORD).await;
+        let answer = register(&server.anonymous(), "ann@example.org", "Ann", PASSWORD).await;
         assert_eq!(answer.status, 201, "{}", answer.text());
         let body = answer.json();
         fixture.token = body["token"].as_str().expect("a token").to_owned();
@@ -83,7 +83,7 @@ impl Fixture {
     }
 
     pub fn client(&self, server: &Program) -> Client {
-        server.stranger().with_token(&self.token, &serde_json::json!(self.user))
+        server.anonymous().with_token(&self.token, &serde_json::json!(self.user))
     }
 
     /// Expires all leases, so that no writer can commit any more. On SQLite and disk the next server has done so, except

@@ -185,7 +185,7 @@ impl Server {
 
         let runtime = new_runtime();
         let app = runtime.block_on(app.start_again());
-        self.ann = app.stranger().with_token(self.ann.token.as_deref().expect("a token"), &json!(self.ann.id));
+        self.ann = app.anonymous().with_token(self.ann.token.as_deref().expect("a token"), &json!(self.ann.id));
         (self.runtime, self.app) = (Some(runtime), Some(app));
     }
 

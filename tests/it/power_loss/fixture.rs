@@ -44,7 +44,7 @@ impl Fixture {
             (0..disks).map(|number| block_in_place(|| Disk::new(&folder.path().join(format!("disk-{number}")))));
         let disks = disks.collect::<Result<Vec<_>, _>>()?;
         let server = block_in_place(|| start(&disks, control));
-        let stranger = server.stranger();
+        let stranger = server.anonymous();
         let answer = register(&stranger, "ann@example.org", "Ann", PASSWORD).await;
         assert_eq!(answer.status, 201, "{}", answer.text());
         let body = answer.json();
@@ -87,7 +87,7 @@ impl Fixture {
         }
         self.server = Some(block_in_place(|| start(&self.disks, self.control)));
         let token = self.user.token.clone().expect("a token");
-        let stranger = self.server.as_ref().expect("a server").stranger();
+        let stranger = self.server.as_ref().expect("a server").anonymous();
         self.user = stranger.with_token(&token, &json!(self.user.id));
         self.reap().await;
         self.audit().await

@@ -1,9 +1,9 @@
-//! What the server has acknowledged, and the states that are possible after a power cut.
+//! Acknowledged operations, and the states that are possible after a power cut.
 
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
-/// The SHA-256 digest of a content.
+/// The SHA-256 digest of some content.
 pub type Hash = [u8; 32];
 
 /// One file. Its name is used once.

@@ -23,7 +23,7 @@ use ledger::Counts;
 const CUTS_PER_IMAGE: usize = 5;
 
 /// Syncs that can be omitted, by their names in `src/faults.rs`.
-const CONTROLS: [&str; 3] = ["file_sync", "folder_sync", "rows_sync"];
+const CONTROLS: [&str; 3] = ["file_sync", "directory_sync", "database_sync"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn acknowledged_writes_survive_a_power_cut() {
@@ -36,7 +36,7 @@ async fn acknowledged_writes_survive_a_power_cut() {
 async fn an_omitted_sync_loses_data() {
     let cuts = number("STRONGROOM_POWER_CONTROL_CUTS");
     // The two that show in every cut are enough for an ordinary run.
-    let controls = CONTROLS.into_iter().filter(|name| cuts.is_some() || *name != "folder_sync");
+    let controls = CONTROLS.into_iter().filter(|name| cuts.is_some() || *name != "directory_sync");
     for control in controls {
         // On a slow machine the kernel may have written everything by itself.
         let mut tries = if cuts.is_some() { 1 } else { 8 };

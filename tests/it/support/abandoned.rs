@@ -1,4 +1,4 @@
-//! What a crashed writer leaves behind.
+//! The leftovers of a crashed writer.
 
 use std::sync::Arc;
 use std::time::Duration;

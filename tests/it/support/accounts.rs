@@ -17,25 +17,25 @@ pub async fn register(client: &Client, email: &str, name: &str, password: &str) 
 
 /// Another session of the same user.
 pub async fn another_session(app: &TestApp, name: &str) -> Client {
-    let answer = log_in(&app.stranger(), &email(name), PASSWORD).await;
+    let answer = log_in(&app.anonymous(), &email(name), PASSWORD).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     let body = answer.json();
-    app.stranger().with_token(body["token"].as_str().unwrap(), &body["user"]["id"])
+    app.anonymous().with_token(body["token"].as_str().unwrap(), &body["user"]["id"])
 }
 
 /// Registers at a running program and signs in.
 pub async fn sign_up(program: &Program, email: &str) -> Client {
-    let answer = register(&program.stranger(), email, "A User", PASSWORD).await;
+    let answer = register(&program.anonymous(), email, "A User", PASSWORD).await;
     assert_eq!(answer.status, 201, "{}", answer.text());
     signed_in(program, &answer.json())
 }
 
 /// The client of the session that a response to a registration or a sign-in describes.
 pub fn signed_in(program: &Program, body: &Value) -> Client {
-    program.stranger().with_token(body["token"].as_str().expect("a token"), &body["user"]["id"])
+    program.anonymous().with_token(body["token"].as_str().expect("a token"), &body["user"]["id"])
 }
 
 /// The same user and session, at another server.
 pub fn same_session(user: &Client, program: &Program) -> Client {
-    program.stranger().with_token(user.token.as_deref().expect("a token"), &json!(user.id))
+    program.anonymous().with_token(user.token.as_deref().expect("a token"), &json!(user.id))
 }

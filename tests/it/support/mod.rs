@@ -38,7 +38,7 @@ use tokio::task::JoinHandle;
 
 pub use client::Client;
 
-/// The two setups that every behaviour is tested on.
+/// The two setups that every behavior is tested on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Setup {
     SqliteAndDisk,
@@ -148,13 +148,13 @@ impl TestApp {
     }
 
     /// A client that has not signed in.
-    pub fn stranger(&self) -> Client {
+    pub fn anonymous(&self) -> Client {
         Client::new(&self.url)
     }
 
     /// Registers a user with this name and signs in.
     pub async fn sign_up(&self, name: &str) -> Client {
-        let stranger = self.stranger();
+        let stranger = self.anonymous();
         let answer = stranger
             .post("/v1/auth/register")
             .json(&serde_json::json!({"email": email(name), "name": name, "password": PASSWORD}))

@@ -144,7 +144,7 @@ impl Start {
 }
 
 impl Program {
-    pub fn stranger(&self) -> Client {
+    pub fn anonymous(&self) -> Client {
         Client::new(&self.url)
     }
 

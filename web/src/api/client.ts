@@ -45,7 +45,7 @@ const UNREACHABLE = new Problem(0, 'unreachable', 'Can’t reach the server. Che
 
 let signedOutListener = () => {}
 
-/** Sets what to do when the server answers that nobody is signed in. */
+/** Sets what to do when the server responds that the user is not signed in. */
 export function onSignedOut(listener: () => void) {
   signedOutListener = listener
 }

@@ -45,7 +45,7 @@ export function Health() {
       </div>
       {diagnostics.data ? <Checks diagnostics={diagnostics.data} /> : <p class="hint">Not checked yet</p>}
       <p class="hint">
-        The server runs these checks by itself. <code>strongroom doctor</code> on the command line runs more.
+        The server runs these checks automatically. <code>strongroom doctor</code> on the command line runs more.
       </p>
     </section>
   )

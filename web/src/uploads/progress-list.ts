@@ -30,7 +30,7 @@ export function trackProgress(uppy: UploadUppy) {
     const before = currentUploads().get(file.id)
     if (!before || before.state === 'done' || before.state === 'paused') return
     const sent = Number(progress.bytesUploaded)
-    // Bytes sent before a reload do not count towards the speed.
+    // Bytes sent before a reload do not count toward the speed.
     if (before.state === 'uploading') measureSpeed(sent - before.sent)
     updateUpload(file.id, { sent, state: 'uploading' })
   })

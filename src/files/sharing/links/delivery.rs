@@ -43,9 +43,9 @@ pub struct LinkDownload {
     counted: Event,
     /// The row of the download, if the link has a download limit.
     id: Option<Uuid>,
-    /// Measured, as the lease is, by a clock that nobody sets: a jump of the time must not end the lease.
+    /// Monotonic, so that a clock jump cannot end the lease.
     renewed: Instant,
-    settled: bool,
+    is_counted: bool,
 }
 
 /// Who may continue a download: any program at the same address, as one begins it, and another takes it over. As hashes,
@@ -80,7 +80,7 @@ impl LinkDownload {
             counted: event(&opened.link, EventKind::LinkDownloaded),
             id: None,
             renewed: Instant::now(),
-            settled: false,
+            is_counted: false,
         }
     }
 
@@ -97,7 +97,7 @@ impl LinkDownload {
                 self.app.events.record(&self.counted);
             }
         }
-        if self.part.length == 0 { self.settle().await } else { Ok(()) }
+        if self.part.length == 0 { self.count().await } else { Ok(()) }
     }
 
     /// The responses of one download come to twice the file at most: enough for what a client fetches again because it was
@@ -121,11 +121,11 @@ impl LinkDownload {
     /// # Errors
     /// [`Error::Unavailable`](crate::error::Error::Unavailable). The chunk must not be sent then.
     pub async fn advance(&mut self, left: u64) -> Result<()> {
-        if self.settled {
+        if self.is_counted {
             return Ok(());
         }
         if left == 0 {
-            return self.settle().await;
+            return self.count().await;
         }
         let lease = lease(&self.app);
         if let Some(id) = self.id
@@ -138,7 +138,7 @@ impl LinkDownload {
     }
 
     /// The whole part is sent, or about to be.
-    async fn settle(&mut self) -> Result<()> {
+    async fn count(&mut self) -> Result<()> {
         let (db, window) = (&self.app.db, self.app.config.links.resume_window);
         match self.id {
             Some(id) if self.part.ends => db.finish_link_download(id, window).await?,
@@ -149,14 +149,14 @@ impl LinkDownload {
             }
             None => {}
         }
-        self.settled = true;
+        self.is_counted = true;
         Ok(())
     }
 
     /// The response has ended, `left` bytes before its end. If it ended early, the same client can continue the download
     /// for a while.
     pub fn end(&mut self, left: u64) {
-        let Some(id) = self.id.filter(|_| !self.settled) else { return };
+        let Some(id) = self.id.filter(|_| !self.is_counted) else { return };
         let app = self.app.clone();
         tokio::spawn(async move {
             if let Err(error) = app.db.pause_link_download(id, left, app.config.links.resume_window).await {
@@ -189,8 +189,8 @@ pub async fn redirect(app: &Arc<App>, opened: &OpenedLink, inline: bool) -> Resu
     let url = app.store.sign(&request).await?;
     let mut download = LinkDownload::new(app, opened, Part { length: content.size, resumes: false, ends: true });
     download.begin().await?;
-    if !download.settled {
-        download.settle().await?;
+    if !download.is_counted {
+        download.count().await?;
     }
     Ok(Some(url))
 }

@@ -18,9 +18,9 @@ use crate::users::{Secret, SecretKind, User};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LinkState {
-    /// It does.
+    /// It opens its file.
     Active,
-    /// Its lifetime is over.
+    /// It has expired.
     Expired,
     /// Its owner has revoked it.
     Revoked,

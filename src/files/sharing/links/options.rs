@@ -14,11 +14,11 @@ use crate::files::FileName;
 use crate::net::parse_network;
 use crate::users;
 
-/// The longest lifetime: ten years. A link without one is active until it is revoked.
+/// The maximum lifetime: ten years. A link without one is active until it is revoked.
 const MAX_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
-/// The most bytes of a note.
+/// Maximum length of a note in bytes.
 const MAX_NOTE: usize = 1000;
-/// The most networks of one link.
+/// Maximum number of networks of one link.
 const MAX_NETWORKS: usize = 100;
 
 /// Options to set on a link. Absent options are unchanged; `Some(None)` removes a restriction.

@@ -1,6 +1,6 @@
-//! Unlock tokens: they prove that a visitor has entered the password of a link a short while ago. A token is signed with
-//! the hash of the password, which only the database knows: every server accepts it, and it is invalid once the password
-//! or the token of the link changes.
+//! Unlock tokens: proof that a visitor recently entered the password of a link. A token is a MAC keyed with the hash of
+//! the password, which is only in the database: every server accepts it, and it becomes invalid when the password or
+//! the token of the link changes.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;

@@ -23,7 +23,7 @@ use crate::files::uploads::whole::detached;
 use crate::store::StoredPart;
 use crate::users::User;
 
-/// The most parts that one error names.
+/// Maximum number of parts that one error names.
 const MAX_NAMED: usize = 1000;
 
 /// A part as the client expects it.
@@ -36,7 +36,7 @@ pub struct ExpectedPart {
 }
 
 /// Makes a file of the parts: checks that all are there and have the right size, has the store assemble them, and reads
-/// the whole back for its hash. A step that was taken before is not repeated.
+/// the whole back for its hash. Completed steps are not repeated.
 ///
 /// # Errors
 /// [`Error::UploadBusy`] if another request completes it, or has completed it since; [`Error::UploadGone`];
@@ -45,7 +45,7 @@ pub struct ExpectedPart {
 pub async fn complete(app: &Arc<App>, user: &User, id: Uuid, expected: Vec<ExpectedPart>) -> Result<File> {
     let (app, user) = (app.clone(), user.clone());
     detached(async move {
-        let claim = Claim::take(&app, &user, id).await?;
+        let claim = Claim::acquire(&app, &user, id).await?;
         let file = claim.hold_while(async {
             let mut row = find(&app, &user, id).await?;
             if complete_size(&row).is_none() {
@@ -135,7 +135,7 @@ fn select(layout: PartLayout, parts: Vec<StoredPart>, expected: &[ExpectedPart])
         return Err(Error::invalid("/parts", "out_of_range", format!("there is no part {number}")));
     }
     let absent = missing(layout, &parts);
-    let mut errors: Vec<_> = absent.map(|number| part_error(number, "missing", "this part has not arrived")).collect();
+    let mut errors: Vec<_> = absent.map(|number| part_error(number, "missing", "this part was not received")).collect();
     let mut selected = Vec::new();
     for versions in parts.chunk_by(|one, other| one.number == other.number) {
         match select_version(layout, versions, etags.get(&versions[0].number).copied()) {
@@ -148,11 +148,11 @@ fn select(layout: PartLayout, parts: Vec<StoredPart>, expected: &[ExpectedPart])
     if errors.is_empty() { Ok(selected) } else { Err(Error::PartsMissing(errors)) }
 }
 
-/// Why no version of a part can be used.
+/// The reason why no version of a part can be used.
 enum Rejected {
     /// The client can repair it.
     Part(FieldError),
-    /// The part is larger than its place, so that the whole would be larger than declared.
+    /// The part is larger than expected, so that the whole would exceed the declared size.
     TooLarge,
 }
 
@@ -173,7 +173,7 @@ fn select_version<'a>(
     }
     match layout.part(part.number) {
         Some((_, size)) if part.size < size => {
-            let detail = format!("only {} of {size} bytes of this part have arrived", part.size);
+            let detail = format!("only {} of {size} bytes of this part were received", part.size);
             rejected(part.number, "incomplete", &detail)
         }
         Some((_, size)) if part.size == size => Ok(part),

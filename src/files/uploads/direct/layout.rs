@@ -4,7 +4,7 @@ use crate::db::ResumableRow;
 use crate::error::{Error, Result};
 use crate::store::{MAX_PARTS, SMALLEST_PART};
 
-/// The most bytes of a part that S3 accepts.
+/// Maximum size of a part on S3, in bytes.
 const LARGEST_PART: u64 = 5 * 1024 * 1024 * 1024;
 
 /// The layout of an upload in parts: all of one size, except that the last may be smaller.
@@ -30,7 +30,7 @@ impl PartLayout {
         Ok(layout)
     }
 
-    /// The layout that clients choose by themselves: the smallest parts of S3, or larger ones if those were too many.
+    /// The default layout of clients: the smallest parts of S3, or larger ones if those would be too many.
     pub fn with_default_size(size: u64) -> Self {
         Self { size, part_size: SMALLEST_PART.max(size.div_ceil(MAX_PARTS)) }
     }

@@ -1,5 +1,5 @@
-//! Claims: one writer at a time appends to an upload, on whichever server. A writer that died, or whose client has
-//! stalled, makes way within seconds.
+//! Claims: one writer at a time appends to an upload, on whichever server. A crashed writer, or one whose client has
+//! stalled, is superseded within seconds.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::store::{ByteStream, Listed};
 use crate::users::User;
 
-/// How long a writer that has stalled keeps others out.
+/// How long a stalled writer blocks others.
 const LEASE: Duration = Duration::from_secs(10);
 
 /// The right to append to one upload.
@@ -30,7 +30,7 @@ pub(in crate::files::uploads) struct Claim {
     activity: Arc<LastActivity>,
 }
 
-/// Whether the client still sends: one that vanished must not lock out its own next attempt.
+/// Whether the client still sends: a lost connection must not block the client's own retry.
 #[derive(Default)]
 struct LastActivity {
     is_awaited: AtomicBool,
@@ -42,7 +42,7 @@ impl Claim {
     ///
     /// # Errors
     /// [`Error::UploadBusy`] if another writer has claimed it; [`Error::Unavailable`].
-    pub async fn take(app: &Arc<App>, user: &User, upload: Uuid) -> Result<Self> {
+    pub async fn acquire(app: &Arc<App>, user: &User, upload: Uuid) -> Result<Self> {
         let (id, lease) = (app.clock.new_id(), LEASE.min(app.config.uploads.lease));
         if app.db.acquire_claim(user.id, upload, id, lease).await?.is_some() {
             // On an error the claim is not released, so that the next writer repeats this.
@@ -105,10 +105,10 @@ impl Claim {
         }
     }
 
-    /// The stream of a client, watched for activity. It may have at most `room` bytes, and must have the checksum; both
+    /// The stream of a client, watched for activity. It may have at most `remaining` bytes, and must have the checksum; both
     /// are checked before the stream ends, so that the store does not complete an invalid append. `limit` is the size in
     /// bytes that the error reports.
-    pub fn watched(&self, stream: ByteStream, room: u64, limit: u64, checksum: Option<Checksum>) -> ByteStream {
+    pub fn watched(&self, stream: ByteStream, remaining: u64, limit: u64, checksum: Option<Checksum>) -> ByteStream {
         let activity = self.activity.clone();
         let watched = stream::try_unfold(stream, move |mut stream| {
             let activity = activity.clone();
@@ -120,20 +120,20 @@ impl Claim {
                 Ok(next?.map(|chunk| (chunk, stream)))
             }
         });
-        observed(Box::pin(watched), AppendCheck { room, limit, checksum })
+        observed(Box::pin(watched), AppendCheck { remaining, limit, checksum })
     }
 }
 
 /// Checks the size and the checksum of an append. All sizes are bytes.
 struct AppendCheck {
-    room: u64,
+    remaining: u64,
     limit: u64,
     checksum: Option<Checksum>,
 }
 
 impl ChunkObserver for AppendCheck {
     async fn chunk(&mut self, chunk: &Bytes) -> Result<()> {
-        self.room = self.room.checked_sub(chunk.len() as u64).ok_or(Error::TooLarge { limit: self.limit })?;
+        self.remaining = self.remaining.checked_sub(chunk.len() as u64).ok_or(Error::TooLarge { limit: self.limit })?;
         if let Some(checksum) = &mut self.checksum {
             checksum.update(chunk);
         }
@@ -152,7 +152,7 @@ async fn abort_duplicates(app: &App, user: &User, upload: Uuid) -> Result<()> {
     let key = key(&row)?;
     let open: Vec<_> = app.store.list_uploads(Some(&key)).try_collect().await?;
     // An upload staged on disk has no id, and neither has its row.
-    for duplicate in open.into_iter().filter_map(Listed::ours).filter(|open| open.id != row.multipart_id) {
+    for duplicate in open.into_iter().filter_map(Listed::known).filter(|open| open.id != row.multipart_id) {
         app.store.abort(&key, duplicate.id.as_deref()).await?;
     }
     Ok(())

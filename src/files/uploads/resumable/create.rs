@@ -21,15 +21,15 @@ use crate::users::User;
 /// A resumable upload to create.
 #[derive(Debug, Clone)]
 pub struct NewUpload {
-    /// The folder of the file to be.
+    /// The folder of the future file.
     pub path: FolderPath,
-    /// The name of the file to be, which gets a number if it is taken.
+    /// The name of the future file, which gets a number if it is taken.
     pub name: FileName,
     /// The declared content type, a hint.
     pub content_type: Option<String>,
     /// How the bytes arrive.
     pub protocol: UploadProtocol,
-    /// What the client wants to read back, verbatim.
+    /// Metadata of the client, returned verbatim.
     pub note: String,
     /// With a key the request takes effect once, however often it is sent.
     pub idempotency_key: Option<IdempotencyKey>,
@@ -146,7 +146,7 @@ impl NewUpload {
         }
     }
 
-    /// What identifies the request: a second one with the same idempotency key must have it in common with the first.
+    /// The parts that identify the request: a retry with the same idempotency key must have the same ones.
     fn fingerprint_parts(&self) -> [String; 8] {
         let (part_size, sha256) = match &self.protocol {
             UploadProtocol::Tus { .. } => (None, None),
@@ -227,7 +227,7 @@ async fn open_first(app: &Arc<App>, user: &User, row: &NewResumableRow, blob: &N
 
 /// Opens what receives the bytes, unless it is open.
 async fn open(app: &Arc<App>, user: &User, id: Uuid) -> Result<()> {
-    let claim = Claim::take(app, user, id).await?;
+    let claim = Claim::acquire(app, user, id).await?;
     claim
         .hold_while(async {
             let row = find(app, user, id).await?;

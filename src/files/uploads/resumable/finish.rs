@@ -18,8 +18,8 @@ use crate::files::{File, FileName, FolderPath, NewFile, OnConflict};
 use crate::store::{ByteStream, Key};
 use crate::users::User;
 
-/// Publishes an upload that has received all its bytes. Every step may have been taken before, by a writer that stopped
-/// in between.
+/// Publishes an upload that has received all its bytes. Each step may already have been completed by a writer that
+/// crashed.
 ///
 /// # Errors
 /// [`Error::UploadGone`] if it has expired, or another writer has claimed it; [`Error::StorageFull`];

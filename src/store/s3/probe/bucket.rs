@@ -48,7 +48,7 @@ impl Probe<'_> {
             (Err(why), ..) | (_, _, Err(why)) => Check::warning(name, action, why, remedy),
             (Ok(1), _, Ok(0)) => Check::ok(name, action, "it was listed, and no longer is"),
             (Ok(before), _, Ok(after)) => {
-                let observed = format!("the list had {before} of them before, and {after} after");
+                let observed = format!("listed {before} times before the abort and {after} times after it");
                 Check::warning(name, action, observed, "abort incomplete multipart uploads with a lifecycle rule")
             }
         }
@@ -63,7 +63,7 @@ impl Probe<'_> {
             Ok(response) if response.is_success() => {
                 match String::from_utf8_lossy(&response.body).contains("<AbortIncompleteMultipartUpload>") {
                     true => Check::ok(name, action, "there is one"),
-                    false => Check::warning(name, action, "there are rules, but none of this kind", remedy),
+                    false => Check::warning(name, action, "none of the rules does", remedy),
                 }
             }
             Ok(response) if response.code() == "NoSuchLifecycleConfiguration" => {

@@ -88,7 +88,7 @@ impl Probe<'_> {
         let name = "store.conditions";
         let action = "put the object again with If-None-Match: *";
         let remedy = "no action needed: the server checks before it writes, and signs no URLs for writing";
-        let (honoured, check) = match self.put(&self.path(PLAIN), &[("if-none-match", "*")]).await {
+        let (supported, check) = match self.put(&self.path(PLAIN), &[("if-none-match", "*")]).await {
             Ok(response) if matches!(response.status, 409 | 412) => {
                 (true, Check::ok(name, action, format!("refused with {}, as expected", response.status)))
             }
@@ -102,7 +102,7 @@ impl Probe<'_> {
             Ok(response) => return Check::skipped(name, action, response.describe()),
             Err(why) => return Check::skipped(name, action, why),
         };
-        self.store.clients.quirks.learn_conditions(honoured);
+        self.store.clients.quirks.set_conditional_writes(supported);
         check
     }
 

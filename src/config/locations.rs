@@ -6,14 +6,14 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_enco
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use super::value::{ConfigError, Given};
+use super::value::{ConfigError, SettingValue};
 use super::{Encryption, S3Config, S3Credentials, Settings, StoreConfig};
 use crate::net::is_loopback;
 
-/// What must be percent-encoded in the path of a URL.
+/// The characters that must be percent-encoded in the path of a URL.
 const NOT_IN_A_URL: &AsciiSet = &CONTROLS.add(b' ').add(b'%').add(b'?').add(b'#');
 
-pub(super) fn database_url(given: &Given<'_>) -> Result<SecretString, ConfigError> {
+pub(super) fn database_url(given: &SettingValue<'_>) -> Result<SecretString, ConfigError> {
     let url = given.required("a URL such as sqlite:strongroom.db or postgres://user:password@host/name", |text| {
         let postgres = text.starts_with("postgres://") || text.starts_with("postgresql://");
         let sqlite = text.strip_prefix("sqlite:").is_some_and(|file| !file.trim_start_matches('/').is_empty());
