@@ -8,7 +8,10 @@ use url::{Host, Url};
 /// Whether the host of a URL is the loopback address.
 pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        // The host of a scheme that is not of the web, such as `postgres`, is text even if it is an IPv4 address.
+        Some(Host::Domain(name)) => {
+            name == "localhost" || name.ends_with(".localhost") || name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+        }
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,

@@ -201,6 +201,22 @@ fn an_error_in_the_file_names_the_file() {
 }
 
 #[test]
+fn connections_to_a_database_elsewhere_are_encrypted_unless_the_url_decides() {
+    for (url, encrypted) in [
+        ("postgres://me:secret@db.example/name", true),
+        ("postgres://192.0.2.1/name", true),
+        ("postgres://db.example/name?sslmode=prefer", false),
+        ("postgres://127.0.0.1:5432/name", false),
+        ("postgres://[::1]/name", false),
+        ("postgres://localhost/name", false),
+        ("postgres:///name?host=/run/postgresql", false),
+    ] {
+        let config = resolved(&[("DATABASE_URL", url)]);
+        assert_eq!(config.database_url.expose_secret().contains("sslmode=require"), encrypted, "{url}");
+    }
+}
+
+#[test]
 fn secrets_are_never_shown() {
     let secret_key = HIDDEN.repeat(8);
     let settings = variables(&[
@@ -288,7 +304,7 @@ fn a_secret_can_be_in_a_file() {
         Settings::load(Settings::default(), None, environment)
     };
     let path = file.to_str().unwrap();
-    let url = "postgres://me:hunter2@db.example/name";
+    let url = "postgres://me:hunter2@localhost/name";
     for text in [url.to_owned(), format!("{url}\n"), format!("{url}\r\n")] {
         std::fs::write(&file, text).unwrap();
         let config = load(&[("DATABASE_URL_FILE", path), ("DATABASE_URL", "")]).unwrap().resolve().unwrap();
