@@ -19,8 +19,9 @@ pub fn pairs(query: &str) -> impl Iterator<Item = (String, String)> {
 /// # Errors
 /// [`Error::Invalid`] if a value is not acceptable or not UTF-8, or a parameter is repeated.
 pub fn decode<T: DeserializeOwned>(query: &str) -> Result<T> {
-    check_encoding(query)?;
-    let parameters = MapDeserializer::new(pairs(query).map(|(name, value)| (name, Text(value))));
+    let raw = query.split('&').filter(|pair| !pair.is_empty());
+    let parameters =
+        MapDeserializer::new(raw.flat_map(|pair| pairs(pair).map(move |(name, value)| (name, Text::new(pair, value)))));
     serde_path_to_error::deserialize(parameters).map_err(|error| {
         let name = error.inner().keys(error.path()).into_iter().next().unwrap_or_default();
         let DecodeError { code, detail, .. } = error.into_inner();
@@ -28,16 +29,19 @@ pub fn decode<T: DeserializeOwned>(query: &str) -> Result<T> {
     })
 }
 
-/// Bytes that are not UTF-8 would be replaced, and a file stored under another name.
-fn check_encoding(query: &str) -> Result<()> {
-    let is_utf8 = |pair: &&str| percent_decode_str(pair).decode_utf8().is_ok();
-    let Some(bad) = query.split('&').find(|pair| !is_utf8(pair)) else { return Ok(()) };
-    let name = pairs(bad).next().map(|(name, _)| name).unwrap_or_default();
-    Err(Error::invalid_parameter(name, "malformed", "expected UTF-8, percent-encoded"))
-}
+/// The value of one parameter; `None` if it is not UTF-8. Its other bytes would be replaced, and a file stored under
+/// another name.
+struct Text(Option<String>);
 
-/// The value of one parameter.
-struct Text(String);
+impl Text {
+    fn new(pair: &str, value: String) -> Self {
+        Self(percent_decode_str(pair).decode_utf8().is_ok().then_some(value))
+    }
+
+    fn decoded(self) -> Result<String, DecodeError> {
+        self.0.ok_or_else(|| DecodeError::new("malformed", "expected UTF-8, percent-encoded"))
+    }
+}
 
 impl<'de> IntoDeserializer<'de, DecodeError> for Text {
     type Deserializer = Self;
@@ -51,7 +55,7 @@ impl<'de> IntoDeserializer<'de, DecodeError> for Text {
 macro_rules! number {
     ($parsed:ty, $visit:ident: $($method:ident)*) => {
         $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-            let number = self.0.parse::<$parsed>();
+            let number = self.decoded()?.parse::<$parsed>();
             visitor.$visit(number.map_err(|_| DecodeError::new("wrong_type", "expected an integer"))?)
         })*
     };
@@ -61,11 +65,11 @@ impl<'de> Deserializer<'de> for Text {
     type Error = DecodeError;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        visitor.visit_string(self.0)
+        visitor.visit_string(self.decoded()?)
     }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        match self.0.as_str() {
+        match self.decoded()?.as_str() {
             "true" | "1" => visitor.visit_bool(true),
             "false" | "0" => visitor.visit_bool(false),
             _ => Err(DecodeError::new("wrong_type", "expected `true` or `false`")),
@@ -89,11 +93,14 @@ impl<'de> Deserializer<'de> for Text {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
-        visitor.visit_enum(self.0.into_deserializer())
+        visitor.visit_enum(self.decoded()?.into_deserializer())
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        visitor.visit_unit()
     }
 
     forward_to_deserialize_any! {
         i128 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple tuple_struct map struct identifier
-        ignored_any
     }
 }
