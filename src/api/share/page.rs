@@ -38,15 +38,32 @@ pub fn problem(url: &str, error: &Error) -> Response {
     log(error);
     let problem = Problem::from(error);
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let (title, detail) = (escaped(problem.title), escaped(&problem.detail));
+    let (title, text) = words(error, &problem);
     let form = match error {
         Error::LinkLocked => format!(
             "<form method=\"post\" action=\"{}/unlock\"><label for=\"password\">Password</label>\
             <input id=\"password\" name=\"password\" type=\"password\" required autofocus autocomplete=\"off\">\
-            <button>Continue</button></form>",
+            <button>Open</button></form>",
             escaped(url)
         ),
         _ => String::new(),
     };
-    page(status, &title, &format!("<h1>{title}</h1><p>{detail}</p>{form}"))
+    page(status, &title, &format!("<h1>{title}</h1><p>{text}</p>{form}"))
+}
+
+/// The heading and the sentence that people read, as HTML.
+fn words(error: &Error, problem: &Problem) -> (String, String) {
+    match error {
+        Error::LinkLocked => ("This file is protected".into(), "Enter the password to open it.".into()),
+        Error::LinkUsedUp => ("Download limit reached".into(), "Ask the sender for a new link.".into()),
+        _ => (escaped(problem.title), sentence(&escaped(&problem.detail))),
+    }
+}
+
+/// With a capital letter and a full stop.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(char::to_uppercase).into_iter().flatten();
+    let end = if text.ends_with(['.', '!', '?']) { "" } else { "." };
+    first.chain(letters.clone()).collect::<String>() + end
 }
