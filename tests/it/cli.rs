@@ -144,7 +144,7 @@ fn invalid_settings_are_reported_in_one_line_that_names_them() {
         (&[], &[("STRONGROOM_PUBLIC_URL", "files.example.org")], "STRONGROOM_PUBLIC_URL"),
         (&[], &[("STRONGROOM_SECRET_KEY", KEY)], "STRONGROOM_SECRET_KEY"),
         (&[], &[("STRONGROOM_SECRET_KEY", SECRET)], "STRONGROOM_SECRET_KEY"),
-        (&["--secret-key", SECRET], &[], "STRONGROOM_SECRET_KEY"),
+        (&["--secret-key", SECRET], &[], "--secret-key"),
         (&[], &[("DATABASE_URL", "mysql://me:hunter2-hunter2-hunter2-hunter2@db/rows")], "DATABASE_URL"),
         (&[], &[("DATABASE_URL", "sqlite::memory:")], "DATABASE_URL"),
         (&[], &[("STORE_URL", "ftp://somewhere")], "STORE_URL"),
@@ -269,6 +269,9 @@ async fn accounts_can_be_managed_while_the_server_runs() {
     let list: Value = serde_json::from_str(&ok(command(&["user", "list", "--json"], ""))).expect("JSON");
     assert_eq!(list.as_array().unwrap().len(), 2);
 
+    let refused = command(&["user", "disable", "ann@example.org"], "");
+    assert!(refused.status == 1 && refused.stderr.contains("the last admin"), "{}", refused.stderr);
+    ok(command(&["user", "add", "dan@example.org", "--admin"], ""));
     ok(command(&["user", "disable", "ANN@example.org"], ""));
     ann.get("/v1/me").answer().await.problem(401, "unauthorized");
     log_in(&program.anonymous(), "ann@example.org", &password).await.problem(401, "bad_credentials");
