@@ -123,7 +123,7 @@ def wrong_sign_ins(target: Target) -> Running:
 
 @flood("link-passwords")
 def link_passwords(target: Target) -> Running:
-    """100 links with a password that is expensive to check, at once, by one account; another user signs in meanwhile."""
+    """One account creates 100 links at once, each with a password that is expensive to check; another user signs in."""
     token = target.register()
     target.register("other@example.com")
     file = target.upload(token, "file", b"content")
