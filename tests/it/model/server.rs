@@ -39,6 +39,7 @@ impl Server {
         let app = runtime.block_on(TestApp::start_with(setup, |config| {
             // Advancing the clock must not end the session.
             config.auth.session_lifetime = Duration::from_secs(100 * 365 * 86400);
+            config.auth.session_idle = config.auth.session_lifetime;
         }));
         let (network, app) = match &app.app.config.store {
             StoreConfig::Disk { .. } => (None, app),
