@@ -208,7 +208,7 @@ both! {
             ann.post("/v1/files?name=b.txt").body("b"),
             ann.post("/v1/auth/login").body("{"),
             ann.post("/v1/auth/login").json(&json!({})),
-            ann.post("/v1/auth/login").header("origin", "https://evil.example").json(&json!({})),
+            app.anonymous().post("/v1/auth/login").header("origin", "https://evil.example").json(&json!({})),
             ann.get("/v1/files?cursor=x"),
             ann.delete("/v1/files"),
             ann.delete(&path(&file)),

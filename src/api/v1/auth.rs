@@ -103,8 +103,8 @@ impl From<Session> for SessionView {
 /// A new session.
 #[derive(Serialize, ToSchema)]
 struct SignInResponse {
-    /// The secret to send as `Authorization: Bearer` where there is no cookie. It is not shown again. Absent for pages in
-    /// a browser, where no script should know it: they have the cookie.
+    /// The secret to send as `Authorization: Bearer` where there is no cookie. It is not shown again. Absent for this
+    /// server's own page, where no script should know it: it has the cookie.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "srs_0123456789ABCDEFGHIJabcdefghij4WptOr", nullable = false)]
     token: Option<String>,
@@ -204,9 +204,12 @@ async fn end(State(app): State<Arc<App>>, SessionCaller(caller): SessionCaller, 
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Whether a page sends the request: scripts can neither set nor remove these headers.
-fn is_from_a_page(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-site")
+/// Whether the client keeps the cookie of a session: the server's own page, whose scripts need no token. They can neither
+/// set nor remove these headers. Pages of allowed origins send no cookie.
+fn keeps_cookie(allowed: &[String], headers: &HeaderMap) -> bool {
+    let origin = headers.get(header::ORIGIN);
+    let is_page = origin.is_some() || headers.contains_key("sec-fetch-site");
+    is_page && !origin.is_some_and(|origin| allowed.iter().any(|allowed| allowed == origin))
 }
 
 fn accepted(app: &App, status: StatusCode, sign_in: SignIn, request: &HeaderMap) -> Response {
@@ -215,7 +218,7 @@ fn accepted(app: &App, status: StatusCode, sign_in: SignIn, request: &HeaderMap)
         (header::SET_COOKIE, session_cookie(&app.config, &secret)),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
-    let token = (!is_from_a_page(request)).then(|| secret.reveal().to_owned());
+    let token = (!keeps_cookie(&app.config.allowed_origins, request)).then(|| secret.reveal().to_owned());
     let body = SignInResponse { token, user: user.into(), session: session.into() };
     (status, headers, axum::Json(body)).into_response()
 }
