@@ -59,7 +59,9 @@ async fn remove(State(app): State<Arc<App>>, SignedIn(caller): SignedIn) -> Resu
 ///
 /// Public: no sign-in is required.
 #[utoipa::path(get, path = "/v1/users/{id}/avatar", tag = "avatars", operation_id = "getAvatar", security(()),
-    params(("id" = Uuid, Path), RangeHeaders, ConditionHeaders),
+    params(("id" = Uuid, Path),
+        ("v" = Option<u64>, Query, description = "Ignored: another value bypasses the cache after a change"),
+        RangeHeaders, ConditionHeaders),
     responses((status = 200, description = "The image", content_type = "image/*", body = Binary),
         (status = 206, description = "The requested ranges of it", content_type = "*/*", body = Binary),
         (status = 304, description = "Not modified")))]

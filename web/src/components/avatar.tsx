@@ -17,7 +17,7 @@ export function Avatar({ id, name, size = 32 }: { id: string; name: string; size
         letter
       ) : (
         <img
-          src={pathOf(`/v1/users/${id}/avatar?${revision}`)}
+          src={pathOf(`/v1/users/${id}/avatar?v=${revision}`)}
           alt=""
           width={size}
           height={size}
