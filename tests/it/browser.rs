@@ -61,7 +61,10 @@ async fn run_with(app: &TestApp, script: &str, argument: &str, server: Start) {
     let Some(web) = browser() else { return };
     let _alone = ONE_AT_A_TIME.lock().await;
     let mut program: Program = server.clone().serve(app.folder.path());
-    let url = program.url.clone();
+    // The public URL may be that of a front.
+    let banner = program.stdout();
+    let (_, address) = banner.split_once("(listening on ").expect("an address");
+    let url = format!("http://{}", address.split_once(')').expect("its end").0);
     let mut running = Command::new("node")
         .arg(format!("e2e/{script}"))
         .arg(&url)

@@ -22,7 +22,7 @@ async function visit(url, password) {
   const fresh = await browser.newContext()
   const authorization = password && `Basic ${Buffer.from(`:${password}`).toString('base64')}`
   const headers = { accept: 'application/octet-stream', ...(authorization ? { authorization } : {}) }
-  const answer = await fresh.request.get(url, { headers })
+  const answer = await fresh.request.get(url.includes('/l/') ? `${url}?download=1` : url, { headers })
   const result = {
     status: answer.status(),
     name: answer.headers()['content-disposition'] ?? '',
