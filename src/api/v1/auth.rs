@@ -20,7 +20,8 @@ use crate::error::Result;
 use crate::http::extract::{Id, Json};
 use crate::users::{self, ClientInfo, Credentials, NewAccount, RegistrationStatus, Session, SignIn};
 
-/// Makes a browser forget what it keeps of this server (Clear Site Data, section 3.1). Its cookies are of other ports, too.
+/// Makes a browser delete its copies of responses (Clear Site Data, section 3.1). Cookies are of other ports as well, and
+/// the page, which still runs, deletes its own storage: a database that is deleted below it would fail until a reload.
 const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 
 pub fn routes() -> OpenApiRouter<Arc<App>> {
@@ -177,7 +178,7 @@ async fn log_in(
     extensions(("x-problem-codes" = json!(["session_required"]))))]
 async fn log_out(State(app): State<Arc<App>>, SessionCaller(caller): SessionCaller) -> Result<impl IntoResponse> {
     users::log_out(&app, &caller).await?;
-    let clear = HeaderValue::from_static("\"cache\", \"storage\"");
+    let clear = HeaderValue::from_static("\"cache\"");
     let headers = [(header::SET_COOKIE, no_session_cookie(&app.config)), (CLEAR_SITE_DATA, clear)];
     Ok((StatusCode::NO_CONTENT, headers))
 }
