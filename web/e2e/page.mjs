@@ -195,7 +195,7 @@ try {
   await visitor.getByRole('button').click()
   const [got] = await Promise.all([
     visitor.waitForEvent('download'),
-    visitor.getByRole('link', { name: 'Download' }).click(),
+    visitor.getByRole('button', { name: 'Download' }).click(),
   ])
   assert.match(readFileSync(await got.path(), 'utf8'), /^This is note/)
   await page.goto(`${base}/links`)
