@@ -7,21 +7,21 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Keyed;
 
-/// Places for long work: each holder has one of them, and the process a few.
+/// Slots for long work: at most one per holder, and a few in the process.
 #[derive(Debug)]
 pub struct Slots<H> {
     of_all: Arc<Semaphore>,
     of_holder: Keyed<H, Semaphore>,
 }
 
-/// A place. Dropped, it is free again.
+/// A slot, which dropping it releases.
 #[derive(Debug)]
 pub struct Slot {
     _of_holder: OwnedSemaphorePermit,
     _of_all: OwnedSemaphorePermit,
 }
 
-/// Why there is no place.
+/// The reason why no slot was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SlotTaken {
     /// The holder has one already.
@@ -31,15 +31,15 @@ pub enum SlotTaken {
 }
 
 impl<H: Eq + Hash> Slots<H> {
-    /// This many places.
+    /// This many slots.
     pub fn new(slots: usize) -> Self {
         Self { of_all: Arc::new(Semaphore::new(slots)), of_holder: Keyed::default() }
     }
 
-    /// Takes a place.
+    /// Takes a slot without waiting.
     ///
     /// # Errors
-    /// [`SlotTaken`] if there is none; nobody waits for one.
+    /// [`SlotTaken`] if none is free.
     pub fn take(&self, holder: H) -> Result<Slot, SlotTaken> {
         let of_holder = self
             .of_holder

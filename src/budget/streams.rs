@@ -1,4 +1,4 @@
-//! The memory of content under way to clients. Open streams get equal parts of it, so that none waits for another, and
+//! The memory of content in transit to clients. Open streams get equal parts of it, so that none waits for another, and
 //! what they hold together does not depend on their number.
 
 use std::sync::Arc;
@@ -10,9 +10,9 @@ use tokio::sync::Notify;
 
 use crate::error::{Error, Result};
 
-/// The most bytes that one stream holds, which is also enough for the fastest clients.
+/// Maximum number of bytes that one stream holds; enough for the fastest clients.
 const LARGEST_PART: usize = 256 * 1024;
-/// The least, beyond which the memory is exceeded.
+/// Minimum number of bytes per stream, even if all streams together then exceed the memory.
 const SMALLEST_PART: usize = 8 * 1024;
 /// How long a client may read nothing while there are so many streams that each gets the least.
 const CROWDED_TIMEOUT: Duration = Duration::from_secs(10);

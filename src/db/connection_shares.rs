@@ -22,12 +22,12 @@ pub(super) struct ConnectionShares {
     queue: Option<Keyed<Party, Semaphore>>,
 }
 
-/// How long a statement waits for others of its own client. Nobody else waits with it.
+/// How long a statement waits for others of its own client. Other clients are not delayed.
 const SHARE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Writes of one client that wait for SQLite's connection at the same time. Those that wait together share a commit.
 const QUEUED: usize = 32;
 
-/// The right to use one connection. Dropped, it is given back.
+/// The right to use one connection, which dropping it releases.
 #[derive(Debug)]
 pub(super) struct Permit {
     _of_client: Option<OwnedSemaphorePermit>,
