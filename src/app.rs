@@ -37,7 +37,7 @@ pub struct App {
     pub store: Arc<dyn Store>,
     /// The memory of bodies and responses that are gathered.
     pub memory: Arc<MemoryBudget>,
-    /// The memory of content under way to clients.
+    /// The memory of content in transit to clients.
     pub streams: Arc<StreamMemory>,
     /// The password hasher.
     pub passwords: Passwords,

@@ -35,7 +35,7 @@ impl Party {
     }
 }
 
-/// Values by key, each of which exists while someone holds it.
+/// Values by key. A value exists as long as someone holds it.
 #[derive(Debug)]
 pub struct Keyed<K, T>(Mutex<HashMap<K, Weak<T>>>);
 

@@ -100,7 +100,7 @@ pub struct Config {
     pub fsck: Fsck,
     /// Time that transfers may continue after a shutdown signal.
     pub shutdown_deadline: Duration,
-    /// Hosts that the server answers for beside that of the public URL, in lower case.
+    /// Further hosts that the server answers for, in addition to the public URL's, in lower case.
     pub allowed_hosts: Vec<String>,
     /// Time a client may take to send the request headers.
     pub header_timeout: Duration,
@@ -337,7 +337,7 @@ pub struct Fsck {
 pub struct Auth {
     /// Lifetime of a session.
     pub session_lifetime: Duration,
-    /// Time without use after which a session ends; zero: it need not be used.
+    /// Time without use after which a session ends; zero for no limit.
     pub session_idle: Duration,
     /// How long sessions and tokens are cached before the database is asked again; zero disables the cache.
     pub session_cache_ttl: Duration,

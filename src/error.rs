@@ -104,7 +104,7 @@ pub enum Error {
     #[error("an export of this account is in progress; wait for it or cancel it")]
     ExportRunning,
     /// The server writes as many exports as it may at the same time.
-    #[error("the server is writing as many exports as it may; try again later")]
+    #[error("too many exports are in progress on this server; try again later")]
     TooManyExports,
     /// The content has changed since the caller read it, or exists where it must not.
     #[error("precondition failed: the content of the file has changed")]
@@ -187,9 +187,9 @@ pub enum Error {
         source: Cause,
     },
     /// The database needs longer for a request than a request may take.
-    #[error("the database needs more than {limit:?} for this request")]
+    #[error("the request exceeded the time limit of {limit:?} in the database")]
     StatementTimeout {
-        /// The most time.
+        /// The time limit.
         limit: Duration,
     },
     /// The server works on as many requests as it can.

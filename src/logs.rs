@@ -65,8 +65,8 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     }
 }
 
-/// Dependencies trace what they handle: whole URLs, and with them the tokens of links. Whatever the settings say, this is
-/// not logged.
+/// At trace level, dependencies log what they handle: whole URLs, including the tokens of links. These lines are
+/// dropped, whatever the settings.
 fn is_below_the_ceiling(metadata: &Metadata<'_>) -> bool {
     let is_own = metadata.target().split("::").next() == Some(env!("CARGO_CRATE_NAME"));
     is_own || *metadata.level() <= Level::DEBUG

@@ -63,7 +63,7 @@ fn base_letters(c: char) -> impl Iterator<Item = char> {
     once(first).chain(second)
 }
 
-/// The most bytes of a [`natural_key`], so that an index can hold it.
+/// Maximum length of a [`natural_key`] in bytes, so that it fits into an index.
 const KEY_BYTES: usize = 512;
 
 /// A text whose order by bytes is the order in which people sort names: numbers by their value, letters in whatever case

@@ -12,7 +12,7 @@ use tower_http::compression::predicate::{And, Predicate, SizeAbove};
 
 use crate::http::query;
 
-/// Bytes that fit into one packet anyway.
+/// Bytes that fit into a single packet.
 const SMALL: u64 = 1024;
 
 /// The routes whose responses are long and contain neither secrets nor an ETag that clients send back.

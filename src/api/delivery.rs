@@ -13,7 +13,7 @@ use crate::files::{self, Content, Right, Watch};
 use crate::http::content::{self, ContentInfo, DeliveryObserver, Plan, Presentation, Progress};
 
 /// Answers a GET or HEAD for a content that the caller was allowed to find by `right`, which is checked again while the
-/// content is sent. `event` is recorded with what was delivered; without one nobody is interested.
+/// content is sent. `event`, if any, is recorded with what was delivered.
 ///
 /// # Errors
 /// [`Error::PreconditionFailed`](crate::error::Error::PreconditionFailed);

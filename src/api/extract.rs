@@ -35,7 +35,7 @@ impl<T: DeserializeOwned + Send + 'static> FromRequest<Arc<App>> for PartsJson<T
     }
 }
 
-/// Bytes of JSON that the most parts of one upload may take.
+/// Bytes of JSON that lists the maximum number of parts of one upload.
 const PARTS_BODY: usize = MAX_PARTS as usize * 128;
 
 /// The file of the id in the path, and the user who is signed in and owns it. A file of another user is

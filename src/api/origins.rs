@@ -24,7 +24,7 @@ const PREFLIGHT_AGE: Duration = Duration::from_secs(2 * 60 * 60);
 const METHODS: [Method; 7] =
     [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
 
-/// What pages of the allowed origins may read of a response, besides what browsers always show.
+/// Response headers that pages of the allowed origins may read, in addition to those that browsers always expose.
 const EXPOSED: [HeaderName; 25] = [
     header::ACCEPT_RANGES,
     header::ALLOW,

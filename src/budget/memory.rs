@@ -36,7 +36,7 @@ impl ReservedMemory {
         self.of_all.num_permits() * KIB
     }
 
-    /// Releases what is not needed for this number of bytes.
+    /// Shrinks the reservation to this number of bytes.
     pub fn shrink(&mut self, bytes: usize) {
         for permit in [&mut self.of_share, &mut self.of_all] {
             drop(permit.split(permit.num_permits().saturating_sub(bytes.div_ceil(KIB))));

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 const LARGEST_PART: usize = 256 * 1024;
 /// Minimum number of bytes per stream, even if all streams together then exceed the memory.
 const SMALLEST_PART: usize = 8 * 1024;
-/// How long a client may read nothing while there are so many streams that each gets the least.
+/// How long a client may read nothing while every stream is down to the minimum.
 const CROWDED_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The memory of all streams.

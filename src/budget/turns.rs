@@ -7,8 +7,8 @@ use tokio::sync::oneshot;
 
 use super::Party;
 
-/// A number of workers, and the parties that wait for them. A party with many requests waits no shorter than one with a
-/// single request.
+/// A number of workers, and the parties that wait for them. Parties take turns: one
+/// with many requests gets no more of them than one with a single request.
 #[derive(Debug)]
 pub struct Turns(Arc<Mutex<Queue>>);
 

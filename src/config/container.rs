@@ -11,7 +11,7 @@ const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 /// The memory of one password hash.
 const HASH: u64 = 19 * MIB;
-/// What the process takes beside its budgets: code, threads, and connections that do nothing.
+/// Memory of the process outside its budgets: code, threads and idle connections.
 const BASE: u64 = 40 * MIB;
 /// The first value with which cgroup v1 says that there is no limit is some pages below 2^63.
 const UNLIMITED: u64 = 1 << 60;

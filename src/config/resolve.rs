@@ -194,7 +194,7 @@ fn quotas(settings: &Settings) -> Result<Quotas, ConfigError> {
     let files = files.is_set().then(|| files.number(0..=u64::from(u32::MAX))).transpose()?;
     Ok(Quotas {
         bytes,
-        // Small files would otherwise fill the database beside the quota of bytes.
+        // Otherwise small files could fill the database without exhausting the quota of bytes.
         files: files.or(bytes.map(|bytes| (bytes / BYTES_OF_A_FILE).max(LEAST_FILES))),
         open_uploads: settings.open_uploads().number(1..=1_000_000)?,
     })

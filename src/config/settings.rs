@@ -38,11 +38,11 @@ settings! {
         tls_cert = set("STRONGROOM_TLS_CERT", "PATH").like("/etc/strongroom/chain.pem");
         /// Private key of the certificate, in PEM.
         tls_key = set("STRONGROOM_TLS_KEY", "PATH").like("/etc/strongroom/key.pem");
-        /// How long browsers must use HTTPS alone once they have used it (HSTS); 0: they need not. Sent only if the public URL is https.
+        /// How long browsers that have used HTTPS must use only HTTPS (HSTS); 0 to disable. Sent only if the public URL is https.
         hsts = set("STRONGROOM_HSTS", "TIME").or("365d");
         /// Networks of trusted reverse proxies (X-Forwarded-For).
         trusted_proxies = set("STRONGROOM_TRUSTED_PROXIES", "NETWORK,...").like("10.0.0.0/8,fd00::/8");
-        /// Hosts that the server answers for, beside that of the public URL, IP addresses and names without a dot.
+        /// Further hosts that the server answers for, in addition to the public URL's, IP addresses and names without a dot.
         allowed_hosts = set("STRONGROOM_ALLOWED_HOSTS", "NAME,...").like("files.internal.example.org");
         /// Time a client may take to send the request headers.
         header_timeout = set("STRONGROOM_HEADER_TIMEOUT", "TIME").or("15s");
@@ -50,9 +50,9 @@ settings! {
         idle_timeout = set("STRONGROOM_IDLE_TIMEOUT", "TIME").or("75s");
         /// Maximum number of open connections, a quarter for each address; fewer if the process may not open enough files.
         connection_limit = set("STRONGROOM_CONNECTION_LIMIT", "NUMBER").or("4096");
-        /// How much of a body is read and discarded when the response is ready before it, so that the client gets the response and can use the connection again.
+        /// Maximum number of bytes read and discarded from a request body that was answered early, so that the client gets the response and can reuse the connection.
         drain_size = set("STRONGROOM_DRAIN_SIZE", "SIZE").or("16MiB");
-        /// How long the rest of such a body is read.
+        /// Maximum time for reading the rest of such a body.
         drain_timeout = set("STRONGROOM_DRAIN_TIMEOUT", "TIME").or("30s");
         /// Time that transfers may continue after a shutdown signal.
         shutdown_deadline = set("STRONGROOM_SHUTDOWN_DEADLINE", "TIME").or("30s");
@@ -98,7 +98,7 @@ settings! {
         max_json_body = set("STRONGROOM_MAX_JSON_BODY", "SIZE").or("256KiB");
         /// Maximum size of the metadata of one file, as JSON.
         max_metadata = set("STRONGROOM_MAX_METADATA", "SIZE").or("8KiB");
-        /// Memory for JSON bodies, lists and downloads under way, for the whole process. Of the half for bodies and lists one account or address gets a quarter; downloads share the other half equally.
+        /// Memory for JSON bodies, lists and downloads in progress, for the whole process. One half is for bodies and lists, at most a quarter of it per account or address; downloads share the other half equally.
         request_memory = set("STRONGROOM_REQUEST_MEMORY", "SIZE").or("64MiB");
         /// Maximum number of items on one page of a list.
         page_limit = set("STRONGROOM_PAGE_LIMIT", "NUMBER").or("1000");
@@ -126,7 +126,7 @@ settings! {
         part_size = set("STRONGROOM_PART_SIZE", "SIZE").or("8MiB");
         /// Parts of one upload that are sent concurrently.
         part_concurrency = set("STRONGROOM_PART_CONCURRENCY", "NUMBER").or("4");
-        /// Bytes of one request in which the page uploads, and which other clients are offered: less than a proxy in front accepts.
+        /// Maximum size of one upload request of the web page, and the size recommended to other clients; keep it below the limit of a proxy in front.
         upload_chunk_size = set("STRONGROOM_UPLOAD_CHUNK_SIZE", "SIZE").or("64MiB");
         /// Upload lease: time without a heartbeat after which an upload is abandoned.
         upload_lease = set("STRONGROOM_UPLOAD_LEASE", "TIME").or("15min");
@@ -134,7 +134,7 @@ settings! {
         upload_expiry = set("STRONGROOM_UPLOAD_EXPIRY", "TIME").or("24h");
         /// Time that a client may send nothing before its upload is aborted.
         upload_stall_timeout = set("STRONGROOM_UPLOAD_STALL_TIMEOUT", "TIME").or("1min");
-        /// Bytes per second that the client of an upload must send on average, after the time that it may send nothing; 0 for any.
+        /// Minimum average rate of an upload in bytes per second, beyond the stall timeout; 0 for no minimum.
         min_upload_rate = set("STRONGROOM_MIN_UPLOAD_RATE", "SIZE").or("1kB");
         /// Default delivery of content: proxied by this server, or by a redirect to the store.
         download_via = set("STRONGROOM_DOWNLOAD_VIA", "proxy|redirect").or("proxy");
@@ -182,7 +182,7 @@ settings! {
     "Accounts and authentication" {
         /// Session lifetime.
         session_lifetime = set("STRONGROOM_SESSION_LIFETIME", "TIME").or("30d");
-        /// Time without use after which a session ends; 0: it need not be used.
+        /// Time without use after which a session ends; 0 for no limit.
         session_idle = set("STRONGROOM_SESSION_IDLE", "TIME").or("14d");
         /// How long a server caches sessions and tokens before it asks the database again; 0 disables the cache. A session that is revoked on one server ends there at once, and on the others within this time.
         session_cache_ttl = set("STRONGROOM_SESSION_CACHE_TTL", "TIME").or("500ms");

@@ -11,7 +11,7 @@ use super::open::ACQUIRE_TIMEOUT;
 use crate::budget::{Keyed, Party};
 use crate::error::Result;
 
-/// How many connections are used for whom.
+/// The connections in use, by client.
 #[derive(Debug)]
 pub(super) struct ConnectionShares {
     of_client: Keyed<Party, Semaphore>,

@@ -1,6 +1,6 @@
-//! Permits: the right by which a request changes rows. It is decided when the request begins, and asked again in every
-//! transaction that commits something for it: in between, its account may be disabled or deleted, its session may end and
-//! its token be revoked.
+//! Permits: the right of a request to change rows. It is granted when the request is authenticated, and checked again
+//! in every transaction that commits for the request: in between, its account may be disabled or deleted, its session
+//! ended or its token revoked.
 
 use std::sync::{Arc, OnceLock};
 
@@ -26,7 +26,7 @@ tokio::task_local! {
     static PERMIT: PermitSlot;
 }
 
-/// Authenticates what a permit relies on.
+/// The kind of credential that a permit relies on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PermitKind {
     /// A session.
@@ -48,7 +48,7 @@ pub struct Permit {
     pub clock: Clock,
 }
 
-/// The place of the permit of one request, empty until its caller is authenticated.
+/// Holds the permit of one request; empty until its caller is authenticated.
 #[derive(Debug, Clone, Default)]
 pub struct PermitSlot(Arc<OnceLock<Permit>>);
 

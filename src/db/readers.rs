@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, SqliteConnection};
 
-/// How many steps of SQLite's virtual machine pass between two looks at the switch: some microseconds.
+/// Steps of SQLite's virtual machine between two checks of the switch: a few microseconds.
 const STEPS: i32 = 1000;
 
 /// Connections that are not in use. A connection to a file neither ages nor breaks.

@@ -107,7 +107,8 @@ impl Reads {
         }
     }
 
-    /// Runs one statement on a connection of the client's share. Dropped, also at the time limit, it stops the statement.
+    /// Runs one statement on a connection of the client's share. When this future is dropped, or the time limit is
+    /// reached, the statement is canceled.
     async fn run<T>(&self, statement: impl AsyncFnOnce(Running<'_>) -> sqlx::Result<T>) -> Result<T> {
         let mut lease = self.lease().await?;
         let running = async move {

@@ -29,7 +29,7 @@ impl Reserve {
         Ok(Some(Self(path.into())))
     }
 
-    /// Reserves the space, if it is not and can be. Without it everything works until the disk is full.
+    /// Reserves the space unless it is reserved already. A failure is ignored: the reserve matters only on a full disk.
     pub fn fill(&self) {
         let mut options = OpenOptions::new();
         let Ok(mut file) = options.write(true).create_new(true).mode(0o600).open(&self.0) else { return };

@@ -73,7 +73,7 @@ pub struct TrashUsageRow {
     pub files: Count,
 }
 
-/// The most files in the trash that are counted to explain a shortage.
+/// Maximum number of trashed files that are counted to explain a shortage.
 const COUNTED_TRASH: u64 = 10_000;
 
 /// A change of an account's usage.
@@ -106,7 +106,7 @@ impl UsageDelta {
         Self { bytes: i64::try_from(bytes).unwrap_or(i64::MAX), ..Self::default() }
     }
 
-    /// The bytes of metadata more. Without a member it counts nothing.
+    /// Adds the bytes of metadata. An empty object does not count.
     pub fn metadata(json: &str) -> Self {
         Self::bytes(json.len().saturating_sub("{}".len()) as u64)
     }

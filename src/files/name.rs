@@ -7,7 +7,7 @@ use crate::db::FileLocation;
 use crate::error::{Error, FieldError, Location, Result};
 use crate::unicode::{fold, is_misleading, is_unseen_mark, natural_key};
 
-/// The most characters of a name.
+/// Maximum length of a name in characters.
 const NAME_CHARS: usize = 255;
 /// Maximum length of a folder path in bytes. An entry of an index holds a path and a name, and has at most 2704 bytes in
 /// PostgreSQL.

@@ -1,4 +1,4 @@
-//! What a transfer is allowed by. It may take hours, so that this is asked again while it lasts.
+//! The right to a transfer. A transfer can take hours, so the right is checked again while it runs.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -53,7 +53,7 @@ impl Watch {
         Self { app: app.clone(), right, checked: Instant::now() }
     }
 
-    /// Checks the right, if the last check was some time ago.
+    /// Checks the right, unless it was checked recently.
     ///
     /// # Errors
     /// [`Error::Unauthorized`], [`Error::UploadGone`] or [`Error::NotFound`] if the right has ended: the transfer must
@@ -73,7 +73,7 @@ impl Watch {
     }
 }
 
-/// The bytes that a client sends, for as long as it has the right to; without one they are only counted by others.
+/// The bytes of a client, which end with an error when its right ends; unchanged if there is no right to check.
 pub fn watched(app: &Arc<App>, right: Option<Right>, stream: ByteStream) -> ByteStream {
     match right {
         Some(right) => observed(stream, Watch::new(app, right)),

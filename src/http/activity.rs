@@ -13,9 +13,9 @@ use super::places::Place;
 pub struct Activity {
     /// Requests that are not finished: the response is not sent, or the body is still being read.
     open: AtomicUsize,
-    /// Those of them that do not wait for the client to take what is ready of the response. Set at each step.
+    /// Open requests that are not waiting for their client to read the response. Updated at each step.
     busy: watch::Sender<usize>,
-    /// Requests that have begun since the connection was accepted.
+    /// Requests received since the connection was accepted.
     begun: AtomicU64,
     /// Whether the body of the request is being read; on HTTP/1, where a connection has one request at a time.
     receiving: AtomicBool,
@@ -114,7 +114,7 @@ impl OpenRequest {
 
 impl Drop for OpenRequest {
     fn drop(&mut self) {
-        // One that was not begun is of no connection.
+        // A default value belongs to no connection.
         let _ = self.activity.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, |open| open.checked_sub(1));
         self.set_busy(false);
     }

@@ -28,7 +28,7 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// As many as the limit of open files allows; without that limit as many as there come.
+    /// As many as the limit of open files allows; unlimited if that limit is unknown.
     pub fn new(config: &Config) -> Arc<Self> {
         let total = OpenFiles::reckon(config).map_or(usize::MAX, |files| files.requests);
         let trusted_proxies = config.trusted_proxies.clone();

@@ -22,10 +22,10 @@ use crate::store::ByteStream;
 #[allow(dead_code, reason = "only described, never built")]
 pub struct Binary(Vec<u8>);
 
-/// How slow the client of a body may be.
+/// The minimum speed of a client that sends a body.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
-    /// How long it may send nothing. For so long it may also be slower than `min_rate`.
+    /// How long the client may send nothing. It may also fall behind `min_rate` by this much.
     pub stall_timeout: Duration,
     /// The bytes per second that it has to send on average; 0 for any. The time that this server takes to store them does
     /// not count.
@@ -41,8 +41,8 @@ impl Pace {
     }
 }
 
-/// The body, chunk by chunk. Ends with `BodyStalled` if the client is slower than its pace, and with `BodyBroken` if the
-/// client goes away or breaks the framing.
+/// The body, chunk by chunk. Ends with `BodyStalled` if the client is slower than this pace, and with `BodyBroken` if
+/// it disconnects or violates the framing.
 pub fn stream(body: Body, pace: Pace) -> ByteStream {
     let chunks = body.into_data_stream();
     Box::pin(stream::unfold(Some((chunks, Duration::ZERO, 0)), move |state| async move {
@@ -79,14 +79,14 @@ pub fn with_send_timeout(body: Body, timeout: Duration, must_yield: impl Fn() ->
 
 /// How long a client may read nothing of a response whose memory others wait for.
 const YIELD_AFTER: Duration = Duration::from_secs(5);
-/// How often a response is looked at, at least.
+/// The longest interval between two checks of a response.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A body under way.
+/// A body in transit.
 struct Sending {
     /// None once it is dropped.
     body: Option<Body>,
-    /// Since when the client could read what it was given; none while the server has nothing for it.
+    /// Since when the client has had data to read; `None` while it waits for the server.
     idle_since: Option<Instant>,
 }
 

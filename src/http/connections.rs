@@ -1,5 +1,5 @@
-//! The stream of a connection with its limits: how long a client may stay silent, and how the connection ends. hyper
-//! reads requests from it and knows none of them.
+//! The byte stream of a connection with its limits: how long a client may stay silent, and how the connection ends.
+//! hyper reads requests from it and is not aware of the limits.
 
 use std::io;
 use std::pin::Pin;
@@ -16,7 +16,7 @@ use super::unread::{DrainLimits, SILENCE};
 /// How long a client that has closed its half of the connection gets the response. Whether it still reads is not known
 /// before something is written; a client that is gone must not keep its request running.
 const HALF_CLOSED: Duration = Duration::from_secs(5);
-/// HTTP/2 begins with it (RFC 9113, section 3.4).
+/// The client preface of HTTP/2 (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// The limits of each connection.
@@ -46,7 +46,7 @@ pub struct Connection<S> {
     ahead: Vec<u8>,
     /// Whether the client has closed its half.
     has_ended: bool,
-    /// From then on, the time until it counts as gone.
+    /// Since then: the time until it counts as disconnected.
     gone: Option<Pin<Box<Sleep>>>,
     lingering: Option<Lingering>,
 }
@@ -54,7 +54,7 @@ pub struct Connection<S> {
 /// What the first bytes say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Protocol {
-    /// As many bytes of the preface have arrived.
+    /// This many bytes of the preface have arrived, and nothing else.
     Unknown(usize),
     Http1,
     Http2,
@@ -85,7 +85,7 @@ impl<S> Connection<S> {
         }
     }
 
-    /// Takes note of bytes that have arrived.
+    /// Records bytes that have arrived.
     fn received(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
             return;
@@ -145,8 +145,8 @@ impl<S> Connection<S> {
 }
 
 impl<S: AsyncRead + Unpin> Connection<S> {
-    /// Looks whether the client is gone while its request is worked on; hyper does not read then. The end of what it sends
-    /// may also mean that it waits for the response.
+    /// Checks whether the client has disconnected while its request is being handled; hyper does not read then. An end
+    /// of stream may also mean that the client is waiting for the response.
     fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
         if self.protocol != Protocol::Http1 || !self.activity.is_answering() {
             return Poll::Pending;

@@ -21,7 +21,7 @@ use crate::store::ByteStream;
 /// Maximum bytes of one small field, of the part headers before and after it, and of the epilogue of the form.
 const FIELD_BYTES: u64 = 64 * 1024;
 
-/// The fields that a form may have beside its file.
+/// The fields that a form may have in addition to its file.
 #[derive(Debug, Clone, Copy)]
 pub struct AllowedFields {
     pub names: &'static [&'static str],

@@ -21,7 +21,7 @@ const PROBES: &[&str] = &["/healthz", "/readyz"];
 #[derive(Debug)]
 pub struct Hosts {
     names: Vec<String>,
-    /// Who may send any name: a browser cannot be led to them.
+    /// Peers that may send any name: a browser cannot be tricked into connecting through them.
     trusted_proxies: Vec<IpNet>,
 }
 

@@ -76,7 +76,7 @@ pub async fn observe(State(context): State<Arc<Context>>, request: Request, next
     response
 }
 
-/// The headers that keep browsers from doing with a response what it is not for, unless the handler knows better.
+/// Security headers, unless the handler has set its own.
 fn protect(headers: &mut HeaderMap, hsts: Option<Duration>) {
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(header::REFERRER_POLICY).or_insert(HeaderValue::from_static("no-referrer"));
@@ -89,7 +89,7 @@ fn protect(headers: &mut HeaderMap, hsts: Option<Duration>) {
     age.into_iter().for_each(|age| drop(headers.insert(header::STRICT_TRANSPORT_SECURITY, age)));
 }
 
-/// The policy of what is not a page: it loads nothing, and is in no frame.
+/// The policy of responses that are not pages: they load nothing and cannot be framed.
 const NO_PAGE: &str = "default-src 'none'; frame-ancestors 'none'";
 
 fn ends_in_json(content_type: &[u8]) -> bool {

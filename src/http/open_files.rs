@@ -5,8 +5,8 @@ use secrecy::ExposeSecret;
 use super::refusal::AT_ONCE;
 use crate::config::{Config, StoreConfig};
 
-/// Files that the server needs for itself: the runtime, the log, the listener, locks, background work, and clients for
-/// which there is no place.
+/// Files that the server needs for itself: the runtime, the log, the listener, locks, background work, and clients that
+/// are being refused.
 const OWN: u64 = 24 + AT_ONCE as u64;
 /// Connections and requests that are served in any case.
 const LEAST: u64 = 4;
@@ -28,7 +28,7 @@ impl OpenFiles {
     /// Raises the limit as far as the process may, and divides it.
     ///
     /// # Errors
-    /// That of the system if it does not tell the limit.
+    /// That of the system if the limit cannot be read.
     pub fn reckon(config: &Config) -> std::io::Result<Self> {
         let per_request = match &config.store {
             StoreConfig::Disk { .. } => ON_DISK,
@@ -47,7 +47,7 @@ impl OpenFiles {
     }
 }
 
-/// Files that are not of connections: those of the server itself and those of the database.
+/// Files that are not client connections: the server's own and those of the database.
 fn own(config: &Config) -> u64 {
     let connections = u64::from(config.database_connections);
     let is_sqlite = config.database_url.expose_secret().starts_with("sqlite:");

@@ -8,19 +8,19 @@ use std::time::{Duration, Instant};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use tokio::sync::Notify;
 
-/// One address gets one in so many places. On IPv6 an address is a /64, which providers assign to one customer.
+/// One address gets at most one in four places. On IPv6 an address is a /64, which providers assign to one customer.
 const ADDRESS_SHARE: usize = 4;
-/// A /48 of IPv6, which one customer may also have, gets one in so many places.
+/// A /48 of IPv6, which may also belong to one customer, gets at most half of the places.
 const SITE_SHARE: usize = 2;
-/// The places that every address gets if there are as many: a browser opens six connections.
+/// The minimum share of an address, unless there are fewer places: a browser opens six connections.
 const LEAST_SHARE: usize = 8;
-/// The least time between two lines of the log about refusals.
+/// The minimum interval between two log lines about refusals.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// A number of places.
 #[derive(Debug)]
 pub struct Places {
-    /// What they are of, for the log.
+    /// What the places are for, in the log.
     what: &'static str,
     total: usize,
     /// Networks without a share of their own: many clients come from them.
@@ -59,7 +59,7 @@ impl Places {
         }
     }
 
-    /// Writes to the log that the system has no place; at most once a minute.
+    /// Logs that the operating system refused a connection; at most once a minute.
     pub fn log_failure(&self, error: &std::io::Error) {
         if self.may_log() {
             tracing::warn!(%error, "no place for more {}", self.what);

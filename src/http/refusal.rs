@@ -1,4 +1,4 @@
-//! The response to clients for which there is no connection.
+//! The response to clients above the limit of connections.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ const TIME: Duration = Duration::from_secs(2);
 /// A prepared 503 (Service Unavailable).
 #[derive(Debug)]
 pub struct Refusal {
-    /// `None` with TLS: a handshake for nothing would cost more than it is worth.
+    /// `None` with TLS: a handshake only to refuse would cost too much.
     response: Option<String>,
     at_once: Arc<Semaphore>,
 }
@@ -53,7 +53,7 @@ impl Refusal {
                 while stream.read(&mut space).await? > 0 {}
                 std::io::Result::Ok(())
             };
-            // A client that does not take it gets nothing else.
+            // A client that does not read it is disconnected.
             let _ = tokio::time::timeout(TIME, responding).await;
             drop(permit);
         })

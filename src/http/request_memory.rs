@@ -15,7 +15,7 @@ use crate::budget::{MemoryBudget, Party, ReservedMemory};
 use crate::cursor::PAGE_BYTES;
 use crate::error::Result;
 
-/// Bytes of an item of a response that is not a page of a list: a signed URL, more or less.
+/// Approximate size of an item of a response that is not a page of a list: a signed URL.
 const ITEM_BYTES: usize = 1024;
 /// Bytes of a response that is sent without reserved memory.
 const SMALL_RESPONSE: usize = 64 * 1024;

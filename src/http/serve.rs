@@ -114,7 +114,7 @@ fn builder(config: &Config) -> Builder<TokioExecutor> {
     // also looks for the next head, or the end, as soon as a request is finished.
     let longest = config.idle_timeout + config.header_timeout;
     http1.timer(TokioTimer::new()).header_read_timeout(longest).max_buf_size(HTTP1_BUFFER);
-    // Whether a client that has closed its half is gone is for the stream to find out.
+    // `Connection` decides whether a half-closed client has disconnected.
     http1.half_close(true);
     let mut http2 = builder.http2();
     http2.timer(TokioTimer::new()).keep_alive_interval(Some(config.header_timeout));

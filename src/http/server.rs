@@ -125,8 +125,8 @@ fn connection_limit(config: &Config) -> usize {
                     limit,
                     connections,
                     requests,
-                    "few open files are allowed, so that fewer connections and requests are served at once; \
-                     raise the limit (ulimit -n, LimitNOFILE)"
+                    "the limit of open files allows fewer concurrent connections and requests than configured; \
+                     raise it (ulimit -n, LimitNOFILE)"
                 );
             }
             connections

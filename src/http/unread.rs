@@ -40,7 +40,7 @@ impl DrainLimits {
     }
 }
 
-/// Sees to it that the client gets the response although the body of its request was not read.
+/// Makes sure that the client receives the response even if the body of its request was not read.
 pub async fn drain_unread(State(limits): State<DrainLimits>, request: Request, next: Next) -> Response {
     let open = request.extensions().get().cloned().unwrap_or_default();
     let is_http1 = request.version() <= Version::HTTP_11;
@@ -85,12 +85,12 @@ struct RestState {
 /// Where the unread body is.
 #[derive(Default)]
 enum Unread {
-    /// Nowhere: it was read to its end, or is broken, or was left.
+    /// There is none: it was read to its end, it is broken, or it was abandoned.
     #[default]
     None,
     /// With its reader.
     Lent,
-    /// Its reader stopped. `touched`: it has been polled, so that the client was asked to send it.
+    /// Its reader returned it. `touched`: it was polled, which asked the client to send it.
     Returned { body: Body, touched: bool },
 }
 
@@ -285,7 +285,7 @@ impl HttpBody for Answer {
     }
 
     fn size_hint(&self) -> SizeHint {
-        // Of what is left after the first part nothing is known that would hold for the whole.
+        // The size of the remaining body is not the size of the whole.
         if self.first.is_some() { SizeHint::default() } else { self.body.size_hint() }
     }
 }

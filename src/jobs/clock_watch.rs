@@ -11,19 +11,19 @@ use crate::error::Result;
 const TOLERANCE: Duration = Duration::from_secs(5 * 60);
 /// How long all servers may have been stopped without a suspicion.
 const ABSENCE: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long a clock must keep pace after a jump before it is believed.
+/// How long a clock must keep pace after a jump before it is trusted.
 const SETTLING: Duration = Duration::from_secs(60 * 60);
 
-/// What the clocks of a job said when it last asked.
+/// The state of the clock check of one job.
 #[derive(Debug, Default)]
 pub(super) struct ClockWatch {
     last: Option<Reading>,
-    /// Microseconds by which a clock has jumped ahead, as long as it is not believed.
+    /// Microseconds by which a clock has jumped ahead, until it is trusted again.
     ahead: i64,
     settles_at: Option<Instant>,
 }
 
-/// One look at the clocks, in microseconds.
+/// One reading of the clocks, in microseconds.
 #[derive(Debug, Clone, Copy)]
 struct Reading {
     server: i64,

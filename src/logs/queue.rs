@@ -47,7 +47,7 @@ pub(super) fn stderr() -> &'static Queue {
 }
 
 fn report(dropped: u64) {
-    tracing::warn!(dropped, "lines of this log were dropped since the start: its reader was gone or slow");
+    tracing::warn!(dropped, "log lines were dropped since the start: the reader of the log was gone or too slow");
 }
 
 impl Queue {

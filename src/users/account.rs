@@ -132,7 +132,7 @@ pub async fn update_me(app: &App, caller: &Caller, change: UpdateMe) -> Result<U
     Ok(changed.user.into())
 }
 
-/// The hashes of the current and the new password.
+/// The verified hash of the current password, and the hash of the new one.
 struct Hashes {
     proven: String,
     new: String,

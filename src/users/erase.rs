@@ -17,7 +17,7 @@ use crate::events::{Event, EventKind};
 pub struct Erasure {
     /// Random: knowing it is sufficient to read the status.
     pub id: Uuid,
-    /// `erase`.
+    /// `account_deletion`.
     pub kind: &'static str,
     /// `running` or `done`.
     pub state: String,

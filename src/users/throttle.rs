@@ -99,10 +99,10 @@ pub async fn count_registration(app: &App, address: IpAddr) -> Result<()> {
     Ok(())
 }
 
-/// How many times as much as one subscriber all subscribers of one site may try.
+/// The limit of a site, as a multiple of that of one subscriber.
 const SUBSCRIBERS_OF_A_SITE: u32 = 10;
 
-/// What an attempt from an address is counted for, each with its limit: the subscriber, and the site of it.
+/// The subjects that an attempt from an address counts against, each with its limit: the subscriber and its site.
 fn origins(what: &str, address: IpAddr, limit: u32) -> Vec<(String, u32)> {
     let mut subjects = vec![(format!("{what}:{}", subscriber(address)), limit)];
     let site = site(address).map(|site| (format!("{what}-site:{site}"), limit.saturating_mul(SUBSCRIBERS_OF_A_SITE)));

@@ -185,7 +185,7 @@ both! {
         assert!(statuses.iter().all(|status| matches!(status, Ok(201 | 503))), "{statuses:?}");
         assert_eq!(upload(40).await.unwrap(), 201);
         let (_, log) = program.stop();
-        assert!(log.contains("few open files are allowed"), "{log}");
+        assert!(log.contains("the limit of open files allows fewer"), "{log}");
         assert_eq!(log.matches("no place for more").count(), usize::from(stored < 40), "{log}");
         assert!(!log.contains("Too many open files") && !log.contains("os error 24"), "{log}");
         app.assert_nothing_but(stored + 1).await;

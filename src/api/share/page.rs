@@ -51,7 +51,7 @@ pub fn problem(url: &str, error: &Error) -> Response {
     page(status, &title, &format!("<h1>{title}</h1><p>{text}</p>{form}"))
 }
 
-/// The heading and the sentence that people read, as HTML.
+/// The heading and the explanation, as HTML.
 fn words(error: &Error, problem: &Problem) -> (String, String) {
     match error {
         Error::LinkLocked => ("This file is protected".into(), "Enter the password to open it.".into()),

@@ -184,7 +184,7 @@ enum ListUrls {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct ListParams {
-    /// Only files whose path, a slash and name begin with this.
+    /// Only files whose path and name, joined by a slash, begin with this.
     #[param(example = "2026/", pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     prefix: Option<String>,
     /// Only files directly in this folder; empty for the top folder.

@@ -131,7 +131,7 @@ fn safe(name: &str) -> String {
     shortened(safe)
 }
 
-/// The most bytes of a name in an archive. File systems allow 255; the rest is for a number.
+/// Maximum length of a name in an archive, in bytes. File systems allow 255; the rest is left for a number.
 const NAME_BYTES: usize = 240;
 
 /// The name without the end of its stem, if it is longer than file systems allow.

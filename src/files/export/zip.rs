@@ -7,7 +7,7 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-/// The most bytes of a block that is not compressed.
+/// Maximum size of a stored block, in bytes.
 pub const BLOCK: usize = 65_535;
 /// Bytes before the content of a block.
 const BLOCK_HEADER: u64 = 5;

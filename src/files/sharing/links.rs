@@ -94,7 +94,7 @@ impl OpenedLink {
     }
 }
 
-/// Checks that there is a link with this token, in whatever state.
+/// Checks that a link with this token exists, in any state.
 ///
 /// # Errors
 /// [`Error::NotFound`] if there is none, or its owner is disabled.

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 pub(super) struct HasherMemory(Arc<Mutex<Vec<Vec<Block>>>>);
 
 impl HasherMemory {
-    /// The memory of a hasher that does nothing, or new memory.
+    /// The memory of an idle hasher, or new memory.
     pub fn take(&self) -> Hasher {
         let blocks = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
         Hasher { blocks, memory: self.clone() }

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 
 const MIN_CHARACTERS: usize = 8;
 const MAX_BYTES: usize = 1024;
-/// Characters that are estimated at a time: the cost of an estimate grows fast with them.
+/// Maximum number of characters per estimate, whose cost grows quickly with the length.
 const ESTIMATED_CHARACTERS: usize = 40;
 
 /// Checks the number of characters and bytes.

@@ -48,8 +48,8 @@ pub struct LinkDownload {
     is_counted: bool,
 }
 
-/// Who may continue a download: any program at the same address, as one begins it, and another takes it over. As hashes,
-/// which are of one link only.
+/// The client that may continue a download: any program at the same address, since one program may take over from
+/// another. Stored as hashes that are specific to the link.
 #[derive(Debug, Clone)]
 pub(super) struct Client {
     address: Vec<u8>,

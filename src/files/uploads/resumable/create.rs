@@ -51,7 +51,7 @@ pub fn declared_type(text: Option<&str>, location: impl Into<Location>) -> Resul
     }
 }
 
-/// The most bytes of a declared media type.
+/// Maximum length of a declared media type, in bytes.
 const MAX_TYPE: usize = 255;
 
 /// How the bytes of an upload arrive.
