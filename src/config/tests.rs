@@ -73,7 +73,7 @@ fn limits_of_accounts_and_types_are_read() {
     assert_eq!((Config::default().quotas.bytes, Config::default().limits.allowed_types.admit("a/b")), (None, true));
     for types in ["image", "*/*", "image/png; q=1", "image/png,,image/gif"] {
         let why = error(&[("STRONGROOM_ALLOWED_TYPES", types)]);
-        assert!(why.contains("is not content types such as"), "{why}");
+        assert!(why.contains("expected content types such as"), "{why}");
     }
     let registered =
         "audio/mp4,audio/flac,audio/wav,font/woff2,image/heic,image/jpg,image/vnd.microsoft.icon,application/xml";
@@ -135,42 +135,42 @@ fn values_have_more_than_one_spelling() {
 /// What is set, and the error.
 #[rustfmt::skip]
 const INVALID: &[(&[(&str, &str)], &str)] = &[
-    (&[("STRONGROOM_LISTEN", "abc")], "STRONGROOM_LISTEN: \"abc\" is not an address such as 127.0.0.1:3000"),
+    (&[("STRONGROOM_LISTEN", "abc")], "STRONGROOM_LISTEN: invalid value \"abc\": expected an address such as 127.0.0.1:3000"),
     (&[("STRONGROOM_LISTEN", "0.0.0.0:80"), ("STRONGROOM_REGISTRATION", "open")], "STRONGROOM_PUBLIC_URL: required, such as https://files.example.org, because other machines can connect to 0.0.0.0:80"),
     (&[("STRONGROOM_LISTEN", "[::]:80"), ("STRONGROOM_PUBLIC_URL", "http://a.example")], "STRONGROOM_REGISTRATION: required, such as closed, because other machines can connect to [::]:80"),
     (&[("STRONGROOM_PUBLIC_URL", "https://a.example")], "STRONGROOM_REGISTRATION: required, such as closed, because other machines can connect to https://a.example/"),
-    (&[("STRONGROOM_PUBLIC_URL", "ftp://a.example")], "STRONGROOM_PUBLIC_URL: \"ftp://a.example\" is not a URL such as https://files.example.org: http or https, without ? and #"),
-    (&[("STRONGROOM_PUBLIC_URL", "http://a.example/?b")], "STRONGROOM_PUBLIC_URL: \"http://a.example/?b\" is not a URL such as https://files.example.org: http or https, without ? and #"),
+    (&[("STRONGROOM_PUBLIC_URL", "ftp://a.example")], "STRONGROOM_PUBLIC_URL: invalid value \"ftp://a.example\": expected an http or https URL without ? and #"),
+    (&[("STRONGROOM_PUBLIC_URL", "http://a.example/?b")], "STRONGROOM_PUBLIC_URL: invalid value \"http://a.example/?b\": expected an http or https URL without ? and #"),
     (&[("STRONGROOM_PUBLIC_URL", "http://me:hunter2@a.example")], "STRONGROOM_PUBLIC_URL: must not have a user name or password"),
-    (&[("STRONGROOM_REGISTRATION", "maybe")], "STRONGROOM_REGISTRATION: \"maybe\" is not open or closed"),
+    (&[("STRONGROOM_REGISTRATION", "maybe")], "STRONGROOM_REGISTRATION: invalid value \"maybe\": expected open or closed"),
     (&[("STRONGROOM_TLS_CERT", "a.pem")], "STRONGROOM_TLS_KEY: required with STRONGROOM_TLS_CERT"),
     (&[("STRONGROOM_TLS_KEY", "a.pem")], "STRONGROOM_TLS_CERT: required with STRONGROOM_TLS_KEY"),
-    (&[("STRONGROOM_SECRET_KEY", HIDDEN)], "STRONGROOM_SECRET_KEY: the value is not at least 32 bytes in hex or base64; generate it with: openssl rand -hex 32"),
-    (&[("STRONGROOM_TRUSTED_PROXIES", "10.0.0.0/8,x")], "STRONGROOM_TRUSTED_PROXIES: \"10.0.0.0/8,x\" is not networks such as 10.0.0.0/8,fd00::/8"),
-    (&[("DATABASE_URL", "mysql://me:hunter2@db/name")], "DATABASE_URL: the value is not a URL such as sqlite:strongroom.db or postgres://user:password@host/name"),
+    (&[("STRONGROOM_SECRET_KEY", HIDDEN)], "STRONGROOM_SECRET_KEY: invalid value: expected at least 32 bytes in hex or base64; generate it with: openssl rand -hex 32"),
+    (&[("STRONGROOM_TRUSTED_PROXIES", "10.0.0.0/8,x")], "STRONGROOM_TRUSTED_PROXIES: invalid value \"10.0.0.0/8,x\": expected networks such as 10.0.0.0/8,fd00::/8"),
+    (&[("DATABASE_URL", "mysql://me:hunter2@db/name")], "DATABASE_URL: invalid value: expected a URL such as sqlite:strongroom.db or postgres://user:password@host/name"),
     (&[("DATABASE_URL", "sqlite::memory:")], "DATABASE_URL: in-memory databases are not supported: a restart would lose the metadata of the stored files"),
-    (&[("STRONGROOM_DATABASE_CONNECTIONS", "0")], "STRONGROOM_DATABASE_CONNECTIONS: \"0\" is not a whole number from 1 to 1000"),
-    (&[("STORE_URL", "ftp://files")], "STORE_URL: \"ftp://files\" is not a location such as file:///srv/files, file:files or s3://bucket/prefix"),
-    (&[("STORE_URL", "file://host/files")], "STORE_URL: \"file://host/files\" is not a location such as file:///srv/files, file:files or s3://bucket/prefix"),
-    (&[("STORE_URL", "s3://bucket/a/../b")], "STORE_URL: \"s3://bucket/a/../b\" is not a location such as file:///srv/files, file:files or s3://bucket/prefix"),
+    (&[("STRONGROOM_DATABASE_CONNECTIONS", "0")], "STRONGROOM_DATABASE_CONNECTIONS: invalid value \"0\": expected a whole number from 1 to 1000"),
+    (&[("STORE_URL", "ftp://files")], "STORE_URL: invalid value \"ftp://files\": expected a location such as file:///srv/files, file:files or s3://bucket/prefix"),
+    (&[("STORE_URL", "file://host/files")], "STORE_URL: invalid value \"file://host/files\": expected a location such as file:///srv/files, file:files or s3://bucket/prefix"),
+    (&[("STORE_URL", "s3://bucket/a/../b")], "STORE_URL: invalid value \"s3://bucket/a/../b\": expected a location such as file:///srv/files, file:files or s3://bucket/prefix"),
     (&[("STORE_URL", "s3://id:hunter2@bucket")], "STORE_URL: must not have credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
     (&[("STORE_URL", "s3://bucket")], "AWS_REGION: must be set to the region of the bucket, such as eu-central-1"),
-    (&[("STORE_URL", "s3://bucket"), ("AWS_ENDPOINT_URL", "minio")], "AWS_ENDPOINT_URL: \"minio\" is not a URL such as https://files.example.org"),
+    (&[("STORE_URL", "s3://bucket"), ("AWS_ENDPOINT_URL", "minio")], "AWS_ENDPOINT_URL: invalid value \"minio\": expected a URL such as https://files.example.org"),
     (&[("STORE_URL", "s3://bucket"), ("AWS_REGION", "a"), ("AWS_ACCESS_KEY_ID", "id")], "AWS_SECRET_ACCESS_KEY: required with AWS_ACCESS_KEY_ID"),
     (&[("STORE_URL", "s3://bucket"), ("AWS_REGION", "a"), ("AWS_SECRET_ACCESS_KEY", HIDDEN)], "AWS_ACCESS_KEY_ID: required with AWS_SECRET_ACCESS_KEY"),
     (&[("STORE_URL", "s3://bucket"), ("AWS_REGION", "a"), ("STRONGROOM_S3_KMS_KEY_ID", "key")], "STRONGROOM_S3_KMS_KEY_ID: requires STRONGROOM_S3_ENCRYPTION=kms"),
-    (&[("STORE_URL", "s3://bucket"), ("AWS_REGION", "a"), ("STRONGROOM_S3_PATH_STYLE", "yes")], "STRONGROOM_S3_PATH_STYLE: \"yes\" is not true or false"),
-    (&[("STRONGROOM_PART_SIZE", "1MiB")], "STRONGROOM_PART_SIZE: \"1MiB\" is not a size such as 128MiB, from 5MiB to 5GiB"),
-    (&[("STRONGROOM_UPLOAD_MEMORY", "7MiB")], "STRONGROOM_UPLOAD_MEMORY: \"7MiB\" is not a size such as 128MiB, from 8MiB to 1TiB"),
-    (&[("STRONGROOM_MAX_FILE_SIZE", "0")], "STRONGROOM_MAX_FILE_SIZE: \"0\" is not a size such as 128MiB, from 1B to 64TiB"),
-    (&[("STRONGROOM_SIGNED_URL_MAX_LIFETIME", "8d")], "STRONGROOM_SIGNED_URL_MAX_LIFETIME: \"8d\" is not a duration such as 15min, from 1s to 7days"),
-    (&[("STRONGROOM_SIGNED_URL_MAX_LIFETIME", "5m")], "STRONGROOM_SIGNED_URL_LIFETIME: \"15min\" is not a duration such as 15min, from 1s to 5m"),
-    (&[("STRONGROOM_REAP_INTERVAL", "0s")], "STRONGROOM_REAP_INTERVAL: \"0s\" is not a duration such as 15min, from 1s to 1day"),
-    (&[("STRONGROOM_FSCK_INTERVAL", "31d")], "STRONGROOM_FSCK_INTERVAL: \"31d\" is not a duration such as 15min, from 0s to 30days"),
-    (&[("STRONGROOM_FSCK_QUARANTINE", "0")], "STRONGROOM_FSCK_QUARANTINE: \"0\" is not a duration such as 15min, from 1h to 30days"),
-    (&[("STRONGROOM_DOWNLOAD_VIA", "mail")], "STRONGROOM_DOWNLOAD_VIA: \"mail\" is not proxy or redirect"),
-    (&[("STRONGROOM_LOG", "verbose")], "STRONGROOM_LOG: \"verbose\" is not a level such as info, or directives such as info,sqlx=debug"),
-    (&[("STRONGROOM_LOG_FORMAT", "a\nb")], "STRONGROOM_LOG_FORMAT: \"a\\nb\" is not text or json"),
+    (&[("STORE_URL", "s3://bucket"), ("AWS_REGION", "a"), ("STRONGROOM_S3_PATH_STYLE", "yes")], "STRONGROOM_S3_PATH_STYLE: invalid value \"yes\": expected true or false"),
+    (&[("STRONGROOM_PART_SIZE", "1MiB")], "STRONGROOM_PART_SIZE: invalid value \"1MiB\": expected a size such as 128MiB, from 5MiB to 5GiB"),
+    (&[("STRONGROOM_UPLOAD_MEMORY", "7MiB")], "STRONGROOM_UPLOAD_MEMORY: invalid value \"7MiB\": expected a size such as 128MiB, from 8MiB to 1TiB"),
+    (&[("STRONGROOM_MAX_FILE_SIZE", "0")], "STRONGROOM_MAX_FILE_SIZE: invalid value \"0\": expected a size such as 128MiB, from 1B to 64TiB"),
+    (&[("STRONGROOM_SIGNED_URL_MAX_LIFETIME", "8d")], "STRONGROOM_SIGNED_URL_MAX_LIFETIME: invalid value \"8d\": expected a duration such as 15min, from 1s to 7days"),
+    (&[("STRONGROOM_SIGNED_URL_MAX_LIFETIME", "5m")], "STRONGROOM_SIGNED_URL_LIFETIME: invalid value \"15min\": expected a duration such as 15min, from 1s to 5m"),
+    (&[("STRONGROOM_REAP_INTERVAL", "0s")], "STRONGROOM_REAP_INTERVAL: invalid value \"0s\": expected a duration such as 15min, from 1s to 1day"),
+    (&[("STRONGROOM_FSCK_INTERVAL", "31d")], "STRONGROOM_FSCK_INTERVAL: invalid value \"31d\": expected a duration such as 15min, from 0s to 30days"),
+    (&[("STRONGROOM_FSCK_QUARANTINE", "0")], "STRONGROOM_FSCK_QUARANTINE: invalid value \"0\": expected a duration such as 15min, from 1h to 30days"),
+    (&[("STRONGROOM_DOWNLOAD_VIA", "mail")], "STRONGROOM_DOWNLOAD_VIA: invalid value \"mail\": expected proxy or redirect"),
+    (&[("STRONGROOM_LOG", "verbose")], "STRONGROOM_LOG: invalid value \"verbose\": expected a level such as info, or directives such as info,sqlx=debug"),
+    (&[("STRONGROOM_LOG_FORMAT", "a\nb")], "STRONGROOM_LOG_FORMAT: invalid value \"a\\nb\": expected text or json"),
 ];
 
 #[test]
@@ -184,12 +184,15 @@ fn an_error_names_the_setting_the_value_and_what_is_expected() {
 #[test]
 fn an_error_in_the_file_names_the_file() {
     for (text, line) in [
-        ("listen = 3000", "strongroom.toml: listen: \"3000\" is not an address such as 127.0.0.1:3000"),
+        (
+            "listen = 3000",
+            "strongroom.toml: listen: invalid value \"3000\": expected an address such as 127.0.0.1:3000",
+        ),
         ("page_limt = 5", "strongroom.toml: unknown setting page_limt; did you mean page_limit?"),
         ("[listen]\nport = 1", "strongroom.toml: listen: expected ADDRESS as a string"),
         (
             "secret_key = \"hunter2\"",
-            "strongroom.toml: secret_key: the value is not at least 32 bytes in hex or base64; generate it with: openssl rand -hex 32",
+            "strongroom.toml: secret_key: invalid value: expected at least 32 bytes in hex or base64; generate it with: openssl rand -hex 32",
         ),
         ("secret_key = 2024-01-01", "strongroom.toml: secret_key: expected SECRET as a string"),
     ] {
@@ -349,7 +352,7 @@ fn allowed_origins_are_read_as_browsers_send_them() {
         "https://a.example,",
     ] {
         let why = error(&[("STRONGROOM_ALLOWED_ORIGINS", text)]);
-        assert!(why.contains("is not origins such as"), "{text}: {why}");
+        assert!(why.contains("expected origins such as"), "{text}: {why}");
     }
 }
 

@@ -61,11 +61,13 @@ impl<'a> SettingValue<'a> {
         ConfigError::new(self.value.map_or(self.setting.variable, |value| &value.location), why)
     }
 
-    /// The error of this value: it is not what was expected.
-    pub(super) fn is_not(&self, expected: impl fmt::Display) -> ConfigError {
+    /// The error of a value that is not what was expected.
+    pub(super) fn invalid(&self, expected: impl fmt::Display) -> ConfigError {
         match self.text() {
-            Some(text) if !self.setting.secret => self.refuse(format_args!("{text:?} is not {expected}")),
-            _ => self.refuse(format_args!("the value is not {expected}")),
+            Some(text) if !self.setting.secret => {
+                self.refuse(format_args!("invalid value {text:?}: expected {expected}"))
+            }
+            _ => self.refuse(format_args!("invalid value: expected {expected}")),
         }
     }
 
@@ -75,7 +77,7 @@ impl<'a> SettingValue<'a> {
         expected: &str,
         parse: impl FnOnce(&'a str) -> Option<T>,
     ) -> Result<Option<T>, ConfigError> {
-        self.text().map(|text| parse(text).ok_or_else(|| self.is_not(expected))).transpose()
+        self.text().map(|text| parse(text).ok_or_else(|| self.invalid(expected))).transpose()
     }
 
     /// The value, parsed.
@@ -122,12 +124,12 @@ impl<'a> SettingValue<'a> {
             return Ok(None);
         };
         let expected = "a URL such as https://files.example.org";
-        let mut url: Url = text.parse().map_err(|_| self.is_not(expected))?;
+        let mut url: Url = text.parse().map_err(|_| self.invalid(expected))?;
         if !url.username().is_empty() || url.password().is_some() {
             return Err(self.refuse("must not have a user name or password"));
         }
         if !["http", "https"].contains(&url.scheme()) || url.query().is_some() || url.fragment().is_some() {
-            return Err(self.is_not(format_args!("{expected}: http or https, without ? and #")));
+            return Err(self.invalid("an http or https URL without ? and #"));
         }
         if !url.path().ends_with('/') {
             url.set_path(&format!("{}/", url.path()));
