@@ -389,7 +389,7 @@ both! {
         app.assert_tidy(1).await;
     }
 
-    async fn a_signed_put_can_be_cancelled(app: TestApp) {
+    async fn a_signed_put_can_be_canceled(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let file = ann.upload("a.txt", "old").await;
         let signed = ann.sign(&file, "put").await;
@@ -483,7 +483,7 @@ both! {
     }
 }
 
-/// Asserts that no more parts are accepted, and that it cannot be cancelled.
+/// Asserts that no more parts are accepted, and that it cannot be canceled.
 async fn assert_gone(client: &Client, upload: &Direct) {
     let answer = client.post(&format!("{}/parts", upload.path())).json(&json!({"numbers": [1]})).answer().await;
     assert!([404, 410].contains(&answer.status), "{}", answer.text());

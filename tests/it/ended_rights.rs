@@ -1,5 +1,5 @@
-//! Rights end when they end: what is under way when an account is disabled or deleted, a token revoked or a session ended
-//! is not committed, and a download is cut.
+//! Rights end when they end: a change in progress when an account is disabled or deleted, a token revoked or a session
+//! ended is not committed, and a download is cut.
 
 use std::time::Duration;
 

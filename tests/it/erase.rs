@@ -204,12 +204,12 @@ both! {
         }
         app.app.events.flush().await;
         let accepted = delete_account(&ann).await;
-        // Each run is cancelled a little later than the previous one, at whatever step it is.
+        // Each run is canceled a little later than the previous one, at whatever step it is.
         for milliseconds in 1..40 {
             let _ = tokio::time::timeout(Duration::from_millis(milliseconds), app.reap()).await;
             app.execute("DELETE FROM job_leases").await;
         }
-        // A cancelled run may still be on its way to the database, and acquire the job lease there.
+        // A canceled run may still be on its way to the database, and acquire the job lease there.
         while app.count("SELECT COUNT(*) FROM erasures WHERE state = 'running'").await > 0 {
             app.execute("DELETE FROM job_leases").await;
             app.reap().await;

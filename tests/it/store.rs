@@ -73,7 +73,7 @@ pub async fn conforms(store: Arc<dyn Store>, leftovers: &dyn Leftovers) {
     for length in [10, 2 * PART + 1] {
         for declared in [true, false] {
             leaves_nothing_of_an_interrupted_body(&*store, leftovers, length, declared).await;
-            leaves_nothing_of_a_cancelled_upload(&store, leftovers, length, declared).await;
+            leaves_nothing_of_a_canceled_upload(&store, leftovers, length, declared).await;
         }
         leaves_nothing_if_the_observer_fails(&*store, leftovers, length).await;
         refuses_another_size_than_declared(&*store, leftovers, length).await;
@@ -126,7 +126,7 @@ async fn leaves_nothing_of_an_interrupted_body(
     store.delete(&key, None).await.unwrap();
 }
 
-async fn leaves_nothing_of_a_cancelled_upload(
+async fn leaves_nothing_of_a_canceled_upload(
     store: &Arc<dyn Store>,
     leftovers: &dyn Leftovers,
     length: usize,
@@ -146,7 +146,7 @@ async fn leaves_nothing_of_a_cancelled_upload(
     wait.await.unwrap();
     put.abort();
     assert!(put.await.unwrap_err().is_cancelled());
-    // A store aborts a cancelled upload in the background.
+    // A store aborts a canceled upload in the background.
     let deleted = async {
         while leftovers.exist(&key).await {
             tokio::task::yield_now().await;

@@ -304,17 +304,17 @@ both! {
         app.assert_nothing_but(1).await;
     }
 
-    async fn cancelled_and_inactive_uploads_leave_nothing(app: TestApp) {
+    async fn canceled_and_inactive_uploads_leave_nothing(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let bytes = noise(7 * MIB);
-        let (cancelled, inactive) = (Tus::create(&ann, Some(9 * MIB), "").await, Tus::create(&ann, None, "").await);
-        for upload in [&cancelled, &inactive] {
+        let (canceled, inactive) = (Tus::create(&ann, Some(9 * MIB), "").await, Tus::create(&ann, None, "").await);
+        for upload in [&canceled, &inactive] {
             assert_eq!(upload.append(&ann, 0, bytes.clone()).await.status, 204);
         }
-        assert_eq!(tus(&ann, Method::DELETE, &cancelled.path).answer().await.status, 204);
-        assert_eq!(cancelled.head(&ann).await.status, 404);
-        cancelled.append(&ann, 7 * MIB, "x").await.problem(404, "not_found");
-        tus(&ann, Method::DELETE, &cancelled.path).answer().await.problem(404, "not_found");
+        assert_eq!(tus(&ann, Method::DELETE, &canceled.path).answer().await.status, 204);
+        assert_eq!(canceled.head(&ann).await.status, 404);
+        canceled.append(&ann, 7 * MIB, "x").await.problem(404, "not_found");
+        tus(&ann, Method::DELETE, &canceled.path).answer().await.problem(404, "not_found");
 
         // Every append extends the expiry by a day.
         app.advance(Duration::from_secs(20 * 3600));

@@ -86,7 +86,7 @@ impl S3Store {
     }
 
     pub(super) async fn open_upload(&self, writer: &AmazonS3, key: &Key, part_concurrency: usize) -> Result<Upload> {
-        // In a task of its own: if the caller is cancelled now, the response with the id still
+        // In a task of its own: if the caller is canceled now, the response with the id still
         // arrives, and dropping the upload aborts it.
         let opening = Upload::open(self.clients.clone(), writer.clone(), self.path(key), part_concurrency);
         let opening = tokio::spawn(opening);
