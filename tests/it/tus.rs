@@ -117,11 +117,27 @@ both! {
         assert_eq!(second.status, 204, "{}", second.text());
         // The stalled writer finds that the upload was continued without it.
         drop(send);
-        assert!([423, 410].contains(&first.await.unwrap().unwrap().status().as_u16()));
+        assert_eq!(first.await.unwrap().unwrap().status(), 423);
         assert!(upload.file(&ann).await.bytes == bytes);
         // Its pending part is deleted once its lease expires.
         app.expire_leases().await;
         app.assert_nothing_but(1).await;
+    }
+
+    async fn a_stalled_append_ends_with_its_upload(app: TestApp) {
+        // Each time after a third of it the writer looks whether it still holds its claim.
+        let app = app.restart_with(|config| config.uploads.lease = Duration::from_secs(3)).await;
+        let ann = app.sign_up("ann").await;
+        let upload = Tus::create(&ann, Some(1000), "").await;
+        let (send, body) = fed();
+        let stalled = tokio::spawn(upload.append_request(&ann, 0, body).answer());
+        send.send(Ok(noise(500))).await.unwrap();
+        until(async || app.count("SELECT COUNT(*) FROM resumable_uploads WHERE claim_id IS NOT NULL").await > 0).await;
+        assert_eq!(tus(&ann, Method::DELETE, &upload.path).answer().await.status, 204);
+        // There is no other writer, and no use in a retry.
+        stalled.await.unwrap().problem(404, "not_found");
+        app.expire_leases().await;
+        app.assert_nothing_but(0).await;
     }
 
     async fn an_append_with_a_checksum_is_atomic(app: TestApp) {

@@ -41,29 +41,35 @@ impl Claim {
     /// Claims an upload.
     ///
     /// # Errors
-    /// [`Error::UploadBusy`] if another writer has claimed it; [`Error::Unavailable`].
+    /// [`Error::UploadBusy`] if another writer has claimed it, or it has become a file; [`Error::NotFound`] or
+    /// [`Error::UploadGone`] if it has ended otherwise; [`Error::Unavailable`].
     pub async fn acquire(app: &Arc<App>, user: &User, upload: Uuid) -> Result<Self> {
         let (id, lease) = (app.clock.new_id(), LEASE.min(app.config.uploads.lease));
-        if app.db.acquire_claim(user.id, upload, id, lease).await?.is_some() {
+        let claim = Self { app: app.clone(), owner: user.id, upload, id, lease, activity: Arc::default() };
+        match app.db.acquire_claim(user.id, upload, id, lease).await {
+            Ok(None) => {}
             // On an error the claim is not released, so that the next writer repeats this.
-            abort_duplicates(app, user, upload).await?;
+            Ok(Some(_)) => abort_duplicates(app, user, upload).await?,
+            Err(Error::UploadBusy) => return Err(claim.refusal().await),
+            Err(error) => return Err(error),
         }
-        Ok(Self { app: app.clone(), owner: user.id, upload, id, lease, activity: Arc::default() })
+        Ok(claim)
     }
 
     /// Runs work, then releases the claim. It is renewed meanwhile, except while the client that sends the
     /// [`watched`](Self::watched) bytes is silent.
     ///
     /// # Errors
-    /// The error of the work; [`Error::UploadBusy`] if another writer took over.
+    /// The error of the work; [`Error::UploadBusy`] if another writer took over; [`Error::NotFound`] or
+    /// [`Error::UploadGone`] if the upload has ended otherwise.
     pub async fn hold_while<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         let done = tokio::select! {
             done = work => done,
-            lost = self.until_lost() => Err(lost),
+            () = self.until_lost() => Err(Error::UploadGone),
         };
         // The upload may be gone for this writer only.
         let done = match done {
-            Err(Error::UploadGone) if self.is_open().await => Err(Error::UploadBusy),
+            Err(Error::UploadGone) => Err(self.refusal().await),
             done => done,
         };
         if let Err(error) = self.app.db.release_claim(self.upload, self.id).await {
@@ -79,13 +85,19 @@ impl Claim {
         self.app.db.delete_resumable(self.owner, self.upload).await.map(drop)
     }
 
-    async fn is_open(&self) -> bool {
-        let row = self.app.db.resumable(self.owner, self.upload).await;
+    /// Why this writer does not hold the claim. If the upload was canceled, by its owner or with the token that created
+    /// it, there is no other writer to wait for.
+    async fn refusal(&self) -> Error {
         let now = self.app.clock.now().into();
-        matches!(row, Ok(Some(row)) if row.file_id.is_none() && row.expires_at > now)
+        match self.app.db.resumable(self.owner, self.upload).await {
+            Ok(None) => Error::NotFound,
+            Ok(Some(row)) if row.file_id.is_none() && row.expires_at <= now => Error::UploadGone,
+            Ok(Some(_)) => Error::UploadBusy,
+            Err(error) => error,
+        }
     }
 
-    async fn until_lost(&self) -> Error {
+    async fn until_lost(&self) {
         let mut seen = 0;
         loop {
             tokio::time::sleep(self.lease / 3).await;
@@ -98,7 +110,7 @@ impl Claim {
             };
             match held {
                 Ok(true) => {}
-                Ok(false) => return Error::UploadBusy,
+                Ok(false) => return,
                 // If another writer took over, the next statement of this one fails.
                 Err(error) => tracing::warn!(%error, "could not renew the claim on an upload"),
             }
