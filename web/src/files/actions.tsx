@@ -17,6 +17,9 @@ import type { Selection } from './selection'
 /** Files per request, within the server's limit. */
 const BATCH = 500
 
+/** Files in folders that are counted before the user is asked whether to delete them. */
+const MAX_COUNTED = 5000
+
 type Entry = Folder | StoredFile
 
 export function openEntry(entry: Entry) {
@@ -139,15 +142,36 @@ export async function deleteEntries(listing: Listing, selection: Selection, entr
       await listing.refresh()
     }
   }
+  const folders = entries.filter((entry) => !isFile(entry))
+  let contents = what
   try {
     hasTrash ??= (await request(api.GET('/v1/trash', { params: { query: { limit: 1 } } }))).retention > 0
-    if (hasTrash && entries.every(isFile)) return await run()
+    if (hasTrash && folders.length === 0) return await run()
+    if (folders.length > 0) contents = withFiles(what, entries.length, await countFiles(folders))
   } catch (error) {
     return showError(error)
   }
-  const contents = entries.every(isFile) ? what : `${what} and everything in ${entries.length > 1 ? 'them' : 'it'}`
-  const text = hasTrash ? `${contents} will move to trash.` : 'This server has no trash. Deleting can’t be undone.'
+  const text = hasTrash
+    ? `${contents} will move to trash.`
+    : `${contents} will be deleted permanently. This server has no trash.`
   confirmDialog(`Delete ${what}?`, text, 'Delete', run)
+}
+
+/** "“Project” and its 7 files" */
+function withFiles(what: string, entries: number, files: string): string {
+  return entries === 1 ? `${what} and its ${files}` : `${what}, with ${files} in folders,`
+}
+
+/** "7 files", of all these folders. Large numbers are not counted to the end. */
+async function countFiles(folders: Folder[]): Promise<string> {
+  let found = 0
+  for (const folder of folders) {
+    for await (const files of walk(folder.path)) {
+      found += files.length
+      if (found > MAX_COUNTED) return `more than ${count(MAX_COUNTED, 'file')}`
+    }
+  }
+  return count(found, 'file')
 }
 
 /** Whether deleted files can be restored. Asked once. */

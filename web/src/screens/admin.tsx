@@ -1,11 +1,11 @@
 // For admins: users and their quotas, activity, the storage check, and the health of the server.
-import { useEffect } from 'preact/hooks'
+import { useEffect, useState } from 'preact/hooks'
 import { AdminActivity } from '../activity/admin-activity'
 import { type AdminUser, api, request } from '../api/client'
 import { fetchAllPages } from '../api/pages'
 import { pathOf } from '../base'
 import { Avatar } from '../components/avatar'
-import { closeDialog, confirmDialog, Dialog, Field, Form, showDialog } from '../components/dialog'
+import { closeDialog, confirmDialog, Dialog, Form, showDialog } from '../components/dialog'
 import { Icon } from '../components/icon'
 import { showMenu } from '../components/menu'
 import { Empty, Failed, Loading } from '../components/states'
@@ -141,9 +141,8 @@ function ofQuota(quota: number | null | undefined, format: (value: number) => st
 }
 
 function showQuotaForm(user: AdminUser, update: (user: AdminUser, changes: UserChanges) => Promise<void>) {
-  const hint = 'A number or “unlimited”. Leave empty for the server default.'
   const submit = async (data: FormData) => {
-    const quota = { bytes: parseLimit(data.get('bytes'), 1e9), files: parseLimit(data.get('files'), 1) }
+    const quota = { bytes: readLimit(data, 'bytes', 1e9), files: readLimit(data, 'files', 1) }
     await update(user, { quota })
     closeDialog()
     showToast('Quota saved')
@@ -151,41 +150,60 @@ function showQuotaForm(user: AdminUser, update: (user: AdminUser, changes: UserC
   showDialog(() => (
     <Dialog title={`Quota for ${user.name}`}>
       <Form submit="Save" onSubmit={submit}>
-        <Field
-          label="Gigabytes"
-          name="bytes"
-          inputMode="decimal"
-          autoComplete="off"
-          defaultValue={formatLimit(user.quota.bytes, 1e9)}
-          hint={hint}
-        />
-        <Field
-          label="Files"
-          name="files"
-          inputMode="numeric"
-          autoComplete="off"
-          defaultValue={formatLimit(user.quota.files, 1)}
-          hint={hint}
-        />
+        <LimitChoice legend="Storage" name="bytes" label="Gigabytes" unit={1e9} limit={user.quota.bytes} />
+        <LimitChoice legend="Files" name="files" label="Maximum files" unit={1} limit={user.quota.files} />
       </Form>
     </Dialog>
   ))
 }
 
-function formatLimit(limit: QuotaLimit, unit: number): string {
-  if (limit === null) return ''
-  return limit === 'unlimited' ? limit : String(limit / unit)
+type LimitProps = { legend: string; name: string; label: string; unit: number; limit: QuotaLimit }
+type LimitKind = 'default' | 'unlimited' | 'custom'
+
+const LIMIT_KINDS: [kind: LimitKind, label: string][] = [
+  ['default', 'Server default'],
+  ['unlimited', 'Unlimited'],
+  ['custom', 'Custom'],
+]
+
+/** One limit of a quota: that of the server, none, or a number. */
+function LimitChoice({ legend, name, label, unit, limit }: LimitProps) {
+  const [kind, setKind] = useState<LimitKind>(limit === null ? 'default' : limit === 'unlimited' ? limit : 'custom')
+  return (
+    <fieldset class="field choice">
+      <legend>{legend}</legend>
+      {LIMIT_KINDS.map(([value, text]) => (
+        <label key={value}>
+          <input
+            type="radio"
+            name={`${name}-kind`}
+            value={value}
+            checked={kind === value}
+            onChange={() => setKind(value)}
+          />
+          {text}
+        </label>
+      ))}
+      <input
+        name={name}
+        aria-label={label}
+        placeholder={label}
+        inputMode="decimal"
+        autoComplete="off"
+        required={kind === 'custom'}
+        defaultValue={typeof limit === 'number' ? String(limit / unit) : ''}
+        onInput={() => setKind('custom')}
+      />
+    </fieldset>
+  )
 }
 
-function parseLimit(value: FormDataEntryValue | null, unit: number): QuotaLimit {
-  const text = String(value ?? '')
-    .trim()
-    .toLowerCase()
-  if (text === '') return null
-  if (text === 'unlimited') return text
+function readLimit(data: FormData, name: string, unit: number): QuotaLimit {
+  const kind = data.get(`${name}-kind`)
+  if (kind === 'default') return null
+  if (kind === 'unlimited') return kind
+  const text = String(data.get(name) ?? '').trim()
   const amount = Number(text.replace(',', '.'))
-  if (!(amount >= 0)) {
-    throw new Error(`“${text}” is not a number. Enter a number, “unlimited”, or leave empty for the default.`)
-  }
+  if (text === '' || !(amount >= 0)) throw new Error(`“${text}” is not a number.`)
   return Math.round(amount * unit)
 }

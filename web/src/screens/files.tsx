@@ -106,13 +106,14 @@ function Bar({ path, query, listing }: { path: string; query: string; listing: L
   )
 }
 
-/** "2 folders, 200+ files": more files are loaded while scrolling. */
+/** "2 folders, first 200 files": more files are loaded while scrolling. */
 function summary(listing: Listing): string {
   const loaded = listing.files.value.length
-  const files = listing.done.value ? count(loaded, 'file') : `${number(loaded)}+ files`
-  if (listing.options.query) return `${files} found`
+  const all = listing.done.value
+  if (listing.options.query) return all ? `${count(loaded, 'file')} found` : `First ${count(loaded, 'result')}`
   const folders = listing.folders.value.length
-  return folders ? `${count(folders, 'folder')}, ${files}` : files
+  if (!folders) return all ? count(loaded, 'file') : `First ${count(loaded, 'file')}`
+  return `${count(folders, 'folder')}, ${all ? '' : 'first '}${count(loaded, 'file')}`
 }
 
 function SelectionBar({ listing, selection }: { listing: Listing; selection: Selection }) {
