@@ -86,7 +86,7 @@ pub struct Config {
     pub browser_cache: bool,
     /// Default delivery of content.
     pub download_via: Via,
-    /// How long browsers must use HTTPS alone; zero: they need not.
+    /// How long browsers must use only HTTPS (HSTS); zero to disable.
     pub hsts: Duration,
     /// Networks of trusted reverse proxies: `X-Forwarded-For` is used only if it comes from them.
     pub trusted_proxies: Vec<IpNet>,

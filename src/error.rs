@@ -213,9 +213,9 @@ pub enum Error {
         used: u64,
         /// The quota.
         quota: u64,
-        /// What the request needs at least.
+        /// The minimum that the request needs.
         needed: u64,
-        /// What of the usage is in the trash; at least, if the trash is large.
+        /// The part of the usage that is in the trash; a lower bound if the trash is large.
         trashed: u64,
     },
     /// The account has as many open uploads as it may have.

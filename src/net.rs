@@ -18,7 +18,7 @@ pub fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// The reason why clients of the server at `public_url` cannot reach the store at `endpoint`, as far as the URLs show.
+/// The reason why clients of the server at `public_url` cannot reach the store at `endpoint`, if the URLs show one.
 pub fn unreachable_reason(public_url: &Url, endpoint: &Url) -> Option<&'static str> {
     if is_loopback(endpoint) && !is_loopback(public_url) {
         Some("only this machine can reach it")

@@ -108,10 +108,10 @@ pub struct CompanionParts {
     "key": "019ab0c2-7a2e-7c55-b1de-0f5a8b7e4d11"
 }))]
 pub struct CompanionResult {
-    /// Its content.
+    /// URL of the content of the file.
     location: String,
     bucket: &'static str,
-    /// Its id.
+    /// Id of the file.
     key: Uuid,
 }
 

@@ -59,7 +59,7 @@ struct ReadinessCheck {
 #[serde(rename_all = "lowercase")]
 pub enum CheckOutcomeView {
     Ok,
-    /// It works, but not as well or as safely as it could.
+    /// Something works, but not as well or as safely as it could.
     Warning,
     /// Something does not work, or is not safe.
     Failed,

@@ -91,7 +91,7 @@ pub fn router(app: &Arc<App>) -> Router {
         .with_state(app.clone())
 }
 
-/// How long browsers must use HTTPS alone; `None` where clients may use plain HTTP.
+/// How long browsers must use only HTTPS; `None` where clients may use plain HTTP.
 fn hsts(config: &Config) -> Option<Duration> {
     let is_https = auth::is_https(config) || config.tls.is_some();
     Some(config.hsts).filter(|age| is_https && !age.is_zero())

@@ -27,7 +27,7 @@ pub(super) async fn run(mut config: Config, limits: ContainerLimits) -> Result<(
     let app = App::open_for_serving(config, Clock::default()).await?;
     let banner = startup_banner(&app, limits, &listener).await?;
     let server = Server::new(&app.config, api::router(&app), listener).await?;
-    // Up to here a signal ends the process at once: there is nothing to clean up.
+    // Up to here a signal ends the process immediately: there is nothing to clean up.
     let signals = Signals::new()?;
     // Whether anybody reads standard output must not matter to those who are served.
     std::thread::spawn(move || print(&banner));

@@ -201,7 +201,7 @@ fn quota(text: &str, number: impl Fn(&str) -> Option<u64>) -> Option<Quota> {
     match text {
         "default" => Some(Quota::Default),
         "unlimited" => Some(Quota::Unlimited),
-        text => number(text).map(Quota::Most),
+        text => number(text).map(Quota::Limit),
     }
 }
 

@@ -32,7 +32,7 @@ impl ContainerLimits {
     }
 
     /// The limits of the process whose groups are listed in `groups`, as the hierarchies under `root` have them: version
-    /// 2, version 1, or both. Those of every group above apply too, as far as they are visible.
+    /// 2, version 1, or both. Those of every group above apply too, if they are visible.
     ///
     /// # Examples
     /// ```

@@ -38,9 +38,9 @@ const LONGEST_SESSION: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 const SHORTEST_SECRET_KEY: usize = 32;
 
 /// Where only the quota of bytes is set, that of files is one for each of this many bytes, but not less than
-/// `LEAST_FILES`.
+/// `MIN_FILES`.
 const BYTES_OF_A_FILE: u64 = 4 * 1024;
-const LEAST_FILES: u64 = 1000;
+const MIN_FILES: u64 = 1000;
 
 impl Settings {
     /// Validates all settings and returns what the program runs with.
@@ -195,7 +195,7 @@ fn quotas(settings: &Settings) -> Result<Quotas, ConfigError> {
     Ok(Quotas {
         bytes,
         // Otherwise small files could fill the database without exhausting the quota of bytes.
-        files: files.or(bytes.map(|bytes| (bytes / BYTES_OF_A_FILE).max(LEAST_FILES))),
+        files: files.or(bytes.map(|bytes| (bytes / BYTES_OF_A_FILE).max(MIN_FILES))),
         open_uploads: settings.open_uploads().number(1..=1_000_000)?,
     })
 }

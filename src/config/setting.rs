@@ -5,7 +5,7 @@
 pub struct Setting {
     /// The heading under which it is shown.
     pub section: &'static str,
-    /// Its name in the file; as a flag, with dashes.
+    /// The name in the file; as a flag, with dashes.
     pub key: &'static str,
     /// The environment variable.
     pub variable: &'static str,

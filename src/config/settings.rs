@@ -112,7 +112,7 @@ settings! {
         quota_bytes = set("STRONGROOM_QUOTA_BYTES", "SIZE").like("10GB");
         /// Files that one account may have. Default: unlimited, or with a quota of bytes one file for each 4 KiB, at least 1000.
         quota_files = set("STRONGROOM_QUOTA_FILES", "NUMBER").like("100000");
-        /// Open uploads that one account may have at once, including resumable uploads and signed PUT URLs.
+        /// Maximum number of open uploads of one account, including resumable uploads and signed PUT URLs.
         open_uploads = set("STRONGROOM_OPEN_UPLOADS", "NUMBER").or("100");
         /// Active API tokens of one account.
         token_limit = set("STRONGROOM_TOKEN_LIMIT", "NUMBER").or("100");
@@ -162,7 +162,7 @@ settings! {
         link_resume_window = set("STRONGROOM_LINK_RESUME_WINDOW", "TIME").or("1h");
     }
     "Trash" {
-        /// How long deleted files can be restored; 0: they are deleted permanently at once.
+        /// How long deleted files can be restored; 0: they are deleted permanently and immediately.
         trash_retention = set("STRONGROOM_TRASH_RETENTION", "TIME").or("30d");
     }
     "Audit log" {
@@ -184,7 +184,7 @@ settings! {
         session_lifetime = set("STRONGROOM_SESSION_LIFETIME", "TIME").or("30d");
         /// Time without use after which a session ends; 0 for no limit.
         session_idle = set("STRONGROOM_SESSION_IDLE", "TIME").or("14d");
-        /// How long a server caches sessions and tokens before it asks the database again; 0 disables the cache. A session that is revoked on one server ends there at once, and on the others within this time.
+        /// How long a server caches sessions and tokens before it asks the database again; 0 disables the cache. A session that is revoked on one server ends there immediately, and on the others within this time.
         session_cache_ttl = set("STRONGROOM_SESSION_CACHE_TTL", "TIME").or("500ms");
         /// How often a transfer checks again that its session, token, link or signed URL is valid.
         access_check_interval = set("STRONGROOM_ACCESS_CHECK_INTERVAL", "TIME").or("15s");

@@ -16,7 +16,7 @@ statements! {
     INSERT_PENDING_BLOB = "INSERT INTO blobs
             (id, owner_id, key, state, lease_until, created_at, reserved_bytes, reserved_files, reserved_uploads)
         VALUES ($1, $2, $3, 'pending', (SELECT now FROM clock) + $4, $5, $6, $7, $8)";
-    /// A lease is never shortened: the one of a signed upload is longer.
+    /// A lease is never shortened: that of a signed upload is longer.
     RENEW_LEASE = "UPDATE blobs SET lease_until = CASE WHEN lease_until > (SELECT now FROM clock) + $2
             THEN lease_until ELSE (SELECT now FROM clock) + $2 END
         WHERE id = $1 AND state = 'pending' AND lease_until > (SELECT now FROM clock)";
@@ -35,11 +35,11 @@ statements! {
         WHERE id = $1 AND state = 'pending' AND lease_until > (SELECT now FROM clock)
         RETURNING owner_id, reserved_bytes, reserved_files, reserved_uploads";
     /// From ready to deleting, in the transaction that deletes the last row that refers to the blob. Its object may
-    /// be deleted at once, unless it has to be kept for longer.
+    /// be deleted immediately, unless it has to be kept for longer.
     MARK_FOR_DELETION = "UPDATE blobs SET state = 'deleting', lease_until =
             CASE WHEN lease_until > (SELECT now FROM clock) THEN lease_until ELSE (SELECT now FROM clock) END
         WHERE id = $1 AND state = 'ready' RETURNING size";
-    /// SQLite uses a partial index only for a condition that repeats the one of the index.
+    /// SQLite uses a partial index only for a condition that repeats that of the index.
     EXPIRE_LEASES = "UPDATE blobs SET state = 'deleting'
         WHERE state = 'pending' AND state <> 'ready' AND lease_until <= (SELECT now FROM clock)
         RETURNING owner_id, reserved_bytes, reserved_files, reserved_uploads";

@@ -56,8 +56,8 @@ impl ConnectionShares {
     /// # Errors
     /// [`Error::Unavailable`](crate::error::Error::Unavailable) after [`SHARE_TIMEOUT`] or [`ACQUIRE_TIMEOUT`].
     pub async fn acquire_for_write(&self) -> Result<Permit> {
-        let (shares, most) = self.queue.as_ref().map_or((&self.of_client, self.quarter), |queue| (queue, QUEUED));
-        Ok(Permit { _of_client: acquire(shares, most).await?, _for_reads: None })
+        let (shares, limit) = self.queue.as_ref().map_or((&self.of_client, self.quarter), |queue| (queue, QUEUED));
+        Ok(Permit { _of_client: acquire(shares, limit).await?, _for_reads: None })
     }
 
     /// Waits until the current client may use a connection to read.
@@ -106,12 +106,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_waits_for_its_own_writes_and_not_for_those_of_others() {
-        for (shares, most) in [(ConnectionShares::sqlite(16), QUEUED), (ConnectionShares::postgres(16), 4)] {
+        for (shares, limit) in [(ConnectionShares::sqlite(16), QUEUED), (ConnectionShares::postgres(16), 4)] {
             let [ann, bob] = [take_all(&shares, Uuid::nil()).await, take_all(&shares, Uuid::max()).await];
-            assert_eq!([ann.len(), bob.len()], [most, most]);
+            assert_eq!([ann.len(), bob.len()], [limit, limit]);
             assert!(timeout(MOMENT, shares.acquire_for_write()).await.is_ok(), "a job has no share");
             drop(ann);
-            assert_eq!(take_all(&shares, Uuid::nil()).await.len(), most);
+            assert_eq!(take_all(&shares, Uuid::nil()).await.len(), limit);
         }
     }
 

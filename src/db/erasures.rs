@@ -22,7 +22,7 @@ statements! {
     FIND_AVATAR = "SELECT avatar_id FROM users WHERE id = $1";
     REMOVE_AVATAR = "UPDATE users SET avatar_id = NULL WHERE id = $1";
     /// The remaining row has no name, no address, and no password that opens it. The new key is in upper case, so that
-    /// no address equals it; the old one is free at once.
+    /// no address equals it; the old one is free immediately.
     ANONYMIZE_USER = "UPDATE users SET email = '', email_key = $2, name = '', password_hash = '',
             is_admin = FALSE, disabled_at = $3, updated_at = $3
         WHERE id = $1 AND email <> '' AND password_hash = COALESCE($4, password_hash) AND (NOT is_admin OR $5)
@@ -81,7 +81,7 @@ struct RemainingRow {
 
 impl Db {
     /// Makes an account unusable and anonymous, and records that everything it owns is to be deleted, in one
-    /// transaction. With a `proven` hash only if it is still the one of the account's password.
+    /// transaction. With a `proven` hash only if it is still that of the account's password.
     ///
     /// # Errors
     /// [`Error::NotFound`] if there is no such account, it was deleted, or its password was changed;

@@ -63,7 +63,7 @@ file_row! {
         owner_id: Uuid = "f.owner_id", "hex(f.owner_id)";
         /// The path of its folder.
         path: String = "f.path", "f.path";
-        /// Its name in the folder.
+        /// The name of the file in its folder.
         name: String = "f.name", "f.name";
         /// Metadata of the client, as JSON.
         metadata: String = "f.metadata", "f.metadata";

@@ -1,5 +1,5 @@
 //! Which servers run. On PostgreSQL every process holds an advisory lock under a random number, its instance, on a
-//! connection of its own: when the process ends, the lock ends with the connection, and others know at once. On SQLite
+//! connection of its own: when the process ends, the lock ends with the connection, and others know immediately. On SQLite
 //! there is one server, which records its instance when it starts. What an instance that has ended held, a claim or a
 //! lease, can be acquired without waiting until it expires.
 //!

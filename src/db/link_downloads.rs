@@ -66,7 +66,7 @@ pub struct NewLinkDownload {
     /// Whether it begins after the first byte, and so belongs to a download that has begun.
     pub resumes: bool,
     /// A download that was granted more bytes than this cannot continue with this response.
-    pub most: u64,
+    pub max_bytes: u64,
     /// How long its client can continue it, unless the lease is renewed.
     pub lease: Duration,
     /// The time of the request.
@@ -149,9 +149,9 @@ impl Db {
 
 async fn resume(tx: &mut Tx<'_>, new: &NewLinkDownload) -> Result<Option<(Uuid,)>> {
     let (link, client, length, lease) = (new.link, &new.client, ByteCount(new.length), Micros::from(new.lease));
-    let most = ByteCount(new.most);
+    let max_bytes = ByteCount(new.max_bytes);
     match new.resumes {
-        true => tx.fetch_optional(RESUME_DOWNLOAD, (link, client, length, lease, most)).await,
-        false => tx.fetch_optional(RESTART_DOWNLOAD, (link, client, length, lease, most, &new.agent)).await,
+        true => tx.fetch_optional(RESUME_DOWNLOAD, (link, client, length, lease, max_bytes)).await,
+        false => tx.fetch_optional(RESTART_DOWNLOAD, (link, client, length, lease, max_bytes, &new.agent)).await,
     }
 }

@@ -58,7 +58,7 @@ pub struct LinkRow {
     pub password_hash: Option<String>,
     /// Networks that it is available from, separated by commas; empty: any.
     pub allow_from: String,
-    /// The name of the download, if not the one of the file.
+    /// The name of the download, if not that of the file.
     pub download_name: Option<String>,
     /// Whether browsers may display the content.
     pub inline: bool,

@@ -200,7 +200,7 @@ fn statement(shape: Shape, sort: Sort, direction: Direction, filters: Filters) -
     };
     let (head, tail) = match shape {
         Shape::Rows => (concat!("SELECT ", file_columns!()), ""),
-        // The order is the one of the inner query, which its limit keeps from being flattened.
+        // The order is that of the inner query, which its limit keeps from being flattened.
         Shape::Packed => (concat!("SELECT group_concat(file) FROM (SELECT ", file_columns_as_json!(), " AS file"), ")"),
     };
     let mut columns = order_columns(sort, filters);

@@ -130,19 +130,19 @@ impl Db {
         let mut purged = 0;
         loop {
             let due: Vec<(Uuid, Uuid)> =
-                self.write.fetch_all(LIST_EXPIRED_TOKENS, (Micros::from(now), Count::from(PURGED_AT_ONCE))).await?;
+                self.write.fetch_all(LIST_EXPIRED_TOKENS, (Micros::from(now), Count::from(PURGE_BATCH))).await?;
             for (id, user_id) in &due {
                 purged += u64::from(self.unpermitted(async |tx| delete_token(tx, *user_id, *id).await).await?);
             }
-            if due.len() < PURGED_AT_ONCE {
+            if due.len() < PURGE_BATCH {
                 return Ok(purged);
             }
         }
     }
 }
 
-/// The expired tokens that are read at once.
-const PURGED_AT_ONCE: usize = 100;
+/// Expired tokens that are read by one statement.
+const PURGE_BATCH: usize = 100;
 
 /// Deletes a token of an account with the uploads that it began; `false` if the account has no such token. The token's row
 /// comes last, as in a transaction that relies on it.

@@ -60,7 +60,7 @@ pub struct AccountRow {
     /// The account.
     #[sqlx(flatten)]
     pub user: UserRow,
-    /// Its usage and quotas.
+    /// The usage and quotas of the account.
     #[sqlx(flatten)]
     pub usage: UsageRow,
 }

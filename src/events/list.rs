@@ -56,7 +56,7 @@ pub struct AuditEvent {
 pub struct EventCredential {
     /// `session` or `token`.
     pub kind: String,
-    /// Its id.
+    /// The id of the session or token.
     pub id: Uuid,
 }
 

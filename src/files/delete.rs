@@ -12,7 +12,7 @@ use crate::users::User;
 pub enum Deletion {
     /// Into the trash; permanently if the settings have none.
     Trash,
-    /// Permanently, at once.
+    /// Immediately and permanently.
     Permanent,
 }
 

@@ -85,17 +85,17 @@ pub async fn list(app: &App, user: &User, list: &List) -> Result<Page<File>> {
     page.finish(|last| Cursor::after(list.order, last).encode()).try_map(File::try_from)
 }
 
-/// The bytes of a file as JSON, more or less, without a signed URL.
+/// The approximate size of a file as JSON without a signed URL, in bytes.
 pub(super) fn bytes_of(row: &FileRow) -> usize {
     const THE_REST: usize = 640;
     THE_REST + row.path.len() + row.name.len() + row.metadata.len()
 }
 
 /// A text to search for. Names are stored in normalization form C, without control characters.
-fn searchable(text: Option<&str>, parameter: &str, most: usize) -> Result<String> {
+fn searchable(text: Option<&str>, parameter: &str, maximum: usize) -> Result<String> {
     let text = cleaned(text.unwrap_or_default());
-    if text.chars().count() > most || text.chars().any(char::is_control) {
-        let detail = format!("at most {most} characters, without control characters");
+    if text.chars().count() > maximum || text.chars().any(char::is_control) {
+        let detail = format!("at most {maximum} characters, without control characters");
         return Err(Error::invalid_parameter(parameter, "invalid", detail));
     }
     Ok(text)

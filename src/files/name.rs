@@ -1,4 +1,4 @@
-//! Names of files and paths of folders. They are stored in the database alone, and never become part of a key or of a
+//! Names of files and paths of folders. They are stored only in the database, and never become part of a key or of a
 //! path on the disk.
 
 use unicode_normalization::UnicodeNormalization;

@@ -13,7 +13,7 @@ use crate::db::Permit;
 use crate::error::{Error, Result};
 use crate::store::{ByteStream, Grant};
 
-/// What a transfer is allowed by.
+/// The credential that allows a transfer.
 #[derive(Debug, Clone)]
 pub enum Right {
     /// The session or the API token of the caller.

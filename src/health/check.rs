@@ -30,7 +30,7 @@ pub enum Outcome {
     /// Nothing is wrong.
     #[serde(rename = "ok")]
     Ok,
-    /// It works, but not as well or as safely as it could.
+    /// Something works, but not as well or as safely as it could.
     #[serde(rename = "warning")]
     Warning,
     /// Something does not work, or is not safe.

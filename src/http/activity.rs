@@ -1,4 +1,4 @@
-//! What a connection is doing: its requests report it, and the limits of its stream and the idle timeout depend on it.
+//! The activity of a connection: its requests report it, and the limits of its stream and the idle timeout depend on it.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

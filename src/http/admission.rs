@@ -1,4 +1,4 @@
-//! Admits as many requests at once as the process has open files for.
+//! Admits as many concurrent requests as the process has open files for.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ const WAIT: Duration = Duration::from_secs(5);
 /// A probe that opens nothing.
 const LIVENESS: &str = "/healthz";
 
-/// The requests that may be served at once.
+/// The requests that may be served concurrently.
 #[derive(Debug)]
 pub struct Admission {
     places: Arc<Places>,
@@ -30,7 +30,7 @@ pub struct Admission {
 impl Admission {
     /// As many as the limit of open files allows; unlimited if that limit is unknown.
     pub fn new(config: &Config) -> Arc<Self> {
-        let total = OpenFiles::reckon(config).map_or(usize::MAX, |files| files.requests);
+        let total = OpenFiles::measure(config).map_or(usize::MAX, |files| files.requests);
         let trusted_proxies = config.trusted_proxies.clone();
         Arc::new(Self { places: Places::new("requests", total, Vec::new()), trusted_proxies })
     }

@@ -36,8 +36,8 @@ impl Pace {
     /// How long to wait for the next bytes, `waited` for the `received` bytes before them.
     fn time_left(self, waited: Duration, received: u64) -> Duration {
         let Some(seconds) = received.checked_div(self.min_rate) else { return self.stall_timeout };
-        let most = self.stall_timeout.saturating_add(Duration::from_secs(seconds));
-        most.saturating_sub(waited).min(self.stall_timeout)
+        let limit = self.stall_timeout.saturating_add(Duration::from_secs(seconds));
+        limit.saturating_sub(waited).min(self.stall_timeout)
     }
 }
 

@@ -10,7 +10,7 @@ use super::content::ContentInfo;
 use crate::error::{Error, Result};
 
 /// The result of the preconditions of a request.
-pub enum Judgement {
+pub enum Precondition {
     /// The request is carried out.
     Proceed,
     /// 304: what the client has is still valid.
@@ -32,27 +32,27 @@ impl Validators {
     }
 
     /// The order of evaluation is that of RFC 9110, section 13.2.2.
-    pub fn judge(&self, request: &HeaderMap) -> Judgement {
-        let Some(etag) = &self.etag else { return Judgement::Proceed };
+    pub fn evaluate(&self, request: &HeaderMap) -> Precondition {
+        let Some(etag) = &self.etag else { return Precondition::Proceed };
         if let Some(condition) = own_etags(request, header::IF_MATCH).typed_get::<IfMatch>() {
             if !condition.precondition_passes(etag) {
-                return Judgement::Failed;
+                return Precondition::Failed;
             }
         } else if let Some(condition) = request.typed_get::<IfUnmodifiedSince>()
             && !condition.precondition_passes(self.modified)
         {
-            return Judgement::Failed;
+            return Precondition::Failed;
         }
         if let Some(condition) = own_etags(request, header::IF_NONE_MATCH).typed_get::<IfNoneMatch>() {
             if !condition.precondition_passes(etag) {
-                return Judgement::NotModified;
+                return Precondition::NotModified;
             }
         } else if let Some(condition) = request.typed_get::<IfModifiedSince>()
             && !condition.is_modified(self.modified)
         {
-            return Judgement::NotModified;
+            return Precondition::NotModified;
         }
-        Judgement::Proceed
+        Precondition::Proceed
     }
 
     /// Whether `If-Range` allows a range: it has exactly the current ETag or date. A weak ETag never

@@ -60,7 +60,7 @@ enum Protocol {
     Http2,
 }
 
-/// What is left of the limits while bytes are discarded.
+/// The remaining limits while bytes are discarded.
 #[derive(Debug)]
 struct Lingering {
     bytes: u64,

@@ -10,7 +10,7 @@ use headers::{HeaderMapExt, LastModified};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use uuid::Uuid;
 
-use super::conditions::{Judgement, Validators};
+use super::conditions::{Precondition, Validators};
 use super::{digest, ranges};
 use crate::error::{Error, Result};
 
@@ -52,7 +52,7 @@ pub struct Plan {
     headers: HeaderMap,
     /// What the body consists of; nothing after HEAD, and in a 304.
     segments: Vec<Segment>,
-    /// What follows the last segment.
+    /// The bytes after the last segment.
     end: String,
 }
 
@@ -109,10 +109,10 @@ pub fn plan(
 ) -> Result<Plan> {
     let headers = response_headers(content, presentation)?;
     let validators = Validators::of(content);
-    match validators.judge(request) {
-        Judgement::Proceed => {}
-        Judgement::NotModified => return Ok(Plan::without_body(StatusCode::NOT_MODIFIED, not_modified(headers))),
-        Judgement::Failed => return Err(Error::PreconditionFailed),
+    match validators.evaluate(request) {
+        Precondition::Proceed => {}
+        Precondition::NotModified => return Ok(Plan::without_body(StatusCode::NOT_MODIFIED, not_modified(headers))),
+        Precondition::Failed => return Err(Error::PreconditionFailed),
     }
     let ranges = match method {
         // Range has a meaning for GET only (RFC 9110, section 14.2).

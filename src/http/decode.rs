@@ -113,14 +113,14 @@ fn wanted(expected: &dyn Expected) -> &'static str {
 
 /// The integers that a visitor expects.
 fn range(expected: &dyn Expected) -> String {
-    let most = match expected.to_string().as_str() {
+    let maximum = match expected.to_string().as_str() {
         "u8" => u64::from(u8::MAX),
         "u16" => u64::from(u16::MAX),
         "u32" => u64::from(u32::MAX),
         "u64" | "usize" => u64::MAX,
         _ => return "a smaller number".to_owned(),
     };
-    format!("an integer from 0 to {most}")
+    format!("an integer from 0 to {maximum}")
 }
 
 fn given(unexpected: &Unexpected<'_>) -> &'static str {

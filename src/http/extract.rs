@@ -146,7 +146,7 @@ pub struct PageParams {
 /// The page of a list that a request asks for. The memory for it is reserved before it is read.
 pub struct Paging(pub PageParams);
 
-/// Bytes that an item of a list takes at most, more or less.
+/// The approximate maximum size of an item of a list, in bytes.
 const ITEM_BYTES: usize = 12 * 1024;
 
 impl<S: Sync> FromRequestParts<S> for Paging {

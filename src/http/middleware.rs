@@ -29,7 +29,7 @@ pub struct Context {
     pub problem_base: String,
     /// How long an HTTP/2 client may read nothing of a response.
     pub send_timeout: Duration,
-    /// How long browsers must use HTTPS alone, where clients reach this server by HTTPS (RFC 6797).
+    /// How long browsers must use only HTTPS, where clients reach this server by HTTPS (RFC 6797).
     pub hsts: Option<Duration>,
     /// The memory of requests.
     pub memory: Arc<MemoryBudget>,

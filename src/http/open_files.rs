@@ -2,14 +2,14 @@
 
 use secrecy::ExposeSecret;
 
-use super::refusal::AT_ONCE;
+use super::refusal::MAX_CONCURRENT;
 use crate::config::{Config, StoreConfig};
 
 /// Files that the server needs for itself: the runtime, the log, the listener, locks, background work, and clients that
 /// are being refused.
-const OWN: u64 = 24 + AT_ONCE as u64;
+const OWN: u64 = 24 + MAX_CONCURRENT as u64;
 /// Connections and requests that are served in any case.
-const LEAST: u64 = 4;
+const MIN_PLACES: u64 = 4;
 /// Files of one upload or download on disk: the content, and the folder that is synced.
 const ON_DISK: u64 = 2;
 
@@ -18,9 +18,9 @@ const ON_DISK: u64 = 2;
 pub struct OpenFiles {
     /// The limit itself (`RLIMIT_NOFILE`).
     pub limit: u64,
-    /// Connections at once.
+    /// Maximum number of concurrent connections.
     pub connections: usize,
-    /// Requests at once, on all connections together.
+    /// Maximum number of concurrent requests, on all connections together.
     pub requests: usize,
 }
 
@@ -29,7 +29,7 @@ impl OpenFiles {
     ///
     /// # Errors
     /// That of the system if the limit cannot be read.
-    pub fn reckon(config: &Config) -> std::io::Result<Self> {
+    pub fn measure(config: &Config) -> std::io::Result<Self> {
         let per_request = match &config.store {
             StoreConfig::Disk { .. } => ON_DISK,
             StoreConfig::S3(_) => 1 + config.uploads.part_concurrency as u64,
@@ -40,8 +40,8 @@ impl OpenFiles {
 
     fn divide(limit: u64, own: u64, connections: u64, per_request: u64) -> Self {
         let free = limit.saturating_sub(own);
-        let connections = connections.min((free / (1 + per_request)).max(LEAST));
-        let requests = (free.saturating_sub(connections) / per_request).max(LEAST);
+        let connections = connections.min((free / (1 + per_request)).max(MIN_PLACES));
+        let requests = (free.saturating_sub(connections) / per_request).max(MIN_PLACES);
         let number = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
         Self { limit, connections: number(connections), requests: number(requests) }
     }

@@ -13,7 +13,7 @@ const ADDRESS_SHARE: usize = 4;
 /// A /48 of IPv6, which may also belong to one customer, gets at most half of the places.
 const SITE_SHARE: usize = 2;
 /// The minimum share of an address, unless there are fewer places: a browser opens six connections.
-const LEAST_SHARE: usize = 8;
+const MIN_SHARE: usize = 8;
 /// The minimum interval between two log lines about refusals.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -112,7 +112,7 @@ impl Places {
         if self.exempt.iter().any(|network| network.contains(&address)) {
             return Vec::new();
         }
-        let share = |part: usize| (self.total / part).max(LEAST_SHARE).min(self.total);
+        let share = |part: usize| (self.total / part).max(MIN_SHARE).min(self.total);
         let v6 = |address, prefix| Ipv6Net::new(address, prefix).map(|network| IpNet::V6(network.trunc()));
         match address {
             IpAddr::V4(address) => vec![(Ipv4Net::from(address).into(), share(ADDRESS_SHARE))],

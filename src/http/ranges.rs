@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 /// [`Error::RangeNotSatisfiable`].
-pub fn parse(text: &str, size: u64, most: usize) -> Result<Option<Vec<Range<u64>>>> {
+pub fn parse(text: &str, size: u64, max_ranges: usize) -> Result<Option<Vec<Range<u64>>>> {
     let refused = Error::RangeNotSatisfiable { size };
     if !text.get(..6).is_some_and(|unit| unit.eq_ignore_ascii_case("bytes=")) {
         return Ok(None);
@@ -17,7 +17,7 @@ pub fn parse(text: &str, size: u64, most: usize) -> Result<Option<Vec<Range<u64>
     let Some(specs) = text[6..].split(',').map(|spec| parse_spec(spec.trim())).collect::<Option<Vec<_>>>() else {
         return Err(refused);
     };
-    if specs.len() > most {
+    if specs.len() > max_ranges {
         return Err(refused);
     }
     let ranges: Vec<Range<u64>> = specs.into_iter().filter_map(|spec| resolve(spec, size)).collect();

@@ -11,8 +11,8 @@ use tokio::sync::Semaphore;
 use super::problem::Problem;
 use crate::config::Config;
 
-/// Clients that get the response at once; further ones are disconnected.
-pub const AT_ONCE: usize = 40;
+/// Clients that are refused concurrently; further ones are disconnected.
+pub const MAX_CONCURRENT: usize = 40;
 /// How long a client has to send a request and to take the response.
 const TIME: Duration = Duration::from_secs(2);
 
@@ -21,7 +21,7 @@ const TIME: Duration = Duration::from_secs(2);
 pub struct Refusal {
     /// `None` with TLS: a handshake only to refuse would cost too much.
     response: Option<String>,
-    at_once: Arc<Semaphore>,
+    places: Arc<Semaphore>,
 }
 
 impl Refusal {
@@ -34,13 +34,13 @@ impl Refusal {
             body.len()
         );
         let response = config.tls.is_none().then(|| head + &body);
-        Self { response, at_once: Arc::new(Semaphore::new(AT_ONCE)) }
+        Self { response, places: Arc::new(Semaphore::new(MAX_CONCURRENT)) }
     }
 
     /// Work that responds and lingers, so that the client gets the response; `None` if the client is disconnected.
     pub fn refuse(self: Arc<Self>, mut stream: TcpStream) -> Option<impl Future<Output = ()> + Send + use<>> {
         self.response.as_ref()?;
-        let permit = self.at_once.clone().try_acquire_owned().ok()?;
+        let permit = self.places.clone().try_acquire_owned().ok()?;
         Some(async move {
             let responding = async {
                 let mut space = [0; 8192];

@@ -93,7 +93,7 @@ impl RequestMemory {
     }
 }
 
-/// What is left of the largest reservation.
+/// The largest reservation, shrunk to `bytes`.
 fn shrunk(reserved: Vec<ReservedMemory>, bytes: usize) -> Option<ReservedMemory> {
     let mut largest = reserved.into_iter().max_by_key(ReservedMemory::bytes)?;
     largest.shrink(bytes);

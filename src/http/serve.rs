@@ -105,7 +105,7 @@ async fn tls_acceptor(tls: &TlsConfig) -> Result<RustlsAcceptor> {
     Ok(RustlsAcceptor::new(config.map_err(failed)?))
 }
 
-/// Limits heads and, on HTTP/2, concurrent requests: its defaults allow one client hundreds of responses at once, each
+/// Limits heads and, on HTTP/2, concurrent requests: its defaults allow one client hundreds of concurrent responses, each
 /// with its buffers.
 fn builder(config: &Config) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());

@@ -36,7 +36,7 @@ struct Acceptor {
     tasks: TaskTracker,
     /// Connections finish their requests.
     stop: CancellationToken,
-    /// Connections end at once.
+    /// Connections end immediately.
     abort: CancellationToken,
 }
 
@@ -87,7 +87,7 @@ impl Acceptor {
     async fn accept_all(&self, listener: &tokio::net::TcpListener) {
         loop {
             match listener.accept().await {
-                Ok((stream, peer)) => self.welcome(stream, peer),
+                Ok((stream, peer)) => self.accept(stream, peer),
                 // The client has gone already.
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
                 Err(error) => {
@@ -98,7 +98,7 @@ impl Acceptor {
         }
     }
 
-    fn welcome(&self, stream: TcpStream, peer: SocketAddr) {
+    fn accept(&self, stream: TcpStream, peer: SocketAddr) {
         let Some(place) = self.places.take(peer.ip()) else {
             self.places.log_refusal(peer.ip());
             if let Some(refusing) = self.refusal.clone().refuse(stream) {
@@ -118,7 +118,7 @@ impl Acceptor {
 /// The number of concurrent connections: the setting, limited by the number of open files.
 fn connection_limit(config: &Config) -> usize {
     let wanted = config.limits.connections;
-    match OpenFiles::reckon(config) {
+    match OpenFiles::measure(config) {
         Ok(OpenFiles { limit, connections, requests }) => {
             if connections < wanted {
                 tracing::warn!(

@@ -63,7 +63,7 @@ pub async fn drain_unread(State(limits): State<DrainLimits>, request: Request, n
     Response::from_parts(head, Body::new(Answer { first, body, rest }))
 }
 
-/// What is left of the body of a request.
+/// The remaining body of a request.
 struct Rest {
     open: Arc<OpenRequest>,
     limits: DrainLimits,

@@ -50,11 +50,11 @@ impl ClockWatch {
         let database = app.db.clock().await?.0;
         let now = Reading { server: Micros::from(app.clock.now()).0, database, at: Instant::now() };
         let last_run = app.db.last_run(JobLease::Reaper).await?;
-        Ok(self.judge(now, last_run.map(|run| run.0)))
+        Ok(self.check(now, last_run.map(|run| run.0)))
     }
 
     /// `last_run` is when a job ran last on any server, which matters for the first look only.
-    fn judge(&mut self, now: Reading, last_run: Option<i64>) -> bool {
+    fn check(&mut self, now: Reading, last_run: Option<i64>) -> bool {
         let jump = match &self.last {
             Some(last) => now.ahead_of(last),
             None => last_run.map_or(0, |run| now.server - run - micros(ABSENCE)).max(0),
@@ -111,41 +111,41 @@ mod tests {
     fn small_adjustments_do_not_count_as_jumps() {
         let (mut clocks, mut watch) = (Clocks::new(), ClockWatch::default());
         for adjustment in [0, micros(MINUTE), -micros(MINUTE), 0] {
-            assert!(watch.judge(clocks.after(MINUTE, adjustment, 0), None));
+            assert!(watch.check(clocks.after(MINUTE, adjustment, 0), None));
         }
     }
 
     #[test]
-    fn after_a_jump_the_clock_is_believed_when_it_is_back() {
+    fn after_a_jump_the_clock_is_trusted_when_it_is_back() {
         for [server, database] in [[micros(40 * DAY), 0], [0, micros(40 * DAY)]] {
             let (mut clocks, mut watch) = (Clocks::new(), ClockWatch::default());
-            assert!(watch.judge(clocks.after(MINUTE, 0, 0), None));
-            assert!(!watch.judge(clocks.after(MINUTE, server, database), None));
-            assert!(!watch.judge(clocks.after(MINUTE, 0, 0), None));
-            assert!(watch.judge(clocks.after(MINUTE, -server, -database), None));
-            assert!(watch.judge(clocks.after(MINUTE, 0, 0), None));
+            assert!(watch.check(clocks.after(MINUTE, 0, 0), None));
+            assert!(!watch.check(clocks.after(MINUTE, server, database), None));
+            assert!(!watch.check(clocks.after(MINUTE, 0, 0), None));
+            assert!(watch.check(clocks.after(MINUTE, -server, -database), None));
+            assert!(watch.check(clocks.after(MINUTE, 0, 0), None));
         }
     }
 
     #[test]
-    fn after_a_jump_the_clock_is_believed_when_it_has_kept_pace() {
+    fn after_a_jump_the_clock_is_trusted_when_it_has_kept_pace() {
         let (mut clocks, mut watch) = (Clocks::new(), ClockWatch::default());
-        assert!(watch.judge(clocks.after(MINUTE, 0, 0), None));
-        assert!(!watch.judge(clocks.after(MINUTE, micros(DAY), 0), None));
+        assert!(watch.check(clocks.after(MINUTE, 0, 0), None));
+        assert!(!watch.check(clocks.after(MINUTE, micros(DAY), 0), None));
         for _ in 0..59 {
-            assert!(!watch.judge(clocks.after(MINUTE, 0, 0), None));
+            assert!(!watch.check(clocks.after(MINUTE, 0, 0), None));
         }
-        assert!(watch.judge(clocks.after(MINUTE, 0, 0), None));
-        assert!(watch.judge(clocks.after(MINUTE, 0, 0), None));
+        assert!(watch.check(clocks.after(MINUTE, 0, 0), None));
+        assert!(watch.check(clocks.after(MINUTE, 0, 0), None));
     }
 
     #[test]
     fn a_server_that_starts_long_after_the_last_run_waits() {
-        for (stopped, is_believed) in [(DAY, true), (40 * DAY, false)] {
+        for (stopped, is_trusted) in [(DAY, true), (40 * DAY, false)] {
             let (mut clocks, mut watch) = (Clocks::new(), ClockWatch::default());
             let first = clocks.after(stopped, 0, 0);
-            assert_eq!(watch.judge(first, Some(0)), is_believed);
-            assert_eq!(watch.judge(clocks.after(MINUTE, 0, 0), Some(0)), is_believed);
+            assert_eq!(watch.check(first, Some(0)), is_trusted);
+            assert_eq!(watch.check(clocks.after(MINUTE, 0, 0), Some(0)), is_trusted);
         }
     }
 }

@@ -21,7 +21,7 @@
 //!
 //! No order of reads can rule out a request that was sent before its writer's lease expired and that
 //! the store executes after the reaper has processed the key. It leaves a real orphan, which is one reason why
-//! orphans wait in quarantine (`quarantine`) instead of being deleted at once.
+//! orphans wait in quarantine (`quarantine`) instead of being deleted immediately.
 
 mod hash;
 mod options;

@@ -21,7 +21,7 @@ use crate::store::{Key, Listed};
 /// The length of the job lease: how long a crashed reaper delays the next one. A running one renews
 /// its lease, however long the store keeps it waiting.
 const LEASE: Duration = Duration::from_secs(15);
-/// Blobs that are read from the database at once.
+/// Blobs that are read from the database by one statement.
 const BATCH: usize = 64;
 /// How long the row of a revoked link is kept, so that it is reported as revoked rather than not found.
 const REVOKED_LINK_RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);

@@ -14,7 +14,7 @@ pub type ListStream<T> = Pin<Box<dyn Stream<Item = Result<Listed<T>>> + Send>>;
 /// An entry of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Listed<T> {
-    /// Its name is a key.
+    /// An entry whose name is a key.
     Ours(T),
     /// A name in the store that is not a key. Nothing in Strongroom creates, reads or deletes it.
     Foreign(String),
@@ -33,7 +33,7 @@ impl<T> Listed<T> {
 /// A complete object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
-    /// Its key.
+    /// The key.
     pub key: Key,
     /// In bytes.
     pub size: u64,
@@ -44,7 +44,7 @@ pub struct Object {
 /// An incomplete upload: a multipart upload or a staged file. Its content is not visible yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenUpload {
-    /// Its key.
+    /// The key.
     pub key: Key,
     /// The store's id of a multipart upload; `None` for a staged file.
     pub id: Option<String>,

@@ -91,7 +91,7 @@ pub trait MultipartObserver: Send + Sync {
 pub trait Store: Send + Sync + std::fmt::Debug {
     /// Writes the whole stream under a new key; returns the number of bytes once they are durable.
     /// `size` is the length in bytes if it is known. After an error nothing is visible under the
-    /// key, and what was written is deleted as far as the store responds.
+    /// key, and what was written is deleted if the store responds.
     ///
     /// # Errors
     /// The error of the stream; [`Error::PreconditionFailed`] if the key has an object already;

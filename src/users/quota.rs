@@ -14,7 +14,7 @@ pub enum Quota {
     /// No limit, whatever the default is.
     Unlimited,
     /// At most this many bytes or files.
-    Most(u64),
+    Limit(u64),
 }
 
 /// The quotas of one account that override the default.
@@ -30,7 +30,7 @@ pub struct QuotaOverrides {
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(untagged)]
 enum QuotaLimit {
-    Most(u64),
+    Limit(u64),
     Word(QuotaUnlimited),
 }
 
@@ -45,7 +45,7 @@ impl From<Option<QuotaLimit>> for Quota {
         match limit {
             None => Quota::Default,
             Some(QuotaLimit::Word(QuotaUnlimited::Unlimited)) => Quota::Unlimited,
-            Some(QuotaLimit::Most(most)) => Quota::Most(most),
+            Some(QuotaLimit::Limit(limit)) => Quota::Limit(limit),
         }
     }
 }
@@ -55,7 +55,7 @@ impl From<Quota> for Option<QuotaLimit> {
         match quota {
             Quota::Default => None,
             Quota::Unlimited => Some(QuotaLimit::Word(QuotaUnlimited::Unlimited)),
-            Quota::Most(most) => Some(QuotaLimit::Most(most)),
+            Quota::Limit(limit) => Some(QuotaLimit::Limit(limit)),
         }
     }
 }
@@ -65,14 +65,14 @@ impl Quota {
         match row {
             None => Quota::Default,
             Some(UNLIMITED) => Quota::Unlimited,
-            Some(most) => Quota::Most(most),
+            Some(limit) => Quota::Limit(limit),
         }
     }
 
     /// Refuses a number that the database cannot store.
     pub(super) fn check(self, pointer: &str) -> Result<()> {
         match self {
-            Quota::Most(most) if most > UNLIMITED => {
+            Quota::Limit(limit) if limit > UNLIMITED => {
                 Err(Error::invalid(pointer, "out_of_range", format!("at most {UNLIMITED}")))
             }
             _ => Ok(()),
@@ -84,7 +84,7 @@ impl Quota {
         match self {
             Quota::Default => None,
             Quota::Unlimited => Some(UNLIMITED),
-            Quota::Most(most) => Some(most.min(UNLIMITED)),
+            Quota::Limit(limit) => Some(limit.min(UNLIMITED)),
         }
     }
 
@@ -93,7 +93,7 @@ impl Quota {
         match self {
             Quota::Default => default,
             Quota::Unlimited => None,
-            Quota::Most(most) => Some(most),
+            Quota::Limit(limit) => Some(limit),
         }
     }
 }

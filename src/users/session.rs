@@ -23,7 +23,7 @@ use crate::events::{Event, EventKind};
 pub struct ClientInfo {
     /// The address of the client.
     pub address: IpAddr,
-    /// Its User-Agent, shortened.
+    /// The User-Agent of the client, shortened.
     pub user_agent: String,
     /// The session that it is signed in with by a cookie.
     pub session: Option<Secret>,

@@ -14,7 +14,7 @@ use crate::error::Result;
 pub struct Usage {
     /// What counts toward the quota.
     pub used: UsageCounts,
-    /// What of it is in the trash; `None` if that was not counted.
+    /// The part in the trash; `None` if that was not counted.
     pub trash: Option<UsageCounts>,
     /// The effective quota.
     pub quota: Quotas,

@@ -47,7 +47,7 @@ struct QuotaOverridesView {
 #[allow(dead_code, reason = "describes how `Quota` is written")]
 #[serde(untagged)]
 enum QuotaLimit {
-    Most(u64),
+    Limit(u64),
     Word(QuotaUnlimited),
 }
 
@@ -141,8 +141,8 @@ async fn update(
 
 /// Delete a user
 ///
-/// As if the user had deleted the account: it is unusable at once, and its data is deleted in the background. This
-/// cannot be undone.
+/// As if the user had deleted the account: it becomes unusable immediately, and its data is deleted in the background.
+/// This cannot be undone.
 #[utoipa::path(delete, path = "/v1/admin/users/{id}", tag = "admin", operation_id = "deleteUser",
     params(("id" = Uuid, Path)),
     responses((status = 202, description = "The deletion has started", body = JobAccepted,

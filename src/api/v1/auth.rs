@@ -196,7 +196,7 @@ async fn list(State(app): State<Arc<App>>, SessionCaller(caller): SessionCaller)
 
 /// Revoke a session
 ///
-/// Its user has to sign in again.
+/// The user of this session has to sign in again.
 #[utoipa::path(delete, path = "/v1/me/sessions/{id}", tag = "me", operation_id = "revokeSession",
     params(("id" = Uuid, Path)), responses((status = 204, description = "The session has ended")),
     extensions(("x-problem-codes" = json!(["session_required"]))))]

@@ -115,9 +115,9 @@ async fn batch(
     Json(request): Json<BatchRequest>,
 ) -> Result<axum::Json<BatchResponse>> {
     events::set_channel(Channel::Batch);
-    let most = app.config.limits.batch;
-    if request.ids.len() > most {
-        return Err(Error::invalid("/ids", "too_many", format!("at most {most} ids")));
+    let maximum = app.config.limits.batch;
+    if request.ids.len() > maximum {
+        return Err(Error::invalid("/ids", "too_many", format!("at most {maximum} ids")));
     }
     request.check_members()?;
     let path = request.path.as_deref().map(|path| FolderPath::new(path, "/path")).transpose()?;

@@ -1,4 +1,4 @@
-//! What this server supports, which depends on its settings.
+//! The capabilities of this server, which depend on its settings.
 
 use std::sync::Arc;
 

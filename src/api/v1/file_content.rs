@@ -60,8 +60,8 @@ struct ContentParams {
 
 /// Download a file
 ///
-/// Supports ranges (several at once), `If-Range` and the conditional headers of RFC 9110. The content type is that of
-/// the file.
+/// Supports ranges (several in one request), `If-Range` and the conditional headers of RFC 9110. The content type is that
+/// of the file.
 #[utoipa::path(get, path = "/v1/files/{id}/content", tag = "files", operation_id = "getFileContent",
     params(("id" = Uuid, Path), ContentParams, RangeHeaders, ConditionHeaders),
     responses((status = 200, description = "The content", content_type = "*/*", body = Binary,

@@ -399,7 +399,7 @@ struct DeleteParams {
 
 /// Delete a file
 ///
-/// It is moved to the trash, from which it can be restored until it expires. With `permanent=true`, or if the server
+/// The file is moved to the trash, from which it can be restored until it expires. With `permanent=true`, or if the server
 /// has no trash, it is deleted permanently.
 #[utoipa::path(delete, path = "/v1/files/{id}", tag = "files", operation_id = "deleteFile",
     params(("id" = Uuid, Path), DeleteParams, IfMatchHeader),

@@ -32,7 +32,7 @@ struct FolderParams {
 #[schema(example = json!({"name": "november", "path": "2026/november"}))]
 struct Folder {
     name: String,
-    /// Its full path, as in `path` of its files.
+    /// Full path, as in `path` of its files.
     path: String,
 }
 

@@ -133,9 +133,9 @@ enum FsckFindingKindView {
 #[schema(as = FsckAction)]
 #[serde(rename_all = "snake_case")]
 enum FsckActionView {
-    /// It waits in quarantine.
+    /// The object is in quarantine.
     Quarantined,
-    /// Its time in quarantine had expired, and it was deleted.
+    /// The time in quarantine had expired, and the object was deleted.
     Deleted,
 }
 

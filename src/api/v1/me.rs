@@ -112,7 +112,7 @@ async fn update(
 }))]
 pub struct StorageUsageView {
     used: UsageCountsView,
-    /// What of it is in the trash. Only of your own account.
+    /// The part of `used` that is in the trash. Only for your own account.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     trash: Option<UsageCountsView>,

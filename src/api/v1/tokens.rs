@@ -111,7 +111,7 @@ async fn create(
 
 /// Revoke an API token
 ///
-/// It stops working immediately.
+/// The token stops working immediately.
 #[utoipa::path(delete, path = "/v1/me/tokens/{id}", tag = "me", operation_id = "revokeToken",
     params(("id" = Uuid, Path)), responses((status = 204, description = "The token was revoked")),
     extensions(("x-problem-codes" = json!(["session_required"]))))]

@@ -152,7 +152,7 @@ pub struct UploadPartView {
 impl UploadView {
     fn new(app: &App, upload: &Upload, parts: Option<Vec<StoredPart>>) -> Self {
         let direct = upload.is_direct && upload.file_id.is_none();
-        let (received, cut) = match (&parts, direct) {
+        let (received, layout) = match (&parts, direct) {
             (Some(parts), _) => (Some(parts.iter().map(|part| part.size).sum()), upload.layout()),
             (None, true) => (None, upload.layout()),
             (None, false) => (Some(upload.received), None),
@@ -164,8 +164,8 @@ impl UploadView {
             path: upload.path.clone(),
             size: upload.size,
             received,
-            part_size: cut.map(|cut| cut.part_size),
-            part_count: cut.map(|cut| cut.count()),
+            part_size: layout.map(|layout| layout.part_size),
+            part_count: layout.map(|layout| layout.count()),
             parts: parts.map(|parts| parts.into_iter().map(UploadPartView::from).collect()),
             tus_url: (!upload.is_direct).then(|| app.config.url(&format!("/v1/tus/{}", upload.id))),
             created_at: upload.created_at,
@@ -319,7 +319,7 @@ impl From<SignedPart> for SignedPartView {
 
 /// Sign URLs for parts
 ///
-/// Send each part with PUT to its URL, in any order and several at once; repeat parts that were interrupted.
+/// Send each part with PUT to its URL, in any order and concurrently; repeat parts that were interrupted.
 #[utoipa::path(post, path = "/v1/uploads/{id}/parts", tag = "uploads", operation_id = "signUploadParts",
     params(("id" = Uuid, Path)), request_body = SignPartsRequest,
     responses((status = 200, description = "The signed URLs", body = SignedParts)),
@@ -332,8 +332,8 @@ async fn sign_parts(
     Json(request): Json<SignPartsRequest>,
 ) -> Result<axum::Json<SignedParts>> {
     memory.reserve_items(request.numbers.as_ref().map_or(100, Vec::len)).await?;
-    let life = request.expires_in.map(Duration::from_secs);
-    let parts = uploads::sign_parts(&app, &caller.user, id, request.numbers, life).await?;
+    let expires_in = request.expires_in.map(Duration::from_secs);
+    let parts = uploads::sign_parts(&app, &caller.user, id, request.numbers, expires_in).await?;
     Ok(axum::Json(SignedParts { parts: parts.into_iter().map(SignedPartView::from).collect() }))
 }
 
@@ -378,7 +378,7 @@ async fn complete(
         true => CompleteUploadRequest::default(),
         false => PartsJson::from_request(request, &app).await?.0,
     };
-    let claims = wanted.parts.into_iter().map(|part| ExpectedPart { number: part.number, etag: part.etag }).collect();
-    let file = uploads::complete(&app, &caller.user, id, claims).await?;
+    let expected = wanted.parts.into_iter().map(|part| ExpectedPart { number: part.number, etag: part.etag }).collect();
+    let file = uploads::complete(&app, &caller.user, id, expected).await?;
     Ok(axum::Json(FileView::new(file, None)))
 }

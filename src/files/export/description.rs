@@ -16,7 +16,7 @@ use crate::files::{Direction, File, List, Order, Sort, links, list, trash};
 use crate::users;
 
 /// The events that one query reads.
-const EVENTS_AT_ONCE: usize = 500;
+const EVENTS_PER_PAGE: usize = 500;
 
 /// A file in the description.
 #[derive(Serialize)]
@@ -117,7 +117,7 @@ impl Export {
         let filter = Filter { account: Some(self.caller.user.id), ..Filter::default() };
         let (mut array, mut cursor) = (self.start_array("events").await?, None);
         loop {
-            let page = events::list(&self.app.db, &filter, EVENTS_AT_ONCE, cursor.as_deref()).await?;
+            let page = events::list(&self.app.db, &filter, EVENTS_PER_PAGE, cursor.as_deref()).await?;
             for event in &page.items {
                 self.item(&mut array, event).await?;
             }

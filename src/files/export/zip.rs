@@ -69,7 +69,7 @@ pub fn local_header(name: &str, modified_at: Timestamp, is_large: bool) -> Vec<u
 }
 
 impl Entry<'_> {
-    /// What follows the content of the entry.
+    /// The record after the content of the entry.
     pub fn data_descriptor(&self) -> Vec<u8> {
         let head = record!(0x0807_4b50_u32, self.crc);
         let sizes = match self.is_large || self.size.max(self.deflated) > LARGE {
@@ -95,7 +95,7 @@ impl Entry<'_> {
     }
 }
 
-/// What follows the central directory: `entries` of them, `size` bytes from `offset` on.
+/// The records after the central directory, which has `entries` entries in `size` bytes from `offset` on.
 pub fn end(entries: u64, size: u64, offset: u64) -> Vec<u8> {
     let version = VERSION_WITH_ZIP64;
     let short = entries.min(u16::MAX.into()) as u16;

@@ -85,7 +85,7 @@ impl OpenedLink {
     /// # Errors
     /// [`Error::LinkUsedUp`] if no download is left, and this client has none to continue.
     pub async fn check_download_limit(&self, app: &App) -> Result<()> {
-        let is_used_up = self.link.max_downloads.is_some_and(|most| self.link.downloads >= most);
+        let is_used_up = self.link.max_downloads.is_some_and(|maximum| self.link.downloads >= maximum);
         if !is_used_up || self.client.can_continue(app, &self.link).await? {
             return Ok(());
         }

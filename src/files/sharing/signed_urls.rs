@@ -34,7 +34,7 @@ pub struct SignOptions {
 pub enum ReadMethod {
     /// The headers and the content.
     Get,
-    /// The headers alone.
+    /// Only the headers.
     Head,
 }
 
@@ -130,7 +130,7 @@ async fn record_list(app: &App, files: &[File], until: Timestamp) -> Result<()> 
     Ok(())
 }
 
-/// Revokes every signed URL of this file, at once.
+/// Immediately revokes every signed URL of this file.
 ///
 /// # Errors
 /// [`Error::NotRevocable`] if the bucket has signed URLs that read the file and may still be active: those that write are

@@ -46,7 +46,7 @@ const OFFICE_PARTS: &[&[u8]] = &[
 /// An entry at the beginning of an archive.
 struct Entry<'a> {
     name: &'a [u8],
-    /// What of the content is in the head, if it is stored as it is.
+    /// The beginning of the content, if it is stored uncompressed.
     stored: Option<&'a [u8]>,
 }
 

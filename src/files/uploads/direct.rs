@@ -37,7 +37,7 @@ pub struct SignedPart {
     pub url: SignedUrl,
 }
 
-/// The bucket to which a page should send the parts of a large file, as far as its address shows that browsers can reach
+/// The bucket to which a page should send the parts of a large file, if its address shows that browsers can reach
 /// it. `None` where types are restricted: a body through this server is refused by its first bytes, a direct upload only
 /// after its last.
 pub fn public_bucket(app: &App) -> Option<&Url> {
@@ -74,7 +74,7 @@ pub async fn sign_parts(
         None => missing(layout, &stored(app, &row).await?).take(DEFAULT_BATCH.min(app.config.limits.batch)).collect(),
     };
     if numbers.len() > app.config.limits.batch {
-        let detail = format!("at most {} at once", app.config.limits.batch);
+        let detail = format!("at most {} in one request", app.config.limits.batch);
         return Err(Error::invalid("/numbers", "too_many", detail));
     }
     app.db.extend_expiry(user.id, id, row.blob_id, expiry(app, now), lease(app)).await?;

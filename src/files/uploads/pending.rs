@@ -76,9 +76,9 @@ pub(in crate::files) async fn write_blob(
         claim,
         now: app.clock.now(),
     };
-    let most = body.at_most.unwrap_or(limit).min(limit);
+    let max_size = body.at_most.unwrap_or(limit).min(limit);
     faults::point("K1");
-    let reservation = Reservation::open(&app.db, &app.config.quotas, &mut row, body.size, most).await?;
+    let reservation = Reservation::open(&app.db, &app.config.quotas, &mut row, body.size, max_size).await?;
     faults::point("K2");
 
     let blob = PendingBlob { app, id: row.id, owner: user.id };

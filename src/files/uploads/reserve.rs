@@ -12,7 +12,7 @@ use crate::db::{Db, NewBlobRow};
 use crate::error::{Error, Result};
 use crate::store::ByteStream;
 
-/// The bytes reserved first for a body of unknown size: few, so that many small uploads at once do not fill the quota
+/// The bytes reserved first for a body of unknown size: few, so that many concurrent small uploads do not fill the quota
 /// with what none of them needs.
 const FIRST_STEP: u64 = 64 * 1024;
 /// Maximum number of bytes reserved ahead.
@@ -26,7 +26,7 @@ pub(in crate::files) struct Reservation {
     owner: Uuid,
     reserved: u64,
     /// The body never has more bytes than this.
-    most: u64,
+    max_size: u64,
     /// The bytes reserved by this body.
     added: Arc<AtomicU64>,
 }
@@ -37,23 +37,29 @@ impl Reservation {
     ///
     /// # Errors
     /// [`Error::QuotaExceeded`]; [`Error::TooManyUploads`]; [`Error::IdempotencyInProgress`].
-    pub async fn open(db: &Db, quotas: &Quotas, blob: &mut NewBlobRow, size: Option<u64>, most: u64) -> Result<Self> {
+    pub async fn open(
+        db: &Db,
+        quotas: &Quotas,
+        blob: &mut NewBlobRow,
+        size: Option<u64>,
+        max_size: u64,
+    ) -> Result<Self> {
         let (least, wanted) = match size {
             Some(size) => (size, size),
             // The size of a form is known, but not how much of it is the file.
-            None if most <= LARGEST_STEP => (0, most),
+            None if max_size <= LARGEST_STEP => (0, max_size),
             None => (0, FIRST_STEP),
         };
         blob.reserve = wanted;
         while let Err(error) = db.insert_pending_blob(blob, quotas).await {
             blob.reserve = smaller_retry(error, least, blob.reserve)?;
         }
-        Ok(Self::resume(db, quotas, blob.id, blob.owner, blob.reserve, most))
+        Ok(Self::resume(db, quotas, blob.id, blob.owner, blob.reserve, max_size))
     }
 
     /// Continues the reservation of a blob that exists.
-    pub fn resume(db: &Db, quotas: &Quotas, blob: Uuid, owner: Uuid, reserved: u64, most: u64) -> Self {
-        Self { db: db.clone(), quotas: *quotas, blob, owner, reserved, most, added: Arc::default() }
+    pub fn resume(db: &Db, quotas: &Quotas, blob: Uuid, owner: Uuid, reserved: u64, max_size: u64) -> Self {
+        Self { db: db.clone(), quotas: *quotas, blob, owner, reserved, max_size, added: Arc::default() }
     }
 
     /// A counter of the bytes that this body has reserved so far.
@@ -71,7 +77,7 @@ impl Reservation {
         if least == 0 {
             return Ok(());
         }
-        let ahead = size.clamp(FIRST_STEP, LARGEST_STEP).min(self.most.saturating_sub(size));
+        let ahead = size.clamp(FIRST_STEP, LARGEST_STEP).min(self.max_size.saturating_sub(size));
         let mut wanted = least + ahead;
         while let Err(error) = self.db.reserve_more(self.blob, self.owner, wanted, &self.quotas).await {
             wanted = smaller_retry(error, least, wanted)?;

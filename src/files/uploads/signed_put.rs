@@ -89,12 +89,12 @@ pub async fn receive(app: &Arc<App>, grant: Grant, body: Body) -> Result<()> {
         return Err(Error::TooLarge { limit });
     }
     let blob = app.db.writable_blob(grant.key.as_str()).await?.ok_or(Error::UploadGone)?;
-    let most = body.size.unwrap_or(limit);
+    let max_size = body.size.unwrap_or(limit);
     let app = app.clone();
     // Reserving and releasing happen in one task, which a client that disconnects cannot stop in between.
     detached(async move {
         let mut reservation =
-            Reservation::resume(&app.db, &app.config.quotas, blob.id, blob.owner_id, blob.reserved_bytes.0, most);
+            Reservation::resume(&app.db, &app.config.quotas, blob.id, blob.owner_id, blob.reserved_bytes.0, max_size);
         reservation.ensure(body.size.unwrap_or(0)).await?;
         let added = reservation.added();
         if let Err(error) = write(&app, &grant.key, body, reservation).await {

@@ -119,8 +119,8 @@ where
     let Some(Segment { head, range }) = segments.next() else {
         return Ok((plan.status, plan.headers).into_response());
     };
-    let (stream, most) = (memory.open(), if is_http2() { HTTP2_BLOCK } else { usize::MAX });
-    let block = stream.block().min(most);
+    let (stream, max_block) = (memory.open(), if is_http2() { HTTP2_BLOCK } else { usize::MAX });
+    let block = stream.block().min(max_block);
     let first = after(head, open(range, block).await?);
     observer.begin().await?;
     let others = stream::iter(segments).then(move |Segment { head, range }| {

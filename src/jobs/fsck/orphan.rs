@@ -13,7 +13,7 @@ pub(super) enum Orphan {
 }
 
 impl Orphan {
-    /// Its row in the quarantine.
+    /// The row of the orphan in the quarantine.
     pub fn row(&self) -> OrphanRow {
         match self {
             Orphan::Object(object) => OrphanRow {

@@ -1,4 +1,4 @@
-//! The quarantine of orphans. Nothing is deleted at once: a database that was restored from
+//! The quarantine of orphans. Nothing is deleted immediately: a database that was restored from
 //! yesterday's backup does not know today's objects, and an operator who notices it within a day
 //! loses nothing. An orphan that has a row again, or is gone, leaves the quarantine with the next run.
 
@@ -11,7 +11,7 @@ use crate::error::Result;
 /// bucket; an operator who has checked that repeats their number.
 const MAX_PERCENT: u64 = 5;
 
-/// Quarantines and deletes the orphans of a run, as far as its options allow.
+/// Quarantines and deletes the orphans of a run, within its options.
 ///
 /// # Errors
 /// [`Error::Unavailable`](crate::error::Error::Unavailable).

@@ -90,10 +90,10 @@ pub struct FsckFinding {
 /// The action taken on a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FsckAction {
-    /// It is in quarantine.
+    /// The object is in quarantine.
     #[serde(rename = "quarantined")]
     Quarantined,
-    /// It was in quarantine for long enough and has been deleted.
+    /// The object was in quarantine long enough, and has been deleted.
     #[serde(rename = "deleted")]
     Deleted,
 }
@@ -211,13 +211,13 @@ impl FsckReport {
 /// The state of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum FsckState {
-    /// It is in progress.
+    /// The run is in progress.
     #[serde(rename = "running")]
     Running,
-    /// It has checked everything.
+    /// The run has checked everything.
     #[serde(rename = "done")]
     Done,
-    /// It ended early; there may be problems that it has not found.
+    /// The run ended early; there may be problems that it has not found.
     #[serde(rename = "failed")]
     Failed,
 }

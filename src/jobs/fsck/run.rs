@@ -13,7 +13,7 @@ use crate::db::{ByteCount, ReferencedBlobRow};
 use crate::error::{Error, Result};
 use crate::store::{ListStream, Listed, Object};
 
-/// Rows in memory at once; the store's list comes in pages of its own.
+/// Rows that are in memory at the same time; the store's list comes in pages of its own.
 const PAGE: usize = 1000;
 
 impl FsckRunner<'_> {

@@ -1,4 +1,4 @@
-//! What a new password must be: long enough, and hard to guess.
+//! The requirements for a new password: long enough, and hard to guess.
 
 use secrecy::{ExposeSecret, SecretString};
 use unicode_normalization::UnicodeNormalization;

@@ -110,7 +110,7 @@ impl LinkDownload {
             agent: self.client.agent.clone(),
             length: self.part.length,
             resumes: self.part.resumes,
-            most: (2 * self.size).saturating_sub(self.part.length),
+            max_bytes: (2 * self.size).saturating_sub(self.part.length),
             lease: lease(&self.app),
             now: self.app.clock.now(),
         }

@@ -18,13 +18,13 @@ use crate::users::{Secret, SecretKind, User};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LinkState {
-    /// It opens its file.
+    /// The link opens its file.
     Active,
-    /// It has expired.
+    /// The link has expired.
     Expired,
-    /// Its owner has revoked it.
+    /// The owner has revoked the link.
     Revoked,
-    /// It has reached its download limit.
+    /// The link has reached its download limit.
     UsedUp,
 }
 
@@ -127,7 +127,7 @@ pub async fn list(
     Ok(page.map(|row| to_link(app, row)))
 }
 
-/// The bytes of a link as JSON, more or less.
+/// The approximate size of a link as JSON, in bytes.
 fn bytes_of(row: &LinkRow) -> usize {
     const THE_REST: usize = 512;
     THE_REST + row.allow_from.len() + row.note.len() + row.download_name.as_ref().map_or(0, String::len)
@@ -163,7 +163,7 @@ pub async fn update(app: &App, user: &User, link: Link, options: LinkOptions) ->
     }
 }
 
-/// Permanently revokes a link of this user, at once. Idempotent.
+/// Immediately and permanently revokes a link of this user. Idempotent.
 ///
 /// # Errors
 /// [`Error::Unavailable`].
@@ -174,7 +174,7 @@ pub async fn revoke(app: &App, user: &User, link: &Link) -> Result<()> {
     Ok(())
 }
 
-/// Gives a link of this user a new token; the previous one is invalid at once.
+/// Gives a link of this user a new token; the previous one becomes invalid immediately.
 ///
 /// # Errors
 /// [`Error::LinkRevoked`].
@@ -202,7 +202,7 @@ fn state(app: &App, row: &LinkRow) -> LinkState {
     match row {
         LinkRow { revoked_at: Some(_), .. } => LinkState::Revoked,
         LinkRow { expires_at: Some(end), .. } if *end <= now => LinkState::Expired,
-        LinkRow { max_downloads: Some(most), downloads, .. } if downloads >= most => LinkState::UsedUp,
+        LinkRow { max_downloads: Some(maximum), downloads, .. } if downloads >= maximum => LinkState::UsedUp,
         _ => LinkState::Active,
     }
 }

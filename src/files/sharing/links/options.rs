@@ -50,8 +50,8 @@ impl LinkOptions {
         if let Some(lifetime) = self.expires_in {
             row.expires_at = lifetime.map(|lifetime| expiry(app, lifetime)).transpose()?;
         }
-        if let Some(most) = self.max_downloads {
-            row.max_downloads = most.map(checked_count).transpose()?;
+        if let Some(maximum) = self.max_downloads {
+            row.max_downloads = maximum.map(checked_count).transpose()?;
         }
         if let Some(networks) = self.allow_from {
             row.allow_from = joined(&networks)?;
@@ -85,8 +85,8 @@ fn expiry(app: &App, lifetime: Duration) -> Result<Micros> {
     Ok(deadline(app.clock.now(), lifetime).into())
 }
 
-fn checked_count(most: u64) -> Result<Count> {
-    let count = Some(Count(most)).filter(|count| (Count(1)..=Count::MAX).contains(count));
+fn checked_count(maximum: u64) -> Result<Count> {
+    let count = Some(Count(maximum)).filter(|count| (Count(1)..=Count::MAX).contains(count));
     count.ok_or_else(|| Error::invalid("/max_downloads", "out_of_range", "at least 1"))
 }
 

@@ -101,7 +101,7 @@ async fn record_assembled(app: &App, user: &User, row: &ResumableRow, claim: &Cl
 }
 
 /// Reads the assembled object. Parts that this server received are compared with their rows: where two requests wrote
-/// the same part at once, on different servers, the bytes may be a mixture.
+/// the same part at the same time, on different servers, the bytes may be a mixture.
 ///
 /// # Errors
 /// [`Error::DigestMismatch`] if a part does not match its row.

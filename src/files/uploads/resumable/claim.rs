@@ -79,7 +79,7 @@ impl Claim {
     }
 
     /// Ends the upload, whose content is not acceptable. Nothing of this writer is in transit, so that the content can be
-    /// deleted at once.
+    /// deleted immediately.
     pub async fn delete_upload(&self) -> Result<()> {
         self.app.db.release_claim(self.upload, self.id).await?;
         self.app.db.delete_resumable(self.owner, self.upload).await.map(drop)

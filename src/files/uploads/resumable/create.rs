@@ -166,7 +166,7 @@ impl NewUpload {
     }
 }
 
-/// Creates a resumable upload. One of zero bytes becomes a file at once.
+/// Creates a resumable upload. One of zero bytes becomes a file immediately.
 ///
 /// # Errors
 /// [`Error::TooLarge`]; [`Error::DigestMismatch`] if the SHA-256 of an empty upload is wrong; [`Error::Invalid`] if the
