@@ -21,6 +21,8 @@ pub struct Activity {
     receiving: AtomicBool,
     /// Whether the client may still send bytes that nobody reads.
     unread: AtomicBool,
+    /// Whether the request only reads and its response has not begun; on HTTP/1.
+    droppable: AtomicBool,
 }
 
 impl Activity {
@@ -42,6 +44,17 @@ impl Activity {
     /// Records whether the body of the request is being read.
     pub fn set_receiving(&self, receiving: bool) {
         self.receiving.store(receiving, Ordering::Release);
+    }
+
+    /// Whether nothing is lost if the request is dropped when its client has gone. Once the response has begun, the next
+    /// write to such a client fails.
+    pub fn is_droppable(&self) -> bool {
+        self.droppable.load(Ordering::Acquire)
+    }
+
+    /// Records that the response begins.
+    pub fn begin_response(&self) {
+        self.droppable.store(false, Ordering::Release);
     }
 
     /// Whether the rest of a request body was left unread.
@@ -78,8 +91,9 @@ pub struct OpenRequest {
 }
 
 impl OpenRequest {
-    /// Begins a request of this connection.
-    pub fn begin(activity: Arc<Activity>) -> Arc<Self> {
+    /// Begins a request of this connection. `only_reads`: its method is safe (RFC 9110, section 9.2.1).
+    pub fn begin(activity: Arc<Activity>, only_reads: bool) -> Arc<Self> {
+        activity.droppable.store(only_reads, Ordering::Release);
         activity.begun.fetch_add(1, Ordering::AcqRel);
         activity.open.fetch_add(1, Ordering::AcqRel);
         let request = Self { activity, is_busy: AtomicBool::new(false), place: Mutex::default() };

@@ -13,8 +13,10 @@ use tokio::time::{Instant, Sleep, sleep};
 use super::activity::Activity;
 use super::unread::{DrainLimits, SILENCE};
 
-/// How long a client that has closed its half of the connection gets the response. Whether it still reads is not known
-/// before something is written; a client that is gone must not keep its request running.
+/// How long a client that has closed its half of the connection may wait for the response to a request that only reads.
+/// Whether it still waits is not known before something is written, and a client that has gone must not keep what its
+/// request holds. nginx stops working on any such request immediately, and Go cancels its context; but work that changes
+/// something has its end anyway, and a client that does wait has to learn the result.
 const HALF_CLOSED: Duration = Duration::from_secs(5);
 /// The client preface of HTTP/2 (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -46,7 +48,7 @@ pub struct Connection<S> {
     ahead: Vec<u8>,
     /// Whether the client has closed its half.
     has_ended: bool,
-    /// Since then: the time until it counts as disconnected.
+    /// Since then, while a request may be dropped: the time until it counts as disconnected.
     gone: Option<Pin<Box<Sleep>>>,
     lingering: Option<Lingering>,
 }
@@ -127,9 +129,6 @@ impl<S> Connection<S> {
     fn watch<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.stalled = None;
-            if let Some(gone) = &mut self.gone {
-                gone.as_mut().reset(Instant::now() + HALF_CLOSED);
-            }
             return written;
         }
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(self.limits.send_timeout)));
@@ -160,7 +159,8 @@ impl<S: AsyncRead + Unpin> Connection<S> {
             self.has_ended = buffer.filled().is_empty();
             self.ahead.extend_from_slice(buffer.filled());
         }
-        if !self.has_ended {
+        if !self.has_ended || !self.activity.is_droppable() {
+            self.gone = None;
             return Poll::Pending;
         }
         let gone = self.gone.get_or_insert_with(|| Box::pin(sleep(HALF_CLOSED)));

@@ -80,7 +80,8 @@ impl Connections {
         let (router, requests) = (self.router.clone(), activity.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer));
-            request.extensions_mut().insert(OpenRequest::begin(requests.clone()));
+            let open = OpenRequest::begin(requests.clone(), request.method().is_safe());
+            request.extensions_mut().insert(open);
             router.clone().oneshot(request)
         });
         let mut connection = std::pin::pin!(self.builder.serve_connection(stream, TowerToHyperService::new(service)));

@@ -59,6 +59,7 @@ pub async fn drain_unread(State(limits): State<DrainLimits>, request: Request, n
         // Some clients stop at the head of a refusal, unless the body comes with it.
         first = tokio::time::timeout(GRACE, next_frame(&mut body)).await.ok().flatten();
     }
+    rest.open.activity().begin_response();
     rest.open.set_busy(false);
     Response::from_parts(head, Body::new(Answer { first, body, rest }))
 }
