@@ -206,6 +206,7 @@ async fn owner(app: &App, files: i64) -> User {
         email: format!("owner-of-{files}@example.org"),
         name: "Owner".into(),
         password: SecretString::from("seven quiet herons measure rain"),
+        must_change_password: false,
     };
     users::create_account(app, account, false).await.expect("an account")
 }

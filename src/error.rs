@@ -23,6 +23,9 @@ pub enum Error {
     /// Sessions and tokens are managed with a session, never with an API token.
     #[error("API tokens are not accepted here; sign in with email address and password")]
     SessionRequired,
+    /// The operator has set the password of the caller, who must change it before anything else.
+    #[error("the password must be changed first: PATCH /v1/me")]
+    PasswordChangeRequired,
     /// The caller is signed in, but is not an admin.
     #[error("admin access required")]
     AdminRequired,

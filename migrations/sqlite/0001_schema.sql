@@ -17,6 +17,8 @@ CREATE TABLE users (
     email_key             TEXT NOT NULL UNIQUE,
     name                  TEXT NOT NULL,
     password_hash         TEXT NOT NULL,
+    -- The operator has set the password: its user must change it before anything else.
+    must_change_password  INTEGER NOT NULL DEFAULT FALSE,
     is_admin              INTEGER NOT NULL DEFAULT FALSE,
     disabled_at           INTEGER,
     -- The blob of the avatar.

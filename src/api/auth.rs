@@ -13,7 +13,8 @@ use crate::http::cookies::{self, Cookie};
 use crate::http::request_memory::RequestMemory;
 use crate::users::{self, CachePolicy, Caller, Credential, Secret};
 
-/// A user with an active session or API token; others are refused with [`Error::Unauthorized`].
+/// A user with an active session or API token. Others are refused with [`Error::Unauthorized`], and sessions of users who
+/// must change their password with [`Error::PasswordChangeRequired`].
 #[derive(Debug)]
 pub struct SignedIn(pub Caller);
 
@@ -21,16 +22,59 @@ impl FromRequestParts<Arc<App>> for SignedIn {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self> {
-        caller(parts, app, CachePolicy::Allowed).await.map(Self)
+        caller(parts, app, CachePolicy::Allowed, Password::Changed).await.map(Self)
     }
 }
 
-async fn caller(parts: &Parts, app: &App, policy: CachePolicy) -> Result<Caller> {
+/// As [`SignedIn`], also for users who must change their password: what they need to do so, or to sign out.
+#[derive(Debug)]
+pub struct AnyPassword(pub Caller);
+
+impl FromRequestParts<Arc<App>> for AnyPassword {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self> {
+        caller(parts, app, CachePolicy::Never, Password::Any).await.map(Self)
+    }
+}
+
+/// As [`SessionCaller`], also for users who must change their password.
+#[derive(Debug)]
+pub struct AnyPasswordSession(pub Caller);
+
+impl FromRequestParts<Arc<App>> for AnyPasswordSession {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self> {
+        session(caller(parts, app, CachePolicy::Never, Password::Any).await?).map(Self)
+    }
+}
+
+fn session(caller: Caller) -> Result<Caller> {
+    match caller.credential {
+        Credential::Session(_) => Ok(caller),
+        Credential::Token(_) => Err(Error::SessionRequired),
+    }
+}
+
+/// The passwords with which a session may send a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Password {
+    /// Not one that must be changed first.
+    Changed,
+    Any,
+}
+
+async fn caller(parts: &Parts, app: &App, policy: CachePolicy, allowed: Password) -> Result<Caller> {
     let secret = match bearer(&parts.headers) {
         Some(secret) => secret,
         None => session_secret(&parts.headers, &app.config)?.ok_or(Error::Unauthorized)?,
     };
     let caller = users::authenticate(app, &secret, policy).await?;
+    let is_session = matches!(caller.credential, Credential::Session(_));
+    if caller.user.must_change_password && is_session && allowed == Password::Changed {
+        return Err(Error::PasswordChangeRequired);
+    }
     if let Some(memory) = parts.extensions.get::<RequestMemory>() {
         memory.set_account(caller.user.id);
     }
@@ -47,11 +91,7 @@ impl FromRequestParts<Arc<App>> for SessionCaller {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self> {
         // A session that was ended on another server a moment ago must not create an API token.
-        let caller = caller(parts, app, CachePolicy::Never).await?;
-        match caller.credential {
-            Credential::Session(_) => Ok(Self(caller)),
-            Credential::Token(_) => Err(Error::SessionRequired),
-        }
+        session(caller(parts, app, CachePolicy::Never, Password::Changed).await?).map(Self)
     }
 }
 

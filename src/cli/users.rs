@@ -25,6 +25,9 @@ pub(super) enum Command {
         /// Read the password from the first line of stdin
         #[arg(long)]
         password_stdin: bool,
+        /// Do not require the user to change the password at the first sign-in
+        #[arg(long)]
+        permanent: bool,
     },
     /// List users and their storage usage
     List {
@@ -67,17 +70,21 @@ pub(super) enum Command {
         /// Read the password from the first line of stdin
         #[arg(long)]
         password_stdin: bool,
+        /// Do not require the user to change the password at the next sign-in
+        #[arg(long)]
+        permanent: bool,
     },
 }
 
 pub(super) async fn run(app: &App, command: Command) -> Result<(), Failure> {
     match command {
-        Command::Add { email, name, admin, password_stdin } => {
+        Command::Add { email, name, admin, password_stdin, permanent } => {
             let password = Password::choose(password_stdin)?;
             let name = name.unwrap_or_else(|| email.split('@').next().unwrap_or_default().to_owned());
-            let account = NewAccount { email, name, password: password.text().clone() };
+            let account =
+                NewAccount { email, name, password: password.text().clone(), must_change_password: !permanent };
             let user = users::create_account(app, account, admin).await?;
-            print(&format!("Created {}.\n{}", user.email, password.to_print()))
+            print(&format!("Created {}.\n{}{}", user.email, password.to_print(), must_change(permanent)))
         }
         Command::List { json } => {
             let accounts = users::all_users(app).await?;
@@ -106,10 +113,11 @@ pub(super) async fn run(app: &App, command: Command) -> Result<(), Failure> {
             print(&format!("{} uses {}\n", account.user.email, used(&account)))
         }
         Command::Recount => print(&format!("corrected the usage of {} users\n", users::recalculate_usage(app).await?)),
-        Command::SetPassword { email, password_stdin } => {
+        Command::SetPassword { email, password_stdin, permanent } => {
             let password = Password::choose(password_stdin)?;
-            users::set_password(app, &email, password.text()).await.map_err(|error| about(&email, error))?;
-            print(&format!("Set a new password for {email}.\n{}", password.to_print()))
+            let set = users::set_password(app, &email, password.text(), !permanent).await;
+            set.map_err(|error| about(&email, error))?;
+            print(&format!("Set a new password for {email}.\n{}{}", password.to_print(), must_change(permanent)))
         }
     }
 }
@@ -155,6 +163,10 @@ impl Password {
             }
         }
     }
+}
+
+fn must_change(permanent: bool) -> &'static str {
+    if permanent { "" } else { "The user must change it at the next sign-in.\n" }
 }
 
 /// 125 random bits as letters and digits that cannot be confused with each other.

@@ -67,9 +67,10 @@ impl CallerCache {
         }
     }
 
-    /// Adds the result of a query.
+    /// Adds the result of a query. Users who must change their password are not cached: the new one is effective on
+    /// every server when it is set.
     pub fn put(&self, miss: CacheMiss, hash: &Hash, caller: &CallerRow) {
-        if self.ttl == Micros(0) {
+        if self.ttl == Micros(0) || caller.user.must_change_password {
             return;
         }
         // The use is recorded by the request that queried the database, not by requests that are served from the cache.
@@ -113,6 +114,7 @@ mod tests {
             email: "a@example.org".into(),
             name: "A".into(),
             is_admin: false,
+            must_change_password: false,
             disabled_at: None,
             created_at: Micros(0),
             updated_at: Micros(0),

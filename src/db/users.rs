@@ -22,6 +22,8 @@ pub struct UserRow {
     pub name: String,
     /// Whether the user is an admin.
     pub is_admin: bool,
+    /// Whether the user must change the password before anything else.
+    pub must_change_password: bool,
     /// When the account was disabled, if it is.
     pub disabled_at: Option<Micros>,
     /// When the account was created.
@@ -90,7 +92,8 @@ pub struct PasswordChange<'a> {
 /// The columns of a [`UserRow`].
 macro_rules! user_columns {
     () => {
-        "users.id, users.email, users.name, users.is_admin, users.disabled_at, users.created_at, users.updated_at"
+        "users.id, users.email, users.name, users.is_admin, users.must_change_password, users.disabled_at, \
+        users.created_at, users.updated_at"
     };
 }
 pub(super) use user_columns;
@@ -106,8 +109,9 @@ macro_rules! account_columns {
 }
 
 statements! {
-    INSERT_USER = "INSERT INTO users (id, email, email_key, name, password_hash, is_admin, created_at, updated_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    INSERT_USER = "INSERT INTO users (id, email, email_key, name, password_hash, must_change_password, is_admin,
+            created_at, updated_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
     FIND_USER_BY_EMAIL = concat!("SELECT ", user_columns!(), ", password_hash FROM users WHERE email_key = $1");
     FIND_USER = concat!("SELECT ", user_columns!(), ", password_hash FROM users WHERE id = $1");
     /// Not accounts that are being deleted, which have no address.
@@ -126,8 +130,9 @@ statements! {
             updated_at = $8
         WHERE id = $1 AND email <> '' RETURNING ", account_columns!());
     RENAME_USER = "UPDATE users SET name = $2, updated_at = $3 WHERE id = $1";
-    RESET_PASSWORD = "UPDATE users SET password_hash = $2, updated_at = $3 WHERE id = $1";
-    CHANGE_PASSWORD = "UPDATE users SET password_hash = $2, updated_at = $3 WHERE id = $1 AND password_hash = $4";
+    RESET_PASSWORD = "UPDATE users SET password_hash = $2, must_change_password = $3, updated_at = $4 WHERE id = $1";
+    CHANGE_PASSWORD = "UPDATE users SET password_hash = $2, must_change_password = FALSE, updated_at = $3
+        WHERE id = $1 AND password_hash = $4";
     END_OTHER_SESSIONS = "DELETE FROM sessions WHERE user_id = $1 AND id <> $2";
 }
 
@@ -161,9 +166,10 @@ impl Db {
         password_hash: &str,
         event: &EventRow,
     ) -> Result<()> {
-        let UserRow { id, email, name, is_admin, created_at, updated_at, .. } = user;
+        let UserRow { id, email, name, is_admin, must_change_password, created_at, updated_at, .. } = user;
         self.transaction(async |tx| {
-            let row = (id, email, email_key, name, password_hash, is_admin, created_at, updated_at);
+            let row =
+                (id, email, email_key, name, password_hash, must_change_password, is_admin, created_at, updated_at);
             match tx.try_execute(INSERT_USER, row).await {
                 Err(error) if is_unique_violation(&error) => return Err(Error::EmailTaken),
                 inserted => inserted?,
@@ -246,14 +252,22 @@ impl Db {
         patched
     }
 
-    /// Sets a password without knowledge of the current one, and ends every session of the account.
+    /// Sets a password without knowledge of the current one, and ends every session of the account. With `must_change`
+    /// its user must change it before anything else.
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn reset_password(&self, id: Uuid, password_hash: &str, now: Timestamp, event: &EventRow) -> Result<()> {
+    pub async fn reset_password(
+        &self,
+        id: Uuid,
+        password_hash: &str,
+        must_change: bool,
+        now: Timestamp,
+        event: &EventRow,
+    ) -> Result<()> {
         let reset = self
             .transaction(async |tx| {
-                tx.execute(RESET_PASSWORD, (id, password_hash, Micros::from(now))).await?;
+                tx.execute(RESET_PASSWORD, (id, password_hash, must_change, Micros::from(now))).await?;
                 tx.execute(END_OTHER_SESSIONS, (id, Uuid::nil())).await?;
                 insert_event(tx, event).await
             })

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
 use super::profile::{checked_email, checked_name, email_key};
@@ -25,6 +25,8 @@ pub struct NewAccount {
     pub name: String,
     /// The password.
     pub password: SecretString,
+    /// Whether the user must change the password before anything else, because someone else knows it.
+    pub must_change_password: bool,
 }
 
 /// Fields of the caller's account to change; absent fields are unchanged.
@@ -88,16 +90,17 @@ pub async fn create_account(app: &App, account: NewAccount, is_admin: bool) -> R
     Ok(user)
 }
 
-/// Sets a password for the operator. Ends every session of the account; its API tokens remain active.
+/// Sets a password for the operator; with `must_change` the user must change it before anything else. Ends every session
+/// of the account; its API tokens remain active.
 ///
 /// # Errors
 /// [`Error::NotFound`] if there is no account with this email address; [`Error::Invalid`] if the password is not valid.
-pub async fn set_password(app: &App, email: &str, password: &SecretString) -> Result<()> {
+pub async fn set_password(app: &App, email: &str, password: &SecretString, must_change: bool) -> Result<()> {
     let key = email_key(email);
     let user = app.db.find_user_by_email(&key).await?.ok_or(Error::NotFound)?.user;
     let hash = app.passwords.hash(Party::Account(user.id), password, &[&user.email, &user.name]).await?;
-    let event = Event::new(EventKind::PasswordChanged, user.id).row(&app.clock);
-    app.db.reset_password(user.id, &hash, app.clock.now(), &event).await?;
+    let event = Event::new(EventKind::PasswordChanged, user.id).with("must_change", must_change).row(&app.clock);
+    app.db.reset_password(user.id, &hash, must_change, app.clock.now(), &event).await?;
     tracing::info!(user = %user.id, "password set by the operator");
     throttle::clear(app, &key).await
 }
@@ -106,12 +109,16 @@ pub async fn set_password(app: &App, email: &str, password: &SecretString) -> Re
 ///
 /// # Errors
 /// [`Error::Invalid`] if the name or the new password is not valid, or the current password is incorrect;
-/// [`Error::SessionRequired`] if the caller has an API token; [`Error::Throttled`] after too many incorrect passwords.
+/// [`Error::SessionRequired`] if the caller has an API token; [`Error::PasswordChangeRequired`] if the password must be
+/// changed, and is not; [`Error::Throttled`] after too many incorrect passwords.
 pub async fn update_me(app: &App, caller: &Caller, change: UpdateMe) -> Result<User> {
     let Credential::Session(session) = caller.credential else {
         return Err(Error::SessionRequired);
     };
     let user = &caller.user;
+    if user.must_change_password && change.password.is_none() {
+        return Err(Error::PasswordChangeRequired);
+    }
     let name = change.name.as_deref().map(checked_name).transpose()?;
     let hashes = match &change.password {
         Some(change) => Some(replace_password(app, user, name.as_deref(), change).await?),
@@ -140,6 +147,9 @@ struct Hashes {
 
 async fn replace_password(app: &App, user: &User, name: Option<&str>, change: &PasswordChange) -> Result<Hashes> {
     let proven = verify_again(app, user, &change.current, "/current_password").await?;
+    if user.must_change_password && change.current.expose_secret() == change.new.expose_secret() {
+        return Err(Error::invalid("/password", "unchanged", "must differ from the current password"));
+    }
     throttle::count_new_password(app, user.id).await?;
     let personal = [user.email.as_str(), name.unwrap_or(&user.name)];
     let new = app.passwords.hash(Party::Account(user.id), &change.new, &personal).await?;
@@ -169,7 +179,7 @@ fn wrong_password(pointer: &str) -> Error {
 
 fn checked(account: NewAccount) -> Result<NewAccount> {
     let (email, name) = both(checked_email(&account.email), checked_name(&account.name))?;
-    Ok(NewAccount { email, name, password: account.password })
+    Ok(NewAccount { email, name, ..account })
 }
 
 /// Inserts an account, and returns it with the hash of its password. The password is hashed first, so that a taken
@@ -182,11 +192,15 @@ async fn insert(app: &App, account: NewAccount, is_admin: bool, party: Party) ->
         email: account.email,
         name: account.name,
         is_admin,
+        must_change_password: account.must_change_password,
         disabled_at: None,
         created_at: now,
         updated_at: now,
     };
-    let event = Event::new(EventKind::AccountCreated, row.id).with("is_admin", is_admin);
+    let mut event = Event::new(EventKind::AccountCreated, row.id).with("is_admin", is_admin);
+    if row.must_change_password {
+        event = event.with("must_change_password", true);
+    }
     app.db.insert_user(&row, &email_key(&row.email), &hash, &event.row(&app.clock)).await?;
     tracing::info!(user = %row.id, is_admin, "account created");
     Ok((row.into(), hash))

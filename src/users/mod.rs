@@ -50,6 +50,8 @@ pub struct User {
     pub name: String,
     /// Whether the user may manage other users.
     pub is_admin: bool,
+    /// Whether the user must change the password before anything else, because the operator has set it.
+    pub must_change_password: bool,
     /// When the account was disabled; absent while it is enabled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disabled_at: Option<Timestamp>,
@@ -66,6 +68,7 @@ impl From<UserRow> for User {
             email: row.email,
             name: row.name,
             is_admin: row.is_admin,
+            must_change_password: row.must_change_password,
             disabled_at: row.disabled_at.map(Into::into),
             created_at: row.created_at.into(),
             updated_at: row.updated_at.into(),

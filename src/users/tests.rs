@@ -41,7 +41,12 @@ pub async fn test_app(adjust: impl FnOnce(&mut Config)) -> (Arc<App>, TempDir) {
 
 pub async fn register_rosalind(app: &App) -> Rosalind {
     let client = ClientInfo { address: [192, 0, 2, 7].into(), user_agent: "test".into(), session: None };
-    let account = NewAccount { email: EMAIL.into(), name: "Rosalind".into(), password: PASSWORD.into() };
+    let account = NewAccount {
+        email: EMAIL.into(),
+        name: "Rosalind".into(),
+        password: PASSWORD.into(),
+        must_change_password: false,
+    };
     let sign_in = register(app, &client, account).await.expect("registered");
     Rosalind { client, sign_in }
 }
@@ -76,7 +81,7 @@ async fn no_session_begins_with_a_password_that_was_changed_meanwhile() {
     let rosalind = register_rosalind(&app).await;
     let user = rosalind.sign_in.user.clone();
     let proven = app.db.find_user(user.id).await.expect("read").expect("there").password_hash;
-    set_password(&app, EMAIL, &"purple harvest engine".into()).await.expect("set");
+    set_password(&app, EMAIL, &"purple harvest engine".into(), false).await.expect("set");
     let late = session::begin(&app, user, &rosalind.client, &proven, &proven).await;
     assert!(matches!(late, Err(Error::BadCredentials)));
     assert!(matches!(rosalind.caller(&app).await, Err(Error::Unauthorized)));

@@ -29,8 +29,8 @@ fn browser() -> Option<PathBuf> {
     None
 }
 
-/// The password in web/e2e.
-const PAGE_PASSWORD: &str = "violet tractor under rain";
+/// The password that the operator sets, and the scripts change.
+const FIRST_PASSWORD: &str = "seven quiet herons measure rain";
 
 fn server(app: &TestApp) -> Start {
     Start::default().variable("STRONGROOM_UPLOAD_LEASE", "2s").beside(app)
@@ -88,7 +88,7 @@ async fn run_with(app: &TestApp, script: &str, argument: &str, server: Start) {
             }
             "admin" => {
                 let add = ["user", "add", "boss@example.org", "--name", "Bo Boss", "--admin", "--password-stdin"];
-                let outcome = Start::with(&add).beside(app).run(app.folder.path(), PAGE_PASSWORD);
+                let outcome = Start::with(&add).beside(app).run(app.folder.path(), FIRST_PASSWORD);
                 assert_eq!(outcome.status, 0, "{}", outcome.stderr);
             }
             "damage" => damage(app).await,

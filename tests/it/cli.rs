@@ -255,14 +255,17 @@ async fn accounts_can_be_managed_while_the_server_runs() {
     let session = log_in(&program.anonymous(), "ann@example.org", &password).await;
     assert_eq!(session.status, 200, "{}", session.text());
     assert_eq!((&session.json()["user"]["is_admin"], &session.json()["user"]["name"]), (&json!(true), &json!("Ann")));
+    // The user must change it, unless the operator says otherwise.
+    assert_eq!(session.json()["user"]["must_change_password"], true);
     let ann = signed_in(&program, &session.json());
     // ... or is read from standard input, and not shown.
     let output = ok(command(
-        &["user", "add", "bob@example.org", "--name", "Bob B.", "--password-stdin"],
+        &["user", "add", "bob@example.org", "--name", "Bob B.", "--password-stdin", "--permanent"],
         &format!("{PASSWORD}\n"),
     ));
     assert!(!output.contains(PASSWORD), "{output}");
-    assert_eq!(log_in(&program.anonymous(), "bob@example.org", PASSWORD).await.status, 200);
+    let session = log_in(&program.anonymous(), "bob@example.org", PASSWORD).await;
+    assert_eq!((session.status, &session.json()["user"]["must_change_password"]), (200, &json!(false)));
 
     let list = ok(command(&["user", "list"], ""));
     assert!(list.lines().count() == 2 && list.contains("Ann@example.org") && list.contains("Bob B."), "{list}");
@@ -293,7 +296,8 @@ async fn accounts_can_be_managed_while_the_server_runs() {
     ok(command(&["user", "set-password", "ann@example.org", "--password-stdin"], &format!("{PASSWORD}\r\n")));
     ann.get("/v1/me").answer().await.problem(401, "unauthorized");
     log_in(&program.anonymous(), "ann@example.org", &password).await.problem(401, "bad_credentials");
-    assert_eq!(log_in(&program.anonymous(), "ann@example.org", PASSWORD).await.status, 200);
+    let session = log_in(&program.anonymous(), "ann@example.org", PASSWORD).await;
+    assert_eq!((session.status, &session.json()["user"]["must_change_password"]), (200, &json!(true)));
 
     for (arguments, input, status) in [
         (&["user", "add", "bob@example.org"][..], "", 1),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use strongroom::users;
 
 use crate::support::accounts::{another_session, log_in, register};
 use crate::support::client::{Answer, Ask};
@@ -13,7 +14,7 @@ const OTHER_PASSWORD: &str = "violet tractor under rain";
 const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 pub async fn set_disabled(app: &TestApp, name: &str, disabled: bool) {
-    strongroom::users::set_disabled(&app.app, &email(name), disabled).await.expect("the account is there");
+    users::set_disabled(&app.app, &email(name), disabled).await.expect("the account is there");
 }
 
 /// The name, the value and the attributes of the only cookie that a response sets.
@@ -68,7 +69,7 @@ both! {
         assert_eq!(body["user"]["is_admin"], false);
         assert_eq!(body["session"]["current"], true);
         assert_eq!(body["session"]["address"], "127.0.0.1");
-        assert!(!answer.text().contains("password"), "{}", answer.text());
+        assert!(!answer.text().contains(PASSWORD) && !answer.text().contains("argon2"), "{}", answer.text());
 
         let token = body["token"].as_str().unwrap();
         let (name, value, attributes) = cookie(&answer);
@@ -299,8 +300,13 @@ both! {
     async fn closed_registration_refuses_users_but_not_the_operator(app: TestApp) {
         let app = app.restart_with(|config| config.registration = strongroom::config::Registration::Closed).await;
         register(&app.anonymous(), "ann@example.org", "Ann", PASSWORD).await.problem(403, "registration_closed");
-        let account = strongroom::users::NewAccount { email: email("ann"), name: "Ann".into(), password: PASSWORD.into() };
-        strongroom::users::create_account(&app.app, account, false).await.expect("the operator may");
+        let account = users::NewAccount {
+            email: email("ann"),
+            name: "Ann".into(),
+            password: PASSWORD.into(),
+            must_change_password: false,
+        };
+        users::create_account(&app.app, account, false).await.expect("the operator may");
         assert_eq!(status(&another_session(&app, "ann").await).await, 200);
     }
 
@@ -471,9 +477,49 @@ both! {
 
     async fn a_password_set_by_the_operator_ends_every_session(app: TestApp) {
         let ann = app.sign_up("ann").await;
-        strongroom::users::set_password(&app.app, &email("ann"), &OTHER_PASSWORD.into()).await.unwrap();
+        users::set_password(&app.app, &email("ann"), &OTHER_PASSWORD.into(), false).await.unwrap();
         assert_eq!(status(&ann).await, 401);
         assert_eq!(log_in(&app.anonymous(), &email("ann"), OTHER_PASSWORD).await.status, 200);
+    }
+
+    async fn a_password_set_by_the_operator_must_be_changed_before_anything_else(app: TestApp) {
+        let ann = app.sign_up("ann").await;
+        let created = ann.post("/v1/me/tokens").json(&json!({"name": "backup"})).answer().await.json();
+        let token = ann.clone().with_token(created["token"].as_str().unwrap(), &Value::Null);
+        users::set_password(&app.app, &email("ann"), &OTHER_PASSWORD.into(), true).await.unwrap();
+        let signed_in = log_in(&app.anonymous(), &email("ann"), OTHER_PASSWORD).await.json();
+        assert_eq!(signed_in["user"]["must_change_password"], true);
+        let ann = app.anonymous().with_token(signed_in["token"].as_str().unwrap(), &signed_in["user"]["id"]);
+
+        assert_eq!(ann.get("/v1/me").answer().await.json()["must_change_password"], true);
+        let refused = |answer: Answer| answer.problem(403, "password_change_required");
+        refused(ann.get("/v1/files").answer().await);
+        refused(ann.post("/v1/files?name=a.txt").body("x").answer().await);
+        refused(ann.get("/v1/me/usage").answer().await);
+        refused(ann.post("/v1/me/tokens").json(&json!({"name": "backup"})).answer().await);
+        refused(ann.patch("/v1/me").json(&json!({"name": "Anna"})).answer().await);
+        // Programs continue: their tokens have nothing to do with the password.
+        assert_eq!(token.get("/v1/files").answer().await.status, 200);
+        token.patch("/v1/me").json(&json!({"name": "Anna"})).answer().await.problem(403, "session_required");
+
+        let change = |new: &str| ann.patch("/v1/me").json(&json!({"current_password": OTHER_PASSWORD, "password": new}));
+        let problem = change(OTHER_PASSWORD).answer().await.problem(422, "invalid");
+        assert_eq!((&problem["errors"][0]["pointer"], &problem["errors"][0]["code"]), (&json!("/password"), &json!("unchanged")));
+        let changed = change(PASSWORD).answer().await;
+        assert_eq!((changed.status, &changed.json()["must_change_password"]), (200, &json!(false)));
+        assert_eq!(ann.get("/v1/files").answer().await.status, 200);
+
+        let events = ann.get("/v1/me/events").answer().await.json();
+        let events = events["items"].as_array().unwrap();
+        let set = events.iter().filter(|event| event["kind"] == "password_changed").nth(1).expect("it was set first");
+        assert_eq!((&set["detail"]["must_change"], &set["actor_id"]), (&json!(true), &Value::Null));
+
+        // A user can also sign out instead.
+        users::set_password(&app.app, &email("ann"), &OTHER_PASSWORD.into(), true).await.unwrap();
+        let signed_in = log_in(&app.anonymous(), &email("ann"), OTHER_PASSWORD).await.json();
+        let ann = app.anonymous().with_token(signed_in["token"].as_str().unwrap(), &signed_in["user"]["id"]);
+        assert_eq!(ann.post("/v1/auth/logout").answer().await.status, 204);
+        assert_eq!(status(&ann).await, 401);
     }
 
     async fn passwords_and_session_tokens_are_not_stored_in_clear(app: TestApp) {

@@ -176,7 +176,7 @@ both! {
         app.sign_up("ann").await;
         guess(&app, "ann").await.problem(401, "bad_credentials");
         retry_after(&sign_in(&app, "ann").await);
-        strongroom::users::set_password(&app.app, &email("ann"), &PASSWORD.into()).await.unwrap();
+        strongroom::users::set_password(&app.app, &email("ann"), &PASSWORD.into(), false).await.unwrap();
         assert_eq!(sign_in(&app, "ann").await.status, 200);
     }
 

@@ -27,10 +27,13 @@ async function act(name, item) {
   await page.getByRole('menuitem', { name: item }).click()
 }
 
-async function signIn(tab, email) {
+/** The password that the test sets on the command line. */
+const FIRST_PASSWORD = 'seven quiet herons measure rain'
+
+async function signIn(tab, email, password = PASSWORD) {
   await tab.goto(base)
   await tab.getByLabel('Email').fill(email)
-  await tab.getByLabel('Password').fill(PASSWORD)
+  await tab.getByLabel('Password').fill(password)
   await tab.getByRole('button', { name: 'Sign in' }).click()
 }
 
@@ -63,7 +66,16 @@ await run(browser, page, folder, async () => {
   await uma.getByRole('heading', { name: 'Admins only' }).waitFor()
 
   step('users')
-  await signIn(page, 'boss@example.org')
+  await signIn(page, 'boss@example.org', FIRST_PASSWORD)
+  await page.getByRole('heading', { name: 'Set a new password' }).waitFor()
+  await accessibleEverywhere(page, 'a password that must be changed')
+  await page.reload()
+  await page.getByLabel('Current password').fill(FIRST_PASSWORD)
+  await page.getByLabel('New password').fill(FIRST_PASSWORD)
+  await page.getByRole('button', { name: 'Change password' }).click()
+  await page.getByRole('alert').getByText('differs from the current one').waitFor()
+  await page.getByLabel('New password').fill(PASSWORD)
+  await page.getByRole('button', { name: 'Change password' }).click()
   await page.getByRole('link', { name: 'Admin' }).click()
   await user('uma@example.org').getByText('1 file').waitFor()
   await accessibleEverywhere(page, 'users')

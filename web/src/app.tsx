@@ -10,6 +10,7 @@ import { Failed, Loading } from './components/states'
 import { Toasts } from './components/toast'
 import { handleLinkClick, route } from './router'
 import Files from './screens/files'
+import { NewPassword } from './screens/new-password'
 import { SignIn } from './screens/sign-in'
 import { UsageMeter } from './screens/usage'
 import { me, refreshMe } from './session'
@@ -42,6 +43,8 @@ export function App() {
         <Loading />
       ) : me.value === null ? (
         <SignIn />
+      ) : me.value.must_change_password ? (
+        <NewPassword />
       ) : (
         <SignedIn />
       )}

@@ -1,7 +1,7 @@
 // The signed-in user and their storage usage.
 import { signal } from '@preact/signals'
 import { getCapabilities } from './api/capabilities'
-import { api, onSignedOut, request, type StorageUsage, type User } from './api/client'
+import { api, onPasswordChangeRequired, onSignedOut, request, type StorageUsage, type User } from './api/client'
 import { deleteAllHandles } from './uploads/file-handles'
 
 /** Undefined until known; null when signed out. */
@@ -13,6 +13,10 @@ export const avatarRevision = signal(0)
 onSignedOut(() => {
   me.value = null
   usage.value = null
+})
+
+onPasswordChangeRequired(() => {
+  if (me.value) me.value = { ...me.value, must_change_password: true }
 })
 
 /** Fetches the signed-in user. */

@@ -62,6 +62,10 @@ test('actors without an account are named by their channel', () => {
   )
   assert.equal(say('quota_changed', { ...anonymous, channel: 'command' }), 'The server operator changed your quota.')
   assert.equal(
+    say('password_changed', { ...anonymous, channel: 'command', detail: { must_change: true } }),
+    'The server operator changed your password, to be changed again at the next sign-in.',
+  )
+  assert.equal(
     say('file_deleted', { ...anonymous, channel: 'server' }),
     'This file was deleted after its time in the trash.',
   )

@@ -47,10 +47,11 @@ fn derived(path: &str, operation: &Operation, changes: bool) -> BTreeSet<&'stati
     };
     let signed_in = operation.security.as_ref().is_some_and(|security| !security.is_empty());
     let by_signed_url = path.starts_with(SIGNED_PREFIX);
-    let rules: [(bool, &[&'static str]); 14] = [
+    let rules: [(bool, &[&'static str]); 15] = [
         (true, EVERY),
         (!by_signed_url, &["unknown_parameter"]),
         (signed_in, &["unauthorized"]),
+        (signed_in && !with_any_password(operation), &["password_change_required"]),
         (path.starts_with("/v1/admin/"), &["session_required", "admin_required"]),
         (path.contains('{'), &["not_found"]),
         (changes, &["storage_full"]),
@@ -64,6 +65,11 @@ fn derived(path: &str, operation: &Operation, changes: bool) -> BTreeSet<&'stati
         (has(operation, "Idempotency-Key"), &["invalid", "idempotency_in_progress", "idempotency_mismatch"]),
     ];
     rules.into_iter().filter(|(applies, _)| *applies).flat_map(|(_, codes)| codes.iter().copied()).collect()
+}
+
+/// Whether a user whose password must be changed may request this: to see who they are, change it, or sign out.
+fn with_any_password(operation: &Operation) -> bool {
+    matches!(operation.operation_id.as_deref(), Some("getMe" | "logOut"))
 }
 
 fn has(operation: &Operation, name: &str) -> bool {

@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::me::UserView;
-use crate::api::auth::{SessionCaller, no_session_cookie, session_cookie};
+use crate::api::auth::{AnyPasswordSession, SessionCaller, no_session_cookie, session_cookie};
 use crate::app::App;
 use crate::error::Result;
 use crate::http::extract::{Id, Json};
@@ -145,7 +145,8 @@ async fn register(
     headers: HeaderMap,
     Json(body): Json<RegisterRequest>,
 ) -> Result<Response> {
-    let account = NewAccount { email: body.email, name: body.name, password: body.password };
+    let RegisterRequest { email, name, password } = body;
+    let account = NewAccount { email, name, password, must_change_password: false };
     let sign_in = users::register(&app, &client, account).await?;
     Ok(accepted(&app, StatusCode::CREATED, sign_in, &headers))
 }
@@ -176,7 +177,10 @@ async fn log_in(
     responses((status = 204, description = "The session has ended",
         headers(("Set-Cookie" = String, description = "Clears the session cookie")))),
     extensions(("x-problem-codes" = json!(["session_required"]))))]
-async fn log_out(State(app): State<Arc<App>>, SessionCaller(caller): SessionCaller) -> Result<impl IntoResponse> {
+async fn log_out(
+    State(app): State<Arc<App>>,
+    AnyPasswordSession(caller): AnyPasswordSession,
+) -> Result<impl IntoResponse> {
     users::log_out(&app, &caller).await?;
     let clear = HeaderValue::from_static("\"cache\"");
     let headers = [(header::SET_COOKIE, no_session_cookie(&app.config)), (CLEAR_SITE_DATA, clear)];

@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::jobs::{self, JobAccepted};
-use crate::api::auth::{SessionCaller, SignedIn, no_session_cookie};
+use crate::api::auth::{AnyPassword, AnyPasswordSession, SessionCaller, SignedIn, no_session_cookie};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::files;
@@ -39,6 +39,9 @@ pub struct UserView {
     #[schema(example = "Rosalind Quimby")]
     name: String,
     is_admin: bool,
+    /// Whether the password must be changed with `PATCH /v1/me` before anything else, because the operator has set it.
+    /// Until then other requests with a session of the user are refused with `password_change_required`.
+    must_change_password: bool,
     /// When the account was disabled; absent while it is enabled.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -49,8 +52,8 @@ pub struct UserView {
 
 impl From<User> for UserView {
     fn from(user: User) -> Self {
-        let User { id, email, name, is_admin, disabled_at, created_at, updated_at } = user;
-        Self { id, email, name, is_admin, disabled_at, created_at, updated_at }
+        let User { id, email, name, is_admin, must_change_password, disabled_at, created_at, updated_at } = user;
+        Self { id, email, name, is_admin, must_change_password, disabled_at, created_at, updated_at }
     }
 }
 
@@ -75,20 +78,20 @@ struct UpdateMeRequest {
 /// Get your account
 #[utoipa::path(get, path = "/v1/me", tag = "me", operation_id = "getMe",
     responses((status = 200, description = "Your account", body = UserView)))]
-async fn read(SignedIn(caller): SignedIn) -> axum::Json<UserView> {
+async fn read(AnyPassword(caller): AnyPassword) -> axum::Json<UserView> {
     axum::Json(caller.user.into())
 }
 
 /// Update your account
 ///
 /// Changes the name or the password. A merge patch (RFC 7396), also accepted as `application/merge-patch+json`. A new
-/// password ends all other sessions; API tokens remain valid.
+/// password ends all other sessions; API tokens remain valid. One that must be changed can only be changed to another.
 #[utoipa::path(patch, path = "/v1/me", tag = "me", operation_id = "updateMe", request_body = UpdateMeRequest,
     responses((status = 200, description = "Your updated account", body = UserView)),
     extensions(("x-problem-codes" = json!(["session_required", "too_many_attempts"]))))]
 async fn update(
     State(app): State<Arc<App>>,
-    SessionCaller(caller): SessionCaller,
+    AnyPasswordSession(caller): AnyPasswordSession,
     Json(body): Json<UpdateMeRequest>,
 ) -> Result<axum::Json<UserView>> {
     let password = match (body.password, body.current_password) {

@@ -27,7 +27,8 @@ const SENTENCES: Record<EventKind, (parts: Parts) => string> = {
     event.actor_id || event.channel === 'command' ? `${who} deleted an account` : 'An account was deleted',
   account_exported: ({ who, whose }) => `${who} exported ${whose} data`,
   quota_changed: ({ who, whose, detail }) => `${who} changed ${whose} quota${quota(detail)}`,
-  password_changed: ({ who, whose }) => `${who} changed ${whose} password`,
+  password_changed: ({ who, whose, detail }) =>
+    `${who} changed ${whose} password${detail.must_change ? ', to be changed again at the next sign-in' : ''}`,
   signed_in: ({ who }) => `${who} signed in`,
   sign_in_refused: ({ whose, event }) =>
     event.user_id

@@ -50,6 +50,13 @@ export function onSignedOut(listener: () => void) {
   signedOutListener = listener
 }
 
+let passwordChangeListener = () => {}
+
+/** Sets what to do when the server responds that the user must change the password first. */
+export function onPasswordChangeRequired(listener: () => void) {
+  passwordChangeListener = listener
+}
+
 type Result<T> = { data?: T; error?: unknown; response: Response }
 
 /** The data of a response. Fails with a `Problem`. */
@@ -63,6 +70,7 @@ export async function request<T>(pending: Promise<Result<T>>): Promise<T> {
   if (result.response.ok) return result.data as T
   const problem = Problem.from(result.response.status, result.error)
   if (problem.code === 'unauthorized') signedOutListener()
+  if (problem.code === 'password_change_required') passwordChangeListener()
   throw problem
 }
 

@@ -47,6 +47,7 @@ export function fieldName({ pointer, parameter, header }: FieldError): string {
 const REJECTIONS: Record<string, string> = {
   weak_password: 'This password is too common. Try a few random words.',
   wrong: 'Wrong password.',
+  unchanged: 'Choose a password that differs from the current one.',
 }
 
 /** "Expires in: at most 604800 seconds." */

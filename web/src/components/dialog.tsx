@@ -68,11 +68,13 @@ type FormProps = {
   onSubmit: (data: FormData) => Promise<unknown> | unknown
   children?: ComponentChildren
   cancel?: boolean
+  cancelLabel?: string
   onCancel?: () => void
 }
 
 /** A form that shows errors above its buttons and focuses the field that is rejected. */
-export function Form({ submit, danger, onSubmit, children, cancel = true, onCancel = closeDialog }: FormProps) {
+export function Form(props: FormProps) {
+  const { submit, danger, onSubmit, children, cancel = true, cancelLabel = 'Cancel', onCancel = closeDialog } = props
   const [busy, setBusy] = useState(false)
   const [problem, setProblem] = useState<unknown>(null)
   const element = useRef<HTMLFormElement>(null)
@@ -105,7 +107,7 @@ export function Form({ submit, danger, onSubmit, children, cancel = true, onCanc
       <footer>
         {cancel && (
           <button type="button" onClick={onCancel}>
-            Cancel
+            {cancelLabel}
           </button>
         )}
         <button type="submit" class={danger ? 'danger' : 'primary'} aria-busy={busy} disabled={busy}>
