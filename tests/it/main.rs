@@ -43,6 +43,8 @@ mod openapi_fuzz;
 mod origins;
 mod outages;
 mod ownership;
+#[cfg(feature = "faults")]
+mod panics;
 mod pooler;
 mod power_loss;
 mod query_plans;
