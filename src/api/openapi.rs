@@ -33,7 +33,8 @@ use crate::http::problem::{FieldErrorSchema, Problem};
 #[openapi(
     info(
         title = "Strongroom",
-        description = "Private files for apps and people. Every file belongs to one user; to anyone else it does not exist.",
+        description = "Private files for apps and people. Every file belongs to one user; to anyone else it does not exist.\n\n\
+            Every request may be answered with 421 (`misdirected`) if the host that it names is not one of this server.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
         contact()
     ),
