@@ -109,7 +109,7 @@ fn forms(criterion: &mut Criterion) {
         group.throughput(Throughput::Bytes(size as u64));
         group.bench_function(what, |bencher| {
             bencher.to_async(&runtime).iter(|| async {
-                let form = form::open(chunks(&body), "rosemary".into(), allowed).await.expect("a form");
+                let form = form::open(chunks(&body), "rosemary".into(), allowed, None).await.expect("a form");
                 assert_eq!(drain(form.stream).await, size);
             });
         });

@@ -4,7 +4,7 @@ mod file_name;
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -15,10 +15,13 @@ use multer::{Field, Multipart};
 
 use super::digest;
 use super::middleware::check_coding;
+use super::request_memory::RequestMemory;
+use crate::budget::ReservedMemory;
 use crate::error::{Error, Result};
 use crate::store::ByteStream;
 
-/// Maximum bytes of one small field, of the part headers before and after it, and of the epilogue of the form.
+/// Maximum bytes of one small field, of all of them that are kept, of the part headers before and after one, and of the
+/// epilogue of the form.
 const FIELD_BYTES: u64 = 64 * 1024;
 
 /// The fields that a form may have in addition to its file.
@@ -43,32 +46,68 @@ pub struct FormFile {
 
 /// The small fields of a form. Those that follow the file are there when its stream has ended.
 #[derive(Debug, Clone, Default)]
-pub struct Fields(Arc<Mutex<Vec<(String, String)>>>);
+pub struct Fields(Arc<Mutex<KnownFields>>);
+
+#[derive(Debug, Default)]
+struct KnownFields {
+    /// Names and texts.
+    list: Vec<(String, String)>,
+    reserved: Option<ReservedMemory>,
+}
 
 impl Fields {
     pub fn get(&self, name: &str) -> Option<String> {
-        let fields = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        fields.iter().find(|(known, _)| known == name).map(|(_, text)| text.clone())
+        self.known().list.iter().find(|(known, _)| known == name).map(|(_, text)| text.clone())
     }
 
-    fn insert(&self, name: String, text: String) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((name, text));
+    fn insert(&self, name: String, text: String) -> Result<()> {
+        let mut known = self.known();
+        if known.list.iter().map(|(_, text)| text.len()).sum::<usize>() + text.len() > FIELD_BYTES as usize {
+            return Err(Error::TooLarge { limit: FIELD_BYTES });
+        }
+        known.list.push((name, text));
+        Ok(())
+    }
+
+    /// Keeps as much of the reserved memory as the fields take.
+    fn hold(&self, reserved: Option<ReservedMemory>) {
+        let mut known = self.known();
+        let bytes = known.list.iter().map(|(_, text)| text.len()).sum();
+        known.reserved = reserved;
+        known.reserved.iter_mut().for_each(|reserved| reserved.shrink(bytes));
+    }
+
+    fn known(&self) -> MutexGuard<'_, KnownFields> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Reads a form up to the content of its file.
+/// Reads a form up to the content of its file. The fields before it, and what the parser holds of them, come out of
+/// `memory`. What follows the file needs none: the number of open uploads is limited.
 ///
 /// # Errors
-/// [`Error::FileMissing`]; [`Error::Malformed`]; [`Error::Invalid`] if there is a field that is not allowed.
-pub async fn open(body: ByteStream, boundary: String, allowed: AllowedFields) -> Result<FormFile> {
+/// [`Error::FileMissing`]; [`Error::Malformed`]; [`Error::Invalid`] if there is a field that is not allowed;
+/// [`Error::Unavailable`] if no memory becomes free in time.
+pub async fn open(
+    body: ByteStream,
+    boundary: String,
+    allowed: AllowedFields,
+    memory: Option<RequestMemory>,
+) -> Result<FormFile> {
     // Both the parser and `finish` read to the end, and a stream must not be polled after that unless it is fused.
     let body: Arc<Mutex<ByteStream>> = Arc::new(Mutex::new(Box::pin(body.fuse())));
     let meter = Arc::new(AtomicU64::new(FIELD_BYTES));
     let metered = Metered { inner: body.clone(), left: meter.clone(), rest: false };
-    let mut form = Form { parts: Multipart::new(metered, boundary), body, meter, allowed, fields: Fields::default() };
+    let parts = Multipart::new(metered, boundary);
+    let mut form = Form { parts, body, meter, allowed, fields: Fields::default() };
+    let reserved = match memory {
+        Some(memory) => Some(memory.take(2 * FIELD_BYTES as usize).await?),
+        None => None,
+    };
     loop {
         let part = form.next_part().await?.ok_or(Error::FileMissing)?;
         if part.name() == Some("file") {
+            form.fields.hold(reserved);
             return form.file(part);
         }
         form.read_field(part).await?;
@@ -105,8 +144,7 @@ impl Form {
         self.meter.store(FIELD_BYTES, Ordering::Relaxed);
         let text =
             text(part).await?.ok_or_else(|| Error::invalid(format!("/{name}"), "malformed", "expected UTF-8"))?;
-        self.fields.insert(name, text);
-        Ok(())
+        self.fields.insert(name, text)
     }
 
     fn file(self, part: Field<'static>) -> Result<FormFile> {
@@ -244,7 +282,7 @@ mod tests {
         let body = stream::unfold(chunks.into_iter(), |mut rest| async {
             rest.next().map(|chunk| (Ok(Bytes::from(chunk)), rest))
         });
-        let form = open(Box::pin(body), "b".into(), ALLOWED).await.expect("a form");
+        let form = open(Box::pin(body), "b".into(), ALLOWED, None).await.expect("a form");
         assert_eq!((form.fields.get("path"), form.fields.get("name")), (Some("photos".into()), Some("a.bin".into())));
         let read: Vec<Bytes> = form.stream.map(|chunk| chunk.expect("bytes")).collect().await;
         assert_eq!(read.concat(), bytes);

@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderName, header};
 
 use super::body::Pace;
 use super::form::{AllowedFields, Fields};
+use super::request_memory::RequestMemory;
 use super::{body, digest, form};
 use crate::error::{Error, Result};
 use crate::store::ByteStream;
@@ -50,8 +51,8 @@ pub async fn open(request: Request, pace: Pace, allowed: AllowedFields) -> Resul
     }
     let boundary = multer::parse_boundary(content_type)
         .map_err(|error| Error::Malformed(format!("the form cannot be read: {error}")))?;
-    let at_most = length(request.headers());
-    let file = form::open(body::stream(request.into_body(), pace), boundary, allowed).await?;
+    let (at_most, memory) = (length(request.headers()), request.extensions().get::<RequestMemory>().cloned());
+    let file = form::open(body::stream(request.into_body(), pace), boundary, allowed, memory).await?;
     Ok(Incoming {
         stream: file.stream,
         size: None,

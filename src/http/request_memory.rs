@@ -62,10 +62,18 @@ impl RequestMemory {
     /// # Errors
     /// [`Error::Unavailable`](crate::error::Error::Unavailable) if none becomes free in time.
     pub async fn reserve(&self, bytes: usize) -> Result<()> {
-        let party = self.lock().party;
-        let reserved = self.0.budget.reserve(party, bytes).await?;
+        let reserved = self.take(bytes).await?;
         self.lock().reserved.push(reserved);
         Ok(())
+    }
+
+    /// Reserves memory that is released when it is dropped.
+    ///
+    /// # Errors
+    /// Those of [`reserve`](Self::reserve).
+    pub async fn take(&self, bytes: usize) -> Result<ReservedMemory> {
+        let party = self.lock().party;
+        self.0.budget.reserve(party, bytes).await
     }
 
     /// Reserves memory for a response of this number of small items.

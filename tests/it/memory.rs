@@ -10,10 +10,10 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::support::accounts::{log_in, sign_up};
-use crate::support::client::{Ask, path};
+use crate::support::client::{Ask, fed, path};
 use crate::support::links::create_link;
 use crate::support::program::Start;
-use crate::support::{PASSWORD, Setup, TestApp, both, email};
+use crate::support::{Client, PASSWORD, Setup, TestApp, both, email};
 
 /// KiB of a number of MiB.
 const fn mib(count: u64) -> u64 {
@@ -127,6 +127,36 @@ async fn sign_ins_take_the_memory_of_the_hashers_once() {
 }
 
 both! {
+    async fn the_fields_of_forms_take_a_share_of_the_memory(app: TestApp) {
+        // One account may send two forms at a time.
+        let app = app.restart_with(|config| config.limits.request_memory = 2 * 1024 * 1024).await;
+        let (ann, bob) = (app.sign_up("ann").await, app.sign_up("bob").await);
+        let field = b"--b\r\ncontent-disposition: form-data; name=\"path\"\r\n\r\nphotos";
+        let rest = b"\r\n--b\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\nhello\r\n--b--\r\n";
+        let send = |user: &Client, body: reqwest::Body| {
+            let form = user.post("/v1/files").header("content-type", "multipart/form-data; boundary=b").body(body);
+            tokio::spawn(async move { form.answer().await.status })
+        };
+        let mut unfinished = Vec::new();
+        for _ in 0..2 {
+            let (feed, body) = fed();
+            let form = send(&ann, body);
+            feed.send(Ok(field.to_vec())).await.unwrap();
+            unfinished.push((feed, form));
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let whole = || [field.as_slice(), rest].concat().into();
+        let mut third = send(&ann, whole());
+        assert!(tokio::time::timeout(Duration::from_millis(500), &mut third).await.is_err(), "it waits for memory");
+        assert_eq!(send(&bob, whole()).await.unwrap(), 201, "others have their own share");
+        for (feed, form) in unfinished {
+            feed.send(Ok(rest.to_vec())).await.unwrap();
+            drop(feed);
+            assert_eq!(form.await.unwrap(), 201);
+        }
+        assert_eq!(third.await.unwrap(), 201);
+    }
+
     async fn pages_end_at_a_mebibyte(app: TestApp) {
         let app = app.restart_with(|config| config.limits.metadata = 100 * 1024).await;
         let ann = app.sign_up("ann").await;
