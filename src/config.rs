@@ -235,6 +235,8 @@ pub struct Limits {
     pub tokens: u32,
     /// Events of one account that are kept.
     pub events: u64,
+    /// Idempotency keys of one account that are kept.
+    pub idempotency_keys: u64,
     /// Sessions of one account.
     pub sessions: u32,
     /// Exports that the server writes at the same time.

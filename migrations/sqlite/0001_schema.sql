@@ -283,6 +283,7 @@ CREATE TABLE idempotency_keys (
     PRIMARY KEY (owner_id, key)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX idempotency_keys_by_expiry ON idempotency_keys (expires_at);
+CREATE INDEX idempotency_keys_by_owner ON idempotency_keys (owner_id, expires_at) WHERE response IS NOT NULL;
 
 -- The audit log, append-only. Events outlive files, links, sessions and tokens, hence no foreign keys to them;
 -- the events of an account are deleted with it.

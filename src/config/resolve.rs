@@ -165,6 +165,7 @@ fn limits(settings: &Settings) -> Result<Limits, ConfigError> {
         drain_size: settings.drain_size().size(0..=TIB)?,
         tokens: settings.token_limit().number(1..=100_000)?,
         events: settings.events_per_account().number(1000..=u64::from(u32::MAX))?,
+        idempotency_keys: settings.idempotency_keys_per_account().number(1000..=u64::from(u32::MAX))?,
         sessions: settings.session_limit().number(1..=100_000)?,
         exports: settings.export_limit().number(1..=1000)?,
         signed_url_lifetime: settings.signed_url_lifetime().time(SECOND..=signed_url_max_lifetime)?,

@@ -118,6 +118,8 @@ settings! {
         token_limit = set("STRONGROOM_TOKEN_LIMIT", "NUMBER").or("100");
         /// Sessions of one account; a further sign-in ends the oldest one.
         session_limit = set("STRONGROOM_SESSION_LIMIT", "NUMBER").or("1000");
+        /// Idempotency keys of one account that are kept, the latest ones, for a day.
+        idempotency_keys_per_account = set("STRONGROOM_IDEMPOTENCY_KEYS_PER_ACCOUNT", "NUMBER").or("100000");
     }
     "Uploads and downloads" {
         /// Memory for bytes in transit to the store, for the whole process.

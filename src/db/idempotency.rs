@@ -7,7 +7,7 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::instance::has_ended;
-use super::{Db, Micros, Tx, statements};
+use super::{Count, Db, Micros, Tx, statements};
 use crate::error::{Error, Result};
 
 /// How long a response is kept.
@@ -38,6 +38,14 @@ statements! {
     PURGE_KEYS = "DELETE FROM idempotency_keys WHERE expires_at <= (SELECT now FROM clock)
         AND (response IS NOT NULL OR NOT EXISTS (SELECT 1 FROM blobs b WHERE b.id = idempotency_keys.blob_id
             AND b.state = 'pending' AND b.lease_until > (SELECT now FROM clock)))";
+    LIST_BUSY_OWNERS = "SELECT owner_id FROM idempotency_keys WHERE expires_at >= (SELECT now FROM clock) + $1
+        GROUP BY owner_id HAVING COUNT(*) >= $2";
+    FIND_NTH_LATEST_KEY = "SELECT expires_at FROM idempotency_keys WHERE owner_id = $1 AND response IS NOT NULL
+        ORDER BY expires_at DESC LIMIT 1 OFFSET $2";
+    PURGE_OLDEST_KEYS = "DELETE FROM idempotency_keys
+        WHERE owner_id = $1 AND response IS NOT NULL AND expires_at >= 0 AND expires_at <= $2
+            AND expires_at <= COALESCE((SELECT expires_at FROM idempotency_keys
+                WHERE owner_id = $1 AND response IS NOT NULL ORDER BY expires_at LIMIT 1 OFFSET $3), $2)";
 }
 
 /// A key that a request claims.
@@ -82,6 +90,34 @@ impl Db {
     /// Those of [`Db`].
     pub async fn purge_idempotency_keys(&self) -> Result<u64> {
         self.write.execute(PURGE_KEYS, ()).await
+    }
+
+    /// The accounts that have used at least `least` keys within `recent`.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
+    pub async fn accounts_with_idempotency_keys(&self, recent: Duration, least: u64) -> Result<Vec<Uuid>> {
+        let since = Micros::from(LIFETIME.saturating_sub(recent));
+        let rows: Vec<(Uuid,)> = self.read.fetch_all(LIST_BUSY_OWNERS, (since, Count(least))).await?;
+        Ok(rows.into_iter().map(|(account,)| account).collect())
+    }
+
+    /// The expiry of the latest key of an account that is not among its `kept` latest ones, if it has as many.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
+    pub async fn latest_excess_idempotency_key(&self, account: Uuid, kept: u64) -> Result<Option<Micros>> {
+        let row: Option<(Micros,)> = self.read.fetch_optional(FIND_NTH_LATEST_KEY, (account, Count(kept))).await?;
+        Ok(row.map(|(expires_at,)| expires_at))
+    }
+
+    /// Deletes `limit` of the oldest keys of an account that expire by a time, and those that expire at the same time as
+    /// the last; returns their number. Keys of requests in progress are kept.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
+    pub async fn purge_oldest_idempotency_keys(&self, account: Uuid, until: Micros, limit: u64) -> Result<u64> {
+        self.write.execute(PURGE_OLDEST_KEYS, (account, until, Count(limit))).await
     }
 }
 

@@ -25,9 +25,9 @@ const LEASE: Duration = Duration::from_secs(15);
 const BATCH: usize = 64;
 /// How long the row of a revoked link is kept, so that it is reported as revoked rather than not found.
 const REVOKED_LINK_RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-/// Audit events that one statement deletes.
+/// Audit events, or idempotency keys, that one statement deletes.
 const EVENTS: u64 = 1000;
-/// The events of an account since the last run from which on its audit log may have grown beyond the limit.
+/// The events or keys of an account since the last run from which on it may have more than the limit.
 const BUSY: u64 = 100;
 /// Objects that are deleted concurrently.
 const CONCURRENCY: usize = 8;
@@ -142,7 +142,7 @@ async fn purge_rows(app: &App, report: &mut ReaperReport) -> Result<()> {
             break;
         }
     }
-    report.expired += purge_excess_events(app, now).await?;
+    report.expired += purge_excess_events(app, now).await? + purge_excess_keys(app).await?;
     Ok(())
 }
 
@@ -154,6 +154,22 @@ async fn purge_excess_events(app: &App, now: Timestamp) -> Result<u64> {
         let Some(until) = app.db.latest_excess_event(account, limit).await? else { continue };
         loop {
             let batch = app.db.purge_account_events(account, until, EVENTS).await?;
+            purged += batch;
+            if batch < EVENTS {
+                break;
+            }
+        }
+    }
+    Ok(purged)
+}
+
+/// Deletes the oldest idempotency keys of accounts that have more than the limit.
+async fn purge_excess_keys(app: &App) -> Result<u64> {
+    let (limit, mut purged) = (app.config.limits.idempotency_keys, 0);
+    for account in app.db.accounts_with_idempotency_keys(app.config.reap_interval * 2, BUSY.min(limit)).await? {
+        let Some(until) = app.db.latest_excess_idempotency_key(account, limit).await? else { continue };
+        loop {
+            let batch = app.db.purge_oldest_idempotency_keys(account, until, EVENTS).await?;
             purged += batch;
             if batch < EVENTS {
                 break;

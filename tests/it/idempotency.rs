@@ -181,6 +181,22 @@ both! {
         app.assert_nothing_but(2).await;
     }
 
+    async fn the_latest_keys_of_an_account_are_kept(app: TestApp) {
+        let app = app.restart_with(|config| config.limits.idempotency_keys = 3).await;
+        let (ann, bob) = (app.sign_up("ann").await, app.sign_up("bob").await);
+        let of_bob = upload(&bob, "0").body("x").answer().await.json();
+        let mut files = Vec::new();
+        for key in 0..6 {
+            files.push(upload(&ann, &key.to_string()).body("x").answer().await.json());
+        }
+        app.reap().await;
+        for (key, file) in files.iter().enumerate() {
+            let again = upload(&ann, &key.to_string()).body("x").answer().await.json();
+            assert_eq!(again["id"] == file["id"], key >= 3, "{key}");
+        }
+        assert_eq!(upload(&bob, "0").body("x").answer().await.json()["id"], of_bob["id"]);
+    }
+
     async fn a_request_interrupted_by_a_crash_is_executed_once(app: TestApp) {
         let folder = tempfile::tempdir().unwrap();
         let ann = app.sign_up("ann").await;
