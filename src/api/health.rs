@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 
 use super::auth::Admin;
 use crate::app::App;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::health::check::{Check, Outcome};
 
 /// The routes of this file.
@@ -91,7 +91,13 @@ async fn liveness() -> axum::Json<Liveness> {
 #[utoipa::path(get, path = "/readyz", tag = "health", operation_id = "getReadiness", security(()),
     responses((status = 200, description = "The database and the store respond", body = Readiness)))]
 async fn readiness(State(app): State<Arc<App>>, request: Request) -> Result<axum::Json<Readiness>> {
-    app.health.ready(app.db.ping(), app.store.ping()).await?;
+    // In a task of its own, which has no client: whether the server is ready must not depend on the share of the database
+    // that the client of this request has.
+    let pings = tokio::spawn({
+        let app = app.clone();
+        async move { app.health.ready(app.db.ping(), app.store.ping()).await }
+    });
+    pings.await.map_err(Error::internal)??;
     let found = app.health.latest().map(|report| report.checks).unwrap_or_default();
     let status = status(&found);
     let is_admin = Admin::from_request_parts(&mut request.into_parts().0, &app).await.is_ok();

@@ -101,4 +101,11 @@ both! {
         assert_eq!(read, "", "it was dropped");
         assert_eq!(status(&change), 200, "the client may still wait: {change}");
     }
+
+    async fn an_address_that_uses_up_its_share_does_not_make_the_server_unready(app: TestApp) {
+        let tasks = start_endless(&app, Party::at(std::net::Ipv4Addr::LOCALHOST.into()));
+        let ready = app.anonymous().get("/readyz").answer().await;
+        assert_eq!(ready.status, 200, "{}", ready.text());
+        drop(tasks);
+    }
 }
