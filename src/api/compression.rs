@@ -18,7 +18,7 @@ const SMALL: u64 = 1024;
 /// The routes whose responses are long and contain neither secrets nor an ETag that clients send back.
 const ROUTES: &[&str] = &[
     "/openapi.json",
-    "/v1/admin/diagnostics",
+    "/v1/admin/doctor",
     "/v1/admin/events",
     "/v1/admin/fsck",
     "/v1/admin/users",
@@ -62,5 +62,19 @@ pub(super) struct Marked;
 impl Predicate for Marked {
     fn should_compress<B: http_body::Body>(&self, response: &http::Response<B>) -> bool {
         response.extensions().get::<Compressible>().is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::description;
+
+    #[test]
+    fn every_route_exists() {
+        let document: serde_json::Value = serde_json::from_str(description()).expect("JSON");
+        for route in ROUTES {
+            assert!(document["paths"][route]["get"].is_object(), "{route}");
+        }
     }
 }
