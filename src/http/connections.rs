@@ -11,18 +11,22 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::activity::Activity;
+use super::problem::Problem;
 use super::unread::{DrainLimits, SILENCE};
+use crate::config::Config;
 
 /// How long a client that has closed its half of the connection may wait for the response to a request that only reads.
 /// Whether it still waits is not known before something is written, and a client that has gone must not keep what its
 /// request holds. nginx stops working on any such request immediately, and Go cancels its context; but work that changes
 /// something has its end anyway, and a client that does wait has to learn the result.
 const HALF_CLOSED: Duration = Duration::from_secs(5);
+/// Bytes of the head of a request, at most.
+const HEAD_SIZE: usize = 64 * 1024;
 /// The client preface of HTTP/2 (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// The limits of each connection.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct StreamLimits {
     /// The time within which the head of a request must arrive.
     pub header_timeout: Duration,
@@ -30,17 +34,29 @@ pub struct StreamLimits {
     pub send_timeout: Duration,
     /// What is read and discarded after the last response.
     pub drain: DrainLimits,
+    /// The response to a head that is too large.
+    pub head_refusal: String,
+}
+
+/// A prepared 431 (Request Header Fields Too Large).
+pub fn head_refusal(config: &Config) -> String {
+    let detail = format!("the request line and the headers must not be longer than {} KiB in all", HEAD_SIZE / 1024);
+    Problem::new("headers_too_large", detail).raw_response(config, "")
 }
 
 /// A connection with its limits.
 #[derive(Debug)]
 pub struct Connection<S> {
     stream: S,
-    limits: StreamLimits,
+    limits: Arc<StreamLimits>,
     activity: Arc<Activity>,
     protocol: Protocol,
     /// While the head of a request, or the preface, has not arrived completely: the number of requests before it.
     head: Option<u64>,
+    /// Bytes that have arrived of that head.
+    head_size: usize,
+    /// Bytes of [`StreamLimits::head_refusal`] that were sent.
+    refused: usize,
     head_deadline: Pin<Box<Sleep>>,
     /// While the client reads nothing.
     stalled: Option<Pin<Box<Sleep>>>,
@@ -71,14 +87,17 @@ struct Lingering {
 }
 
 impl<S> Connection<S> {
-    pub fn new(stream: S, activity: Arc<Activity>, limits: StreamLimits) -> Self {
+    pub fn new(stream: S, activity: Arc<Activity>, limits: Arc<StreamLimits>) -> Self {
+        let head_deadline = Box::pin(sleep(limits.header_timeout));
         Self {
             stream,
             limits,
             activity,
             protocol: Protocol::Unknown(0),
             head: Some(0),
-            head_deadline: Box::pin(sleep(limits.header_timeout)),
+            head_size: 0,
+            refused: 0,
+            head_deadline,
             stalled: None,
             ahead: Vec::new(),
             has_ended: false,
@@ -107,10 +126,12 @@ impl<S> Connection<S> {
             // The first bytes of another head.
             Protocol::Http1 if self.head != Some(begun) && !self.activity.is_open() => {
                 self.head = Some(begun);
+                self.head_size = 0;
                 self.head_deadline.as_mut().reset(Instant::now() + self.limits.header_timeout);
             }
             _ => {}
         }
+        self.head_size = self.head_size.saturating_add(bytes.len());
     }
 
     /// Nothing has arrived: an error if that takes too long.
@@ -194,13 +215,30 @@ impl Lingering {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// Sends the response to a head that is too large, and ends the connection.
+    fn poll_refuse(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let limits = self.limits.clone();
+        while let Some(unsent) = limits.head_refusal.as_bytes().get(self.refused..).filter(|unsent| !unsent.is_empty())
+        {
+            let sent = Pin::new(&mut *self).poll_write(context, unsent);
+            self.refused += std::task::ready!(sent)?;
+        }
+        std::task::ready!(Pin::new(self).poll_shutdown(context))?;
+        Poll::Ready(Err(io::ErrorKind::InvalidData.into()))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Connection<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        if this.is_within_head() && this.head_size > HEAD_SIZE {
+            return this.poll_refuse(context);
+        }
         if !this.ahead.is_empty() {
             let length = this.ahead.len().min(buffer.remaining());
             buffer.put_slice(&this.ahead[..length]);

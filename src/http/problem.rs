@@ -9,6 +9,7 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
+use crate::config::Config;
 use crate::error::{Error, FieldError, chain};
 
 /// Every problem code with its status and its title. The code is the stable contract.
@@ -63,6 +64,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("too_many_attempts", 429, "Too many attempts"),
     ("too_many_uploads", 429, "Too many open uploads"),
     ("checksum_mismatch", 460, "Checksum mismatch"),
+    ("headers_too_large", 431, "Request headers too large"),
     ("internal", 500, "Internal server error"),
     ("unavailable", 503, "Temporarily unavailable"),
     ("statement_timeout", 503, "Database statement timed out"),
@@ -263,6 +265,19 @@ impl Problem {
         self.request_id = request_id.to_owned();
         let body = serde_json::to_string(&self).unwrap_or_default();
         (HeaderValue::from_static("application/problem+json"), body)
+    }
+
+    /// The response as bytes of HTTP/1.1, for clients whose request is not read. It ends the connection. `headers` is
+    /// added to the head.
+    pub fn raw_response(self, config: &Config, headers: &str) -> String {
+        let reason = StatusCode::from_u16(self.status).ok().and_then(|status| status.canonical_reason());
+        let status_line = format!("HTTP/1.1 {} {}", self.status, reason.unwrap_or_default());
+        let (content_type, body) = self.complete(&config.url("/errors/"), "", "");
+        let (content_type, length) = (content_type.to_str().unwrap_or_default(), body.len());
+        format!(
+            "{status_line}\r\ncontent-type: {content_type}\r\ncontent-length: {length}\r\n\
+             cache-control: no-store\r\n{headers}connection: close\r\n\r\n{body}"
+        )
     }
 }
 

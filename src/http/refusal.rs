@@ -27,13 +27,7 @@ pub struct Refusal {
 impl Refusal {
     pub fn new(config: &Config) -> Self {
         let problem = Problem::new("unavailable", "too many connections");
-        let (_, body) = problem.complete(&config.url("/errors/"), "", "");
-        let head = format!(
-            "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\
-             cache-control: no-store\r\nretry-after: 5\r\nconnection: close\r\n\r\n",
-            body.len()
-        );
-        let response = config.tls.is_none().then(|| head + &body);
+        let response = config.tls.is_none().then(|| problem.raw_response(config, "retry-after: 5\r\n"));
         Self { response, places: Arc::new(Semaphore::new(MAX_CONCURRENT)) }
     }
 

@@ -18,15 +18,16 @@ use tokio_util::sync::CancellationToken;
 use tower::{ServiceExt, service_fn};
 
 use super::activity::{Activity, OpenRequest};
-use super::connections::{Connection, StreamLimits};
+use super::connections::{self, Connection, StreamLimits};
 use super::unread::DrainLimits;
 use crate::config::{Config, TlsConfig};
 use crate::error::{Error, Result};
 
 /// Concurrent requests on one HTTP/2 connection.
 const HTTP2_STREAMS: u32 = 32;
-/// Bytes of the read and write buffers of an HTTP/1.1 connection, and of the longest head.
-const HTTP1_BUFFER: usize = 64 * 1024;
+/// Bytes of the read and write buffers of an HTTP/1.1 connection, at most; the larger they are, the fewer system calls a
+/// transfer takes. Heads have a lower limit, and what waits to be sent has a budget.
+const HTTP1_BUFFER: usize = 256 * 1024;
 /// Bytes of one HTTP/2 response that wait for the client.
 const HTTP2_SEND_BUFFER: usize = 32 * 1024;
 /// How long a client may take to close a connection that it was asked to close (GOAWAY).
@@ -37,7 +38,7 @@ pub struct Connections {
     router: Router,
     tls: Option<RustlsAcceptor>,
     builder: Builder<TokioExecutor>,
-    limits: StreamLimits,
+    limits: Arc<StreamLimits>,
     idle_timeout: Duration,
 }
 
@@ -53,7 +54,9 @@ impl Connections {
             header_timeout: config.header_timeout,
             send_timeout: config.uploads.stall_timeout,
             drain: DrainLimits::of(config),
+            head_refusal: connections::head_refusal(config),
         };
+        let limits = Arc::new(limits);
         Ok(Self { router, tls, builder: builder(config), limits, idle_timeout: config.idle_timeout })
     }
 
@@ -76,7 +79,7 @@ impl Connections {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let activity = Arc::new(Activity::default());
-        let stream = TokioIo::new(Connection::new(stream, activity.clone(), self.limits));
+        let stream = TokioIo::new(Connection::new(stream, activity.clone(), self.limits.clone()));
         let (router, requests) = (self.router.clone(), activity.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer));

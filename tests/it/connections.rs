@@ -110,7 +110,9 @@ both! {
         assert_eq!(status(&response(&mut stream).await.unwrap()), 200);
         // A head that never ends is refused at its limit, not held until a timeout.
         let _ = stream.write_all(format!("{}{}", &GET[..GET.len() - 2], line.repeat(30)).as_bytes()).await;
-        assert_eq!(status(&rest(stream).await), 431);
+        let refusal = rest(stream).await;
+        assert_eq!(status(&refusal), 431);
+        assert!(refusal.contains(r#""code":"headers_too_large""#), "{refusal}");
     }
 
     async fn one_address_gets_a_part_of_the_connections(app: TestApp) {
