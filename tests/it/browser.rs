@@ -3,8 +3,11 @@
 use std::fs::Permissions;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use strongroom::config::{AllowedTypes, Config, StoreConfig};
 
@@ -74,8 +77,10 @@ async fn run_with(app: &TestApp, script: &str, argument: &str, server: Start) {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
+        .process_group(0)
         .spawn()
         .expect("node starts");
+    let deadline = Deadline::of(running.id());
     let mut input = running.stdin.take().expect("an input");
     let mut stderr = running.stderr.take().expect("an output");
     let errors = std::thread::spawn(move || std::io::read_to_string(&mut stderr).unwrap_or_default());
@@ -97,9 +102,33 @@ async fn run_with(app: &TestApp, script: &str, argument: &str, server: Start) {
         input.write_all(b"done\n").expect("the script reads");
     }
     let status = running.wait().expect("a status");
+    deadline.met();
     let errors = errors.join().expect("text");
     assert!(status.success(), "{script} {argument} on {:?}: {errors}\n{}", app.setup, program.stderr());
     program.stop();
+}
+
+/// How long a script may take.
+const SCRIPT_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+
+/// Kills a script and its browser when they take too long or the test fails: otherwise the test waits for their output.
+struct Deadline(mpsc::Sender<()>);
+
+impl Deadline {
+    fn of(script: u32) -> Self {
+        let (test, ended) = mpsc::channel();
+        std::thread::spawn(move || {
+            if ended.recv_timeout(SCRIPT_TIMEOUT).is_err() {
+                let _ = Command::new("kill").args(["-KILL", "--", &format!("-{script}")]).status();
+            }
+        });
+        Self(test)
+    }
+
+    /// The script has ended by itself.
+    fn met(self) {
+        let _ = self.0.send(());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -282,15 +282,18 @@ both! {
         for (request, expected) in [
             (with(String::new()) + &many + "\r\n", 431),
             (with(String::new()) + &format!("X-Long: {}\r\n\r\n", "a".repeat(1024 * 1024)), 431),
-            (with(format!("?{}", "a".repeat(70_000))) + "\r\n", 431),
+            // In one read with its end, it is the URI that is too long.
+            (with(format!("?{}", "a".repeat(70_000))) + "\r\n", 414),
+            (with(format!("?{}", "a".repeat(60_000))) + &format!("X-Long: {}\r\n\r\n", "a".repeat(200_000)), 431),
             ("nonsense\r\n\r\n".to_owned(), 400),
             (with(String::new()) + "Content-Length: 1\r\nContent-Length: 2\r\n\r\nab", 400),
             (with(String::new()) + "Content-Length: -1\r\n\r\n", 400),
             (with(String::new()) + "No colon\r\n\r\n", 400),
             ("GET /healthz HTTP/1.1\r\nHost: a\r\n folded: header\r\n\r\n".to_owned(), 400),
         ] {
-            let answer = raw(&app, &request).await;
-            assert_eq!(status(&answer), expected, "{}", &request[..request.len().min(200)]);
+            let answer = status(&raw(&app, &request).await);
+            let is_expected = answer == expected || (expected, answer) == (414, 431);
+            assert!(is_expected, "{answer} for {}", &request[..request.len().min(200)]);
         }
         assert_eq!(status(&raw(&app, with(String::new()) + "\r\n").await), 200);
     }

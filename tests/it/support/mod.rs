@@ -57,18 +57,26 @@ macro_rules! both {
             $(#[$meta])*
             #[tokio::test]
             async fn on_sqlite_and_disk() {
-                check(TestApp::start(Setup::SqliteAndDisk).await).await;
+                $crate::support::in_time(async { check(TestApp::start(Setup::SqliteAndDisk).await).await }).await;
             }
 
             $(#[$meta])*
             #[tokio::test]
             async fn on_postgres_and_s3() {
-                check(TestApp::start(Setup::PostgresAndS3).await).await;
+                $crate::support::in_time(async { check(TestApp::start(Setup::PostgresAndS3).await).await }).await;
             }
         })*
     };
 }
 pub(crate) use both;
+
+/// The time of a test on a busy machine, at most.
+const TEST_TIMEOUT: Duration = Duration::from_secs(15 * 60);
+
+/// Fails a test that waits for something that never comes, which otherwise keeps the whole run from ending.
+pub async fn in_time(test: impl Future<Output = ()>) {
+    tokio::time::timeout(TEST_TIMEOUT, test).await.expect("the test does not end");
+}
 
 /// A running server.
 pub struct TestApp {
