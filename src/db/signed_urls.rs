@@ -51,9 +51,10 @@ impl Db {
     /// Records the expiry of the signed URLs in a returned list.
     ///
     /// # Errors
-    /// Those of [`Db`].
+    /// [`Error::Unauthorized`](crate::error::Error::Unauthorized) if the permit of the request has ended.
     pub async fn record_list_signing(&self, owner: Uuid, until: Timestamp, now: Timestamp) -> Result<()> {
-        self.write.execute(RECORD_LIST, (owner, Micros::from(until), Micros::from(now))).await.map(drop)
+        let row = (owner, Micros::from(until), Micros::from(now));
+        self.transaction(async |tx| tx.execute(RECORD_LIST, row).await.map(drop)).await
     }
 
     /// Revokes every URL of this file that this server has signed, and ends the signed uploads to it; `false` if there is no

@@ -220,6 +220,18 @@ both! {
         assert_eq!(pending.await, 0);
     }
 
+    async fn a_list_has_no_signed_urls_after_the_right_has_ended(app: TestApp) {
+        // Longer than the default, so that this server still has the caller when another one has ended the session.
+        let app = app.restart_with(|config| config.auth.session_cache_ttl = Duration::from_secs(600)).await;
+        let ann = app.sign_up("ann").await;
+        ann.upload("a.txt", "mine").await;
+        let list = "/v1/files?urls=signed&expires_in=900";
+        assert_eq!(ann.get(list).answer().await.json()["items"].as_array().map(Vec::len), Some(1));
+        app.execute("DELETE FROM sessions").await;
+        assert_eq!(ann.get("/v1/files").answer().await.status, 200, "this server has not heard of it");
+        ann.get(list).answer().await.problem(401, "unauthorized");
+    }
+
     async fn a_download_is_cut_when_its_right_ends(app: TestApp) {
         let app = app.restart_with(|config| config.auth.access_check_interval = Duration::ZERO).await;
         let stranger = app.anonymous();

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use crate::app::App;
 use crate::clock::from_micros;
+use crate::db::Permit;
 use crate::error::{Error, Result};
 use crate::events::{Event, EventKind};
 use crate::files::lifetime::signed_url_lifetime;
@@ -57,7 +58,8 @@ pub async fn sign(app: &App, user: &User, file: &File, options: &SignOptions) ->
 /// same URL and caches work; no URL has a shorter lifetime than requested.
 ///
 /// # Errors
-/// [`Error::Invalid`] if the lifetime is out of range; [`Error::Unavailable`].
+/// [`Error::Invalid`] if the lifetime is out of range; [`Error::Unauthorized`] if the permit of the request has ended;
+/// [`Error::Unavailable`].
 pub async fn sign_list(app: &App, files: &[File], expires_in: Option<Duration>) -> Result<Vec<SignedUrl>> {
     let max = app.config.limits.signed_url_max_lifetime;
     let lifetime = signed_url_lifetime(&app.config.limits, expires_in)?;
@@ -67,6 +69,10 @@ pub async fn sign_list(app: &App, files: &[File], expires_in: Option<Duration>) 
     let now = app.clock.now().as_second();
     let instant = from_micros((now - now.rem_euclid(step)) * 1_000_000);
     let lifetime = (lifetime + Duration::from_secs(step as u64 - 1)).min(max);
+    // The caller may come from a cache, and a list is only read; its URLs outlast both.
+    if let Some(permit) = Permit::current() {
+        app.db.check_permit(&permit).await?;
+    }
     let mut urls = Vec::with_capacity(files.len());
     for file in files {
         let url = Read { file, method: ReadMethod::Get, name: &file.name, inline: true };
