@@ -39,6 +39,13 @@ impl Reading {
         let [server, database] = [self.server - last.server - passed, self.database - last.database - passed];
         if server.abs() > database.abs() { server } else { database }
     }
+
+    /// Microseconds by which a clock seems to be ahead at the first look: of the other one, as one of them is wrong then,
+    /// or of the time for which all servers may have been stopped.
+    fn ahead_at_first(&self, last_run: Option<i64>) -> i64 {
+        let apart = (self.database - self.server).abs();
+        last_run.map_or(0, |run| self.server - run - micros(ABSENCE)).max(apart)
+    }
 }
 
 impl ClockWatch {
@@ -57,7 +64,7 @@ impl ClockWatch {
     fn check(&mut self, now: Reading, last_run: Option<i64>) -> bool {
         let jump = match &self.last {
             Some(last) => now.ahead_of(last),
-            None => last_run.map_or(0, |run| now.server - run - micros(ABSENCE)).max(0),
+            None => now.ahead_at_first(last_run),
         };
         self.last = Some(now);
         if jump.abs() > micros(TOLERANCE) {
@@ -146,6 +153,18 @@ mod tests {
             let first = clocks.after(stopped, 0, 0);
             assert_eq!(watch.check(first, Some(0)), is_trusted);
             assert_eq!(watch.check(clocks.after(MINUTE, 0, 0), Some(0)), is_trusted);
+        }
+    }
+
+    #[test]
+    fn a_server_that_starts_while_one_clock_is_ahead_of_the_other_waits() {
+        for [server, database] in [[0, micros(40 * DAY)], [micros(40 * DAY), 0]] {
+            for last_run in [None, Some(0)] {
+                let (mut clocks, mut watch) = (Clocks::new(), ClockWatch::default());
+                assert!(!watch.check(clocks.after(MINUTE, server, database), last_run));
+                assert!(!watch.check(clocks.after(MINUTE, 0, 0), last_run));
+                assert!(watch.check(clocks.after(MINUTE, -server, -database), last_run));
+            }
         }
     }
 }
