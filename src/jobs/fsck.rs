@@ -36,6 +36,7 @@ mod runner;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::Instrument;
 use uuid::Uuid;
 
 use self::runner::FsckRunner;
@@ -43,7 +44,7 @@ use super::lease::until_lost;
 use crate::app::App;
 use crate::db::JobLease;
 use crate::error::{Error, Result};
-use crate::events::{Event, EventKind};
+use crate::events::{self, Event, EventKind};
 use crate::users::User;
 
 pub use options::{Options, Repair};
@@ -68,7 +69,13 @@ pub async fn start(app: &Arc<App>, options: Options) -> Result<StartedRun> {
     if !app.db.acquire_job_lease(JobLease::Fsck, id, LEASE).await? {
         return Err(Error::FsckRunning);
     }
-    app.db.begin_fsck_run(id, &FsckReport::new(&options).to_json()?).await?;
+    let begun = app.db.begin_fsck_run(id, &FsckReport::new(&options).to_json()?).await;
+    if begun.is_err()
+        && let Err(error) = app.db.release_job_lease(JobLease::Fsck, id).await
+    {
+        tracing::warn!(%error, "could not release the job lease of fsck; it will expire");
+    }
+    begun?;
     Ok(StartedRun { app: app.clone(), id, options })
 }
 
@@ -77,13 +84,19 @@ pub async fn start(app: &Arc<App>, options: Options) -> Result<StartedRun> {
 /// # Errors
 /// Those of [`start`].
 pub async fn start_in_background(app: &Arc<App>, admin: &User, options: Options) -> Result<FsckRun> {
-    let (full, repair) = (options.full, options.repair == Repair::Everything);
-    let started = start(app, options).await?;
-    tracing::info!(admin = %admin.id, full, repair, "fsck run started");
-    app.events.record(&Event::new(EventKind::FsckStarted, admin.id).with("full", full).with("repair", repair));
-    let run = started.status().await?;
-    tokio::spawn(started.run_logged());
-    Ok(run)
+    let (app, admin) = (app.clone(), admin.id);
+    // A client that disconnects must not leave a run that is recorded and does not run.
+    let starting = events::in_current_context(async move {
+        let (full, repair) = (options.full, options.repair == Repair::Everything);
+        let started = start(&app, options).await?;
+        tracing::info!(%admin, full, repair, "fsck run started");
+        app.events.record(&Event::new(EventKind::FsckStarted, admin).with("full", full).with("repair", repair));
+        let run = started.status().await;
+        // Without the permit of the request, which may end before the run does.
+        tokio::spawn(started.run_logged());
+        run
+    });
+    tokio::spawn(starting.in_current_span()).await.map_err(Error::internal)?
 }
 
 /// The latest run on any server, in progress or ended.

@@ -17,8 +17,9 @@ use strongroom::jobs::fsck::{self, FsckFindingKind, FsckRun, Options, Repair};
 use strongroom::store::Key;
 use uuid::Uuid;
 
+use crate::support::accounts::another_session;
 use crate::support::bytes::noise;
-use crate::support::client::{Ask, Client, bucket, content};
+use crate::support::client::{Ask, Client, bucket, content, fed};
 use crate::support::fsck::{CHECK_ONLY, assert_clean, run_fsck};
 use crate::support::program::{Outcome, Start};
 use crate::support::tus::{Tus, tus};
@@ -402,6 +403,25 @@ both! {
         let run = ann.get("/v1/admin/fsck").answer().await.json();
         assert_eq!((&run["state"], &run["clean"]), (&json!("failed"), &json!(false)));
         assert_eq!(start(json!({})).await.status, 202);
+        assert_eq!(latest(&ann).await["state"], "done");
+    }
+
+    async fn a_run_that_does_not_begin_does_not_prevent_the_next_one(app: TestApp) {
+        let ann = app.sign_up("ann").await;
+        app.execute("UPDATE users SET is_admin = TRUE").await;
+        let ended = another_session(&app, "ann").await;
+        let (feed, fed) = fed();
+        let request = ended.post("/v1/admin/fsck").header("content-type", "application/json").body(fed);
+        let answer = tokio::spawn(request.answer());
+        feed.send(Ok(b"{".to_vec())).await.unwrap();
+        // The server has read the head, and decided.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(ended.post("/v1/auth/logout").answer().await.status, 204);
+        feed.send(Ok(b"}".to_vec())).await.unwrap();
+        drop(feed);
+        answer.await.unwrap().problem(401, "unauthorized");
+        let started = ann.post("/v1/admin/fsck").json(&json!({})).answer().await;
+        assert_eq!(started.status, 202, "{}", started.text());
         assert_eq!(latest(&ann).await["state"], "done");
     }
 }
