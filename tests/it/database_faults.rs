@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
+use serde_json::{Value, json};
 use url::Url;
 
 use crate::support::accounts::{log_in, register};
 use crate::support::client::{Answer, Ask, Client, content};
 use crate::support::database_proxy::{Cut, DatabaseProxy, Hit, When};
-use crate::support::{PASSWORD, Setup, TestApp};
+use crate::support::links::create_link;
+use crate::support::{PASSWORD, Setup, TestApp, until};
 
 async fn app_behind_a_proxy(connections: u32) -> (DatabaseProxy, TestApp) {
     let app = TestApp::start(Setup::PostgresAndS3).await;
@@ -202,6 +203,23 @@ async fn a_deletion_is_atomic() {
 #[tokio::test]
 async fn a_registration_is_atomic() {
     cut_at_every_statement(Register).await;
+}
+
+/// The reply to the commit that counts a download is lost. Its client has received nothing, and may start over.
+#[tokio::test]
+async fn a_download_whose_beginning_was_lost_can_start_over() {
+    let (proxy, app) = app_behind_a_proxy(5).await;
+    let ann = app.sign_up("ann").await;
+    let file = ann.upload("a.txt", "mine").await;
+    let link = create_link(&ann, &file, json!({"max_downloads": 1})).await;
+    app.app.events.flush().await;
+    let get = || app.anonymous().get(&format!("{}?download=1", link["url"].as_str().unwrap())).answer();
+    proxy.cut(Cut { when: When::Done, skipped: 0, commits: true, for_all: false });
+    assert_eq!(get().await.status, 503);
+    assert_eq!(proxy.restore().await, Some(Hit::Commit));
+    until(async || app.count("SELECT COUNT(*) FROM link_downloads WHERE open_responses > 0").await == 0).await;
+    let answer = get().await;
+    assert_eq!((answer.status, &answer.bytes[..]), (200, &b"mine"[..]));
 }
 
 /// The database becomes unavailable at the commit: the server cannot find out whether it was executed.

@@ -11,9 +11,10 @@ use super::{LinkVisitor, OpenedLink, event, refused};
 use crate::app::App;
 use crate::config::Via;
 use crate::db::{LinkRow, NewLinkDownload};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::events::{Event, EventKind};
 use crate::files::content_disposition;
+use crate::files::uploads::whole::detached;
 use crate::store::{Operation, SignRequest, SignedUrl};
 
 /// The lifetime of a URL of the bucket by which a link is delivered.
@@ -41,8 +42,8 @@ pub struct LinkDownload {
     part: Part,
     /// Recorded when the download counts. It names the visitor, who is known only while the request is handled.
     counted: Event,
-    /// The row of the download, if the link has a download limit.
-    id: Option<Uuid>,
+    /// The row of the download, if the link has a download limit, until the whole part is sent.
+    open: Option<OpenResponse>,
     /// Monotonic, so that a clock jump cannot end the lease.
     renewed: Instant,
     is_counted: bool,
@@ -78,7 +79,7 @@ impl LinkDownload {
             size: opened.file.content.size,
             part,
             counted: event(&opened.link, EventKind::LinkDownloaded),
-            id: None,
+            open: None,
             renewed: Instant::now(),
             is_counted: false,
         }
@@ -90,9 +91,11 @@ impl LinkDownload {
     /// [`Error::LinkUsedUp`](crate::error::Error::LinkUsedUp) if none is left, or the link has ended meanwhile.
     pub async fn begin(&mut self) -> Result<()> {
         if self.link.max_downloads.is_some() {
-            let begun = self.app.db.begin_link_download(&self.request()).await;
-            let (id, is_new) = begun.inspect_err(|error| refused(&self.app, &self.link, error))?;
-            self.id = Some(id);
+            let (app, new) = (self.app.clone(), self.request());
+            // If the client disconnects, what was begun is dropped, and with it paused.
+            let begun = detached(async move { OpenResponse::begin(app, new).await }).await;
+            let (open, is_new) = begun.inspect_err(|error| refused(&self.app, &self.link, error))?;
+            self.open = Some(open);
             if is_new {
                 self.app.events.record(&self.counted);
             }
@@ -128,7 +131,7 @@ impl LinkDownload {
             return self.count().await;
         }
         let lease = lease(&self.app);
-        if let Some(id) = self.id
+        if let Some(id) = self.open.as_ref().map(|open| open.id)
             && self.renewed.elapsed() > lease / 3
         {
             self.renewed = Instant::now();
@@ -139,12 +142,13 @@ impl LinkDownload {
 
     /// The whole part is sent, or about to be.
     async fn count(&mut self) -> Result<()> {
-        let (db, window) = (&self.app.db, self.app.config.links.resume_window);
-        match self.id {
-            Some(id) if self.part.ends => db.finish_link_download(id, window).await?,
-            Some(id) => db.pause_link_download(id, 0, window).await?,
+        match self.open.take() {
+            Some(open) => {
+                let is_end = self.part.ends;
+                detached(async move { open.complete(is_end).await }).await?;
+            }
             None if self.part.ends => {
-                db.count_link_download(self.link.id, self.app.clock.now()).await?;
+                self.app.db.count_link_download(self.link.id, self.app.clock.now()).await?;
                 self.app.events.record(&self.counted);
             }
             None => {}
@@ -156,8 +160,55 @@ impl LinkDownload {
     /// The response has ended, `left` bytes before its end. If it ended early, the same client can continue the download
     /// for a while.
     pub fn end(&mut self, left: u64) {
-        let Some(id) = self.id.filter(|_| !self.is_counted) else { return };
-        let app = self.app.clone();
+        if let Some(mut open) = self.open.take() {
+            open.left = left;
+        }
+    }
+}
+
+/// A response that its download counts as open. If it is dropped before it is complete, it ends, wherever its request is
+/// by then: the same client can continue the download for a while.
+#[derive(Debug)]
+struct OpenResponse {
+    app: Arc<App>,
+    /// The id of the download.
+    id: Uuid,
+    /// Bytes that were granted and not sent.
+    left: u64,
+    is_complete: bool,
+}
+
+impl OpenResponse {
+    /// Begins or continues a download; returns whether it was counted now.
+    async fn begin(app: Arc<App>, new: NewLinkDownload) -> Result<(Self, bool)> {
+        // If the reply to the commit is lost, there may be a row with this id.
+        let mut open = Self { app, id: new.id, left: new.length, is_complete: false };
+        let begun = open.app.db.begin_link_download(&new).await;
+        open.is_complete = matches!(begun, Err(Error::LinkUsedUp));
+        let (id, is_new) = begun?;
+        open.id = id;
+        Ok((open, is_new))
+    }
+
+    /// The whole part is sent, or about to be; `is_end` if the last byte of the file is in it.
+    async fn complete(mut self, is_end: bool) -> Result<()> {
+        self.left = 0;
+        let (db, window) = (&self.app.db, self.app.config.links.resume_window);
+        let completed = match is_end {
+            true => db.finish_link_download(self.id, window).await,
+            false => db.pause_link_download(self.id, 0, window).await,
+        };
+        self.is_complete = completed.is_ok();
+        completed
+    }
+}
+
+impl Drop for OpenResponse {
+    fn drop(&mut self) {
+        if self.is_complete {
+            return;
+        }
+        let (app, id, left) = (self.app.clone(), self.id, self.left);
         tokio::spawn(async move {
             if let Err(error) = app.db.pause_link_download(id, left, app.config.links.resume_window).await {
                 tracing::warn!(%error, "a download counts as in progress until its lease expires");
