@@ -124,6 +124,21 @@ both! {
         app.assert_nothing_but(1).await;
     }
 
+    async fn uploads_of_other_protocols_are_not_found(app: TestApp) {
+        let ann = app.sign_up("ann").await;
+        let new = serde_json::json!({"name": "d", "mode": "direct", "size": 4});
+        let upload = ann.post("/v1/uploads").json(&new).answer().await.json();
+        let id = upload["id"].as_str().unwrap();
+        let direct = Tus { path: format!("/v1/tus/{id}") };
+        assert_eq!(direct.head(&ann).await.status, 404);
+        direct.append(&ann, 0, "four").await.problem(404, "not_found");
+        tus(&ann, Method::DELETE, &direct.path).answer().await.problem(404, "not_found");
+        let overridden = tus(&ann, Method::POST, &direct.path).header("x-http-method-override", "DELETE");
+        overridden.answer().await.problem(404, "not_found");
+        assert_eq!(ann.get(&format!("/v1/uploads/{id}")).answer().await.status, 200);
+        assert_eq!(ann.delete(&format!("/v1/uploads/{id}")).answer().await.status, 204);
+    }
+
     async fn a_stalled_append_ends_with_its_upload(app: TestApp) {
         // Each time after a third of it the writer looks whether it still holds its claim.
         let app = app.restart_with(|config| config.uploads.lease = Duration::from_secs(3)).await;

@@ -77,7 +77,7 @@ pub async fn complete(app: &Arc<App>, user: &User, id: Uuid, expected: Vec<Expec
 /// # Errors
 /// [`Error::NotFound`]; [`Error::UploadGone`] if it was completed or has expired.
 pub async fn cancel(app: &App, user: &User, id: Uuid) -> Result<()> {
-    match terminate(app, user, id).await {
+    match resumable::cancel(app, user, id).await {
         Err(Error::NotFound) => signed_put::cancel(app, user, id).await,
         outcome => outcome,
     }

@@ -120,11 +120,22 @@ pub async fn append(app: &Arc<App>, user: &User, id: Uuid, append: Append) -> Re
     detached(async move { write(&app, &user, id, append).await }).await
 }
 
-/// Cancels a resumable upload and releases what it reserved.
+/// Cancels an upload whose bytes arrive in order, and releases what it reserved.
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::UploadGone`] if it has become a file.
 pub async fn terminate(app: &App, user: &User, id: Uuid) -> Result<()> {
+    match app.db.resumable(user.id, id).await? {
+        Some(row) if row.mode == TUS => cancel(app, user, id).await,
+        _ => Err(Error::NotFound),
+    }
+}
+
+/// Cancels a resumable upload of either mode and releases what it reserved.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::UploadGone`] if it has become a file.
+pub(super) async fn cancel(app: &App, user: &User, id: Uuid) -> Result<()> {
     if app.db.delete_resumable(user.id, id).await? {
         return Ok(());
     }
