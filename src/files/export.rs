@@ -8,7 +8,6 @@ mod spool;
 mod zip;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
@@ -18,18 +17,17 @@ use uuid::Uuid;
 
 use self::archive::Archive;
 use self::spool::Spool;
-use super::{Content, File, avatar, find, read, trash};
+use super::right::Watch;
+use super::{Content, File, Right, avatar, find, read, trash};
 use crate::app::App;
 use crate::budget::SlotTaken;
 use crate::error::{Cause, Error, Result};
 use crate::events::{self, Event, EventKind};
 use crate::store::ByteStream;
-use crate::users::{self, Caller};
+use crate::users::Caller;
 
 /// Chunks that are written ahead of the reader.
 const AHEAD: usize = 4;
-/// How long an export continues after its session has ended.
-const SESSION_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Exports all data of the caller as a ZIP archive. A failure of the database or the store and the end of the session
 /// break the stream off. A file that is deleted while the archive is written is described, and its content is left out;
@@ -37,12 +35,13 @@ const SESSION_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// [`Error::ExportRunning`] if the account has an export in progress; [`Error::TooManyExports`] if others have as many
-/// as the server writes at the same time.
+/// as the server writes at the same time; [`Error::Unauthorized`] if the request has no permit.
 pub fn export(app: &Arc<App>, caller: &Caller) -> Result<ByteStream> {
     let slot = app.exports.take(caller.user.id).map_err(|taken| match taken {
         SlotTaken::BySameHolder => Error::ExportRunning,
         SlotTaken::ByOthers => Error::TooManyExports,
     })?;
+    let right = Right::of_caller().ok_or(Error::Unauthorized)?;
     app.events.record(&Event::new(EventKind::AccountExported, caller.user.id));
     let (sender, receiver) = mpsc::channel(AHEAD);
     let export = Export {
@@ -50,7 +49,7 @@ pub fn export(app: &Arc<App>, caller: &Caller) -> Result<ByteStream> {
         caller: caller.clone(),
         archive: Archive::new(sender.clone()),
         lost: Spool::new(),
-        session_checked_at: app.clock.now(),
+        watch: Watch::new(app, right),
     };
     let work = async move {
         tokio::select! {
@@ -73,7 +72,8 @@ struct Export {
     archive: Archive,
     /// Lines about content that the store has lost.
     lost: Spool,
-    session_checked_at: Timestamp,
+    /// An export can take hours, in which the session of the caller may end.
+    watch: Watch,
 }
 
 impl Export {
@@ -81,7 +81,7 @@ impl Export {
         let mut places = self.describe().await?;
         while let Some(id) = places.text()? {
             let (id, path) = (id.parse().map_err(Error::internal)?, places.text()?.unwrap_or_default());
-            self.check_session().await?;
+            self.watch.check().await?;
             if let Some(file) = self.find(id).await? {
                 self.copy(&path, &file.content, file.updated_at).await?;
             }
@@ -129,7 +129,7 @@ impl Export {
 
     async fn copy_bytes(&mut self, mut bytes: ByteStream) -> Result<()> {
         while let Some(chunk) = bytes.try_next().await? {
-            self.check_session().await?;
+            self.watch.check().await?;
             self.archive.write(&chunk).await?;
         }
         Ok(())
@@ -153,19 +153,6 @@ impl Export {
         let mut lines = std::mem::replace(&mut self.lost, Spool::new()).rewind()?;
         while let Some(line) = lines.text()? {
             self.archive.text(&line).await?;
-        }
-        Ok(())
-    }
-
-    /// Periodically checks that the caller is still signed in: an export can take hours.
-    ///
-    /// # Errors
-    /// [`Error::Unauthorized`].
-    async fn check_session(&mut self) -> Result<()> {
-        let now = self.app.clock.now();
-        if self.session_checked_at.duration_until(now).unsigned_abs() >= SESSION_CHECK_INTERVAL {
-            users::check_session(&self.app, &self.caller).await?;
-            self.session_checked_at = now;
         }
         Ok(())
     }

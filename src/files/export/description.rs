@@ -134,6 +134,7 @@ impl Export {
     }
 
     async fn item(&mut self, separator: &mut Separator, item: &impl Serialize) -> Result<()> {
+        self.watch.check().await?;
         let text = serde_json::to_string(item).map_err(Error::internal)?;
         self.archive.text(&format!("{}{text}", separator.0)).await?;
         separator.0 = ",\n";
