@@ -102,7 +102,8 @@ pub async fn set_password(app: &App, email: &str, password: &SecretString, must_
     let event = Event::new(EventKind::PasswordChanged, user.id).with("must_change", must_change).row(&app.clock);
     app.db.reset_password(user.id, &hash, must_change, app.clock.now(), &event).await?;
     tracing::info!(user = %user.id, "password set by the operator");
-    throttle::clear(app, &key).await
+    throttle::clear(app, &key).await;
+    Ok(())
 }
 
 /// Changes the caller's own account. A new password ends every session except the caller's.
@@ -135,6 +136,9 @@ pub async fn update_me(app: &App, caller: &Caller, change: UpdateMe) -> Result<U
     if !app.db.update_user(user.id, name.as_deref(), password, now, &event).await? {
         return Err(wrong_password("/current_password"));
     }
+    if hashes.is_some() {
+        tracing::info!(user = %user.id, "password changed");
+    }
     let changed = app.db.find_user(user.id).await?.ok_or(Error::Unauthorized)?;
     Ok(changed.user.into())
 }
@@ -153,7 +157,6 @@ async fn replace_password(app: &App, user: &User, name: Option<&str>, change: &P
     throttle::count_new_password(app, user.id).await?;
     let personal = [user.email.as_str(), name.unwrap_or(&user.name)];
     let new = app.passwords.hash(Party::Account(user.id), &change.new, &personal).await?;
-    tracing::info!(user = %user.id, "password changed");
     Ok(Hashes { proven, new })
 }
 
@@ -164,13 +167,16 @@ async fn replace_password(app: &App, user: &User, name: Option<&str>, change: &P
 /// [`Error::Invalid`] if it is incorrect; [`Error::Throttled`] after too many incorrect passwords.
 pub(super) async fn verify_again(app: &App, user: &User, password: &SecretString, pointer: &str) -> Result<String> {
     let attempt = LoginAttempt::current_password(app, &email_key(&user.email)).await?;
-    let proven = app.db.find_user(user.id).await?.ok_or(Error::Unauthorized)?.password_hash;
-    if app.passwords.verify(Party::Account(user.id), password, Some(&proven)).await?.is_none() {
+    let verification = async {
+        let proven = app.db.find_user(user.id).await?.ok_or(Error::Unauthorized)?.password_hash;
+        let verified = app.passwords.verify(Party::Account(user.id), password, Some(&proven)).await?;
+        Ok(verified.map(|_| proven))
+    };
+    let proven = attempt.verify(app, verification).await?;
+    proven.ok_or_else(|| {
         app.events.record(&Event::new(EventKind::SignInRefused, user.id));
-        return Err(wrong_password(pointer));
-    }
-    attempt.succeeded(app).await?;
-    Ok(proven)
+        wrong_password(pointer)
+    })
 }
 
 fn wrong_password(pointer: &str) -> Error {

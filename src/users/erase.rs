@@ -66,7 +66,7 @@ async fn erase(app: &App, user: &User, proven: Option<&str>, event: &Event) -> R
     };
     app.db.begin_erasure(user.id, &job, proven, &event.row(&app.clock)).await?;
     tracing::info!(job = %job.id, "account deleted, erasure started");
-    throttle::clear(app, &email_key(&user.email)).await?;
+    throttle::clear(app, &email_key(&user.email)).await;
     Ok(job.into())
 }
 

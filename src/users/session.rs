@@ -78,21 +78,25 @@ pub async fn log_in(app: &App, client: &ClientInfo, credentials: Credentials) ->
     let attempt = LoginAttempt::sign_in(app, &key, client.address).await?;
     // Addresses that cannot be registered are not looked up; PostgreSQL does not accept NUL.
     let impossible = key.contains('\0') || credentials.email.trim().len() > MAX_EMAIL;
-    let known = if impossible { None } else { app.db.find_user_by_email(&key).await? };
-    let hash = known.as_ref().map(|account| account.password_hash.as_str());
-    let party = Party::at(client.address);
-    let keep = app.passwords.verify(party, &credentials.password, hash).await?;
+    let mut known = None;
+    let signed_in = attempt.verify(app, async {
+        let account = if impossible { None } else { app.db.find_user_by_email(&key).await? };
+        known = account.as_ref().map(|account| account.user.id);
+        let hash = account.as_ref().map(|account| account.password_hash.as_str());
+        let keep = app.passwords.verify(Party::at(client.address), &credentials.password, hash).await?;
+        let (Some(account), Some(keep)) = (account, keep) else { return Ok(None) };
+        match begin(app, account.user.into(), client, &account.password_hash, &keep).await {
+            Err(Error::BadCredentials) => Ok(None),
+            begun => begun.map(Some),
+        }
+    });
+    if let Some(sign_in) = signed_in.await? {
+        return Ok(sign_in);
+    }
+    tracing::info!(address = %client.address, "sign-in refused");
     // The email address is not recorded: it may be a password in the wrong field.
-    let refused = Event::new(EventKind::SignInRefused, known.as_ref().map(|account| account.user.id));
-    let (Some(account), Some(keep)) = (known, keep) else {
-        tracing::info!(address = %client.address, "sign-in refused");
-        app.events.record(&refused);
-        return Err(Error::BadCredentials);
-    };
-    let begun = begin(app, account.user.into(), client, &account.password_hash, &keep).await;
-    let sign_in = begun.inspect_err(|_| app.events.record(&refused))?;
-    attempt.succeeded(app).await?;
-    Ok(sign_in)
+    app.events.record(&Event::new(EventKind::SignInRefused, known));
+    Err(Error::BadCredentials)
 }
 
 /// Ends the caller's own session.

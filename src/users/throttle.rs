@@ -22,7 +22,7 @@ pub struct PendingAttempts(Keyed<String, RwLock<()>>);
 
 /// An attempt that is counted, and whose password is not yet verified.
 #[derive(Debug)]
-#[must_use = "a success must be reported"]
+#[must_use = "its password must be verified"]
 pub struct LoginAttempt {
     account: Counted,
     /// The address, and the site that it belongs to.
@@ -75,12 +75,34 @@ impl LoginAttempt {
         Ok(Self { account, addresses: Vec::new() })
     }
 
-    /// The password was correct: clears the attempts of the account, and refunds that of the address.
+    /// Verifies the password of the attempt: `None` if it is wrong. Only then the attempt stays counted, and if the client
+    /// disconnects meanwhile: neither a correct password nor one that the server could not verify is a guess.
     ///
     /// # Errors
-    /// [`Error::Unavailable`].
-    pub async fn succeeded(self, app: &App) -> Result<()> {
-        app.db.clear_attempts(&self.account.subject).await?;
+    /// That of the verification. What follows it cannot fail: it may have begun a session.
+    pub async fn verify<T>(
+        self,
+        app: &App,
+        verification: impl Future<Output = Result<Option<T>>>,
+    ) -> Result<Option<T>> {
+        let verified = verification.await;
+        let given_back = match &verified {
+            Ok(Some(_)) => self.give_back(app, true).await,
+            Ok(None) => Ok(()),
+            Err(_) => self.give_back(app, false).await,
+        };
+        if let Err(error) = given_back {
+            tracing::warn!(%error, "an attempt stays counted until its window ends");
+        }
+        verified
+    }
+
+    /// Refunds the attempt; after a success the account has no attempts at all.
+    async fn give_back(&self, app: &App, has_succeeded: bool) -> Result<()> {
+        match has_succeeded {
+            true => app.db.clear_attempts(&self.account.subject).await?,
+            false => app.db.refund_attempt(&self.account.subject, self.account.attempt).await?,
+        }
         for address in &self.addresses {
             app.db.refund_attempt(&address.subject, address.attempt).await?;
         }
@@ -118,12 +140,11 @@ pub async fn count_new_password(app: &App, account: Uuid) -> Result<()> {
     count_once(app, &format!("new-password:{account}"), app.config.auth.logins_per_address).await.map(drop)
 }
 
-/// Clears the attempts of an account.
-///
-/// # Errors
-/// [`Error::Unavailable`].
-pub async fn clear(app: &App, email_key: &str) -> Result<()> {
-    app.db.clear_attempts(&account(email_key)).await
+/// Clears the attempts of an account that has changed. An error is only logged, as the change is committed.
+pub async fn clear(app: &App, email_key: &str) {
+    if let Err(error) = app.db.clear_attempts(&account(email_key)).await {
+        tracing::warn!(%error, "the attempts of an account stay counted until their window ends");
+    }
 }
 
 /// Counts an attempt that a success will refund. One that exceeds the limit waits until those that are pending have

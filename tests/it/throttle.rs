@@ -68,6 +68,41 @@ both! {
         assert_eq!(sign_in_from(&stranger, "ann", "2002:c000:207:1::1").await, 429);
     }
 
+    async fn passwords_that_could_not_be_checked_do_not_count(app: TestApp) {
+        let app = app.restart_with(|config| config.auth.logins_per_account = 3).await;
+        app.sign_up("ann").await;
+        app.execute("ALTER TABLE users RENAME TO users_away").await;
+        for _ in 0..5 {
+            assert_eq!(sign_in(&app, "ann").await.status, 500);
+        }
+        app.execute("ALTER TABLE users_away RENAME TO users").await;
+        assert_eq!(sign_in(&app, "ann").await.status, 200);
+        for _ in 0..3 {
+            assert_eq!(guess(&app, "ann").await.status, 401);
+        }
+        assert_eq!(sign_in(&app, "ann").await.status, 429);
+    }
+
+    async fn what_has_succeeded_does_not_fail_with_its_counter(app: TestApp) {
+        let ann = app.sign_up("ann").await;
+        match app.setup {
+            Setup::SqliteAndDisk => {
+                app.execute("CREATE TRIGGER stuck BEFORE DELETE ON throttles BEGIN SELECT RAISE(ABORT, 'stuck'); END").await;
+            }
+            Setup::PostgresAndS3 => {
+                app.execute("CREATE FUNCTION stuck() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''stuck''; END'").await;
+                app.execute("CREATE TRIGGER stuck BEFORE DELETE ON throttles FOR EACH ROW EXECUTE FUNCTION stuck()").await;
+            }
+        }
+        assert_eq!(sign_in(&app, "ann").await.status, 200);
+        let password = json!({"current_password": PASSWORD, "password": "violet tractor under rain"});
+        let changed = ann.patch("/v1/me").json(&password).answer().await;
+        assert_eq!(changed.status, 200, "{}", changed.text());
+        let deletion = json!({"password": "violet tractor under rain"});
+        let deleted = ann.delete("/v1/me").json(&deletion).answer().await;
+        assert_eq!((deleted.status, &deleted.json()["job"]["kind"]), (202, &json!("account_deletion")), "{}", deleted.text());
+    }
+
     async fn unknown_accounts_are_throttled_alike(app: TestApp) {
         let app = app.restart_with(|config| config.auth.logins_per_account = 2).await;
         app.sign_up("ann").await;

@@ -171,9 +171,10 @@ async fn check_password(app: &App, visitor: &LinkVisitor, link: &LinkRow) -> Res
     }
     let password = visitor.password.as_ref().ok_or(Error::LinkLocked)?;
     let attempt = LoginAttempt::link(app, link.id, visitor.address).await?;
-    if app.passwords.verify(Party::at(visitor.address), password, Some(hash)).await?.is_none() {
+    let verification = app.passwords.verify(Party::at(visitor.address), password, Some(hash));
+    if attempt.verify(app, verification).await?.is_none() {
         tracing::info!(link = %link.id, address = %visitor.address, "wrong password of a link");
         return Err(Error::LinkLocked);
     }
-    attempt.succeeded(app).await
+    Ok(())
 }
