@@ -39,6 +39,13 @@ pub struct NewSessionRow {
     pub previous: Option<[u8; 32]>,
 }
 
+/// The sessions of the account $1 that have not expired at $2, and were used after $3.
+macro_rules! is_active {
+    () => {
+        "user_id = $1 AND expires_at > $2 AND last_used_at > $3"
+    };
+}
+
 statements! {
     /// Locks the account, so that no session begins with a password that is being changed.
     CONFIRM_PASSWORD = "UPDATE users SET password_hash = $3
@@ -52,10 +59,9 @@ statements! {
     FIND_SESSION_CALLER = concat!("SELECT ", user_columns!(), ", s.id AS credential_id, s.last_used_at, s.expires_at
         FROM sessions s JOIN users ON users.id = s.user_id
         WHERE s.token_hash = $1 AND s.expires_at > $2 AND users.disabled_at IS NULL");
-    LIST_SESSIONS = "SELECT id, user_id, user_agent, address, created_at, last_used_at, expires_at
-        FROM sessions WHERE user_id = $1 AND expires_at > $2 ORDER BY id DESC";
-    SESSION_IS_ACTIVE = "SELECT COUNT(*) FROM sessions JOIN users ON users.id = sessions.user_id
-        WHERE sessions.id = $1 AND sessions.user_id = $2 AND sessions.expires_at > $3 AND users.disabled_at IS NULL";
+    LIST_SESSIONS = concat!("SELECT id, user_id, user_agent, address, created_at, last_used_at, expires_at
+        FROM sessions WHERE ", is_active!(), " ORDER BY id DESC");
+    COUNT_SESSIONS = concat!("SELECT COUNT(*) FROM sessions WHERE ", is_active!());
     TOUCH_SESSION = "UPDATE sessions SET last_used_at = $2 WHERE id = $1 AND last_used_at < $2";
     DELETE_SESSION = "DELETE FROM sessions WHERE id = $1 AND user_id = $2";
     DELETE_SESSION_BY_TOKEN = "DELETE FROM sessions WHERE token_hash = $1";
@@ -109,21 +115,22 @@ impl Db {
         self.find_caller(FIND_SESSION_CALLER, token_hash, now, policy).await
     }
 
-    /// The account's sessions that are active at `now`, newest first.
+    /// The account's sessions that are active at `now` and were used after `used_after`, newest first.
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn list_sessions(&self, user_id: Uuid, now: Timestamp) -> Result<Vec<SessionRow>> {
-        self.read.fetch_all(LIST_SESSIONS, (user_id, Micros::from(now))).await
+    pub async fn list_sessions(&self, user_id: Uuid, now: Timestamp, used_after: Timestamp) -> Result<Vec<SessionRow>> {
+        self.read.fetch_all(LIST_SESSIONS, (user_id, Micros::from(now), Micros::from(used_after))).await
     }
 
-    /// Whether this session of the account is active at `now`.
+    /// The number of the same sessions.
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn session_is_active(&self, id: Uuid, user_id: Uuid, now: Timestamp) -> Result<bool> {
-        let (active,): (i64,) = self.read.fetch_one(SESSION_IS_ACTIVE, (id, user_id, Micros::from(now))).await?;
-        Ok(active == 1)
+    pub async fn count_sessions(&self, user_id: Uuid, now: Timestamp, used_after: Timestamp) -> Result<u64> {
+        let row = (user_id, Micros::from(now), Micros::from(used_after));
+        let (Count(active),) = self.read.fetch_one(COUNT_SESSIONS, row).await?;
+        Ok(active)
     }
 
     /// Records that a session was used.

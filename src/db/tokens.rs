@@ -96,6 +96,15 @@ impl Db {
         self.read.fetch_all(LIST_TOKENS, (user_id, Micros::from(now))).await
     }
 
+    /// The number of the account's tokens that are active at `now`.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
+    pub async fn count_tokens(&self, user_id: Uuid, now: Timestamp) -> Result<u64> {
+        let (Count(active),) = self.read.fetch_one(COUNT_TOKENS, (user_id, Micros::from(now))).await?;
+        Ok(active)
+    }
+
     /// Records that a token was used.
     ///
     /// # Errors

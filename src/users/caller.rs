@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::User;
 use super::secret::{Secret, SecretKind};
+use super::session::used_after;
 use crate::app::App;
 use crate::clock::deadline;
 use crate::db::{CachePolicy, CallerRow, Micros, Permit, PermitKind};
@@ -71,9 +72,8 @@ pub async fn authenticate(app: &App, secret: &str, policy: CachePolicy) -> Resul
 
 /// Whether a session was not used for so long that it has ended.
 fn is_idle(app: &App, kind: SecretKind, row: &CallerRow, now: Timestamp) -> bool {
-    let idle = app.config.auth.session_idle;
-    let ends = |used: Micros| deadline(used.into(), idle);
-    kind == SecretKind::Session && !idle.is_zero() && row.last_used_at.is_some_and(|used| ends(used) <= now)
+    let is_over = |used: Micros| Timestamp::from(used) <= used_after(app, now);
+    kind == SecretKind::Session && row.last_used_at.is_some_and(is_over)
 }
 
 /// Updates `last_used_at` periodically, in the background: no request waits for it or fails because of it.

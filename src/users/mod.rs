@@ -34,7 +34,9 @@ pub use erase::{Erasure, delete_account, delete_me, erasure};
 pub use password::Passwords;
 pub use quota::{Quota, QuotaOverrides};
 pub use secret::{Secret, SecretKind};
-pub use session::{ClientInfo, Credentials, Session, SignIn, check_session, end_session, log_in, log_out, sessions};
+pub use session::{
+    ClientInfo, Credentials, Session, SignIn, count_credentials, end_session, log_in, log_out, sessions,
+};
 pub use throttle::{LoginAttempt, PendingAttempts, count_new_password};
 pub use token::{ApiToken, NewToken, create_token, revoke_token, tokens};
 pub use usage::{Quotas, Usage, UsageCounts, usage};

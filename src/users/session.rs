@@ -13,7 +13,7 @@ use super::throttle::LoginAttempt;
 use super::{Caller, Credential, User};
 use crate::app::App;
 use crate::budget::Party;
-use crate::clock::deadline;
+use crate::clock::{before, deadline};
 use crate::db::{NewSessionRow, SessionRow};
 use crate::error::{Error, Result};
 use crate::events::{Event, EventKind};
@@ -116,23 +116,27 @@ pub async fn log_out(app: &App, caller: &Caller) -> Result<()> {
 /// # Errors
 /// [`Error::Unavailable`].
 pub async fn sessions(app: &App, caller: &Caller) -> Result<Vec<Session>> {
-    let rows = app.db.list_sessions(caller.user.id, app.clock.now()).await?;
-    let idle = app.config.auth.session_idle;
-    let is_used = |row: &SessionRow| idle.is_zero() || deadline(row.last_used_at.into(), idle) > app.clock.now();
-    Ok(rows.into_iter().filter(is_used).map(|row| session(row, caller.credential)).collect())
+    let now = app.clock.now();
+    let rows = app.db.list_sessions(caller.user.id, now, used_after(app, now)).await?;
+    Ok(rows.into_iter().map(|row| session(row, caller.credential)).collect())
 }
 
-/// Checks that the session of the caller is still active, for work that takes longer than one request should.
+/// The number of active sessions and of active API tokens of a user.
 ///
 /// # Errors
-/// [`Error::SessionRequired`] if the caller has an API token; [`Error::Unauthorized`] if the session has ended or
-/// expired, or the account is disabled.
-pub async fn check_session(app: &App, caller: &Caller) -> Result<()> {
-    let Credential::Session(id) = caller.credential else {
-        return Err(Error::SessionRequired);
-    };
-    let active = app.db.session_is_active(id, caller.user.id, app.clock.now()).await?;
-    if active { Ok(()) } else { Err(Error::Unauthorized) }
+/// [`Error::Unavailable`].
+pub async fn count_credentials(app: &App, user: &User) -> Result<(u64, u64)> {
+    let now = app.clock.now();
+    let sessions = app.db.count_sessions(user.id, now, used_after(app, now)).await?;
+    Ok((sessions, app.db.count_tokens(user.id, now).await?))
+}
+
+/// A session that was not used since has ended.
+pub(super) fn used_after(app: &App, now: Timestamp) -> Timestamp {
+    match app.config.auth.session_idle {
+        idle if idle.is_zero() => Timestamp::MIN,
+        idle => before(now, idle),
+    }
 }
 
 /// Ends one of the caller's sessions.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use strongroom::config::SignedUrls;
 
+use crate::support::accounts::another_session;
 use crate::support::client::{Ask, Client, content, path};
 use crate::support::links::{complete, create_link, follow};
 use crate::support::tus::Tus;
@@ -120,6 +121,16 @@ both! {
         app.advance(Duration::from_secs(61));
         app.reap().await;
         assert_eq!((puts().await, app.count(open_uploads).await), (None, 0));
+    }
+
+    async fn sessions_that_ended_because_nobody_used_them_are_not_counted(app: TestApp) {
+        let app = app.restart_with(|config| config.auth.session_idle = Duration::from_secs(3600)).await;
+        let ann = app.sign_up("ann").await;
+        let file = ann.upload("a.txt", "mine").await;
+        app.advance(Duration::from_secs(2 * 3600));
+        let ann = another_session(&app, "ann").await;
+        assert_eq!(readers(&ann, &file).await[0]["sessions"], 1);
+        assert_eq!(ann.get("/v1/me/sessions").answer().await.json()["items"].as_array().unwrap().len(), 1);
     }
 
     async fn expired_links_and_urls_are_not_listed(app: TestApp) {

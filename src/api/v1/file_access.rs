@@ -49,9 +49,9 @@ enum AccessEntryView {
         user_id: Uuid,
         email: String,
         /// Active sessions; `DELETE /v1/me/sessions/{id}` ends one.
-        sessions: usize,
+        sessions: u64,
         /// Active API tokens; `DELETE /v1/me/tokens/{id}` revokes one.
-        tokens: usize,
+        tokens: u64,
         ended_by: String,
     },
     Link {

@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::db::Count;
 use crate::error::Result;
 use crate::files::File;
-use crate::users::User;
+use crate::users::{self, User};
 
 /// Someone who can read or replace a file, or something that allows anyone to.
 #[derive(Debug)]
@@ -21,9 +21,9 @@ pub enum AccessEntry {
         /// The email address of the owner.
         email: String,
         /// Active sessions.
-        sessions: usize,
+        sessions: u64,
         /// Active API tokens.
-        tokens: usize,
+        tokens: u64,
         /// What ends all of them.
         ended_by: EndedBy,
     },
@@ -69,11 +69,12 @@ pub enum EndedBy {
 /// [`Error::Unavailable`](crate::error::Error::Unavailable).
 pub async fn access(app: &App, user: &User, file: &File) -> Result<Vec<AccessEntry>> {
     let now = app.clock.now();
+    let (sessions, tokens) = users::count_credentials(app, user).await?;
     let mut entries = vec![AccessEntry::Owner {
         user_id: user.id,
         email: user.email.clone(),
-        sessions: app.db.list_sessions(user.id, now).await?.len(),
-        tokens: app.db.list_tokens(user.id, now).await?.len(),
+        sessions,
+        tokens,
         ended_by: EndedBy::DisablingOwner,
     }];
     let links = links::list_for_file(app, user, file).await?;
