@@ -285,8 +285,7 @@ async fn update(
     Id(id): Id,
     Json(request): Json<UpdateLinkRequest>,
 ) -> Result<axum::Json<LinkView>> {
-    let link = links::find(&app, &caller.user, id).await?;
-    Ok(axum::Json(links::update(&app, &caller.user, link, request.options()?).await?.into()))
+    Ok(axum::Json(links::update(&app, &caller.user, id, request.options()?).await?.into()))
 }
 
 /// Revoke a share link
@@ -295,8 +294,7 @@ async fn update(
 #[utoipa::path(delete, path = "/v1/links/{id}", tag = "links", operation_id = "revokeLink", params(("id" = Uuid, Path)),
     responses((status = 204, description = "The link was revoked")))]
 async fn revoke(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<StatusCode> {
-    let link = links::find(&app, &caller.user, id).await?;
-    links::revoke(&app, &caller.user, &link).await?;
+    links::revoke(&app, &caller.user, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -307,7 +305,6 @@ async fn revoke(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id):
     params(("id" = Uuid, Path)), responses((status = 200, description = "The link with its new URL", body = LinkWithUrl)),
     extensions(("x-problem-codes" = json!(["link_revoked"]))))]
 async fn rotate(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<Response> {
-    let link = links::find(&app, &caller.user, id).await?;
-    let rotated = links::rotate(&app, &caller.user, link).await?;
+    let rotated = links::rotate(&app, &caller.user, id).await?;
     Ok(shown_once(&app, StatusCode::OK, rotated))
 }

@@ -61,8 +61,6 @@ pub struct Link {
     pub expires_at: Option<Timestamp>,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
-    #[serde(skip)]
-    row: LinkRow,
 }
 
 /// Creates a link to a file of this user. The token is not stored: it is known only to the receiver of the secret.
@@ -102,7 +100,11 @@ pub async fn create(app: &App, user: &User, file: &File, options: LinkOptions) -
 /// # Errors
 /// [`Error::NotFound`] if it does not exist, or belongs to another user.
 pub async fn find(app: &App, user: &User, id: Uuid) -> Result<Link> {
-    Ok(to_link(app, app.db.link(user.id, id).await?.ok_or(Error::NotFound)?))
+    find_row(app, user, id).await.map(|row| to_link(app, row))
+}
+
+async fn find_row(app: &App, user: &User, id: Uuid) -> Result<LinkRow> {
+    app.db.link(user.id, id).await?.ok_or(Error::NotFound)
 }
 
 /// Lists the links of this user, newest first: those to one file, or all. `limit` is a number of links.
@@ -145,46 +147,46 @@ pub async fn list_for_file(app: &App, user: &User, file: &File) -> Result<Vec<Li
 /// Changes the options of a link of this user. Concurrent changes are applied one after the other, and none is lost.
 ///
 /// # Errors
-/// [`Error::NotFound`] if the link was deleted in the meantime; [`Error::LinkRevoked`]; [`Error::Invalid`] if an option
-/// is not valid.
-pub async fn update(app: &App, user: &User, link: Link, options: LinkOptions) -> Result<Link> {
-    let mut row = link.row;
+/// [`Error::NotFound`]; [`Error::LinkRevoked`]; [`Error::Invalid`] if an option is not valid.
+pub async fn update(app: &App, user: &User, id: Uuid, options: LinkOptions) -> Result<Link> {
     loop {
+        let mut row = find_row(app, user, id).await?;
         if row.revoked_at.is_some() {
             return Err(Error::LinkRevoked);
         }
         options.clone().apply(app, &mut row).await?;
         if app.db.change_link(&row, &event(&row, EventKind::LinkChanged).row(&app.clock)).await? {
-            row.revision += 1;
             return Ok(to_link(app, row));
         }
         // Another request changed the link first: apply the options to the result.
-        row = find(app, user, row.id).await?.row;
     }
 }
 
 /// Immediately and permanently revokes a link of this user. Idempotent.
 ///
 /// # Errors
-/// [`Error::Unavailable`].
-pub async fn revoke(app: &App, user: &User, link: &Link) -> Result<()> {
-    let event = event(&link.row, EventKind::LinkRevoked).row(&app.clock);
-    app.db.revoke_link(user.id, link.id, app.clock.now(), &event).await?;
-    tracing::info!(user = %user.id, link = %link.id, "link revoked");
+/// [`Error::NotFound`].
+pub async fn revoke(app: &App, user: &User, id: Uuid) -> Result<()> {
+    let row = find_row(app, user, id).await?;
+    let event = event(&row, EventKind::LinkRevoked).row(&app.clock);
+    app.db.revoke_link(user.id, id, app.clock.now(), &event).await?;
+    tracing::info!(user = %user.id, link = %id, "link revoked");
     Ok(())
 }
 
 /// Gives a link of this user a new token; the previous one becomes invalid immediately.
 ///
 /// # Errors
-/// [`Error::LinkRevoked`].
-pub async fn rotate(app: &App, user: &User, link: Link) -> Result<(Link, Secret)> {
-    let event = event(&link.row, EventKind::LinkChanged).with("rotated", true).row(&app.clock);
+/// [`Error::NotFound`]; [`Error::LinkRevoked`].
+pub async fn rotate(app: &App, user: &User, id: Uuid) -> Result<(Link, Secret)> {
+    let row = find_row(app, user, id).await?;
+    let event = event(&row, EventKind::LinkChanged).with("rotated", true).row(&app.clock);
     let secret = Secret::random(SecretKind::Link);
-    if !app.db.rotate_link(user.id, link.id, &secret.hash(), secret.last_four(), &event).await? {
+    if !app.db.rotate_link(user.id, id, &secret.hash(), secret.last_four(), &event).await? {
         return Err(Error::LinkRevoked);
     }
-    Ok((find(app, user, link.id).await?, secret))
+    let rotated = LinkRow { last_four: secret.last_four().to_owned(), ..row };
+    Ok((to_link(app, rotated), secret))
 }
 
 /// # Errors
@@ -212,18 +214,17 @@ fn to_link(app: &App, row: LinkRow) -> Link {
         id: row.id,
         file_id: row.file_id,
         state: state(app, &row),
-        last_four: row.last_four.clone(),
+        last_four: row.last_four,
         has_password: row.password_hash.is_some(),
         max_downloads: row.max_downloads.map(u64::from),
         downloads: row.downloads.0,
         allow_from: networks(&row.allow_from).map(|network| network.to_string()).collect(),
-        download_name: row.download_name.clone(),
+        download_name: row.download_name,
         inline: row.inline,
-        note: row.note.clone(),
+        note: row.note,
         created_at: row.created_at.into(),
         last_used_at: row.last_used_at.map(Into::into),
         expires_at: row.expires_at.map(Into::into),
         revoked_at: row.revoked_at.map(Into::into),
-        row,
     }
 }
