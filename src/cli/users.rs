@@ -104,12 +104,12 @@ pub(super) async fn run(app: &App, command: Command) -> Result<(), Failure> {
         }
         Command::Delete { email } => {
             let id = users::user_id(app, &email).await.map_err(|error| about(&email, error))?;
-            let job = users::delete_account(app, id).await?;
+            let job = users::delete_account(app, None, id).await?;
             print(&format!("Deleted {email}. Deletion continues in the background; status: /v1/jobs/{}\n", job.id))
         }
         Command::Quota { email, bytes, files } => {
             let id = users::user_id(app, &email).await.map_err(|error| about(&email, error))?;
-            let account = users::update_user(app, id, UpdateUser { bytes, files, disabled: None }).await?;
+            let account = users::update_user(app, None, id, UpdateUser { bytes, files, disabled: None }).await?;
             print(&format!("{} uses {}\n", account.user.email, used(&account)))
         }
         Command::Recount => print(&format!("corrected the usage of {} users\n", users::recalculate_usage(app).await?)),

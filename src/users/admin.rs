@@ -87,13 +87,18 @@ pub async fn all_users(app: &App) -> Result<Vec<AdminUser>> {
     Ok(rows.into_iter().map(|row| AdminUser::from_row(row, &app.config.quotas)).collect())
 }
 
-/// Changes an account. A quota below the current usage deletes nothing: it refuses uploads until there is room again.
-/// Disabling an account ends its sessions, and suspends its API tokens until it is enabled again.
+/// Changes an account for an admin, or for the operator without one. A quota below the current usage deletes nothing: it
+/// refuses uploads until there is room again. Disabling an account ends its sessions, and suspends its API tokens until
+/// it is enabled again.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is no account with this id; [`Error::Invalid`] if a quota is too large;
-/// [`Error::LastAdmin`] if it is the last admin, and would be disabled.
-pub async fn update_user(app: &App, id: Uuid, patch: UpdateUser) -> Result<AdminUser> {
+/// [`Error::NotFound`] if there is no account with this id; [`Error::Invalid`] if a quota is too large, or the admin
+/// would disable their own account, which only the operator could undo; [`Error::LastAdmin`] if it is the last admin, and
+/// would be disabled.
+pub async fn update_user(app: &App, admin: Option<&User>, id: Uuid, patch: UpdateUser) -> Result<AdminUser> {
+    if patch.disabled == Some(true) && admin.is_some_and(|admin| admin.id == id) {
+        return Err(Error::invalid("/disabled", "unsupported", "you cannot disable your own account"));
+    }
     for (quota, pointer) in [(patch.bytes, "/quota/bytes"), (patch.files, "/quota/files")] {
         quota.map_or(Ok(()), |quota| quota.check(pointer))?;
     }
@@ -131,7 +136,7 @@ fn events(id: Uuid, patch: UpdateUser) -> Vec<Event> {
 /// [`Error::NotFound`] if it does not exist; [`Error::LastAdmin`].
 pub async fn set_disabled(app: &App, email: &str, disabled: bool) -> Result<User> {
     let patch = UpdateUser { disabled: Some(disabled), ..UpdateUser::default() };
-    Ok(update_user(app, user_id(app, email).await?, patch).await?.user)
+    Ok(update_user(app, None, user_id(app, email).await?, patch).await?.user)
 }
 
 /// Recalculates the usage of every account; returns how many accounts were corrected.

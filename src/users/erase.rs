@@ -40,11 +40,19 @@ pub async fn delete_me(app: &App, caller: &Caller, password: &SecretString) -> R
     erase(app, &caller.user, Some(&proven), &event).await
 }
 
-/// Deletes an account for an admin or the operator.
+/// Deletes an account for an admin, or for the operator without one.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is no account with this id; [`Error::LastAdmin`].
-pub async fn delete_account(app: &App, id: Uuid) -> Result<Erasure> {
+/// [`Error::NotFound`] if there is no account with this id; [`Error::Invalid`] if it is the admin's own, which takes a
+/// password; [`Error::LastAdmin`].
+pub async fn delete_account(app: &App, admin: Option<&User>, id: Uuid) -> Result<Erasure> {
+    if admin.is_some_and(|admin| admin.id == id) {
+        return Err(Error::invalid_parameter(
+            "id",
+            "unsupported",
+            "delete your own account with your password instead",
+        ));
+    }
     let user = app.db.find_account(id).await?.ok_or(Error::NotFound)?.user.into();
     erase(app, &user, None, &Event::new(EventKind::AccountDeleted, None)).await
 }

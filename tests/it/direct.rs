@@ -201,7 +201,7 @@ both! {
     async fn the_quota_is_reserved_at_creation_and_released_on_cancellation(app: TestApp) {
         let ann = app.sign_up("ann").await;
         let patch = UpdateUser { bytes: Some(Quota::Limit(3 * PART as u64)), files: None, disabled: None };
-        update_user(&app.app, ann.id.parse().unwrap(), patch).await.unwrap();
+        update_user(&app.app, None, ann.id.parse().unwrap(), patch).await.unwrap();
         let upload = Direct::create(&ann, 2 * PART).await;
         assert_eq!(used(&ann).await, (2 * PART as u64, 1));
         let problem = create(&ann, 2 * PART, json!({})).answer().await.problem(507, "quota_exceeded");

@@ -65,7 +65,7 @@ impl Ended {
                 drop(strongroom::users::set_disabled(&app.app, &email(&self.name), true).await.unwrap())
             }
             Ending::Deleted => {
-                drop(strongroom::users::delete_account(&app.app, self.user.id.parse().unwrap()).await.unwrap());
+                drop(strongroom::users::delete_account(&app.app, None, self.user.id.parse().unwrap()).await.unwrap());
             }
             Ending::TokenRevoked => revoke("/v1/me/tokens", &|_| true).await,
             Ending::SessionEnded => revoke("/v1/me/sessions", &|session| session["current"] == false).await,

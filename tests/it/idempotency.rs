@@ -51,7 +51,7 @@ both! {
         let renamed = ann.patch(&path(&first.json())).json(&json!({"name": "b.bin", "metadata": {"a": 1}})).answer().await;
         assert_eq!(renamed.status, 200);
         let patch = UpdateUser { bytes: Some(Quota::Limit(0)), ..UpdateUser::default() };
-        update_user(&app.app, ann.id.parse().unwrap(), patch).await.unwrap();
+        update_user(&app.app, None, ann.id.parse().unwrap(), patch).await.unwrap();
         same(upload(&ann, "k-1").body(bytes.clone())).await;
         assert_eq!(ann.delete_permanently(&first.json()).answer().await.status, 204);
         same(upload(&ann, "k-1").body(bytes)).await;

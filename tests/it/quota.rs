@@ -19,7 +19,7 @@ const MIB: usize = 1024 * 1024;
 async fn allow(app: &TestApp, user: &Client, bytes: Option<u64>, files: Option<u64>) {
     let quota = |most: Option<u64>| Some(most.map_or(Quota::Unlimited, Quota::Limit));
     let patch = UpdateUser { bytes: quota(bytes), files: quota(files), disabled: None };
-    update_user(&app.app, user.id.parse().unwrap(), patch).await.unwrap();
+    update_user(&app.app, None, user.id.parse().unwrap(), patch).await.unwrap();
 }
 
 async fn used(user: &Client) -> (u64, u64) {

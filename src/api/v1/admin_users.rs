@@ -13,7 +13,7 @@ use super::jobs::{self, JobAccepted};
 use super::me::{StorageUsageView, UserView};
 use crate::api::auth::Admin;
 use crate::app::App;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::http::extract::{Id, Json, PageParams, Paging, present};
 use crate::users::{self, AdminUser, Quota, QuotaOverrides, UpdateUser};
 
@@ -131,12 +131,8 @@ async fn update(
     Id(id): Id,
     Json(wanted): Json<UpdateUserRequest>,
 ) -> Result<axum::Json<AdminUserView>> {
-    // With the last admin disabled, only the command line could undo it.
-    if wanted.disabled == Some(true) && id == admin.user.id {
-        return Err(Error::invalid("/disabled", "unsupported", "you cannot disable your own account"));
-    }
     let patch = UpdateUser { bytes: wanted.quota.bytes, files: wanted.quota.files, disabled: wanted.disabled };
-    Ok(axum::Json(users::update_user(&app, id, patch).await?.into()))
+    Ok(axum::Json(users::update_user(&app, Some(&admin.user), id, patch).await?.into()))
 }
 
 /// Delete a user
@@ -149,8 +145,5 @@ async fn update(
         headers(("Location" = String, description = "The URL of the job")))),
     extensions(("x-problem-codes" = json!(["last_admin", "invalid"]))))]
 async fn delete(State(app): State<Arc<App>>, Admin(admin): Admin, Id(id): Id) -> Result<Response> {
-    if id == admin.user.id {
-        return Err(Error::invalid_parameter("id", "unsupported", "use DELETE /v1/me to delete your own account"));
-    }
-    jobs::accepted(&app, users::delete_account(&app, id).await?)
+    jobs::accepted(&app, users::delete_account(&app, Some(&admin.user), id).await?)
 }
