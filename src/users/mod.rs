@@ -4,6 +4,7 @@ mod account;
 mod admin;
 mod caller;
 mod erase;
+mod events;
 mod password;
 mod profile;
 mod quota;
@@ -31,6 +32,7 @@ pub use admin::{
 };
 pub use caller::{Caller, Credential, authenticate};
 pub use erase::{Erasure, delete_account, delete_me, erasure};
+pub use events::events;
 pub use password::Passwords;
 pub use quota::{Quota, QuotaOverrides};
 pub use secret::{Secret, SecretKind};

@@ -12,11 +12,12 @@ use uuid::Uuid;
 
 use crate::api::auth::{Admin, SessionCaller, SignedIn};
 use crate::app::App;
-use crate::cursor::{self, Page};
+use crate::cursor::Page;
 use crate::error::Result;
-use crate::events::{self, AuditEvent, EventKind, Filter};
+use crate::events::{AuditEvent, EventKind, Filter};
 use crate::files;
 use crate::http::extract::{Id, PageParams, Paging, Query};
+use crate::users;
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
@@ -205,9 +206,7 @@ async fn of_account(
     Paging(page): Paging,
 ) -> Result<axum::Json<AuditEventPage>> {
     let filter = Filter { account: Some(caller.user.id), ..Filter::default() };
-    let page =
-        events::list(&app.db, &filter, cursor::page_size(page.limit, app.config.limits.page)?, page.cursor.as_deref())
-            .await?;
+    let page = users::events(&app, &filter, page.limit, page.cursor.as_deref()).await?;
     Ok(axum::Json(page.into()))
 }
 
@@ -230,8 +229,6 @@ async fn of_all(
         since: params.since,
         until: params.until,
     };
-    let page =
-        events::list(&app.db, &filter, cursor::page_size(page.limit, app.config.limits.page)?, page.cursor.as_deref())
-            .await?;
+    let page = users::events(&app, &filter, page.limit, page.cursor.as_deref()).await?;
     Ok(axum::Json(page.into()))
 }
