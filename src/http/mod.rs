@@ -16,6 +16,7 @@ pub mod form;
 pub mod hosts;
 pub mod incoming;
 pub mod json;
+pub mod location;
 pub mod middleware;
 mod open_files;
 mod places;

@@ -29,6 +29,7 @@ use crate::http::body::Binary;
 use crate::http::content::{DeliveryObserver, Plan, Presentation, Progress};
 use crate::http::cookies::{self, Cookie};
 use crate::http::extract::{Name, Query};
+use crate::http::location::location;
 use crate::users::ClientInfo;
 
 pub fn routes() -> OpenApiRouter<Arc<App>> {
@@ -146,8 +147,7 @@ async fn ask(State(app): State<Arc<App>>, Name(token): Name, Query(params): Quer
     let how = if params.open { "open" } else { "download" };
     let response = async {
         links::check_token(&app, &token).await?;
-        let location = HeaderValue::try_from(format!("{page}?{how}=1")).map_err(Error::internal)?;
-        Ok((StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response())
+        Ok((StatusCode::SEE_OTHER, [location(&format!("{page}?{how}=1"))?]).into_response())
     };
     finish_response(response.await, Some(page.clone()))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -13,11 +13,12 @@ use crate::api::delivery;
 use crate::api::openapi::headers::{ConditionHeaders, DigestHeaders, RangeHeaders};
 use crate::api::upload_body;
 use crate::app::App;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::files::avatar;
 use crate::http::body::Binary;
 use crate::http::content::Presentation;
 use crate::http::extract::Id;
+use crate::http::location::location;
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
@@ -40,10 +41,9 @@ const CACHE_CONTROL: &str = "public, max-age=300";
 async fn set(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, request: Request) -> Result<Response> {
     let (body, _) = upload_body::open(&app, request, true).await?;
     let first = avatar::set(&app, &caller.user, body).await?;
-    let location = app.config.url(&format!("/v1/users/{}/avatar", caller.user.id));
-    let location = HeaderValue::from_str(&location).map_err(Error::internal)?;
+    let location = location(&app.config.url(&format!("/v1/users/{}/avatar", caller.user.id)))?;
     let status = if first { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, [(header::LOCATION, location)]).into_response())
+    Ok((status, [location]).into_response())
 }
 
 /// Delete your avatar

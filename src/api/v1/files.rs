@@ -29,6 +29,7 @@ use crate::http::body::Binary;
 use crate::http::digest;
 use crate::http::extract::{Json, PageParams, Paging, Query, present};
 use crate::http::incoming::Form;
+use crate::http::location::location;
 use crate::store::SignedUrl;
 
 /// The routes of this file.
@@ -331,13 +332,10 @@ async fn upload(
         }
     };
 
-    let location = app.config.url(&format!("/v1/files/{}", file.id));
-    let digest = digest::of(&file.content.sha256);
-    let mut response = file_response(StatusCode::CREATED, file);
-    for (name, text) in [(header::LOCATION, location), (HeaderName::from_static("repr-digest"), digest)] {
-        response.headers_mut().insert(name, HeaderValue::from_str(&text).map_err(Error::internal)?);
-    }
-    Ok(response)
+    let location = location(&app.config.url(&format!("/v1/files/{}", file.id)))?;
+    let digest = HeaderValue::from_str(&digest::of(&file.content.sha256)).map_err(Error::internal)?;
+    let headers = [location, (HeaderName::from_static("repr-digest"), digest)];
+    Ok((headers, file_response(StatusCode::CREATED, file)).into_response())
 }
 
 /// Get a file

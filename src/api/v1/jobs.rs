@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::StatusCode;
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -13,8 +13,9 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::http::extract::Id;
+use crate::http::location::location;
 use crate::users::{self, Erasure};
 
 /// The routes of this file.
@@ -73,10 +74,8 @@ pub struct JobAccepted {
 /// # Errors
 /// [`Error::Internal`] if the URL is not a valid header value.
 pub fn accepted(app: &App, job: Erasure) -> Result<Response> {
-    let location = app.config.url(&format!("/v1/jobs/{}", job.id));
-    let location = HeaderValue::from_str(&location).map_err(Error::internal)?;
-    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], axum::Json(JobAccepted { job: job.into() }))
-        .into_response())
+    let location = location(&app.config.url(&format!("/v1/jobs/{}", job.id)))?;
+    Ok((StatusCode::ACCEPTED, [location], axum::Json(JobAccepted { job: job.into() })).into_response())
 }
 
 /// Get job status

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Extension;
 use axum::extract::{FromRequest, Request, State};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::StatusCode;
 use http_body::Body as _;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,7 @@ use crate::files::uploads::{self, ExpectedPart, NewUpload, SignedPart, Upload, U
 use crate::files::{FileName, FolderPath};
 use crate::hex::unhex;
 use crate::http::extract::{Id, Json, PageParams, Paging};
+use crate::http::location::location;
 use crate::http::request_memory::RequestMemory;
 use crate::store::StoredPart;
 
@@ -231,10 +232,9 @@ async fn create(
         idempotency_key,
     };
     let upload = uploads::create(&app, &caller.user, new).await?;
-    let location = app.config.url(&format!("/v1/uploads/{}", upload.id));
-    let location = HeaderValue::from_str(&location).map_err(Error::internal)?;
+    let location = location(&app.config.url(&format!("/v1/uploads/{}", upload.id)))?;
     let view = UploadView::new(&app, &upload, None);
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], axum::Json(view)).into_response())
+    Ok((StatusCode::CREATED, [location], axum::Json(view)).into_response())
 }
 
 /// Get upload progress
