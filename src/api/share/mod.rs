@@ -106,11 +106,11 @@ impl Visit {
         let response = async {
             events::set_channel(Channel::Link);
             let opened = links::open(&app, &visitor(&client, &headers), &token).await?;
-            match as_page || opened.has_limit() && !params.ask_for_bytes() {
-                true => {
+            match opened.delivers(params.ask_for_bytes()) && !as_page {
+                true => bytes(&app, &opened, &params, &method, &headers).await,
+                false => {
                     opened.check_download_limit(&app).await.map(|()| page::about(&app, &url(&app, &token), &opened))
                 }
-                false => bytes(&app, &opened, &params, &method, &headers).await,
             }
         };
         finish_response(response.await, as_page.then(|| url(&app, &token)))

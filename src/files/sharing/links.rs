@@ -75,9 +75,14 @@ impl OpenedLink {
         app.db.file(link.owner_id, link.file_id).await?.map(drop).ok_or(Error::NotFound)
     }
 
-    /// Whether its downloads are limited. Such a link delivers only what is asked for explicitly.
+    /// Whether its downloads are limited.
     pub fn has_limit(&self) -> bool {
         self.link.max_downloads.is_some()
+    }
+
+    /// Whether a request gets the content: through a link with a download limit only one that explicitly asks for it.
+    pub fn delivers(&self, is_explicit: bool) -> bool {
+        is_explicit || !self.has_limit()
     }
 
     /// Checks that the link has not reached its download limit.
