@@ -49,7 +49,7 @@ pub async fn complete(app: &Arc<App>, user: &User, id: Uuid, expected: Vec<Expec
         let file = claim.hold_while(async {
             let mut row = find(&app, &user, id).await?;
             if complete_size(&row).is_none() {
-                assemble(&app, &user, &row, &expected).await?;
+                assemble(&app, &row, &claim, &expected).await?;
                 row = record_assembled(&app, &user, &row, &claim).await?;
             }
             finish(&app, &user, &row, &claim).await
@@ -59,7 +59,7 @@ pub async fn complete(app: &Arc<App>, user: &User, id: Uuid, expected: Vec<Expec
     .await
 }
 
-async fn assemble(app: &App, user: &User, row: &ResumableRow, expected: &[ExpectedPart]) -> Result<()> {
+async fn assemble(app: &App, row: &ResumableRow, claim: &Claim, expected: &[ExpectedPart]) -> Result<()> {
     let (layout, key) = (PartLayout::of(row)?, key(row)?);
     if app.store.size(&key).await? == Some(layout.size) {
         // An earlier attempt assembled them.
@@ -67,7 +67,7 @@ async fn assemble(app: &App, user: &User, row: &ResumableRow, expected: &[Expect
     }
     let selected = select(layout, stored(app, row).await?, expected);
     if let Err(Error::TooLarge { .. }) = selected {
-        app.db.delete_resumable(user.id, row.id).await?;
+        claim.delete_upload().await?;
     }
     let receipts = selected?.into_iter().map(|part| part.receipt).collect();
     app.store.assemble(&key, row.multipart_id.as_deref(), receipts, layout.size).await
