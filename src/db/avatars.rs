@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::blobs::{BlobFacts, ContentRow, make_ready, mark_for_deletion};
 use super::usage::apply_usage;
+use super::users::lock_user;
 use super::{Db, Tx, statements};
 use crate::error::Result;
 use crate::faults;
@@ -11,8 +12,6 @@ use crate::faults;
 statements! {
     AVATAR_CONTENT = "SELECT b.key, b.size, b.sha256, b.content_type, b.ready_at
         FROM users u JOIN blobs b ON b.id = u.avatar_id WHERE u.id = $1 AND u.disabled_at IS NULL";
-    /// Locks the account, so that concurrent changes see each other.
-    LOCK_USER = "UPDATE users SET updated_at = updated_at WHERE id = $1";
     CURRENT_AVATAR = "SELECT avatar_id FROM users WHERE id = $1";
     SET_AVATAR = "UPDATE users SET avatar_id = $2 WHERE id = $1";
 }
@@ -62,7 +61,7 @@ impl Db {
 
 /// Sets a user's avatar and returns the previous one.
 async fn exchange_avatar(tx: &mut Tx<'_>, user: Uuid, avatar: Option<Uuid>) -> Result<Option<Uuid>> {
-    tx.execute(LOCK_USER, (user,)).await?;
+    lock_user(tx, user).await?;
     let (previous,): (Option<Uuid>,) = tx.fetch_one(CURRENT_AVATAR, (user,)).await?;
     tx.execute(SET_AVATAR, (user, avatar)).await?;
     Ok(previous)

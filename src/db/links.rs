@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::errors::is_foreign_key_violation;
 use super::events::{EventRow, insert_event};
+use super::users::lock_user;
 use super::{Count, Db, Micros, Tx, statements};
 use crate::error::{Error, Result};
 
@@ -19,8 +20,6 @@ macro_rules! link_columns {
 }
 
 statements! {
-    /// Locks the account, so that concurrent requests cannot exceed the limit together.
-    LOCK_OWNER = "UPDATE users SET updated_at = updated_at WHERE id = $1";
     COUNT_LINKS = "SELECT COUNT(*) FROM links WHERE owner_id = $1";
     INSERT_LINK = "INSERT INTO links (id, owner_id, file_id, token_hash, last_four, password_hash, allow_from,
             download_name, inline, note, max_downloads, created_at, expires_at)
@@ -89,7 +88,7 @@ impl Db {
         self.transaction(async |tx| {
             insert(tx, link).await?;
             // After the link's row, which locks the file's: the same order as a deletion of the file.
-            tx.execute(LOCK_OWNER, (link.owner_id,)).await?;
+            lock_user(tx, link.owner_id).await?;
             let (links,): (i64,) = tx.fetch_one(COUNT_LINKS, (link.owner_id,)).await?;
             if links > i64::from(limit) {
                 return Err(Error::TooManyLinks { limit });

@@ -8,7 +8,7 @@ use super::events::{EventRow, insert_event};
 use super::resumable::delete_uploads_of_token;
 use super::signed_puts::end_puts_of_token;
 use super::usage::apply_usage;
-use super::users::{CallerRow, user_columns};
+use super::users::{CallerRow, lock_user, user_columns};
 use super::{CachePolicy, Count, Db, Micros, Tx, statements};
 use crate::error::Result;
 
@@ -32,8 +32,6 @@ pub struct TokenRow {
 }
 
 statements! {
-    /// Locks the account, so that concurrent requests cannot exceed the limit together.
-    LOCK_USER = "UPDATE users SET updated_at = updated_at WHERE id = $1";
     COUNT_TOKENS = "SELECT COUNT(*) FROM api_tokens WHERE user_id = $1 AND (expires_at IS NULL OR expires_at > $2)";
     INSERT_TOKEN = "INSERT INTO api_tokens (id, user_id, token_hash, name, last_four, created_at, expires_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7)";
@@ -63,7 +61,7 @@ impl Db {
     ) -> Result<bool> {
         let TokenRow { id, user_id, name, last_four, created_at, expires_at, .. } = token;
         self.transaction(async |tx| {
-            tx.execute(LOCK_USER, (user_id,)).await?;
+            lock_user(tx, *user_id).await?;
             let (active,): (i64,) = tx.fetch_one(COUNT_TOKENS, (user_id, created_at)).await?;
             if active >= i64::from(limit) {
                 return Ok(false);

@@ -109,6 +109,7 @@ macro_rules! account_columns {
 }
 
 statements! {
+    LOCK_USER = "UPDATE users SET updated_at = updated_at WHERE id = $1";
     INSERT_USER = "INSERT INTO users (id, email, email_key, name, password_hash, must_change_password, is_admin,
             created_at, updated_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
@@ -309,6 +310,11 @@ impl Db {
         self.callers.clear();
         updated
     }
+}
+
+/// Locks an account for the rest of the transaction, so that concurrent requests cannot exceed a limit together.
+pub(super) async fn lock_user(tx: &mut Tx<'_>, id: Uuid) -> Result<()> {
+    tx.execute(LOCK_USER, (id,)).await.map(drop)
 }
 
 async fn update_account(
