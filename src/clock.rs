@@ -9,6 +9,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::error::{Error, Result};
+
 /// The source of the current time. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Clock {
@@ -52,6 +54,18 @@ pub fn from_micros(micros: i64) -> Timestamp {
 pub fn before(time: Timestamp, by: Duration) -> Timestamp {
     let micros = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
     from_micros(time.as_microsecond().saturating_sub(micros))
+}
+
+/// The lifetime that a request wants, of whatever expires.
+///
+/// # Errors
+/// [`Error::Invalid`] at `/expires_in` if it is zero or longer than `max`.
+pub fn checked_lifetime(wanted: Duration, max: Duration) -> Result<Duration> {
+    if wanted.is_zero() || wanted > max {
+        let detail = format!("from 1 to {} seconds", max.as_secs());
+        return Err(Error::invalid("/expires_in", "out_of_range", detail));
+    }
+    Ok(wanted)
 }
 
 /// The time `by` after `time`; at most the end of the calendar.

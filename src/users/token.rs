@@ -10,7 +10,7 @@ use super::Caller;
 use super::profile::checked_name;
 use super::secret::{Secret, SecretKind};
 use crate::app::App;
-use crate::clock::deadline;
+use crate::clock::{checked_lifetime, deadline};
 use crate::db::TokenRow;
 use crate::error::{Error, Result, both};
 use crate::events::{Event, EventKind};
@@ -58,7 +58,8 @@ pub async fn tokens(app: &App, caller: &Caller) -> Result<Vec<ApiToken>> {
 /// # Errors
 /// [`Error::Invalid`] if the name or the lifetime is not valid; [`Error::TooManyTokens`].
 pub async fn create_token(app: &App, caller: &Caller, new: NewToken) -> Result<(ApiToken, Secret)> {
-    let (name, lifetime) = both(checked_name(&new.name), checked_lifetime(new.expires_in))?;
+    let lifetime = new.expires_in.map(|wanted| checked_lifetime(wanted, MAX_LIFETIME));
+    let (name, lifetime) = both(checked_name(&new.name), lifetime.transpose())?;
     let secret = Secret::random(SecretKind::Token);
     let now = app.clock.now();
     let row = TokenRow {
@@ -86,14 +87,6 @@ pub async fn create_token(app: &App, caller: &Caller, new: NewToken) -> Result<(
 pub async fn revoke_token(app: &App, caller: &Caller, id: Uuid) -> Result<()> {
     let event = Event::new(EventKind::TokenRevoked, caller.user.id).with("token_id", id.to_string()).row(&app.clock);
     if app.db.revoke_token(id, caller.user.id, &event).await? { Ok(()) } else { Err(Error::NotFound) }
-}
-
-fn checked_lifetime(lifetime: Option<Duration>) -> Result<Option<Duration>> {
-    if lifetime.is_some_and(|lifetime| lifetime.is_zero() || lifetime > MAX_LIFETIME) {
-        let detail = format!("from 1 to {} seconds", MAX_LIFETIME.as_secs());
-        return Err(Error::invalid("/expires_in", "out_of_range", detail));
-    }
-    Ok(lifetime)
 }
 
 impl From<TokenRow> for ApiToken {

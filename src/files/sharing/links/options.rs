@@ -7,7 +7,7 @@ use secrecy::SecretString;
 
 use crate::app::App;
 use crate::budget::Party;
-use crate::clock::deadline;
+use crate::clock::{checked_lifetime, deadline};
 use crate::db::{Count, LinkRow, Micros};
 use crate::error::{Error, Result};
 use crate::files::FileName;
@@ -78,11 +78,7 @@ impl LinkOptions {
 }
 
 fn expiry(app: &App, lifetime: Duration) -> Result<Micros> {
-    if lifetime.is_zero() || lifetime > MAX_LIFETIME {
-        let detail = format!("from 1 to {} seconds", MAX_LIFETIME.as_secs());
-        return Err(Error::invalid("/expires_in", "out_of_range", detail));
-    }
-    Ok(deadline(app.clock.now(), lifetime).into())
+    Ok(deadline(app.clock.now(), checked_lifetime(lifetime, MAX_LIFETIME)?).into())
 }
 
 fn checked_count(maximum: u64) -> Result<Count> {
