@@ -6,6 +6,7 @@
 mod avatars;
 mod blobs;
 mod caller_cache;
+mod claims;
 mod client;
 mod connection_shares;
 mod erasures;
@@ -113,9 +114,10 @@ macro_rules! statements {
 use statements;
 
 /// The statements of every file. A test compares this list with the files.
-const STATEMENTS: [&[&str]; 24] = [
+const STATEMENTS: [&[&str]; 25] = [
     avatars::STATEMENTS,
     blobs::STATEMENTS,
+    claims::STATEMENTS,
     erasures::STATEMENTS,
     events::STATEMENTS,
     files::STATEMENTS,

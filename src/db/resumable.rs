@@ -1,5 +1,5 @@
 //! Resumable uploads. The row says how many bytes are durable and who may append to them: a request that appends holds
-//! a claim, whose id is a condition of each of its statements.
+//! a [claim](super::claims), whose id is a condition of each of its statements.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::blobs::{NewBlobRow, abandon, insert_pending, set_multipart_id};
+use super::claims::lock_claim;
 use super::idempotency::{KeyResponse, claim_key, store_response};
-use super::instance::has_ended;
 use super::usage::{ReservedRow, UsageDelta, apply_usage, reserve_usage};
 use super::{ByteCount, Count, Db, Micros, Permit, Tx, statements};
 use crate::config::Quotas;
@@ -33,19 +33,6 @@ statements! {
             AND u.expires_at > $2 AND u.id > $3
         ORDER BY u.id LIMIT $4");
     COUNT_BY_KEY = "SELECT COUNT(*) FROM resumable_uploads u JOIN blobs b ON b.id = u.blob_id WHERE b.key = $1";
-    ACQUIRE_CLAIM = concat!("UPDATE resumable_uploads
-        SET claim_id = $3, claim_instance = $5, claim_expires_at = (SELECT now FROM clock) + $4,
-            stale_claim_id = claim_id
-        WHERE id = $1 AND owner_id = $2 AND file_id IS NULL
-            AND (claim_id IS NULL OR claim_expires_at <= (SELECT now FROM clock) OR ", has_ended!("claim_instance"), ")
-        RETURNING stale_claim_id");
-    /// Locks the row, so that no other request acquires a claim before the transaction ends.
-    LOCK_CLAIM = "UPDATE resumable_uploads SET claim_id = claim_id WHERE id = $1 AND claim_id = $2";
-    RENEW_CLAIM = "UPDATE resumable_uploads SET claim_expires_at = (SELECT now FROM clock) + $3
-        WHERE id = $1 AND claim_id = $2";
-    COUNT_CLAIMS = "SELECT COUNT(*) FROM resumable_uploads WHERE id = $1 AND claim_id = $2";
-    RELEASE_CLAIM = "UPDATE resumable_uploads SET claim_id = NULL, claim_expires_at = 0
-        WHERE id = $1 AND claim_id = $2";
     DECLARE_SIZE = "UPDATE resumable_uploads SET size = $3
         WHERE id = $1 AND claim_id = $2 AND size IS NULL AND received <= $3";
     RECORD_PROGRESS = "UPDATE resumable_uploads
@@ -246,18 +233,6 @@ impl Db {
         Ok(count > 0)
     }
 
-    /// Acquires the claim to append to an upload for `lease`. Returns the previous claim if it expired, or its server
-    /// ended, without being released.
-    ///
-    /// # Errors
-    /// [`Error::UploadBusy`] if another request holds a claim, or the upload has ended.
-    pub async fn acquire_claim(&self, owner: Uuid, id: Uuid, claim: Uuid, lease: Duration) -> Result<Option<Uuid>> {
-        let values = (id, owner, claim, Micros::from(lease), self.instance.id());
-        let acquired = self.write.fetch_optional(ACQUIRE_CLAIM, values).await?;
-        let (stale,) = acquired.ok_or(Error::UploadBusy)?;
-        Ok(stale)
-    }
-
     /// Records the store's id of an upload's multipart upload; `false` if the claim was lost, or the upload has ended.
     ///
     /// # Errors
@@ -269,36 +244,11 @@ impl Db {
         blob: Uuid,
         multipart_id: &str,
     ) -> Result<bool> {
-        self.transaction(async |tx| match tx.execute(LOCK_CLAIM, (id, claim)).await? {
-            1 => set_multipart_id(tx, blob, multipart_id).await,
-            _ => Ok(false),
+        self.transaction(async |tx| match lock_claim(tx, id, claim).await? {
+            true => set_multipart_id(tx, blob, multipart_id).await,
+            false => Ok(false),
         })
         .await
-    }
-
-    /// Whether a claim is still held.
-    ///
-    /// # Errors
-    /// Those of [`Db`].
-    pub async fn holds_claim(&self, id: Uuid, claim: Uuid) -> Result<bool> {
-        let (count,): (i64,) = self.write.fetch_one(COUNT_CLAIMS, (id, claim)).await?;
-        Ok(count == 1)
-    }
-
-    /// Renews a claim; `false` if it was lost.
-    ///
-    /// # Errors
-    /// Those of [`Db`].
-    pub async fn renew_claim(&self, id: Uuid, claim: Uuid, lease: Duration) -> Result<bool> {
-        Ok(self.write.execute(RENEW_CLAIM, (id, claim, Micros::from(lease))).await? == 1)
-    }
-
-    /// Releases a claim.
-    ///
-    /// # Errors
-    /// Those of [`Db`].
-    pub async fn release_claim(&self, id: Uuid, claim: Uuid) -> Result<()> {
-        self.write.execute(RELEASE_CLAIM, (id, claim)).await.map(drop)
     }
 
     /// Records the total size of an upload that was created without; `false` if it is known already, or smaller than
