@@ -164,7 +164,7 @@ CREATE TABLE links (
     -- Complete downloads.
     downloads     BIGINT NOT NULL DEFAULT 0,
     created_at    BIGINT NOT NULL,
-    last_used_at  BIGINT,
+    last_downloaded_at BIGINT,
     expires_at    BIGINT,
     revoked_at    BIGINT,
     -- Incremented by every change of the restrictions, for optimistic locking.

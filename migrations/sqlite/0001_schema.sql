@@ -164,7 +164,7 @@ CREATE TABLE links (
     -- Complete downloads.
     downloads     INTEGER NOT NULL DEFAULT 0,
     created_at    INTEGER NOT NULL,
-    last_used_at  INTEGER,
+    last_downloaded_at INTEGER,
     expires_at    INTEGER,
     revoked_at    INTEGER,
     -- Incremented by every change of the restrictions, for optimistic locking.

@@ -46,7 +46,7 @@ statements! {
     FINISH_DOWNLOAD = "UPDATE link_downloads
         SET complete = TRUE, open_responses = open_responses - 1, lease_until = (SELECT now FROM clock) + $2
         WHERE id = $1";
-    COUNT_DOWNLOAD = "UPDATE links SET downloads = downloads + 1, last_used_at = $2 WHERE id = $1";
+    COUNT_DOWNLOAD = "UPDATE links SET downloads = downloads + 1, last_downloaded_at = $2 WHERE id = $1";
     PURGE_DOWNLOADS = "DELETE FROM link_downloads WHERE lease_until <= (SELECT now FROM clock)";
 }
 

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 macro_rules! link_columns {
     () => {
         "l.id, l.owner_id, l.file_id, l.token_hash, l.last_four, l.password_hash, l.allow_from, l.download_name,
-         l.inline, l.note, l.max_downloads, l.downloads, l.created_at, l.last_used_at, l.expires_at, l.revoked_at,
+         l.inline, l.note, l.max_downloads, l.downloads, l.created_at, l.last_downloaded_at, l.expires_at, l.revoked_at,
          l.revision"
     };
 }
@@ -70,7 +70,7 @@ pub struct LinkRow {
     /// When it was created.
     pub created_at: Micros,
     /// When the last download was completed.
-    pub last_used_at: Option<Micros>,
+    pub last_downloaded_at: Option<Micros>,
     /// When it expires, if it does.
     pub expires_at: Option<Micros>,
     /// When it was revoked.

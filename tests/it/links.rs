@@ -75,7 +75,7 @@ both! {
         assert_eq!(state(&ann, &link).await, ("active".into(), 3));
         // The URL was shown once; no row contains its token.
         let shown = ann.get(&of(&link)).answer().await.json();
-        assert!(shown.get("url").is_none() && shown["last_used_at"].is_string(), "{shown}");
+        assert!(shown.get("url").is_none() && shown["last_downloaded_at"].is_string(), "{shown}");
         let token = url(&link).rsplit('/').next().unwrap();
         app.assert_in_no_row(&[token, &token[4..34]]).await;
         assert!(token.ends_with(shown["last_four"].as_str().unwrap()));

@@ -170,7 +170,7 @@ pub struct LinkView {
     created_at: Timestamp,
     /// When the last download completed.
     #[schema(required)]
-    last_used_at: Option<Timestamp>,
+    last_downloaded_at: Option<Timestamp>,
     #[schema(required)]
     expires_at: Option<Timestamp>,
     #[schema(required)]
@@ -192,7 +192,7 @@ impl From<Link> for LinkView {
             inline: link.inline,
             note: link.note,
             created_at: link.created_at,
-            last_used_at: link.last_used_at,
+            last_downloaded_at: link.last_downloaded_at,
             expires_at: link.expires_at,
             revoked_at: link.revoked_at,
         }

@@ -75,7 +75,7 @@ export function linkSummary(link: Link): string {
       ? `${link.downloads} of ${count(link.max_downloads, 'download')}`
       : count(link.downloads, 'download'),
   ]
-  if (link.last_used_at) parts.push(`last ${fromNow(link.last_used_at)}`)
+  if (link.last_downloaded_at) parts.push(`last ${fromNow(link.last_downloaded_at)}`)
   if (link.has_password) parts.push('with password')
   if (link.allow_from.length > 0) parts.push(`only from ${link.allow_from.join(', ')}`)
   if (link.download_name) parts.push(`downloads as “${link.download_name}”`)

@@ -56,7 +56,7 @@ pub struct Link {
     /// When it was created.
     pub created_at: Timestamp,
     /// When the last download was completed.
-    pub last_used_at: Option<Timestamp>,
+    pub last_downloaded_at: Option<Timestamp>,
     /// When it expires; `None` if it is active until it is revoked.
     pub expires_at: Option<Timestamp>,
     /// When it was revoked.
@@ -83,7 +83,7 @@ pub async fn create(app: &App, user: &User, file: &File, options: LinkOptions) -
         max_downloads: None,
         downloads: Count(0),
         created_at: app.clock.now().into(),
-        last_used_at: None,
+        last_downloaded_at: None,
         expires_at: None,
         revoked_at: None,
         revision: 0,
@@ -223,7 +223,7 @@ fn to_link(app: &App, row: LinkRow) -> Link {
         inline: row.inline,
         note: row.note,
         created_at: row.created_at.into(),
-        last_used_at: row.last_used_at.map(Into::into),
+        last_downloaded_at: row.last_downloaded_at.map(Into::into),
         expires_at: row.expires_at.map(Into::into),
         revoked_at: row.revoked_at.map(Into::into),
     }
