@@ -66,9 +66,10 @@ impl MemoryBudget {
         let share = self.size / 4;
         let wanted = bytes.div_ceil(KIB).clamp(1, share) as u32;
         let reserving = async {
-            let _waiting = self.waiting.enter();
             let of_share = self.shares.get(party, || Semaphore::new(share));
             let of_share = of_share.acquire_many_owned(wanted).await.map_err(Error::internal)?;
+            // What waits for the memory of its own party is not helped by others that release theirs.
+            let _waiting = self.waiting.enter();
             let of_all = self.all.clone().acquire_many_owned(wanted).await.map_err(Error::internal)?;
             Ok(ReservedMemory { of_share, of_all })
         };
@@ -77,7 +78,7 @@ impl MemoryBudget {
             .map_err(|late| Error::Unavailable { what: "memory for this request", source: late.into() })?
     }
 
-    /// Whether requests wait for memory.
+    /// Whether requests wait for memory of others.
     pub fn is_contended(&self) -> bool {
         self.waiting.count() > 0
     }

@@ -6,14 +6,17 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use serde_json::{Value, json};
+use strongroom::budget::Party;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use uuid::Uuid;
 
 use crate::support::accounts::{log_in, sign_up};
 use crate::support::client::{Ask, fed, path};
 use crate::support::links::create_link;
 use crate::support::program::Start;
-use crate::support::{Client, PASSWORD, Setup, TestApp, both, email};
+use crate::support::raw::connect;
+use crate::support::{Client, PASSWORD, Setup, TestApp, both, email, http2 as frames};
 
 /// KiB of a number of MiB.
 const fn mib(count: u64) -> u64 {
@@ -193,5 +196,35 @@ both! {
         let (mut found, pages) = pages("/v1/trash?").await;
         found.sort_by_key(Value::to_string);
         assert_eq!((found, pages), (ids, 3));
+    }
+
+    async fn an_account_that_waits_for_itself_ends_no_response_of_others(app: TestApp) {
+        let app = app.restart_with(|config| config.limits.metadata = 100 * 1024).await;
+        let ann = app.sign_up("ann").await;
+        let file = ann.upload("a", "").await;
+        let metadata = json!({"metadata": {"d": "m".repeat(90_000)}});
+        assert_eq!(ann.patch(&path(&file)).json(&metadata).answer().await.status, 200);
+        let (memory, greedy) = (app.app.memory.clone(), Party::Account(Uuid::max()));
+        let _held = memory.reserve(greedy, usize::MAX).await.unwrap();
+        let waiting = tokio::spawn(async move { memory.reserve(greedy, 1).await.is_err() });
+        // For a while the client reads nothing.
+        let builder = h2::client::Builder::new().initial_window_size(0).clone();
+        let (mut client, mut connection) = builder.handshake::<_, axum::body::Bytes>(connect(&app).await).await.unwrap();
+        let mut request = frames::request(&app, "GET", "/v1/files");
+        let token = format!("Bearer {}", ann.token.as_deref().unwrap());
+        request.headers_mut().insert("authorization", token.parse().unwrap());
+        let (response, _) = client.send_request(request, true).unwrap();
+        tokio::time::timeout(Duration::from_secs(7), &mut connection).await.expect_err("it stays open");
+        connection.set_initial_window_size(1 << 20).unwrap();
+        tokio::spawn(connection);
+        let mut body = response.await.unwrap().into_body();
+        let mut length = 0;
+        while let Some(chunk) = body.data().await {
+            let chunk = chunk.expect("the response continues");
+            body.flow_control().release_capacity(chunk.len()).unwrap();
+            length += chunk.len();
+        }
+        assert!(length > 90_000, "{length} bytes");
+        assert!(waiting.await.unwrap(), "it waited");
     }
 }
