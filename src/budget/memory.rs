@@ -31,11 +31,6 @@ pub struct ReservedMemory {
 }
 
 impl ReservedMemory {
-    /// The number of bytes.
-    pub fn bytes(&self) -> usize {
-        self.of_all.num_permits() * KIB
-    }
-
     /// Shrinks the reservation to this number of bytes.
     pub fn shrink(&mut self, bytes: usize) {
         for permit in [&mut self.of_share, &mut self.of_all] {

@@ -33,7 +33,7 @@ struct Holder {
 #[derive(Debug)]
 struct Held {
     party: Party,
-    reserved: Vec<ReservedMemory>,
+    reserved: Option<ReservedMemory>,
 }
 
 /// An extension of responses whose body has reserved memory.
@@ -44,7 +44,7 @@ impl RequestMemory {
     /// Of a request from this address, which has reserved nothing yet.
     pub fn new(budget: Arc<MemoryBudget>, address: Option<IpAddr>) -> Self {
         let party = Party::at(address.unwrap_or(Ipv4Addr::UNSPECIFIED.into()));
-        Self(Arc::new(Holder { budget, held: Mutex::new(Held { party, reserved: Vec::new() }) }))
+        Self(Arc::new(Holder { budget, held: Mutex::new(Held { party, reserved: None }) }))
     }
 
     /// From now on the memory is a part of the share of this account.
@@ -57,13 +57,15 @@ impl RequestMemory {
         matches!(self.lock().party, Party::Address(_))
     }
 
-    /// Reserves memory in addition, until the response begins.
+    /// Reserves memory until the response begins, instead of what the request has: its body is decoded by then. Requests
+    /// that held one reservation while they waited for another could wait for each other.
     ///
     /// # Errors
     /// [`Error::Unavailable`](crate::error::Error::Unavailable) if none becomes free in time.
     pub async fn reserve(&self, bytes: usize) -> Result<()> {
+        self.lock().reserved = None;
         let reserved = self.take(bytes).await?;
-        self.lock().reserved.push(reserved);
+        self.lock().reserved = Some(reserved);
         Ok(())
     }
 
@@ -86,14 +88,15 @@ impl RequestMemory {
 
     /// The response, which holds as much of the reserved memory as its body takes until it is sent.
     pub fn hold(&self, mut response: Response) -> Response {
-        let reserved = std::mem::take(&mut self.lock().reserved);
+        let Some(mut reserved) = self.lock().reserved.take() else { return response };
         // A compressed one has no size; what is compressed is a page at most.
         let size = response.body().size_hint().exact().map_or(PAGE_BYTES, |size| size as usize);
-        if size <= SMALL_RESPONSE || reserved.is_empty() {
+        if size <= SMALL_RESPONSE {
             return response;
         }
         response.extensions_mut().insert(HoldsMemory);
-        response.map(|body| Body::new(Holding { body, _reserved: shrunk(reserved, size) }))
+        reserved.shrink(size);
+        response.map(|body| Body::new(Holding { body, _reserved: reserved }))
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {
@@ -101,17 +104,10 @@ impl RequestMemory {
     }
 }
 
-/// The largest reservation, shrunk to `bytes`.
-fn shrunk(reserved: Vec<ReservedMemory>, bytes: usize) -> Option<ReservedMemory> {
-    let mut largest = reserved.into_iter().max_by_key(ReservedMemory::bytes)?;
-    largest.shrink(bytes);
-    Some(largest)
-}
-
 /// A body with its memory.
 struct Holding {
     body: Body,
-    _reserved: Option<ReservedMemory>,
+    _reserved: ReservedMemory,
 }
 
 impl http_body::Body for Holding {

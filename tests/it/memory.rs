@@ -15,7 +15,7 @@ use crate::support::accounts::{log_in, sign_up};
 use crate::support::client::{Ask, fed, path};
 use crate::support::links::create_link;
 use crate::support::program::Start;
-use crate::support::raw::connect;
+use crate::support::raw::{connect, response, status};
 use crate::support::{Client, PASSWORD, Setup, TestApp, both, email, http2 as frames};
 
 /// KiB of a number of MiB.
@@ -226,5 +226,32 @@ both! {
         }
         assert!(length > 90_000, "{length} bytes");
         assert!(waiting.await.unwrap(), "it waited");
+    }
+
+    async fn a_request_that_waits_for_its_response_does_not_hold_its_body(app: TestApp) {
+        let app = app.restart_with(|config| config.limits.request_memory = 8 << 20).await;
+        let ann = app.sign_up("ann").await;
+        let ids: Vec<_> = (0..300).map(|_| Uuid::now_v7()).collect();
+        let body = json!({"op": "sign", "ids": ids}).to_string() + &" ".repeat(235_000);
+        let (start, end) = body.split_at(body.len() - 1);
+        let head = format!(
+            "POST /v1/files/batch HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\
+            Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            ann.token.as_deref().unwrap(),
+            body.len()
+        );
+        // Together the bodies take the whole share of the account.
+        let mut streams = Vec::new();
+        for _ in 0..4 {
+            let mut stream = connect(&app).await;
+            stream.write_all(format!("{head}{start}").as_bytes()).await.unwrap();
+            streams.push(stream);
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let answers = streams.into_iter().map(|mut stream| async move {
+            stream.write_all(end.as_bytes()).await.unwrap();
+            status(&response(&mut stream).await.unwrap())
+        });
+        assert_eq!(join_all(answers).await, [200; 4]);
     }
 }
