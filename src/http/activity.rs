@@ -120,9 +120,14 @@ impl OpenRequest {
         });
     }
 
-    /// Keeps a place until the request is finished.
+    /// Keeps a place until the request is finished, or [released](Self::release).
     pub fn keep(&self, place: Place) {
         *self.place.lock().unwrap_or_else(PoisonError::into_inner) = Some(place);
+    }
+
+    /// Releases the place before the request is finished: nothing is open for it any more.
+    pub fn release(&self) {
+        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 

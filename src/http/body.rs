@@ -63,15 +63,21 @@ pub fn stream(body: Body, pace: Pace) -> ByteStream {
 /// The body of a response, dropped when the client reads nothing of it for `timeout`; or for a few seconds, if it
 /// `must_yield` because others wait for what it holds. On HTTP/1 the connection itself has this limit; on HTTP/2 one of
 /// its streams may stall, with its files open, while others go forward. Nothing is read ahead: a stream without a window
-/// holds no block.
-pub fn with_send_timeout(body: Body, timeout: Duration, must_yield: impl Fn() -> bool + Send + 'static) -> Body {
+/// holds no block. `dropped` runs when the body is dropped early: what else is held for it can be released then, as the
+/// connection notices only when the client reads again.
+pub fn with_send_timeout(
+    body: Body,
+    timeout: Duration,
+    must_yield: impl Fn() -> bool + Send + 'static,
+    dropped: impl FnOnce() + Send + 'static,
+) -> Body {
     let sending = Arc::new(Mutex::new(Sending { body: Some(body), idle_since: Some(Instant::now()) }));
     let (alive, ended) = oneshot::channel();
     let watching = watch(Arc::downgrade(&sending), timeout, must_yield);
     tokio::spawn(async move {
         tokio::select! {
             _ = ended => {}
-            () = watching => {}
+            () = watching => dropped(),
         }
     });
     Body::new(Watched { sending, _alive: alive })

@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 use http_body::Body as _;
 use tracing::Instrument;
 
+use super::activity::OpenRequest;
 use super::body;
 use super::problem::Problem;
 use super::request_memory::HoldsMemory;
@@ -52,6 +53,7 @@ pub async fn observe(State(context): State<Arc<Context>>, request: Request, next
     let path = request.uri().path().to_owned();
     let route = request.extensions().get::<MatchedPath>().map_or("-".to_owned(), |route| route.as_str().to_owned());
     let version = request.version();
+    let open = request.extensions().get::<Arc<OpenRequest>>().cloned().unwrap_or_default();
     let started = Instant::now();
     let span = tracing::info_span!("request", id, %method, route);
 
@@ -60,7 +62,8 @@ pub async fn observe(State(context): State<Arc<Context>>, request: Request, next
     if version == Version::HTTP_2 && !response.body().is_end_stream() {
         let (memory, holds) = (context.memory.clone(), response.extensions().get::<HoldsMemory>().is_some());
         let must_yield = move || holds && memory.is_contended();
-        response = response.map(|whole| body::with_send_timeout(whole, context.send_timeout, must_yield));
+        let release = move || open.release();
+        response = response.map(|whole| body::with_send_timeout(whole, context.send_timeout, must_yield, release));
     }
     span.in_scope(|| {
         let milliseconds = started.elapsed().as_millis() as u64;

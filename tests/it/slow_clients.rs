@@ -8,10 +8,13 @@ use reqwest::{Method, Version};
 use serde_json::json;
 use strongroom::config::TlsConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
+use crate::support::accounts::sign_up;
 use crate::support::bytes::noise;
 use crate::support::client::{Ask, content, path};
 use crate::support::links::create_link;
+use crate::support::program::Start;
 use crate::support::raw::{connect, raw, response, rest, status};
 use crate::support::{PASSWORD, Setup, TestApp, both, email, until};
 
@@ -422,5 +425,40 @@ both! {
             config.hsts = Duration::from_secs(60);
         }).await;
         assert_eq!(app.anonymous().get("/healthz").answer().await.header("strict-transport-security"), "max-age=60");
+    }
+
+    async fn http2_streams_that_stall_do_not_keep_the_places_of_requests(app: TestApp) {
+        let start = Start::default().beside(&app).open_files(128).variable("STRONGROOM_UPLOAD_STALL_TIMEOUT", "1s");
+        let program = start.serve(app.folder.path());
+        let ann = sign_up(&program, "ann@example.org").await;
+        let file = ann.upload("a.bin", noise(8 << 20)).await;
+        let stream = TcpStream::connect(program.url.strip_prefix("http://").unwrap()).await.unwrap();
+        let builder = h2::client::Builder::new().initial_connection_window_size(16 << 20).clone();
+        let (mut client, connection) = builder.handshake::<_, axum::body::Bytes>(stream).await.unwrap();
+        tokio::spawn(connection);
+        // As many as one address has places.
+        let mut bodies = Vec::new();
+        for _ in 0..8 {
+            let request = http::Request::get(format!("{}{}", program.url, content(&file)));
+            let request = request.header("authorization", format!("Bearer {}", ann.token.as_deref().unwrap()));
+            let (response, _) = client.send_request(request.body(()).unwrap(), true).unwrap();
+            let response = response.await.unwrap();
+            assert_eq!(response.status(), 200);
+            bodies.push(response.into_body());
+        }
+        // One of them is read, which keeps the connection open.
+        let mut slow = bodies.pop().unwrap();
+        let reading = tokio::spawn(async move {
+            while let Some(chunk) = slow.data().await {
+                slow.flow_control().release_capacity(chunk.unwrap().len()).unwrap();
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        let answer = ann.get("/v1/me").answer().await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert!(!reading.is_finished(), "it is still open");
+        reading.abort();
+        drop(bodies);
+        program.stop();
     }
 }
