@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::name::{cleaned, location};
-use super::{File, FolderPath};
+use super::{File, FolderPath, signed_urls};
 use crate::app::App;
 use crate::cursor::{self, Page, PageBuilder};
 use crate::db::{After, FileRow, ListQuery};
@@ -39,6 +39,8 @@ pub struct List {
     pub limit: Option<u32>,
     /// The cursor of the page; `None` for the first one.
     pub cursor: Option<String>,
+    /// Whether each file comes with a signed URL, which counts toward the size of the page.
+    pub with_urls: bool,
 }
 
 /// The order of a list. Ties are broken by id.
@@ -80,7 +82,8 @@ pub async fn list(app: &App, user: &User, list: &List) -> Result<Page<File>> {
         if let Some(last) = page.last() {
             query.after = Some(Cursor::after(list.order, last).position(list.order)?);
         }
-        page.add(app.db.list_files(&query).await?, bytes_of);
+        let url = |row: &FileRow| if list.with_urls { signed_urls::bytes_of(&row.name) } else { 0 };
+        page.add(app.db.list_files(&query).await?, |row| bytes_of(row) + url(row));
     }
     page.finish(|last| Cursor::after(list.order, last).encode()).try_map(File::try_from)
 }

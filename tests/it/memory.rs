@@ -254,4 +254,24 @@ both! {
         });
         assert_eq!(join_all(answers).await, [200; 4]);
     }
+
+    async fn pages_with_signed_urls_end_at_a_mebibyte(app: TestApp) {
+        let ann = app.sign_up("ann").await;
+        for first in (0..300).step_by(10) {
+            let names = (first..first + 10).map(|number| format!("{number:03}{}", "\u{3042}".repeat(250)));
+            join_all(names.map(async |name| ann.upload(&name, "").await)).await;
+        }
+        let (mut found, mut cursor) = (0, String::new());
+        loop {
+            let text = ann.get(&format!("/v1/files?urls=signed&limit=1000&cursor={cursor}")).answer().await.text();
+            assert!(text.len() < 1_300_000, "{} bytes", text.len());
+            let page: Value = serde_json::from_str(&text).unwrap();
+            found += page["items"].as_array().unwrap().len();
+            match page["next_cursor"].as_str() {
+                Some(next) => next.clone_into(&mut cursor),
+                None => break,
+            }
+        }
+        assert_eq!(found, 300);
+    }
 }

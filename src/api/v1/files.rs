@@ -226,6 +226,7 @@ async fn list(
         order: params.sort.map(Order::from).unwrap_or_default(),
         limit: page.limit,
         cursor: page.cursor,
+        with_urls: params.urls.is_some(),
     };
     if params.urls.is_none() && params.expires_in.is_some() {
         return Err(Error::invalid_parameter("expires_in", "unsupported", "allowed with `urls=signed` only"));

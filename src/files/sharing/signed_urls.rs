@@ -86,6 +86,13 @@ pub async fn sign_list(app: &App, files: &[File], expires_in: Option<Duration>) 
     Ok(urls)
 }
 
+/// The approximate maximum length of a signed URL for a file of this name. The name is percent-encoded twice, and
+/// temporary credentials of a bucket are a part of the URL.
+pub(in crate::files) fn bytes_of(name: &str) -> usize {
+    const THE_REST: usize = 1024;
+    THE_REST + 5 * name.len()
+}
+
 /// A URL to sign.
 struct Read<'a> {
     file: &'a File,
