@@ -15,8 +15,6 @@ use crate::budget::{MemoryBudget, Party, ReservedMemory};
 use crate::cursor::PAGE_BYTES;
 use crate::error::Result;
 
-/// Approximate size of an item of a response that is not a page of a list: a signed URL.
-const ITEM_BYTES: usize = 1024;
 /// Bytes of a response that is sent without reserved memory.
 const SMALL_RESPONSE: usize = 64 * 1024;
 
@@ -78,12 +76,12 @@ impl RequestMemory {
         self.0.budget.reserve(party, bytes).await
     }
 
-    /// Reserves memory for a response of this number of small items.
+    /// Reserves memory for a response of this number of items, each of which takes at most about `bytes`.
     ///
     /// # Errors
     /// Those of [`reserve`](Self::reserve).
-    pub async fn reserve_items(&self, count: usize) -> Result<()> {
-        self.reserve(count.saturating_mul(ITEM_BYTES)).await
+    pub async fn reserve_items(&self, count: usize, bytes: usize) -> Result<()> {
+        self.reserve(count.saturating_mul(bytes)).await
     }
 
     /// The response, which holds as much of the reserved memory as its body takes until it is sent.

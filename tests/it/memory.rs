@@ -274,4 +274,13 @@ both! {
         }
         assert_eq!(found, 300);
     }
+
+    async fn lists_wait_for_the_memory_of_their_account(app: TestApp) {
+        let ann = app.sign_up("ann").await;
+        let _held = app.app.memory.reserve(Party::Account(ann.id.parse().unwrap()), usize::MAX).await.unwrap();
+        let lists = ["/v1/files", "/v1/links", "/v1/me/sessions", "/v1/me/tokens", "/v1/me/events"];
+        for (list, answer) in lists.iter().zip(join_all(lists.map(|list| ann.get(list).answer())).await) {
+            assert_eq!((answer.status, answer.json()["code"].as_str()), (503, Some("unavailable")), "{list}");
+        }
+    }
 }

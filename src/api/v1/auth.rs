@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -18,6 +19,7 @@ use crate::api::auth::{AnyPasswordSession, SessionCaller, no_session_cookie, ses
 use crate::app::App;
 use crate::error::Result;
 use crate::http::extract::{Id, Json};
+use crate::http::request_memory::RequestMemory;
 use crate::users::{self, ClientInfo, Credentials, NewAccount, RegistrationStatus, Session, SignIn};
 
 /// Makes a browser delete its copies of responses (Clear Site Data, section 3.1). Cookies are of other ports as well, and
@@ -187,13 +189,21 @@ async fn log_out(
     Ok((StatusCode::NO_CONTENT, headers))
 }
 
+/// The approximate maximum size of a session, as a row and as JSON, in bytes.
+const SESSION_BYTES: usize = 3 * 1024;
+
 /// List your sessions
 ///
 /// Active sessions, newest first.
 #[utoipa::path(get, path = "/v1/me/sessions", tag = "me", operation_id = "listSessions",
     responses((status = 200, description = "Your active sessions", body = SessionPage)),
     extensions(("x-problem-codes" = json!(["session_required"]))))]
-async fn list(State(app): State<Arc<App>>, SessionCaller(caller): SessionCaller) -> Result<impl IntoResponse> {
+async fn list(
+    State(app): State<Arc<App>>,
+    SessionCaller(caller): SessionCaller,
+    Extension(memory): Extension<RequestMemory>,
+) -> Result<impl IntoResponse> {
+    memory.reserve_items(app.config.limits.sessions as usize, SESSION_BYTES).await?;
     let items = users::sessions(&app, &caller).await?.into_iter().map(SessionView::from).collect();
     Ok(axum::Json(SessionPage { items, next_cursor: None }))
 }

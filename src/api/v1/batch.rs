@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::State;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::files::FileView;
 use super::signed_urls::SignedUrlView;
 use crate::api::auth::SignedIn;
 use crate::app::App;
@@ -76,13 +76,24 @@ enum BatchOperation {
     Move,
 }
 
+impl BatchOperation {
+    /// The approximate maximum size of a result as JSON, in bytes.
+    fn bytes(self) -> usize {
+        match self {
+            Self::Delete => 512,
+            Self::Move => 4 * 1024,
+            Self::Sign => 8 * 1024,
+        }
+    }
+}
+
 /// One result for each id, in the order of the request.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct BatchResponse {
     items: Vec<BatchResult>,
 }
 
-/// The result of one file: the status and the response that a single request would have had.
+/// The result of one file: the status that a single request would have had.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"id": "019ab0c2-7a2e-7c55-b1de-0f5a8b7e4d11", "status": 204}))]
 pub struct BatchResult {
@@ -90,7 +101,7 @@ pub struct BatchResult {
     status: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    file: Option<FileView>,
+    file: Option<MovedFileView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     signed_url: Option<SignedUrlView>,
@@ -101,6 +112,17 @@ pub struct BatchResult {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     detail: Option<String>,
+}
+
+/// The new location of a file.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MovedFile, example = json!({
+    "name": "report.pdf", "path": "2026/archive", "updated_at": "2026-11-22T09:30:00Z"
+}))]
+pub struct MovedFileView {
+    name: String,
+    path: String,
+    updated_at: Timestamp,
 }
 
 /// Delete, sign or move many files
@@ -121,9 +143,7 @@ async fn batch(
     }
     request.check_members()?;
     let path = request.path.as_deref().map(|path| FolderPath::new(path, "/path")).transpose()?;
-    if request.op == BatchOperation::Sign {
-        memory.reserve_items(request.ids.len()).await?;
-    }
+    memory.reserve_items(request.ids.len(), request.op.bytes()).await?;
     let mut items = Vec::with_capacity(request.ids.len());
     for id in &request.ids {
         let item = match one(&app, &caller.user, &request, path.as_ref(), *id).await {
@@ -165,7 +185,9 @@ async fn one(
         BatchOperation::Move => {
             let change = Change { path: path.cloned(), ..Change::default() };
             let file = files::change(app, user, file, &Expected::Anything, &change).await?;
-            Ok(BatchResult { file: Some(FileView::new(file, None)), ..BatchResult::done(id, 200) })
+            // Without metadata: that of a thousand files is more than a response may take.
+            let moved = MovedFileView { name: file.name, path: file.path, updated_at: file.updated_at };
+            Ok(BatchResult { file: Some(moved), ..BatchResult::done(id, 200) })
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use http::{StatusCode, header};
@@ -17,6 +18,7 @@ use crate::api::auth::SessionCaller;
 use crate::app::App;
 use crate::error::Result;
 use crate::http::extract::{Id, Json};
+use crate::http::request_memory::RequestMemory;
 use crate::users::{self, ApiToken, NewToken};
 
 pub fn routes() -> OpenApiRouter<Arc<App>> {
@@ -80,13 +82,21 @@ struct ApiTokenPage {
     next_cursor: Option<String>,
 }
 
+/// The approximate maximum size of an API token, as a row and as JSON, in bytes.
+const TOKEN_BYTES: usize = 2 * 1024;
+
 /// List your API tokens
 ///
 /// Active tokens, newest first, without their secrets.
 #[utoipa::path(get, path = "/v1/me/tokens", tag = "me", operation_id = "listTokens",
     responses((status = 200, description = "Your active API tokens", body = ApiTokenPage)),
     extensions(("x-problem-codes" = json!(["session_required"]))))]
-async fn list(State(app): State<Arc<App>>, SessionCaller(caller): SessionCaller) -> Result<impl IntoResponse> {
+async fn list(
+    State(app): State<Arc<App>>,
+    SessionCaller(caller): SessionCaller,
+    Extension(memory): Extension<RequestMemory>,
+) -> Result<impl IntoResponse> {
+    memory.reserve_items(app.config.limits.tokens as usize, TOKEN_BYTES).await?;
     let items = users::tokens(&app, &caller).await?.into_iter().map(ApiTokenView::from).collect();
     Ok(axum::Json(ApiTokenPage { items, next_cursor: None }))
 }

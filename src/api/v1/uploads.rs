@@ -317,6 +317,9 @@ impl From<SignedPart> for SignedPartView {
     }
 }
 
+/// The approximate maximum size of a signed part as JSON, in bytes.
+const PART_BYTES: usize = 2 * 1024;
+
 /// Sign URLs for parts
 ///
 /// Send each part with PUT to its URL, in any order and concurrently; repeat parts that were interrupted.
@@ -331,7 +334,7 @@ async fn sign_parts(
     Id(id): Id,
     Json(request): Json<SignPartsRequest>,
 ) -> Result<axum::Json<SignedParts>> {
-    memory.reserve_items(request.numbers.as_ref().map_or(100, Vec::len)).await?;
+    memory.reserve_items(request.numbers.as_ref().map_or(100, Vec::len), PART_BYTES).await?;
     let expires_in = request.expires_in.map(Duration::from_secs);
     let parts = uploads::sign_parts(&app, &caller.user, id, request.numbers, expires_in).await?;
     Ok(axum::Json(SignedParts { parts: parts.into_iter().map(SignedPartView::from).collect() }))
