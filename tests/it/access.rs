@@ -169,6 +169,34 @@ both! {
             assert!(signed_urls(&ann, &file).await.is_some());
         }
     }
+
+    async fn links_are_listed_page_by_page(app: TestApp) {
+        let ann = app.sign_up("ann").await;
+        let file = ann.upload("a.txt", "mine").await;
+        let mut links = Vec::new();
+        for _ in 0..5 {
+            links.push(create_link(&ann, &file, json!({})).await["id"].clone());
+        }
+        let revoked = format!("/v1/links/{}", links.remove(2).as_str().unwrap());
+        assert_eq!(ann.delete(&revoked).answer().await.status, 204);
+        ann.sign(&file, "get").await;
+        let (mut kinds, mut found, mut cursor) = (Vec::new(), Vec::new(), String::new());
+        loop {
+            let page = ann.get(&format!("{}/access?limit=2&cursor={cursor}", path(&file))).answer().await.json();
+            for entry in page["items"].as_array().unwrap() {
+                kinds.push(entry["kind"].as_str().unwrap().to_owned());
+                found.extend(entry["link"].as_object().map(|link| link["id"].clone()));
+            }
+            match page["next_cursor"].as_str() {
+                Some(next) => next.clone_into(&mut cursor),
+                None => break,
+            }
+        }
+        links.reverse();
+        assert_eq!(found, links);
+        assert_eq!(kinds, ["owner", "link", "link", "signed_urls", "link", "link"]);
+        assert_eq!(ann.get(&format!("{}/access?limit=0", path(&file))).answer().await.status, 422);
+    }
 }
 
 #[tokio::test]

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Extension;
 use axum::extract::State;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -14,10 +13,9 @@ use uuid::Uuid;
 use super::links::LinkView;
 use crate::api::extract::OwnFile;
 use crate::app::App;
-use crate::cursor::PAGE_BYTES;
 use crate::error::Result;
 use crate::files::{self, AccessEntry, EndedBy};
-use crate::http::request_memory::RequestMemory;
+use crate::http::extract::{PageParams, Paging};
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
@@ -34,7 +32,7 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
 ], "next_cursor": null}))]
 struct FileAccessView {
     items: Vec<AccessEntryView>,
-    /// Always null: the list has one page.
+    /// Null on the last page.
     #[schema(required)]
     next_cursor: Option<String>,
 }
@@ -106,16 +104,16 @@ fn request(ended_by: EndedBy) -> String {
 
 /// List who can read or replace a file
 ///
-/// Its owner, active links, and signed URLs that may still be in use, each with the request that revokes it.
+/// Its owner, active links, and signed URLs that may still be in use, each with the request that revokes it. Pages after
+/// the first contain further links. Links that are not active count toward `limit` and are not listed.
 #[utoipa::path(get, path = "/v1/files/{id}/access", tag = "files", operation_id = "getFileAccess",
-    params(("id" = Uuid, Path)), responses((status = 200, description = "Everyone with access", body = FileAccessView)))]
+    params(("id" = Uuid, Path), PageParams), responses((status = 200, description = "Everyone with access", body = FileAccessView)))]
 async fn access(
     State(app): State<Arc<App>>,
     OwnFile { user, file }: OwnFile,
-    Extension(memory): Extension<RequestMemory>,
+    Paging(page): Paging,
 ) -> Result<axum::Json<FileAccessView>> {
-    memory.reserve(PAGE_BYTES).await?;
-    let entries = files::access(&app, &user, &file).await?;
-    let items = entries.into_iter().map(AccessEntryView::from).collect();
-    Ok(axum::Json(FileAccessView { items, next_cursor: None }))
+    let page = files::access(&app, &user, &file, page.limit, page.cursor.as_deref()).await?;
+    let items = page.items.into_iter().map(AccessEntryView::from).collect();
+    Ok(axum::Json(FileAccessView { items, next_cursor: page.next_cursor }))
 }

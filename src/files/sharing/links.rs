@@ -22,7 +22,7 @@ use crate::files::File;
 use crate::users::{LoginAttempt, Secret, SecretKind};
 
 pub use delivery::{LinkDownload, Part, redirect};
-pub use manage::{Link, LinkState, create, find, list, list_for_file, revoke, rotate, update};
+pub use manage::{Link, LinkState, create, find, list, revoke, rotate, update};
 pub use options::LinkOptions;
 pub use unlock_token::UnlockToken;
 

@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::links::{self, Link, LinkState};
 use super::signed_urls;
 use crate::app::App;
+use crate::cursor::Page;
 use crate::db::Count;
 use crate::error::Result;
 use crate::files::File;
@@ -63,25 +64,50 @@ pub enum EndedBy {
     RevokingSignedUrls(Uuid),
 }
 
-/// Lists who can read or replace a file of this user at present.
+/// Lists who can read or replace a file of this user at present. `limit` is a number of links, of which only the active
+/// ones are listed; everything else is on the first page.
 ///
 /// # Errors
-/// [`Error::Unavailable`](crate::error::Error::Unavailable).
-pub async fn access(app: &App, user: &User, file: &File) -> Result<Vec<AccessEntry>> {
-    let now = app.clock.now();
+/// [`Error::BadCursor`](crate::error::Error::BadCursor); [`Error::Invalid`](crate::error::Error::Invalid) if the limit is
+/// out of range.
+pub async fn access(
+    app: &App,
+    user: &User,
+    file: &File,
+    limit: Option<u32>,
+    cursor: Option<&str>,
+) -> Result<Page<AccessEntry>> {
+    let links = links::list(app, user, Some(file.id), limit, cursor).await?;
+    let active = links.items.into_iter().filter(|link| link.state == LinkState::Active).map(|link| {
+        let ended_by = EndedBy::RevokingLink(link.id);
+        AccessEntry::Link { link: Box::new(link), ended_by }
+    });
+    let mut items = Vec::new();
+    if cursor.is_none() {
+        items.push(owner(app, user).await?);
+    }
+    items.extend(active);
+    if cursor.is_none() {
+        items.extend(signed(app, user, file).await?);
+    }
+    Ok(Page { items, next_cursor: links.next_cursor })
+}
+
+async fn owner(app: &App, user: &User) -> Result<AccessEntry> {
     let (sessions, tokens) = users::count_credentials(app, user).await?;
-    let mut entries = vec![AccessEntry::Owner {
+    Ok(AccessEntry::Owner {
         user_id: user.id,
         email: user.email.clone(),
         sessions,
         tokens,
         ended_by: EndedBy::DisablingOwner,
-    }];
-    let links = links::list_for_file(app, user, file).await?;
-    entries.extend(links.into_iter().filter(|link| link.state == LinkState::Active).map(|link| {
-        let ended_by = EndedBy::RevokingLink(link.id);
-        AccessEntry::Link { link: Box::new(link), ended_by }
-    }));
+    })
+}
+
+/// The signed URLs of a file that may be in use.
+async fn signed(app: &App, user: &User, file: &File) -> Result<Vec<AccessEntry>> {
+    let now = app.clock.now();
+    let mut entries = Vec::new();
     let until = signed_urls::active_until(app, user, file).await?;
     if until > now {
         let ended_by = app.url_signer().map(|_| EndedBy::RevokingSignedUrls(file.id));

@@ -1,6 +1,7 @@
 // Who has access to a file, with buttons to revoke it.
 import { useState } from 'preact/hooks'
 import { type AccessEntry, api, type Link, request, type StoredFile } from '../api/client'
+import { fetchAllPages } from '../api/pages'
 import { SessionItems, TokenItems } from '../components/credentials'
 import { Icon } from '../components/icon'
 import { Failed, Loading } from '../components/states'
@@ -17,7 +18,10 @@ type SignedPutsEntry = Extract<AccessEntry, { kind: 'signed_puts' }>
 export function Access({ file }: { file: StoredFile }) {
   const [changing, setChanging] = useState<Link | null>(null)
   const params = { path: { id: file.id } }
-  const access = useLoad(async () => (await request(api.GET('/v1/files/{id}/access', { params }))).items, [file.id])
+  const access = useLoad(
+    () => fetchAllPages((query) => request(api.GET('/v1/files/{id}/access', { params: { ...params, query } }))),
+    [file.id],
+  )
   if (access.error && !access.data) return <Failed error={access.error} retry={access.reload} />
   if (!access.data) return <Loading />
   if (changing) {

@@ -135,15 +135,6 @@ fn bytes_of(row: &LinkRow) -> usize {
     THE_REST + row.allow_from.len() + row.note.len() + row.download_name.as_ref().map_or(0, String::len)
 }
 
-/// All links to a file of this user, newest first.
-///
-/// # Errors
-/// [`Error::Unavailable`].
-pub async fn list_for_file(app: &App, user: &User, file: &File) -> Result<Vec<Link>> {
-    let rows = app.db.list_links(user.id, Some(file.id), Uuid::max(), usize::MAX).await?;
-    Ok(rows.into_iter().map(|row| to_link(app, row)).collect())
-}
-
 /// Changes the options of a link of this user. Concurrent changes are applied one after the other, and none is lost.
 ///
 /// # Errors
