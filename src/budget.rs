@@ -1,6 +1,7 @@
 //! Budgets of the process that requests share fairly: the turns of a few workers, and memory.
 
 mod memory;
+mod shared;
 mod slots;
 mod streams;
 mod turns;
@@ -15,6 +16,7 @@ use uuid::Uuid;
 use crate::net::subscriber;
 
 pub use memory::{MemoryBudget, ReservedMemory};
+pub use shared::{Reserved, Shared, Shares};
 pub use slots::{Slot, SlotTaken, Slots};
 pub use streams::{OpenStream, StreamMemory};
 pub use turns::{Turn, Turns};

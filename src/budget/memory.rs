@@ -1,41 +1,28 @@
 //! Memory that requests hold while they wait, counted in KiB.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
-use super::{Keyed, Party};
+use super::{Party, Reserved, Shared};
 use crate::error::{Error, Result};
-use crate::waiting::Waiting;
 
 const KIB: usize = 1024;
 
 /// The memory of all requests of one kind. One party gets at most a quarter.
 #[derive(Debug)]
 pub struct MemoryBudget {
-    all: Arc<Semaphore>,
-    /// KiB of all parties.
-    size: usize,
-    shares: Keyed<Party, Semaphore>,
-    waiting: Waiting,
+    kib: Shared,
     /// How long a request may wait for memory.
     timeout: Duration,
 }
 
 /// Memory of one request, which dropping it releases.
 #[derive(Debug)]
-pub struct ReservedMemory {
-    of_share: OwnedSemaphorePermit,
-    of_all: OwnedSemaphorePermit,
-}
+pub struct ReservedMemory(Reserved);
 
 impl ReservedMemory {
-    /// Shrinks the reservation to this number of bytes.
+    /// Releases what is not needed for this number of bytes.
     pub fn shrink(&mut self, bytes: usize) {
-        for permit in [&mut self.of_share, &mut self.of_all] {
-            drop(permit.split(permit.num_permits().saturating_sub(bytes.div_ceil(KIB))));
-        }
+        self.0.shrink(bytes.div_ceil(KIB));
     }
 }
 
@@ -44,13 +31,7 @@ impl MemoryBudget {
     pub fn new(bytes: u64, timeout: Duration) -> Self {
         let size = usize::try_from(bytes).unwrap_or(usize::MAX) / KIB;
         let size = size.clamp(4, u32::MAX as usize >> 4);
-        Self {
-            all: Arc::new(Semaphore::new(size)),
-            size,
-            shares: Keyed::default(),
-            waiting: Waiting::default(),
-            timeout,
-        }
+        Self { kib: Shared::new(size, size / 4), timeout }
     }
 
     /// Waits for memory. A request for more than the share of the party gets the whole share.
@@ -58,24 +39,15 @@ impl MemoryBudget {
     /// # Errors
     /// [`Error::Unavailable`] if none becomes free in time.
     pub async fn reserve(&self, party: Party, bytes: usize) -> Result<ReservedMemory> {
-        let share = self.size / 4;
-        let wanted = bytes.div_ceil(KIB).clamp(1, share) as u32;
-        let reserving = async {
-            let of_share = self.shares.get(party, || Semaphore::new(share));
-            let of_share = of_share.acquire_many_owned(wanted).await.map_err(Error::internal)?;
-            // What waits for the memory of its own party is not helped by others that release theirs.
-            let _waiting = self.waiting.enter();
-            let of_all = self.all.clone().acquire_many_owned(wanted).await.map_err(Error::internal)?;
-            Ok(ReservedMemory { of_share, of_all })
-        };
-        tokio::time::timeout(self.timeout, reserving)
-            .await
-            .map_err(|late| Error::Unavailable { what: "memory for this request", source: late.into() })?
+        let wanted = bytes.div_ceil(KIB).clamp(1, self.kib.share()) as u32;
+        let reserved = tokio::time::timeout(self.timeout, self.kib.reserve(party, wanted)).await;
+        let unavailable = |late| Error::Unavailable { what: "memory for this request", source: Box::new(late) };
+        reserved.map_err(unavailable)?.map(ReservedMemory)
     }
 
-    /// Whether requests wait for memory of others.
+    /// Whether requests wait for memory that other parties have.
     pub fn is_contended(&self) -> bool {
-        self.waiting.count() > 0
+        self.kib.is_contended()
     }
 }
 

@@ -8,18 +8,17 @@ use tokio::time::timeout;
 
 use super::client::current_party;
 use super::open::ACQUIRE_TIMEOUT;
-use crate::budget::{Keyed, Party};
-use crate::error::Result;
+use crate::budget::Shares;
+use crate::error::{Error, Result};
 
 /// The connections in use, by client.
 #[derive(Debug)]
 pub(super) struct ConnectionShares {
-    of_client: Keyed<Party, Semaphore>,
-    /// The connections that one client uses at most.
-    quarter: usize,
+    /// A client uses at most a quarter of the connections.
+    of_client: Shares,
     for_reads: Arc<Semaphore>,
     /// SQLite has one connection that writes, which has shares of its own: places in the queue for it.
-    queue: Option<Keyed<Party, Semaphore>>,
+    queue: Option<Shares>,
 }
 
 /// How long a statement waits for others of its own client. Other clients are not delayed.
@@ -37,7 +36,7 @@ pub(super) struct Permit {
 impl ConnectionShares {
     /// Shares of SQLite's readers, and of the queue for its writer.
     pub fn sqlite(readers: u32) -> Self {
-        Self { queue: Some(Keyed::default()), ..Self::new(readers, readers) }
+        Self { queue: Some(Shares::new(QUEUED)), ..Self::new(readers, readers) }
     }
 
     /// Shares of a pool that reads and writes. A quarter of its connections is left to writes.
@@ -48,7 +47,7 @@ impl ConnectionShares {
     fn new(connections: u32, for_reads: u32) -> Self {
         let count = |number: u32| usize::try_from(number.max(1)).unwrap_or(Semaphore::MAX_PERMITS);
         let for_reads = Arc::new(Semaphore::new(count(for_reads)));
-        Self { of_client: Keyed::default(), quarter: count(connections / 4), for_reads, queue: None }
+        Self { of_client: Shares::new(count(connections / 4)), for_reads, queue: None }
     }
 
     /// Waits until the current client may use a connection to write.
@@ -56,8 +55,8 @@ impl ConnectionShares {
     /// # Errors
     /// [`Error::Unavailable`](crate::error::Error::Unavailable) after [`SHARE_TIMEOUT`] or [`ACQUIRE_TIMEOUT`].
     pub async fn acquire_for_write(&self) -> Result<Permit> {
-        let (shares, limit) = self.queue.as_ref().map_or((&self.of_client, self.quarter), |queue| (queue, QUEUED));
-        Ok(Permit { _of_client: acquire(shares, limit).await?, _for_reads: None })
+        let shares = self.queue.as_ref().unwrap_or(&self.of_client);
+        Ok(Permit { _of_client: acquire(shares).await?, _for_reads: None })
     }
 
     /// Waits until the current client may use a connection to read.
@@ -66,21 +65,20 @@ impl ConnectionShares {
     /// Those of [`acquire_for_write`](Self::acquire_for_write).
     pub async fn acquire_for_read(&self) -> Result<Permit> {
         // The client's own share first: what it waits for there does not keep others waiting.
-        let of_client = acquire(&self.of_client, self.quarter).await?;
-        Ok(Permit { _of_client: of_client, _for_reads: Some(within(ACQUIRE_TIMEOUT, self.for_reads.clone()).await?) })
+        let of_client = acquire(&self.of_client).await?;
+        let for_reads = within(ACQUIRE_TIMEOUT, self.for_reads.clone().acquire_owned()).await?;
+        Ok(Permit { _of_client: of_client, _for_reads: Some(for_reads.map_err(Error::internal)?) })
     }
 }
 
 /// Waits for one of the permits of the current client's share; `None` if there is no client.
-async fn acquire(shares: &Keyed<Party, Semaphore>, permits: usize) -> Result<Option<OwnedSemaphorePermit>> {
+async fn acquire(shares: &Shares) -> Result<Option<OwnedSemaphorePermit>> {
     let Some(party) = current_party() else { return Ok(None) };
-    within(SHARE_TIMEOUT, shares.get(party, || Semaphore::new(permits))).await.map(Some)
+    within(SHARE_TIMEOUT, shares.acquire(party, 1)).await?.map(Some)
 }
 
-async fn within(limit: Duration, semaphore: Arc<Semaphore>) -> Result<OwnedSemaphorePermit> {
-    let acquired = timeout(limit, semaphore.acquire_owned()).await;
-    let permit = acquired.map_err(|_| sqlx::Error::PoolTimedOut)?;
-    Ok(permit.map_err(|_| sqlx::Error::PoolClosed)?)
+async fn within<T>(limit: Duration, acquiring: impl Future<Output = T>) -> Result<T> {
+    Ok(timeout(limit, acquiring).await.map_err(|_| sqlx::Error::PoolTimedOut)?)
 }
 
 #[cfg(test)]
@@ -89,6 +87,7 @@ mod tests {
 
     use super::super::client::Client;
     use super::*;
+    use crate::budget::Party;
 
     const MOMENT: Duration = Duration::from_millis(5);
 

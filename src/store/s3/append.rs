@@ -9,11 +9,12 @@ use bytes::Bytes;
 use object_store::PutPayload;
 use object_store::aws::AmazonS3;
 use object_store::multipart::{MultipartStore, PartId};
+use uuid::Uuid;
 
-use super::budget::{Reserved, Share};
 use super::retry::{attempts, unavailable};
 use super::upload;
 use super::{S3Store, download};
+use crate::budget::Reserved;
 use crate::error::{Error, Result};
 use crate::faults;
 use crate::store::blocks::{Block, Blocks};
@@ -23,7 +24,7 @@ use crate::store::{AppendObserver, AppendRequest, ByteStream, Key, MAX_PARTS, Mu
 struct Append<'a> {
     store: &'a S3Store,
     at: &'a AppendRequest<'a>,
-    share: Share,
+    owner: Uuid,
     body: Blocks,
     /// The store's id of the multipart upload, once there is one.
     multipart_id: Option<String>,
@@ -50,7 +51,7 @@ impl Append<'_> {
         let (store, at) = (self.store, self.at);
         let held = if self.tail.is_some() { at.tail_length() } else { 0 };
         let left = at.announced.map(|announced| held + (at.offset + announced).saturating_sub(self.end));
-        let memory = store.budget.reserve(&self.share, at.part_size, left).await?;
+        let memory = store.budget.reserve(self.owner, at.part_size, left).await?;
         let mut block = store.read_tail(self.tail, held, at.part_size).await?;
         let before = block.chunks().len();
         let read = store.budget.fill(self.body.fill(&mut block, at.part_size as usize)).await;
@@ -99,7 +100,7 @@ impl S3Store {
         let mut append = Append {
             store: self,
             at,
-            share: self.budget.share(row.owner()),
+            owner: row.owner(),
             body: Blocks::new(body, None),
             multipart_id: at.multipart_id.map(str::to_owned),
             tail: at.tail,

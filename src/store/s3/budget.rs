@@ -2,16 +2,14 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use crate::budget::Keyed;
+use crate::budget::{Party, Reserved, Shared};
 use crate::error::{Error, Result};
 use crate::store::{MAX_PARTS, SMALLEST_PART};
-use crate::waiting::Waiting;
 
 /// The unit of the semaphore, whose counts are 32 bits wide.
 const KIB: u64 = 1024;
@@ -20,17 +18,11 @@ const KIB: u64 = 1024;
 /// wait for each other's memory cannot exist; an upload that finds none left waits, and so does its client.
 #[derive(Debug)]
 pub(super) struct Budget {
-    semaphore: Arc<Semaphore>,
+    kib: Shared,
     /// In bytes.
     memory: u64,
     /// In bytes.
     part_size: u64,
-    /// The share of each owner that has uploads.
-    shares: Keyed<Uuid, Semaphore>,
-    /// The size of a share in KiB.
-    share: usize,
-    /// The number of uploads that wait for memory.
-    waiting: Waiting,
     /// How long filling one part may take while others wait.
     stall_timeout: Duration,
 }
@@ -52,11 +44,9 @@ impl Budget {
         // the unused rest of the buffers that its chunks are slices of.
         let memory = (memory - memory / 4).max(part_size);
         let permits = usize::try_from(memory / KIB).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
-        let semaphore = Arc::new(Semaphore::new(permits));
         // A quarter, so that slow uploads of one owner do not block those of all others.
         let share = usize::try_from(part_size / KIB).unwrap_or(usize::MAX).max(permits / 4);
-        let (shares, waiting) = (Keyed::default(), Waiting::default());
-        Ok(Self { semaphore, memory, part_size, shares, share, waiting, stall_timeout })
+        Ok(Self { kib: Shared::new(permits, share), memory, part_size, stall_timeout })
     }
 
     /// The part size of an upload of `size` bytes. All parts but the last are equal. Large uploads
@@ -76,25 +66,10 @@ impl Budget {
     ///
     /// # Errors
     /// [`Error::Internal`] if the part is larger than 4 TiB.
-    pub async fn reserve(&self, owner: &Share, part_size: u64, left: Option<u64>) -> Result<Reserved> {
+    pub async fn reserve(&self, owner: Uuid, part_size: u64, left: Option<u64>) -> Result<Reserved> {
         let bytes = left.unwrap_or(part_size).min(part_size);
         let permits = u32::try_from(bytes.div_ceil(KIB).max(1)).map_err(Error::internal)?;
-        // A part that is larger than the share takes all of it.
-        let of_share = permits.min(u32::try_from(self.share).unwrap_or(u32::MAX));
-        let of_share = owner.0.clone().acquire_many_owned(of_share).await.map_err(Error::internal)?;
-        let of_all = match self.semaphore.clone().try_acquire_many_owned(permits) {
-            Ok(permit) => permit,
-            Err(_) => {
-                let _waiting = self.waiting.enter();
-                self.semaphore.clone().acquire_many_owned(permits).await.map_err(Error::internal)?
-            }
-        };
-        Ok(Reserved { _of_share: of_share, _of_all: of_all })
-    }
-
-    /// The owner's share of the memory.
-    pub fn share(&self, owner: Uuid) -> Share {
-        Share(self.shares.get(owner, || Semaphore::new(self.share)))
+        self.kib.reserve(Party::Account(owner), permits).await
     }
 
     /// Fills reserved memory. The client may be slow for as long as no upload waits for memory;
@@ -108,22 +83,11 @@ impl Budget {
         loop {
             match tokio::time::timeout(self.stall_timeout, &mut filling).await {
                 Ok(filled) => return filled,
-                Err(_) if self.waiting.count() > 0 => return Err(Error::BodyStalled),
+                Err(_) if self.kib.is_contended() => return Err(Error::BodyStalled),
                 Err(_) => {}
             }
         }
     }
-}
-
-/// One owner's share of the memory.
-#[derive(Debug, Clone)]
-pub(super) struct Share(Arc<Semaphore>);
-
-/// Memory for one part; dropping it releases the memory.
-#[derive(Debug)]
-pub(super) struct Reserved {
-    _of_share: OwnedSemaphorePermit,
-    _of_all: OwnedSemaphorePermit,
 }
 
 #[cfg(test)]
@@ -154,8 +118,8 @@ mod tests {
     #[tokio::test]
     async fn a_slow_client_is_stalled_only_while_others_wait() {
         let budget = Budget::new(8 * MIB, 8 * MIB, TIMEOUT).unwrap();
-        let (share, other) = (budget.share(Uuid::nil()), budget.share(Uuid::max()));
-        let held = budget.reserve(&share, 8 * MIB, None).await.unwrap();
+        let (owner, other) = (Uuid::nil(), Uuid::max());
+        let held = budget.reserve(owner, 8 * MIB, None).await.unwrap();
         let slow = budget.fill(async {
             tokio::time::sleep(TIMEOUT * 4).await;
             Ok(())
@@ -167,7 +131,7 @@ mod tests {
             drop(held);
             outcome
         };
-        let (slow, waiter) = tokio::join!(dripping, budget.reserve(&other, 8 * MIB, None));
+        let (slow, waiter) = tokio::join!(dripping, budget.reserve(other, 8 * MIB, None));
         assert!(matches!(slow, Err(Error::BodyStalled)));
         assert!(waiter.is_ok());
     }
@@ -175,11 +139,10 @@ mod tests {
     #[tokio::test]
     async fn one_owner_cannot_reserve_all_memory() {
         let budget = Budget::new(32 * MIB, 8 * MIB, TIMEOUT).unwrap();
-        let (greedy, modest) = (budget.share(Uuid::nil()), budget.share(Uuid::max()));
-        let _held = budget.reserve(&greedy, 8 * MIB, None).await.unwrap();
-        let same = budget.share(Uuid::nil());
-        let more = tokio::time::timeout(TIMEOUT, budget.reserve(&same, 8 * MIB, None));
+        let (greedy, modest) = (Uuid::nil(), Uuid::max());
+        let _held = budget.reserve(greedy, 8 * MIB, None).await.unwrap();
+        let more = tokio::time::timeout(TIMEOUT, budget.reserve(greedy, 8 * MIB, None));
         assert!(more.await.is_err());
-        budget.reserve(&modest, 8 * MIB, None).await.unwrap();
+        budget.reserve(modest, 8 * MIB, None).await.unwrap();
     }
 }

@@ -6,9 +6,9 @@ use object_store::path::Path;
 use object_store::{ObjectStore, PutMode, PutPayload};
 
 use super::S3Store;
-use super::budget::Reserved;
 use super::retry::{attempts, unavailable};
 use super::upload::Upload;
+use crate::budget::Reserved;
 use crate::error::{Error, Result};
 use crate::faults;
 use crate::store::blocks::{Block, Blocks};
@@ -25,8 +25,7 @@ impl S3Store {
     ) -> Result<u64> {
         let part_size = self.budget.part_size(size)?;
         let mut body = Blocks::new(body, size);
-        let share = self.budget.share(row.owner());
-        let memory = self.budget.reserve(&share, part_size, size).await?;
+        let memory = self.budget.reserve(row.owner(), part_size, size).await?;
         let filling = async { Ok((body.next(part_size as usize).await?, body.is_over().await?)) };
         let (first, whole) = self.budget.fill(filling).await?;
         if whole {
@@ -120,7 +119,6 @@ impl S3Store {
         faults::point("M2");
         row.multipart_opened(upload.id()).await?;
         faults::point("M3");
-        let share = self.budget.share(row.owner());
         let (mut block, mut memory) = first;
         loop {
             upload.send(block, memory).await?;
@@ -130,7 +128,7 @@ impl S3Store {
             if upload.is_full() {
                 return Err(Error::TooLarge { limit: MAX_PARTS * part_size });
             }
-            memory = self.budget.reserve(&share, part_size, body.left()).await?;
+            memory = self.budget.reserve(row.owner(), part_size, body.left()).await?;
             block = self.budget.fill(body.next(part_size as usize)).await?;
         }
         upload.complete(body.received()).await?;

@@ -7,9 +7,9 @@ use object_store::{MultipartId, ObjectStoreExt, PutPayload};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
-use super::budget::Reserved;
 use super::connect::Clients;
 use super::retry::{attempts, unavailable};
+use crate::budget::Reserved;
 use crate::error::{Error, Result};
 use crate::faults;
 use crate::store::MAX_PARTS;
