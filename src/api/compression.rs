@@ -2,14 +2,19 @@
 //! its length, its ranges and its ETag; nor are responses that contain a secret next to what a stranger may have chosen,
 //! so that its length tells nothing about it (BREACH).
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{MatchedPath, Request};
 use axum::middleware::Next;
-use axum::response::Response;
-use http::Method;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, Method, header};
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{And, Predicate, SizeAbove};
 
+use crate::error::Error;
 use crate::http::query;
 
 /// Bytes that fit into a single packet.
@@ -53,6 +58,39 @@ pub(super) async fn mark(request: Request, next: Next) -> Response {
         response.extensions_mut().insert(Compressible);
     }
     response
+}
+
+/// In the extensions of a response that is always the same: its compressed forms, by content coding.
+#[derive(Debug, Clone, Default)]
+pub(super) struct CompressedForms(Arc<Mutex<HashMap<HeaderValue, Bytes>>>);
+
+/// Compresses a response completely before it is sent. An encoder that waits for its client holds much more memory than
+/// what it compresses, and none of it is reserved.
+pub(super) async fn complete(request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let Some(coding) = response.headers().get(header::CONTENT_ENCODING).cloned() else { return response };
+    if response.extensions().get::<Compressible>().is_none() {
+        return response;
+    }
+    let forms = response.extensions().get::<CompressedForms>().cloned();
+    let (mut head, body) = response.into_parts();
+    let bytes = match compressed(body, coding, forms).await {
+        Ok(bytes) => bytes,
+        Err(error) => return Error::internal(error).into_response(),
+    };
+    head.headers.insert(header::CONTENT_LENGTH, bytes.len().into());
+    Response::from_parts(head, Body::from(bytes))
+}
+
+async fn compressed(body: Body, coding: HeaderValue, forms: Option<CompressedForms>) -> Result<Bytes, axum::Error> {
+    let Some(CompressedForms(forms)) = forms else { return to_bytes(body, usize::MAX).await };
+    let known = forms.lock().unwrap_or_else(PoisonError::into_inner).get(&coding).cloned();
+    if let Some(bytes) = known {
+        return Ok(bytes);
+    }
+    let bytes = to_bytes(body, usize::MAX).await?;
+    forms.lock().unwrap_or_else(PoisonError::into_inner).insert(coding, bytes.clone());
+    Ok(bytes)
 }
 
 /// Accepts the responses that [`mark`] has marked.

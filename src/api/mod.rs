@@ -83,6 +83,7 @@ pub fn router(app: &Arc<App>) -> Router {
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn(compression::mark))
         .layer(compression::layer())
+        .layer(from_fn(compression::complete))
         .layer(from_fn_with_state(app.clone(), in_request_context))
         .layer(from_fn_with_state(Admission::new(&app.config), admit))
         .layer(from_fn_with_state(Hosts::new(&app.config), check_host))

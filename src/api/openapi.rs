@@ -23,6 +23,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::cookie_name;
+use super::compression::CompressedForms;
 use crate::app::App;
 use crate::config::Config;
 use crate::cursor;
@@ -60,12 +61,16 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
 
 /// The document as it is served by one server, as JSON.
 #[derive(Debug, Clone)]
-pub struct ServedDocument(pub Bytes);
+pub struct ServedDocument {
+    text: Bytes,
+    compressed: CompressedForms,
+}
 
 impl ServedDocument {
     pub fn new(document: Document, config: &Config) -> Self {
         let text = complete(document, config).to_json();
-        Self(text.expect("a document that is written as JSON").into())
+        let text = text.expect("a document that is written as JSON").into();
+        Self { text, compressed: CompressedForms::default() }
     }
 }
 
@@ -73,8 +78,8 @@ impl ServedDocument {
 #[utoipa::path(get, path = "/openapi.json", tag = "health", operation_id = "getOpenApiDocument", security(()),
     responses((status = 200, description = "This document, with the URL and the limits of this server",
         body = HashMap<String, serde_json::Value>)))]
-async fn document(Extension(ServedDocument(text)): Extension<ServedDocument>) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], text).into_response()
+async fn document(Extension(ServedDocument { text, compressed }): Extension<ServedDocument>) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], Extension(compressed), text).into_response()
 }
 
 /// Adds to each operation what follows from it, and what the settings of the server decide.
