@@ -24,6 +24,10 @@ pub const SILENCE: Duration = Duration::from_secs(5);
 /// How long the end of a body of unknown length is awaited before the response says whether the connection stays open.
 const GRACE: Duration = Duration::from_millis(50);
 
+/// How long HTTP/2 clients have to take a response before the rest of the body is refused by a reset: some discard a
+/// response that arrives together with it.
+const RESET_DELAY: Duration = Duration::from_secs(1);
+
 /// How much is read and discarded.
 #[derive(Debug, Clone, Copy)]
 pub struct DrainLimits {
@@ -77,6 +81,8 @@ struct Rest {
 #[derive(Default)]
 struct RestState {
     body: Unread,
+    /// Whether the framing of the body is broken, or its client has disconnected.
+    is_broken: bool,
     /// Whether the rest is read, not left.
     is_wanted: bool,
     /// Whether the head of the response is sent. Before, the rest must not be polled: that would send 100 (Continue).
@@ -116,13 +122,20 @@ impl Rest {
         self.open.activity().set_receiving(false);
     }
 
+    /// What follows in the connection can no longer be read.
+    fn broke(&self) {
+        self.lock().is_broken = true;
+        self.ended();
+        self.open.activity().leave_unread();
+    }
+
     /// Decides what happens to the rest, before the head of the response is sent. Returns whether the connection can
     /// be used again. `closes`: the response ends the connection in any case.
     async fn settle(&self, closes: bool) -> bool {
         let (mut body, touched) = {
             let mut state = self.lock();
             match std::mem::take(&mut state.body) {
-                Unread::None => return true,
+                Unread::None => return !state.is_broken,
                 // It is still being read, by work that has not noticed the response.
                 Unread::Lent => {
                     state.body = Unread::Lent;
@@ -174,6 +187,9 @@ impl Rest {
             tokio::spawn(drain(body, self.limits, self.open.clone()));
         } else {
             self.open.activity().leave_unread();
+            if !self.is_http1 {
+                tokio::spawn(reset_later(body));
+            }
         }
     }
 
@@ -182,7 +198,13 @@ impl Rest {
     }
 }
 
+async fn reset_later(body: Body) {
+    tokio::time::sleep(RESET_DELAY).await;
+    drop(body);
+}
+
 async fn drain(mut body: Body, limits: DrainLimits, open: Arc<OpenRequest>) {
+    open.activity().set_content(false);
     if tokio::time::timeout(limits.time, discard(&mut body, limits.bytes)).await != Ok(true) {
         open.activity().leave_unread();
     }
@@ -229,7 +251,11 @@ impl HttpBody for Lent {
         self.touched = true;
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
         let frame = std::task::ready!(Pin::new(&mut *body).poll_frame(context));
-        if !matches!(frame, Some(Ok(_))) || body.is_end_stream() {
+        let is_end = frame.is_none() || body.is_end_stream();
+        if matches!(frame, Some(Err(_))) {
+            self.body = None;
+            self.rest.broke();
+        } else if is_end {
             self.body = None;
             self.rest.ended();
         }

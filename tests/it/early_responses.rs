@@ -1,6 +1,7 @@
 //! Responses that are ready before the body of their request was read: the client gets them, however it sends, and the
 //! connection can be used again unless the response says otherwise.
 
+use std::process::Command;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::support::bytes::noise;
 use crate::support::client::{Ask, content, path};
 use crate::support::raw::{connect, response, rest, status};
-use crate::support::{Setup, TestApp, both, http2};
+use crate::support::{Setup, TestApp, both, http2, print_skipped};
 
 const MIB: usize = 1024 * 1024;
 /// Instead of a status: the body is read, as far as its limit, and the status depends on it.
@@ -188,6 +189,40 @@ both! {
             let text = response.body_mut().data().await.unwrap().unwrap();
             assert!(String::from_utf8_lossy(&text).contains("\"unauthorized\""));
         }
+    }
+
+    async fn on_http2_curl_gets_the_refusal_of_a_body_that_is_not_wanted(app: TestApp) {
+        let version = Command::new("curl").arg("--version").output().map(|output| output.stdout).unwrap_or_default();
+        if !String::from_utf8_lossy(&version).contains("HTTP2") {
+            return print_skipped("curl over HTTP/2", "no curl with HTTP/2");
+        }
+        let app = app.restart_with(|config| config.limits.drain_size = 64 * 1024).await;
+        let large = app.folder.path().join("large");
+        std::fs::write(&large, vec![b'x'; 8 * MIB]).unwrap();
+        for (path, expected) in [("/v1/files?name=a", "401"), ("/nowhere", "404")] {
+            let mut curl = Command::new("curl");
+            curl.args(["--silent", "--http2-prior-knowledge", "--request", "POST", "--output", "-"]);
+            curl.args(["--write-out", " %{http_code} %{exitcode}"]).arg("--upload-file").arg(&large);
+            curl.arg(app.url(path));
+            let output = tokio::task::spawn_blocking(move || curl.output()).await.unwrap().expect("curl runs");
+            let answer = String::from_utf8_lossy(&output.stdout);
+            assert!(answer.contains("\"request_id\"") && answer.ends_with(&format!(" {expected} 0")), "{path}: {answer}");
+        }
+    }
+
+    async fn a_body_with_broken_chunks_gets_its_response(app: TestApp) {
+        let ann = app.sign_up("ann").await;
+        let token = format!("Authorization: Bearer {}\r\n", ann.token.as_deref().unwrap());
+        for broken in ["zz\r\n", "5\r\nabcdefgh\r\n", "ffffffffffffffffff\r\n"] {
+            let mut stream = connect(&app).await;
+            let head = format!("POST /v1/files?name=a HTTP/1.1\r\nHost: a\r\n{token}Transfer-Encoding: chunked\r\n\r\n{broken}");
+            stream.write_all(head.as_bytes()).await.unwrap();
+            stream.write_all(&vec![b'x'; 8 * MIB]).await.unwrap_or_else(|error| panic!("{broken}: {error}"));
+            let answer = response(&mut stream).await.unwrap_or_else(|error| panic!("{broken}: {error}"));
+            assert_eq!(status(&answer), 400, "{broken}: {answer}");
+            assert!(answer.to_lowercase().contains("connection: close"), "{broken}: {answer}");
+        }
+        app.assert_nothing_but(0).await;
     }
 
     async fn on_http2_what_was_discarded_does_not_use_up_the_window_of_the_connection(app: TestApp) {
