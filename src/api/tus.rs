@@ -22,8 +22,9 @@ use crate::app::App;
 use crate::error::{Error, Location, Result};
 use crate::files::uploads::{self, Append, Checksum, NewUpload, Upload, UploadProtocol};
 use crate::files::{FileName, FolderPath, IdempotencyKey, Right, watched};
-use crate::http::body::{self, Binary};
+use crate::http::body::Binary;
 use crate::http::extract::{Id, unexpected_content_type};
+use crate::http::incoming;
 
 const VERSION: &str = "1.0.0";
 const EXTENSIONS: &str = "creation,creation-with-upload,creation-defer-length,expiration,checksum,termination";
@@ -276,7 +277,7 @@ fn append_request(app: &Arc<App>, request: Request, offset: u64, size: Option<u6
         // A body without a length may still be known to be empty.
         length: if request.body().is_end_stream() { Some(0) } else { number(headers, header::CONTENT_LENGTH)? },
         checksum: checksum(headers)?,
-        stream: watched(app, Right::of_caller(), body::stream(request.into_body(), upload_body::pace(app))),
+        stream: watched(app, Right::of_caller(), incoming::content_stream(request, upload_body::pace(app))),
     })
 }
 

@@ -19,6 +19,8 @@ pub struct Activity {
     begun: AtomicU64,
     /// Whether the body of the request is being read; on HTTP/1, where a connection has one request at a time.
     receiving: AtomicBool,
+    /// Whether that body is content to be stored, sent by a client that may do so; on HTTP/1.
+    content: AtomicBool,
     /// Whether the client may still send bytes that nobody reads.
     unread: AtomicBool,
     /// Whether the request only reads and its response has not begun; on HTTP/1.
@@ -44,6 +46,19 @@ impl Activity {
     /// Records whether the body of the request is being read.
     pub fn set_receiving(&self, receiving: bool) {
         self.receiving.store(receiving, Ordering::Release);
+        if !receiving {
+            self.set_content(false);
+        }
+    }
+
+    /// Whether the body that is being read is content to be stored.
+    pub fn receives_content(&self) -> bool {
+        self.content.load(Ordering::Acquire)
+    }
+
+    /// Records whether the body of the request is content to be stored.
+    pub fn set_content(&self, content: bool) {
+        self.content.store(content, Ordering::Release);
     }
 
     /// Whether nothing is lost if the request is dropped when its client has gone. Once the response has begun, the next

@@ -22,6 +22,9 @@ use crate::config::Config;
 const HALF_CLOSED: Duration = Duration::from_secs(5);
 /// Bytes of the head of a request, at most.
 const HEAD_SIZE: usize = 64 * 1024;
+/// Bytes that are read at a time of anything but content: hyper sizes its buffer by what it reads, and keeps it for the
+/// next request.
+const SMALL_READ: usize = 16 * 1024;
 /// The client preface of HTTP/2 (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -165,6 +168,15 @@ impl<S> Connection<S> {
 }
 
 impl<S: AsyncRead + Unpin> Connection<S> {
+    fn poll_small_read(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let mut space = [0; SMALL_READ];
+        let length = space.len().min(buffer.remaining());
+        let mut small = ReadBuf::new(&mut space[..length]);
+        std::task::ready!(Pin::new(&mut self.stream).poll_read(context, &mut small))?;
+        buffer.put_slice(small.filled());
+        Poll::Ready(Ok(()))
+    }
+
     /// Checks whether the client has disconnected while its request is being handled; hyper does not read then. An end
     /// of stream may also mean that the client is waiting for the response.
     fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
@@ -250,7 +262,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Connection<S> {
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();
-        let read = Pin::new(&mut this.stream).poll_read(context, buffer);
+        let read = match this.protocol == Protocol::Http2 || this.activity.receives_content() {
+            true => Pin::new(&mut this.stream).poll_read(context, buffer),
+            false => this.poll_small_read(context, buffer),
+        };
         match read {
             Poll::Pending => this.poll_head(context),
             Poll::Ready(Ok(())) => {

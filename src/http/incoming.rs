@@ -1,9 +1,11 @@
 //! The body of an upload request: the file itself, or a form that contains it.
 
+use std::sync::Arc;
+
 use axum::extract::Request;
-use http::request::Parts;
 use http::{HeaderMap, HeaderName, header};
 
+use super::activity::OpenRequest;
 use super::body::Pace;
 use super::form::{AllowedFields, Fields};
 use super::request_memory::RequestMemory;
@@ -52,7 +54,7 @@ pub async fn open(request: Request, pace: Pace, allowed: AllowedFields) -> Resul
     let boundary = multer::parse_boundary(content_type)
         .map_err(|error| Error::Malformed(format!("the form cannot be read: {error}")))?;
     let (at_most, memory) = (length(request.headers()), request.extensions().get::<RequestMemory>().cloned());
-    let file = form::open(body::stream(request.into_body(), pace), boundary, allowed, memory).await?;
+    let file = form::open(content_stream(request, pace), boundary, allowed, memory).await?;
     Ok(Incoming {
         stream: file.stream,
         size: None,
@@ -68,19 +70,27 @@ pub async fn open(request: Request, pace: Pace, allowed: AllowedFields) -> Resul
 /// # Errors
 /// [`Error::Malformed`] if it is declared as a partial content; [`Error::Invalid`] if a digest is malformed.
 pub fn open_raw(request: Request, pace: Pace) -> Result<Incoming> {
-    let (Parts { headers, .. }, body) = request.into_parts();
+    let headers = request.headers().clone();
     // A client that sends a part means to keep the rest, which is not supported (RFC 9110, section 14.5).
     if headers.contains_key(header::CONTENT_RANGE) {
         return Err(Error::Malformed("a part of a file cannot be replaced; send the whole content".into()));
     }
     Ok(Incoming {
-        stream: body::stream(body, pace),
+        stream: content_stream(request, pace),
         size: length(&headers),
         at_most: None,
         content_type: text(&headers, header::CONTENT_TYPE),
         digest: digest::announced(&headers)?,
         form: None,
     })
+}
+
+/// The body of a request as content to be stored, which the client has to send at this pace.
+pub fn content_stream(request: Request, pace: Pace) -> ByteStream {
+    if let Some(open) = request.extensions().get::<Arc<OpenRequest>>() {
+        open.activity().set_content(true);
+    }
+    body::stream(request.into_body(), pace)
 }
 
 fn length(headers: &HeaderMap) -> Option<u64> {
