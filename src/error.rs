@@ -198,6 +198,12 @@ pub enum Error {
     /// The server works on as many requests as it can.
     #[error("the server is busy")]
     Overloaded,
+    /// The request has more headers than any client needs.
+    #[error("the request has more than {limit} headers")]
+    TooManyHeaders {
+        /// The maximum number.
+        limit: usize,
+    },
     /// The request is for a host that this server does not answer for.
     #[error("this server does not answer for the requested host")]
     Misdirected,

@@ -48,7 +48,7 @@ settings! {
         header_timeout = set("STRONGROOM_HEADER_TIMEOUT", "TIME").or("15s");
         /// Time that a connection may be open without a request; longer than that of a proxy in front.
         idle_timeout = set("STRONGROOM_IDLE_TIMEOUT", "TIME").or("75s");
-        /// Maximum number of open connections, a quarter for each address; fewer if the process may not open enough files.
+        /// Maximum number of open connections, and of requests in progress on all of them (at least 1,024), a quarter for each address; fewer if the process may not open enough files.
         connection_limit = set("STRONGROOM_CONNECTION_LIMIT", "NUMBER").or("4096");
         /// Maximum number of bytes read and discarded from a request body that was answered early, so that the client gets the response and can reuse the connection.
         drain_size = set("STRONGROOM_DRAIN_SIZE", "SIZE").or("16MiB");

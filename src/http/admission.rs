@@ -17,6 +17,11 @@ use crate::error::{Error, Result};
 
 /// How long a request waits for others to finish.
 const WAIT: Duration = Duration::from_secs(5);
+/// Headers of a request, at most; on HTTP/1.1 hyper has the same limit.
+const MAX_HEADERS: usize = 100;
+/// Requests that are served concurrently, at least; each of their responses may hold some memory while its client does
+/// not read.
+const MIN_REQUESTS: usize = 1024;
 /// A probe that opens nothing.
 const LIVENESS: &str = "/healthz";
 
@@ -28,9 +33,10 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// As many as the limit of open files allows; unlimited if that limit is unknown.
+    /// As many as connections, since an HTTP/2 client has many on one; fewer if the process may not open enough files.
     pub fn new(config: &Config) -> Arc<Self> {
-        let total = OpenFiles::measure(config).map_or(usize::MAX, |files| files.requests);
+        let wanted = config.limits.connections.max(MIN_REQUESTS);
+        let total = OpenFiles::measure(config).map_or(wanted, |files| files.requests.min(wanted));
         let trusted_proxies = config.trusted_proxies.clone();
         Arc::new(Self { places: Places::new("requests", total, Vec::new()), trusted_proxies })
     }
@@ -39,8 +45,11 @@ impl Admission {
 /// Waits until the request may be served. Its place is free again when the request is finished.
 ///
 /// # Errors
-/// [`Error::Overloaded`] if others do not finish soon.
+/// [`Error::TooManyHeaders`]; [`Error::Overloaded`] if others do not finish soon.
 pub async fn admit(State(admission): State<Arc<Admission>>, request: Request, next: Next) -> Result<Response> {
+    if request.headers().len() > MAX_HEADERS {
+        return Err(Error::TooManyHeaders { limit: MAX_HEADERS });
+    }
     let address = client_address(request.headers(), request.extensions(), &admission.trusted_proxies);
     let open = request.extensions().get::<Arc<OpenRequest>>();
     if let (Some(address), Some(open)) = (address, open)

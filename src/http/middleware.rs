@@ -19,6 +19,9 @@ use crate::budget::MemoryBudget;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 
+/// Characters of the path in a problem, at most.
+const INSTANCE_LENGTH: usize = 2048;
+
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The state of the middleware.
@@ -50,7 +53,7 @@ pub fn is_http2() -> bool {
 pub async fn observe(State(context): State<Arc<Context>>, request: Request, next: Next) -> Response {
     let id = context.clock.new_id().to_string();
     let method = request.method().clone();
-    let path = request.uri().path().to_owned();
+    let path = request.uri().path().chars().take(INSTANCE_LENGTH).collect::<String>();
     let route = request.extensions().get::<MatchedPath>().map_or("-".to_owned(), |route| route.as_str().to_owned());
     let version = request.version();
     let open = request.extensions().get::<Arc<OpenRequest>>().cloned().unwrap_or_default();

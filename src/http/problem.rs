@@ -125,6 +125,7 @@ fn code(error: &Error) -> &'static str {
         Error::PreconditionRequired => "precondition_required",
         Error::Throttled { .. } => "too_many_attempts",
         Error::Internal(_) | Error::Setup(_) => "internal",
+        Error::TooManyHeaders { .. } => "headers_too_large",
         Error::Misdirected => "misdirected",
         Error::Unavailable { .. } | Error::Overloaded => "unavailable",
         Error::StatementTimeout { .. } => "statement_timeout",

@@ -115,6 +115,29 @@ both! {
         assert!(refusal.contains(r#""code":"headers_too_large""#), "{refusal}");
     }
 
+    async fn the_head_after_a_discarded_body_has_the_same_limit(app: TestApp) {
+        let mut stream = connect(&app).await;
+        let body = "x".repeat(100_000);
+        let refused = format!("POST /v1/files HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        let line = format!("X-Long: {}\r\n", "a".repeat(8000));
+        let large = format!("{}{}\r\n", &GET[..GET.len() - 2], line.repeat(35));
+        let _ = stream.write_all((refused + &large).as_bytes()).await;
+        assert_eq!(status(&response(&mut stream).await.unwrap()), 401);
+        assert_eq!(status(&rest(stream).await), 431);
+    }
+
+    async fn on_http2_the_number_of_headers_is_limited(app: TestApp) {
+        let mut client = http2::connect(&app).await;
+        for (number, expected) in [(90, 200), (101, 431)] {
+            let mut request = http2::request(&app, "GET", "/healthz");
+            for index in 0..number {
+                request.headers_mut().insert(http::HeaderName::try_from(format!("x-{index}")).unwrap(), "a".parse().unwrap());
+            }
+            let (response, _) = client.send_request(request, true).unwrap();
+            assert_eq!(response.await.unwrap().status(), expected, "{number} headers");
+        }
+    }
+
     async fn one_address_gets_a_part_of_the_connections(app: TestApp) {
         let app = app.restart_with(|config| config.limits.connections = 40).await;
         let mut held = Vec::new();
