@@ -56,8 +56,9 @@ impl Watch {
     /// Checks the right, unless it was checked recently.
     ///
     /// # Errors
-    /// [`Error::Unauthorized`], [`Error::UploadGone`] or [`Error::NotFound`] if the right has ended: the transfer must
-    /// not continue. While the database does not respond it may.
+    /// [`Error::Unauthorized`], [`Error::UploadGone`], [`Error::NotFound`], [`Error::NetworkRefused`] or
+    /// [`Error::LinkLocked`] if the right has ended: the transfer must not continue. While the database does not respond
+    /// it may.
     pub async fn check(&mut self) -> Result<()> {
         if self.checked.elapsed() < self.app.config.auth.access_check_interval {
             return Ok(());

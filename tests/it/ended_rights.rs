@@ -277,6 +277,33 @@ both! {
         assert!(answer.bytes().await.is_err(), "the whole file was sent");
     }
 
+    async fn a_link_that_no_longer_allows_its_visitor_cuts_the_download(app: TestApp) {
+        let app = app.restart_with(|config| config.auth.access_check_interval = Duration::ZERO).await;
+        let (ann, stranger) = (app.sign_up("ann").await, app.anonymous());
+        let file = ann.upload("a.bin", noise(20 * MIB)).await;
+        let locked = json!({"password": "violet tractor"});
+        for (options, change, is_allowed) in [
+            (json!({}), json!({"password": "yellow tractor"}), false),
+            (locked.clone(), json!({"password": "yellow tractor"}), false),
+            (locked.clone(), locked.clone(), false),
+            (locked, json!({"password": null}), true),
+            (json!({}), json!({"allow_from": ["192.0.2.0/24"]}), false),
+            (json!({}), json!({"allow_from": ["192.0.2.0/24", "127.0.0.0/8"]}), true),
+            (json!({"max_downloads": 2}), json!({"max_downloads": 1}), true),
+            (json!({}), json!({"max_downloads": 1}), true),
+            (json!({}), json!({"note": "for the accountant", "download_name": "b.bin"}), true),
+        ] {
+            let link = create_link(&ann, &file, options.clone()).await;
+            let url = format!("{}?download=1", link["url"].as_str().unwrap());
+            let mut answer = stranger.get(&url).basic_auth("", Some("violet tractor")).send().await.expect("an answer");
+            assert_eq!(answer.status(), 200);
+            answer.chunk().await.expect("bytes").expect("a chunk");
+            let changed = ann.patch(&format!("/v1/links/{}", link["id"].as_str().unwrap())).json(&change).answer().await;
+            assert_eq!(changed.status, 200, "{}", changed.text());
+            assert_eq!(answer.bytes().await.is_ok(), is_allowed, "{options}, then {change}");
+        }
+    }
+
     async fn one_enabled_admin_always_remains(app: TestApp) {
         app.sign_up("ann").await;
         let bob = app.sign_up("bob").await;

@@ -45,6 +45,7 @@ pub struct OpenedLink {
     /// The file.
     pub file: File,
     link: LinkRow,
+    address: IpAddr,
     client: Client,
 }
 
@@ -64,14 +65,21 @@ impl OpenedLink {
         event(&self.link, EventKind::FileDownloaded)
     }
 
-    /// Checks, during a transfer, that the link still gives access to the file. One that began in time may end after
-    /// the lifetime of the link.
+    /// Checks, during a transfer, that the link still gives this visitor access to the file. A transfer that began in time
+    /// may end after the lifetime of the link, and one that was counted may end whatever the download limit is now.
     ///
     /// # Errors
-    /// [`Error::NotFound`] if the link was revoked or its URL replaced, its file deleted, or its owner disabled.
+    /// [`Error::NotFound`] if the link was revoked or its URL replaced, its file deleted, or its owner disabled;
+    /// [`Error::NetworkRefused`] or [`Error::LinkLocked`] if its networks or its password changed, and the visitor would
+    /// be refused.
     pub async fn check_active(&self, app: &App) -> Result<()> {
         let link = app.db.link_by_token(&self.link.token_hash).await?.filter(|link| link.revoked_at.is_none());
         let link = link.ok_or(Error::NotFound)?;
+        check_network(&link, self.address)?;
+        // The same password that is set again has another hash: it invalidates what was unlocked as well.
+        if link.password_hash.is_some() && link.password_hash != self.link.password_hash {
+            return Err(Error::LinkLocked);
+        }
         app.db.file(link.owner_id, link.file_id).await?.map(drop).ok_or(Error::NotFound)
     }
 
@@ -129,16 +137,23 @@ pub async fn open(app: &App, visitor: &LinkVisitor, token: &str) -> Result<Opene
         return Err(error);
     }
     let client = Client::new(&link, visitor);
-    Ok(OpenedLink { file: file.try_into()?, link, client })
+    Ok(OpenedLink { file: file.try_into()?, link, address: visitor.address, client })
 }
 
 async fn check_visitor(app: &App, visitor: &LinkVisitor, link: &LinkRow) -> Result<()> {
     manage::check_lifetime(app, link)?;
-    let is_from = |network: ipnet::IpNet| network.contains(&visitor.address);
+    check_network(link, visitor.address)?;
+    check_password(app, visitor, link).await
+}
+
+/// # Errors
+/// [`Error::NetworkRefused`].
+fn check_network(link: &LinkRow, address: IpAddr) -> Result<()> {
+    let is_from = |network: ipnet::IpNet| network.contains(&address);
     if !link.allow_from.is_empty() && !options::networks(&link.allow_from).any(is_from) {
         return Err(Error::NetworkRefused);
     }
-    check_password(app, visitor, link).await
+    Ok(())
 }
 
 /// Records in the audit log of the owner that a visitor was refused; rate-limited, so that visitors
