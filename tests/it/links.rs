@@ -220,6 +220,16 @@ both! {
         assert_eq!(state(&ann, &link).await, ("used_up".into(), 3));
         assert_eq!(stranger.head(url(&link)).answer().await.status, 410);
         assert_eq!(browse(&stranger, url(&link)).await.status, 410);
+        // A response to a range or a condition would tell the size or the version of the file.
+        let eleven = ["0-0"; 11].join(",");
+        for (name, value) in [
+            ("range", format!("bytes={}-", 3 * MIB)), ("range", format!("bytes={eleven}")), ("range", "bytes=x".into()),
+            ("if-match", "\"other\"".into()), ("if-none-match", file["etag"].as_str().unwrap().into()),
+        ] {
+            let refused = stranger.get(&bytes_of(&link)).header(name, &value).answer().await;
+            refused.problem(410, "link_used_up");
+            assert!(refused.headers.get("content-range").is_none(), "{name}: {value}");
+        }
         ann.patch(&of(&link)).json(&json!({"max_downloads": 4})).answer().await;
         assert_eq!(stranger.get(&bytes_of(&link)).answer().await.status, 200);
         stranger.get(&bytes_of(&link)).answer().await.problem(410, "link_used_up");

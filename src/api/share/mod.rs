@@ -255,11 +255,12 @@ async fn bytes(
         cache_control: "private, no-store".into(),
     };
     let content = &opened.file.content;
-    let plan = delivery::plan(app, method, headers, content, &presentation)?;
-    if *method == Method::GET && !plan.is_success() {
-        // Nothing is delivered, so that no download begins.
+    let plan = delivery::plan(app, method, headers, content, &presentation);
+    if *method == Method::GET && !plan.as_ref().is_ok_and(Plan::is_success) {
+        // Nothing is delivered, so that no download begins. A refused range or condition describes the content, too.
         opened.check_download_limit(app).await?;
     }
+    let plan = plan?;
     let download = LinkDownload::new(app, opened, part(&plan, content.size));
     let audited = AuditedDownload::new(app, opened.download_event(), &plan);
     let watch = Watch::new(app, Right::Link(Box::new(opened.clone())));
