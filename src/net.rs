@@ -63,7 +63,8 @@ fn prefix(address: Ipv6Addr, length: u32) -> IpAddr {
     IpAddr::V6((address.to_bits() >> rest << rest).into())
 }
 
-/// Parses a network in CIDR notation; a single address is a network of one.
+/// Parses a network in CIDR notation; a single address is a network of one. A network of IPv4-mapped IPv6 addresses is
+/// the network of the IPv4 addresses, because the addresses of clients are compared in that form.
 ///
 /// # Examples
 /// ```
@@ -71,12 +72,24 @@ fn prefix(address: Ipv6Addr, length: u32) -> IpAddr {
 ///
 /// assert_eq!(parse_network("192.0.2.7/24").unwrap().to_string(), "192.0.2.0/24");
 /// assert_eq!(parse_network("::1").unwrap().to_string(), "::1/128");
+/// assert_eq!(parse_network("::ffff:192.0.2.7/120").unwrap().to_string(), "192.0.2.0/24");
 /// assert_eq!(parse_network("localhost"), None);
 /// ```
 pub fn parse_network(text: &str) -> Option<IpNet> {
     let text = text.trim();
     let network = text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
-    network.map(|network: IpNet| network.trunc())
+    network.map(|network: IpNet| canonical_network(network.trunc()))
+}
+
+fn canonical_network(network: IpNet) -> IpNet {
+    const MAPPED: u8 = 96;
+    let v4 = match network.addr().to_canonical() {
+        address @ IpAddr::V4(_) if network.prefix_len() >= MAPPED => {
+            IpNet::new(address, network.prefix_len() - MAPPED).ok()
+        }
+        _ => None,
+    };
+    v4.unwrap_or(network)
 }
 
 #[cfg(test)]

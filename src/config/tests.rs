@@ -127,6 +127,8 @@ fn values_have_more_than_one_spelling() {
     let with_commas = resolved(&[("STRONGROOM_TRUSTED_PROXIES", "10.1.2.3/8, ::1")]);
     assert_eq!(listed.trusted_proxies, with_commas.trusted_proxies);
     assert_eq!(listed.trusted_proxies, ["10.0.0.0/8".parse().unwrap(), "::1/128".parse::<IpNet>().unwrap()]);
+    let mapped = resolved(&[("STRONGROOM_TRUSTED_PROXIES", "::ffff:10.1.2.3/104, ::1")]);
+    assert_eq!(mapped.trusted_proxies, listed.trusted_proxies);
     assert!(resolved(&[("STRONGROOM_FSCK_INTERVAL", "0")]).fsck.interval.is_zero());
     // Settings of another store do no harm.
     resolved(&[("AWS_ACCESS_KEY_ID", "id"), ("STRONGROOM_S3_KMS_KEY_ID", "key")]);

@@ -379,6 +379,13 @@ both! {
         }
         stranger.get(url(&link)).basic_auth("", Some(PASSWORD)).answer().await.problem(403, "network_refused");
         unlock(&stranger, &link, PASSWORD).await.problem(403, "network_refused");
+        // Clients are compared as IPv4, so the networks are as well.
+        let mapped = json!({"allow_from": ["::ffff:127.0.0.1", "::ffff:192.0.2.7/120", "::ffff:0:0/95"]});
+        let link = create_link(&ann, &file, mapped).await;
+        assert_eq!(link["allow_from"], json!(["127.0.0.1/32", "192.0.2.0/24", "::fffe:0:0/95"]));
+        for (from, status) in [("127.0.0.1", 200), ("192.0.2.200", 200), ("::ffff:192.0.2.200", 200), ("192.0.3.1", 403)] {
+            assert_eq!(stranger.get(url(&link)).header("x-forwarded-for", from).answer().await.status, status, "{from}");
+        }
         ann.patch(&of(&link)).json(&json!({"allow_from": null})).answer().await;
         assert_eq!(stranger.get(url(&link)).basic_auth("", Some(PASSWORD)).answer().await.status, 200);
     }

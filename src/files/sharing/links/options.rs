@@ -108,5 +108,5 @@ fn network(text: &str) -> Result<IpNet> {
 
 /// The networks of a row.
 pub(super) fn networks(joined: &str) -> impl Iterator<Item = IpNet> {
-    joined.split(',').filter(|text| !text.is_empty()).filter_map(|text| text.parse().ok())
+    joined.split(',').filter(|text| !text.is_empty()).filter_map(parse_network)
 }
