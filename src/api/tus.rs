@@ -92,7 +92,9 @@ fn check_extensions(headers: &HeaderMap) -> Result<()> {
             format!("the header {name} belongs to an extension of tus that is not supported ({EXTENSIONS} are)");
         return Err(Error::Malformed(detail));
     }
-    let is_announced = |trailer: &HeaderValue| trailer.as_bytes().to_ascii_lowercase().starts_with(b"upload-checksum");
+    // The header is a list of names (RFC 9110, section 6.6.2).
+    let is_checksum = |name: &[u8]| name.trim_ascii().eq_ignore_ascii_case(b"upload-checksum");
+    let is_announced = |trailer: &HeaderValue| trailer.as_bytes().split(|byte| *byte == b',').any(is_checksum);
     if headers.get_all(header::TRAILER).iter().any(is_announced) {
         return Err(Error::Malformed("send Upload-Checksum as a header: trailers are not supported".into()));
     }

@@ -324,6 +324,7 @@ both! {
             ("upload-concat", "final;/v1/tus/a /v1/tus/b"),
             ("upload-complete", "?0"),
             ("trailer", "Upload-Checksum"),
+            ("trailer", "X-Other , upload-checksum"),
         ] {
             let begun = create(&ann, Some(10), "").header(name, value).answer().await;
             let problem = begun.problem(400, "malformed");
