@@ -89,15 +89,34 @@ def pages_window0(target: Target) -> Running:
 
     in_parallel(4, fill)
     yield
-    connections = [Connection((target.host, target.port), window=0) for _ in range(2)]
+    fields = [("authorization", f"Bearer {token}")]
+    return unread_answers(target, 2, "/v1/files?limit=1000", fields, 3 * HOLD)
+
+
+@flood("documents-h2")
+def documents_h2(target: Target) -> Running:
+    """The OpenAPI document, compressed, for strangers who read nothing: 100 HTTP/2 connections x 32 streams."""
+    yield
+    return unread_answers(target, 100, "/openapi.json", [("accept-encoding", "gzip")])
+
+
+@flood("headers-h2")
+def headers_h2(target: Target) -> Running:
+    """Requests with 100 small headers, whose answers nobody reads: 200 HTTP/2 connections x 32 streams."""
+    yield
+    return unread_answers(target, 200, "/openapi.json", [(f"x-{number}", "a") for number in range(90)])
+
+
+def unread_answers(target: Target, number: int, path: str, fields: list[tuple[str, str]], hold: float = HOLD) -> str:
+    connections = [Connection((target.host, target.port), window=0) for _ in range(number)]
     for connection in connections:
         for _ in range(STREAMS):
-            connection.request("GET", "/v1/files?limit=1000", [("authorization", f"Bearer {token}")])
-    drive(connections, 3 * HOLD)
+            connection.request("GET", path, fields)
+    drive(connections, hold)
     text = outcome(connections)
     for connection in connections:
         connection.close()
-    return f"2 x 32 pages: {text}"
+    return f"{number} x {STREAMS} requests: {text}"
 
 
 @flood("sign-ins")
