@@ -24,6 +24,11 @@ impl DecodeError {
         Self { member: Some(member.to_owned()), ..Self::new(code, detail) }
     }
 
+    /// The error of an object that has this member twice.
+    pub fn repeated(name: &str) -> Self {
+        Self::of_member("repeated", name, "allowed once only")
+    }
+
     /// The path of the value in the document: names of members and indices of arrays. `path` leads to where
     /// decoding stopped.
     pub fn keys(&self, path: &Path) -> Vec<String> {
@@ -85,7 +90,7 @@ impl serde::de::Error for DecodeError {
     }
 
     fn duplicate_field(name: &'static str) -> Self {
-        Self::of_member("repeated", name, "allowed once only")
+        Self::repeated(name)
     }
 }
 

@@ -3,6 +3,7 @@
 //! Serde's own deserializer also reads a struct from an array of its members' values, so that `[]` would be an
 //! object with nothing set.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::value::{MapDeserializer, SeqDeserializer};
@@ -27,7 +28,7 @@ pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
     })?;
     if let Some(number) = inexact_number(text) {
         let number = String::from_utf8_lossy(&number[..number.len().min(40)]);
-        let detail = format!("{number} has more digits than a 64-bit number keeps; send it as a string");
+        let detail = format!("a 64-bit number cannot keep {number} exactly; send it as a string");
         return Err(Error::invalid("", "out_of_range", detail));
     }
     if !matches!(node, Node::Object(_)) {
@@ -41,11 +42,13 @@ pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
     })
 }
 
-/// Significant decimal digits that a 64-bit floating-point number keeps in every case.
-const FLOAT_DIGITS: usize = 17;
+/// Decimal digits that a 64-bit floating-point number keeps, whatever they are.
+const EXACT_DIGITS: usize = 15;
+/// Decimal digits that programs write of such a number, so that it can be read back.
+const WRITTEN_DIGITS: usize = 17;
 
-/// The first number of a JSON text that would be rounded: an integer beyond 64 bits, or more digits than
-/// [`FLOAT_DIGITS`].
+/// The first number of a JSON text that would be changed: an integer beyond 64 bits, or a decimal that is none of those
+/// that programs write of a 64-bit floating-point number.
 fn inexact_number(text: &[u8]) -> Option<&[u8]> {
     let mut rest = text;
     while let Some(byte) = rest.first() {
@@ -55,7 +58,8 @@ fn inexact_number(text: &[u8]) -> Option<&[u8]> {
             _ => 1,
         };
         let (token, after) = rest.split_at(length);
-        if length > FLOAT_DIGITS && *byte != b'"' && !is_exact(token) {
+        let is_number = matches!(byte, b'-' | b'0'..=b'9');
+        if is_number && !is_exact(token) {
             return Some(token);
         }
         rest = after;
@@ -86,15 +90,35 @@ fn string_length(text: &[u8]) -> usize {
 
 fn is_exact(number: &[u8]) -> bool {
     let text = std::str::from_utf8(number).unwrap_or_default();
-    if text.parse::<u64>().is_ok() || text.parse::<i64>().is_ok() {
-        return true;
-    }
-    let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
-    let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
-    let significant = digits.trim_start_matches('0');
     let is_integer = !text.contains(['.', 'e', 'E']);
-    // Zeros at the end are exact, unless they are the digits of an integer.
-    !is_integer && significant.trim_end_matches('0').len() <= FLOAT_DIGITS
+    if is_integer {
+        return text.parse::<u64>().is_ok() || text.parse::<i64>().is_ok();
+    }
+    let is_short = text.len() <= EXACT_DIGITS && !text.contains(['e', 'E']);
+    is_short || text.parse().is_ok_and(|nearest: f64| is_written_as(nearest, text))
+}
+
+/// Whether this text is the number as programs write it: with as few digits as identify it, or rounded to as many as
+/// the text has.
+fn is_written_as(number: f64, text: &str) -> bool {
+    let Some(wanted) = scientific(text) else { return number == 0.0 };
+    let rounded = || format!("{number:.*e}", wanted.0.len().min(WRITTEN_DIGITS) - 1);
+    let is_wanted = |written: &str| scientific(written).as_ref() == Some(&wanted);
+    is_wanted(&format!("{number:e}")) || is_wanted(&rounded())
+}
+
+/// The digits of a number without zeros at the ends, and the exponent of the first; `None` for zero.
+fn scientific(text: &str) -> Option<(String, i64)> {
+    let text = text.trim_start_matches('-');
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = [whole, fraction].concat();
+    let significant = digits.trim_start_matches('0');
+    let leading = digits.len() - significant.len();
+    // An exponent that is no 64-bit number is negative: JSON with a greater one is not read.
+    let first = exponent.parse().unwrap_or(i64::MIN).saturating_add(whole.len() as i64 - 1 - leading as i64);
+    let significant = significant.trim_end_matches('0');
+    (!significant.is_empty()).then(|| (significant.to_owned(), first))
 }
 
 /// A JSON value that preserves duplicate members.
@@ -192,6 +216,12 @@ impl<'de> Visitor<'de> for NodeVisitor {
     }
 }
 
+/// The first name that an object has twice. A map or a free-form value would keep the last of its values.
+fn repeated(members: &[(String, Node)]) -> Option<&str> {
+    let mut names = HashSet::with_capacity(members.len());
+    members.iter().map(|(name, _)| name.as_str()).find(|name| !names.insert(*name))
+}
+
 impl<'de> IntoDeserializer<'de, DecodeError> for Node {
     type Deserializer = Self;
 
@@ -214,7 +244,10 @@ impl<'de> Deserializer<'de> for Node {
             },
             Node::Text(text) => visitor.visit_string(text),
             Node::Array(items) => visitor.visit_seq(SeqDeserializer::new(items.into_iter())),
-            Node::Object(members) => visitor.visit_map(MapDeserializer::new(members.into_iter())),
+            Node::Object(members) => match repeated(&members) {
+                Some(name) => Err(DecodeError::repeated(name)),
+                None => visitor.visit_map(MapDeserializer::new(members.into_iter())),
+            },
         }
     }
 
@@ -272,15 +305,32 @@ mod tests {
             "1e300",
             "3.141592653589793",
             "0.30000000000000004",
+            "0.10000000000000001",
+            "9007199254740992.0",
+            "5e-324",
+            "2.2250738585072014E-308",
+            "1.7976931348623157e+308",
+            "-0.00e5",
+            "-1e23",
+            "1.50",
+            "120e-1",
             "100000000000000000000000.0",
             r#""12345678901234567890123""#,
             r#""\"12345678901234567890123""#,
         ] {
             assert_eq!(inexact_number(format!("{{\"n\": [{exact}]}}").as_bytes()), None, "{exact}");
         }
-        for inexact in
-            ["12345678901234567890123", "18446744073709551616", "-9223372036854775809", "3.14159265358979323846"]
-        {
+        for inexact in [
+            "12345678901234567890123",
+            "18446744073709551616",
+            "-9223372036854775809",
+            "3.14159265358979323846",
+            "9007199254740993.0",
+            "9007199254740993e0",
+            "-1e-400",
+            "1e-99999999999999999999",
+            "2e-324",
+        ] {
             let body = format!("{{\"text\\\"\": \"\\\\\", \"n\": {inexact}}}");
             assert_eq!(inexact_number(body.as_bytes()), Some(inexact.as_bytes()), "{body}");
         }

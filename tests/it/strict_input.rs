@@ -93,13 +93,35 @@ both! {
         let ann = app.sign_up("ann").await;
         let file = ann.upload("a", "x").await;
         let patch = |body: String| ann.patch(&path(&file)).header("content-type", "application/json").body(body);
-        for number in ["12345678901234567890123", "-9223372036854775809", "0.12345678901234567890"] {
+        for number in [
+            "12345678901234567890123", "-9223372036854775809", "0.12345678901234567890", "1e-400", "2e-324", "9007199254740993e0", "9007199254740993.0",
+        ] {
             let problem = patch(format!(r#"{{"metadata": {{"n": [{number}]}}}}"#)).answer().await.problem(422, "invalid");
             assert!(problem["errors"][0]["detail"].as_str().unwrap().contains(number), "{problem}");
         }
-        let kept = r#"{"max":18446744073709551615,"min":-9223372036854775808,"pi":3.141592653589793,"text":"12345678901234567890123"}"#;
+        let kept = r#"{"least":5e-324,"max":18446744073709551615,"min":-9223372036854775808,"pi":3.141592653589793,"text":"12345678901234567890123"}"#;
         let answer = patch(format!(r#"{{"metadata": {kept}}}"#)).answer().await;
         assert!(answer.text().contains(kept), "{}", answer.text());
+        // A float is the nearest one, and stays what it is when others change.
+        let floats = r#"{"a":0.30000000000000004,"b":9007199254740991.0,"c":31.245270191439438,"d":2.638344616030823e-256}"#;
+        for body in [format!(r#"{{"metadata": {floats}}}"#), r#"{"metadata": {"max": null, "min": null, "text": null, "pi": null, "least": null}}"#.into()] {
+            assert_eq!(patch(body).answer().await.status, 200);
+        }
+        let kept = ann.get(&path(&file)).answer().await.text();
+        assert!(kept.contains(floats), "{kept}");
+    }
+
+    async fn a_member_of_metadata_is_sent_once(app: TestApp) {
+        let ann = app.sign_up("ann").await;
+        let file = ann.upload("a", "x").await;
+        for (body, pointer) in [
+            (r#"{"metadata": {"a": 1, "a": 2}}"#, "/metadata/a"),
+            (r#"{"metadata": {"a": [{"b": 1, "c": 2, "b": null}]}}"#, "/metadata/a/0/b"),
+        ] {
+            let answer = ann.patch(&path(&file)).header("content-type", "application/json").body(body).answer().await;
+            let error = answer.problem(422, "invalid")["errors"][0].clone();
+            assert_eq!((&error["pointer"], &error["code"]), (&json!(pointer), &json!("repeated")), "{body}");
+        }
     }
 
     async fn an_unknown_query_parameter_comes_with_the_nearest_known_one(app: TestApp) {
