@@ -167,6 +167,12 @@ fn non_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String
     Ok(Option::deserialize(deserializer)?.filter(|text: &String| !text.is_empty()))
 }
 
+/// An id in its one spelling, the one that responses have: what caches and logs know by its URL has no other.
+fn id(text: &str) -> Option<Uuid> {
+    let id = Uuid::try_parse(text).ok()?;
+    (id.as_hyphenated().encode_lower(&mut Uuid::encode_buffer()) == text).then_some(id)
+}
+
 /// The id in the path. A malformed id is [`Error::NotFound`]: it cannot name anything.
 pub struct Id(pub Uuid);
 
@@ -175,7 +181,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         let values = path_values(parts, state).await?;
-        values.first().and_then(|text| Uuid::try_parse(text).ok()).map(Self).ok_or(Error::NotFound)
+        values.first().and_then(|text| id(text)).map(Self).ok_or(Error::NotFound)
     }
 }
 
@@ -187,7 +193,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IdAndNumber {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         let values = path_values(parts, state).await?;
-        let id = values.first().and_then(|text| Uuid::try_parse(text).ok());
+        let id = values.first().and_then(|text| id(text));
         let number = values.get(1).and_then(|text| text.parse().ok());
         id.zip(number).map(|(id, number)| Self(id, number)).ok_or(Error::NotFound)
     }

@@ -124,6 +124,19 @@ both! {
         }
     }
 
+    async fn an_id_has_one_spelling(app: TestApp) {
+        let ann = app.sign_up("ann").await;
+        let file = ann.upload("a", "x").await;
+        let link = crate::support::links::create_link(&ann, &file, json!({})).await;
+        for (list, id) in [("/v1/files", &file["id"]), ("/v1/links", &link["id"])] {
+            let id = id.as_str().unwrap();
+            assert_eq!(ann.get(&format!("{list}/{id}")).answer().await.status, 200);
+            for other in [format!("urn:uuid:{id}"), format!("%7B{id}%7D"), id.replace('-', ""), id.to_uppercase(), format!("{id}%20")] {
+                ann.get(&format!("{list}/{other}")).answer().await.problem(404, "not_found");
+            }
+        }
+    }
+
     async fn an_unknown_query_parameter_comes_with_the_nearest_known_one(app: TestApp) {
         let ann = app.sign_up("ann").await;
         for (query, detail) in [
