@@ -20,6 +20,17 @@ pub fn is_unseen_mark(c: char) -> bool {
     matches!(c, '\u{061c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2060}' | '\u{feff}')
 }
 
+/// Whether a name of nothing but such characters can be seen: white space, the blank of Braille and what is displayed as
+/// nothing (Default_Ignorable_Code_Point of UAX #44, and interlinear annotations) cannot.
+pub fn is_visible(c: char) -> bool {
+    let is_ignorable = matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}');
+    !is_ignorable && c != '\u{2800}' && !c.is_whitespace() && !c.is_control()
+}
+
 /// The text in the form in which search compares texts: without the difference between cases, accents, widths and
 /// compatibility forms.
 ///

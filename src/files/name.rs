@@ -5,7 +5,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::db::FileLocation;
 use crate::error::{Error, FieldError, Location, Result};
-use crate::unicode::{fold, is_misleading, is_unseen_mark, natural_key};
+use crate::unicode::{fold, is_misleading, is_unseen_mark, is_visible, natural_key};
 
 /// Maximum length of a name in characters.
 const NAME_CHARS: usize = 255;
@@ -14,7 +14,7 @@ const NAME_CHARS: usize = 255;
 const PATH_BYTES: usize = 1536;
 
 /// The name of a file: any Unicode except slashes, control characters, invisible characters and those that change the
-/// direction of text; at most 255 characters. It is in normalization form C, so that a name typed on one system is found
+/// direction of text; at least one visible character, at most 255 characters. It is in normalization form C, so that a name typed on one system is found
 /// from another, without white space at its ends, and without the marks that [`is_unseen_mark`] knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileName(String);
@@ -116,14 +116,16 @@ fn broken_rule(name: &str) -> Option<&'static str> {
     if name == "." || name == ".." {
         return Some("must not be `.` or `..`");
     }
-    name.chars().find_map(|c| match c {
-        '/' | '\\' => Some("must not contain slashes"),
-        c if c.is_control() => Some("must not contain control characters"),
-        c if is_misleading(c) => Some("must not contain invisible or bidirectional characters"),
-        '\u{fdd0}'..='\u{fdef}' => Some("must not contain Unicode noncharacters"),
-        c if (c as u32) & 0xfffe == 0xfffe => Some("must not contain Unicode noncharacters"),
-        _ => None,
-    })
+    name.chars()
+        .find_map(|c| match c {
+            '/' | '\\' => Some("must not contain slashes"),
+            c if c.is_control() => Some("must not contain control characters"),
+            c if is_misleading(c) => Some("must not contain invisible or bidirectional characters"),
+            '\u{fdd0}'..='\u{fdef}' => Some("must not contain Unicode noncharacters"),
+            c if (c as u32) & 0xfffe == 0xfffe => Some("must not contain Unicode noncharacters"),
+            _ => None,
+        })
+        .or_else(|| (!name.chars().any(is_visible)).then_some("must have a visible character"))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
 use crate::error::{Error, Result};
-use crate::unicode::{is_misleading, is_unseen_mark};
+use crate::unicode::{is_misleading, is_unseen_mark, is_visible};
 
 /// Bytes of an email address: a path of at most 256 (RFC 5321, section 4.5.3.1.3) without its angle brackets.
 pub(super) const MAX_EMAIL: usize = 254;
@@ -78,6 +78,9 @@ pub(super) fn checked_name(name: &str) -> Result<String> {
     let name = name.trim();
     if name.is_empty() {
         return Err(Error::invalid("/name", "required", "must not be empty"));
+    }
+    if !name.chars().any(is_visible) {
+        return Err(Error::invalid("/name", "invalid", "must have a visible character"));
     }
     if name.chars().count() > MAX_NAME {
         return Err(Error::invalid("/name", "too_long", format!("at most {MAX_NAME} characters")));

@@ -63,6 +63,8 @@ both! {
             ("\u{feff}bom.txt", "bom.txt"),
             ("zero\u{200b}width\u{2060}.txt", "zerowidth.txt"),
             (" blanks.txt \u{3000}", "blanks.txt"),
+            ("\u{2764}\u{fe0f} \u{1f469}\u{200d}\u{1f4bb}.txt", "\u{2764}\u{fe0f} \u{1f469}\u{200d}\u{1f4bb}.txt"),
+            ("\u{2764}\u{fe0f}", "\u{2764}\u{fe0f}"),
         ] {
             let file = upload_at(&ann, "a\u{200e} / b\u{200b}", sent).await;
             assert_eq!((&file["name"], &file["path"]), (&json!(name), &json!("a/b")));
@@ -75,7 +77,7 @@ both! {
         }
         for folder in ["t", "d"] {
             let names = walk(&ann, &format!("path={folder}"), "name").await.0;
-            assert_eq!(names.len(), 5);
+            assert_eq!(names.len(), 7);
             assert!(names.contains(&"עברית (v2).pdf".to_owned()), "{names:?}");
         }
         // A text to search for may have been copied from such a name.
@@ -116,6 +118,15 @@ both! {
         for name in hostile {
             let problem = ann.post("/v1/files").query(&[("name", name)]).body("x").answer().await.problem(422, "invalid");
             assert_eq!(problem["errors"][0]["parameter"], "name", "{name:?}");
+        }
+        for c in "\u{ad}\u{34f}\u{17b4}\u{180e}\u{200c}\u{200d}\u{2061}\u{206a}\u{2800}\u{fe0f}\u{fff9}\u{1d173}\u{e0041}\u{e0100}".chars() {
+            for name in [format!("{c}"), format!("{c} {c}")] {
+                let new = ann.post("/v1/files").query(&[("name", &name)]).body("x").answer().await;
+                assert_eq!(new.problem(422, "invalid")["errors"][0]["parameter"], "name", "{name:?}");
+                let new = ann.post("/v1/files").query(&[("name", "a"), ("path", &format!("a/{name}"))]).body("x").answer().await;
+                assert_eq!(new.problem(422, "invalid")["errors"][0]["parameter"], "path", "{name:?}");
+                ann.post("/v1/me/tokens").json(&json!({"name": name})).answer().await.problem(422, "invalid");
+            }
         }
         for folder in ["..", "a/../b", "a//b", "a/./b", "a\0b", "a\\b", &"x/".repeat(800)] {
             let request = ann.post("/v1/files").query(&[("name", "a"), ("path", folder)]).body("x");
