@@ -43,12 +43,32 @@ pub fn is_visible(c: char) -> bool {
 pub fn fold(text: &str) -> String {
     text.nfkd()
         .filter(|c| !is_accent(*c) && !is_unseen_mark(*c))
-        // By way of upper case, ß becomes ss, and ς becomes σ.
-        .flat_map(char::to_uppercase)
-        .flat_map(char::to_lowercase)
+        .flat_map(folded_case)
         .flat_map(base_letters)
         .nfc()
         .collect()
+}
+
+/// The text in the form in which file systems that do not distinguish cases compare names: without the difference
+/// between cases, and between composed and decomposed characters.
+///
+/// # Examples
+/// ```
+/// use strongroom::unicode::fold_case;
+///
+/// assert_eq!(fold_case("Straße ẞ ΟΔΟΣ \u{fb01}"), fold_case("STRASSE ss οδος FI"));
+/// assert_ne!(fold_case("Übung"), fold_case("ubung"));
+/// ```
+pub fn fold_case(text: &str) -> String {
+    text.nfd().flat_map(folded_case).nfd().collect()
+}
+
+/// By way of upper case, ß becomes ss, and ς becomes σ. The capital ẞ is its own upper case.
+fn folded_case(c: char) -> impl Iterator<Item = char> {
+    c.to_uppercase().flat_map(char::to_lowercase).flat_map(|c| match c {
+        'ß' => once('s').chain(Some('s')),
+        c => once(c).chain(None),
+    })
 }
 
 /// Accents of alphabets, and the points of Hebrew and Arabic; not the vowel signs of Indic scripts or the voicing marks
@@ -67,8 +87,6 @@ fn base_letters(c: char) -> impl Iterator<Item = char> {
         'ŧ' => ('t', None),
         'æ' => ('a', Some('e')),
         'œ' => ('o', Some('e')),
-        // The capital letter is its own upper case.
-        'ß' => ('s', Some('s')),
         c => (c, None),
     };
     once(first).chain(second)

@@ -45,6 +45,8 @@ both! {
         upload(&ann, "", "A", b"upper".to_vec()).await;
         upload(&ann, "", "a", b"lower".to_vec()).await;
         upload(&ann, "a", "below", b"below".to_vec()).await;
+        upload(&ann, "", "Maß", b"short".to_vec()).await;
+        upload(&ann, "", "MASS", b"long".to_vec()).await;
         let gone = upload(&ann, "", "gone.txt", b"in the trash".to_vec()).await;
         ann.delete(&path(&gone)).answer().await;
         ann.post("/v1/me/tokens").json(&json!({"name": "backup"})).answer().await;
@@ -57,7 +59,7 @@ both! {
         assert_eq!((&description["format"], &description["account"]["email"]), (&json!("strongroom-export"), &json!("ann@example.org")));
         assert_eq!(description["tokens"][0]["name"], "backup");
         let files = description["files"].as_array().unwrap();
-        assert_eq!((files.len(), description["trash"].as_array().unwrap().len()), (5, 1));
+        assert_eq!((files.len(), description["trash"].as_array().unwrap().len()), (7, 1));
         assert!(description["events"].as_array().unwrap().iter().any(|event| event["kind"] == "file_trashed"));
         let described = files.iter().find(|file| file["id"] == first["id"]).unwrap();
         assert_eq!((&described["sha256"], &described["metadata"]), (&first["sha256"], &json!({"invoice": 17})));
@@ -70,7 +72,8 @@ both! {
         assert_eq!(read(&mut archive, "files/A"), b"upper");
         assert_eq!(read(&mut archive, "files/a (1)"), b"lower");
         assert_eq!(read(&mut archive, "files/a (2)/below"), b"below");
-        assert_eq!(archive.len(), 8);
+        assert_eq!((read(&mut archive, "files/MASS"), read(&mut archive, "files/Maß (1)")), (b"long".to_vec(), b"short".to_vec()));
+        assert_eq!(archive.len(), 10);
         let events = ann.get("/v1/me/events").answer().await.json();
         assert!(events["items"].as_array().unwrap().iter().any(|event| event["kind"] == "account_exported") || {
             app.app.events.flush().await;

@@ -8,6 +8,8 @@ use std::hash::{BuildHasher, RandomState};
 
 use uuid::Uuid;
 
+use crate::unicode::fold_case;
+
 /// Paths that are remembered, at 25 bytes each.
 const MOST: usize = 400_000;
 /// The names of devices on Windows, with any extension.
@@ -16,7 +18,7 @@ const DEVICES: &[&str] = &["con", "prn", "aux", "nul", "conin$", "conout$"];
 /// The paths of an archive, each of which is used once.
 #[derive(Debug, Default)]
 pub struct Paths {
-    /// By the hash of the path in lower case: the path itself may be longer than all else that is known of it.
+    /// By the hash of the path with its case folded: the path itself may be longer than all else that is known of it.
     known: HashMap<u64, Known>,
     hasher: RandomState,
     /// Where the folder of the last file is.
@@ -96,7 +98,7 @@ impl Paths {
         {
             self.tried += 1;
         }
-        let hash = self.hasher.hash_one(path.to_lowercase());
+        let hash = self.hasher.hash_one(fold_case(path));
         match self.known.entry(hash) {
             Entry::Vacant(free) => {
                 free.insert(Known { kind, next: 1, folder: 0 });
@@ -172,6 +174,9 @@ mod tests {
         assert_eq!(place("C:\\temp", "what?"), "files/C__temp/what_");
         assert_eq!(place("é/ü", "日本.txt"), "files/é/ü/日本.txt");
         assert_eq!(place("é", "ü"), "files/é/ü (1)");
+        assert_eq!(place("", "Straße"), "files/Straße");
+        assert_eq!(place("", "STRASSE"), "files/STRASSE (1)");
+        assert_eq!(place("", "STRA\u{1e9e}E"), "files/STRA\u{1e9e}E (2)");
         let (folder, long) = ("文".repeat(255), format!("{}.txt", "あ".repeat(251)));
         for number in ["", " (1)"] {
             let placed = place(&folder, &long);
