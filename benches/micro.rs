@@ -186,12 +186,12 @@ fn pages(
         let first = List { limit: Some(100), ..List::default() };
         // Names are random hexadecimal numbers, so that half of them sort before this prefix.
         let middle = List { prefix: Some("8".into()), limit: Some(1), ..List::default() };
-        let cursor = runtime.block_on(files::list(&app, user, &middle)).expect("a page").next_cursor;
+        let cursor = runtime.block_on(files::list(&app, user, &middle)).expect("a page").0.next_cursor;
         let middle = List { cursor: Some(cursor.expect("a next page")), ..first.clone() };
         for (what, list) in [("first", first), ("middle", middle)] {
             group.bench_function(BenchmarkId::new(what, size), |bencher| {
                 bencher.to_async(runtime).iter(|| async {
-                    let page = files::list(&app, user, black_box(&list)).await.expect("a page");
+                    let (page, _) = files::list(&app, user, black_box(&list)).await.expect("a page");
                     assert_eq!(page.items.len(), 100);
                 });
             });
@@ -219,8 +219,8 @@ const FILL_SQLITE: [&str; 2] = [
     SELECT unhex(format('%032x', i + $3)), $1, format('%032x', i + $3), 'ready', 0, 4096, zeroblob(32),
         'application/pdf', i, i FROM n",
     "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $2)
-    INSERT INTO files (id, owner_id, path, name, search, sort_key, blob_id, size, metadata, created_at, updated_at)
-    SELECT unhex(format('%032x', i + $3)), $1, '', format('%08x', i * 2654435761 % 4294967296),
+    INSERT INTO files (id, owner_id, folder_id, name, search, sort_key, blob_id, size, metadata, created_at, updated_at)
+    SELECT unhex(format('%032x', i + $3)), $1, $1, format('%08x', i * 2654435761 % 4294967296),
         format('%08x', i * 2654435761 % 4294967296), format('%08x', i * 2654435761 % 4294967296),
         unhex(format('%032x', i + $3)), 4096, '{}', i, i FROM n",
 ];
@@ -229,8 +229,8 @@ const FILL_POSTGRES: [&str; 2] = [
     "INSERT INTO blobs (id, owner_id, key, state, lease_until, size, sha256, content_type, created_at, ready_at)
     SELECT lpad(to_hex(i + $3), 32, '0')::uuid, $1, lpad(to_hex(i + $3), 32, '0'), 'ready', 0, 4096,
         decode(repeat('00', 32), 'hex'), 'application/pdf', i, i FROM generate_series(1, $2) i",
-    "INSERT INTO files (id, owner_id, path, name, search, sort_key, blob_id, size, metadata, created_at, updated_at)
-    SELECT lpad(to_hex(i + $3), 32, '0')::uuid, $1, '', lpad(to_hex(i * 2654435761 % 4294967296), 8, '0'),
+    "INSERT INTO files (id, owner_id, folder_id, name, search, sort_key, blob_id, size, metadata, created_at, updated_at)
+    SELECT lpad(to_hex(i + $3), 32, '0')::uuid, $1, $1, lpad(to_hex(i * 2654435761 % 4294967296), 8, '0'),
         lpad(to_hex(i * 2654435761 % 4294967296), 8, '0'), lpad(to_hex(i * 2654435761 % 4294967296), 8, '0'),
         lpad(to_hex(i + $3), 32, '0')::uuid, 4096, '{}', i, i
     FROM generate_series(1, $2) i",

@@ -95,8 +95,22 @@ pub enum Error {
     #[error("an account with this email address exists")]
     EmailTaken,
     /// The path and name of a new, renamed or restored file are in use.
-    #[error("a file with this path and name exists")]
+    #[error("a file or a folder with this path and name exists")]
     PathTaken,
+    /// A file has the name of a folder in the path.
+    #[error("a part of the path is a file")]
+    NotAFolder,
+    /// A folder cannot be moved into itself, or into a folder below it.
+    #[error("a folder cannot be moved into itself or below itself")]
+    IntoItself,
+    /// Of the folder or one below it.
+    #[error("too deep or too long: a path has at most {depth} folders and {bytes} bytes")]
+    TooDeep {
+        /// Folders in a path.
+        depth: usize,
+        /// Bytes of a path.
+        bytes: usize,
+    },
     /// There must always be a user who can manage the others.
     #[error("cannot delete or disable the last admin; create another admin first")]
     LastAdmin,

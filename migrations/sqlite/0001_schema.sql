@@ -104,15 +104,54 @@ CREATE TABLE blobs (
 CREATE INDEX blobs_by_owner ON blobs (owner_id);
 CREATE INDEX blobs_to_reap ON blobs (lease_until) WHERE state <> 'ready';
 
--- Files: a path and a name that refer to one ready blob.
+-- Folders. The top folder of an account is a row with the id of the account, so that every file and every other folder
+-- is in one.
+CREATE TABLE folders (
+    id            BLOB PRIMARY KEY,
+    owner_id      BLOB NOT NULL REFERENCES users (id),
+    -- NULL: a top folder.
+    parent_id     BLOB REFERENCES folders (id),
+    name          TEXT NOT NULL,
+    -- The names from the top folder down to this one, each followed by a slash. Followed by the name of a file in the
+    -- folder it is the location of that file: lists by path are in the order of these texts.
+    location      TEXT NOT NULL,
+    -- As much of the location as fits into an index.
+    place         TEXT NOT NULL GENERATED ALWAYS AS (substr(location, 1, 600)) STORED,
+    -- The location without differences of case, accent and width, for search.
+    search        TEXT NOT NULL,
+    -- The name in a form whose order by bytes is the natural one: numbers by value, letters in any case.
+    sort_key      TEXT NOT NULL,
+    -- Incremented by every change, for optimistic locking.
+    revision      INTEGER NOT NULL DEFAULT 0,
+    created_at    INTEGER NOT NULL,
+    updated_at    INTEGER NOT NULL,
+    -- What was in it at any depth at some time, and when.
+    below_files   INTEGER NOT NULL DEFAULT 0,
+    below_bytes   INTEGER NOT NULL DEFAULT 0,
+    below_folders INTEGER NOT NULL DEFAULT 0,
+    below_at      INTEGER NOT NULL DEFAULT 0,
+    -- When the folder was moved to the trash, by itself or with one above it; 0 if it is being deleted permanently.
+    trashed_at    INTEGER,
+    -- The folder that was moved to the trash: this one, or one above it.
+    trash_id      BLOB,
+    CHECK ((trashed_at IS NULL) = (trash_id IS NULL))
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX folders_by_name ON folders (parent_id, name) WHERE trashed_at IS NULL;
+CREATE INDEX folders_by_sort_key ON folders (parent_id, sort_key, id) WHERE trashed_at IS NULL;
+CREATE INDEX folders_by_parent ON folders (parent_id);
+CREATE INDEX folders_by_place ON folders (owner_id, place) WHERE trashed_at IS NULL;
+CREATE INDEX folders_by_owner ON folders (owner_id);
+CREATE INDEX folders_by_trash ON folders (owner_id, trash_id) WHERE trash_id IS NOT NULL;
+CREATE INDEX folders_in_trash ON folders (owner_id, trashed_at, id) WHERE trash_id = id;
+CREATE INDEX folders_to_purge ON folders (trashed_at, id) WHERE trash_id = id;
+
+-- Files: a name in a folder that refers to one ready blob.
 CREATE TABLE files (
     id                     BLOB PRIMARY KEY,
     owner_id               BLOB NOT NULL REFERENCES users (id),
-    path                   TEXT NOT NULL,
+    folder_id              BLOB NOT NULL REFERENCES folders (id),
     name                   TEXT NOT NULL,
-    -- Path and name together; prefixes and the order by path refer to this.
-    location               TEXT NOT NULL GENERATED ALWAYS AS (CASE path WHEN '' THEN name ELSE path || '/' || name END) STORED,
-    -- The location without differences of case, accent and width, for search.
+    -- The name without differences of case, accent and width, for search.
     search                 TEXT NOT NULL,
     -- The name in a form whose order by bytes is the natural one: numbers by value, letters in any case.
     sort_key               TEXT NOT NULL,
@@ -129,16 +168,16 @@ CREATE TABLE files (
     signed_url_generation  INTEGER NOT NULL DEFAULT 0,
     created_at             INTEGER NOT NULL,
     updated_at             INTEGER NOT NULL,
-    -- When the file was moved to the trash.
+    -- When the file was moved to the trash by itself.
     trashed_at             INTEGER
 ) STRICT, WITHOUT ROWID;
-CREATE UNIQUE INDEX files_by_location ON files (owner_id, location) WHERE trashed_at IS NULL;
+CREATE UNIQUE INDEX files_by_location ON files (folder_id, name) WHERE trashed_at IS NULL;
 CREATE INDEX files_by_name ON files (owner_id, name, id) WHERE trashed_at IS NULL;
 CREATE INDEX files_by_update ON files (owner_id, updated_at, id) WHERE trashed_at IS NULL;
 CREATE INDEX files_by_size ON files (owner_id, size, id) WHERE trashed_at IS NULL;
--- The contents of a folder by name; folders themselves are found by skipping along this index.
-CREATE INDEX files_by_folder ON files (owner_id, path, name, id) WHERE trashed_at IS NULL;
-CREATE INDEX files_by_sort_key ON files (owner_id, path, sort_key, id) WHERE trashed_at IS NULL;
+CREATE INDEX files_by_sort_key ON files (folder_id, sort_key, id) WHERE trashed_at IS NULL;
+-- All files of a folder, for its deletion.
+CREATE INDEX files_by_folder ON files (folder_id);
 -- All files of an owner, in the trash or not, in the order of creation: for the list in that order, the trash,
 -- and the deletion of an account.
 CREATE INDEX files_by_owner ON files (owner_id, trashed_at, id);

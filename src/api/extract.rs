@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use super::auth::{SignedIn, session_secret};
 use crate::app::App;
 use crate::error::{Error, Result};
+use crate::files::folders::{self, Folder};
 use crate::files::{self, Expected, File, IdempotencyKey};
 use crate::http::client_address::{client_address, user_agent};
 use crate::http::conditions::{EntityTags, if_match};
@@ -53,6 +54,24 @@ impl FromRequestParts<Arc<App>> for OwnFile {
         let Id(id) = Id::from_request_parts(parts, app).await?;
         let file = files::find(app, &user, id).await?;
         Ok(Self { user, file })
+    }
+}
+
+/// The folder of the id in the path, and the user who is signed in and owns it. A folder of another user is
+/// [`Error::NotFound`], before anything else of the request is checked.
+pub struct OwnFolder {
+    pub user: User,
+    pub folder: Folder,
+}
+
+impl FromRequestParts<Arc<App>> for OwnFolder {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self> {
+        let SignedIn(Caller { user, .. }) = SignedIn::from_request_parts(parts, app).await?;
+        let Id(id) = Id::from_request_parts(parts, app).await?;
+        let folder = folders::find(app, &user, id).await?;
+        Ok(Self { user, folder })
     }
 }
 

@@ -44,6 +44,7 @@ use crate::http::problem::{FieldErrorSchema, Problem};
         (name = "auth", description = "Register, sign in, sign out"),
         (name = "me", description = "Your account, sessions and API tokens"),
         (name = "files", description = "Upload, list, download, change and delete files"),
+        (name = "folders", description = "Create, list, rename, move and delete folders"),
         (name = "trash", description = "Deleted files, until they expire"),
         (name = "uploads", description = "Resumable uploads over the tus protocol, and direct uploads to the store"),
         (name = "links", description = "Share links: created by owners, used by anyone who has the URL"),

@@ -60,7 +60,9 @@ statements! {
     /// Not the content of files in the trash.
     CONTENT_BY_KEY = "SELECT b.key, b.size, b.sha256, b.content_type, b.ready_at, b.owner_id, f.id AS file_id
         FROM blobs b JOIN users u ON u.id = b.owner_id LEFT JOIN files f ON f.blob_id = b.id
-        WHERE b.key = $1 AND b.state = 'ready' AND u.disabled_at IS NULL AND f.trashed_at IS NULL";
+        LEFT JOIN folders d ON d.id = f.folder_id
+        WHERE b.key = $1 AND b.state = 'ready' AND u.disabled_at IS NULL
+            AND f.trashed_at IS NULL AND d.trashed_at IS NULL";
 }
 
 /// A blob that is about to be written.

@@ -39,6 +39,10 @@ statements! {
         (SELECT id FROM resumable_uploads WHERE owner_id = $1 AND file_id IS NOT NULL LIMIT $2)";
     LIST_FILES = "SELECT id, blob_id FROM files WHERE owner_id = $1 ORDER BY trashed_at, id LIMIT $2";
     DELETE_FILE = "DELETE FROM files WHERE id = $1 AND blob_id = $2 RETURNING metadata";
+    /// From below, once their files are deleted.
+    DELETE_FOLDERS = "DELETE FROM folders WHERE id IN (SELECT d.id FROM folders d WHERE d.owner_id = $1
+        AND NOT EXISTS (SELECT 1 FROM folders c WHERE c.parent_id = d.id)
+        AND NOT EXISTS (SELECT 1 FROM files f WHERE f.folder_id = d.id) LIMIT $2)";
     DELETE_KEYS = "DELETE FROM idempotency_keys WHERE owner_id = $1 AND key IN
         (SELECT key FROM idempotency_keys WHERE owner_id = $1 LIMIT $2)";
     DELETE_EVENTS = "DELETE FROM audit_events WHERE id IN (SELECT id FROM audit_events WHERE user_id = $1 LIMIT $2)";
@@ -176,7 +180,7 @@ impl Db {
     /// Those of [`Db`].
     pub async fn erase_rows(&self, user: Uuid, limit: usize) -> Result<u64> {
         let mut erased = 0;
-        for statement in [DELETE_UPLOADS, DELETE_KEYS, DELETE_EVENTS] {
+        for statement in [DELETE_FOLDERS, DELETE_UPLOADS, DELETE_KEYS, DELETE_EVENTS] {
             erased += self.write.execute(statement, (user, Count::from(limit))).await?;
         }
         self.write.execute(ANONYMIZE_EVENTS, (user,)).await?;

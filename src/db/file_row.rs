@@ -7,6 +7,13 @@ use uuid::Uuid;
 use super::{ByteCount, Micros};
 use crate::hex::unhex;
 
+/// The tables that the columns of a [`FileRow`] come from.
+macro_rules! file_tables {
+    () => {
+        "files f JOIN blobs b ON b.id = f.blob_id JOIN folders d ON d.id = f.folder_id"
+    };
+}
+
 /// Declares [`FileRow`] with the columns of its fields, as columns of a row and as elements of the JSON array that
 /// SQLite packs a file into. JSON cannot contain bytes.
 macro_rules! file_row {
@@ -61,8 +68,10 @@ file_row! {
         id: Uuid = "f.id", "hex(f.id)";
         /// The account that it belongs to.
         owner_id: Uuid = "f.owner_id", "hex(f.owner_id)";
-        /// The path of its folder.
-        path: String = "f.path", "f.path";
+        /// The id of its folder.
+        folder_id: Uuid = "f.folder_id", "hex(f.folder_id)";
+        /// The location of its folder: names, each followed by a slash.
+        folder: String = "d.location", "d.location";
         /// The name of the file in its folder.
         name: String = "f.name", "f.name";
         /// Metadata of the client, as JSON.
@@ -94,7 +103,7 @@ file_row! {
         ready_at: Micros = "b.ready_at", "b.ready_at";
     }
 }
-pub(super) use {file_columns, file_columns_as_json};
+pub(super) use {file_columns, file_columns_as_json, file_tables};
 
 fn hexadecimal<'de, D: Deserializer<'de>>(text: D) -> std::result::Result<Vec<u8>, D::Error> {
     unhex(&String::deserialize(text)?).ok_or_else(|| serde::de::Error::custom("not hexadecimal"))

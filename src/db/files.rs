@@ -1,4 +1,4 @@
-//! Files: a path and a name that refer to one ready blob. Every query is scoped to the owner.
+//! Files: a name in a folder that refers to one ready blob. Every query is scoped to the owner.
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -6,7 +6,8 @@ use uuid::Uuid;
 use super::blobs::{BlobFacts, make_ready, mark_for_deletion};
 use super::errors::is_unique_violation;
 use super::events::{EventRow, insert_event};
-use super::file_row::{FileRow, file_columns};
+use super::file_row::{FileRow, file_columns, file_tables};
+use super::folders::{Place, check_no_folder, folder_for_file};
 use super::idempotency::{KeyResponse, store_response};
 use super::pool::Arguments;
 use super::resumable::{EndedUpload, finish_upload};
@@ -17,17 +18,18 @@ use crate::error::{Error, Result};
 use crate::faults;
 
 statements! {
-    FIND_FILE = concat!("SELECT ", file_columns!(), " FROM files f JOIN blobs b ON b.id = f.blob_id
-        WHERE f.id = $1 AND f.owner_id = $2 AND f.trashed_at IS NULL");
-    COUNT_AT_LOCATION = "SELECT COUNT(*) FROM files WHERE owner_id = $1 AND location = $2 AND trashed_at IS NULL";
+    FIND_FILE = concat!("SELECT ", file_columns!(), " FROM ", file_tables!(), "
+        WHERE f.id = $1 AND f.owner_id = $2 AND f.trashed_at IS NULL AND d.trashed_at IS NULL");
     INSERT_FILE = "INSERT INTO files
-            (id, owner_id, path, name, search, sort_key, blob_id, size, metadata, created_at, updated_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)
-        ON CONFLICT (owner_id, location) WHERE trashed_at IS NULL DO NOTHING";
+            (id, owner_id, folder_id, name, search, sort_key, blob_id, size, metadata, created_at, updated_at)
+        SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10
+        WHERE NOT EXISTS (SELECT 1 FROM folders WHERE parent_id = $3 AND name = $4 AND trashed_at IS NULL)
+        ON CONFLICT (folder_id, name) WHERE trashed_at IS NULL DO NOTHING";
     REPLACE_CONTENT = "UPDATE files SET blob_id = $4, size = $5, updated_at = $6, revision = revision + 1
-        WHERE id = $1 AND owner_id = $2 AND blob_id = $3 AND trashed_at IS NULL";
+        WHERE id = $1 AND owner_id = $2 AND blob_id = $3 AND trashed_at IS NULL
+            AND EXISTS (SELECT 1 FROM folders d WHERE d.id = folder_id AND d.trashed_at IS NULL)";
     UPDATE_FILE = "UPDATE files
-        SET path = $3, name = $4, search = $5, sort_key = $6, metadata = $7, updated_at = $8, revision = revision + 1
+        SET folder_id = $3, name = $4, search = $5, sort_key = $6, metadata = $7, updated_at = $8, revision = revision + 1
         WHERE id = $1 AND owner_id = $2 AND revision = $9 AND trashed_at IS NULL";
     END_SIGNED_PUTS = "UPDATE blobs SET state = 'deleting'
         WHERE state = 'pending' AND id IN (SELECT blob_id FROM signed_puts WHERE file_id = $1 AND owner_id = $2)
@@ -40,11 +42,11 @@ statements! {
 /// The location of a file.
 #[derive(Debug, Clone)]
 pub struct FileLocation {
-    /// The path of the folder.
-    pub path: String,
+    /// The folder.
+    pub place: Place,
     /// The name in the folder.
     pub name: String,
-    /// Path and name, folded for search.
+    /// The name, folded for search.
     pub search: String,
     /// The name in the form whose order by bytes is the natural one.
     pub sort_key: String,
@@ -89,45 +91,42 @@ impl Db {
         self.read.fetch_optional(FIND_FILE, (id, owner)).await
     }
 
-    /// Whether the owner has a file at this location.
+    /// Publishes a file: creates what is missing of its folder, makes its pending blob ready, inserts the file, stores the
+    /// response of the request's idempotency key, and finishes the resumable upload that the content came from, in one
+    /// transaction. The response depends on the id of the folder, which is returned.
     ///
     /// # Errors
-    /// Those of [`Db`].
-    pub async fn location_is_taken(&self, owner: Uuid, location: &str) -> Result<bool> {
-        let (count,): (i64,) = self.read.fetch_one(COUNT_AT_LOCATION, (owner, location)).await?;
-        Ok(count > 0)
-    }
-
-    /// Publishes a file: makes its pending blob ready, inserts the file, stores the response of the request's
-    /// idempotency key, and finishes the resumable upload that the content came from, in one transaction.
-    ///
-    /// # Errors
-    /// [`Error::PathTaken`] if there is a file at this location; [`Error::UploadGone`] if the lease of the blob, the
+    /// [`Error::PathTaken`] if there is a file or a folder at this location; [`Error::NotAFolder`]; [`Error::UploadGone`] if the lease of the blob, the
     /// idempotency key or the claim of the upload was lost.
     pub async fn publish(
         &self,
         new: &NewFileRow,
         location: &FileLocation,
         blob: &BlobFacts,
-        response: Option<&KeyResponse>,
+        response: &(dyn Fn(Uuid) -> Result<Option<KeyResponse>> + Sync),
         upload: Option<&EndedUpload>,
         event: &EventRow,
-    ) -> Result<()> {
+    ) -> Result<Uuid> {
         self.transaction(async |tx| {
+            let folder = folder_for_file(tx, new.owner, &location.place).await.map_err(|error| match error {
+                // The account is being deleted, and has no top folder any more.
+                Error::NotFound => Error::UploadGone,
+                error => error,
+            })?;
             let mut usage = UsageDelta::one_file();
             // The upload before its blob, the order in which appends lock the rows.
             if let Some(upload) = upload {
                 usage += finish_upload(tx, upload, new.id, blob.id).await?;
             }
             usage += make_ready(tx, blob).await?;
-            insert_file(tx, new, location, blob).await?;
+            insert_file(tx, new, folder, location, blob).await?;
             apply_usage(tx, new.owner, usage).await?;
-            if let Some(response) = response {
-                store_response(tx, new.owner, blob.id, response).await?;
+            if let Some(response) = response(folder)? {
+                store_response(tx, new.owner, blob.id, &response).await?;
             }
             insert_event(tx, event).await?;
             faults::point("K10");
-            Ok(())
+            Ok(folder)
         })
         .await
     }
@@ -162,10 +161,12 @@ impl Db {
         .await
     }
 
-    /// Changes the location or the metadata of a file; `false` if the file is no longer at the expected revision.
+    /// Changes the location or the metadata of a file, and returns the id of its folder; `None` if the file is no longer at
+    /// the expected revision.
     ///
     /// # Errors
-    /// [`Error::PathTaken`] if another file is at the new location; [`Error::QuotaExceeded`] if there is no room for
+    /// [`Error::PathTaken`] if something else is at the new location; [`Error::NotFound`] if the folder does not exist any
+    /// more; [`Error::NotAFolder`]; [`Error::QuotaExceeded`] if there is no room for
     /// longer metadata.
     pub async fn change_file(
         &self,
@@ -173,13 +174,15 @@ impl Db {
         location: &FileLocation,
         quotas: &Quotas,
         event: &EventRow,
-    ) -> Result<bool> {
+    ) -> Result<Option<Uuid>> {
         let ChangedFileRow { id, owner, revision, metadata, old_metadata, now } = changed;
-        let FileLocation { path, name, search, sort_key } = location;
+        let FileLocation { place, name, search, sort_key } = location;
         self.transaction(async |tx| {
-            let row = (id, owner, path, name, search, sort_key, metadata, Micros::from(*now), revision);
+            let folder = folder_for_file(tx, *owner, place).await?;
+            check_no_folder(tx, folder, name).await?;
+            let row = (id, owner, folder, name, search, sort_key, metadata, Micros::from(*now), revision);
             if !update_location(tx, UPDATE_FILE, row).await? {
-                return Ok(false);
+                return Ok(None);
             }
             let growth = UsageDelta::metadata(metadata) + -UsageDelta::metadata(old_metadata);
             if growth.bytes > 0 {
@@ -188,7 +191,7 @@ impl Db {
                 apply_usage(tx, *owner, growth).await?;
             }
             insert_event(tx, event).await?;
-            Ok(true)
+            Ok(Some(folder))
         })
         .await
     }
@@ -216,10 +219,16 @@ impl Db {
     }
 }
 
-async fn insert_file(tx: &mut Tx<'_>, new: &NewFileRow, location: &FileLocation, blob: &BlobFacts) -> Result<()> {
-    let FileLocation { path, name, search, sort_key } = location;
+async fn insert_file(
+    tx: &mut Tx<'_>,
+    new: &NewFileRow,
+    folder: Uuid,
+    location: &FileLocation,
+    blob: &BlobFacts,
+) -> Result<()> {
+    let FileLocation { name, search, sort_key, .. } = location;
     let (size, now) = (ByteCount(blob.size), Micros::from(new.now));
-    let row = (new.id, new.owner, path, name, search, sort_key, blob.id, size, &new.metadata, now);
+    let row = (new.id, new.owner, folder, name, search, sort_key, blob.id, size, &new.metadata, now);
     match tx.execute(INSERT_FILE, row).await? {
         1 => Ok(()),
         _ => Err(Error::PathTaken),

@@ -16,7 +16,7 @@ pub enum Sort {
     Location,
     /// By name.
     Name,
-    /// By path, and then by name as people sort names.
+    /// By folder, and in it by name as people sort names.
     Natural,
     /// By time of creation, which the ids carry.
     Created,
@@ -40,7 +40,7 @@ pub enum Direction {
 pub enum After {
     /// In an order by location or name.
     Text(String, Uuid),
-    /// In the natural order: a path and a sort key.
+    /// In the natural order: the location of a folder and a sort key.
     Natural(String, String, Uuid),
     /// In an order by time of change (microseconds) or size (bytes).
     Number(i64, Uuid),
@@ -59,8 +59,8 @@ pub struct ListQuery {
     pub direction: Direction,
     /// Only files whose location begins with this.
     pub prefix: String,
-    /// Only files in this folder, without its subfolders.
-    pub folder: Option<String>,
+    /// Only files in this folder, without its subfolders: its id and its location.
+    pub folder: Option<(Uuid, String)>,
     /// Only files whose folded location contains each of these words.
     pub search: Vec<String>,
     /// Where the page begins.
@@ -69,21 +69,25 @@ pub struct ListQuery {
     pub limit: usize,
 }
 
-/// The arguments of [`statement`].
+/// The arguments of [`statement`] and [`count_statement`].
 struct ListArguments<'q> {
     list: &'q ListQuery,
-    range: &'q Option<(String, String)>,
+    limit: Option<usize>,
+    range: &'q Option<Vec<String>>,
     after: &'q Option<After>,
 }
 
 impl Arguments for ListArguments<'_> {
     fn bind(self, to: &mut impl Parameters) -> std::result::Result<(), BoxDynError> {
-        let Self { list, range, after } = self;
-        (list.owner, Count::from(list.limit)).bind(to)?;
-        if let Some((low, high)) = range {
-            (low, high).bind(to)?;
+        let Self { list, limit, range, after } = self;
+        to.add(list.owner)?;
+        if let Some(limit) = limit {
+            to.add(Count::from(limit))?;
         }
-        if let Some(folder) = &list.folder {
+        for text in range.iter().flatten() {
+            to.add(text)?;
+        }
+        if let Some((folder, _)) = &list.folder {
             to.add(folder)?;
         }
         for word in &list.search {
@@ -92,7 +96,7 @@ impl Arguments for ListArguments<'_> {
         match after {
             None => Ok(()),
             Some(After::Text(text, id)) => (text, id).bind(to),
-            Some(After::Natural(path, key, id)) => (path, key, id).bind(to),
+            Some(After::Natural(location, key, id)) => (location, key, id).bind(to),
             Some(After::Number(number, id)) => (number, id).bind(to),
             Some(After::Id(id)) => to.add(id),
         }
@@ -100,25 +104,49 @@ impl Arguments for ListArguments<'_> {
 }
 
 impl Db {
-    /// The files of one page, in order.
+    /// One page of an owner's files that are not in the trash.
     ///
     /// # Errors
     /// Those of [`Db`].
     pub async fn list_files(&self, list: &ListQuery) -> Result<Vec<FileRow>> {
-        let (sort, after) = order(list);
-        let range = range(list, sort, after.as_ref());
-        // In the order by location, the range includes the place of the cursor.
-        let after = after.filter(|_| sort != Sort::Location);
-        let filters = Filters {
-            range: range.is_some(),
-            folder: list.folder.is_some(),
-            words: list.search.len(),
-            after: after.is_some(),
+        let (sort, after) = match order(list) {
+            Ordering::Walk(start) => return self.walk(list, start).await,
+            Ordering::Statement(sort, after) => (sort, after),
         };
-        let shape = self.list_shape();
-        let sql = AssertSqlSafe(statement(shape, sort, list.direction, filters));
-        let arguments = ListArguments { list, range: &range, after: &after };
-        match shape {
+        let Some(range) = range(list) else { return Ok(Vec::new()) };
+        let (range, after) = match (range, after) {
+            // A name is unique within a folder, so that the cursor is one end of the range.
+            (range, Some(After::Text(name, _))) if sort == Sort::Name && list.folder.is_some() => {
+                let range = range.unwrap_or_else(|| vec![String::new(), char::MAX.to_string()]);
+                (Some(narrowed(range, name, list.direction)), None)
+            }
+            other => other,
+        };
+        let sql =
+            AssertSqlSafe(statement(self.list_shape(), sort, list.direction, filters(list, &range, after.is_some())));
+        let arguments = ListArguments { list, limit: Some(list.limit), range: &range, after: &after };
+        self.fetch_files(sql, arguments).await
+    }
+
+    /// The number of files on all pages of a list.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
+    pub async fn count_files(&self, list: &ListQuery) -> Result<u64> {
+        let Some(range) = range(list) else { return Ok(0) };
+        let sql = AssertSqlSafe(count_statement(self.list_shape(), filters(list, &range, false)));
+        let arguments = ListArguments { list, limit: None, range: &range, after: &None };
+        let (count,): (Count,) = self.read.fetch_one(sql, arguments).await?;
+        Ok(count.0)
+    }
+
+    /// Files, as rows or packed.
+    pub(super) async fn fetch_files(
+        &self,
+        sql: AssertSqlSafe<String>,
+        arguments: impl Arguments,
+    ) -> Result<Vec<FileRow>> {
+        match self.list_shape() {
             Shape::Rows => self.read.fetch_all(sql, arguments).await,
             Shape::Packed => {
                 let (files,): (Option<String>,) = self.read.fetch_one(sql, arguments).await?;
@@ -133,36 +161,66 @@ impl Db {
     }
 }
 
+/// How a list gets its order.
+enum Ordering {
+    /// From one statement.
+    Statement(Sort, Option<After>),
+    /// From a walk through the folders, which begins after this.
+    Walk(Option<After>),
+}
+
 /// Within one folder, the order by location is the one by name, for which there is an index.
-fn order(list: &ListQuery) -> (Sort, Option<After>) {
-    match (list.sort, &list.folder, &list.after) {
+fn order(list: &ListQuery) -> Ordering {
+    let after = list.after.clone();
+    match (list.sort, &list.folder, after) {
         (Sort::Location, Some(_), Some(After::Text(location, id))) => {
-            let name = location.rsplit_once('/').map_or(location.as_str(), |(_, name)| name);
-            (Sort::Name, Some(After::Text(name.to_owned(), *id)))
+            let name = location.rsplit_once('/').map_or(location.as_str(), |(_, name)| name).to_owned();
+            Ordering::Statement(Sort::Name, Some(After::Text(name, id)))
         }
-        (Sort::Location, Some(_), _) => (Sort::Name, None),
+        (Sort::Location, Some(_), _) => Ordering::Statement(Sort::Name, None),
         (Sort::Natural, Some(_), Some(After::Natural(_, key, id))) => {
-            (Sort::Natural, Some(After::Text(key.clone(), *id)))
+            Ordering::Statement(Sort::Natural, Some(After::Text(key, id)))
         }
-        _ => (list.sort, list.after.clone()),
+        (Sort::Natural, Some(_), _) => Ordering::Statement(Sort::Natural, None),
+        (Sort::Location | Sort::Natural, None, after) => Ordering::Walk(after),
+        (sort, _, after) => Ordering::Statement(sort, after),
     }
 }
 
-/// The range of locations: from the first text on, and before the second. A cursor in the order by location is one end
-/// of it: as a condition of its own, SQLite would begin each page at the first file with the prefix.
-fn range(list: &ListQuery, sort: Sort, after: Option<&After>) -> Option<(String, String)> {
-    let (low, high) = (list.prefix.clone(), successor(&list.prefix));
-    match (after, list.direction) {
-        // No name contains a control character, so the next location is not before this.
-        (Some(After::Text(location, _)), Direction::Ascending) if sort == Sort::Location => {
-            Some((low.max(format!("{location}\u{1}")), high))
-        }
-        (Some(After::Text(location, _)), Direction::Descending) if sort == Sort::Location => {
-            Some((low, high.min(location.clone())))
-        }
-        _ if list.prefix.is_empty() => None,
-        _ => Some((low, high)),
+/// The arguments of the range of the prefix: of names in a folder two, otherwise of locations, with the folder that the
+/// prefix begins in. `None` if nothing can have the prefix.
+fn range(list: &ListQuery) -> Option<Option<Vec<String>>> {
+    let prefix = &list.prefix;
+    match &list.folder {
+        _ if prefix.is_empty() => Some(None),
+        Some((_, folder)) => match prefix.strip_prefix(folder.as_str()) {
+            Some("") => Some(None),
+            Some(rest) => Some(Some(vec![rest.to_owned(), successor(rest)])),
+            None => folder.starts_with(prefix.as_str()).then_some(None),
+        },
+        None => Some(Some(vec![folder_of(prefix).to_owned(), prefix.clone(), successor(prefix)])),
     }
+}
+
+/// A range of names without those that a cursor is after.
+fn narrowed(mut range: Vec<String>, name: String, direction: Direction) -> Vec<String> {
+    if let [low, high] = range.as_mut_slice() {
+        match direction {
+            // No name contains a control character, so the next name is not before this.
+            Direction::Ascending => *low = std::mem::take(low).max(format!("{name}\u{1}")),
+            Direction::Descending => *high = std::mem::take(high).min(name),
+        }
+    }
+    range
+}
+
+/// The location of the folder that a text begins in.
+pub(super) fn folder_of(text: &str) -> &str {
+    &text[..text.rfind('/').map_or(0, |slash| slash + 1)]
+}
+
+fn filters(list: &ListQuery, range: &Option<Vec<String>>, after: bool) -> Filters {
+    Filters { range: range.is_some(), folder: list.folder.is_some(), words: list.search.len(), after }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -185,10 +243,38 @@ pub(super) enum Shape {
 impl Shape {
     /// The function that finds one text in another. LIKE would match the pattern again from each character of a name,
     /// at the cost of their lengths multiplied.
-    fn position(self) -> &'static str {
+    pub(super) fn position(self) -> &'static str {
         match self {
             Shape::Rows => "strpos",
             Shape::Packed => "instr",
+        }
+    }
+
+    /// What goes before and after the tables of a page.
+    pub(super) fn around(self) -> (&'static str, &'static str) {
+        match self {
+            Shape::Rows => (concat!("SELECT ", file_columns!()), ""),
+            // The order is the one of the inner query, which its limit keeps from being flattened.
+            Shape::Packed => {
+                (concat!("SELECT group_concat(file) FROM (SELECT ", file_columns_as_json!(), " AS file"), ")")
+            }
+        }
+    }
+
+    /// A join that SQLite, which has no statistics, does not reorder.
+    fn join(self) -> &'static str {
+        match self {
+            Shape::Rows => "JOIN",
+            Shape::Packed => "CROSS JOIN",
+        }
+    }
+
+    /// The tables of a page. With a range the folders come first: they are a range of an index.
+    fn tables(self, filters: Filters) -> String {
+        let join = self.join();
+        match filters.range && !filters.folder {
+            true => format!("folders d {join} files f ON f.folder_id = d.id {join} blobs b ON b.id = f.blob_id"),
+            false => format!("files f {join} blobs b ON b.id = f.blob_id {join} folders d ON d.id = f.folder_id"),
         }
     }
 }
@@ -198,33 +284,30 @@ fn statement(shape: Shape, sort: Sort, direction: Direction, filters: Filters) -
         Direction::Ascending => ("ASC", ">"),
         Direction::Descending => ("DESC", "<"),
     };
-    let (head, tail) = match shape {
-        Shape::Rows => (concat!("SELECT ", file_columns!()), ""),
-        // The order is that of the inner query, which its limit keeps from being flattened.
-        Shape::Packed => (concat!("SELECT group_concat(file) FROM (SELECT ", file_columns_as_json!(), " AS file"), ")"),
-    };
+    let (head, tail) = shape.around();
     let mut columns = order_columns(sort, filters);
-    let conditions = conditions(shape, &columns, beyond, filters);
+    let conditions = conditions(shape, 3, &columns, beyond, filters);
     if sort == Sort::Created && is_index_scan(sort, filters) {
         // A column of the index; PostgreSQL does not infer from the condition that it is constant.
         columns.insert(0, "f.trashed_at".to_owned());
     }
     let order_by: Vec<String> = columns.iter().map(|column| format!("{column} {order}")).collect();
-    let order_by = order_by.join(", ");
-    format!(
-        "{head} FROM files f JOIN blobs b ON b.id = f.blob_id WHERE f.owner_id = $1 AND f.trashed_at IS NULL\
-         {conditions} ORDER BY {order_by} LIMIT $2{tail}"
-    )
+    let (order_by, tables) = (order_by.join(", "), shape.tables(filters));
+    format!("{head} FROM {tables} WHERE {conditions} ORDER BY {order_by} LIMIT $2{tail}")
 }
 
-/// The columns of an order are those of an index, so that a page is a scan of it. A location is unique within an
-/// account.
+fn count_statement(shape: Shape, filters: Filters) -> String {
+    let (tables, conditions) = (shape.tables(filters), conditions(shape, 2, &[], "", filters));
+    format!("SELECT COUNT(*) FROM {tables} WHERE {conditions}")
+}
+
+/// The columns of an order are those of an index, so that a page is a scan of it. A name is unique within a folder.
 fn order_columns(sort: Sort, filters: Filters) -> Vec<String> {
     let columns: &[&str] = match sort {
-        Sort::Location => &["f.location"],
-        Sort::Name => &["f.name", "f.id"],
-        Sort::Natural if filters.folder => &["f.sort_key", "f.id"],
-        Sort::Natural => &["f.path", "f.sort_key", "f.id"],
+        // A list by location is a walk, or within a folder by name.
+        Sort::Location | Sort::Name if filters.folder => &["f.name"],
+        Sort::Location | Sort::Name => &["f.name", "f.id"],
+        Sort::Natural => &["f.sort_key", "f.id"],
         Sort::Created => &["f.id"],
         Sort::Updated => &["f.updated_at", "f.id"],
         Sort::Size => &["f.size", "f.id"],
@@ -241,24 +324,35 @@ fn order_columns(sort: Sort, filters: Filters) -> Vec<String> {
 /// Whether there is an index for this order that the filters do not rule out.
 fn is_index_scan(sort: Sort, filters: Filters) -> bool {
     match sort {
-        Sort::Location => true,
-        Sort::Name | Sort::Natural => filters.folder || !filters.range,
+        Sort::Location | Sort::Name => filters.folder || !filters.range,
+        Sort::Natural => !filters.range,
         Sort::Created | Sort::Updated | Sort::Size => !filters.folder && !filters.range,
     }
 }
 
-fn conditions(shape: Shape, columns: &[String], beyond: &str, filters: Filters) -> String {
-    let mut next = 3..;
+fn conditions(shape: Shape, first: usize, columns: &[String], beyond: &str, filters: Filters) -> String {
+    let mut next = first..;
     let mut number = || next.next().unwrap_or_default();
-    let mut sql = String::new();
-    if filters.range {
-        sql += &format!(" AND f.location >= ${} AND f.location < ${}", number(), number());
+    let mut sql = "f.trashed_at IS NULL AND d.trashed_at IS NULL".to_owned();
+    // In a folder, its index is the one to use.
+    sql += if filters.folder || filters.range { " AND d.owner_id = $1" } else { " AND f.owner_id = $1" };
+    match (filters.range, filters.folder) {
+        (false, _) => {}
+        (true, true) => sql += &format!(" AND f.name >= ${} AND f.name < ${}", number(), number()),
+        (true, false) => {
+            let (folder, low, high) = (number(), number(), number());
+            sql += &format!(
+                " AND d.place >= substr(${folder}, 1, 600) AND d.place <= substr(${high}, 1, 600) \
+                 AND (d.location = ${folder} OR d.location >= ${low}) AND d.location < ${high} \
+                 AND d.location || f.name >= ${low} AND d.location || f.name < ${high}"
+            );
+        }
     }
     if filters.folder {
-        sql += &format!(" AND f.path = ${}", number());
+        sql += &format!(" AND f.folder_id = ${}", number());
     }
     for _ in 0..filters.words {
-        sql += &format!(" AND {}(f.search, ${}) > 0", shape.position(), number());
+        sql += &format!(" AND {}(d.search || f.search, ${}) > 0", shape.position(), number());
     }
     if filters.after {
         let bound: Vec<String> = columns.iter().map(|_| format!("${}", number())).collect();
@@ -267,26 +361,33 @@ fn conditions(shape: Shape, columns: &[String], beyond: &str, filters: Filters) 
     sql
 }
 
-/// Every statement that [`statement`] composes.
+/// Every statement that [`statement`] and [`count_statement`] compose.
 pub(super) fn every_statement(shape: Shape) -> Vec<String> {
     let mut statements = Vec::new();
-    for sort in [Sort::Location, Sort::Name, Sort::Natural, Sort::Created, Sort::Updated, Sort::Size] {
-        for direction in [Direction::Ascending, Direction::Descending] {
-            for bits in 0..16 {
-                let is_set = |bit: u8| bits & bit > 0;
-                let filters =
-                    Filters { range: is_set(1), folder: is_set(2), words: usize::from(is_set(4)), after: is_set(8) };
-                if sort != Sort::Location || !filters.folder && !filters.after {
+    for bits in 0..16 {
+        let is_set = |bit: u8| bits & bit > 0;
+        let filters = Filters { range: is_set(1), folder: is_set(2), words: usize::from(is_set(4)), after: is_set(8) };
+        for sort in [Sort::Name, Sort::Natural, Sort::Created, Sort::Updated, Sort::Size] {
+            for direction in [Direction::Ascending, Direction::Descending] {
+                let is_composed = match sort {
+                    Sort::Natural => filters.folder,
+                    Sort::Name => !filters.folder || !filters.after,
+                    _ => true,
+                };
+                if is_composed {
                     statements.push(statement(shape, sort, direction, filters));
                 }
             }
+        }
+        if !filters.after {
+            statements.push(count_statement(shape, filters));
         }
     }
     statements
 }
 
 /// The smallest text that is greater than every text with this prefix.
-fn successor(prefix: &str) -> String {
+pub(super) fn successor(prefix: &str) -> String {
     let mut chars: Vec<char> = prefix.chars().collect();
     while let Some(last) = chars.pop() {
         // A range skips the surrogates, which are not characters.

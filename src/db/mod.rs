@@ -44,6 +44,7 @@ mod units;
 mod upload_parts;
 mod usage;
 mod users;
+mod walk;
 mod writes;
 
 use std::sync::Arc;
@@ -66,6 +67,7 @@ pub use erasures::{DeletedAccountRow, ErasureRow};
 pub use events::{EventQuery, EventRow};
 pub use file_row::FileRow;
 pub use files::{ChangedFileRow, FileLocation, NewFileRow};
+pub use folders::{FolderRow, FolderSum, FolderTarget, Place, TreeLimits};
 pub use fsck::{DanglingReferenceRow, FsckRunRow, ReferencedBlobRow};
 pub use idempotency::{KeyClaim, KeyResponse, KeyRow};
 pub use instance_lock::acquire_instance_lock;
@@ -81,7 +83,7 @@ pub use sessions::{NewSessionRow, SessionRow};
 pub use signed_puts::{NewSignedPutRow, SignedPutRow};
 pub use throttles::Attempt;
 pub use tokens::TokenRow;
-pub use trash::{Purged, TrashedFileRow};
+pub use trash::{DueFolderRow, Purged, TrashedFileRow};
 pub use units::{ByteCount, Count, Micros};
 pub use upload_parts::DirectUploadRow;
 pub use usage::{TrashUsageRow, UNLIMITED, UsageRow};
@@ -114,7 +116,7 @@ macro_rules! statements {
 use statements;
 
 /// The statements of every file. A test compares this list with the files.
-const STATEMENTS: [&[&str]; 25] = [
+const STATEMENTS: [&[&str]; 26] = [
     avatars::STATEMENTS,
     blobs::STATEMENTS,
     claims::STATEMENTS,
@@ -140,6 +142,7 @@ const STATEMENTS: [&[&str]; 25] = [
     upload_parts::STATEMENTS,
     usage::STATEMENTS,
     users::STATEMENTS,
+    walk::STATEMENTS,
 ];
 
 impl Db {
@@ -178,7 +181,9 @@ impl Db {
     #[doc(hidden)]
     pub fn statements(&self) -> Vec<String> {
         let constants = STATEMENTS.concat().into_iter().map(str::to_owned);
-        constants.chain(list::every_statement(self.list_shape())).chain(events::every_statement()).collect()
+        let lists =
+            list::every_statement(self.list_shape()).into_iter().chain(walk::every_statement(self.list_shape()));
+        constants.chain(lists).chain(events::every_statement()).collect()
     }
 
     /// Runs a statement that reads and never ends, for tests.

@@ -19,7 +19,7 @@ statements! {
             signed_urls_revoked_at = $3
         WHERE id = $1 AND owner_id = $2 AND trashed_at IS NULL";
     FIND_GENERATION = "SELECT f.signed_url_generation FROM files f JOIN blobs b ON b.id = f.blob_id
-        WHERE b.key = $1 AND f.trashed_at IS NULL";
+        JOIN folders d ON d.id = f.folder_id WHERE b.key = $1 AND f.trashed_at IS NULL AND d.trashed_at IS NULL";
 }
 
 /// The signed URLs in the lists of an account.

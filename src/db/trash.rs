@@ -5,24 +5,40 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::blobs::mark_for_deletion;
 use super::events::{EventRow, insert_event};
-use super::file_row::{FileRow, file_columns};
+use super::file_row::{FileRow, file_columns, file_tables};
 use super::files::{FileLocation, delete, end_signed_puts, update_location};
+use super::folders::{check_no_folder, folder_for_file};
 use super::usage::{UsageDelta, apply_usage};
 use super::{Count, Db, Micros, Tx, statements};
 use crate::error::{Error, Result};
 
 statements! {
     TRASH_FILE = "UPDATE files SET trashed_at = $4, revision = revision + 1
-        WHERE id = $1 AND owner_id = $2 AND blob_id = $3 AND trashed_at IS NULL";
-    FIND_TRASHED_FILE = concat!("SELECT ", file_columns!(), ", f.trashed_at
-        FROM files f JOIN blobs b ON b.id = f.blob_id
-        WHERE f.id = $1 AND f.owner_id = $2 AND f.trashed_at IS NOT NULL");
-    LIST_TRASH = concat!("SELECT ", file_columns!(), ", f.trashed_at FROM files f JOIN blobs b ON b.id = f.blob_id
-        WHERE f.owner_id = $1 AND f.trashed_at IS NOT NULL AND (f.trashed_at, f.id) < ($2, $3)
+        WHERE id = $1 AND owner_id = $2 AND blob_id = $3 AND trashed_at IS NULL
+            AND EXISTS (SELECT 1 FROM folders d WHERE d.id = folder_id AND d.trashed_at IS NULL)";
+    FIND_TRASHED_FILE = concat!("SELECT ", file_columns!(), ", f.trashed_at FROM ", file_tables!(), "
+        WHERE f.id = $1 AND f.owner_id = $2 AND f.trashed_at IS NOT NULL AND COALESCE(d.trashed_at, 1) <> 0");
+    LIST_TRASH = concat!("SELECT ", file_columns!(), ", f.trashed_at FROM ", file_tables!(), "
+        WHERE f.owner_id = $1 AND f.trashed_at IS NOT NULL AND COALESCE(d.trashed_at, 1) <> 0 AND (f.trashed_at, f.id) < ($2, $3)
         ORDER BY f.trashed_at DESC, f.id DESC LIMIT $4");
-    RESTORE_FILE = "UPDATE files SET trashed_at = NULL, name = $4, search = $5, sort_key = $6, revision = revision + 1
+    RESTORE_FILE = "UPDATE files
+        SET trashed_at = NULL, folder_id = $7, name = $4, search = $5, sort_key = $6, revision = revision + 1
         WHERE id = $1 AND owner_id = $2 AND revision = $3 AND trashed_at IS NOT NULL";
+    FIND_DUE_FOLDER = "SELECT id, owner_id FROM folders WHERE trash_id = id AND trashed_at <= $1
+        ORDER BY trashed_at, id LIMIT 1";
+    FIND_DUE_FOLDER_OF_OWNER = "SELECT id, owner_id FROM folders
+        WHERE trash_id = id AND owner_id = $2 AND trashed_at <= $1 ORDER BY trashed_at, id LIMIT 1";
+    /// The lowest folder on one way down.
+    FIND_LOWEST = "WITH RECURSIVE down (id, depth) AS (SELECT id, 0 FROM folders WHERE id = $1
+            UNION ALL
+            SELECT (SELECT c.id FROM folders c WHERE c.parent_id = down.id LIMIT 1), depth + 1
+            FROM down WHERE down.id IS NOT NULL)
+        SELECT id FROM down WHERE id IS NOT NULL ORDER BY depth DESC LIMIT 1";
+    FIND_IN_FOLDER = "SELECT id, owner_id, blob_id FROM files WHERE folder_id = $1 LIMIT $2";
+    DELETE_ANY_FILE = "DELETE FROM files WHERE id = $1 AND blob_id = $2 RETURNING metadata";
+    DELETE_FOLDER = "DELETE FROM folders WHERE id = $1";
     FIND_DUE = "SELECT id, owner_id, blob_id FROM files WHERE trashed_at IS NOT NULL AND trashed_at <= $1
         ORDER BY trashed_at, id LIMIT $2";
     FIND_DUE_OF_OWNER = "SELECT id, owner_id, blob_id FROM files
@@ -89,11 +105,11 @@ impl Db {
         self.read.fetch_all(LIST_TRASH, (owner, before.0, before.1, Count::from(limit))).await
     }
 
-    /// Restores a file to its former path, with the name of `location`; `false` if it is no longer in the trash at
-    /// this revision.
+    /// Restores a file to its folder, or if that is not there any more, to a folder at its location; with the name of
+    /// `location`. Returns the id of the folder; `None` if the file is no longer in the trash at this revision.
     ///
     /// # Errors
-    /// [`Error::PathTaken`] if another file is at the location.
+    /// [`Error::PathTaken`] if something else is at the location; [`Error::NotAFolder`].
     pub async fn restore_file(
         &self,
         owner: Uuid,
@@ -101,14 +117,16 @@ impl Db {
         revision: i64,
         location: &FileLocation,
         event: &EventRow,
-    ) -> Result<bool> {
+    ) -> Result<Option<Uuid>> {
+        let FileLocation { place, name, search, sort_key } = location;
         self.transaction(async |tx| {
-            let row = (id, owner, revision, &location.name, &location.search, &location.sort_key);
-            if !update_location(tx, RESTORE_FILE, row).await? {
-                return Ok(false);
+            let folder = folder_for_file(tx, owner, place).await?;
+            check_no_folder(tx, folder, name).await?;
+            if !update_location(tx, RESTORE_FILE, (id, owner, revision, name, search, sort_key, folder)).await? {
+                return Ok(None);
             }
             insert_event(tx, event).await?;
-            Ok(true)
+            Ok(Some(folder))
         })
         .await
     }
@@ -144,6 +162,75 @@ impl Db {
                 insert_event(tx, event).await?;
             }
             Ok(Purged { found: due.len() as u64, deleted: events.len() as u64 })
+        })
+        .await
+    }
+}
+
+/// A folder that is to be deleted permanently.
+#[derive(Debug, Clone, Copy, sqlx::FromRow)]
+pub struct DueFolderRow {
+    /// The id of the folder.
+    pub id: Uuid,
+    /// The account that it belongs to.
+    pub owner_id: Uuid,
+}
+
+impl Db {
+    /// A folder that was moved to the trash by `until` or is marked for permanent deletion, of one owner or of all.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
+    pub async fn due_folder(&self, owner: Option<Uuid>, until: Timestamp) -> Result<Option<DueFolderRow>> {
+        let until = Micros::from(until);
+        match owner {
+            Some(owner) => self.write.fetch_optional(FIND_DUE_FOLDER_OF_OWNER, (until, owner)).await,
+            None => self.write.fetch_optional(FIND_DUE_FOLDER, (until,)).await,
+        }
+    }
+
+    /// Deletes at most `limit` files and folders of a folder that is marked for permanent deletion, from below. `event`
+    /// creates the event of one file. Returns how many files were deleted, and whether the folder itself is.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
+    pub async fn purge_folder(
+        &self,
+        folder: DueFolderRow,
+        limit: usize,
+        event: &(dyn Fn(Uuid, Uuid) -> EventRow + Sync),
+    ) -> Result<(u64, bool)> {
+        self.unpermitted(async |tx| {
+            let (mut usage, mut events, mut left) = (UsageDelta::default(), Vec::new(), limit);
+            let mut is_done = false;
+            while left > 0 && !is_done {
+                let lowest: Option<(Uuid,)> = tx.fetch_optional(FIND_LOWEST, (folder.id,)).await?;
+                let Some((lowest,)) = lowest else {
+                    is_done = true;
+                    break;
+                };
+                let files: Vec<DueRow> = tx.fetch_all(FIND_IN_FOLDER, (lowest, Count::from(left))).await?;
+                for file in &files {
+                    usage += end_signed_puts(tx, file.owner_id, file.id).await?;
+                    let deleted: Option<(String,)> =
+                        tx.fetch_optional(DELETE_ANY_FILE, (file.id, file.blob_id)).await?;
+                    if let Some((metadata,)) = deleted {
+                        usage += mark_for_deletion(tx, file.blob_id).await?;
+                        usage += -UsageDelta::one_file() + -UsageDelta::metadata(&metadata);
+                        events.push(event(file.owner_id, file.id));
+                    }
+                }
+                if files.len() < left {
+                    tx.execute(DELETE_FOLDER, (lowest,)).await?;
+                    is_done = lowest == folder.id;
+                }
+                left -= (files.len() + 1).min(left);
+            }
+            apply_usage(tx, folder.owner_id, usage).await?;
+            for event in &events {
+                insert_event(tx, event).await?;
+            }
+            Ok((events.len() as u64, is_done))
         })
         .await
     }

@@ -25,7 +25,9 @@ statements! {
         SET used_bytes = used_bytes + $2, used_files = used_files + $3, open_uploads = open_uploads + $4 WHERE id = $1";
     READ_USAGE = "SELECT used_bytes, used_files, open_uploads, quota_bytes, quota_files FROM users WHERE id = $1";
     READ_TRASH = "SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) AS bytes, COUNT(*) AS files
-        FROM (SELECT size FROM files WHERE owner_id = $1 AND trashed_at IS NOT NULL LIMIT $2) AS trashed";
+        FROM (SELECT size FROM (SELECT size FROM files WHERE owner_id = $1 AND trashed_at IS NOT NULL
+            UNION ALL SELECT f.size FROM folders d JOIN files f ON f.folder_id = d.id AND f.trashed_at IS NULL
+                WHERE d.owner_id = $1 AND d.trash_id IS NOT NULL) AS files_in_trash LIMIT $2) AS trashed";
     LOCK_ALL_USERS = "UPDATE users SET updated_at = updated_at";
     /// The definition of the columns, as a statement.
     RECALCULATE_USAGE = "UPDATE users

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::erasures::has_other_admins;
 use super::errors::is_unique_violation;
 use super::events::{EventRow, insert_event};
+use super::folders::insert_top;
 use super::usage::UsageRow;
 use super::{ByteCount, CachePolicy, Count, Db, Micros, Tx, statements};
 use crate::error::{Error, Result};
@@ -175,6 +176,7 @@ impl Db {
                 Err(error) if is_unique_violation(&error) => return Err(Error::EmailTaken),
                 inserted => inserted?,
             };
+            insert_top(tx, *id, *created_at).await?;
             insert_event(tx, event).await
         })
         .await

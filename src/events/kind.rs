@@ -45,6 +45,16 @@ pub enum EventKind {
     FileRestored,
     /// A file was deleted permanently.
     FileDeleted,
+    /// A folder was created by itself.
+    FolderCreated,
+    /// The name or the place of a folder was changed.
+    FolderChanged,
+    /// A folder was moved to the trash with all below it.
+    FolderTrashed,
+    /// A folder was restored from the trash.
+    FolderRestored,
+    /// A folder was deleted permanently with all below it.
+    FolderDeleted,
     /// A signed URL was issued.
     UrlSigned,
     /// A share link was created.
@@ -86,6 +96,11 @@ impl EventKind {
             EventKind::FileTrashed => "file_trashed",
             EventKind::FileRestored => "file_restored",
             EventKind::FileDeleted => "file_deleted",
+            EventKind::FolderCreated => "folder_created",
+            EventKind::FolderChanged => "folder_changed",
+            EventKind::FolderTrashed => "folder_trashed",
+            EventKind::FolderRestored => "folder_restored",
+            EventKind::FolderDeleted => "folder_deleted",
             EventKind::UrlSigned => "url_signed",
             EventKind::LinkCreated => "link_created",
             EventKind::LinkChanged => "link_changed",
@@ -124,6 +139,11 @@ mod tests {
         (FileTrashed, "file_trashed"),
         (FileRestored, "file_restored"),
         (FileDeleted, "file_deleted"),
+        (FolderCreated, "folder_created"),
+        (FolderChanged, "folder_changed"),
+        (FolderTrashed, "folder_trashed"),
+        (FolderRestored, "folder_restored"),
+        (FolderDeleted, "folder_deleted"),
         (UrlSigned, "url_signed"),
         (LinkCreated, "link_created"),
         (LinkChanged, "link_changed"),

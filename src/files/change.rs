@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::name::file_location;
 use super::{Expected, File, FileName, FolderPath, abridged, find};
 use crate::app::App;
-use crate::db::ChangedFileRow;
+use crate::db::{ChangedFileRow, Place};
 use crate::error::{Error, Result};
 use crate::events::EventKind;
 use crate::users::User;
@@ -32,7 +32,10 @@ pub async fn change(app: &App, user: &User, file: File, expected: &Expected, cha
     let mut file = file;
     loop {
         expected.check(&file)?;
-        let path = change.path.clone().map_or_else(|| FolderPath::new(&file.path, "/path"), Ok)?;
+        let place = match &change.path {
+            Some(path) => path.place(&app.clock),
+            None => Place::Folder(file.folder_id),
+        };
         let name = change.name.clone().map_or_else(|| FileName::new(&file.name, "/name"), Ok)?;
         let old_metadata = file.metadata.get().to_owned();
         if let Some(patch) = &change.metadata {
@@ -48,12 +51,15 @@ pub async fn change(app: &App, user: &User, file: File, expected: &Expected, cha
             now,
         };
         let was = json!({"path": abridged(&file.path), "name": file.name});
-        (file.path, file.name) = (path.as_str().to_owned(), name.as_str().to_owned());
+        if let Some(path) = &change.path {
+            path.as_str().clone_into(&mut file.path);
+        }
+        name.as_str().clone_into(&mut file.name);
         let event = file.event(EventKind::FileChanged).with("was", was);
         // If another request changed the file first, this change is applied to the result.
-        let (location, event) = (file_location(&path, &name), event.row(&app.clock));
-        if app.db.change_file(&changed, &location, &app.config.quotas, &event).await? {
-            return Ok(File { updated_at: now, revision: file.revision + 1, ..file });
+        let (location, event) = (file_location(place, &name), event.row(&app.clock));
+        if let Some(folder_id) = app.db.change_file(&changed, &location, &app.config.quotas, &event).await? {
+            return Ok(File { folder_id, updated_at: now, revision: file.revision + 1, ..file });
         }
         file = find(app, user, file.id).await?;
     }

@@ -1,56 +1,125 @@
-//! The folders in a folder. A folder exists as long as it contains a file, at any depth.
-
-use std::collections::BTreeSet;
+//! Folders: created, renamed, moved, moved to the trash, restored and deleted with all below them.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use jiff::Timestamp;
+use std::time::Duration;
+use uuid::Uuid;
 
-use super::FolderPath;
+use super::name::{LIMITS, location, path};
+use super::trash::purge_folder;
+use super::uploads::whole::free_name;
+use super::{Deletion, FileName, FolderPath, abridged};
 use crate::app::App;
+use crate::clock::before;
 use crate::cursor::{self, Page, PageBuilder};
+use crate::db::{DueFolderRow, FolderRow, FolderSum, FolderTarget, Micros, Place};
 use crate::error::{Error, Result};
+use crate::events::{Event, EventKind};
 use crate::users::User;
 
-/// Paths that one query reads.
-const STEP: usize = 200;
-/// The character after the slash: paths from here on are not in the folder that ends before the slash.
-const BEYOND_SLASH: char = '0';
+/// How old the sum of all below a folder may be.
+const SUM_AGE: Duration = Duration::from_secs(60);
+/// The time within which a deletion is completed before its response, if it can be; the reaper completes the others.
+const DELETION_TIME: Duration = Duration::from_secs(5);
 
-/// Lists the names of the folders that are directly in this one, in order.
+/// A folder as its owner sees it.
+#[derive(Debug, Clone)]
+pub struct Folder {
+    /// The id, which stays the same for as long as the folder exists.
+    pub id: Uuid,
+    /// The owner.
+    pub owner_id: Uuid,
+    /// The folder that it is in; absent for the top folder.
+    pub parent_id: Option<Uuid>,
+    /// The name; empty for the top folder.
+    pub name: String,
+    /// The whole path, as files in the folder have it.
+    pub path: String,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it was last renamed or moved.
+    pub updated_at: Timestamp,
+}
+
+/// A folder in the trash.
+#[derive(Debug, Clone)]
+pub struct TrashedFolder {
+    /// The folder, with the path that it had.
+    pub folder: Folder,
+    /// When it was deleted.
+    pub trashed_at: Timestamp,
+    /// When its retention expires; the next run of the reaper deletes it permanently.
+    pub purge_at: Timestamp,
+}
+
+/// What a folder contains.
+#[derive(Debug, Clone, Copy)]
+pub struct Contents {
+    /// What lies directly in it.
+    pub directly: FolderSum,
+    /// What lies in it at any depth.
+    pub below: FolderSum,
+    /// The time for which that is correct.
+    pub below_at: Timestamp,
+}
+
+/// A change of a folder.
+#[derive(Debug, Clone)]
+pub enum FolderChange {
+    /// A new name, a folder to move it to, or both.
+    Fields(Option<FileName>, Option<Uuid>),
+    /// Its new path; what is missing above it is created.
+    Path(FolderPath),
+}
+
+impl Folder {
+    fn event(&self, kind: EventKind) -> Event {
+        let path = &*abridged(&self.path);
+        Event::new(kind, self.owner_id).with("folder_id", self.id.to_string()).with("path", path)
+    }
+}
+
+impl From<FolderRow> for Folder {
+    fn from(row: FolderRow) -> Self {
+        Self {
+            id: row.id,
+            owner_id: row.owner_id,
+            parent_id: row.parent_id,
+            name: row.name,
+            path: path(&row.location).to_owned(),
+            created_at: row.created_at.into(),
+            updated_at: row.updated_at.into(),
+        }
+    }
+}
+
+/// Lists the folders that are directly in this one, by name.
 ///
 /// # Errors
-/// [`Error::BadCursor`] if the cursor is not one of this list; [`Error::Invalid`] if the limit is out of range.
+/// [`Error::NotFound`] if there is no such folder; [`Error::BadCursor`] if the cursor is not one of this list;
+/// [`Error::Invalid`] if the limit is out of range.
 pub async fn folders(
     app: &App,
     user: &User,
     inside: &FolderPath,
     limit: Option<u32>,
     cursor: Option<&str>,
-) -> Result<Page<String>> {
+) -> Result<Page<Folder>> {
     let limit = cursor::page_size(limit, app.config.limits.page)?;
     let after = cursor.map(decode).transpose()?.unwrap_or_default();
-    let (base, end) = match inside.as_str() {
-        "" => (String::new(), char::MAX.to_string()),
-        path => (format!("{path}/"), format!("{path}{BEYOND_SLASH}")),
-    };
-    // The files at the top have the empty path, and are in no folder.
-    let mut from = format!("{base}{after}\u{1}");
-    let mut names = BTreeSet::new();
-    loop {
-        let paths = app.db.paths(user.id, &from, &end, STEP).await?;
-        let Some(last) = paths.last() else { break };
-        from = beyond(&base, last);
-        let found = paths.iter().map(|path| first_name(&path[base.len()..]));
-        names.extend(found.filter(|name| **name > *after).map(str::to_owned));
-        if paths.len() < STEP || is_complete(&names, limit, &last[base.len()..]) {
-            break;
-        }
-    }
-    let (mut names, mut page) = (names.into_iter(), PageBuilder::new(limit));
+    let folder = app.db.folder_at(user.id, &inside.location()).await?.ok_or(Error::NotFound)?;
+    let mut page = PageBuilder::new(limit);
     while let Some(count) = page.wanted() {
-        page.add(names.by_ref().take(count).collect(), String::len);
+        let after = page.last().map_or(after.as_str(), |last: &FolderRow| last.name.as_str());
+        page.add(app.db.folders_in(folder.id, after, count).await?, bytes_of);
     }
-    Ok(page.finish(|last| BASE64_URL_SAFE_NO_PAD.encode(last)))
+    Ok(page.finish(|last| BASE64_URL_SAFE_NO_PAD.encode(&last.name)).map(Folder::from))
+}
+
+fn bytes_of(row: &FolderRow) -> usize {
+    const THE_REST: usize = 256;
+    THE_REST + row.name.len() + row.location.len()
 }
 
 fn decode(cursor: &str) -> Result<String> {
@@ -59,22 +128,150 @@ fn decode(cursor: &str) -> Result<String> {
     name.ok_or(Error::BadCursor)
 }
 
-/// Whether no path after `last` adds a name to the first `limit + 1`. Paths are not in the order of names: `s-t` comes
-/// before `s/x`, but the name `s` before `s-t`.
-fn is_complete(names: &BTreeSet<String>, limit: usize, last: &str) -> bool {
-    let Some(name) = names.iter().nth(limit) else { return false };
-    let prefix = name.char_indices().skip(1).find(|(_, character)| *character < '/').map(|(at, _)| &name[..at]);
-    prefix.is_none_or(|prefix| last > format!("{prefix}{BEYOND_SLASH}").as_str())
+/// Finds a folder of this user.
+///
+/// # Errors
+/// [`Error::NotFound`] if it does not exist, or belongs to another user.
+pub async fn find(app: &App, user: &User, id: Uuid) -> Result<Folder> {
+    Ok(app.db.folder(user.id, id).await?.ok_or(Error::NotFound)?.into())
 }
 
-fn first_name(path: &str) -> &str {
-    path.split_once('/').map_or(path, |(name, _)| name)
+/// What a folder of this user contains.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub async fn contents(app: &App, folder: &Folder) -> Result<Contents> {
+    let now = app.clock.now();
+    let directly = app.db.count_directly(folder.id).await?;
+    let (below, at) = app.db.count_below(folder.id, before(now, SUM_AGE), now).await?;
+    Ok(Contents { directly, below, below_at: at.into() })
 }
 
-/// The least path after this one that may be in another folder: the rest of a folder is skipped, however much is in it.
-fn beyond(base: &str, last: &str) -> String {
-    match last[base.len()..].split_once('/') {
-        Some((name, _)) => format!("{base}{name}{BEYOND_SLASH}"),
-        None => format!("{last}\u{1}"),
+/// Creates a folder at a path below another one, with what is missing in between.
+///
+/// # Errors
+/// [`Error::NotFound`] if the other folder does not exist; [`Error::PathTaken`]; [`Error::NotAFolder`];
+/// [`Error::TooDeep`]; [`Error::Invalid`] if the path is empty.
+pub async fn create(app: &App, user: &User, parent: Option<Uuid>, path: &FolderPath) -> Result<Folder> {
+    let target = target(app, parent.unwrap_or(user.id), path)?;
+    let event = |row: &FolderRow| Folder::from(row.clone()).event(EventKind::FolderCreated).row(&app.clock);
+    let created = app.db.create_folder(user.id, app.clock.new_id(), &target, LIMITS, app.clock.now(), &event).await?;
+    Ok(created.into())
+}
+
+/// Renames a folder of this user, moves it, or both: at once, however much is in it.
+///
+/// # Errors
+/// [`Error::NotFound`] if it or the folder to move it to does not exist; [`Error::IntoItself`]; [`Error::PathTaken`];
+/// [`Error::TooDeep`]; [`Error::Invalid`] for the top folder.
+pub async fn change(app: &App, user: &User, folder: &Folder, change: &FolderChange) -> Result<Folder> {
+    let parent = not_top(folder)?;
+    let target = match change {
+        FolderChange::Path(path) => target(app, user.id, path)?,
+        FolderChange::Fields(name, parent_id) => {
+            let name = name.as_ref().map_or(folder.name.as_str(), FileName::as_str).to_owned();
+            FolderTarget { into: Place::Folder(parent_id.unwrap_or(parent)), name }
+        }
+    };
+    let event = |old: &FolderRow, new: &FolderRow| {
+        let was = abridged(path(&old.location)).into_owned();
+        Folder::from(new.clone()).event(EventKind::FolderChanged).with("was", was).row(&app.clock)
+    };
+    let moved = app.db.move_folder(user.id, folder.id, &target, LIMITS, app.clock.now(), &event).await?;
+    Ok(moved.into())
+}
+
+/// Deletes a folder of this user with all below it: into the trash as one item, or permanently. From then on nothing of
+/// it is found. Returns whether all of it is deleted; otherwise the reaper continues.
+///
+/// # Errors
+/// [`Error::NotFound`] if it was deleted in the meantime; [`Error::Invalid`] for the top folder.
+pub async fn delete(app: &App, user: &User, folder: &Folder, deletion: Deletion) -> Result<bool> {
+    not_top(folder)?;
+    if deletion == Deletion::Trash && !app.config.trash_retention.is_zero() {
+        let event = folder.event(EventKind::FolderTrashed).row(&app.clock);
+        app.db.trash_folder(user.id, folder.id, app.clock.now(), &event).await?;
+        return Ok(true);
     }
+    end(app, user, folder).await
+}
+
+async fn end(app: &App, user: &User, folder: &Folder) -> Result<bool> {
+    let event = folder.event(EventKind::FolderDeleted).row(&app.clock);
+    app.db.end_folder(user.id, folder.id, &event).await?;
+    let due = DueFolderRow { id: folder.id, owner_id: user.id };
+    match tokio::time::timeout(DELETION_TIME, purge_folder(app, due)).await {
+        Ok(purged) => purged.map(|_| true),
+        Err(_) => Ok(false),
+    }
+}
+
+/// Lists the folders in the trash of this user, the one deleted last first. Those that were deleted with another are not
+/// listed.
+///
+/// # Errors
+/// [`Error::BadCursor`]; [`Error::Invalid`] if the limit is out of range.
+pub async fn trashed(app: &App, user: &User, limit: Option<u32>, cursor: Option<&str>) -> Result<Page<TrashedFolder>> {
+    let limit = cursor::page_size(limit, app.config.limits.page)?;
+    let first = cursor.map_or(Ok((i64::MAX, Uuid::max())), cursor::decode)?;
+    let place = |row: &FolderRow| (row.trashed_at.unwrap_or_default(), row.id);
+    let mut page = PageBuilder::new(limit);
+    while let Some(count) = page.wanted() {
+        let before = page.last().map_or((Micros(first.0), first.1), place);
+        page.add(app.db.trashed_folders(user.id, before, count).await?, bytes_of);
+    }
+    let page = page.finish(|last| cursor::encode(place(last).0.0, last.id));
+    Ok(page.map(|row| {
+        let trashed_at = row.trashed_at.unwrap_or_default();
+        let purge_at = (trashed_at + app.config.trash_retention).into();
+        TrashedFolder { folder: row.into(), trashed_at: trashed_at.into(), purge_at }
+    }))
+}
+
+/// Restores a folder of this user with all that was deleted with it, to the folder that it was in. If its name has been
+/// taken, it gets a number.
+///
+/// # Errors
+/// [`Error::NotFound`] if it is not in the trash; [`Error::NotAFolder`] if a file has the name of a folder that it was in.
+pub async fn restore(app: &App, user: &User, id: Uuid) -> Result<Folder> {
+    let row = app.db.trashed_folder(user.id, id).await?.ok_or(Error::NotFound)?;
+    let original = FileName::new(&row.name, "/name")?;
+    let (mut name, event) = (original.clone(), |row: &FolderRow| {
+        Folder::from(row.clone()).event(EventKind::FolderRestored).row(&app.clock)
+    });
+    loop {
+        match app.db.restore_folder(user.id, id, name.as_str(), LIMITS, &app.clock, &event).await {
+            // Another request may take the free name first; then the search continues.
+            Err(Error::PathTaken) => {
+                let row = app.db.trashed_folder(user.id, id).await?.ok_or(Error::NotFound)?;
+                let parent = match app.db.folder(user.id, row.parent_id.unwrap_or(user.id)).await? {
+                    Some(parent) => parent.location,
+                    None => super::name::folder_of(path(&row.location)).to_owned(),
+                };
+                name = free_name(app, user, &parent, &original).await?;
+            }
+            restored => return Ok(restored?.into()),
+        }
+    }
+}
+
+/// Permanently deletes a folder in the trash of this user. Returns whether all of it is deleted; otherwise the reaper
+/// continues.
+///
+/// # Errors
+/// [`Error::NotFound`] if it is not in the trash.
+pub async fn delete_trashed(app: &App, user: &User, id: Uuid) -> Result<bool> {
+    let row = app.db.trashed_folder(user.id, id).await?.ok_or(Error::NotFound)?;
+    end(app, user, &row.into()).await
+}
+
+/// The place at a path below a folder.
+fn target(app: &App, below: Uuid, path: &FolderPath) -> Result<FolderTarget> {
+    let (parent, name) = path.as_str().rsplit_once('/').unwrap_or(("", path.as_str()));
+    let name = FileName::new(name, "/path")?.as_str().to_owned();
+    Ok(FolderTarget { into: Place::Below(below, location(parent), app.clock.clone()), name })
+}
+
+fn not_top(folder: &Folder) -> Result<Uuid> {
+    folder.parent_id.ok_or_else(|| Error::invalid_parameter("id", "unsupported", "the top folder cannot be changed"))
 }

@@ -18,7 +18,7 @@ use crate::users::User;
 pub use crate::db::{Direction, Sort};
 
 /// Characters of a prefix: more than a path and a name have.
-const MAX_PREFIX: usize = 1800;
+const MAX_PREFIX: usize = 4400;
 /// Characters of a text to search for: as many as a name has.
 const MAX_SEARCH: usize = 255;
 /// Words that are searched for one by one: each of them reads the names again.
@@ -31,10 +31,14 @@ pub struct List {
     pub prefix: Option<String>,
     /// Only files directly in this folder.
     pub folder: Option<FolderPath>,
+    /// Only files in this folder and below it.
+    pub under: Option<FolderPath>,
     /// Only files whose path and name contain each of these words, without regard to case, accents and width.
     pub search: Option<String>,
     /// The order of the list.
     pub order: Order,
+    /// Whether to count the files on all pages.
+    pub total: bool,
     /// Maximum number of files on a page; `None` for the default.
     pub limit: Option<u32>,
     /// The cursor of the page; `None` for the first one.
@@ -58,24 +62,38 @@ impl Default for Order {
     }
 }
 
-/// Lists the files of this user.
+/// Lists the files of this user. Returns a page, and the number of files on all of them if that was requested.
 ///
 /// # Errors
-/// [`Error::BadCursor`] if the cursor does not belong to a list in this order; [`Error::Invalid`] if the limit or a text
+/// [`Error::NotFound`] if there is no such folder; [`Error::BadCursor`] if the cursor does not belong to a list in this order; [`Error::Invalid`] if the limit or a text
 /// to search for is out of range.
-pub async fn list(app: &App, user: &User, list: &List) -> Result<Page<File>> {
+pub async fn list(app: &App, user: &User, list: &List) -> Result<(Page<File>, Option<u64>)> {
     let limit = cursor::page_size(list.limit, app.config.limits.page)?;
     let after = list.cursor.as_deref().map(|cursor| Cursor::decode(cursor, list.order)).transpose()?;
+    let mut prefix = searchable(list.prefix.as_deref(), "prefix", MAX_PREFIX)?;
+    if let Some(under) = &list.under {
+        let location = under.location();
+        app.db.folder_at(user.id, &location).await?.ok_or(Error::NotFound)?;
+        prefix = narrower(prefix, location);
+    }
+    let folder = match &list.folder {
+        Some(folder) => {
+            let folder = app.db.folder_at(user.id, &folder.location()).await?.ok_or(Error::NotFound)?;
+            Some((folder.id, folder.location))
+        }
+        None => None,
+    };
     let mut query = ListQuery {
         owner: user.id,
         sort: list.order.sort,
         direction: list.order.direction,
-        prefix: searchable(list.prefix.as_deref(), "prefix", MAX_PREFIX)?,
-        folder: list.folder.as_ref().map(|folder| folder.as_str().to_owned()),
+        prefix,
+        folder,
         search: words(list.search.as_deref())?,
         after,
         limit,
     };
+    let total = if list.total { Some(app.db.count_files(&query).await?) } else { None };
     let mut page = PageBuilder::new(limit);
     while let Some(count) = page.wanted() {
         query.limit = count;
@@ -85,13 +103,23 @@ pub async fn list(app: &App, user: &User, list: &List) -> Result<Page<File>> {
         let url = |row: &FileRow| if list.with_urls { signed_urls::bytes_of(&row.name) } else { 0 };
         page.add(app.db.list_files(&query).await?, |row| bytes_of(row) + url(row));
     }
-    page.finish(|last| Cursor::after(list.order, last).encode()).try_map(File::try_from)
+    let page = page.finish(|last| Cursor::after(list.order, last).encode()).try_map(File::try_from)?;
+    Ok((page, total))
+}
+
+/// The prefix of locations that have both. Two that exclude each other become one that no location has.
+fn narrower(one: String, other: String) -> String {
+    match (one.starts_with(&other), other.starts_with(&one)) {
+        (true, _) => one,
+        (_, true) => other,
+        _ => "/".to_owned(),
+    }
 }
 
 /// The approximate size of a file as JSON without a signed URL, in bytes.
 pub(super) fn bytes_of(row: &FileRow) -> usize {
     const THE_REST: usize = 640;
-    THE_REST + row.path.len() + row.name.len() + row.metadata.len()
+    THE_REST + row.folder.len() + row.name.len() + row.metadata.len()
 }
 
 /// A text to search for. Names are stored in normalization form C, without control characters.
@@ -129,7 +157,7 @@ struct Cursor {
 impl Cursor {
     fn after(order: Order, last: &FileRow) -> Self {
         let (t, n) = match order.sort {
-            Sort::Location | Sort::Natural => (Some(location(&last.path, &last.name)), None),
+            Sort::Location | Sort::Natural => (Some(format!("{}{}", last.folder, last.name)), None),
             Sort::Name => (Some(last.name.clone()), None),
             Sort::Created => (None, None),
             Sort::Updated => (None, Some(last.updated_at.0)),
@@ -156,7 +184,7 @@ impl Cursor {
             (Sort::Location | Sort::Name, Some(text), None) if !text.contains('\0') => Ok(After::Text(text, self.i)),
             (Sort::Natural, Some(text), None) if !text.contains('\0') => {
                 let (path, name) = text.rsplit_once('/').unwrap_or(("", &text));
-                Ok(After::Natural(path.to_owned(), natural_key(name), self.i))
+                Ok(After::Natural(location(path), natural_key(name), self.i))
             }
             (Sort::Created, None, None) => Ok(After::Id(self.i)),
             (Sort::Updated | Sort::Size, None, Some(number)) => Ok(After::Number(number, self.i)),

@@ -3,7 +3,7 @@
 //!
 //! A function that returns a [`File`] or a [`Content`] takes the user who asks for it: the holder of one was allowed to
 //! find it. Functions take their arguments in the order app, who, what, how. The nouns with functions of their own are
-//! modules: [`avatar`], [`links`], [`signed_urls`], [`trash`], [`uploads`].
+//! modules: [`avatar`], [`folders`], [`links`], [`signed_urls`], [`trash`], [`uploads`].
 //!
 //! ```
 //! use strongroom::files::{FileName, FolderPath};
@@ -27,7 +27,7 @@ mod disposition;
 mod download;
 mod events;
 mod export;
-mod folders;
+pub mod folders;
 mod lifetime;
 mod list;
 mod name;
@@ -57,7 +57,6 @@ pub use disposition::content_disposition;
 pub use download::read;
 pub use events::events;
 pub use export::export;
-pub use folders::folders;
 pub use list::{Direction, List, Order, Sort, list};
 pub use name::{FileName, FolderPath};
 pub use right::{Right, Watch, watched};
@@ -72,7 +71,9 @@ pub struct File {
     pub id: Uuid,
     /// The owner.
     pub owner_id: Uuid,
-    /// The folder, without slashes at its ends; empty for the top folder.
+    /// The id of the folder.
+    pub folder_id: Uuid,
+    /// The path of the folder, without slashes at its ends; empty for the top folder.
     pub path: String,
     /// The name.
     pub name: String,
@@ -181,7 +182,8 @@ impl TryFrom<FileRow> for File {
         Ok(Self {
             id: row.id,
             owner_id: row.owner_id,
-            path: row.path,
+            folder_id: row.folder_id,
+            path: name::path(&row.folder).to_owned(),
             name: row.name,
             metadata: RawValue::from_string(row.metadata).map_err(Error::internal)?,
             created_at: row.created_at.into(),

@@ -3,15 +3,15 @@
 
 use unicode_normalization::UnicodeNormalization;
 
-use crate::db::FileLocation;
+use crate::clock::Clock;
+use crate::db::{FileLocation, Place, TreeLimits};
 use crate::error::{Error, FieldError, Location, Result};
 use crate::unicode::{fold, is_misleading, is_unseen_mark, is_visible, natural_key};
 
 /// Maximum length of a name in characters.
 const NAME_CHARS: usize = 255;
-/// Maximum length of a folder path in bytes. An entry of an index holds a path and a name, and has at most 2704 bytes in
-/// PostgreSQL.
-const PATH_BYTES: usize = 1536;
+/// The limits of the path of a folder.
+pub(super) const LIMITS: TreeLimits = TreeLimits { depth: 64, bytes: 4096 };
 
 /// The name of a file: any Unicode except slashes, control characters, invisible characters and those that change the
 /// direction of text; at least one visible character, at most 255 characters. It is in normalization form C, so that a name typed on one system is found
@@ -52,8 +52,8 @@ impl FileName {
     }
 }
 
-/// The path of a folder: names joined by slashes, without slashes at the ends; empty for the top folder. At most 1536
-/// bytes; its names have the rules of file names.
+/// The path of a folder: names joined by slashes, without slashes at the ends; empty for the top folder. At most 64 names
+/// and 4096 bytes; its names have the rules of file names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FolderPath(String);
 
@@ -66,8 +66,11 @@ impl FolderPath {
         let names: Vec<String> = cleaned(path).split('/').map(|name| name.trim().to_owned()).collect();
         let path = names.join("/");
         let path = path.trim_matches('/');
-        if path.len() > PATH_BYTES {
-            return Err(invalid(at, "too_long", format!("at most {PATH_BYTES} bytes")));
+        if path.len() > LIMITS.bytes {
+            return Err(invalid(at, "too_long", format!("at most {} bytes", LIMITS.bytes)));
+        }
+        if path.split('/').count() > LIMITS.depth {
+            return Err(invalid(at, "too_deep", format!("at most {} folders", LIMITS.depth)));
         }
         match path.split('/').filter(|_| !path.is_empty()).find_map(broken_rule) {
             Some(rule) => Err(invalid(at, "bad_path", format!("a folder name {rule}"))),
@@ -79,21 +82,36 @@ impl FolderPath {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-}
 
-/// The location of a file, as rows store it.
-pub(super) fn file_location(path: &FolderPath, name: &FileName) -> FileLocation {
-    FileLocation {
-        path: path.0.clone(),
-        name: name.0.clone(),
-        search: fold(&location(&path.0, &name.0)),
-        sort_key: natural_key(&name.0),
+    /// The location of the folder, as rows store it.
+    pub(super) fn location(&self) -> String {
+        location(&self.0)
+    }
+
+    /// The folder as the place of a file. What is missing of it is created.
+    pub(super) fn place(&self, clock: &Clock) -> Place {
+        Place::Location(self.location(), clock.clone())
     }
 }
 
-/// The path and the name joined by a slash.
-pub(super) fn location(path: &str, name: &str) -> String {
-    if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") }
+/// The location of a file, as rows store it.
+pub(super) fn file_location(place: Place, name: &FileName) -> FileLocation {
+    FileLocation { place, name: name.0.clone(), search: fold(&name.0), sort_key: natural_key(&name.0) }
+}
+
+/// The location of the folder with this path: each name followed by a slash.
+pub(super) fn location(path: &str) -> String {
+    if path.is_empty() { String::new() } else { format!("{path}/") }
+}
+
+/// The location of the folder that a text begins in.
+pub(super) fn folder_of(text: &str) -> &str {
+    &text[..text.rfind('/').map_or(0, |slash| slash + 1)]
+}
+
+/// The path of the folder at this location.
+pub(super) fn path(location: &str) -> &str {
+    location.strip_suffix('/').unwrap_or(location)
 }
 
 fn invalid(at: impl Into<Location>, code: &'static str, detail: impl Into<String>) -> Error {

@@ -4,13 +4,13 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::list::bytes_of;
-use super::name::file_location;
+use super::name::{file_location, location, path};
 use super::uploads::whole::free_name;
-use super::{File, FileName, FolderPath};
+use super::{File, FileName};
 use crate::app::App;
 use crate::clock;
 use crate::cursor::{self, Page, PageBuilder};
-use crate::db::{Micros, TrashedFileRow};
+use crate::db::{DueFolderRow, Micros, Place, TrashedFileRow};
 use crate::error::{Error, Result};
 use crate::events::{Event, EventKind};
 use crate::users::User;
@@ -54,7 +54,7 @@ pub async fn find(app: &App, user: &User, id: Uuid) -> Result<TrashedFile> {
     trashed_file(app, app.db.trashed_file(user.id, id).await?.ok_or(Error::NotFound)?)
 }
 
-/// Restores a file of this user to the path that it had. If its name has been taken, it gets a number.
+/// Restores a file of this user to the folder that it was in. If its name has been taken, it gets a number.
 ///
 /// # Errors
 /// [`Error::NotFound`] if it is not in the trash, or was deleted permanently in the meantime.
@@ -69,15 +69,28 @@ pub async fn restore(app: &App, user: &User, id: Uuid) -> Result<File> {
 
 /// Restores the file; `None` if its row has changed since it was read.
 async fn try_restore(app: &App, user: &User, mut file: File) -> Result<Option<File>> {
-    let (path, original) = (FolderPath::new(&file.path, "/path")?, FileName::new(&file.name, "/name")?);
+    let original = FileName::new(&file.name, "/name")?;
     let mut name = original.clone();
     loop {
+        // Its folder, or if that is in the trash as well, a folder at its place.
+        let place = match app.db.folder(user.id, file.folder_id).await? {
+            Some(folder) => {
+                path(&folder.location).clone_into(&mut file.path);
+                Place::Folder(folder.id)
+            }
+            None => Place::Location(location(&file.path), app.clock.clone()),
+        };
         name.as_str().clone_into(&mut file.name);
         let event = file.event(EventKind::FileRestored).row(&app.clock);
-        match app.db.restore_file(user.id, file.id, file.revision, &file_location(&path, &name), &event).await {
+        match app.db.restore_file(user.id, file.id, file.revision, &file_location(place, &name), &event).await {
             // Another request may take the free name first; then the search continues.
-            Err(Error::PathTaken) => name = free_name(app, user, &path, &original).await?,
-            restored => return Ok(restored?.then(|| File { revision: file.revision + 1, ..file })),
+            Err(Error::PathTaken) => name = free_name(app, user, &location(&file.path), &original).await?,
+            // Its folder was moved to the trash in between.
+            Err(Error::NotFound) => return Ok(None),
+            restored => {
+                let revision = file.revision + 1;
+                return Ok(restored?.map(|folder_id| File { folder_id, revision, ..file }));
+            }
         }
     }
 }
@@ -118,10 +131,33 @@ pub async fn purge(app: &App) -> Result<u64> {
 async fn delete_trashed(app: &App, owner: Option<Uuid>, until: Timestamp) -> Result<u64> {
     let event = |owner: Uuid, file: Uuid| Event::new(EventKind::FileDeleted, owner).file(file).row(&app.clock);
     let mut deleted = 0;
+    while let Some(folder) = app.db.due_folder(owner, until).await? {
+        deleted += purge_folder(app, folder).await?;
+    }
     loop {
         let purged = app.db.purge_trash(owner, until, BATCH, &event).await?;
         deleted += purged.deleted;
         if purged.found < BATCH as u64 {
+            return Ok(deleted);
+        }
+    }
+}
+
+/// Permanently deletes a folder with all below it; returns the number of files.
+pub(super) async fn purge_folder(app: &App, folder: DueFolderRow) -> Result<u64> {
+    let event =
+        Event::new(EventKind::FolderDeleted, folder.owner_id).with("folder_id", folder.id.to_string()).row(&app.clock);
+    match app.db.end_folder(folder.owner_id, folder.id, &event).await {
+        // It is marked already.
+        Err(Error::NotFound) => {}
+        ended => ended?,
+    }
+    let event = |owner: Uuid, file: Uuid| Event::new(EventKind::FileDeleted, owner).file(file).row(&app.clock);
+    let mut deleted = 0;
+    loop {
+        let (files, is_done) = app.db.purge_folder(folder, BATCH, &event).await?;
+        deleted += files;
+        if is_done {
             return Ok(deleted);
         }
     }

@@ -44,7 +44,8 @@ both! {
         upload(&ann, "", "empty", Vec::new()).await;
         upload(&ann, "", "A", b"upper".to_vec()).await;
         upload(&ann, "", "a", b"lower".to_vec()).await;
-        upload(&ann, "a", "below", b"below".to_vec()).await;
+        upload(&ann, "B", "below", b"below".to_vec()).await;
+        upload(&ann, "", "b", b"beside".to_vec()).await;
         upload(&ann, "", "Maß", b"short".to_vec()).await;
         upload(&ann, "", "MASS", b"long".to_vec()).await;
         let gone = upload(&ann, "", "gone.txt", b"in the trash".to_vec()).await;
@@ -59,7 +60,7 @@ both! {
         assert_eq!((&description["format"], &description["account"]["email"]), (&json!("strongroom-export"), &json!("ann@example.org")));
         assert_eq!(description["tokens"][0]["name"], "backup");
         let files = description["files"].as_array().unwrap();
-        assert_eq!((files.len(), description["trash"].as_array().unwrap().len()), (7, 1));
+        assert_eq!((files.len(), description["trash"].as_array().unwrap().len()), (8, 1));
         assert!(description["events"].as_array().unwrap().iter().any(|event| event["kind"] == "file_trashed"));
         let described = files.iter().find(|file| file["id"] == first["id"]).unwrap();
         assert_eq!((&described["sha256"], &described["metadata"]), (&first["sha256"], &json!({"invoice": 17})));
@@ -68,12 +69,13 @@ both! {
         assert_eq!(read(&mut archive, "files/empty"), b"");
         assert_eq!(read(&mut archive, "trash/gone.txt"), b"in the trash");
         assert_eq!(read(&mut archive, "avatar.png"), png);
-        // Not every filesystem can hold these three names side by side.
+        // Not every filesystem can hold these names side by side.
         assert_eq!(read(&mut archive, "files/A"), b"upper");
         assert_eq!(read(&mut archive, "files/a (1)"), b"lower");
-        assert_eq!(read(&mut archive, "files/a (2)/below"), b"below");
+        assert_eq!(read(&mut archive, "files/B/below"), b"below");
+        assert_eq!(read(&mut archive, "files/b (1)"), b"beside");
         assert_eq!((read(&mut archive, "files/MASS"), read(&mut archive, "files/Maß (1)")), (b"long".to_vec(), b"short".to_vec()));
-        assert_eq!(archive.len(), 10);
+        assert_eq!(archive.len(), 11);
         let events = ann.get("/v1/me/events").answer().await.json();
         assert!(events["items"].as_array().unwrap().iter().any(|event| event["kind"] == "account_exported") || {
             app.app.events.flush().await;

@@ -7,7 +7,7 @@ import { Selection } from '../src/files/selection'
 /** A listing of one folder, a, and four files, b to e. */
 function example() {
   const listing = new Listing({ path: '', query: '', sort: 'name' })
-  listing.folders.value = [{ name: 'a', path: 'a' } as Folder]
+  listing.folders.value = [{ id: 'a/', name: 'a', path: 'a' } as Folder]
   listing.files.value = ['b', 'c', 'd', 'e'].map((name) => ({ id: name, name, path: '' }) as StoredFile)
   const selection = new Selection(listing)
   const selected = () => selection.entries().map((entry) => entry.name)

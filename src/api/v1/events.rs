@@ -143,7 +143,8 @@ macro_rules! audit_event_kinds {
 audit_event_kinds! {
     AccountCreated, AccountChanged, AccountDisabled, AccountEnabled, AccountDeleted, AccountExported,
     QuotaChanged, PasswordChanged, SignedIn, SignInRefused, SignedOut, SessionEnded, TokenCreated, TokenRevoked,
-    FileUploaded, FileReplaced, FileChanged, FileDownloaded, FileTrashed, FileRestored, FileDeleted, UrlSigned,
+    FileUploaded, FileReplaced, FileChanged, FileDownloaded, FileTrashed, FileRestored, FileDeleted,
+    FolderCreated, FolderChanged, FolderTrashed, FolderRestored, FolderDeleted, UrlSigned,
     LinkCreated, LinkChanged, LinkRevoked, LinkDownloaded, LinkRefused, FsckStarted,
 }
 

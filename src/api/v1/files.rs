@@ -41,7 +41,7 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = StoredFile, example = json!({
     "id": "019ab0c2-7a2e-7c55-b1de-0f5a8b7e4d11", "name": "report.pdf", "path": "2026/november",
-    "owner_id": "019ab0c1-55aa-7b10-8f5e-2f0c9a3b7d21", "size": 183422, "content_type": "application/pdf",
+    "folder_id": "019ab0c2-7a2e-7c55-b1de-0f5a8b7e4d12", "owner_id": "019ab0c1-55aa-7b10-8f5e-2f0c9a3b7d21", "size": 183422, "content_type": "application/pdf",
     "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     "etag": "\"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\"",
     "created_at": "2026-11-22T09:30:00Z", "updated_at": "2026-11-22T09:30:00Z", "metadata": {"invoice": 17}
@@ -51,6 +51,7 @@ pub struct FileView {
     pub name: String,
     /// The path of its folder, without leading and trailing slashes; empty for the top folder.
     pub path: String,
+    pub folder_id: Uuid,
     pub owner_id: Uuid,
     /// Bytes.
     pub size: u64,
@@ -81,6 +82,7 @@ impl FileView {
             id: file.id,
             name: file.name,
             path: file.path,
+            folder_id: file.folder_id,
             owner_id: file.owner_id,
             size: file.content.size,
             content_type: file.content.content_type,
@@ -124,6 +126,10 @@ pub struct FilePage {
     /// The cursor of the next page; null on the last page.
     #[schema(required)]
     pub next_cursor: Option<String>,
+    /// With `total=true`: the number of files on all pages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub total: Option<u64>,
 }
 
 /// The orders of a list, each in both directions.
@@ -191,6 +197,9 @@ struct ListParams {
     /// Only files directly in this folder; empty for the top folder.
     #[param(example = "2026/november", pattern = r"^[^\\\x00-\x1f\x7f-\x9f]*$")]
     path: Option<String>,
+    /// Only files in this folder and below it.
+    #[param(example = "2026", pattern = r"^[^\\\x00-\x1f\x7f-\x9f]*$")]
+    under: Option<String>,
     /// Only files whose path and name contain each of these words, in any order; case, accents and width are ignored. At
     /// most 255 characters.
     #[param(pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
@@ -199,6 +208,9 @@ struct ListParams {
     /// is by folder, and in it by name as people sort names: numbers by value, letters in any case.
     #[param(inline, example = "-created_at")]
     sort: Option<FileSort>,
+    /// Count the files on all pages, which takes longer the more there are.
+    #[serde(default)]
+    total: bool,
     /// `signed`: include a signed URL of every file.
     #[param(inline)]
     urls: Option<ListUrls>,
@@ -212,7 +224,8 @@ struct ListParams {
 /// The cost of a page does not depend on its position. Within a short time the same file gets the same signed URL, so
 /// that it can be cached.
 #[utoipa::path(get, path = "/v1/files", tag = "files", operation_id = "listFiles", params(ListParams, PageParams),
-    responses((status = 200, description = "A page of files", body = FilePage)))]
+    responses((status = 200, description = "A page of files", body = FilePage)),
+    extensions(("x-problem-codes" = json!(["not_found"]))))]
 async fn list(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
@@ -222,7 +235,9 @@ async fn list(
     let list = List {
         prefix: params.prefix,
         folder: params.path.map(|path| FolderPath::new(&path, Location::Parameter("path".into()))).transpose()?,
+        under: params.under.map(|path| FolderPath::new(&path, Location::Parameter("under".into()))).transpose()?,
         search: params.q,
+        total: params.total,
         order: params.sort.map(Order::from).unwrap_or_default(),
         limit: page.limit,
         cursor: page.cursor,
@@ -231,7 +246,7 @@ async fn list(
     if params.urls.is_none() && params.expires_in.is_some() {
         return Err(Error::invalid_parameter("expires_in", "unsupported", "allowed with `urls=signed` only"));
     }
-    let page = files::list(&app, &caller.user, &list).await?;
+    let (page, total) = files::list(&app, &caller.user, &list).await?;
     let mut urls = Vec::new();
     if params.urls.is_some() {
         let signed = signed_urls::sign_list(&app, &page.items, params.expires_in.map(Duration::from_secs)).await;
@@ -240,7 +255,7 @@ async fn list(
     let mut urls = urls.into_iter();
     let items: Vec<_> = page.items.into_iter().map(|file| FileView::new(file, urls.next())).collect();
     let size = items.iter().map(FileView::size_as_json).sum();
-    json_of_size(size, &FilePage { items, next_cursor: page.next_cursor })
+    json_of_size(size, &FilePage { items, next_cursor: page.next_cursor, total })
 }
 
 /// Serializes into a buffer of about this capacity, which avoids reallocation.
@@ -256,7 +271,7 @@ struct UploadParams {
     /// The name of the file, at most 255 characters.
     #[param(example = "report.pdf", required = true, min_length = 1, pattern = r"^[^/\\\x00-\x1f\x7f-\x9f]+$")]
     name: Option<String>,
-    /// The folder, at most 1536 bytes; by default the top folder.
+    /// The folder, at most 64 folders and 4096 bytes; by default the top folder.
     #[param(example = "2026/november", pattern = r"^[^\\\x00-\x1f\x7f-\x9f]*$")]
     path: Option<String>,
 }
@@ -307,7 +322,7 @@ impl UploadParams {
     responses((status = 201, description = "The file was stored", body = FileView, headers(
         ("Location" = String, description = "The URL of the file"), ("ETag" = String), ("Repr-Digest" = String)))),
     extensions(("x-problem-codes" = json!(["unsupported_media_type", "file_missing", "too_many_files",
-        "too_many_uploads", "quota_exceeded"]))))]
+        "too_many_uploads", "quota_exceeded", "not_a_folder"]))))]
 async fn upload(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
@@ -355,7 +370,7 @@ pub struct UpdateFileRequest {
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false, min_length = 1, pattern = r"^[^/\\\x00-\x1f\x7f-\x9f]+$")]
     name: Option<String>,
-    /// The folder to move the file to, at most 1536 bytes; empty for the top folder.
+    /// The folder to move the file to, at most 64 folders and 4096 bytes; empty for the top folder.
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false, pattern = r"^[^\\\x00-\x1f\x7f-\x9f]*$")]
     path: Option<String>,
@@ -372,7 +387,7 @@ pub struct UpdateFileRequest {
 #[utoipa::path(patch, path = "/v1/files/{id}", tag = "files", operation_id = "updateFile",
     params(("id" = Uuid, Path), IfMatchHeader), request_body = UpdateFileRequest,
     responses((status = 200, description = "The updated file", body = FileView, headers(("ETag" = String)))),
-    extensions(("x-problem-codes" = json!(["path_taken", "quota_exceeded"]))))]
+    extensions(("x-problem-codes" = json!(["path_taken", "not_a_folder", "quota_exceeded"]))))]
 async fn update(
     State(app): State<Arc<App>>,
     OwnFile { user, file }: OwnFile,

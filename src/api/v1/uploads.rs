@@ -58,7 +58,7 @@ pub struct CreateUploadRequest {
     /// At most 255 characters.
     #[schema(min_length = 1, pattern = r"^[^/\\\x00-\x1f\x7f-\x9f]+$")]
     name: String,
-    /// The folder, at most 1536 bytes; by default the top folder.
+    /// The folder, at most 64 folders and 4096 bytes; by default the top folder.
     #[serde(default)]
     #[schema(pattern = r"^[^\\\x00-\x1f\x7f-\x9f]*$")]
     path: String,

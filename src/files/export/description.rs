@@ -95,7 +95,7 @@ impl Export {
             return Ok(page.map(|trashed| (trashed.file, Some(trashed.trashed_at))));
         }
         let order = Order { sort: Sort::Location, direction: Direction::Ascending };
-        let page = list(app, user, &List { order, cursor, ..List::default() }).await?;
+        let (page, _) = list(app, user, &List { order, cursor, ..List::default() }).await?;
         Ok(page.map(|file| (file, None)))
     }
 

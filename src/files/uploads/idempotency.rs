@@ -71,6 +71,7 @@ fn fingerprint(parts: &[&str]) -> Vec<u8> {
 #[derive(Serialize, Deserialize)]
 struct Uploaded {
     id: Uuid,
+    folder_id: Uuid,
     path: String,
     name: String,
     created_at: i64,
@@ -87,6 +88,7 @@ pub(super) fn answer(claim: &KeyClaim, file: &File) -> Result<KeyResponse> {
     let Content { key, size, sha256, content_type, modified_at } = &file.content;
     let uploaded = Uploaded {
         id: file.id,
+        folder_id: file.folder_id,
         path: file.path.clone(),
         name: file.name.clone(),
         created_at: file.created_at.as_microsecond(),
@@ -122,6 +124,7 @@ pub(super) async fn replay(user: &User, answer: &str, body: Body) -> Result<File
     Ok(File {
         id: uploaded.id,
         owner_id: user.id,
+        folder_id: uploaded.folder_id,
         path: uploaded.path,
         name: uploaded.name,
         metadata: crate::files::no_metadata(),

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use tracing::Instrument;
+use uuid::Uuid;
 
 use super::idempotency::{IdempotencyKey, Lookup, answer, lookup, replay};
 use super::pending::{Body, Stored, abandon_on_error, was_committed_anyway, write_blob};
@@ -14,7 +15,7 @@ use crate::db::{EndedUpload, KeyClaim, NewFileRow};
 use crate::error::{Error, Result};
 use crate::events::{self, EventKind};
 use crate::faults;
-use crate::files::name::{file_location, location};
+use crate::files::name::file_location;
 use crate::files::{Expected, File, FileName, FolderPath, SigningState};
 use crate::users::User;
 
@@ -56,7 +57,7 @@ pub async fn upload(app: &Arc<App>, user: &User, new: NewFile, body: Body) -> Re
         },
     };
     if new.on_conflict == OnConflict::Refuse
-        && app.db.location_is_taken(user.id, &location(new.path.as_str(), new.name.as_str())).await?
+        && app.db.location_is_taken(user.id, &new.path.location(), new.name.as_str()).await?
     {
         return Err(Error::PreconditionFailed);
     }
@@ -104,6 +105,8 @@ impl NewFile {
         File {
             id: app.clock.new_id(),
             owner_id: user.id,
+            // Known once it is published.
+            folder_id: Uuid::nil(),
             path: self.path.as_str().to_owned(),
             name: self.name.as_str().to_owned(),
             metadata: crate::files::no_metadata(),
@@ -200,36 +203,39 @@ pub(in crate::files) async fn publish(
     let mut name = new.name.clone();
     loop {
         name.as_str().clone_into(&mut file.name);
-        let answer = claim.map(|claim| answer(claim, &file)).transpose()?;
+        let response = |folder_id| {
+            let file = File { folder_id, ..file.clone() };
+            claim.map(|claim| answer(claim, &file)).transpose()
+        };
         let event = file.event(EventKind::FileUploaded).row(&app.clock);
         match app
             .db
-            .publish(&row, &file_location(&new.path, &name), &stored.facts, answer.as_ref(), upload, &event)
+            .publish(&row, &file_location(new.path.place(&app.clock), &name), &stored.facts, &response, upload, &event)
             .await
         {
             Err(Error::PathTaken) if new.on_conflict == OnConflict::Refuse => return Err(Error::PreconditionFailed),
             // Another request may take the free name first; then the search continues.
-            Err(Error::PathTaken) => name = free_name(app, user, &new.path, &new.name).await?,
-            Err(error) if !was_committed_anyway(app, stored, &error).await => return Err(error),
-            _ => {
+            Err(Error::PathTaken) => name = free_name(app, user, &new.path.location(), &new.name).await?,
+            Ok(folder_id) => {
                 faults::point("K11");
-                return Ok(file);
+                return Ok(File { folder_id, ..file });
+            }
+            Err(error) if !was_committed_anyway(app, stored, &error).await => return Err(error),
+            // The reply to the commit was lost.
+            Err(_) => {
+                faults::point("K11");
+                let found = crate::files::find(app, user, file.id).await;
+                return Ok(File { folder_id: found.map_or(file.folder_id, |found| found.folder_id), ..file });
             }
         }
     }
 }
 
-/// The name with a number that no file in the folder has. It takes few steps even among many thousands: the number is
+/// The name with a number that nothing in the folder at this location has. It takes few steps even among many thousands: the number is
 /// doubled until it is free, then the end of the taken ones is found by bisection.
-pub(in crate::files) async fn free_name(
-    app: &App,
-    user: &User,
-    path: &FolderPath,
-    name: &FileName,
-) -> Result<FileName> {
-    let taken = |number| async move {
-        app.db.location_is_taken(user.id, &location(path.as_str(), name.numbered(number).as_str())).await
-    };
+pub(in crate::files) async fn free_name(app: &App, user: &User, location: &str, name: &FileName) -> Result<FileName> {
+    let taken =
+        |number| async move { app.db.location_is_taken(user.id, location, name.numbered(number).as_str()).await };
     let (mut last_taken, mut free) = (0, 1);
     while taken(free).await? {
         (last_taken, free) = (free, free * 2);

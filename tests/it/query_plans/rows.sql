@@ -25,9 +25,20 @@ INSERT INTO blobs (id, owner_id, key, state, lease_until, size, sha256, content_
 INSERT INTO blobs (id, owner_id, key, state, lease_until, created_at)
     SELECT uuidv7(), id, md5('lost key' || n), CASE WHEN n % 2 = 0 THEN 'pending' ELSE 'deleting' END, n, n
     FROM accounts WHERE n <= 100;
-INSERT INTO files (id, owner_id, path, name, search, sort_key, blob_id, size, metadata, created_at, updated_at, trashed_at)
-    SELECT file, owner, 'folder-' || n % 50, 'file-' || n, 'folder-' || n % 50 || '/file-' || n, 'file-' || n, blob, n % 997, '{}', n,
-        n, CASE WHEN n % 10 = 0 THEN n END
+INSERT INTO folders (id, owner_id, name, location, search, sort_key, created_at, updated_at)
+    SELECT id, id, '', '', '', '', n, n FROM accounts;
+-- 50 folders for each owner of files, one of them in the trash, and many for the one with many files.
+INSERT INTO folders (id, owner_id, parent_id, name, location, search, sort_key, created_at, updated_at, trashed_at, trash_id)
+    SELECT new.id, owner, owner, name, name || '/', name || '/', name, 1, 1, CASE WHEN n % 50 = 49 THEN 1 END,
+        CASE WHEN n % 50 = 49 THEN new.id END
+    FROM (SELECT uuidv7() AS id, owner, i AS n, 'folder-' || i AS name
+        FROM (SELECT DISTINCT owner FROM created) AS owners, generate_series(0, 49) i) AS new;
+INSERT INTO folders (id, owner_id, parent_id, name, location, search, sort_key, created_at, updated_at)
+    SELECT uuidv7(), p.owner_id, p.id, 'below-' || i, p.location || 'below-' || i || '/', '', 'below-' || i, 1, 1
+    FROM folders p JOIN accounts a ON a.id = p.owner_id AND a.n = 1, generate_series(1, 40) i WHERE p.parent_id IS NOT NULL;
+INSERT INTO files (id, owner_id, folder_id, name, search, sort_key, blob_id, size, metadata, created_at, updated_at, trashed_at)
+    SELECT file, owner, (SELECT d.id FROM folders d WHERE d.parent_id = owner AND d.name = 'folder-' || n % 50), 'file-' || n,
+        'file-' || n, 'file-' || n, blob, n % 997, '{}', n, n, CASE WHEN n % 10 = 0 THEN n END
     FROM created;
 
 INSERT INTO signed_puts (id, owner_id, blob_id, file_id, replaces_blob_id, created_at, expires_at)

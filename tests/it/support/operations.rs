@@ -46,6 +46,13 @@ pub const OPERATIONS: &[(&str, &str, Access)] = &[
     ("HEAD", "/v1/users/{id}/avatar", Access::Public),
     ("GET", "/v1/files", Access::SignedIn),
     ("GET", "/v1/folders", Access::SignedIn),
+    ("POST", "/v1/folders", Access::SignedIn),
+    ("GET", "/v1/folders/{id}", Access::Owner),
+    ("PATCH", "/v1/folders/{id}", Access::Owner),
+    ("DELETE", "/v1/folders/{id}", Access::Owner),
+    ("GET", "/v1/trash/folders", Access::SignedIn),
+    ("DELETE", "/v1/trash/folders/{id}", Access::Owner),
+    ("POST", "/v1/trash/folders/{id}/restore", Access::Owner),
     ("POST", "/v1/files", Access::SignedIn),
     ("POST", "/v1/files/batch", Access::SignedIn),
     ("GET", "/v1/files/{id}", Access::Owner),
@@ -116,7 +123,8 @@ pub const OPERATIONS: &[(&str, &str, Access)] = &[
 /// A body that the operation accepts from those who may call it.
 fn body(method: &str, path: &str) -> Value {
     match (method, path) {
-        ("PATCH", "/v1/files/{id}") => json!({"name": "stolen"}),
+        ("PATCH", "/v1/files/{id}" | "/v1/folders/{id}") => json!({"name": "stolen"}),
+        ("POST", "/v1/folders") => json!({"path": "new"}),
         (_, "/v1/files/{id}/signed-urls") => json!({"operation": "get"}),
         (_, path) if path.ends_with("/complete") => json!({"parts": []}),
         (_, "/v1/files/batch") => json!({"op": "delete", "ids": []}),
@@ -144,6 +152,8 @@ pub struct Resources {
     pub tus: Tus,
     pub link: Value,
     pub trashed: Value,
+    folder: Value,
+    trashed_folder: Value,
     signed_put: String,
     direct: Value,
 }
@@ -159,7 +169,11 @@ impl Resources {
         let link = create_link(owner, &file, json!({})).await;
         let trashed = owner.upload("trashed.txt", "in the trash").await;
         assert_eq!(owner.delete(&path(&trashed)).answer().await.status, 204);
-        Self { file, tus, link, trashed, signed_put, direct }
+        let create = async |path: &str| owner.post("/v1/folders").json(&json!({"path": path})).answer().await.json();
+        let (folder, trashed_folder) = (create("private").await, create("trashed").await);
+        let deleted = owner.delete(&format!("/v1/folders/{}", trashed_folder["id"].as_str().unwrap())).answer().await;
+        assert_eq!(deleted.status, 204);
+        Self { file, tus, link, trashed, folder, trashed_folder, signed_put, direct }
     }
 
     /// The id of the resource that the path of an operation names.
@@ -169,6 +183,8 @@ impl Resources {
             path if path.contains("/uploads/") || path.contains("/companion/") => self.direct["id"].as_str().unwrap(),
             path if path.contains("/tus/") => self.tus.id(),
             path if path.contains("/links/") => self.link["id"].as_str().unwrap(),
+            path if path.contains("/trash/folders/") => self.trashed_folder["id"].as_str().unwrap(),
+            path if path.contains("/folders/") => self.folder["id"].as_str().unwrap(),
             path if path.contains("/trash/") => self.trashed["id"].as_str().unwrap(),
             path if path.starts_with("/l/") => self.link["url"].as_str().unwrap().rsplit('/').next().unwrap(),
             _ => self.file["id"].as_str().unwrap(),

@@ -49,6 +49,14 @@ const SENTENCES: Record<EventKind, (parts: Parts) => string> = {
     event.channel === 'server'
       ? `${capitalize(file)} was deleted after its time in the trash`
       : `${who} deleted ${file} forever`,
+  folder_created: ({ who, detail }) => `${who} created the folder “${detail.path}”`,
+  folder_changed: ({ who, detail }) => `${who} renamed or moved the folder “${detail.was}” to “${detail.path}”`,
+  folder_trashed: ({ who, detail }) => `${who} moved the folder “${detail.path}” to trash`,
+  folder_restored: ({ who, detail }) => `${who} restored the folder “${detail.path}”`,
+  folder_deleted: ({ who, event, detail }) =>
+    event.channel === 'server'
+      ? 'A folder was deleted after its time in the trash'
+      : `${who} deleted the folder “${detail.path}” forever`,
   url_signed: ({ who, file, detail }) =>
     `${who} created a temporary link to ${detail.method === 'PUT' ? 'replace' : 'read'} ${file}${lifetime(detail)}`,
   link_created: ({ who, file }) => `${who} created a link to ${file}`,

@@ -1,4 +1,4 @@
-// Actions on files and folders. A folder consists of its files: an action on it is applied to each of them.
+// Actions on files and folders. An action on a folder is one request, however much is in it.
 import { showActivity } from '../activity/show-activity'
 import { batchSize } from '../api/capabilities'
 import { api, downloadUrl, type Folder, Problem, request, type StoredFile } from '../api/client'
@@ -10,15 +10,12 @@ import { folderUrl, navigate, openedFile, openFile } from '../router'
 import { refreshUsage } from '../session'
 import { shareFile } from '../sharing/share'
 import { FolderPicker } from './folder-picker'
-import { isFile, type Listing, walk } from './listing'
+import { isFile, type Listing } from './listing'
 import { folderName, joinPath, parentPath } from './path'
 import type { Selection } from './selection'
 
 /** Files per request, within the server's limit. */
 const BATCH = 500
-
-/** Files in folders that are counted before the user is asked whether to delete them. */
-const MAX_COUNTED = 5000
 
 type Entry = Folder | StoredFile
 
@@ -61,7 +58,7 @@ export function renameEntry(listing: Listing, entry: Entry) {
   const submit = async (data: FormData) => {
     const name = String(data.get('name')).trim()
     if (isFile(entry)) listing.replace(await renameFile(entry, name))
-    else if (name !== entry.name) await moveFolder(entry, parentPath(entry.path), name)
+    else if (name !== entry.name) await moveFolder(entry, joinPath(parentPath(entry.path), name))
     closeDialog()
     await listing.refresh()
   }
@@ -91,7 +88,7 @@ async function renameFile(file: StoredFile, name: string): Promise<StoredFile> {
   }
 }
 
-const nameTaken = (name: string) => `A file named “${name}” already exists here.`
+const nameTaken = (name: string) => `A file or folder named “${name}” already exists here.`
 
 export function moveEntries(listing: Listing, selection: Selection, entries: Entry[]) {
   if (entries.length === 0) return
@@ -102,7 +99,7 @@ export function moveEntries(listing: Listing, selection: Selection, entries: Ent
     try {
       const files = entries.filter(isFile)
       await inBatches(files, (ids) => ({ op: 'move' as const, ids, path: target }))
-      for (const entry of entries) if (!isFile(entry)) await moveFolder(entry, target, entry.name)
+      for (const entry of entries) if (!isFile(entry)) await moveFolder(entry, joinPath(target, entry.name))
       showToast(`Moved to ${folderName(target)}`, { label: 'Show', run: () => navigate(folderUrl(target)) })
     } catch (error) {
       showError(error)
@@ -125,16 +122,16 @@ export async function deleteEntries(listing: Listing, selection: Selection, entr
   if (!first) return
   const what = entries.length === 1 ? `“${first.name}”` : count(entries.length, 'item')
   const run = async () => {
-    const deleted = entries.filter(isFile)
+    const files = entries.filter(isFile)
     try {
-      for (const entry of entries) {
-        if (!isFile(entry)) for await (const files of walk(entry.path)) deleted.push(...files)
+      for (const { id } of entries.filter((entry) => !isFile(entry))) {
+        await request(api.DELETE('/v1/folders/{id}', { params: { path: { id } } }))
       }
-      await inBatches(deleted, (ids) => ({ op: 'delete', ids }))
-      const ids = new Set(deleted.map((file) => file.id))
+      await inBatches(files, (ids) => ({ op: 'delete', ids }))
+      const ids = new Set(files.map((file) => file.id))
       listing.remove(ids)
       if (openedFile.value && ids.has(openedFile.value)) openFile(null)
-      if (hasTrash) showToast(`Moved ${what} to trash`, { label: 'Undo', run: () => restore([...ids], listing) })
+      if (hasTrash) showToast(`Moved ${what} to trash`, { label: 'Undo', run: () => restore(entries, listing) })
       else showToast(`Deleted ${what}`)
     } finally {
       selection.clear()
@@ -142,7 +139,7 @@ export async function deleteEntries(listing: Listing, selection: Selection, entr
       await listing.refresh()
     }
   }
-  const folders = entries.filter((entry) => !isFile(entry))
+  const folders = entries.filter((entry): entry is Folder => !isFile(entry))
   let contents = what
   try {
     hasTrash ??= (await request(api.GET('/v1/trash', { params: { query: { limit: 1 } } }))).retention > 0
@@ -162,14 +159,12 @@ function withFiles(what: string, entries: number, files: string): string {
   return entries === 1 ? `${what} and its ${files}` : `${what}, with ${files} in folders,`
 }
 
-/** "7 files", of all these folders. Large numbers are not counted to the end. */
+/** "7 files", of all these folders. */
 async function countFiles(folders: Folder[]): Promise<string> {
   let found = 0
   for (const folder of folders) {
-    for await (const files of walk(folder.path)) {
-      found += files.length
-      if (found > MAX_COUNTED) return `more than ${count(MAX_COUNTED, 'file')}`
-    }
+    const query = { under: folder.path, total: true, limit: 1 }
+    found += (await request(api.GET('/v1/files', { params: { query } }))).total ?? 0
   }
   return count(found, 'file')
 }
@@ -177,10 +172,14 @@ async function countFiles(folders: Folder[]): Promise<string> {
 /** Whether deleted files can be restored. Asked once. */
 let hasTrash: boolean | undefined
 
-async function restore(ids: string[], listing: Listing) {
+async function restore(entries: Entry[], listing: Listing) {
   try {
-    for (const id of ids) await request(api.POST('/v1/trash/{id}/restore', { params: { path: { id } } }))
-    showToast(`Restored ${count(ids.length, 'file')}`)
+    for (const entry of entries) {
+      const params = { path: { id: entry.id } }
+      if (isFile(entry)) await request(api.POST('/v1/trash/{id}/restore', { params }))
+      else await request(api.POST('/v1/trash/folders/{id}/restore', { params }))
+    }
+    showToast(`Restored ${count(entries.length, entries.every(isFile) ? 'file' : 'item')}`)
   } catch (error) {
     showError(error)
   }
@@ -207,32 +206,32 @@ async function inBatches(files: StoredFile[], batch: (ids: string[]) => Batch) {
   if (message) throw new Error(message)
 }
 
-async function moveFolder(folder: Folder, target: string, name: string) {
-  const to = joinPath(target, name)
-  if (to === folder.path) return
-  if (`${to}/`.startsWith(`${folder.path}/`)) throw new Error('You can’t move a folder into itself.')
-  // Moved files leave the listing, so the first page is requested until it is empty.
-  for (;;) {
-    const page = await walk(folder.path).next()
-    const files: StoredFile[] = page.value ?? []
-    if (files.length === 0) return
-    for (const path of new Set(files.map((file) => file.path))) {
-      const group = files.filter((file) => file.path === path)
-      await inBatches(group, (ids) => ({ op: 'move', ids, path: to + path.slice(folder.path.length) }))
-    }
+async function moveFolder(folder: Folder, path: string) {
+  if (path === folder.path) return
+  try {
+    await request(api.PATCH('/v1/folders/{id}', { params: { path: { id: folder.id } }, body: { path } }))
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error
+    if (error.code === 'path_taken') throw new Error(nameTaken(folderName(path)))
+    throw error.code === 'into_itself' ? new Error('You can’t move a folder into itself.') : error
   }
 }
 
-/** Opens a folder that does not exist yet: folders exist while they contain files. */
+/** Creates a folder and opens it. */
 export function newFolder(path: string) {
-  const submit = (data: FormData) => {
+  const submit = async (data: FormData) => {
     const name = String(data.get('name')).trim()
-    closeDialog()
-    navigate(folderUrl(joinPath(path, name)))
+    try {
+      const created = await request(api.POST('/v1/folders', { body: { path: joinPath(path, name) } }))
+      closeDialog()
+      navigate(folderUrl(created.path))
+    } catch (error) {
+      throw error instanceof Problem && error.code === 'path_taken' ? new Error(nameTaken(name)) : error
+    }
   }
   showDialog(() => (
     <Dialog title="New folder">
-      <Form submit="Open folder" onSubmit={submit}>
+      <Form submit="Create folder" onSubmit={submit}>
         <Field
           label="Name"
           name="name"
@@ -241,7 +240,6 @@ export function newFolder(path: string) {
           pattern="[^\/\\]+"
           title="Names can’t contain / or \"
           autofocus
-          hint="The folder is created with the first file that you add to it."
         />
       </Form>
     </Dialog>

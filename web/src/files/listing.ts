@@ -2,7 +2,7 @@
 import { signal } from '@preact/signals'
 import { pageSize } from '../api/capabilities'
 import { api, type Folder, isAbort, request, type StoredFile } from '../api/client'
-import { eachPage, fetchAllPages } from '../api/pages'
+import { fetchAllPages } from '../api/pages'
 
 export type Sort = 'name' | '-name' | 'updated_at' | '-updated_at' | 'size' | '-size'
 export type ListingOptions = { path: string; query: string; sort: Sort }
@@ -118,20 +118,15 @@ function orderOf(sort: Sort, query: string): Sort | 'natural' | '-natural' {
 const naturally = new Intl.Collator(undefined, { numeric: true, sensitivity: 'base' }).compare
 
 export function isFile(entry: Folder | StoredFile): entry is StoredFile {
-  return 'id' in entry
+  return 'sha256' in entry
 }
 
 /** A unique key of an entry. */
 export function keyOf(entry: Folder | StoredFile): string {
-  return isFile(entry) ? entry.id : `${entry.path}/`
+  return entry.id
 }
 
 /** All folders directly in a folder. */
 export function fetchFolders(path: string, signal?: AbortSignal): Promise<Folder[]> {
   return fetchAllPages((query) => request(api.GET('/v1/folders', { params: { query: { ...query, path } }, signal })))
-}
-
-/** All files in a folder and its subfolders, page by page. */
-export function walk(path: string): AsyncGenerator<StoredFile[]> {
-  return eachPage((query) => request(api.GET('/v1/files', { params: { query: { ...query, prefix: `${path}/` } } })))
 }

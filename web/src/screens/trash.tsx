@@ -1,14 +1,15 @@
-// Deleted files, which can be restored for a limited time.
+// Deleted files and folders, which can be restored for a limited time.
 import { useEffect, useState } from 'preact/hooks'
 import { showActivity } from '../activity/show-activity'
 import { pageSize } from '../api/capabilities'
-import { api, request, type TrashedFile } from '../api/client'
+import { api, request, type TrashedFile, type TrashedFolder } from '../api/client'
+import { fetchAllPages } from '../api/pages'
 import { confirmDialog } from '../components/dialog'
 import { Icon, iconOf } from '../components/icon'
 import { Empty, Failed, Loading } from '../components/states'
 import { showError, showToast } from '../components/toast'
 import { useLoad } from '../components/use-load'
-import { folderName } from '../files/path'
+import { folderName, parentPath } from '../files/path'
 import { bytes, dateTime, duration, fromNow } from '../format'
 import { folderUrl, navigate } from '../router'
 import { refreshUsage } from '../session'
@@ -21,6 +22,7 @@ export default function Trash() {
     setMore(null)
     return request(api.GET('/v1/trash', { params: { query: { limit: await pageSize(PAGE) } } }))
   })
+  const folders = useLoad(() => fetchAllPages((query) => request(api.GET('/v1/trash/folders', { params: { query } }))))
   useEffect(() => {
     document.title = 'Trash · Strongroom'
   }, [])
@@ -34,6 +36,7 @@ export default function Trash() {
   }
   const changed = () => {
     first.reload()
+    folders.reload()
     void refreshUsage()
   }
   const restore = async (file: TrashedFile) => {
@@ -48,6 +51,25 @@ export default function Trash() {
       showError(error)
     }
   }
+  const restoreFolder = async ({ id }: TrashedFolder) => {
+    try {
+      const restored = await request(api.POST('/v1/trash/folders/{id}/restore', { params: { path: { id } } }))
+      showToast(`Restored ${restored.name}`, { label: 'Show', run: () => navigate(folderUrl(restored.path)) })
+      changed()
+    } catch (error) {
+      showError(error)
+    }
+  }
+  const removeFolder = ({ id, name }: TrashedFolder) =>
+    confirmDialog(
+      `Delete “${name}” and everything in it forever?`,
+      'This can’t be undone.',
+      'Delete forever',
+      async () => {
+        await request(api.DELETE('/v1/trash/folders/{id}', { params: { path: { id } } }))
+        changed()
+      },
+    )
   const remove = (file: TrashedFile) =>
     confirmDialog(`Delete “${file.name}” forever?`, 'This can’t be undone.', 'Delete forever', async () => {
       await request(api.DELETE('/v1/trash/{id}', { params: { path: { id: file.id } } }))
@@ -63,22 +85,23 @@ export default function Trash() {
         changed()
       },
     )
+  const isEmpty = items.length === 0 && !folders.data?.length
 
   return (
     <div class="screen">
       <header class="toolbar">
         <h1>Trash</h1>
-        {items.length > 0 && (
+        {!isEmpty && (
           <button type="button" class="danger" onClick={empty}>
             <Icon name="trash" size={18} /> Empty trash
           </button>
         )}
       </header>
-      {first.error && !first.data ? (
-        <Failed error={first.error} retry={first.reload} />
-      ) : !first.data ? (
+      {(first.error && !first.data) || (folders.error && !folders.data) ? (
+        <Failed error={first.error ?? folders.error} retry={changed} />
+      ) : !first.data || !folders.data ? (
         <Loading />
-      ) : items.length === 0 ? (
+      ) : isEmpty ? (
         <Empty icon="trash" title="Trash is empty">
           <p>{retentionText(first.data.retention)}</p>
         </Empty>
@@ -86,8 +109,33 @@ export default function Trash() {
         <div class="scroll">
           <div class="sections wide">
             <section class="card">
-              <p class="hint">Files in the trash still use storage.</p>
+              <p class="hint">What is in the trash still uses storage.</p>
               <ul class="items">
+                {folders.data.map((folder) => (
+                  <li key={folder.id}>
+                    <span class="kind">
+                      <Icon name="folder" size={22} />
+                    </span>
+                    <div>
+                      <strong>{folder.name}</strong>
+                      <p class="hint">
+                        {folderName(parentPath(folder.path))} ·{' '}
+                        <span title={dateTime(folder.purge_at)}>Deleted forever {fromNow(folder.purge_at)}</span>
+                      </p>
+                    </div>
+                    <button type="button" aria-label={`Restore ${folder.name}`} onClick={() => restoreFolder(folder)}>
+                      <Icon name="retry" size={18} /> Restore
+                    </button>
+                    <button
+                      type="button"
+                      class="quiet only-icon"
+                      aria-label={`Delete ${folder.name} forever`}
+                      onClick={() => removeFolder(folder)}
+                    >
+                      <Icon name="trash" size={18} />
+                    </button>
+                  </li>
+                ))}
                 {items.map((file) => (
                   <li key={file.id}>
                     <span class="kind">
