@@ -11,11 +11,10 @@ import time
 from collections.abc import Generator
 
 from floods.harness import Target, counted, flood
-from floods.http2 import ACK, PING, PREFACE, SETTINGS, frame
+from floods.http2 import ACK, ATTACKER, PING, PREFACE, SETTINGS, frame
 from floods.memory import close, push
 
 Running = Generator[None, None, str]
-ATTACKER = ("127.0.0.2", 0)
 HOLD = 20  # seconds
 PING_HEAD = b"\0\0\x08\x06\0"  # length, kind and flags
 

@@ -15,6 +15,8 @@ END_STREAM, END_HEADERS, ACK = 1, 4, 1
 INITIAL_WINDOW_SIZE, MAX_CONCURRENT_STREAMS = 4, 3
 DEFAULT_WINDOW, FRAME = 65_535, 16_384
 LARGEST_WINDOW = 2**31 - 1
+# An address without a share in common with those who measure.
+ATTACKER = ("127.0.0.2", 0)
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
@@ -52,7 +54,7 @@ class Connection:
 
     def __init__(self, address: tuple[str, int], window: int = DEFAULT_WINDOW, total: int = DEFAULT_WINDOW):
         self.authority = f"{address[0]}:{address[1]}"
-        self.socket = socket.create_connection(address, timeout=30)
+        self.socket = socket.create_connection(address, timeout=30, source_address=ATTACKER)
         self.socket.setblocking(False)
         self.output = bytearray(PREFACE + frame(SETTINGS, 0, 0, setting(INITIAL_WINDOW_SIZE, window)))
         if total > DEFAULT_WINDOW:

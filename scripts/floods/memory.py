@@ -8,7 +8,7 @@ import time
 from collections.abc import Generator
 
 from floods.harness import PASSWORD, Target, counted, flood, in_parallel
-from floods.http2 import LARGEST_WINDOW, Connection, drive, outcome
+from floods.http2 import ATTACKER, LARGEST_WINDOW, Connection, drive, outcome
 
 Running = Generator[None, None, str]
 STREAMS = 32
@@ -200,6 +200,7 @@ def connect(target: Target, receive_buffer: int = 0) -> socket.socket:
     one = socket.socket()
     if receive_buffer:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    one.bind(ATTACKER)
     one.connect((target.host, target.port))
     one.setblocking(False)
     return one
