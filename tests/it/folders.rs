@@ -260,7 +260,7 @@ both! {
         assert_eq!(quota["used"]["files"], 4, "{quota}");
 
         // It is one item of the trash, beside the file that was deleted before.
-        let trash = ann.get("/v1/trash/folders").answer().await.json();
+        let trash = ann.get("/v1/trashed-folders").answer().await.json();
         let [item] = trash["items"].as_array().unwrap().as_slice() else { panic!("{trash}") };
         assert_eq!((&item["id"], &item["path"]), (&a["id"], &json!("a")));
         let trashed = ann.get("/v1/trash").answer().await.json();
@@ -271,7 +271,7 @@ both! {
         assert_eq!((&restored["path"], &restored["name"]), (&json!("a/b/c"), &json!("a.txt")));
         assert_ne!(restored["folder_id"], innermost["folder_id"]);
 
-        let restore = format!("/v1/trash/folders/{}/restore", a["id"].as_str().unwrap());
+        let restore = format!("/v1/trashed-folders/{}/restore", a["id"].as_str().unwrap());
         app.sign_up("bob").await.post(&restore).answer().await.problem(404, "not_found");
         let restored = ann.post(&restore).answer().await.json();
         assert_eq!((&restored["id"], &restored["path"]), (&a["id"], &json!("a (1)")));
@@ -291,13 +291,13 @@ both! {
         let renamed = change(&ann, &a, json!({"name": "A"})).answer().await.json();
         assert_eq!(renamed["path"], "A");
         ann.delete(&url(&a)).answer().await;
-        let trash = ann.get("/v1/trash/folders").answer().await.json();
+        let trash = ann.get("/v1/trashed-folders").answer().await.json();
         assert_eq!(trash["items"].as_array().unwrap().iter().map(|item| &item["path"]).collect::<Vec<_>>(), ["A", "A/b"]);
-        let page = ann.get("/v1/trash/folders?limit=1").answer().await.json();
-        let next = ann.get("/v1/trash/folders").query(&[("cursor", page["next_cursor"].as_str().unwrap())]).answer().await.json();
+        let page = ann.get("/v1/trashed-folders?limit=1").answer().await.json();
+        let next = ann.get("/v1/trashed-folders").query(&[("cursor", page["next_cursor"].as_str().unwrap())]).answer().await.json();
         assert_eq!(next["items"][0]["id"], b["id"]);
 
-        let restore = |folder: &Value| format!("/v1/trash/folders/{}/restore", folder["id"].as_str().unwrap());
+        let restore = |folder: &Value| format!("/v1/trashed-folders/{}/restore", folder["id"].as_str().unwrap());
         ann.post(&restore(&b)).answer().await;
         assert_eq!(files(&ann, &[]).await, ["A/b/a.txt", "A/b/c/a.txt"]);
         assert_eq!(ann.post(&restore(&a)).answer().await.json()["path"], "A (1)");
@@ -321,7 +321,7 @@ both! {
         // From the trash: one folder, all of it, and what has expired.
         let d = folder_at(&ann, "", "d").await;
         ann.delete(&url(&d)).answer().await;
-        let in_trash = format!("/v1/trash/folders/{}", d["id"].as_str().unwrap());
+        let in_trash = format!("/v1/trashed-folders/{}", d["id"].as_str().unwrap());
         assert_eq!(ann.delete(&in_trash).answer().await.status, 204);
         ann.delete(&in_trash).answer().await.problem(404, "not_found");
         ann.delete(&url(&folder_at(&ann, "", "e").await)).answer().await;

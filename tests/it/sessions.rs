@@ -55,6 +55,7 @@ both! {
         assert_eq!(status(&app).await, json!({"open": true, "has_accounts": true}));
         let app = app.restart_with(|config| config.registration = strongroom::config::Registration::Closed).await;
         assert_eq!(status(&app).await, json!({"open": false, "has_accounts": true}));
+        app.execute("DELETE FROM folders").await;
         app.execute("DELETE FROM users").await;
         assert_eq!(status(&app).await, json!({"open": false, "has_accounts": false}));
     }

@@ -271,7 +271,7 @@ struct FolderTrashPage {
 /// List folders in the trash
 ///
 /// Most recently deleted first. Files and folders that were deleted with a folder are not listed.
-#[utoipa::path(get, path = "/v1/trash/folders", tag = "trash", operation_id = "listTrashedFolders", params(PageParams),
+#[utoipa::path(get, path = "/v1/trashed-folders", tag = "trash", operation_id = "listTrashedFolders", params(PageParams),
     responses((status = 200, description = "A page of the trash", body = FolderTrashPage)))]
 async fn list_trash(
     State(app): State<Arc<App>>,
@@ -284,7 +284,7 @@ async fn list_trash(
 }
 
 /// Delete a trashed folder permanently
-#[utoipa::path(delete, path = "/v1/trash/folders/{id}", tag = "trash", operation_id = "deleteFolderFromTrash",
+#[utoipa::path(delete, path = "/v1/trashed-folders/{id}", tag = "trash", operation_id = "deleteFolderFromTrash",
     params(("id" = Uuid, Path)),
     responses((status = 204, description = "The folder was deleted"),
         (status = 202, description = "The folder is gone, and its contents are being deleted")))]
@@ -295,7 +295,7 @@ async fn delete_trashed(State(app): State<Arc<App>>, SignedIn(caller): SignedIn,
 /// Restore a folder from the trash
 ///
 /// With all that was deleted with it, to its previous folder. If its name has been taken, it is numbered.
-#[utoipa::path(post, path = "/v1/trash/folders/{id}/restore", tag = "trash", operation_id = "restoreFolder",
+#[utoipa::path(post, path = "/v1/trashed-folders/{id}/restore", tag = "trash", operation_id = "restoreFolder",
     params(("id" = Uuid, Path)),
     responses((status = 200, description = "The restored folder", body = FolderView)),
     extensions(("x-problem-codes" = json!(["not_a_folder", "too_deep"]))))]

@@ -177,7 +177,7 @@ async function restore(entries: Entry[], listing: Listing) {
     for (const entry of entries) {
       const params = { path: { id: entry.id } }
       if (isFile(entry)) await request(api.POST('/v1/trash/{id}/restore', { params }))
-      else await request(api.POST('/v1/trash/folders/{id}/restore', { params }))
+      else await request(api.POST('/v1/trashed-folders/{id}/restore', { params }))
     }
     showToast(`Restored ${count(entries.length, entries.every(isFile) ? 'file' : 'item')}`)
   } catch (error) {

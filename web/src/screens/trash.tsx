@@ -22,7 +22,7 @@ export default function Trash() {
     setMore(null)
     return request(api.GET('/v1/trash', { params: { query: { limit: await pageSize(PAGE) } } }))
   })
-  const folders = useLoad(() => fetchAllPages((query) => request(api.GET('/v1/trash/folders', { params: { query } }))))
+  const folders = useLoad(() => fetchAllPages((query) => request(api.GET('/v1/trashed-folders', { params: { query } }))))
   useEffect(() => {
     document.title = 'Trash · Strongroom'
   }, [])
@@ -53,7 +53,7 @@ export default function Trash() {
   }
   const restoreFolder = async ({ id }: TrashedFolder) => {
     try {
-      const restored = await request(api.POST('/v1/trash/folders/{id}/restore', { params: { path: { id } } }))
+      const restored = await request(api.POST('/v1/trashed-folders/{id}/restore', { params: { path: { id } } }))
       showToast(`Restored ${restored.name}`, { label: 'Show', run: () => navigate(folderUrl(restored.path)) })
       changed()
     } catch (error) {
@@ -66,7 +66,7 @@ export default function Trash() {
       'This can’t be undone.',
       'Delete forever',
       async () => {
-        await request(api.DELETE('/v1/trash/folders/{id}', { params: { path: { id } } }))
+        await request(api.DELETE('/v1/trashed-folders/{id}', { params: { path: { id } } }))
         changed()
       },
     )
