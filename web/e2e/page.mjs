@@ -155,6 +155,8 @@ try {
   await page.getByLabel('New folder').fill('archive')
   await page.getByRole('button', { name: 'Move here' }).click()
   await page.getByText('Moved to archive').waitFor()
+  // The list is read again after that.
+  await named('archive').waitFor()
   await rows.focus()
   await page.keyboard.press('Home')
   await page.keyboard.press('Delete')
