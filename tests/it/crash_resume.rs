@@ -119,10 +119,11 @@ async fn two_servers_can_alternate_on_one_upload() {
         let upload = Tus::create(&ann, Some(bytes.len()), "").await;
         let resume_with_retries = async |client| {
             // The connection of an append that was refused early may be closed while the next request is sent.
-            for _ in 0..10 {
+            for _ in 0..100 {
                 if resume(client, &upload, &bytes, 4 * MIB).await {
                     return true;
                 }
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
             false
         };
