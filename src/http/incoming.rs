@@ -70,19 +70,14 @@ pub async fn open(request: Request, pace: Pace, allowed: AllowedFields) -> Resul
 /// # Errors
 /// [`Error::Malformed`] if it is declared as a partial content; [`Error::Invalid`] if a digest is malformed.
 pub fn open_raw(request: Request, pace: Pace) -> Result<Incoming> {
-    let headers = request.headers().clone();
+    let headers = request.headers();
     // A client that sends a part means to keep the rest, which is not supported (RFC 9110, section 14.5).
     if headers.contains_key(header::CONTENT_RANGE) {
         return Err(Error::Malformed("a part of a file cannot be replaced; send the whole content".into()));
     }
-    Ok(Incoming {
-        stream: content_stream(request, pace),
-        size: length(&headers),
-        at_most: None,
-        content_type: text(&headers, header::CONTENT_TYPE),
-        digest: digest::announced(&headers)?,
-        form: None,
-    })
+    let (size, content_type, digest) =
+        (length(headers), text(headers, header::CONTENT_TYPE), digest::announced(headers)?);
+    Ok(Incoming { stream: content_stream(request, pace), size, at_most: None, content_type, digest, form: None })
 }
 
 /// The body of a request as content to be stored, which the client has to send at this pace.
