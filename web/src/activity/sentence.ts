@@ -49,14 +49,15 @@ const SENTENCES: Record<EventKind, (parts: Parts) => string> = {
     event.channel === 'server'
       ? `${capitalize(file)} was deleted after its time in the trash`
       : `${who} deleted ${file} forever`,
-  folder_created: ({ who, detail }) => `${who} created the folder “${detail.path}”`,
-  folder_changed: ({ who, detail }) => `${who} renamed or moved the folder “${detail.was}” to “${detail.path}”`,
-  folder_trashed: ({ who, detail }) => `${who} moved the folder “${detail.path}” to trash`,
-  folder_restored: ({ who, detail }) => `${who} restored the folder “${detail.path}”`,
+  folder_created: ({ who, detail }) => `${who} created ${folder(detail.path)}`,
+  folder_changed: ({ who, detail }) =>
+    `${who} renamed or moved ${folder(detail.was)}${detail.path ? ` to “${detail.path}”` : ''}`,
+  folder_trashed: ({ who, detail }) => `${who} moved ${folder(detail.path)} to trash`,
+  folder_restored: ({ who, detail }) => `${who} restored ${folder(detail.path)}`,
   folder_deleted: ({ who, event, detail }) =>
     event.channel === 'server'
       ? 'A folder was deleted after its time in the trash'
-      : `${who} deleted the folder “${detail.path}” forever`,
+      : `${who} deleted ${folder(detail.path)} forever`,
   url_signed: ({ who, file, detail }) =>
     `${who} created a temporary link to ${detail.method === 'PUT' ? 'replace' : 'read'} ${file}${lifetime(detail)}`,
   link_created: ({ who, file }) => `${who} created a link to ${file}`,
@@ -161,6 +162,9 @@ function size({ size }: Record<string, unknown>): string {
 function lifetime({ expires_in: seconds }: Record<string, unknown>): string {
   return typeof seconds === 'number' ? `, valid for ${duration(seconds)}` : ''
 }
+
+/** "the folder “2026”", if its path is known. */
+const folder = (path: unknown) => (path ? `the folder “${path}”` : 'a folder')
 
 function quota(detail: Record<string, unknown>): string {
   const limit = (name: string, noun: string, format: (limit: number) => string) => {

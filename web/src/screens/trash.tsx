@@ -22,7 +22,9 @@ export default function Trash() {
     setMore(null)
     return request(api.GET('/v1/trash', { params: { query: { limit: await pageSize(PAGE) } } }))
   })
-  const folders = useLoad(() => fetchAllPages((query) => request(api.GET('/v1/trashed-folders', { params: { query } }))))
+  const folders = useLoad(() =>
+    fetchAllPages((query) => request(api.GET('/v1/trashed-folders', { params: { query } }))),
+  )
   useEffect(() => {
     document.title = 'Trash · Strongroom'
   }, [])
