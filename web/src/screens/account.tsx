@@ -7,6 +7,7 @@ import { CopyOnce } from '../components/copy-once'
 import { SessionItems, TokenItems } from '../components/credentials'
 import { confirmDialog, Dialog, Field, Form, Select, showDialog } from '../components/dialog'
 import { Icon } from '../components/icon'
+import { changePassword, PasswordFields } from '../components/password'
 import { showError, showToast } from '../components/toast'
 import { date } from '../format'
 import { avatarRevision, logOut, me } from '../session'
@@ -101,8 +102,7 @@ function Profile() {
 function Password() {
   const [saves, setSaves] = useState(0)
   const save = async (data: FormData) => {
-    const body = { current_password: String(data.get('current_password')), password: String(data.get('password')) }
-    await request(api.PATCH('/v1/me', { body }))
+    await changePassword(data)
     showToast('Password changed. You’re signed out on all other devices.')
     setSaves(saves + 1)
   }
@@ -110,31 +110,7 @@ function Password() {
     <section class="card">
       <h2>Password</h2>
       <Form key={saves} submit="Change password" cancel={false} onSubmit={save}>
-        <input
-          class="visually-hidden"
-          type="text"
-          name="username"
-          autoComplete="username"
-          value={me.value?.email}
-          readOnly
-          tabIndex={-1}
-          aria-hidden="true"
-        />
-        <Field
-          label="Current password"
-          name="current_password"
-          type="password"
-          required
-          autoComplete="current-password"
-        />
-        <Field
-          label="New password"
-          name="password"
-          type="password"
-          required
-          minLength={8}
-          autoComplete="new-password"
-        />
+        <PasswordFields />
       </Form>
     </section>
   )
