@@ -215,21 +215,21 @@ async fn owner(app: &App, files: i64) -> User {
 /// is not that of the ids, as in real data.
 const FILL_SQLITE: [&str; 2] = [
     "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $2)
-    INSERT INTO blobs (id, owner_id, key, state, lease_until, size, sha256, content_type, created_at, ready_at)
+    INSERT INTO blobs (id, space_id, key, state, lease_until, size, sha256, content_type, created_at, ready_at)
     SELECT unhex(format('%032x', i + $3)), $1, format('%032x', i + $3), 'ready', 0, 4096, zeroblob(32),
         'application/pdf', i, i FROM n",
     "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $2)
-    INSERT INTO files (id, owner_id, folder_id, name, search, sort_key, blob_id, size, metadata, created_at, updated_at)
+    INSERT INTO files (id, space_id, folder_id, name, search, sort_key, blob_id, size, metadata, created_at, updated_at)
     SELECT unhex(format('%032x', i + $3)), $1, $1, format('%08x', i * 2654435761 % 4294967296),
         format('%08x', i * 2654435761 % 4294967296), format('%08x', i * 2654435761 % 4294967296),
         unhex(format('%032x', i + $3)), 4096, '{}', i, i FROM n",
 ];
 
 const FILL_POSTGRES: [&str; 2] = [
-    "INSERT INTO blobs (id, owner_id, key, state, lease_until, size, sha256, content_type, created_at, ready_at)
+    "INSERT INTO blobs (id, space_id, key, state, lease_until, size, sha256, content_type, created_at, ready_at)
     SELECT lpad(to_hex(i + $3), 32, '0')::uuid, $1, lpad(to_hex(i + $3), 32, '0'), 'ready', 0, 4096,
         decode(repeat('00', 32), 'hex'), 'application/pdf', i, i FROM generate_series(1, $2) i",
-    "INSERT INTO files (id, owner_id, folder_id, name, search, sort_key, blob_id, size, metadata, created_at, updated_at)
+    "INSERT INTO files (id, space_id, folder_id, name, search, sort_key, blob_id, size, metadata, created_at, updated_at)
     SELECT lpad(to_hex(i + $3), 32, '0')::uuid, $1, $1, lpad(to_hex(i * 2654435761 % 4294967296), 8, '0'),
         lpad(to_hex(i * 2654435761 % 4294967296), 8, '0'), lpad(to_hex(i * 2654435761 % 4294967296), 8, '0'),
         lpad(to_hex(i + $3), 32, '0')::uuid, 4096, '{}', i, i

@@ -27,7 +27,7 @@ pub use recorder::Recorder;
 #[derive(Debug, Clone)]
 pub struct Event {
     kind: EventKind,
-    account: Option<Uuid>,
+    space: Option<Uuid>,
     file: Option<Uuid>,
     link: Option<Uuid>,
     detail: Map<String, Value>,
@@ -35,12 +35,12 @@ pub struct Event {
 }
 
 impl Event {
-    /// An event in the audit log of an account: of the owner of the file, or of the account that is changed or signed
-    /// in to; `None` if it belongs to no account. The actor is that of the current request.
-    pub fn new(kind: EventKind, account: impl Into<Option<Uuid>>) -> Self {
+    /// An event in the audit log of a space: of that of the file, or of the personal one of the account that is
+    /// changed or signed in to; `None` if it belongs to none. The actor is that of the current request.
+    pub fn new(kind: EventKind, space: impl Into<Option<Uuid>>) -> Self {
         Self {
             kind,
-            account: account.into(),
+            space: space.into(),
             file: None,
             link: None,
             detail: Map::new(),
@@ -76,7 +76,7 @@ impl Event {
             id: clock.new_id(),
             at: clock.now().into(),
             kind: self.kind.as_str().to_owned(),
-            user_id: self.account,
+            space_id: self.space,
             actor_id: context.actor.map(|actor| actor.account),
             credential: context.actor.map(|actor| actor.credential.to_owned()),
             credential_id: context.actor.map(|actor| actor.credential_id),

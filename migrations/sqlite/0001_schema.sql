@@ -23,6 +23,19 @@ CREATE TABLE users (
     disabled_at           INTEGER,
     -- The blob of the avatar.
     avatar_id             BLOB,
+    created_at            INTEGER NOT NULL,
+    updated_at            INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX users_admins ON users (id) WHERE is_admin;
+
+-- Spaces: a tree of folders with a quota, a trash and an audit log of its own. Every account has a personal one with the
+-- id of the account; shared ones belong to their members.
+CREATE TABLE spaces (
+    id                    BLOB PRIMARY KEY,
+    -- The account, of a personal space.
+    user_id               BLOB UNIQUE REFERENCES users (id) ON DELETE CASCADE,
+    -- Empty: a personal space.
+    name                  TEXT NOT NULL,
     -- Usage, updated in the transaction of every change.
     -- Bytes reserved by pending blobs plus the sizes of ready ones.
     used_bytes            INTEGER NOT NULL DEFAULT 0,
@@ -33,13 +46,15 @@ CREATE TABLE users (
     -- Quotas. NULL: the default from the configuration; 2^63 - 1: unlimited.
     quota_bytes           INTEGER,
     quota_files           INTEGER,
-    -- Signed URLs in file lists, for all files of the account together: the latest expiry, and when it was recorded.
+    -- Signed URLs in file lists, for all files of the space together: the latest expiry, and when it was recorded.
     list_urls_expire_at   INTEGER NOT NULL DEFAULT 0,
     list_urls_recorded_at INTEGER NOT NULL DEFAULT 0,
     created_at            INTEGER NOT NULL,
-    updated_at            INTEGER NOT NULL
+    updated_at            INTEGER NOT NULL,
+    -- When a shared space was deleted; it can be restored until its grace period expires.
+    deleted_at            INTEGER,
+    CHECK (user_id IS NULL OR user_id = id)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX users_admins ON users (id) WHERE is_admin;
 
 CREATE TABLE sessions (
     id           BLOB PRIMARY KEY,
@@ -80,14 +95,14 @@ CREATE INDEX throttles_by_window_end ON throttles (window_ends_at);
 -- Content in the store. A key is used once and never overwritten.
 CREATE TABLE blobs (
     id               BLOB PRIMARY KEY,
-    owner_id         BLOB NOT NULL REFERENCES users (id),
+    space_id         BLOB NOT NULL REFERENCES spaces (id),
     key              TEXT NOT NULL UNIQUE,
     state            TEXT NOT NULL CHECK (state IN ('pending', 'ready', 'deleting')),
     -- Pending: when the writer's lease expires. Otherwise: the earliest time at which the object may be deleted.
     lease_until      INTEGER NOT NULL,
     -- The store's id of a multipart upload, recorded before its first part is sent.
     multipart_id     TEXT,
-    -- What a pending blob counts toward its owner's usage.
+    -- What a pending blob counts toward the usage of its space.
     reserved_bytes   INTEGER NOT NULL DEFAULT 0,
     -- 1 if the blob is going to become a new file.
     reserved_files   INTEGER NOT NULL DEFAULT 0,
@@ -101,14 +116,14 @@ CREATE TABLE blobs (
     ready_at         INTEGER,
     CHECK (state <> 'ready' OR (size IS NOT NULL AND sha256 IS NOT NULL AND content_type IS NOT NULL AND ready_at IS NOT NULL))
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX blobs_by_owner ON blobs (owner_id);
+CREATE INDEX blobs_by_space ON blobs (space_id);
 CREATE INDEX blobs_to_reap ON blobs (lease_until) WHERE state <> 'ready';
 
 -- Folders. The top folder of an account is a row with the id of the account, so that every file and every other folder
 -- is in one.
 CREATE TABLE folders (
     id            BLOB PRIMARY KEY,
-    owner_id      BLOB NOT NULL REFERENCES users (id),
+    space_id      BLOB NOT NULL REFERENCES spaces (id),
     -- NULL: a top folder.
     parent_id     BLOB REFERENCES folders (id),
     name          TEXT NOT NULL,
@@ -139,16 +154,16 @@ CREATE TABLE folders (
 CREATE UNIQUE INDEX folders_by_name ON folders (parent_id, name) WHERE trashed_at IS NULL;
 CREATE INDEX folders_by_sort_key ON folders (parent_id, sort_key, id) WHERE trashed_at IS NULL;
 CREATE INDEX folders_by_parent ON folders (parent_id);
-CREATE INDEX folders_by_place ON folders (owner_id, place) WHERE trashed_at IS NULL;
-CREATE INDEX folders_by_owner ON folders (owner_id);
-CREATE INDEX folders_by_trash ON folders (owner_id, trash_id) WHERE trash_id IS NOT NULL;
-CREATE INDEX folders_in_trash ON folders (owner_id, trashed_at, id) WHERE trash_id = id;
+CREATE INDEX folders_by_place ON folders (space_id, place) WHERE trashed_at IS NULL;
+CREATE INDEX folders_by_space ON folders (space_id);
+CREATE INDEX folders_by_trash ON folders (space_id, trash_id) WHERE trash_id IS NOT NULL;
+CREATE INDEX folders_in_trash ON folders (space_id, trashed_at, id) WHERE trash_id = id;
 CREATE INDEX folders_to_purge ON folders (trashed_at, id) WHERE trash_id = id;
 
 -- Files: a name in a folder that refers to one ready blob.
 CREATE TABLE files (
     id                     BLOB PRIMARY KEY,
-    owner_id               BLOB NOT NULL REFERENCES users (id),
+    space_id               BLOB NOT NULL REFERENCES spaces (id),
     folder_id              BLOB NOT NULL REFERENCES folders (id),
     name                   TEXT NOT NULL,
     -- The name without differences of case, accent and width, for search.
@@ -172,21 +187,21 @@ CREATE TABLE files (
     trashed_at             INTEGER
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX files_by_location ON files (folder_id, name) WHERE trashed_at IS NULL;
-CREATE INDEX files_by_name ON files (owner_id, name, id) WHERE trashed_at IS NULL;
-CREATE INDEX files_by_update ON files (owner_id, updated_at, id) WHERE trashed_at IS NULL;
-CREATE INDEX files_by_size ON files (owner_id, size, id) WHERE trashed_at IS NULL;
+CREATE INDEX files_by_name ON files (space_id, name, id) WHERE trashed_at IS NULL;
+CREATE INDEX files_by_update ON files (space_id, updated_at, id) WHERE trashed_at IS NULL;
+CREATE INDEX files_by_size ON files (space_id, size, id) WHERE trashed_at IS NULL;
 CREATE INDEX files_by_sort_key ON files (folder_id, sort_key, id) WHERE trashed_at IS NULL;
 -- All files of a folder, for its deletion.
 CREATE INDEX files_by_folder ON files (folder_id);
 -- All files of an owner, in the trash or not, in the order of creation: for the list in that order, the trash,
 -- and the deletion of an account.
-CREATE INDEX files_by_owner ON files (owner_id, trashed_at, id);
+CREATE INDEX files_by_space ON files (space_id, trashed_at, id);
 CREATE INDEX files_to_purge ON files (trashed_at, id) WHERE trashed_at IS NOT NULL;
 
 -- Share links: anyone with the token may download one file, within the owner's restrictions.
 CREATE TABLE links (
     id            BLOB PRIMARY KEY,
-    owner_id      BLOB NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    space_id      BLOB NOT NULL REFERENCES spaces (id) ON DELETE CASCADE,
     file_id       BLOB NOT NULL REFERENCES files (id) ON DELETE CASCADE,
     token_hash    BLOB NOT NULL UNIQUE,
     -- The last four characters of the token, by which users tell links apart.
@@ -209,7 +224,7 @@ CREATE TABLE links (
     -- Incremented by every change of the restrictions, for optimistic locking.
     revision      INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX links_by_owner ON links (owner_id, id);
+CREATE INDEX links_by_space ON links (space_id, id);
 CREATE INDEX links_by_file ON links (file_id, id);
 CREATE INDEX links_by_revocation ON links (revoked_at) WHERE revoked_at IS NOT NULL;
 
@@ -235,7 +250,7 @@ CREATE INDEX link_downloads_by_expiry ON link_downloads (lease_until);
 -- Uploads through signed URLs that replace the content of a file.
 CREATE TABLE signed_puts (
     id               BLOB PRIMARY KEY,
-    owner_id         BLOB NOT NULL REFERENCES users (id),
+    space_id         BLOB NOT NULL REFERENCES spaces (id),
     blob_id          BLOB NOT NULL UNIQUE REFERENCES blobs (id) ON DELETE CASCADE,
     -- The file whose content is replaced, and its blob when the URL was signed.
     file_id          BLOB NOT NULL REFERENCES files (id) ON DELETE CASCADE,
@@ -245,14 +260,14 @@ CREATE TABLE signed_puts (
     created_at       INTEGER NOT NULL,
     expires_at       INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX signed_puts_by_owner ON signed_puts (owner_id);
+CREATE INDEX signed_puts_by_space ON signed_puts (space_id);
 CREATE INDEX signed_puts_by_file ON signed_puts (file_id);
 CREATE INDEX signed_puts_by_token ON signed_puts (token_id) WHERE token_id IS NOT NULL;
 
 -- Resumable uploads: the bytes that are durable so far, and who may append to them.
 CREATE TABLE resumable_uploads (
     id               BLOB PRIMARY KEY,
-    owner_id         BLOB NOT NULL REFERENCES users (id),
+    space_id         BLOB NOT NULL REFERENCES spaces (id),
     -- The blob of the future file. It is pending while the upload is open, with the upload's expiry as its lease.
     blob_id          BLOB NOT NULL UNIQUE REFERENCES blobs (id) ON DELETE CASCADE,
     -- The bytes after the last complete part, in an object of their own.
@@ -289,7 +304,7 @@ CREATE TABLE resumable_uploads (
     expires_at       INTEGER NOT NULL,
     CHECK (received >= 0 AND (size IS NULL OR received <= size))
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX resumable_uploads_by_owner ON resumable_uploads (owner_id, id);
+CREATE INDEX resumable_uploads_by_space ON resumable_uploads (space_id, id);
 CREATE INDEX resumable_uploads_by_token ON resumable_uploads (token_id) WHERE token_id IS NOT NULL;
 CREATE INDEX resumable_uploads_by_expiry ON resumable_uploads (expires_at) WHERE file_id IS NOT NULL;
 -- For the foreign key: the deletion of a tail's row looks for references to it.
@@ -307,7 +322,7 @@ CREATE TABLE upload_parts (
 
 -- Values of Idempotency-Key, by which a repeated request is executed once.
 CREATE TABLE idempotency_keys (
-    owner_id    BLOB NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    user_id     BLOB NOT NULL REFERENCES users (id) ON DELETE CASCADE,
     key         TEXT NOT NULL,
     -- The SHA-256 of the request without its content.
     fingerprint BLOB NOT NULL,
@@ -319,10 +334,10 @@ CREATE TABLE idempotency_keys (
     -- The response as JSON, written in the transaction that publishes.
     response    TEXT,
     expires_at  INTEGER NOT NULL,
-    PRIMARY KEY (owner_id, key)
+    PRIMARY KEY (user_id, key)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX idempotency_keys_by_expiry ON idempotency_keys (expires_at);
-CREATE INDEX idempotency_keys_by_owner ON idempotency_keys (owner_id, expires_at) WHERE response IS NOT NULL;
+CREATE INDEX idempotency_keys_by_user ON idempotency_keys (user_id, expires_at) WHERE response IS NOT NULL;
 
 -- The audit log, append-only. Events outlive files, links, sessions and tokens, hence no foreign keys to them;
 -- the events of an account are deleted with it.
@@ -330,8 +345,8 @@ CREATE TABLE audit_events (
     id            BLOB PRIMARY KEY,
     at            INTEGER NOT NULL,
     kind          TEXT NOT NULL,
-    -- The account whose log this is: the owner of the file, or the account that was signed in to or changed.
-    user_id       BLOB REFERENCES users (id) ON DELETE CASCADE,
+    -- The space whose log this is: that of the file, or the personal one of the account that was signed in to or changed.
+    space_id      BLOB REFERENCES spaces (id) ON DELETE CASCADE,
     -- The account that acted, if any.
     actor_id      BLOB,
     -- The kind of credential it used, a session or a token, and its id.
@@ -346,10 +361,10 @@ CREATE TABLE audit_events (
     detail        TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX audit_events_by_time ON audit_events (at, id);
-CREATE INDEX audit_events_by_user ON audit_events (user_id, at, id);
+CREATE INDEX audit_events_by_space ON audit_events (space_id, at, id);
 CREATE INDEX audit_events_by_file ON audit_events (file_id, at, id) WHERE file_id IS NOT NULL;
 -- The actions of an account, for its deletion.
-CREATE INDEX audit_events_by_actor ON audit_events (actor_id) WHERE user_id IS NULL OR actor_id <> user_id;
+CREATE INDEX audit_events_by_actor ON audit_events (actor_id) WHERE space_id IS NULL OR actor_id <> space_id;
 
 -- Leases of background jobs that only one server may run at a time.
 CREATE TABLE job_leases (

@@ -7,14 +7,14 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::idempotency::{KeyClaim, claim_key};
-use super::usage::{ReservedRow, UsageDelta, apply_usage, by_owner, reserve_usage};
+use super::usage::{ReservedRow, UsageDelta, apply_usage, by_space, reserve_usage};
 use super::{ByteCount, Count, Db, Micros, Tx, statements};
 use crate::config::Quotas;
 use crate::error::{Error, Result};
 
 statements! {
     INSERT_PENDING_BLOB = "INSERT INTO blobs
-            (id, owner_id, key, state, lease_until, created_at, reserved_bytes, reserved_files, reserved_uploads)
+            (id, space_id, key, state, lease_until, created_at, reserved_bytes, reserved_files, reserved_uploads)
         VALUES ($1, $2, $3, 'pending', (SELECT now FROM clock) + $4, $5, $6, $7, $8)";
     /// A lease is never shortened: that of a signed upload is longer.
     RENEW_LEASE = "UPDATE blobs SET lease_until = CASE WHEN lease_until > (SELECT now FROM clock) + $2
@@ -27,13 +27,13 @@ statements! {
         WHERE id = $1 AND state = 'pending' AND reserved_bytes >= $2";
     /// From pending to deleting.
     ABANDON_BLOB = "UPDATE blobs SET state = 'deleting', lease_until = (SELECT now FROM clock) + $2
-        WHERE id = $1 AND state = 'pending' RETURNING owner_id, reserved_bytes, reserved_files, reserved_uploads";
+        WHERE id = $1 AND state = 'pending' RETURNING space_id, reserved_bytes, reserved_files, reserved_uploads";
     /// From pending to ready, while the writer holds its lease. From then on `lease_until` is the earliest time at
     /// which the object may be deleted: URLs that were signed to write it must have expired before.
     MAKE_READY = "UPDATE blobs SET state = 'ready', size = $2, sha256 = $3, content_type = $4,
             multipart_id = NULL, lease_until = (SELECT now FROM clock) + $5, ready_at = $6
         WHERE id = $1 AND state = 'pending' AND lease_until > (SELECT now FROM clock)
-        RETURNING owner_id, reserved_bytes, reserved_files, reserved_uploads";
+        RETURNING space_id, reserved_bytes, reserved_files, reserved_uploads";
     /// From ready to deleting, in the transaction that deletes the last row that refers to the blob. Its object may
     /// be deleted immediately, unless it has to be kept for longer.
     MARK_FOR_DELETION = "UPDATE blobs SET state = 'deleting', lease_until =
@@ -42,7 +42,7 @@ statements! {
     /// SQLite uses a partial index only for a condition that repeats that of the index.
     EXPIRE_LEASES = "UPDATE blobs SET state = 'deleting'
         WHERE state = 'pending' AND state <> 'ready' AND lease_until <= (SELECT now FROM clock)
-        RETURNING owner_id, reserved_bytes, reserved_files, reserved_uploads";
+        RETURNING space_id, reserved_bytes, reserved_files, reserved_uploads";
     PENDING_DELETION = "SELECT id, key, multipart_id, lease_until, ready_at FROM blobs
         WHERE state = 'deleting' AND state <> 'ready' AND lease_until <= (SELECT now FROM clock)
             AND (lease_until, id) > ($1, $2) ORDER BY lease_until, id LIMIT $3";
@@ -54,12 +54,12 @@ statements! {
             AND id NOT IN (SELECT tail_blob_id FROM resumable_uploads WHERE tail_blob_id IS NOT NULL)";
     BLOB_STATE = "SELECT state FROM blobs WHERE key = $1";
     /// The upload of a deleted file is deleted with it.
-    WRITABLE_BLOB = "SELECT b.id, b.owner_id, b.reserved_bytes
-        FROM blobs b JOIN users u ON u.id = b.owner_id JOIN signed_puts ON signed_puts.blob_id = b.id
+    WRITABLE_BLOB = "SELECT b.id, b.space_id, b.reserved_bytes
+        FROM blobs b LEFT JOIN users u ON u.id = b.space_id JOIN signed_puts ON signed_puts.blob_id = b.id
         WHERE b.key = $1 AND b.state = 'pending' AND b.lease_until > (SELECT now FROM clock) AND u.disabled_at IS NULL";
     /// Not the content of files in the trash.
-    CONTENT_BY_KEY = "SELECT b.key, b.size, b.sha256, b.content_type, b.ready_at, b.owner_id, f.id AS file_id
-        FROM blobs b JOIN users u ON u.id = b.owner_id LEFT JOIN files f ON f.blob_id = b.id
+    CONTENT_BY_KEY = "SELECT b.key, b.size, b.sha256, b.content_type, b.ready_at, b.space_id, f.id AS file_id
+        FROM blobs b LEFT JOIN users u ON u.id = b.space_id LEFT JOIN files f ON f.blob_id = b.id
         LEFT JOIN folders d ON d.id = f.folder_id
         WHERE b.key = $1 AND b.state = 'ready' AND u.disabled_at IS NULL
             AND f.trashed_at IS NULL AND d.trashed_at IS NULL";
@@ -71,12 +71,12 @@ pub struct NewBlobRow {
     /// The id of the blob.
     pub id: Uuid,
     /// The account whose usage includes it.
-    pub owner: Uuid,
+    pub space: Uuid,
     /// The key of its object in the store.
     pub key: String,
     /// How long the writer may take, unless it renews the lease.
     pub lease: Duration,
-    /// Bytes to reserve from the owner's quota.
+    /// Bytes to reserve from the space's quota.
     pub reserve: u64,
     /// Whether it is going to become a new file, which is reserved as well.
     pub new_file: bool,
@@ -89,7 +89,7 @@ pub struct NewBlobRow {
 }
 
 impl NewBlobRow {
-    /// The reservation from its owner's quotas.
+    /// The reservation from its space's quotas.
     pub(super) fn usage_delta(&self) -> UsageDelta {
         UsageDelta { files: self.new_file.into(), uploads: (!self.aside).into(), ..UsageDelta::bytes(self.reserve) }
     }
@@ -133,7 +133,7 @@ pub struct WritableBlobRow {
     /// The id of the blob.
     pub id: Uuid,
     /// The account that it is reserved from.
-    pub owner_id: Uuid,
+    pub space_id: Uuid,
     /// What it has reserved so far.
     pub reserved_bytes: ByteCount,
 }
@@ -145,7 +145,7 @@ pub struct KeyedContentRow {
     #[sqlx(flatten)]
     pub content: ContentRow,
     /// The account that it belongs to.
-    pub owner_id: Uuid,
+    pub space_id: Uuid,
     /// The file, unless it is an avatar.
     pub file_id: Option<Uuid>,
 }
@@ -167,7 +167,7 @@ pub struct PendingDeletionRow {
 
 impl Db {
     /// Records the intent to write an object, before its first byte: inserts the pending blob, reserves what it
-    /// needs from its owner's quotas, and claims the idempotency key of the request.
+    /// needs from its space's quotas, and claims the idempotency key of the request.
     ///
     /// # Errors
     /// [`Error::QuotaExceeded`]; [`Error::TooManyUploads`]; [`Error::IdempotencyInProgress`] if another request
@@ -175,9 +175,9 @@ impl Db {
     pub async fn insert_pending_blob(&self, blob: &NewBlobRow, quotas: &Quotas) -> Result<()> {
         self.transaction(async |tx| {
             insert_pending(tx, blob).await?;
-            reserve_usage(tx, blob.owner, blob.usage_delta(), quotas).await?;
+            reserve_usage(tx, blob.space, blob.usage_delta(), quotas).await?;
             if let Some(claim) = &blob.claim {
-                claim_key(tx, self.instance.id(), blob.owner, blob.id, claim).await?;
+                claim_key(tx, self.instance.id(), blob.space, blob.id, claim).await?;
             }
             Ok(())
         })
@@ -188,13 +188,13 @@ impl Db {
     ///
     /// # Errors
     /// [`Error::QuotaExceeded`]; [`Error::UploadGone`] if the writer's lease was lost.
-    pub async fn reserve_more(&self, id: Uuid, owner: Uuid, bytes: u64, quotas: &Quotas) -> Result<()> {
+    pub async fn reserve_more(&self, id: Uuid, space: Uuid, bytes: u64, quotas: &Quotas) -> Result<()> {
         let usage = UsageDelta::bytes(bytes);
         self.transaction(async |tx| {
             if tx.execute(RESERVE_MORE, (id, usage.bytes)).await? != 1 {
                 return Err(Error::UploadGone);
             }
-            reserve_usage(tx, owner, usage, quotas).await
+            reserve_usage(tx, space, usage, quotas).await
         })
         .await
     }
@@ -203,10 +203,10 @@ impl Db {
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn release_reserved(&self, id: Uuid, owner: Uuid, bytes: u64) -> Result<()> {
+    pub async fn release_reserved(&self, id: Uuid, space: Uuid, bytes: u64) -> Result<()> {
         self.unpermitted(async |tx| {
             if tx.execute(RELEASE_RESERVED, (id, ByteCount(bytes))).await? == 1 {
-                apply_usage(tx, owner, -UsageDelta::bytes(bytes)).await?;
+                apply_usage(tx, space, -UsageDelta::bytes(bytes)).await?;
             }
             Ok(())
         })
@@ -237,7 +237,7 @@ impl Db {
     pub async fn abandon_blob(&self, id: Uuid, keep_for: Duration) -> Result<bool> {
         self.unpermitted(async |tx| {
             let Some(reserved) = abandon(tx, id, keep_for).await? else { return Ok(false) };
-            apply_usage(tx, reserved.owner_id, reserved.released()).await?;
+            apply_usage(tx, reserved.space_id, reserved.released()).await?;
             Ok(true)
         })
         .await
@@ -260,8 +260,8 @@ impl Db {
     pub async fn expire_blob_leases(&self) -> Result<u64> {
         self.transaction(async |tx| {
             let expired: Vec<ReservedRow> = tx.fetch_all(EXPIRE_LEASES, ()).await?;
-            for (owner, released) in by_owner(&expired) {
-                apply_usage(tx, owner, released).await?;
+            for (space, released) in by_space(&expired) {
+                apply_usage(tx, space, released).await?;
             }
             Ok(expired.len() as u64)
         })
@@ -313,7 +313,7 @@ impl Db {
 pub(super) async fn insert_pending(tx: &mut Tx<'_>, blob: &NewBlobRow) -> Result<()> {
     let usage = blob.usage_delta();
     let (lease, now) = (Micros::from(blob.lease), Micros::from(blob.now));
-    let row = (blob.id, blob.owner, &blob.key, lease, now, usage.bytes, usage.files, usage.uploads);
+    let row = (blob.id, blob.space, &blob.key, lease, now, usage.bytes, usage.files, usage.uploads);
     tx.execute(INSERT_PENDING_BLOB, row).await.map(drop)
 }
 
@@ -328,7 +328,7 @@ pub(super) async fn abandon(tx: &mut Tx<'_>, id: Uuid, keep_for: Duration) -> Re
     tx.fetch_optional(ABANDON_BLOB, (id, Micros::from(keep_for))).await
 }
 
-/// Makes a pending blob ready, and returns the change of its owner's usage.
+/// Makes a pending blob ready, and returns the change of its space's usage.
 ///
 /// # Errors
 /// [`Error::UploadGone`] if the writer's lease was lost.
@@ -340,7 +340,7 @@ pub(super) async fn make_ready(tx: &mut Tx<'_>, blob: &BlobFacts) -> Result<Usag
     Ok(released + UsageDelta::bytes(blob.size))
 }
 
-/// Marks a ready blob for deletion, and returns the change of its owner's usage.
+/// Marks a ready blob for deletion, and returns the change of its space's usage.
 pub(super) async fn mark_for_deletion(tx: &mut Tx<'_>, id: Uuid) -> Result<UsageDelta> {
     let marked: Option<(ByteCount,)> = tx.fetch_optional(MARK_FOR_DELETION, (id,)).await?;
     let (size,) = marked.unwrap_or_default();

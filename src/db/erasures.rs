@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 statements! {
     /// Locks the other admins if the account is an admin, so that of two concurrent deletions one fails. Never locks
     /// the account itself: the statement that changes its key must be the first to lock its row, or an upload of its
-    /// owner and the deletion wait for each other.
+    /// space and the deletion wait for each other.
     LOCK_OTHER_ADMINS = "UPDATE users SET updated_at = updated_at
         WHERE is_admin AND id <> $1 AND EXISTS (SELECT 1 FROM users u WHERE u.id = $1 AND u.is_admin)";
     COUNT_OTHER_ADMINS = "SELECT COUNT(*) FROM users WHERE is_admin AND disabled_at IS NULL AND id <> $1";
@@ -32,23 +32,23 @@ statements! {
     INSERT_ERASURE = "INSERT INTO erasures (id, user_id, state, started_at) VALUES ($1, $2, 'running', $3)";
     FIND_ERASURE = "SELECT id, state, started_at, finished_at FROM erasures WHERE id = $1";
     LIST_RUNNING = "SELECT id, user_id FROM erasures WHERE state = 'running' ORDER BY started_at, id";
-    LIST_OPEN_UPLOADS = "SELECT id FROM resumable_uploads WHERE owner_id = $1 AND file_id IS NULL LIMIT $2";
-    END_PENDING_BLOBS = "UPDATE blobs SET state = 'deleting' WHERE owner_id = $1 AND state = 'pending'
-        RETURNING owner_id, reserved_bytes, reserved_files, reserved_uploads";
+    LIST_OPEN_UPLOADS = "SELECT id FROM resumable_uploads WHERE space_id = $1 AND file_id IS NULL LIMIT $2";
+    END_PENDING_BLOBS = "UPDATE blobs SET state = 'deleting' WHERE space_id = $1 AND state = 'pending'
+        RETURNING space_id, reserved_bytes, reserved_files, reserved_uploads";
     DELETE_UPLOADS = "DELETE FROM resumable_uploads WHERE id IN
-        (SELECT id FROM resumable_uploads WHERE owner_id = $1 AND file_id IS NOT NULL LIMIT $2)";
-    LIST_FILES = "SELECT id, blob_id FROM files WHERE owner_id = $1 ORDER BY trashed_at, id LIMIT $2";
+        (SELECT id FROM resumable_uploads WHERE space_id = $1 AND file_id IS NOT NULL LIMIT $2)";
+    LIST_FILES = "SELECT id, blob_id FROM files WHERE space_id = $1 ORDER BY trashed_at, id LIMIT $2";
     DELETE_FILE = "DELETE FROM files WHERE id = $1 AND blob_id = $2 RETURNING metadata";
     /// From below, once their files are deleted.
-    DELETE_FOLDERS = "DELETE FROM folders WHERE id IN (SELECT d.id FROM folders d WHERE d.owner_id = $1
+    DELETE_FOLDERS = "DELETE FROM folders WHERE id IN (SELECT d.id FROM folders d WHERE d.space_id = $1
         AND NOT EXISTS (SELECT 1 FROM folders c WHERE c.parent_id = d.id)
         AND NOT EXISTS (SELECT 1 FROM files f WHERE f.folder_id = d.id) LIMIT $2)";
-    DELETE_KEYS = "DELETE FROM idempotency_keys WHERE owner_id = $1 AND key IN
-        (SELECT key FROM idempotency_keys WHERE owner_id = $1 LIMIT $2)";
-    DELETE_EVENTS = "DELETE FROM audit_events WHERE id IN (SELECT id FROM audit_events WHERE user_id = $1 LIMIT $2)";
+    DELETE_KEYS = "DELETE FROM idempotency_keys WHERE user_id = $1 AND key IN
+        (SELECT key FROM idempotency_keys WHERE user_id = $1 LIMIT $2)";
+    DELETE_EVENTS = "DELETE FROM audit_events WHERE id IN (SELECT id FROM audit_events WHERE space_id = $1 LIMIT $2)";
     ANONYMIZE_EVENTS = "UPDATE audit_events SET actor_id = NULL, credential = NULL, credential_id = NULL, address = NULL
-        WHERE actor_id = $1 AND (user_id IS NULL OR actor_id <> user_id)";
-    DELETE_USER = "DELETE FROM users WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM blobs WHERE owner_id = $1)";
+        WHERE actor_id = $1 AND (space_id IS NULL OR actor_id <> space_id)";
+    DELETE_USER = "DELETE FROM users WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM blobs WHERE space_id = $1)";
     /// Findings of fsck contain the ids of owners.
     ANONYMIZE_FSCK_REPORTS = "UPDATE fsck_runs SET report = REPLACE(report, $1, $2)";
     FINISH_ERASURE = "UPDATE erasures SET state = 'done', user_id = NULL, finished_at = $2 WHERE id = $1";

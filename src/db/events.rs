@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 /// The columns of an [`EventRow`].
 macro_rules! columns {
     () => {
-        "id, at, kind, user_id, actor_id, credential, credential_id, file_id, link_id, address, channel, detail"
+        "id, at, kind, space_id, actor_id, credential, credential_id, file_id, link_id, address, channel, detail"
     };
 }
 
@@ -27,11 +27,11 @@ statements! {
     /// considers a range with two ends selective.
     PURGE_EVENTS = "DELETE FROM audit_events WHERE at >= 0 AND at < $1
         AND at <= COALESCE((SELECT at FROM audit_events WHERE at < $1 ORDER BY at, id LIMIT 1 OFFSET $2), $1)";
-    LIST_BUSY = "SELECT user_id FROM audit_events WHERE at >= $1 AND user_id IS NOT NULL
-        GROUP BY user_id HAVING COUNT(*) >= $2";
-    FIND_NTH_LATEST = "SELECT at FROM audit_events WHERE user_id = $1 ORDER BY at DESC, id DESC LIMIT 1 OFFSET $2";
-    PURGE_OLDEST = "DELETE FROM audit_events WHERE user_id = $1 AND at >= 0 AND at <= $2
-        AND at <= COALESCE((SELECT at FROM audit_events WHERE user_id = $1 ORDER BY at, id LIMIT 1 OFFSET $3), $2)";
+    LIST_BUSY = "SELECT space_id FROM audit_events WHERE at >= $1 AND space_id IS NOT NULL
+        GROUP BY space_id HAVING COUNT(*) >= $2";
+    FIND_NTH_LATEST = "SELECT at FROM audit_events WHERE space_id = $1 ORDER BY at DESC, id DESC LIMIT 1 OFFSET $2";
+    PURGE_OLDEST = "DELETE FROM audit_events WHERE space_id = $1 AND at >= 0 AND at <= $2
+        AND at <= COALESCE((SELECT at FROM audit_events WHERE space_id = $1 ORDER BY at, id LIMIT 1 OFFSET $3), $2)";
 }
 
 /// An event of the audit log.
@@ -43,8 +43,8 @@ pub struct EventRow {
     pub at: Micros,
     /// What happened.
     pub kind: String,
-    /// The account whose log it is in.
-    pub user_id: Option<Uuid>,
+    /// The space whose log it is in.
+    pub space_id: Option<Uuid>,
     /// The account that acted.
     pub actor_id: Option<Uuid>,
     /// The kind of credential that the actor used.
@@ -66,8 +66,8 @@ pub struct EventRow {
 /// One page of the audit log, the latest event first, filtered by what is present.
 #[derive(Debug, Clone, Default)]
 pub struct EventQuery {
-    /// Only the log of this account.
-    pub user: Option<Uuid>,
+    /// Only the log of this space.
+    pub space: Option<Uuid>,
     /// Only events about this file.
     pub file: Option<Uuid>,
     /// Only events of this kind.
@@ -85,8 +85,8 @@ pub struct EventQuery {
 /// The columns of one event.
 impl Arguments for &EventRow {
     fn bind(self, to: &mut impl Parameters) -> Result<(), BoxDynError> {
-        let EventRow { id, at, kind, user_id, actor_id, credential, credential_id, file_id, link_id, .. } = self;
-        (id, at, kind, user_id, actor_id, credential, credential_id, file_id, link_id).bind(to)?;
+        let EventRow { id, at, kind, space_id, actor_id, credential, credential_id, file_id, link_id, .. } = self;
+        (id, at, kind, space_id, actor_id, credential, credential_id, file_id, link_id).bind(to)?;
         (&self.address, &self.channel, &self.detail).bind(to)
     }
 }
@@ -204,14 +204,14 @@ fn insert_many() -> String {
     format!("INSERT INTO audit_events ({}) VALUES {}", columns!(), rows.join(", "))
 }
 
-/// Which conditions a statement has: user, file, kind, since, before.
+/// Which conditions a statement has: space, file, kind, since, before.
 #[derive(Debug, Clone, Copy)]
 struct Filters([bool; 5]);
 
 impl Filters {
     fn new(query: &EventQuery, before: bool) -> Self {
-        let EventQuery { user, file, kind, since, .. } = query;
-        Self([user.is_some(), file.is_some(), kind.is_some(), since.is_some(), before])
+        let EventQuery { space, file, kind, since, .. } = query;
+        Self([space.is_some(), file.is_some(), kind.is_some(), since.is_some(), before])
     }
 }
 
@@ -223,9 +223,9 @@ struct Page<'q> {
 
 impl Arguments for Page<'_> {
     fn bind(self, to: &mut impl Parameters) -> Result<(), BoxDynError> {
-        let EventQuery { user, file, kind, since, limit, .. } = self.query;
+        let EventQuery { space, file, kind, since, limit, .. } = self.query;
         to.add(Count::from(*limit))?;
-        user.iter().chain(file).try_for_each(|id| to.add(*id))?;
+        space.iter().chain(file).try_for_each(|id| to.add(*id))?;
         kind.iter().try_for_each(|kind| to.add(kind))?;
         since.iter().try_for_each(|since| to.add(Micros::from(*since)))?;
         self.before.into_iter().try_for_each(|before| before.bind(to))
@@ -233,7 +233,7 @@ impl Arguments for Page<'_> {
 }
 
 fn statement(Filters(filters): Filters) -> String {
-    let conditions = ["user_id = $", "file_id = $", "kind = $", "at >= $"];
+    let conditions = ["space_id = $", "file_id = $", "kind = $", "at >= $"];
     let mut next = 2..;
     let mut number = || next.next().unwrap_or_default();
     let mut conditions: Vec<String> = conditions

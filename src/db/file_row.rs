@@ -67,7 +67,7 @@ file_row! {
         /// The id of the file.
         id: Uuid = "f.id", "hex(f.id)";
         /// The account that it belongs to.
-        owner_id: Uuid = "f.owner_id", "hex(f.owner_id)";
+        space_id: Uuid = "f.space_id", "hex(f.space_id)";
         /// The id of its folder.
         folder_id: Uuid = "f.folder_id", "hex(f.folder_id)";
         /// The location of its folder: names, each followed by a slash.

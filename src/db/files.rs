@@ -1,4 +1,4 @@
-//! Files: a name in a folder that refers to one ready blob. Every query is scoped to the owner.
+//! Files: a name in a folder that refers to one ready blob. Every query is scoped to the space.
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -19,23 +19,23 @@ use crate::faults;
 
 statements! {
     FIND_FILE = concat!("SELECT ", file_columns!(), " FROM ", file_tables!(), "
-        WHERE f.id = $1 AND f.owner_id = $2 AND f.trashed_at IS NULL AND d.trashed_at IS NULL");
+        WHERE f.id = $1 AND f.space_id = $2 AND f.trashed_at IS NULL AND d.trashed_at IS NULL");
     INSERT_FILE = "INSERT INTO files
-            (id, owner_id, folder_id, name, search, sort_key, blob_id, size, metadata, created_at, updated_at)
+            (id, space_id, folder_id, name, search, sort_key, blob_id, size, metadata, created_at, updated_at)
         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10
         WHERE NOT EXISTS (SELECT 1 FROM folders WHERE parent_id = $3 AND name = $4 AND trashed_at IS NULL)
         ON CONFLICT (folder_id, name) WHERE trashed_at IS NULL DO NOTHING";
     REPLACE_CONTENT = "UPDATE files SET blob_id = $4, size = $5, updated_at = $6, revision = revision + 1
-        WHERE id = $1 AND owner_id = $2 AND blob_id = $3 AND trashed_at IS NULL
+        WHERE id = $1 AND space_id = $2 AND blob_id = $3 AND trashed_at IS NULL
             AND EXISTS (SELECT 1 FROM folders d WHERE d.id = folder_id AND d.trashed_at IS NULL)";
     UPDATE_FILE = "UPDATE files
         SET folder_id = $3, name = $4, search = $5, sort_key = $6, metadata = $7, updated_at = $8, revision = revision + 1
-        WHERE id = $1 AND owner_id = $2 AND revision = $9 AND trashed_at IS NULL";
+        WHERE id = $1 AND space_id = $2 AND revision = $9 AND trashed_at IS NULL";
     END_SIGNED_PUTS = "UPDATE blobs SET state = 'deleting'
-        WHERE state = 'pending' AND id IN (SELECT blob_id FROM signed_puts WHERE file_id = $1 AND owner_id = $2)
-        RETURNING owner_id, reserved_bytes, reserved_files, reserved_uploads";
+        WHERE state = 'pending' AND id IN (SELECT blob_id FROM signed_puts WHERE file_id = $1 AND space_id = $2)
+        RETURNING space_id, reserved_bytes, reserved_files, reserved_uploads";
     /// $4 is 0 for a file that is not in the trash; otherwise the file must have been moved to the trash by then.
-    DELETE_FILE = "DELETE FROM files WHERE id = $1 AND owner_id = $2 AND blob_id = $3
+    DELETE_FILE = "DELETE FROM files WHERE id = $1 AND space_id = $2 AND blob_id = $3
         AND (trashed_at IS NULL AND $4 = 0 OR trashed_at <= $4) RETURNING metadata";
 }
 
@@ -58,7 +58,7 @@ pub struct NewFileRow {
     /// The id of the file.
     pub id: Uuid,
     /// The account that it belongs to.
-    pub owner: Uuid,
+    pub space: Uuid,
     /// Metadata of the client, as JSON.
     pub metadata: String,
     /// The time of creation.
@@ -71,7 +71,7 @@ pub struct ChangedFileRow {
     /// The id of the file.
     pub id: Uuid,
     /// The account that it belongs to.
-    pub owner: Uuid,
+    pub space: Uuid,
     /// The revision that the change is based on.
     pub revision: i64,
     /// Metadata of the client, as JSON.
@@ -83,12 +83,12 @@ pub struct ChangedFileRow {
 }
 
 impl Db {
-    /// The file with this id, if it is this owner's and not in the trash.
+    /// The file with this id, if it is this space's and not in the trash.
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn file(&self, owner: Uuid, id: Uuid) -> Result<Option<FileRow>> {
-        self.read.fetch_optional(FIND_FILE, (id, owner)).await
+    pub async fn file(&self, space: Uuid, id: Uuid) -> Result<Option<FileRow>> {
+        self.read.fetch_optional(FIND_FILE, (id, space)).await
     }
 
     /// Publishes a file: creates what is missing of its folder, makes its pending blob ready, inserts the file, stores the
@@ -108,7 +108,7 @@ impl Db {
         event: &EventRow,
     ) -> Result<Uuid> {
         self.transaction(async |tx| {
-            let folder = folder_for_file(tx, new.owner, &location.place).await.map_err(|error| match error {
+            let folder = folder_for_file(tx, new.space, &location.place).await.map_err(|error| match error {
                 // The account is being deleted, and has no top folder any more.
                 Error::NotFound => Error::UploadGone,
                 error => error,
@@ -120,9 +120,9 @@ impl Db {
             }
             usage += make_ready(tx, blob).await?;
             insert_file(tx, new, folder, location, blob).await?;
-            apply_usage(tx, new.owner, usage).await?;
+            apply_usage(tx, new.space, usage).await?;
             if let Some(response) = response(folder)? {
-                store_response(tx, new.owner, blob.id, &response).await?;
+                store_response(tx, new.space, blob.id, &response).await?;
             }
             insert_event(tx, event).await?;
             faults::point("K10");
@@ -139,7 +139,7 @@ impl Db {
     /// new blob was lost.
     pub async fn replace(
         &self,
-        owner: Uuid,
+        space: Uuid,
         file: Uuid,
         old_blob: Uuid,
         blob: &BlobFacts,
@@ -149,11 +149,11 @@ impl Db {
         let (size, now) = (ByteCount(blob.size), Micros::from(now));
         self.transaction(async |tx| {
             let mut usage = make_ready(tx, blob).await?;
-            if tx.execute(REPLACE_CONTENT, (file, owner, old_blob, blob.id, size, now)).await? != 1 {
+            if tx.execute(REPLACE_CONTENT, (file, space, old_blob, blob.id, size, now)).await? != 1 {
                 return Err(Error::PreconditionFailed);
             }
             usage += mark_for_deletion(tx, old_blob).await?;
-            apply_usage(tx, owner, usage).await?;
+            apply_usage(tx, space, usage).await?;
             insert_event(tx, event).await?;
             faults::point("K10");
             Ok(())
@@ -175,20 +175,20 @@ impl Db {
         quotas: &Quotas,
         event: &EventRow,
     ) -> Result<Option<Uuid>> {
-        let ChangedFileRow { id, owner, revision, metadata, old_metadata, now } = changed;
+        let ChangedFileRow { id, space, revision, metadata, old_metadata, now } = changed;
         let FileLocation { place, name, search, sort_key } = location;
         self.transaction(async |tx| {
-            let folder = folder_for_file(tx, *owner, place).await?;
+            let folder = folder_for_file(tx, *space, place).await?;
             check_no_folder(tx, folder, name).await?;
-            let row = (id, owner, folder, name, search, sort_key, metadata, Micros::from(*now), revision);
+            let row = (id, space, folder, name, search, sort_key, metadata, Micros::from(*now), revision);
             if !update_location(tx, UPDATE_FILE, row).await? {
                 return Ok(None);
             }
             let growth = UsageDelta::metadata(metadata) + -UsageDelta::metadata(old_metadata);
             if growth.bytes > 0 {
-                reserve_usage(tx, *owner, growth, quotas).await?;
+                reserve_usage(tx, *space, growth, quotas).await?;
             } else {
-                apply_usage(tx, *owner, growth).await?;
+                apply_usage(tx, *space, growth).await?;
             }
             insert_event(tx, event).await?;
             Ok(Some(folder))
@@ -203,16 +203,16 @@ impl Db {
     /// [`Error::PreconditionFailed`] if the file no longer has `blob`, or was moved to the trash or out of it.
     pub async fn delete_file(
         &self,
-        owner: Uuid,
+        space: Uuid,
         id: Uuid,
         blob: Uuid,
         trashed_by: Option<Timestamp>,
         event: &EventRow,
     ) -> Result<()> {
         self.transaction(async |tx| {
-            let ended = end_signed_puts(tx, owner, id).await?;
-            let deleted = delete(tx, owner, id, blob, trashed_by).await?;
-            apply_usage(tx, owner, ended + deleted.ok_or(Error::PreconditionFailed)?).await?;
+            let ended = end_signed_puts(tx, space, id).await?;
+            let deleted = delete(tx, space, id, blob, trashed_by).await?;
+            apply_usage(tx, space, ended + deleted.ok_or(Error::PreconditionFailed)?).await?;
             insert_event(tx, event).await
         })
         .await
@@ -228,30 +228,30 @@ async fn insert_file(
 ) -> Result<()> {
     let FileLocation { name, search, sort_key, .. } = location;
     let (size, now) = (ByteCount(blob.size), Micros::from(new.now));
-    let row = (new.id, new.owner, folder, name, search, sort_key, blob.id, size, &new.metadata, now);
+    let row = (new.id, new.space, folder, name, search, sort_key, blob.id, size, &new.metadata, now);
     match tx.execute(INSERT_FILE, row).await? {
         1 => Ok(()),
         _ => Err(Error::PathTaken),
     }
 }
 
-/// Ends the signed uploads to a file, and returns the change of its owner's usage.
-pub(super) async fn end_signed_puts(tx: &mut Tx<'_>, owner: Uuid, file: Uuid) -> Result<UsageDelta> {
-    let ended: Vec<ReservedRow> = tx.fetch_all(END_SIGNED_PUTS, (file, owner)).await?;
+/// Ends the signed uploads to a file, and returns the change of its space's usage.
+pub(super) async fn end_signed_puts(tx: &mut Tx<'_>, space: Uuid, file: Uuid) -> Result<UsageDelta> {
+    let ended: Vec<ReservedRow> = tx.fetch_all(END_SIGNED_PUTS, (file, space)).await?;
     Ok(ended.iter().map(ReservedRow::released).sum())
 }
 
-/// Deletes a file whose signed uploads have ended, marks its blob for deletion, and returns the change of its owner's
+/// Deletes a file whose signed uploads have ended, marks its blob for deletion, and returns the change of its space's
 /// usage; `None` if the file is not in the expected state. For `trashed_by` see [`Db::delete_file`].
 pub(super) async fn delete(
     tx: &mut Tx<'_>,
-    owner: Uuid,
+    space: Uuid,
     id: Uuid,
     blob: Uuid,
     trashed_by: Option<Timestamp>,
 ) -> Result<Option<UsageDelta>> {
     let trashed_by = trashed_by.map_or(Micros(0), Micros::from);
-    let deleted: Option<(String,)> = tx.fetch_optional(DELETE_FILE, (id, owner, blob, trashed_by)).await?;
+    let deleted: Option<(String,)> = tx.fetch_optional(DELETE_FILE, (id, space, blob, trashed_by)).await?;
     let Some((metadata,)) = deleted else { return Ok(None) };
     let freed = mark_for_deletion(tx, blob).await?;
     Ok(Some(freed + -UsageDelta::one_file() + -UsageDelta::metadata(&metadata)))

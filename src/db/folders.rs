@@ -17,7 +17,7 @@ use crate::unicode::{fold, natural_key};
 /// The columns of a [`FolderRow`].
 macro_rules! folder_columns {
     () => {
-        "d.id, d.owner_id, d.parent_id, d.name, d.location, d.created_at, d.updated_at, d.trashed_at"
+        "d.id, d.space_id, d.parent_id, d.name, d.location, d.created_at, d.updated_at, d.trashed_at"
     };
 }
 
@@ -35,37 +35,37 @@ macro_rules! below {
 /// The folder at a location.
 macro_rules! folder_at {
     () => {
-        "SELECT id FROM folders WHERE owner_id = $1 AND place = substr($2, 1, 600) AND location = $2
+        "SELECT id FROM folders WHERE space_id = $1 AND place = substr($2, 1, 600) AND location = $2
         AND trashed_at IS NULL"
     };
 }
 
 macro_rules! live_folder {
     () => {
-        "SELECT id FROM folders WHERE id = $2 AND owner_id = $1 AND trashed_at IS NULL"
+        "SELECT id FROM folders WHERE id = $2 AND space_id = $1 AND trashed_at IS NULL"
     };
 }
 
 statements! {
     INSERT_TOP = "INSERT INTO folders
-            (id, owner_id, name, location, search, sort_key, created_at, updated_at)
+            (id, space_id, name, location, search, sort_key, created_at, updated_at)
         VALUES ($1, $1, '', '', '', '', $2, $2)";
     INSERT_FOLDER = "INSERT INTO folders
-            (id, owner_id, parent_id, name, location, search, sort_key, created_at, updated_at)
+            (id, space_id, parent_id, name, location, search, sort_key, created_at, updated_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)";
     FOLDER_AT = folder_at!();
     LIVE_FOLDER = live_folder!();
     FIND_FOLDER = concat!("SELECT ", folder_columns!(), " FROM folders d
-        WHERE d.id = $2 AND d.owner_id = $1 AND d.trashed_at IS NULL");
+        WHERE d.id = $2 AND d.space_id = $1 AND d.trashed_at IS NULL");
     FIND_FOLDER_AT = concat!("SELECT ", folder_columns!(), " FROM folders d
-        WHERE d.owner_id = $1 AND d.place = substr($2, 1, 600) AND d.location = $2 AND d.trashed_at IS NULL");
+        WHERE d.space_id = $1 AND d.place = substr($2, 1, 600) AND d.location = $2 AND d.trashed_at IS NULL");
     FIND_TRASHED_FOLDER = concat!("SELECT ", folder_columns!(), " FROM folders d
-        WHERE d.id = $2 AND d.owner_id = $1 AND d.trash_id = d.id AND d.trashed_at > 0");
-    FIND_ANY_FOLDER = concat!("SELECT ", folder_columns!(), " FROM folders d WHERE d.id = $2 AND d.owner_id = $1");
+        WHERE d.id = $2 AND d.space_id = $1 AND d.trash_id = d.id AND d.trashed_at > 0");
+    FIND_ANY_FOLDER = concat!("SELECT ", folder_columns!(), " FROM folders d WHERE d.id = $2 AND d.space_id = $1");
     LIST_FOLDERS = concat!("SELECT ", folder_columns!(), " FROM folders d
         WHERE d.parent_id = $1 AND d.trashed_at IS NULL AND d.name > $2 ORDER BY d.name LIMIT $3");
     LIST_TRASHED_FOLDERS = concat!("SELECT ", folder_columns!(), " FROM folders d
-        WHERE d.owner_id = $1 AND d.trash_id = d.id AND d.trashed_at > 0 AND (d.trashed_at, d.id) < ($2, $3)
+        WHERE d.space_id = $1 AND d.trash_id = d.id AND d.trashed_at > 0 AND (d.trashed_at, d.id) < ($2, $3)
         ORDER BY d.trashed_at DESC, d.id DESC LIMIT $4");
     LOCK_FOLDER = "UPDATE folders SET updated_at = updated_at WHERE id = $1 AND trashed_at IS NULL";
     IS_NAME_TAKEN = "SELECT (SELECT COUNT(*) FROM files WHERE folder_id = $1 AND name = $2 AND trashed_at IS NULL)
@@ -73,7 +73,7 @@ statements! {
     IS_LOCATION_TAKEN = "SELECT
             (SELECT COUNT(*) FROM files f WHERE f.folder_id = d.id AND f.name = $3 AND f.trashed_at IS NULL)
             + (SELECT COUNT(*) FROM folders c WHERE c.parent_id = d.id AND c.name = $3 AND c.trashed_at IS NULL)
-        FROM folders d WHERE d.owner_id = $1 AND d.place = substr($2, 1, 600) AND d.location = $2 AND d.trashed_at IS NULL";
+        FROM folders d WHERE d.space_id = $1 AND d.place = substr($2, 1, 600) AND d.location = $2 AND d.trashed_at IS NULL";
     HAS_FOLDER_NAMED = "SELECT COUNT(*) FROM folders WHERE parent_id = $1 AND name = $2 AND trashed_at IS NULL";
     EXTENT_BELOW = concat!(below!("$1"), "SELECT MAX(below.depth), CAST(MAX(octet_length(d.location)) AS BIGINT)
         FROM below JOIN folders d ON d.id = below.id");
@@ -88,11 +88,11 @@ statements! {
     END_FOLDER = concat!(below!("$1"), "UPDATE folders SET trashed_at = 0, trash_id = $1
         WHERE id IN (SELECT id FROM below)");
     RESTORE_FOLDER = "UPDATE folders SET trashed_at = NULL, trash_id = NULL, revision = revision + 1
-        WHERE trash_id = $1 AND owner_id = $2";
+        WHERE trash_id = $1 AND space_id = $2";
     END_SIGNED_PUTS_BELOW = "UPDATE blobs SET state = 'deleting'
         WHERE state = 'pending' AND id IN (SELECT s.blob_id FROM signed_puts s JOIN files f ON f.id = s.file_id
-            JOIN folders d ON d.id = f.folder_id WHERE s.owner_id = $1 AND d.trash_id = $2)
-        RETURNING owner_id, reserved_bytes, reserved_files, reserved_uploads";
+            JOIN folders d ON d.id = f.folder_id WHERE s.space_id = $1 AND d.trash_id = $2)
+        RETURNING space_id, reserved_bytes, reserved_files, reserved_uploads";
     COUNT_DIRECTLY = "SELECT COUNT(*), CAST(COALESCE(SUM(size), 0) AS BIGINT),
             (SELECT COUNT(*) FROM folders WHERE parent_id = $1 AND trashed_at IS NULL)
         FROM files WHERE folder_id = $1 AND trashed_at IS NULL";
@@ -113,7 +113,7 @@ pub struct FolderRow {
     /// The id of the folder; of a top folder, that of its account.
     pub id: Uuid,
     /// The account that it belongs to.
-    pub owner_id: Uuid,
+    pub space_id: Uuid,
     /// The folder that it is in; absent for a top folder.
     pub parent_id: Option<Uuid>,
     /// Its name.
@@ -169,28 +169,28 @@ pub struct FolderSum {
 }
 
 impl Db {
-    /// The folder with this id, if it is this owner's and not in the trash.
+    /// The folder with this id, if it is this space's and not in the trash.
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn folder(&self, owner: Uuid, id: Uuid) -> Result<Option<FolderRow>> {
-        self.read.fetch_optional(FIND_FOLDER, (owner, id)).await
+    pub async fn folder(&self, space: Uuid, id: Uuid) -> Result<Option<FolderRow>> {
+        self.read.fetch_optional(FIND_FOLDER, (space, id)).await
     }
 
-    /// The folder at this location, if the owner has one.
+    /// The folder at this location, if the space has one.
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn folder_at(&self, owner: Uuid, location: &str) -> Result<Option<FolderRow>> {
-        self.read.fetch_optional(FIND_FOLDER_AT, (owner, location)).await
+    pub async fn folder_at(&self, space: Uuid, location: &str) -> Result<Option<FolderRow>> {
+        self.read.fetch_optional(FIND_FOLDER_AT, (space, location)).await
     }
 
-    /// The folder with this id, if it is in this owner's trash by itself.
+    /// The folder with this id, if it is in this space's trash by itself.
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn trashed_folder(&self, owner: Uuid, id: Uuid) -> Result<Option<FolderRow>> {
-        self.read.fetch_optional(FIND_TRASHED_FOLDER, (owner, id)).await
+    pub async fn trashed_folder(&self, space: Uuid, id: Uuid) -> Result<Option<FolderRow>> {
+        self.read.fetch_optional(FIND_TRASHED_FOLDER, (space, id)).await
     }
 
     /// At most `limit` folders directly in a folder, by name, after the given one.
@@ -201,20 +201,20 @@ impl Db {
         self.read.fetch_all(LIST_FOLDERS, (folder, after, Count::from(limit))).await
     }
 
-    /// At most `limit` folders of this owner's trash before the given time and id, the latest first.
+    /// At most `limit` folders of this space's trash before the given time and id, the latest first.
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn trashed_folders(&self, owner: Uuid, before: (Micros, Uuid), limit: usize) -> Result<Vec<FolderRow>> {
-        self.read.fetch_all(LIST_TRASHED_FOLDERS, (owner, before.0, before.1, Count::from(limit))).await
+    pub async fn trashed_folders(&self, space: Uuid, before: (Micros, Uuid), limit: usize) -> Result<Vec<FolderRow>> {
+        self.read.fetch_all(LIST_TRASHED_FOLDERS, (space, before.0, before.1, Count::from(limit))).await
     }
 
-    /// Whether the owner has a file or a folder of this name in the folder at this location.
+    /// Whether the space has a file or a folder of this name in the folder at this location.
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn location_is_taken(&self, owner: Uuid, location: &str, name: &str) -> Result<bool> {
-        let found: Option<(i64,)> = self.read.fetch_optional(IS_LOCATION_TAKEN, (owner, location, name)).await?;
+    pub async fn location_is_taken(&self, space: Uuid, location: &str, name: &str) -> Result<bool> {
+        let found: Option<(i64,)> = self.read.fetch_optional(IS_LOCATION_TAKEN, (space, location, name)).await?;
         Ok(found.is_some_and(|(count,)| count > 0))
     }
 
@@ -249,7 +249,7 @@ impl Db {
     /// file is where a folder is missing; [`Error::TooDeep`].
     pub async fn create_folder(
         &self,
-        owner: Uuid,
+        space: Uuid,
         id: Uuid,
         target: &FolderTarget,
         limits: TreeLimits,
@@ -257,8 +257,8 @@ impl Db {
         event: &(dyn Fn(&FolderRow) -> EventRow + Sync),
     ) -> Result<FolderRow> {
         self.transaction(async |tx| {
-            lock_tree(tx, owner).await?;
-            let parent = put_into(tx, owner, &target.into).await?;
+            lock_tree(tx, space).await?;
+            let parent = put_into(tx, space, &target.into).await?;
             check_free(tx, parent.id, &target.name, id).await?;
             let folder = new_folder(&parent, id, &target.name, now);
             check_extent(&folder.location, 0, 0, limits)?;
@@ -276,7 +276,7 @@ impl Db {
     /// [`Error::PathTaken`]; [`Error::NotAFolder`]; [`Error::TooDeep`].
     pub async fn move_folder(
         &self,
-        owner: Uuid,
+        space: Uuid,
         id: Uuid,
         target: &FolderTarget,
         limits: TreeLimits,
@@ -284,8 +284,8 @@ impl Db {
         event: &(dyn Fn(&FolderRow, &FolderRow) -> EventRow + Sync),
     ) -> Result<FolderRow> {
         self.transaction(async |tx| {
-            lock_tree(tx, owner).await?;
-            let folder: FolderRow = tx.fetch_optional(FIND_FOLDER, (owner, id)).await?.ok_or(Error::NotFound)?;
+            lock_tree(tx, space).await?;
+            let folder: FolderRow = tx.fetch_optional(FIND_FOLDER, (space, id)).await?.ok_or(Error::NotFound)?;
             let moved = relocate(tx, &folder, target, limits, now).await?;
             insert_event(tx, &event(&folder, &moved)).await?;
             Ok(moved)
@@ -297,15 +297,15 @@ impl Db {
     ///
     /// # Errors
     /// [`Error::NotFound`] if it does not exist, or is in the trash already.
-    pub async fn trash_folder(&self, owner: Uuid, id: Uuid, now: Timestamp, event: &EventRow) -> Result<()> {
+    pub async fn trash_folder(&self, space: Uuid, id: Uuid, now: Timestamp, event: &EventRow) -> Result<()> {
         self.transaction(async |tx| {
-            lock_tree(tx, owner).await?;
-            if tx.fetch_optional::<(Uuid,)>(LIVE_FOLDER, (owner, id)).await?.is_none() {
+            lock_tree(tx, space).await?;
+            if tx.fetch_optional::<(Uuid,)>(LIVE_FOLDER, (space, id)).await?.is_none() {
                 return Err(Error::NotFound);
             }
             tx.execute(TRASH_FOLDER, (id, Micros::from(now))).await?;
-            let ended = end_signed_puts_below(tx, owner, id).await?;
-            apply_usage(tx, owner, ended).await?;
+            let ended = end_signed_puts_below(tx, space, id).await?;
+            apply_usage(tx, space, ended).await?;
             insert_event(tx, event).await
         })
         .await
@@ -318,7 +318,7 @@ impl Db {
     /// [`Error::TooDeep`].
     pub async fn restore_folder(
         &self,
-        owner: Uuid,
+        space: Uuid,
         id: Uuid,
         name: &str,
         limits: TreeLimits,
@@ -326,14 +326,14 @@ impl Db {
         event: &(dyn Fn(&FolderRow) -> EventRow + Sync),
     ) -> Result<FolderRow> {
         self.transaction(async |tx| {
-            lock_tree(tx, owner).await?;
+            lock_tree(tx, space).await?;
             let folder: FolderRow =
-                tx.fetch_optional(FIND_TRASHED_FOLDER, (owner, id)).await?.ok_or(Error::NotFound)?;
+                tx.fetch_optional(FIND_TRASHED_FOLDER, (space, id)).await?.ok_or(Error::NotFound)?;
             let parent = folder.parent_id.ok_or(Error::NotFound)?;
-            let into = former_place(tx, owner, parent, clock).await?;
+            let into = former_place(tx, space, parent, clock).await?;
             let target = FolderTarget { into, name: name.to_owned() };
             let restored = relocate(tx, &folder, &target, limits, clock.now()).await?;
-            tx.execute(RESTORE_FOLDER, (id, owner)).await?;
+            tx.execute(RESTORE_FOLDER, (id, space)).await?;
             insert_event(tx, &event(&restored)).await?;
             Ok(FolderRow { trashed_at: None, ..restored })
         })
@@ -344,16 +344,16 @@ impl Db {
     ///
     /// # Errors
     /// [`Error::NotFound`] if there is no such folder, or it is marked already.
-    pub async fn end_folder(&self, owner: Uuid, id: Uuid, event: &EventRow) -> Result<()> {
+    pub async fn end_folder(&self, space: Uuid, id: Uuid, event: &EventRow) -> Result<()> {
         self.transaction(async |tx| {
-            lock_tree(tx, owner).await?;
-            let folder: Option<FolderRow> = tx.fetch_optional(FIND_ANY_FOLDER, (owner, id)).await?;
+            lock_tree(tx, space).await?;
+            let folder: Option<FolderRow> = tx.fetch_optional(FIND_ANY_FOLDER, (space, id)).await?;
             if folder.is_none_or(|folder| folder.trashed_at == Some(Micros(0))) {
                 return Err(Error::NotFound);
             }
             tx.execute(END_FOLDER, (id,)).await?;
-            let ended = end_signed_puts_below(tx, owner, id).await?;
-            apply_usage(tx, owner, ended).await?;
+            let ended = end_signed_puts_below(tx, space, id).await?;
+            apply_usage(tx, space, ended).await?;
             insert_event(tx, event).await
         })
         .await
@@ -366,8 +366,8 @@ pub(super) async fn insert_top(tx: &mut Tx<'_>, account: Uuid, now: Micros) -> R
 }
 
 /// Locks the tree of an account for changes.
-async fn lock_tree(tx: &mut Tx<'_>, owner: Uuid) -> Result<()> {
-    match tx.execute(LOCK_FOLDER, (owner,)).await? {
+async fn lock_tree(tx: &mut Tx<'_>, space: Uuid) -> Result<()> {
+    match tx.execute(LOCK_FOLDER, (space,)).await? {
         1 => Ok(()),
         _ => Err(Error::NotFound),
     }
@@ -378,16 +378,16 @@ async fn lock_tree(tx: &mut Tx<'_>, owner: Uuid) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::NotFound`] if the folder does not exist; [`Error::NotAFolder`] if a file is where a folder is missing.
-pub(super) async fn folder_for_file(tx: &mut Tx<'_>, owner: Uuid, place: &Place) -> Result<Uuid> {
+pub(super) async fn folder_for_file(tx: &mut Tx<'_>, space: Uuid, place: &Place) -> Result<Uuid> {
     let is_postgres = matches!(tx, Tx::Postgres { .. });
     let found: Option<(Uuid,)> = match place {
         Place::Folder(id) => {
             let statement = if is_postgres { LIVE_FOLDER_SHARED } else { LIVE_FOLDER };
-            tx.fetch_optional(statement, (owner, *id)).await?
+            tx.fetch_optional(statement, (space, *id)).await?
         }
         Place::Location(location, _) => {
             let statement = if is_postgres { FOLDER_AT_SHARED } else { FOLDER_AT };
-            tx.fetch_optional(statement, (owner, location)).await?
+            tx.fetch_optional(statement, (space, location)).await?
         }
         Place::Below(..) => None,
     };
@@ -395,20 +395,20 @@ pub(super) async fn folder_for_file(tx: &mut Tx<'_>, owner: Uuid, place: &Place)
         (Some((id,)), _) => Ok(id),
         (None, Place::Folder(_)) => Err(Error::NotFound),
         (None, _) => {
-            lock_tree(tx, owner).await?;
-            Ok(put_into(tx, owner, place).await?.id)
+            lock_tree(tx, space).await?;
+            Ok(put_into(tx, space, place).await?.id)
         }
     }
 }
 
 /// The folder that another folder is put into, locked for changes. The tree must be locked.
-async fn put_into(tx: &mut Tx<'_>, owner: Uuid, place: &Place) -> Result<FolderRow> {
+async fn put_into(tx: &mut Tx<'_>, space: Uuid, place: &Place) -> Result<FolderRow> {
     let folder = match place {
-        Place::Folder(id) => tx.fetch_optional(FIND_FOLDER, (owner, *id)).await?.ok_or(Error::NotFound)?,
-        Place::Location(location, clock) => create_missing(tx, owner, location, clock).await?,
+        Place::Folder(id) => tx.fetch_optional(FIND_FOLDER, (space, *id)).await?.ok_or(Error::NotFound)?,
+        Place::Location(location, clock) => create_missing(tx, space, location, clock).await?,
         Place::Below(id, below, clock) => {
-            let folder: FolderRow = tx.fetch_optional(FIND_FOLDER, (owner, *id)).await?.ok_or(Error::NotFound)?;
-            create_missing(tx, owner, &format!("{}{below}", folder.location), clock).await?
+            let folder: FolderRow = tx.fetch_optional(FIND_FOLDER, (space, *id)).await?.ok_or(Error::NotFound)?;
+            create_missing(tx, space, &format!("{}{below}", folder.location), clock).await?
         }
     };
     tx.execute(LOCK_FOLDER, (folder.id,)).await?;
@@ -416,10 +416,10 @@ async fn put_into(tx: &mut Tx<'_>, owner: Uuid, place: &Place) -> Result<FolderR
 }
 
 /// The folder at this location, with what is missing of it. The tree must be locked.
-async fn create_missing(tx: &mut Tx<'_>, owner: Uuid, location: &str, clock: &Clock) -> Result<FolderRow> {
+async fn create_missing(tx: &mut Tx<'_>, space: Uuid, location: &str, clock: &Clock) -> Result<FolderRow> {
     let mut known = location;
     let mut folder = loop {
-        let found: Option<FolderRow> = tx.fetch_optional(FIND_FOLDER_AT, (owner, known)).await?;
+        let found: Option<FolderRow> = tx.fetch_optional(FIND_FOLDER_AT, (space, known)).await?;
         if let Some(folder) = found {
             break folder;
         }
@@ -448,7 +448,7 @@ async fn create_missing(tx: &mut Tx<'_>, owner: Uuid, location: &str, clock: &Cl
 fn new_folder(parent: &FolderRow, id: Uuid, name: &str, now: Timestamp) -> FolderRow {
     FolderRow {
         id,
-        owner_id: parent.owner_id,
+        space_id: parent.space_id,
         parent_id: Some(parent.id),
         name: name.to_owned(),
         location: format!("{}{name}/", parent.location),
@@ -459,8 +459,8 @@ fn new_folder(parent: &FolderRow, id: Uuid, name: &str, now: Timestamp) -> Folde
 }
 
 async fn insert_folder(tx: &mut Tx<'_>, folder: &FolderRow) -> Result<()> {
-    let FolderRow { id, owner_id, parent_id, name, location, created_at, .. } = folder;
-    let row = (id, owner_id, parent_id, name, location, fold(location), natural_key(name), created_at);
+    let FolderRow { id, space_id, parent_id, name, location, created_at, .. } = folder;
+    let row = (id, space_id, parent_id, name, location, fold(location), natural_key(name), created_at);
     tx.execute(INSERT_FOLDER, row).await.map(drop)
 }
 
@@ -500,7 +500,7 @@ async fn relocate(
     limits: TreeLimits,
     now: Timestamp,
 ) -> Result<FolderRow> {
-    let parent = put_into(tx, folder.owner_id, &target.into).await?;
+    let parent = put_into(tx, folder.space_id, &target.into).await?;
     if folder.trashed_at.is_none() && parent.location.starts_with(&folder.location) {
         return Err(Error::IntoItself);
     }
@@ -527,15 +527,15 @@ async fn relocate(
 }
 
 /// Where to restore what was in this folder: there, or if it is in the trash itself, in a folder at its location.
-pub(super) async fn former_place(tx: &mut Tx<'_>, owner: Uuid, folder: Uuid, clock: &Clock) -> Result<Place> {
-    let row: FolderRow = tx.fetch_optional(FIND_ANY_FOLDER, (owner, folder)).await?.ok_or(Error::NotFound)?;
+pub(super) async fn former_place(tx: &mut Tx<'_>, space: Uuid, folder: Uuid, clock: &Clock) -> Result<Place> {
+    let row: FolderRow = tx.fetch_optional(FIND_ANY_FOLDER, (space, folder)).await?.ok_or(Error::NotFound)?;
     Ok(match row.trashed_at {
         None => Place::Folder(folder),
         Some(_) => Place::Location(row.location, clock.clone()),
     })
 }
 
-async fn end_signed_puts_below(tx: &mut Tx<'_>, owner: Uuid, folder: Uuid) -> Result<UsageDelta> {
-    let ended: Vec<ReservedRow> = tx.fetch_all(END_SIGNED_PUTS_BELOW, (owner, folder)).await?;
+async fn end_signed_puts_below(tx: &mut Tx<'_>, space: Uuid, folder: Uuid) -> Result<UsageDelta> {
+    let ended: Vec<ReservedRow> = tx.fetch_all(END_SIGNED_PUTS_BELOW, (space, folder)).await?;
     Ok(ended.iter().map(ReservedRow::released).sum())
 }

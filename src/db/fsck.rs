@@ -11,7 +11,7 @@ use crate::error::Result;
 /// The columns of a [`ReferencedBlobRow`], and the tables that they come from.
 macro_rules! select_blob {
     () => {
-        "SELECT b.key, b.state, b.owner_id, b.size, b.sha256, b.multipart_id, b.ready_at,
+        "SELECT b.key, b.state, b.space_id, b.size, b.sha256, b.multipart_id, b.ready_at,
             (SELECT now FROM clock) - b.lease_until AS overdue, f.id AS file_id
          FROM blobs b LEFT JOIN files f ON f.blob_id = b.id "
     };
@@ -21,9 +21,9 @@ statements! {
     LIST_BLOBS = concat!(select_blob!(), "WHERE b.key > $1 ORDER BY b.key LIMIT $2");
     FIND_BLOB = concat!(select_blob!(), "WHERE b.key = $1");
     /// A statement sees one moment, and at any moment all references must be to ready blobs.
-    DANGLING_FILES = "SELECT f.id AS file_id, f.owner_id, b.key, b.state
+    DANGLING_FILES = "SELECT f.id AS file_id, f.space_id, b.key, b.state
         FROM blobs b JOIN files f ON f.blob_id = b.id WHERE b.state <> 'ready' LIMIT $1";
-    DANGLING_AVATARS = "SELECT NULL AS file_id, u.id AS owner_id, COALESCE(b.key, '') AS key,
+    DANGLING_AVATARS = "SELECT NULL AS file_id, u.id AS space_id, COALESCE(b.key, '') AS key,
             COALESCE(b.state, 'gone') AS state
         FROM users u LEFT JOIN blobs b ON b.id = u.avatar_id
         WHERE u.avatar_id IS NOT NULL AND COALESCE(b.state, 'gone') IN ('pending', 'deleting', 'gone') LIMIT $1";
@@ -55,7 +55,7 @@ pub struct ReferencedBlobRow {
     /// `pending`, `ready` or `deleting`.
     pub state: String,
     /// The account that it belongs to.
-    pub owner_id: Uuid,
+    pub space_id: Uuid,
     /// The size of its content, once it is ready.
     pub size: Option<ByteCount>,
     /// The digest of its content, once it is ready.
@@ -76,7 +76,7 @@ pub struct DanglingReferenceRow {
     /// The file, unless it is an avatar.
     pub file_id: Option<Uuid>,
     /// The account that it belongs to.
-    pub owner_id: Uuid,
+    pub space_id: Uuid,
     /// The key of the blob's object in the store.
     pub key: String,
     /// `pending`, `deleting` or `gone`.

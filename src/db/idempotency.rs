@@ -16,16 +16,16 @@ const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 statements! {
     /// A key without a response is free once the attempt that holds it is over, or its server has ended.
     FIND_KEY = concat!("SELECT k.fingerprint, k.response FROM idempotency_keys k
-        WHERE k.owner_id = $1 AND k.key = $2
+        WHERE k.user_id = $1 AND k.key = $2
             AND (CASE WHEN k.response IS NULL
                 THEN EXISTS (SELECT 1 FROM blobs b WHERE b.id = k.blob_id
                     AND b.state = 'pending' AND b.lease_until > (SELECT now FROM clock))
                     AND NOT ", has_ended!("k.instance"), "
                 ELSE k.expires_at > (SELECT now FROM clock) END)");
     /// Claims a key that is new or free.
-    CLAIM_KEY = concat!("INSERT INTO idempotency_keys (owner_id, key, fingerprint, blob_id, instance, expires_at)
+    CLAIM_KEY = concat!("INSERT INTO idempotency_keys (user_id, key, fingerprint, blob_id, instance, expires_at)
         VALUES ($1, $2, $3, $4, $6, (SELECT now FROM clock) + $5)
-        ON CONFLICT (owner_id, key) DO UPDATE SET fingerprint = excluded.fingerprint, blob_id = excluded.blob_id,
+        ON CONFLICT (user_id, key) DO UPDATE SET fingerprint = excluded.fingerprint, blob_id = excluded.blob_id,
             instance = excluded.instance, response = NULL, expires_at = excluded.expires_at
         WHERE CASE WHEN idempotency_keys.response IS NULL
             THEN NOT EXISTS (SELECT 1 FROM blobs b WHERE b.id = idempotency_keys.blob_id
@@ -34,18 +34,18 @@ statements! {
             ELSE idempotency_keys.expires_at <= (SELECT now FROM clock) END");
     /// Only for the attempt that claimed the key last.
     STORE_RESPONSE = "UPDATE idempotency_keys SET response = $4, expires_at = (SELECT now FROM clock) + $5
-        WHERE owner_id = $1 AND key = $2 AND blob_id = $3 AND response IS NULL";
+        WHERE user_id = $1 AND key = $2 AND blob_id = $3 AND response IS NULL";
     PURGE_KEYS = "DELETE FROM idempotency_keys WHERE expires_at <= (SELECT now FROM clock)
         AND (response IS NOT NULL OR NOT EXISTS (SELECT 1 FROM blobs b WHERE b.id = idempotency_keys.blob_id
             AND b.state = 'pending' AND b.lease_until > (SELECT now FROM clock)))";
-    LIST_BUSY_OWNERS = "SELECT owner_id FROM idempotency_keys WHERE expires_at >= (SELECT now FROM clock) + $1
-        GROUP BY owner_id HAVING COUNT(*) >= $2";
-    FIND_NTH_LATEST_KEY = "SELECT expires_at FROM idempotency_keys WHERE owner_id = $1 AND response IS NOT NULL
+    LIST_BUSY_OWNERS = "SELECT user_id FROM idempotency_keys WHERE expires_at >= (SELECT now FROM clock) + $1
+        GROUP BY user_id HAVING COUNT(*) >= $2";
+    FIND_NTH_LATEST_KEY = "SELECT expires_at FROM idempotency_keys WHERE user_id = $1 AND response IS NOT NULL
         ORDER BY expires_at DESC LIMIT 1 OFFSET $2";
     PURGE_OLDEST_KEYS = "DELETE FROM idempotency_keys
-        WHERE owner_id = $1 AND response IS NOT NULL AND expires_at >= 0 AND expires_at <= $2
+        WHERE user_id = $1 AND response IS NOT NULL AND expires_at >= 0 AND expires_at <= $2
             AND expires_at <= COALESCE((SELECT expires_at FROM idempotency_keys
-                WHERE owner_id = $1 AND response IS NOT NULL ORDER BY expires_at LIMIT 1 OFFSET $3), $2)";
+                WHERE user_id = $1 AND response IS NOT NULL ORDER BY expires_at LIMIT 1 OFFSET $3), $2)";
 }
 
 /// A key that a request claims.
@@ -80,8 +80,8 @@ impl Db {
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn idempotency_key(&self, owner: Uuid, key: &str) -> Result<Option<KeyRow>> {
-        self.read.fetch_optional(FIND_KEY, (owner, key)).await
+    pub async fn idempotency_key(&self, user: Uuid, key: &str) -> Result<Option<KeyRow>> {
+        self.read.fetch_optional(FIND_KEY, (user, key)).await
     }
 
     /// Deletes expired keys, and returns their number.
@@ -129,11 +129,11 @@ impl Db {
 pub(super) async fn claim_key(
     tx: &mut Tx<'_>,
     instance: Option<i64>,
-    owner: Uuid,
+    user: Uuid,
     blob: Uuid,
     claim: &KeyClaim,
 ) -> Result<()> {
-    let values = (owner, &claim.key, &claim.fingerprint, blob, Micros::from(LIFETIME), instance);
+    let values = (user, &claim.key, &claim.fingerprint, blob, Micros::from(LIFETIME), instance);
     match tx.execute(CLAIM_KEY, values).await? {
         1 => Ok(()),
         _ => Err(Error::IdempotencyInProgress),
@@ -144,9 +144,9 @@ pub(super) async fn claim_key(
 ///
 /// # Errors
 /// [`Error::UploadGone`] if another attempt has claimed the key since.
-pub(super) async fn store_response(tx: &mut Tx<'_>, owner: Uuid, blob: Uuid, response: &KeyResponse) -> Result<()> {
+pub(super) async fn store_response(tx: &mut Tx<'_>, user: Uuid, blob: Uuid, response: &KeyResponse) -> Result<()> {
     let lifetime = Micros::from(LIFETIME);
-    match tx.execute(STORE_RESPONSE, (owner, &response.key, blob, &response.response, lifetime)).await? {
+    match tx.execute(STORE_RESPONSE, (user, &response.key, blob, &response.response, lifetime)).await? {
         1 => Ok(()),
         _ => Err(Error::UploadGone),
     }

@@ -1,4 +1,4 @@
-//! Share links. Every query is scoped to the owner, except the one by token for visitors.
+//! Share links. Every query is scoped to the space, except the one by token for visitors.
 
 use jiff::Timestamp;
 use sqlx::FromRow;
@@ -13,30 +13,30 @@ use crate::error::{Error, Result};
 /// The columns of a [`LinkRow`].
 macro_rules! link_columns {
     () => {
-        "l.id, l.owner_id, l.file_id, l.token_hash, l.last_four, l.password_hash, l.allow_from, l.download_name,
+        "l.id, l.space_id, l.file_id, l.token_hash, l.last_four, l.password_hash, l.allow_from, l.download_name,
          l.inline, l.note, l.max_downloads, l.downloads, l.created_at, l.last_downloaded_at, l.expires_at, l.revoked_at,
          l.revision"
     };
 }
 
 statements! {
-    COUNT_LINKS = "SELECT COUNT(*) FROM links WHERE owner_id = $1";
-    INSERT_LINK = "INSERT INTO links (id, owner_id, file_id, token_hash, last_four, password_hash, allow_from,
+    COUNT_LINKS = "SELECT COUNT(*) FROM links WHERE space_id = $1";
+    INSERT_LINK = "INSERT INTO links (id, space_id, file_id, token_hash, last_four, password_hash, allow_from,
             download_name, inline, note, max_downloads, created_at, expires_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
-    FIND_LINK_BY_TOKEN = concat!("SELECT ", link_columns!(), " FROM links l JOIN users u ON u.id = l.owner_id
+    FIND_LINK_BY_TOKEN = concat!("SELECT ", link_columns!(), " FROM links l JOIN users u ON u.id = l.space_id
         WHERE l.token_hash = $1 AND u.disabled_at IS NULL");
-    FIND_LINK = concat!("SELECT ", link_columns!(), " FROM links l WHERE l.id = $1 AND l.owner_id = $2");
-    LIST_LINKS = concat!("SELECT ", link_columns!(), " FROM links l WHERE l.owner_id = $1 AND l.id < $2
+    FIND_LINK = concat!("SELECT ", link_columns!(), " FROM links l WHERE l.id = $1 AND l.space_id = $2");
+    LIST_LINKS = concat!("SELECT ", link_columns!(), " FROM links l WHERE l.space_id = $1 AND l.id < $2
         ORDER BY l.id DESC LIMIT $3");
-    LIST_LINKS_OF_FILE = concat!("SELECT ", link_columns!(), " FROM links l WHERE l.owner_id = $1 AND l.id < $2
+    LIST_LINKS_OF_FILE = concat!("SELECT ", link_columns!(), " FROM links l WHERE l.space_id = $1 AND l.id < $2
         AND l.file_id = $4 ORDER BY l.id DESC LIMIT $3");
     UPDATE_LINK = "UPDATE links SET password_hash = $3, allow_from = $4, download_name = $5, inline = $6, note = $7,
             max_downloads = $8, expires_at = $9, revision = revision + 1
-        WHERE id = $1 AND owner_id = $2 AND revision = $10 AND revoked_at IS NULL";
-    REVOKE_LINK = "UPDATE links SET revoked_at = $3 WHERE id = $1 AND owner_id = $2 AND revoked_at IS NULL";
+        WHERE id = $1 AND space_id = $2 AND revision = $10 AND revoked_at IS NULL";
+    REVOKE_LINK = "UPDATE links SET revoked_at = $3 WHERE id = $1 AND space_id = $2 AND revoked_at IS NULL";
     ROTATE_LINK = "UPDATE links SET token_hash = $3, last_four = $4
-        WHERE id = $1 AND owner_id = $2 AND revoked_at IS NULL";
+        WHERE id = $1 AND space_id = $2 AND revoked_at IS NULL";
     PURGE_LINKS = "DELETE FROM links WHERE revoked_at IS NOT NULL AND revoked_at <= $1";
 }
 
@@ -46,7 +46,7 @@ pub struct LinkRow {
     /// The id of the link.
     pub id: Uuid,
     /// The account that it belongs to.
-    pub owner_id: Uuid,
+    pub space_id: Uuid,
     /// The file that it shares.
     pub file_id: Uuid,
     /// The hash of its token.
@@ -61,7 +61,7 @@ pub struct LinkRow {
     pub download_name: Option<String>,
     /// Whether browsers may display the content.
     pub inline: bool,
-    /// A note of the owner.
+    /// A note of the space.
     pub note: String,
     /// The download limit, if there is one.
     pub max_downloads: Option<Count>,
@@ -88,8 +88,8 @@ impl Db {
         self.transaction(async |tx| {
             insert(tx, link).await?;
             // After the link's row, which locks the file's: the same order as a deletion of the file.
-            lock_user(tx, link.owner_id).await?;
-            let (links,): (i64,) = tx.fetch_one(COUNT_LINKS, (link.owner_id,)).await?;
+            lock_user(tx, link.space_id).await?;
+            let (links,): (i64,) = tx.fetch_one(COUNT_LINKS, (link.space_id,)).await?;
             if links > i64::from(limit) {
                 return Err(Error::TooManyLinks { limit });
             }
@@ -106,28 +106,28 @@ impl Db {
         self.read.fetch_optional(FIND_LINK_BY_TOKEN, (token_hash,)).await
     }
 
-    /// The link with this id, if it is this owner's.
+    /// The link with this id, if it is this space's.
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn link(&self, owner: Uuid, id: Uuid) -> Result<Option<LinkRow>> {
-        self.read.fetch_optional(FIND_LINK, (id, owner)).await
+    pub async fn link(&self, space: Uuid, id: Uuid) -> Result<Option<LinkRow>> {
+        self.read.fetch_optional(FIND_LINK, (id, space)).await
     }
 
-    /// The owner's links before the one with the id `before`, newest first; of one file, or of all.
+    /// The space's links before the one with the id `before`, newest first; of one file, or of all.
     ///
     /// # Errors
     /// Those of [`Db`].
     pub async fn list_links(
         &self,
-        owner: Uuid,
+        space: Uuid,
         file: Option<Uuid>,
         before: Uuid,
         limit: usize,
     ) -> Result<Vec<LinkRow>> {
         match file {
-            Some(file) => self.read.fetch_all(LIST_LINKS_OF_FILE, (owner, before, Count::from(limit), file)).await,
-            None => self.read.fetch_all(LIST_LINKS, (owner, before, Count::from(limit))).await,
+            Some(file) => self.read.fetch_all(LIST_LINKS_OF_FILE, (space, before, Count::from(limit), file)).await,
+            None => self.read.fetch_all(LIST_LINKS, (space, before, Count::from(limit))).await,
         }
     }
 
@@ -150,9 +150,9 @@ impl Db {
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn revoke_link(&self, owner: Uuid, id: Uuid, now: Timestamp, event: &EventRow) -> Result<()> {
+    pub async fn revoke_link(&self, space: Uuid, id: Uuid, now: Timestamp, event: &EventRow) -> Result<()> {
         self.transaction(async |tx| {
-            if tx.execute(REVOKE_LINK, (id, owner, Micros::from(now))).await? == 1 {
+            if tx.execute(REVOKE_LINK, (id, space, Micros::from(now))).await? == 1 {
                 insert_event(tx, event).await?;
             }
             Ok(())
@@ -166,14 +166,14 @@ impl Db {
     /// Those of [`Db`].
     pub async fn rotate_link(
         &self,
-        owner: Uuid,
+        space: Uuid,
         id: Uuid,
         token_hash: &[u8],
         last_four: &str,
         event: &EventRow,
     ) -> Result<bool> {
         self.transaction(async |tx| {
-            if tx.execute(ROTATE_LINK, (id, owner, token_hash, last_four)).await? != 1 {
+            if tx.execute(ROTATE_LINK, (id, space, token_hash, last_four)).await? != 1 {
                 return Ok(false);
             }
             insert_event(tx, event).await?;
@@ -195,7 +195,7 @@ async fn insert(tx: &mut Tx<'_>, link: &LinkRow) -> Result<()> {
     let LinkRow { token_hash, last_four, password_hash, allow_from, download_name, note, .. } = link;
     let row = (
         link.id,
-        link.owner_id,
+        link.space_id,
         link.file_id,
         token_hash,
         last_four,
@@ -218,7 +218,7 @@ async fn update(tx: &mut Tx<'_>, link: &LinkRow) -> Result<bool> {
     let LinkRow { password_hash, allow_from, download_name, note, .. } = link;
     let row = (
         link.id,
-        link.owner_id,
+        link.space_id,
         password_hash,
         allow_from,
         download_name,

@@ -48,11 +48,11 @@ pub enum After {
     Id(Uuid),
 }
 
-/// One page of one owner's files.
+/// One page of one space's files.
 #[derive(Debug, Clone)]
 pub struct ListQuery {
-    /// The owner of the files.
-    pub owner: Uuid,
+    /// The space of the files.
+    pub space: Uuid,
     /// The order.
     pub sort: Sort,
     /// The direction of the order.
@@ -80,7 +80,7 @@ struct ListArguments<'q> {
 impl Arguments for ListArguments<'_> {
     fn bind(self, to: &mut impl Parameters) -> std::result::Result<(), BoxDynError> {
         let Self { list, limit, range, after } = self;
-        to.add(list.owner)?;
+        to.add(list.space)?;
         if let Some(limit) = limit {
             to.add(Count::from(limit))?;
         }
@@ -104,7 +104,7 @@ impl Arguments for ListArguments<'_> {
 }
 
 impl Db {
-    /// One page of an owner's files that are not in the trash.
+    /// One page of an space's files that are not in the trash.
     ///
     /// # Errors
     /// Those of [`Db`].
@@ -315,7 +315,7 @@ fn order_columns(sort: Sort, filters: Filters) -> Vec<String> {
     let mut columns: Vec<String> = columns.iter().map(|column| (*column).to_owned()).collect();
     if !is_index_scan(sort, filters) {
         // The files of a folder are sorted, at a cost that depends on the folder only. COALESCE keeps SQLite from
-        // using the index of the order instead and reading all other files of the owner.
+        // using the index of the order instead and reading all other files of the space.
         columns[0] = format!("COALESCE({0}, {0})", columns[0]);
     }
     columns
@@ -335,7 +335,7 @@ fn conditions(shape: Shape, first: usize, columns: &[String], beyond: &str, filt
     let mut number = || next.next().unwrap_or_default();
     let mut sql = "f.trashed_at IS NULL AND d.trashed_at IS NULL".to_owned();
     // In a folder, its index is the one to use.
-    sql += if filters.folder || filters.range { " AND d.owner_id = $1" } else { " AND f.owner_id = $1" };
+    sql += if filters.folder || filters.range { " AND d.space_id = $1" } else { " AND f.space_id = $1" };
     match (filters.range, filters.folder) {
         (false, _) => {}
         (true, true) => sql += &format!(" AND f.name >= ${} AND f.name < ${}", number(), number()),

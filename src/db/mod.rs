@@ -36,6 +36,7 @@ mod resumable;
 mod sessions;
 mod signed_puts;
 mod signed_urls;
+mod spaces;
 mod throttles;
 mod tokens;
 mod trash;
@@ -116,7 +117,7 @@ macro_rules! statements {
 use statements;
 
 /// The statements of every file. A test compares this list with the files.
-const STATEMENTS: [&[&str]; 26] = [
+const STATEMENTS: [&[&str]; 27] = [
     avatars::STATEMENTS,
     blobs::STATEMENTS,
     claims::STATEMENTS,
@@ -136,6 +137,7 @@ const STATEMENTS: [&[&str]; 26] = [
     sessions::STATEMENTS,
     signed_puts::STATEMENTS,
     signed_urls::STATEMENTS,
+    spaces::STATEMENTS,
     throttles::STATEMENTS,
     tokens::STATEMENTS,
     trash::STATEMENTS,

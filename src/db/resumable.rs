@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 /// The columns of a [`ResumableRow`], and the tables that they come from.
 macro_rules! select_upload {
     () => {
-        "SELECT u.id, u.owner_id, u.blob_id, b.key, b.multipart_id, b.reserved_bytes, u.tail_blob_id, t.key AS tail_key,
+        "SELECT u.id, u.space_id, u.blob_id, b.key, b.multipart_id, b.reserved_bytes, u.tail_blob_id, t.key AS tail_key,
             u.mode, u.path, u.name, u.content_type, u.upload_metadata, u.size, u.received, u.part_size, u.hash_state,
             u.sha256, u.file_id, u.created_at, u.expires_at
         FROM resumable_uploads u JOIN blobs b ON b.id = u.blob_id LEFT JOIN blobs t ON t.id = u.tail_blob_id"
@@ -25,11 +25,11 @@ macro_rules! select_upload {
 }
 
 statements! {
-    INSERT_UPLOAD = "INSERT INTO resumable_uploads (id, owner_id, blob_id, mode, path, name, content_type,
+    INSERT_UPLOAD = "INSERT INTO resumable_uploads (id, space_id, blob_id, mode, path, name, content_type,
             upload_metadata, size, part_size, hash_state, sha256, token_id, created_at, expires_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
-    FIND_UPLOAD = concat!(select_upload!(), " WHERE u.id = $1 AND u.owner_id = $2");
-    LIST_OPEN_UPLOADS = concat!(select_upload!(), " WHERE u.owner_id = $1 AND u.file_id IS NULL
+    FIND_UPLOAD = concat!(select_upload!(), " WHERE u.id = $1 AND u.space_id = $2");
+    LIST_OPEN_UPLOADS = concat!(select_upload!(), " WHERE u.space_id = $1 AND u.file_id IS NULL
             AND u.expires_at > $2 AND u.id > $3
         ORDER BY u.id LIMIT $4");
     COUNT_BY_KEY = "SELECT COUNT(*) FROM resumable_uploads u JOIN blobs b ON b.id = u.blob_id WHERE b.key = $1";
@@ -38,7 +38,7 @@ statements! {
     RECORD_PROGRESS = "UPDATE resumable_uploads
         SET received = $3, hash_state = $4, tail_blob_id = $5, expires_at = $6
         WHERE id = $1 AND claim_id = $2 AND file_id IS NULL";
-    EXTEND_UPLOAD = "UPDATE resumable_uploads SET expires_at = $2 WHERE id = $1 AND owner_id = $3 AND file_id IS NULL";
+    EXTEND_UPLOAD = "UPDATE resumable_uploads SET expires_at = $2 WHERE id = $1 AND space_id = $3 AND file_id IS NULL";
     EXTEND_BLOB = "UPDATE blobs SET lease_until = (SELECT now FROM clock) + $2 WHERE id = $1 AND state = 'pending'";
     INSERT_PART = "INSERT INTO upload_parts (upload_id, number, receipt) VALUES ($1, $2, $3)";
     LIST_RECEIPTS = "SELECT receipt FROM upload_parts WHERE upload_id = $1 ORDER BY number";
@@ -46,18 +46,18 @@ statements! {
     FINISH_UPLOAD = "UPDATE resumable_uploads
         SET file_id = $3, blob_id = $4, tail_blob_id = NULL, claim_id = NULL, claim_expires_at = 0
         WHERE id = $1 AND claim_id = $2 AND file_id IS NULL";
-    REVOKE_CLAIM = "UPDATE resumable_uploads SET claim_id = NULL WHERE id = $1 AND owner_id = $2 AND file_id IS NULL";
+    REVOKE_CLAIM = "UPDATE resumable_uploads SET claim_id = NULL WHERE id = $1 AND space_id = $2 AND file_id IS NULL";
     /// The last request of a writer may still be in progress; its objects are kept until the claim would have expired.
     DELETE_BLOBS = "UPDATE blobs SET state = 'deleting', lease_until = (
             SELECT CASE WHEN u.claim_expires_at > (SELECT now FROM clock)
                 THEN u.claim_expires_at ELSE (SELECT now FROM clock) END FROM resumable_uploads u WHERE u.id = $1)
         WHERE state = 'pending' AND id IN
-            (SELECT blob_id FROM resumable_uploads WHERE id = $1 AND owner_id = $2 AND file_id IS NULL
-             UNION ALL SELECT tail_blob_id FROM resumable_uploads WHERE id = $1 AND owner_id = $2 AND file_id IS NULL)
-        RETURNING owner_id, reserved_bytes, reserved_files, reserved_uploads";
+            (SELECT blob_id FROM resumable_uploads WHERE id = $1 AND space_id = $2 AND file_id IS NULL
+             UNION ALL SELECT tail_blob_id FROM resumable_uploads WHERE id = $1 AND space_id = $2 AND file_id IS NULL)
+        RETURNING space_id, reserved_bytes, reserved_files, reserved_uploads";
     LIST_UPLOADS_OF_TOKEN = "SELECT id FROM resumable_uploads
-        WHERE token_id = $1 AND owner_id = $2 AND file_id IS NULL";
-    DELETE_UPLOAD = "DELETE FROM resumable_uploads WHERE id = $1 AND owner_id = $2 AND file_id IS NULL";
+        WHERE token_id = $1 AND space_id = $2 AND file_id IS NULL";
+    DELETE_UPLOAD = "DELETE FROM resumable_uploads WHERE id = $1 AND space_id = $2 AND file_id IS NULL";
     PURGE_UPLOADS = "DELETE FROM resumable_uploads WHERE file_id IS NOT NULL AND expires_at < $1";
 }
 
@@ -67,7 +67,7 @@ pub struct ResumableRow {
     /// The id of the upload.
     pub id: Uuid,
     /// The account that it belongs to.
-    pub owner_id: Uuid,
+    pub space_id: Uuid,
     /// The blob of the future file.
     pub blob_id: Uuid,
     /// The key of that blob's object in the store.
@@ -179,7 +179,7 @@ pub struct EndedUpload {
 }
 
 impl Db {
-    /// Creates an upload and its pending blob, and reserves what they need from their owner's quotas, in one
+    /// Creates an upload and its pending blob, and reserves what they need from their space's quotas, in one
     /// transaction. The id is stored as the response of the request's idempotency key.
     ///
     /// # Errors
@@ -189,39 +189,39 @@ impl Db {
         self.transaction(async |tx| {
             insert_pending(tx, blob).await?;
             insert_upload(tx, new, blob).await?;
-            reserve_usage(tx, blob.owner, blob.usage_delta(), quotas).await?;
+            reserve_usage(tx, blob.space, blob.usage_delta(), quotas).await?;
             if let Some(claim) = &blob.claim {
-                claim_key(tx, self.instance.id(), blob.owner, blob.id, claim).await?;
+                claim_key(tx, self.instance.id(), blob.space, blob.id, claim).await?;
                 let response = KeyResponse { key: claim.key.clone(), response: new.id.to_string() };
-                store_response(tx, blob.owner, blob.id, &response).await?;
+                store_response(tx, blob.space, blob.id, &response).await?;
             }
             Ok(())
         })
         .await
     }
 
-    /// A page of this owner's open uploads that have not expired, after the one with the id `after`, in the order of
+    /// A page of this space's open uploads that have not expired, after the one with the id `after`, in the order of
     /// their creation.
     ///
     /// # Errors
     /// Those of [`Db`].
     pub async fn open_resumables(
         &self,
-        owner: Uuid,
+        space: Uuid,
         now: Timestamp,
         after: Uuid,
         limit: usize,
     ) -> Result<Vec<ResumableRow>> {
-        self.read.fetch_all(LIST_OPEN_UPLOADS, (owner, Micros::from(now), after, Count::from(limit))).await
+        self.read.fetch_all(LIST_OPEN_UPLOADS, (space, Micros::from(now), after, Count::from(limit))).await
     }
 
-    /// The upload with this id, if it is this owner's.
+    /// The upload with this id, if it is this space's.
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn resumable(&self, owner: Uuid, id: Uuid) -> Result<Option<ResumableRow>> {
+    pub async fn resumable(&self, space: Uuid, id: Uuid) -> Result<Option<ResumableRow>> {
         // On the writing side: a client that resumes must see what the last statement wrote.
-        self.write.fetch_optional(FIND_UPLOAD, (id, owner)).await
+        self.write.fetch_optional(FIND_UPLOAD, (id, space)).await
     }
 
     /// Whether this key belongs to a resumable upload.
@@ -282,7 +282,7 @@ impl Db {
             if let Some(old_tail) = to.old_tail.filter(|old_tail| to.tail != Some(*old_tail))
                 && let Some(reserved) = abandon(tx, old_tail, Duration::ZERO).await?
             {
-                apply_usage(tx, reserved.owner_id, reserved.released()).await?;
+                apply_usage(tx, reserved.space_id, reserved.released()).await?;
             }
             Ok(())
         })
@@ -295,14 +295,14 @@ impl Db {
     /// [`Error::UploadGone`] if the upload has ended.
     pub async fn extend_expiry(
         &self,
-        owner: Uuid,
+        space: Uuid,
         id: Uuid,
         blob: Uuid,
         expires_at: Timestamp,
         lease: Duration,
     ) -> Result<()> {
         self.transaction(async |tx| {
-            let is_open = tx.execute(EXTEND_UPLOAD, (id, Micros::from(expires_at), owner)).await? == 1;
+            let is_open = tx.execute(EXTEND_UPLOAD, (id, Micros::from(expires_at), space)).await? == 1;
             match is_open && extend_blob(tx, blob, lease).await? {
                 true => Ok(()),
                 false => Err(Error::UploadGone),
@@ -325,10 +325,10 @@ impl Db {
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn delete_resumable(&self, owner: Uuid, id: Uuid) -> Result<bool> {
+    pub async fn delete_resumable(&self, space: Uuid, id: Uuid) -> Result<bool> {
         self.unpermitted(async |tx| {
-            let Some(released) = delete_upload(tx, owner, id).await? else { return Ok(false) };
-            apply_usage(tx, owner, released).await?;
+            let Some(released) = delete_upload(tx, space, id).await? else { return Ok(false) };
+            apply_usage(tx, space, released).await?;
             Ok(true)
         })
         .await
@@ -343,24 +343,24 @@ impl Db {
     }
 }
 
-/// Deletes an open upload, marks its blobs for deletion, and returns the change of its owner's usage; `None` if it does not
+/// Deletes an open upload, marks its blobs for deletion, and returns the change of its space's usage; `None` if it does not
 /// exist, or has become a file.
-async fn delete_upload(tx: &mut Tx<'_>, owner: Uuid, id: Uuid) -> Result<Option<UsageDelta>> {
+async fn delete_upload(tx: &mut Tx<'_>, space: Uuid, id: Uuid) -> Result<Option<UsageDelta>> {
     // Its row first, the order in which appends lock the rows.
-    if tx.execute(REVOKE_CLAIM, (id, owner)).await? != 1 {
+    if tx.execute(REVOKE_CLAIM, (id, space)).await? != 1 {
         return Ok(None);
     }
-    let deleted: Vec<ReservedRow> = tx.fetch_all(DELETE_BLOBS, (id, owner)).await?;
-    tx.execute(DELETE_UPLOAD, (id, owner)).await?;
+    let deleted: Vec<ReservedRow> = tx.fetch_all(DELETE_BLOBS, (id, space)).await?;
+    tx.execute(DELETE_UPLOAD, (id, space)).await?;
     Ok(Some(deleted.iter().map(ReservedRow::released).sum()))
 }
 
-/// Deletes the open uploads that an API token created, and returns the change of its owner's usage.
-pub(super) async fn delete_uploads_of_token(tx: &mut Tx<'_>, owner: Uuid, token: Uuid) -> Result<UsageDelta> {
-    let uploads: Vec<(Uuid,)> = tx.fetch_all(LIST_UPLOADS_OF_TOKEN, (token, owner)).await?;
+/// Deletes the open uploads that an API token created, and returns the change of its space's usage.
+pub(super) async fn delete_uploads_of_token(tx: &mut Tx<'_>, space: Uuid, token: Uuid) -> Result<UsageDelta> {
+    let uploads: Vec<(Uuid,)> = tx.fetch_all(LIST_UPLOADS_OF_TOKEN, (token, space)).await?;
     let mut released = UsageDelta::default();
     for (upload,) in uploads {
-        released += delete_upload(tx, owner, upload).await?.unwrap_or_default();
+        released += delete_upload(tx, space, upload).await?.unwrap_or_default();
     }
     Ok(released)
 }
@@ -369,7 +369,7 @@ async fn insert_upload(tx: &mut Tx<'_>, new: &NewResumableRow, blob: &NewBlobRow
     let NewResumableRow { path, name, content_type, upload_metadata, hash_state, sha256, .. } = new;
     let row = (
         new.id,
-        blob.owner,
+        blob.space,
         blob.id,
         new.mode,
         path,
@@ -392,7 +392,7 @@ async fn extend_blob(tx: &mut Tx<'_>, blob: Uuid, lease: Duration) -> Result<boo
     Ok(tx.execute(EXTEND_BLOB, (blob, Micros::from(lease))).await? == 1)
 }
 
-/// Ends an upload in the transaction that publishes its file, and returns the change of its owner's usage.
+/// Ends an upload in the transaction that publishes its file, and returns the change of its space's usage.
 ///
 /// # Errors
 /// [`Error::UploadGone`] if the claim was lost.

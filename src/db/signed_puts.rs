@@ -12,16 +12,16 @@ use crate::error::{Error, Result};
 
 statements! {
     INSERT_SIGNED_PUT = "INSERT INTO signed_puts
-            (id, owner_id, blob_id, file_id, replaces_blob_id, token_id, created_at, expires_at)
+            (id, space_id, blob_id, file_id, replaces_blob_id, token_id, created_at, expires_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
-    FIND_SIGNED_PUT = "SELECT u.id, u.owner_id, u.blob_id, u.file_id, u.replaces_blob_id, u.expires_at,
+    FIND_SIGNED_PUT = "SELECT u.id, u.space_id, u.blob_id, u.file_id, u.replaces_blob_id, u.expires_at,
             b.key, b.state, b.reserved_bytes
-        FROM signed_puts u JOIN blobs b ON b.id = u.blob_id WHERE u.id = $1 AND u.owner_id = $2";
+        FROM signed_puts u JOIN blobs b ON b.id = u.blob_id WHERE u.id = $1 AND u.space_id = $2";
     COUNT_PUTS_OF_FILE = "SELECT COUNT(*), MAX(u.expires_at) FROM signed_puts u JOIN blobs b ON b.id = u.blob_id
-        WHERE u.file_id = $1 AND u.owner_id = $2 AND u.expires_at > $3 AND b.state = 'pending'";
+        WHERE u.file_id = $1 AND u.space_id = $2 AND u.expires_at > $3 AND b.state = 'pending'";
     END_PUTS_OF_TOKEN = "UPDATE blobs SET state = 'deleting'
-        WHERE state = 'pending' AND id IN (SELECT blob_id FROM signed_puts WHERE token_id = $1 AND owner_id = $2)
-        RETURNING owner_id, reserved_bytes, reserved_files, reserved_uploads";
+        WHERE state = 'pending' AND id IN (SELECT blob_id FROM signed_puts WHERE token_id = $1 AND space_id = $2)
+        RETURNING space_id, reserved_bytes, reserved_files, reserved_uploads";
 }
 
 /// A signed upload that waits for its content, or for its completion.
@@ -30,7 +30,7 @@ pub struct SignedPutRow {
     /// The id of the upload.
     pub id: Uuid,
     /// The account that it belongs to.
-    pub owner_id: Uuid,
+    pub space_id: Uuid,
     /// The blob of the new content.
     pub blob_id: Uuid,
     /// The file whose content is replaced.
@@ -72,12 +72,12 @@ impl Db {
             insert_pending(tx, blob).await?;
             let (now, expires_at) = (Micros::from(blob.now), Micros::from(*expires_at));
             let token = Permit::current_token();
-            let row = (id, blob.owner, blob.id, file_id, replaces_blob_id, token, now, expires_at);
+            let row = (id, blob.space, blob.id, file_id, replaces_blob_id, token, now, expires_at);
             match tx.try_execute(INSERT_SIGNED_PUT, row).await {
                 Err(error) if is_foreign_key_violation(&error) => return Err(Error::NotFound),
                 inserted => inserted?,
             };
-            reserve_usage(tx, blob.owner, blob.usage_delta(), quotas).await
+            reserve_usage(tx, blob.space, blob.usage_delta(), quotas).await
         })
         .await
     }
@@ -86,21 +86,21 @@ impl Db {
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn open_signed_puts(&self, owner: Uuid, file: Uuid, now: Timestamp) -> Result<(Count, Option<Micros>)> {
-        self.read.fetch_one(COUNT_PUTS_OF_FILE, (file, owner, Micros::from(now))).await
+    pub async fn open_signed_puts(&self, space: Uuid, file: Uuid, now: Timestamp) -> Result<(Count, Option<Micros>)> {
+        self.read.fetch_one(COUNT_PUTS_OF_FILE, (file, space, Micros::from(now))).await
     }
 
-    /// The upload with this id, if it is this owner's.
+    /// The upload with this id, if it is this space's.
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn upload(&self, owner: Uuid, id: Uuid) -> Result<Option<SignedPutRow>> {
-        self.read.fetch_optional(FIND_SIGNED_PUT, (id, owner)).await
+    pub async fn upload(&self, space: Uuid, id: Uuid) -> Result<Option<SignedPutRow>> {
+        self.read.fetch_optional(FIND_SIGNED_PUT, (id, space)).await
     }
 }
 
-/// Ends the signed uploads that an API token asked for, and returns the change of its owner's usage.
-pub(super) async fn end_puts_of_token(tx: &mut Tx<'_>, owner: Uuid, token: Uuid) -> Result<UsageDelta> {
-    let ended: Vec<ReservedRow> = tx.fetch_all(END_PUTS_OF_TOKEN, (token, owner)).await?;
+/// Ends the signed uploads that an API token asked for, and returns the change of its space's usage.
+pub(super) async fn end_puts_of_token(tx: &mut Tx<'_>, space: Uuid, token: Uuid) -> Result<UsageDelta> {
+    let ended: Vec<ReservedRow> = tx.fetch_all(END_PUTS_OF_TOKEN, (token, space)).await?;
     Ok(ended.iter().map(ReservedRow::released).sum())
 }

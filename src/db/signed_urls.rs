@@ -10,14 +10,14 @@ use crate::error::Result;
 
 statements! {
     RECORD_URL = "UPDATE files SET signed_urls_expire_at = $3
-        WHERE id = $1 AND owner_id = $2 AND signed_urls_expire_at < $3";
-    FIND_LIST_SIGNING = "SELECT list_urls_expire_at, list_urls_recorded_at FROM users WHERE id = $1";
-    RECORD_LIST = "UPDATE users SET list_urls_recorded_at = $3,
+        WHERE id = $1 AND space_id = $2 AND signed_urls_expire_at < $3";
+    FIND_LIST_SIGNING = "SELECT list_urls_expire_at, list_urls_recorded_at FROM spaces WHERE id = $1";
+    RECORD_LIST = "UPDATE spaces SET list_urls_recorded_at = $3,
             list_urls_expire_at = CASE WHEN list_urls_expire_at > $2 THEN list_urls_expire_at ELSE $2 END
         WHERE id = $1";
     REVOKE_URLS = "UPDATE files SET signed_url_generation = signed_url_generation + 1, signed_urls_expire_at = 0,
             signed_urls_revoked_at = $3
-        WHERE id = $1 AND owner_id = $2 AND trashed_at IS NULL";
+        WHERE id = $1 AND space_id = $2 AND trashed_at IS NULL";
     FIND_GENERATION = "SELECT f.signed_url_generation FROM files f JOIN blobs b ON b.id = f.blob_id
         JOIN folders d ON d.id = f.folder_id WHERE b.key = $1 AND f.trashed_at IS NULL AND d.trashed_at IS NULL";
 }
@@ -36,24 +36,24 @@ impl Db {
     ///
     /// # Errors
     /// [`Error::Unauthorized`](crate::error::Error::Unauthorized) if the permit of the request has ended.
-    pub async fn record_signed_url(&self, owner: Uuid, file: Uuid, until: Timestamp) -> Result<()> {
-        self.transaction(async |tx| tx.execute(RECORD_URL, (file, owner, Micros::from(until))).await.map(drop)).await
+    pub async fn record_signed_url(&self, space: Uuid, file: Uuid, until: Timestamp) -> Result<()> {
+        self.transaction(async |tx| tx.execute(RECORD_URL, (file, space, Micros::from(until))).await.map(drop)).await
     }
 
     /// The signed URLs in this account's lists.
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn list_signing(&self, owner: Uuid) -> Result<Option<ListSigningRow>> {
-        self.read.fetch_optional(FIND_LIST_SIGNING, (owner,)).await
+    pub async fn list_signing(&self, space: Uuid) -> Result<Option<ListSigningRow>> {
+        self.read.fetch_optional(FIND_LIST_SIGNING, (space,)).await
     }
 
     /// Records the expiry of the signed URLs in a returned list.
     ///
     /// # Errors
     /// [`Error::Unauthorized`](crate::error::Error::Unauthorized) if the permit of the request has ended.
-    pub async fn record_list_signing(&self, owner: Uuid, until: Timestamp, now: Timestamp) -> Result<()> {
-        let row = (owner, Micros::from(until), Micros::from(now));
+    pub async fn record_list_signing(&self, space: Uuid, until: Timestamp, now: Timestamp) -> Result<()> {
+        let row = (space, Micros::from(until), Micros::from(now));
         self.transaction(async |tx| tx.execute(RECORD_LIST, row).await.map(drop)).await
     }
 
@@ -62,11 +62,11 @@ impl Db {
     ///
     /// # Errors
     /// [`Error::Unauthorized`](crate::error::Error::Unauthorized) if the permit of the request has ended.
-    pub async fn revoke_signed(&self, owner: Uuid, file: Uuid, now: Timestamp) -> Result<bool> {
+    pub async fn revoke_signed(&self, space: Uuid, file: Uuid, now: Timestamp) -> Result<bool> {
         self.transaction(async |tx| {
-            let ended = end_signed_puts(tx, owner, file).await?;
-            let is_revoked = tx.execute(REVOKE_URLS, (file, owner, Micros::from(now))).await? == 1;
-            apply_usage(tx, owner, ended).await?;
+            let ended = end_signed_puts(tx, space, file).await?;
+            let is_revoked = tx.execute(REVOKE_URLS, (file, space, Micros::from(now))).await? == 1;
+            apply_usage(tx, space, ended).await?;
             Ok(is_revoked)
         })
         .await
@@ -76,10 +76,10 @@ impl Db {
     ///
     /// # Errors
     /// [`Error::Unauthorized`](crate::error::Error::Unauthorized) if the permit of the request has ended.
-    pub async fn revoke_signed_puts(&self, owner: Uuid, file: Uuid) -> Result<()> {
+    pub async fn revoke_signed_puts(&self, space: Uuid, file: Uuid) -> Result<()> {
         self.transaction(async |tx| {
-            let ended = end_signed_puts(tx, owner, file).await?;
-            apply_usage(tx, owner, ended).await
+            let ended = end_signed_puts(tx, space, file).await?;
+            apply_usage(tx, space, ended).await
         })
         .await
     }

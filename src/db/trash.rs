@@ -16,33 +16,33 @@ use crate::error::{Error, Result};
 
 statements! {
     TRASH_FILE = "UPDATE files SET trashed_at = $4, revision = revision + 1
-        WHERE id = $1 AND owner_id = $2 AND blob_id = $3 AND trashed_at IS NULL
+        WHERE id = $1 AND space_id = $2 AND blob_id = $3 AND trashed_at IS NULL
             AND EXISTS (SELECT 1 FROM folders d WHERE d.id = folder_id AND d.trashed_at IS NULL)";
     FIND_TRASHED_FILE = concat!("SELECT ", file_columns!(), ", f.trashed_at FROM ", file_tables!(), "
-        WHERE f.id = $1 AND f.owner_id = $2 AND f.trashed_at IS NOT NULL AND COALESCE(d.trashed_at, 1) <> 0");
+        WHERE f.id = $1 AND f.space_id = $2 AND f.trashed_at IS NOT NULL AND COALESCE(d.trashed_at, 1) <> 0");
     LIST_TRASH = concat!("SELECT ", file_columns!(), ", f.trashed_at FROM ", file_tables!(), "
-        WHERE f.owner_id = $1 AND f.trashed_at IS NOT NULL AND COALESCE(d.trashed_at, 1) <> 0 AND (f.trashed_at, f.id) < ($2, $3)
+        WHERE f.space_id = $1 AND f.trashed_at IS NOT NULL AND COALESCE(d.trashed_at, 1) <> 0 AND (f.trashed_at, f.id) < ($2, $3)
         ORDER BY f.trashed_at DESC, f.id DESC LIMIT $4");
     RESTORE_FILE = "UPDATE files
         SET trashed_at = NULL, folder_id = $7, name = $4, search = $5, sort_key = $6, revision = revision + 1
-        WHERE id = $1 AND owner_id = $2 AND revision = $3 AND trashed_at IS NOT NULL";
-    FIND_DUE_FOLDER = "SELECT id, owner_id FROM folders WHERE trash_id = id AND trashed_at <= $1
+        WHERE id = $1 AND space_id = $2 AND revision = $3 AND trashed_at IS NOT NULL";
+    FIND_DUE_FOLDER = "SELECT id, space_id FROM folders WHERE trash_id = id AND trashed_at <= $1
         ORDER BY trashed_at, id LIMIT 1";
-    FIND_DUE_FOLDER_OF_OWNER = "SELECT id, owner_id FROM folders
-        WHERE trash_id = id AND owner_id = $2 AND trashed_at <= $1 ORDER BY trashed_at, id LIMIT 1";
+    FIND_DUE_FOLDER_OF_SPACE = "SELECT id, space_id FROM folders
+        WHERE trash_id = id AND space_id = $2 AND trashed_at <= $1 ORDER BY trashed_at, id LIMIT 1";
     /// The lowest folder on one way down.
     FIND_LOWEST = "WITH RECURSIVE down (id, depth) AS (SELECT id, 0 FROM folders WHERE id = $1
             UNION ALL
             SELECT (SELECT c.id FROM folders c WHERE c.parent_id = down.id LIMIT 1), depth + 1
             FROM down WHERE down.id IS NOT NULL)
         SELECT id FROM down WHERE id IS NOT NULL ORDER BY depth DESC LIMIT 1";
-    FIND_IN_FOLDER = "SELECT id, owner_id, blob_id FROM files WHERE folder_id = $1 LIMIT $2";
+    FIND_IN_FOLDER = "SELECT id, space_id, blob_id FROM files WHERE folder_id = $1 LIMIT $2";
     DELETE_ANY_FILE = "DELETE FROM files WHERE id = $1 AND blob_id = $2 RETURNING metadata";
     DELETE_FOLDER = "DELETE FROM folders WHERE id = $1";
-    FIND_DUE = "SELECT id, owner_id, blob_id FROM files WHERE trashed_at IS NOT NULL AND trashed_at <= $1
+    FIND_DUE = "SELECT id, space_id, blob_id FROM files WHERE trashed_at IS NOT NULL AND trashed_at <= $1
         ORDER BY trashed_at, id LIMIT $2";
-    FIND_DUE_OF_OWNER = "SELECT id, owner_id, blob_id FROM files
-        WHERE owner_id = $3 AND trashed_at IS NOT NULL AND trashed_at <= $1 ORDER BY trashed_at, id LIMIT $2";
+    FIND_DUE_OF_SPACE = "SELECT id, space_id, blob_id FROM files
+        WHERE space_id = $3 AND trashed_at IS NOT NULL AND trashed_at <= $1 ORDER BY trashed_at, id LIMIT $2";
 }
 
 /// A file in the trash.
@@ -59,7 +59,7 @@ pub struct TrashedFileRow {
 #[derive(Debug, Clone, Copy, sqlx::FromRow)]
 struct DueRow {
     id: Uuid,
-    owner_id: Uuid,
+    space_id: Uuid,
     blob_id: Uuid,
 }
 
@@ -77,32 +77,32 @@ impl Db {
     ///
     /// # Errors
     /// [`Error::PreconditionFailed`] if the file no longer has `blob`, or is in the trash already.
-    pub async fn trash_file(&self, owner: Uuid, id: Uuid, blob: Uuid, now: Timestamp, event: &EventRow) -> Result<()> {
+    pub async fn trash_file(&self, space: Uuid, id: Uuid, blob: Uuid, now: Timestamp, event: &EventRow) -> Result<()> {
         self.transaction(async |tx| {
-            let ended = end_signed_puts(tx, owner, id).await?;
-            if tx.execute(TRASH_FILE, (id, owner, blob, Micros::from(now))).await? != 1 {
+            let ended = end_signed_puts(tx, space, id).await?;
+            if tx.execute(TRASH_FILE, (id, space, blob, Micros::from(now))).await? != 1 {
                 return Err(Error::PreconditionFailed);
             }
-            apply_usage(tx, owner, ended).await?;
+            apply_usage(tx, space, ended).await?;
             insert_event(tx, event).await
         })
         .await
     }
 
-    /// The file with this id, if it is in this owner's trash.
+    /// The file with this id, if it is in this space's trash.
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn trashed_file(&self, owner: Uuid, id: Uuid) -> Result<Option<TrashedFileRow>> {
-        self.read.fetch_optional(FIND_TRASHED_FILE, (id, owner)).await
+    pub async fn trashed_file(&self, space: Uuid, id: Uuid) -> Result<Option<TrashedFileRow>> {
+        self.read.fetch_optional(FIND_TRASHED_FILE, (id, space)).await
     }
 
-    /// At most `limit` files of this owner's trash before the given time and id, the latest first.
+    /// At most `limit` files of this space's trash before the given time and id, the latest first.
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn list_trash(&self, owner: Uuid, before: (Micros, Uuid), limit: usize) -> Result<Vec<TrashedFileRow>> {
-        self.read.fetch_all(LIST_TRASH, (owner, before.0, before.1, Count::from(limit))).await
+    pub async fn list_trash(&self, space: Uuid, before: (Micros, Uuid), limit: usize) -> Result<Vec<TrashedFileRow>> {
+        self.read.fetch_all(LIST_TRASH, (space, before.0, before.1, Count::from(limit))).await
     }
 
     /// Restores a file to its folder, or if that is not there any more, to a folder at its location; with the name of
@@ -112,7 +112,7 @@ impl Db {
     /// [`Error::PathTaken`] if something else is at the location; [`Error::NotAFolder`].
     pub async fn restore_file(
         &self,
-        owner: Uuid,
+        space: Uuid,
         id: Uuid,
         revision: i64,
         location: &FileLocation,
@@ -120,9 +120,9 @@ impl Db {
     ) -> Result<Option<Uuid>> {
         let FileLocation { place, name, search, sort_key } = location;
         self.transaction(async |tx| {
-            let folder = folder_for_file(tx, owner, place).await?;
+            let folder = folder_for_file(tx, space, place).await?;
             check_no_folder(tx, folder, name).await?;
-            if !update_location(tx, RESTORE_FILE, (id, owner, revision, name, search, sort_key, folder)).await? {
+            if !update_location(tx, RESTORE_FILE, (id, space, revision, name, search, sort_key, folder)).await? {
                 return Ok(None);
             }
             insert_event(tx, event).await?;
@@ -131,32 +131,32 @@ impl Db {
         .await
     }
 
-    /// Permanently deletes at most `limit` files that were moved to the trash by `until`, of one owner or of all.
-    /// `event` creates the event of one deletion, from the owner and the id of the file.
+    /// Permanently deletes at most `limit` files that were moved to the trash by `until`, of one space or of all.
+    /// `event` creates the event of one deletion, from the space and the id of the file.
     ///
     /// # Errors
     /// Those of [`Db`].
     pub async fn purge_trash(
         &self,
-        owner: Option<Uuid>,
+        space: Option<Uuid>,
         until: Timestamp,
         limit: usize,
         event: &(dyn Fn(Uuid, Uuid) -> EventRow + Sync),
     ) -> Result<Purged> {
         self.transaction(async |tx| {
-            let due = find_due(tx, owner, until, limit).await?;
+            let due = find_due(tx, space, until, limit).await?;
             let mut usage: BTreeMap<_, UsageDelta> = BTreeMap::new();
             let mut events = Vec::new();
             for file in &due {
-                let usage = usage.entry(file.owner_id).or_default();
-                *usage += end_signed_puts(tx, file.owner_id, file.id).await?;
-                if let Some(freed) = delete(tx, file.owner_id, file.id, file.blob_id, Some(until)).await? {
+                let usage = usage.entry(file.space_id).or_default();
+                *usage += end_signed_puts(tx, file.space_id, file.id).await?;
+                if let Some(freed) = delete(tx, file.space_id, file.id, file.blob_id, Some(until)).await? {
                     *usage += freed;
-                    events.push(event(file.owner_id, file.id));
+                    events.push(event(file.space_id, file.id));
                 }
             }
-            for (owner, delta) in usage {
-                apply_usage(tx, owner, delta).await?;
+            for (space, delta) in usage {
+                apply_usage(tx, space, delta).await?;
             }
             for event in &events {
                 insert_event(tx, event).await?;
@@ -173,18 +173,18 @@ pub struct DueFolderRow {
     /// The id of the folder.
     pub id: Uuid,
     /// The account that it belongs to.
-    pub owner_id: Uuid,
+    pub space_id: Uuid,
 }
 
 impl Db {
-    /// A folder that was moved to the trash by `until` or is marked for permanent deletion, of one owner or of all.
+    /// A folder that was moved to the trash by `until` or is marked for permanent deletion, of one space or of all.
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn due_folder(&self, owner: Option<Uuid>, until: Timestamp) -> Result<Option<DueFolderRow>> {
+    pub async fn due_folder(&self, space: Option<Uuid>, until: Timestamp) -> Result<Option<DueFolderRow>> {
         let until = Micros::from(until);
-        match owner {
-            Some(owner) => self.write.fetch_optional(FIND_DUE_FOLDER_OF_OWNER, (until, owner)).await,
+        match space {
+            Some(space) => self.write.fetch_optional(FIND_DUE_FOLDER_OF_SPACE, (until, space)).await,
             None => self.write.fetch_optional(FIND_DUE_FOLDER, (until,)).await,
         }
     }
@@ -211,13 +211,13 @@ impl Db {
                 };
                 let files: Vec<DueRow> = tx.fetch_all(FIND_IN_FOLDER, (lowest, Count::from(left))).await?;
                 for file in &files {
-                    usage += end_signed_puts(tx, file.owner_id, file.id).await?;
+                    usage += end_signed_puts(tx, file.space_id, file.id).await?;
                     let deleted: Option<(String,)> =
                         tx.fetch_optional(DELETE_ANY_FILE, (file.id, file.blob_id)).await?;
                     if let Some((metadata,)) = deleted {
                         usage += mark_for_deletion(tx, file.blob_id).await?;
                         usage += -UsageDelta::one_file() + -UsageDelta::metadata(&metadata);
-                        events.push(event(file.owner_id, file.id));
+                        events.push(event(file.space_id, file.id));
                     }
                 }
                 if files.len() < left {
@@ -226,7 +226,7 @@ impl Db {
                 }
                 left -= (files.len() + 1).min(left);
             }
-            apply_usage(tx, folder.owner_id, usage).await?;
+            apply_usage(tx, folder.space_id, usage).await?;
             for event in &events {
                 insert_event(tx, event).await?;
             }
@@ -236,9 +236,9 @@ impl Db {
     }
 }
 
-async fn find_due(tx: &mut Tx<'_>, owner: Option<Uuid>, until: Timestamp, limit: usize) -> Result<Vec<DueRow>> {
-    match owner {
-        Some(owner) => tx.fetch_all(FIND_DUE_OF_OWNER, (Micros::from(until), Count::from(limit), owner)).await,
+async fn find_due(tx: &mut Tx<'_>, space: Option<Uuid>, until: Timestamp, limit: usize) -> Result<Vec<DueRow>> {
+    match space {
+        Some(space) => tx.fetch_all(FIND_DUE_OF_SPACE, (Micros::from(until), Count::from(limit), space)).await,
         None => tx.fetch_all(FIND_DUE, (Micros::from(until), Count::from(limit))).await,
     }
 }

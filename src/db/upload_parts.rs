@@ -9,14 +9,14 @@ use crate::error::{Error, Result};
 
 statements! {
     FIND_DIRECT_UPLOAD = "SELECT r.id, r.size, r.part_size FROM resumable_uploads r
-        JOIN blobs b ON b.id = r.blob_id JOIN users u ON u.id = r.owner_id
+        JOIN blobs b ON b.id = r.blob_id JOIN users u ON u.id = r.space_id
         WHERE b.key = $1 AND r.mode = 'direct' AND r.file_id IS NULL AND r.received = 0
             AND b.state = 'pending' AND b.lease_until > (SELECT now FROM clock) AND u.disabled_at IS NULL";
     DELETE_PART = "DELETE FROM upload_parts WHERE upload_id = $1 AND number = $2";
     /// Only while the upload accepts parts: they may have been assembled since, the upload canceled, or its owner disabled.
     RECORD_PART = "INSERT INTO upload_parts (upload_id, number, receipt)
         SELECT r.id, $2, $3 FROM resumable_uploads r
-        JOIN blobs b ON b.id = r.blob_id JOIN users u ON u.id = r.owner_id
+        JOIN blobs b ON b.id = r.blob_id JOIN users u ON u.id = r.space_id
         WHERE r.id = $1 AND r.file_id IS NULL AND r.received = 0
             AND b.state = 'pending' AND b.lease_until > (SELECT now FROM clock) AND u.disabled_at IS NULL
         ON CONFLICT (upload_id, number) DO UPDATE SET receipt = excluded.receipt";

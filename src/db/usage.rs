@@ -16,35 +16,35 @@ statements! {
     /// Reserves from an account's quotas if there is enough left. A request without a new file does not depend on the
     /// quota of files, which may have been lowered below the usage; one that resumes an upload does not depend on the
     /// number of open uploads.
-    RESERVE_USAGE = "UPDATE users
+    RESERVE_USAGE = "UPDATE spaces
         SET used_bytes = used_bytes + $2, used_files = used_files + $3, open_uploads = open_uploads + $4
         WHERE id = $1 AND used_bytes <= COALESCE(quota_bytes, $5) - $2
             AND ($3 = 0 OR used_files <= COALESCE(quota_files, $6) - $3)
             AND ($4 = 0 OR open_uploads <= $7 - $4)";
-    APPLY_USAGE = "UPDATE users
+    APPLY_USAGE = "UPDATE spaces
         SET used_bytes = used_bytes + $2, used_files = used_files + $3, open_uploads = open_uploads + $4 WHERE id = $1";
-    READ_USAGE = "SELECT used_bytes, used_files, open_uploads, quota_bytes, quota_files FROM users WHERE id = $1";
+    READ_USAGE = "SELECT used_bytes, used_files, open_uploads, quota_bytes, quota_files FROM spaces WHERE id = $1";
     READ_TRASH = "SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) AS bytes, COUNT(*) AS files
-        FROM (SELECT size FROM (SELECT size FROM files WHERE owner_id = $1 AND trashed_at IS NOT NULL
+        FROM (SELECT size FROM (SELECT size FROM files WHERE space_id = $1 AND trashed_at IS NOT NULL
             UNION ALL SELECT f.size FROM folders d JOIN files f ON f.folder_id = d.id AND f.trashed_at IS NULL
-                WHERE d.owner_id = $1 AND d.trash_id IS NOT NULL) AS files_in_trash LIMIT $2) AS trashed";
-    LOCK_ALL_USERS = "UPDATE users SET updated_at = updated_at";
+                WHERE d.space_id = $1 AND d.trash_id IS NOT NULL) AS files_in_trash LIMIT $2) AS trashed";
+    LOCK_ALL_SPACES = "UPDATE spaces SET updated_at = updated_at";
     /// The definition of the columns, as a statement.
-    RECALCULATE_USAGE = "UPDATE users
+    RECALCULATE_USAGE = "UPDATE spaces
         SET used_bytes = counted.bytes, used_files = counted.files, open_uploads = counted.uploads
         FROM (SELECT u.id, COALESCE(b.bytes, 0) + COALESCE(f.bytes, 0) AS bytes, COALESCE(b.uploads, 0) AS uploads,
                 COALESCE(b.files, 0) + COALESCE(f.files, 0) AS files
-            FROM users u
-            LEFT JOIN (SELECT owner_id,
+            FROM spaces u
+            LEFT JOIN (SELECT space_id,
                     SUM(CASE state WHEN 'pending' THEN reserved_bytes WHEN 'ready' THEN size ELSE 0 END) AS bytes,
                     SUM(CASE state WHEN 'pending' THEN reserved_files ELSE 0 END) AS files,
                     SUM(CASE state WHEN 'pending' THEN reserved_uploads ELSE 0 END) AS uploads
-                FROM blobs GROUP BY owner_id) AS b ON b.owner_id = u.id
-            LEFT JOIN (SELECT owner_id, COUNT(*) AS files, SUM(octet_length(metadata) - 2) AS bytes
-                FROM files GROUP BY owner_id) AS f ON f.owner_id = u.id
+                FROM blobs GROUP BY space_id) AS b ON b.space_id = u.id
+            LEFT JOIN (SELECT space_id, COUNT(*) AS files, SUM(octet_length(metadata) - 2) AS bytes
+                FROM files GROUP BY space_id) AS f ON f.space_id = u.id
         ) AS counted
-        WHERE counted.id = users.id
-            AND (users.used_bytes, users.used_files, users.open_uploads)
+        WHERE counted.id = spaces.id
+            AND (spaces.used_bytes, spaces.used_files, spaces.open_uploads)
                 <> (counted.bytes, counted.files, counted.uploads)";
 }
 
@@ -89,14 +89,14 @@ pub(super) struct UsageDelta {
 /// The reservation of a blob that is no longer pending.
 #[derive(Debug, Clone, Copy, FromRow)]
 pub(super) struct ReservedRow {
-    pub owner_id: Uuid,
+    pub space_id: Uuid,
     reserved_bytes: i64,
     reserved_files: i64,
     reserved_uploads: i64,
 }
 
 impl ReservedRow {
-    /// The change of its owner's usage when the reservation is released.
+    /// The change of its space's usage when the reservation is released.
     pub fn released(&self) -> UsageDelta {
         UsageDelta { bytes: -self.reserved_bytes, files: -self.reserved_files, uploads: -self.reserved_uploads }
     }
@@ -147,11 +147,11 @@ impl Sum for UsageDelta {
     }
 }
 
-/// The sum of released reservations per owner, in the order in which the owners' rows are locked.
-pub(super) fn by_owner(reserved: &[ReservedRow]) -> BTreeMap<Uuid, UsageDelta> {
+/// The sum of released reservations per space, in the order in which the owners' rows are locked.
+pub(super) fn by_space(reserved: &[ReservedRow]) -> BTreeMap<Uuid, UsageDelta> {
     let mut released: BTreeMap<_, UsageDelta> = BTreeMap::new();
     for row in reserved {
-        *released.entry(row.owner_id).or_default() += row.released();
+        *released.entry(row.space_id).or_default() += row.released();
     }
     released
 }
@@ -186,36 +186,36 @@ fn limit(quota: Option<u64>) -> u64 {
 ///
 /// # Errors
 /// [`Error::QuotaExceeded`]; [`Error::TooManyUploads`]; [`Error::NotFound`] if there is no such account.
-pub(super) async fn reserve_usage(tx: &mut Tx<'_>, owner: Uuid, delta: UsageDelta, quotas: &Quotas) -> Result<()> {
+pub(super) async fn reserve_usage(tx: &mut Tx<'_>, space: Uuid, delta: UsageDelta, quotas: &Quotas) -> Result<()> {
     if delta == UsageDelta::default() {
         return Ok(());
     }
     let (bytes, files) = (ByteCount(limit(quotas.bytes)), Count(limit(quotas.files)));
     let uploads = Count(quotas.open_uploads.into());
-    let change = (owner, delta.bytes, delta.files, delta.uploads, bytes, files, uploads);
+    let change = (space, delta.bytes, delta.files, delta.uploads, bytes, files, uploads);
     while tx.execute(RESERVE_USAGE, change).await? != 1 {
-        let usage: Option<UsageRow> = tx.fetch_optional(READ_USAGE, (owner,)).await?;
+        let usage: Option<UsageRow> = tx.fetch_optional(READ_USAGE, (space,)).await?;
         // If nothing is short, another transaction has released something in between.
         if let Some(shortage) = usage.ok_or(Error::NotFound)?.shortage(delta, quotas) {
-            return Err(explained(tx, owner, shortage).await?);
+            return Err(explained(tx, space, shortage).await?);
         }
     }
     Ok(())
 }
 
 /// The error, which says how much the trash takes.
-async fn explained(tx: &mut Tx<'_>, owner: Uuid, shortage: Error) -> Result<Error> {
+async fn explained(tx: &mut Tx<'_>, space: Uuid, shortage: Error) -> Result<Error> {
     let Error::QuotaExceeded { resource, used, quota, needed, .. } = shortage else { return Ok(shortage) };
-    let trash: Option<TrashUsageRow> = tx.fetch_optional(READ_TRASH, (owner, Count(COUNTED_TRASH))).await?;
+    let trash: Option<TrashUsageRow> = tx.fetch_optional(READ_TRASH, (space, Count(COUNTED_TRASH))).await?;
     let TrashUsageRow { bytes, files } = trash.unwrap_or_default();
     let trashed = if resource == "bytes" { bytes.0 } else { files.0 };
     Ok(Error::QuotaExceeded { resource, used, quota, needed, trashed })
 }
 
 /// Applies a change to an account's usage, after all statements about blobs and files of the transaction.
-pub(super) async fn apply_usage(tx: &mut Tx<'_>, owner: Uuid, delta: UsageDelta) -> Result<()> {
+pub(super) async fn apply_usage(tx: &mut Tx<'_>, space: Uuid, delta: UsageDelta) -> Result<()> {
     if delta != UsageDelta::default() {
-        tx.execute(APPLY_USAGE, (owner, delta.bytes, delta.files, delta.uploads)).await?;
+        tx.execute(APPLY_USAGE, (space, delta.bytes, delta.files, delta.uploads)).await?;
     }
     Ok(())
 }
@@ -245,7 +245,7 @@ impl Db {
     /// Those of [`Db`].
     pub async fn recalculate_usage(&self) -> Result<u64> {
         self.transaction(async |tx| {
-            tx.execute(LOCK_ALL_USERS, ()).await?;
+            tx.execute(LOCK_ALL_SPACES, ()).await?;
             tx.execute(RECALCULATE_USAGE, ()).await
         })
         .await

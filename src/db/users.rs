@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::erasures::has_other_admins;
 use super::errors::is_unique_violation;
 use super::events::{EventRow, insert_event};
-use super::folders::insert_top;
+use super::spaces::insert_personal_space;
 use super::usage::UsageRow;
 use super::{ByteCount, CachePolicy, Count, Db, Micros, Tx, statements};
 use crate::error::{Error, Result};
@@ -104,7 +104,7 @@ macro_rules! account_columns {
     () => {
         concat!(
             user_columns!(),
-            ", users.used_bytes, users.used_files, users.open_uploads, users.quota_bytes, users.quota_files"
+            ", spaces.used_bytes, spaces.used_files, spaces.open_uploads, spaces.quota_bytes, spaces.quota_files"
         )
     };
 }
@@ -117,20 +117,23 @@ statements! {
     FIND_USER_BY_EMAIL = concat!("SELECT ", user_columns!(), ", password_hash FROM users WHERE email_key = $1");
     FIND_USER = concat!("SELECT ", user_columns!(), ", password_hash FROM users WHERE id = $1");
     /// Not accounts that are being deleted, which have no address.
-    LIST_ACCOUNTS = concat!("SELECT ", account_columns!(), " FROM users
-        WHERE id > $1 AND email <> '' ORDER BY id LIMIT $2");
+    LIST_ACCOUNTS = concat!("SELECT ", account_columns!(), " FROM users JOIN spaces ON spaces.id = users.id
+        WHERE users.id > $1 AND email <> '' ORDER BY users.id LIMIT $2");
     HAS_ACCOUNTS = "SELECT COUNT(*) FROM (SELECT 1 FROM users WHERE email <> '' LIMIT 1) AS account";
-    FIND_ACCOUNT = concat!("SELECT ", account_columns!(), " FROM users WHERE id = $1 AND email <> ''");
+    FIND_ACCOUNT = concat!("SELECT ", account_columns!(), " FROM users JOIN spaces ON spaces.id = users.id
+        WHERE users.id = $1 AND email <> ''");
     /// Locks the admins, in one order, if the account is one of them: of two admins who disable each other, the second
     /// sees what the first has done.
     LOCK_ADMINS = "UPDATE users SET updated_at = updated_at
         WHERE is_admin AND EXISTS (SELECT 1 FROM users u WHERE u.id = $1 AND u.is_admin)";
-    PATCH_ACCOUNT = concat!("UPDATE users SET
+    PATCH_USER = "UPDATE users SET
+            disabled_at = CASE WHEN $2 THEN COALESCE(disabled_at, $4) WHEN $3 THEN NULL ELSE disabled_at END,
+            updated_at = $4
+        WHERE id = $1 AND email <> ''";
+    PATCH_QUOTAS = "UPDATE spaces SET
             quota_bytes = CASE WHEN $2 THEN $3 ELSE quota_bytes END,
-            quota_files = CASE WHEN $4 THEN $5 ELSE quota_files END,
-            disabled_at = CASE WHEN $6 THEN COALESCE(disabled_at, $8) WHEN $7 THEN NULL ELSE disabled_at END,
-            updated_at = $8
-        WHERE id = $1 AND email <> '' RETURNING ", account_columns!());
+            quota_files = CASE WHEN $4 THEN $5 ELSE quota_files END
+        WHERE id = $1";
     RENAME_USER = "UPDATE users SET name = $2, updated_at = $3 WHERE id = $1";
     RESET_PASSWORD = "UPDATE users SET password_hash = $2, must_change_password = $3, updated_at = $4 WHERE id = $1";
     CHANGE_PASSWORD = "UPDATE users SET password_hash = $2, must_change_password = FALSE, updated_at = $3
@@ -176,7 +179,7 @@ impl Db {
                 Err(error) if is_unique_violation(&error) => return Err(Error::EmailTaken),
                 inserted => inserted?,
             };
-            insert_top(tx, *id, *created_at).await?;
+            insert_personal_space(tx, *id, *created_at).await?;
             insert_event(tx, event).await
         })
         .await
@@ -328,6 +331,9 @@ async fn update_account(
     let AccountPatchRow { quota_bytes, quota_files, disabled } = patch;
     let quotas = (quota_bytes.is_some(), quota_bytes.flatten(), quota_files.is_some(), quota_files.flatten());
     let (disable, enable) = (*disabled == Some(true), *disabled == Some(false));
-    let row = (id, quotas.0, quotas.1, quotas.2, quotas.3, disable, enable, Micros::from(now));
-    tx.fetch_optional(PATCH_ACCOUNT, row).await
+    if tx.execute(PATCH_USER, (id, disable, enable, Micros::from(now))).await? == 0 {
+        return Ok(None);
+    }
+    tx.execute(PATCH_QUOTAS, (id, quotas.0, quotas.1, quotas.2, quotas.3)).await?;
+    tx.fetch_optional(FIND_ACCOUNT, (id,)).await
 }

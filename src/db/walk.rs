@@ -24,10 +24,10 @@ const LAST_STEP: usize = 256;
 const CHAINS: [usize; 2] = [9, 66];
 
 statements! {
-    FOLDERS_FROM = "SELECT id, location FROM folders WHERE owner_id = $1 AND trashed_at IS NULL
+    FOLDERS_FROM = "SELECT id, location FROM folders WHERE space_id = $1 AND trashed_at IS NULL
         AND place >= substr($2, 1, 600) AND place <= substr($3, 1, 600) AND location >= $2 AND location < $3
         ORDER BY place, location LIMIT $4";
-    FOLDERS_BEFORE = "SELECT id, location FROM folders WHERE owner_id = $1 AND trashed_at IS NULL
+    FOLDERS_BEFORE = "SELECT id, location FROM folders WHERE space_id = $1 AND trashed_at IS NULL
         AND place >= substr($2, 1, 600) AND place <= substr($3, 1, 600) AND location >= $2 AND location < $3
         ORDER BY place DESC, location DESC LIMIT $4";
 }
@@ -83,7 +83,7 @@ impl Db {
             Direction::Ascending => FOLDERS_FROM,
             Direction::Descending => FOLDERS_BEFORE,
         };
-        self.read.fetch_all(statement, (list.owner, &rest.from, &rest.before, Count::from(limit))).await
+        self.read.fetch_all(statement, (list.space, &rest.from, &rest.before, Count::from(limit))).await
     }
 
     /// What to read of which folders.
@@ -98,8 +98,8 @@ impl Db {
         let mut around = match (list.direction, is_natural) {
             (_, true) => self.around_in_order(list, rest, last).await?,
             // Their files come between those of the others.
-            (Direction::Ascending, _) => self.around(list.owner, &rest.from).await?,
-            (Direction::Descending, _) => self.around(list.owner, last.unwrap_or(&rest.from)).await?,
+            (Direction::Ascending, _) => self.around(list.space, &rest.from).await?,
+            (Direction::Descending, _) => self.around(list.space, last.unwrap_or(&rest.from)).await?,
         };
         around.retain(|(id, _)| spots.iter().all(|spot| spot.0 != *id));
         if last.is_some() && list.direction == Direction::Ascending && !is_natural {
@@ -123,21 +123,21 @@ impl Db {
         let is_reached = is_reached && inside.len() < list.prefix.len() && begun != Some(inside);
         let mut around = Vec::new();
         for location in [begun, Some(inside).filter(|_| is_reached)].into_iter().flatten() {
-            let found = self.around(list.owner, location).await?;
+            let found = self.around(list.space, location).await?;
             around.extend(found.into_iter().filter(|spot| spot.1 == location));
         }
         Ok(around)
     }
 
     /// The folders whose locations this text begins with.
-    async fn around(&self, owner: Uuid, text: &str) -> Result<Vec<Spot>> {
+    async fn around(&self, space: Uuid, text: &str) -> Result<Vec<Spot>> {
         let mut locations: Vec<&str> = text.match_indices('/').map(|(slash, _)| &text[..=slash]).collect();
         locations.insert(0, "");
         let size = CHAINS.into_iter().find(|size| locations.len() <= *size).unwrap_or(CHAINS[1]);
         locations.truncate(size);
         let spots: Vec<Spot> = self
             .read
-            .fetch_all(AssertSqlSafe(around_statement(size)), AroundArguments { owner, locations: &locations, size })
+            .fetch_all(AssertSqlSafe(around_statement(size)), AroundArguments { space, locations: &locations, size })
             .await?;
         Ok(spots.into_iter().filter(|(_, location)| text.starts_with(location.as_str())).collect())
     }
@@ -215,14 +215,14 @@ impl Direction {
 }
 
 struct AroundArguments<'a> {
-    owner: Uuid,
+    space: Uuid,
     locations: &'a [&'a str],
     size: usize,
 }
 
 impl Arguments for AroundArguments<'_> {
     fn bind(self, to: &mut impl Parameters) -> std::result::Result<(), BoxDynError> {
-        to.add(self.owner)?;
+        to.add(self.space)?;
         for location in self.locations.iter().chain(std::iter::repeat(&self.locations[0])).take(self.size) {
             to.add(*location)?;
         }
@@ -250,7 +250,7 @@ impl Arguments for WalkArguments<'_> {
 fn around_statement(size: usize) -> String {
     let places: Vec<String> = (2..size + 2).map(|number| format!("substr(${number}, 1, 600)")).collect();
     let places = places.join(", ");
-    format!("SELECT id, location FROM folders WHERE owner_id = $1 AND trashed_at IS NULL AND place IN ({places})")
+    format!("SELECT id, location FROM folders WHERE space_id = $1 AND trashed_at IS NULL AND place IN ({places})")
 }
 
 /// The first files of several folders: of each, an index scan that ends at the limit.

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 #[derive(Debug, Default, Clone)]
 pub struct Filter {
     /// Only events in the audit log of this account.
-    pub account: Option<Uuid>,
+    pub space: Option<Uuid>,
     /// Only events of this file.
     pub file: Option<Uuid>,
     /// Only events of this kind.
@@ -33,8 +33,8 @@ pub struct AuditEvent {
     pub at: Timestamp,
     /// The name of its [`EventKind`].
     pub kind: String,
-    /// The account to whose audit log it belongs: the owner of the file, or the account that was signed in to.
-    pub user_id: Option<Uuid>,
+    /// The space whose audit log it is in: that of the file, or the personal one of the account that was signed in to.
+    pub space_id: Option<Uuid>,
     /// The account that acted; `None` for visitors, the command line and the server itself.
     pub actor_id: Option<Uuid>,
     /// The session or token of the actor.
@@ -67,7 +67,7 @@ pub struct EventCredential {
 pub async fn list(db: &Db, filter: &Filter, limit: usize, cursor: Option<&str>) -> Result<Page<AuditEvent>> {
     let before = cursor.map(cursor::decode).transpose()?;
     let mut query = EventQuery {
-        user: filter.account,
+        space: filter.space,
         file: filter.file,
         kind: filter.kind.map(|kind| kind.as_str().to_owned()),
         since: filter.since,
@@ -93,7 +93,7 @@ impl TryFrom<EventRow> for AuditEvent {
             id: row.id,
             at: row.at.into(),
             kind: row.kind,
-            user_id: row.user_id,
+            space_id: row.space_id,
             actor_id: row.actor_id,
             credential: credential.map(|(kind, id)| EventCredential { kind, id }),
             file_id: row.file_id,

@@ -65,7 +65,7 @@ impl Recorder {
     pub fn record(&self, event: &Event) {
         let row = event.row(&self.clock);
         let client = (&row.actor_id, &row.credential_id, &row.address, &row.channel);
-        if self.is_within_limit(&(&row.kind, &row.user_id, &row.file_id, &row.link_id, client)) {
+        if self.is_within_limit(&(&row.kind, &row.space_id, &row.file_id, &row.link_id, client)) {
             self.enqueue(row);
         }
     }

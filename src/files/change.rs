@@ -44,7 +44,7 @@ pub async fn change(app: &App, user: &User, file: File, expected: &Expected, cha
         let now = app.clock.now();
         let changed = ChangedFileRow {
             id: file.id,
-            owner: user.id,
+            space: user.id,
             revision: file.revision,
             metadata: file.metadata.get().to_owned(),
             old_metadata,

@@ -21,7 +21,7 @@ pub async fn events(
     limit: Option<u32>,
     cursor: Option<&str>,
 ) -> Result<Page<AuditEvent>> {
-    let filter = Filter { account: Some(user.id), file: Some(id), ..Filter::default() };
+    let filter = Filter { space: Some(user.id), file: Some(id), ..Filter::default() };
     let limit = cursor::page_size(limit, app.config.limits.page)?;
     let page = events::list(&app.db, &filter, limit, cursor).await?;
     // An empty page may also be the one after the last event.

@@ -29,7 +29,7 @@ pub struct Folder {
     /// The id, which stays the same for as long as the folder exists.
     pub id: Uuid,
     /// The owner.
-    pub owner_id: Uuid,
+    pub space_id: Uuid,
     /// The folder that it is in; absent for the top folder.
     pub parent_id: Option<Uuid>,
     /// The name; empty for the top folder.
@@ -76,7 +76,7 @@ pub enum FolderChange {
 impl Folder {
     fn event(&self, kind: EventKind) -> Event {
         let path = &*abridged(&self.path);
-        Event::new(kind, self.owner_id).with("folder_id", self.id.to_string()).with("path", path)
+        Event::new(kind, self.space_id).with("folder_id", self.id.to_string()).with("path", path)
     }
 }
 
@@ -84,7 +84,7 @@ impl From<FolderRow> for Folder {
     fn from(row: FolderRow) -> Self {
         Self {
             id: row.id,
-            owner_id: row.owner_id,
+            space_id: row.space_id,
             parent_id: row.parent_id,
             name: row.name,
             path: path(&row.location).to_owned(),
@@ -199,7 +199,7 @@ pub async fn delete(app: &App, user: &User, folder: &Folder, deletion: Deletion)
 async fn end(app: &App, user: &User, folder: &Folder) -> Result<bool> {
     let event = folder.event(EventKind::FolderDeleted).row(&app.clock);
     app.db.end_folder(user.id, folder.id, &event).await?;
-    let due = DueFolderRow { id: folder.id, owner_id: user.id };
+    let due = DueFolderRow { id: folder.id, space_id: user.id };
     match tokio::time::timeout(DELETION_TIME, purge_folder(app, due)).await {
         Ok(purged) => purged.map(|_| true),
         Err(_) => Ok(false),

@@ -84,7 +84,7 @@ pub async fn list(app: &App, user: &User, list: &List) -> Result<(Page<File>, Op
         None => None,
     };
     let mut query = ListQuery {
-        owner: user.id,
+        space: user.id,
         sort: list.order.sort,
         direction: list.order.direction,
         prefix,

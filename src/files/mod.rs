@@ -70,7 +70,7 @@ pub struct File {
     /// The id, which stays the same for as long as the file exists.
     pub id: Uuid,
     /// The owner.
-    pub owner_id: Uuid,
+    pub space_id: Uuid,
     /// The id of the folder.
     pub folder_id: Uuid,
     /// The path of the folder, without slashes at its ends; empty for the top folder.
@@ -148,7 +148,7 @@ impl Expected {
 impl File {
     /// An event about this file, for the audit log.
     pub fn event(&self, kind: EventKind) -> Event {
-        let event = Event::new(kind, self.owner_id).file(self.id);
+        let event = Event::new(kind, self.space_id).file(self.id);
         event.with("path", &*abridged(&self.path)).with("name", &*self.name).with("size", self.content.size)
     }
 }
@@ -181,7 +181,7 @@ impl TryFrom<FileRow> for File {
     fn try_from(row: FileRow) -> Result<Self> {
         Ok(Self {
             id: row.id,
-            owner_id: row.owner_id,
+            space_id: row.space_id,
             folder_id: row.folder_id,
             path: name::path(&row.folder).to_owned(),
             name: row.name,

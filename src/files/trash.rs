@@ -128,14 +128,14 @@ pub async fn purge(app: &App) -> Result<u64> {
 }
 
 /// Deletes what was trashed until then, in batches.
-async fn delete_trashed(app: &App, owner: Option<Uuid>, until: Timestamp) -> Result<u64> {
-    let event = |owner: Uuid, file: Uuid| Event::new(EventKind::FileDeleted, owner).file(file).row(&app.clock);
+async fn delete_trashed(app: &App, space: Option<Uuid>, until: Timestamp) -> Result<u64> {
+    let event = |space: Uuid, file: Uuid| Event::new(EventKind::FileDeleted, space).file(file).row(&app.clock);
     let mut deleted = 0;
-    while let Some(folder) = app.db.due_folder(owner, until).await? {
+    while let Some(folder) = app.db.due_folder(space, until).await? {
         deleted += purge_folder(app, folder).await?;
     }
     loop {
-        let purged = app.db.purge_trash(owner, until, BATCH, &event).await?;
+        let purged = app.db.purge_trash(space, until, BATCH, &event).await?;
         deleted += purged.deleted;
         if purged.found < BATCH as u64 {
             return Ok(deleted);
@@ -146,13 +146,13 @@ async fn delete_trashed(app: &App, owner: Option<Uuid>, until: Timestamp) -> Res
 /// Permanently deletes a folder with all below it; returns the number of files.
 pub(super) async fn purge_folder(app: &App, folder: DueFolderRow) -> Result<u64> {
     let event =
-        Event::new(EventKind::FolderDeleted, folder.owner_id).with("folder_id", folder.id.to_string()).row(&app.clock);
-    match app.db.end_folder(folder.owner_id, folder.id, &event).await {
+        Event::new(EventKind::FolderDeleted, folder.space_id).with("folder_id", folder.id.to_string()).row(&app.clock);
+    match app.db.end_folder(folder.space_id, folder.id, &event).await {
         // It is marked already.
         Err(Error::NotFound) => {}
         ended => ended?,
     }
-    let event = |owner: Uuid, file: Uuid| Event::new(EventKind::FileDeleted, owner).file(file).row(&app.clock);
+    let event = |space: Uuid, file: Uuid| Event::new(EventKind::FileDeleted, space).file(file).row(&app.clock);
     let mut deleted = 0;
     loop {
         let (files, is_done) = app.db.purge_folder(folder, BATCH, &event).await?;

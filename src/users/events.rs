@@ -5,7 +5,7 @@ use crate::cursor::{self, Page};
 use crate::error::Result;
 use crate::events::{self, AuditEvent, Filter};
 
-/// One page of the events that the filter selects, the latest first. Callers other than admins filter by their account.
+/// One page of the events that the filter selects, the latest first. Callers other than admins filter by their space.
 ///
 /// # Errors
 /// [`Error::BadCursor`](crate::error::Error::BadCursor); [`Error::Invalid`](crate::error::Error::Invalid) if the limit is

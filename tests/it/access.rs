@@ -82,7 +82,7 @@ both! {
             let token = ann.post("/v1/me/tokens").json(&json!({"name": "t"})).answer().await.json();
             (ann.clone().with_token(token["token"].as_str().unwrap(), &Value::Null), token["id"].as_str().unwrap().to_owned())
         };
-        let open_uploads = "SELECT open_uploads FROM users";
+        let open_uploads = "SELECT open_uploads FROM spaces";
         assert!(puts().await.is_none());
 
         // Revoked with the URLs of the file.
@@ -157,9 +157,9 @@ both! {
             let until: jiff::Timestamp = signed_urls(&ann, file).await.unwrap()["until"].as_str().unwrap().parse().unwrap();
             assert!(until >= expires);
         }
-        app.execute("UPDATE users SET list_urls_recorded_at = 77").await;
+        app.execute("UPDATE spaces SET list_urls_recorded_at = 77").await;
         if list().await["items"][0]["url_expires_at"] == listed["items"][0]["url_expires_at"] {
-            assert_eq!(app.count("SELECT list_urls_recorded_at FROM users").await, 77);
+            assert_eq!(app.count("SELECT list_urls_recorded_at FROM spaces").await, 77);
         }
         if app.setup == Setup::SqliteAndDisk {
             // A list after a revocation is recorded again.

@@ -78,7 +78,7 @@ both! {
         assert_unknown(&app, &ann.id, "ann").await;
         app.assert_nothing_but(1).await;
         assert_eq!(bob.download(&of_bob).await, b"bob");
-        assert_eq!(app.count("SELECT COUNT(*) FROM audit_events WHERE kind = 'account_deleted' AND user_id IS NULL AND actor_id IS NULL").await, 1);
+        assert_eq!(app.count("SELECT COUNT(*) FROM audit_events WHERE kind = 'account_deleted' AND space_id IS NULL AND actor_id IS NULL").await, 1);
 
         app.advance(Duration::from_secs(91 * 24 * 3600));
         app.reap().await;
@@ -171,7 +171,7 @@ both! {
         assert_eq!(state(&app, &accepted).await, "done");
         assert_unknown(&app, &ann.id, "ann").await;
         let changed = boss.get("/v1/admin/events?kind=quota_changed").answer().await.json();
-        assert_eq!((&changed["items"][0]["user_id"], &changed["items"][0]["actor_id"]), (&json!(bob.id), &Value::Null));
+        assert_eq!((&changed["items"][0]["space_id"], &changed["items"][0]["actor_id"]), (&json!(bob.id), &Value::Null));
         let deleted = boss.get("/v1/admin/events?kind=account_deleted").answer().await.json();
         assert_eq!(deleted["items"][0]["actor_id"], json!(boss.id));
     }

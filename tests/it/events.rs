@@ -71,7 +71,7 @@ both! {
         assert_eq!(kinds_and_channels(&of_file(&app, &ann, &direct).await), [("file_uploaded", "direct")]);
         assert_eq!(kinds_and_channels(&of_file(&app, &ann, &tus).await), [("file_uploaded", "tus")]);
         let first = &of_raw[0];
-        assert_eq!((first["user_id"].as_str(), first["actor_id"].as_str()), (Some(&*ann.id), Some(&*ann.id)));
+        assert_eq!((first["space_id"].as_str(), first["actor_id"].as_str()), (Some(&*ann.id), Some(&*ann.id)));
         assert_eq!((&first["address"], &first["credential"]["kind"]), (&json!("127.0.0.1"), &json!("session")));
         assert_eq!(first["detail"], json!({"path": "", "name": "raw.txt", "size": 3}));
     }
@@ -198,7 +198,7 @@ both! {
         let boss = admin(&app).await;
         let refused = list_events(&app, &boss, "/v1/admin/events?kind=sign_in_refused").await;
         assert_eq!(refused.len(), 2, "{refused:?}");
-        assert!(refused.iter().any(|event| event["user_id"].is_null()), "no account has this address");
+        assert!(refused.iter().any(|event| event["space_id"].is_null()), "no account has this address");
         assert!(refused.iter().all(|event| event["address"] == "127.0.0.1"));
     }
 
@@ -215,8 +215,8 @@ both! {
 
         let find = async |query: &str| kinds(&list_events(&app, &boss, &format!("/v1/admin/events?{query}")).await).join(" ");
         assert_eq!(find(&format!("file_id={}", file["id"].as_str().unwrap())).await, "file_uploaded");
-        assert_eq!(find(&format!("user_id={}&since={middle}", bob.id)).await, "file_uploaded account_disabled quota_changed");
-        assert_eq!(find(&format!("user_id={}&until={middle}", bob.id)).await, "account_created signed_in");
+        assert_eq!(find(&format!("space_id={}&since={middle}", bob.id)).await, "file_uploaded account_disabled quota_changed");
+        assert_eq!(find(&format!("space_id={}&until={middle}", bob.id)).await, "account_created signed_in");
         assert_eq!(find(&format!("kind=file_uploaded&until={middle}")).await, "file_uploaded");
         assert_eq!(find("kind=fsck_started").await, "fsck_started");
         let changed = &list_events(&app, &boss, "/v1/admin/events?kind=quota_changed").await[0];

@@ -59,7 +59,7 @@ async fn key(app: &TestApp, file: &Value) -> Key {
 async fn record_upload(app: &TestApp, owner: &str, key: &Key, lease: Duration) {
     let row = NewBlobRow {
         id: Uuid::now_v7(),
-        owner: owner.parse().unwrap(),
+        space: owner.parse().unwrap(),
         key: key.to_string(),
         lease,
         reserve: 0,
@@ -204,7 +204,7 @@ both! {
         ];
         assert_eq!(counts, expected_counts.map(|(kind, count)| (kind.to_owned(), count)).into());
         let lost = run["findings"].as_array().unwrap().iter().find(|finding| finding["kind"] == "missing").unwrap();
-        assert_eq!((&lost["file_id"], &lost["owner_id"]), (&files[0]["id"], &json!(ann.id)));
+        assert_eq!((&lost["file_id"], &lost["space_id"]), (&files[0]["id"], &json!(ann.id)));
         let outcome = command(&app, &[]);
         assert_eq!((outcome.status, outcome.stdout.lines().count()), (1, 9), "{}", outcome.stdout);
         assert!(outcome.stderr.contains("7 problems found"), "{}", outcome.stderr);
@@ -471,7 +471,7 @@ async fn many_pages_are_compared_completely() {
     let app = TestApp::start(Setup::SqliteAndDisk).await;
     app.sign_up("ann").await;
     app.execute(
-        "INSERT INTO blobs (id, owner_id, key, state, lease_until, size, sha256, content_type, created_at, ready_at)
+        "INSERT INTO blobs (id, space_id, key, state, lease_until, size, sha256, content_type, created_at, ready_at)
         WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 3000)
         SELECT randomblob(16), (SELECT id FROM users), lower(hex(randomblob(16))), 'ready', 0, 5, x'00', 'text/plain', 0, 0
         FROM numbers",

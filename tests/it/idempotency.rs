@@ -149,7 +149,7 @@ both! {
         let ann = app.sign_up("ann").await;
         let blob = NewBlobRow {
             id: uuid::Uuid::now_v7(),
-            owner: ann.id.parse().unwrap(),
+            space: ann.id.parse().unwrap(),
             key: strongroom::store::Key::random().to_string(),
             lease: Duration::from_secs(3600),
             reserve: 10,

@@ -422,7 +422,7 @@ async fn limits_hold_across_servers() {
     let database = Database::of(&nodes.app.app.config).await;
     let watch = async {
         while !done.load(Ordering::Relaxed) {
-            assert_eq!(database.count("SELECT COUNT(*) FROM users WHERE used_bytes > 200000").await, 0);
+            assert_eq!(database.count("SELECT COUNT(*) FROM spaces WHERE used_bytes > 200000").await, 0);
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };

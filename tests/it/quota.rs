@@ -43,7 +43,7 @@ async fn flood(app: &TestApp, ann: &Client, count: usize, body: impl Fn() -> req
     let uploads = join_all((0..count).map(|_| upload(ann, body())));
     let checking = async {
         loop {
-            assert_eq!(app.count("SELECT COUNT(*) FROM users WHERE used_bytes > quota_bytes").await, 0);
+            assert_eq!(app.count("SELECT COUNT(*) FROM spaces WHERE used_bytes > quota_bytes").await, 0);
             app.assert_usage_is_exact().await;
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -447,7 +447,7 @@ both! {
         ann.sign(&file, "put").await;
         assert_eq!(strongroom::users::recalculate_usage(&app.app).await.unwrap(), 0);
         // As if more had been released than reserved.
-        app.execute("UPDATE users SET used_bytes = -7, used_files = -7, open_uploads = -7").await;
+        app.execute("UPDATE spaces SET used_bytes = -7, used_files = -7, open_uploads = -7").await;
         assert_eq!(used(&ann).await, (0, 0));
         assert_eq!(strongroom::users::recalculate_usage(&app.app).await.unwrap(), 1);
         app.assert_usage_is_exact().await;

@@ -49,7 +49,7 @@ both! {
         let file = answer.json();
         assert_eq!(file["name"], "hello.txt");
         assert_eq!(file["path"], "docs/2026");
-        assert_eq!(file["owner_id"], ann.id.as_str());
+        assert_eq!(file["space_id"], ann.id.as_str());
         assert_eq!(file["content_type"], "text/markdown; charset=utf-8");
         assert_eq!(file["metadata"], serde_json::json!({}));
         assert_eq!(answer.header("etag"), file["etag"].as_str().unwrap());

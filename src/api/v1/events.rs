@@ -28,7 +28,7 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AuditEvent, example = json!({
     "id": "019ab0c2-7a2e-7c55-b1de-0f5a8b7e4d11", "at": "2026-11-22T09:30:00Z", "kind": "file_downloaded",
-    "user_id": "019ab0c1-55aa-7b10-8f5e-2f0c9a3b7d21", "actor_id": "019ab0c1-55aa-7b10-8f5e-2f0c9a3b7d21",
+    "space_id": "019ab0c1-55aa-7b10-8f5e-2f0c9a3b7d21", "actor_id": "019ab0c1-55aa-7b10-8f5e-2f0c9a3b7d21",
     "credential": {"kind": "token", "id": "019ab0c2-8b33-7f10-a0de-4f6c9a3b7d77"},
     "file_id": "019ab0c2-7a2e-7c55-b1de-0f5a8b7e4d20", "link_id": null, "address": "192.0.2.7", "channel": "api",
     "detail": {"path": "2026", "name": "report.pdf", "size": 183422, "bytes": 183422, "complete": true}
@@ -38,9 +38,9 @@ struct AuditEventView {
     at: Timestamp,
     #[schema(value_type = AuditEventKind)]
     kind: String,
-    /// The account whose audit log it belongs to: the owner of the file, or the user who signed in.
+    /// The space whose audit log it belongs to: that of the file, or the personal one of the user who signed in.
     #[schema(required)]
-    user_id: Option<Uuid>,
+    space_id: Option<Uuid>,
     /// The user who acted; null for visitors, the command line and the server itself.
     #[schema(required)]
     actor_id: Option<Uuid>,
@@ -103,7 +103,7 @@ impl From<AuditEvent> for AuditEventView {
             id: event.id,
             at: event.at,
             kind: event.kind,
-            user_id: event.user_id,
+            space_id: event.space_id,
             actor_id: event.actor_id,
             credential: credential.map(|shown| AuditEventCredentialView { kind: shown.kind, id: shown.id }),
             file_id: event.file_id,
@@ -166,8 +166,8 @@ impl From<Page<AuditEvent>> for AuditEventPage {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct AdminParams {
-    /// Only events of this account.
-    user_id: Option<Uuid>,
+    /// Only events of this space: that of an account has its id.
+    space_id: Option<Uuid>,
     /// Only events of this file.
     file_id: Option<Uuid>,
     /// Only events of this kind.
@@ -206,7 +206,7 @@ async fn of_account(
     SessionCaller(caller): SessionCaller,
     Paging(page): Paging,
 ) -> Result<axum::Json<AuditEventPage>> {
-    let filter = Filter { account: Some(caller.user.id), ..Filter::default() };
+    let filter = Filter { space: Some(caller.user.id), ..Filter::default() };
     let page = users::events(&app, &filter, page.limit, page.cursor.as_deref()).await?;
     Ok(axum::Json(page.into()))
 }
@@ -224,7 +224,7 @@ async fn of_all(
     Paging(page): Paging,
 ) -> Result<axum::Json<AuditEventPage>> {
     let filter = Filter {
-        account: params.user_id,
+        space: params.space_id,
         file: params.file_id,
         kind: params.kind.map(EventKind::from),
         since: params.since,

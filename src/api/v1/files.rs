@@ -41,7 +41,7 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = StoredFile, example = json!({
     "id": "019ab0c2-7a2e-7c55-b1de-0f5a8b7e4d11", "name": "report.pdf", "path": "2026/november",
-    "folder_id": "019ab0c2-7a2e-7c55-b1de-0f5a8b7e4d12", "owner_id": "019ab0c1-55aa-7b10-8f5e-2f0c9a3b7d21", "size": 183422, "content_type": "application/pdf",
+    "folder_id": "019ab0c2-7a2e-7c55-b1de-0f5a8b7e4d12", "space_id": "019ab0c1-55aa-7b10-8f5e-2f0c9a3b7d21", "size": 183422, "content_type": "application/pdf",
     "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     "etag": "\"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\"",
     "created_at": "2026-11-22T09:30:00Z", "updated_at": "2026-11-22T09:30:00Z", "metadata": {"invoice": 17}
@@ -52,7 +52,7 @@ pub struct FileView {
     /// The path of its folder, without leading and trailing slashes; empty for the top folder.
     pub path: String,
     pub folder_id: Uuid,
-    pub owner_id: Uuid,
+    pub space_id: Uuid,
     /// Bytes.
     pub size: u64,
     /// The media type, detected from the content.
@@ -83,7 +83,7 @@ impl FileView {
             name: file.name,
             path: file.path,
             folder_id: file.folder_id,
-            owner_id: file.owner_id,
+            space_id: file.space_id,
             size: file.content.size,
             content_type: file.content.content_type,
             etag: format!("\"{sha256}\""),

@@ -43,7 +43,7 @@ struct FolderParams {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Folder, example = json!({
     "id": "019ab0c2-7a2e-7c55-b1de-0f5a8b7e4d12", "parent_id": "019ab0c2-7a2e-7c55-b1de-0f5a8b7e4d10",
-    "name": "november", "path": "2026/november", "owner_id": "019ab0c1-55aa-7b10-8f5e-2f0c9a3b7d21",
+    "name": "november", "path": "2026/november", "space_id": "019ab0c1-55aa-7b10-8f5e-2f0c9a3b7d21",
     "created_at": "2026-11-22T09:30:00Z", "updated_at": "2026-11-22T09:30:00Z"
 }))]
 pub struct FolderView {
@@ -55,7 +55,7 @@ pub struct FolderView {
     name: String,
     /// Full path, as in `path` of its files.
     path: String,
-    owner_id: Uuid,
+    space_id: Uuid,
     created_at: Timestamp,
     /// When it was last renamed or moved.
     updated_at: Timestamp,
@@ -63,8 +63,8 @@ pub struct FolderView {
 
 impl From<Folder> for FolderView {
     fn from(folder: Folder) -> Self {
-        let Folder { id, owner_id, parent_id, name, path, created_at, updated_at } = folder;
-        Self { id, parent_id, name, path, owner_id, created_at, updated_at }
+        let Folder { id, space_id, parent_id, name, path, created_at, updated_at } = folder;
+        Self { id, parent_id, name, path, space_id, created_at, updated_at }
     }
 }
 

@@ -95,7 +95,7 @@ struct FsckFindingView {
     /// The owner of the file.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    owner_id: Option<Uuid>,
+    space_id: Option<Uuid>,
     detail: String,
     /// What the run did about it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -167,9 +167,9 @@ impl From<FsckReport> for FsckReportView {
 
 impl From<FsckFinding> for FsckFindingView {
     fn from(finding: FsckFinding) -> Self {
-        let FsckFinding { kind, key, upload_id, file_id, owner_id, detail, action } = finding;
+        let FsckFinding { kind, key, upload_id, file_id, space_id, detail, action } = finding;
         let action = action.map(FsckActionView::from);
-        Self { kind: kind.into(), key, upload_id, file_id, owner_id, detail, action }
+        Self { kind: kind.into(), key, upload_id, file_id, space_id, detail, action }
     }
 }
 

@@ -114,7 +114,7 @@ impl Export {
     }
 
     async fn describe_events(&mut self) -> Result<()> {
-        let filter = Filter { account: Some(self.caller.user.id), ..Filter::default() };
+        let filter = Filter { space: Some(self.caller.user.id), ..Filter::default() };
         let (mut array, mut cursor) = (self.start_array("events").await?, None);
         loop {
             let page = events::list(&self.app.db, &filter, EVENTS_PER_PAGE, cursor.as_deref()).await?;

@@ -60,7 +60,7 @@ impl OpenedLink {
         self.link.inline && crate::files::is_inline(&self.file.content.content_type)
     }
 
-    /// A download of the file through this link, for the audit log of its owner.
+    /// A download of the file through this link, for the audit log of its space.
     pub fn download_event(&self) -> Event {
         event(&self.link, EventKind::FileDownloaded)
     }
@@ -80,7 +80,7 @@ impl OpenedLink {
         if link.password_hash.is_some() && link.password_hash != self.link.password_hash {
             return Err(Error::LinkLocked);
         }
-        app.db.file(link.owner_id, link.file_id).await?.map(drop).ok_or(Error::NotFound)
+        app.db.file(link.space_id, link.file_id).await?.map(drop).ok_or(Error::NotFound)
     }
 
     /// Whether its downloads are limited.
@@ -128,7 +128,7 @@ async fn find_by_token(app: &App, token: &str) -> Result<LinkRow> {
 /// sends neither that nor an unlock token; [`Error::Throttled`] after too many wrong passwords.
 pub async fn open(app: &App, visitor: &LinkVisitor, token: &str) -> Result<OpenedLink> {
     let link = find_by_token(app, token).await?;
-    let file = app.db.file(link.owner_id, link.file_id).await?.ok_or(Error::NotFound)?;
+    let file = app.db.file(link.space_id, link.file_id).await?.ok_or(Error::NotFound)?;
     if let Err(error) = check_visitor(app, visitor, &link).await {
         // A visitor who has not entered the password yet is not refused.
         if visitor.password.is_some() || !matches!(error, Error::LinkLocked) {
@@ -156,7 +156,7 @@ fn check_network(link: &LinkRow, address: IpAddr) -> Result<()> {
     Ok(())
 }
 
-/// Records in the audit log of the owner that a visitor was refused; rate-limited, so that visitors
+/// Records in the audit log of the space that a visitor was refused; rate-limited, so that visitors
 /// cannot fill it.
 fn refused(app: &App, link: &LinkRow, error: &Error) {
     let why = match error {
@@ -170,9 +170,9 @@ fn refused(app: &App, link: &LinkRow, error: &Error) {
     app.events.record_refusal(link.id, &event(link, EventKind::LinkRefused).with("why", why));
 }
 
-/// An event about a link, for the audit log of its owner.
+/// An event about a link, for the audit log of its space.
 fn event(link: &LinkRow, kind: EventKind) -> Event {
-    Event::new(kind, link.owner_id).file(link.file_id).link(link.id)
+    Event::new(kind, link.space_id).file(link.file_id).link(link.id)
 }
 
 /// Exchanges the password of a link for a token that unlocks it for a while; `None` if the link has no password.

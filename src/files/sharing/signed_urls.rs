@@ -134,11 +134,11 @@ impl From<ReadMethod> for Operation {
 
 /// Records, once for all files of a list, until when its URLs are valid; writes only if that changes.
 async fn record_list(app: &App, files: &[File], until: Timestamp) -> Result<()> {
-    let Some(owner) = files.first().map(|file| file.owner_id) else { return Ok(()) };
-    let Some(known) = app.db.list_signing(owner).await? else { return Ok(()) };
+    let Some(space) = files.first().map(|file| file.space_id) else { return Ok(()) };
+    let Some(known) = app.db.list_signing(space).await? else { return Ok(()) };
     let revoked = files.iter().map(|file| file.signed.revoked_at).max().unwrap_or_default();
     if known.list_urls_expire_at < until.into() || known.list_urls_recorded_at <= revoked {
-        app.db.record_list_signing(owner, until, app.clock.now()).await?;
+        app.db.record_list_signing(space, until, app.clock.now()).await?;
     }
     Ok(())
 }
@@ -196,7 +196,7 @@ pub async fn open(app: &App, grant: &Grant) -> Result<(Content, Event)> {
         return Err(Error::NotFound);
     }
     let row = app.db.content_by_key(grant.key.as_str()).await?.ok_or(Error::NotFound)?;
-    let event = Event::new(EventKind::FileDownloaded, row.owner_id);
+    let event = Event::new(EventKind::FileDownloaded, row.space_id);
     let event = row.file_id.into_iter().fold(event, Event::file);
     Ok((row.content.try_into()?, event))
 }

@@ -123,7 +123,7 @@ pub(super) async fn replay(user: &User, answer: &str, body: Body) -> Result<File
     }
     Ok(File {
         id: uploaded.id,
-        owner_id: user.id,
+        space_id: user.id,
         folder_id: uploaded.folder_id,
         path: uploaded.path,
         name: uploaded.name,

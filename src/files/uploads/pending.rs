@@ -67,7 +67,7 @@ pub(in crate::files) async fn write_blob(
     let key = Key::random();
     let mut row = NewBlobRow {
         id: app.clock.new_id(),
-        owner: user.id,
+        space: user.id,
         key: key.to_string(),
         lease: app.config.uploads.lease,
         reserve: 0,
@@ -81,7 +81,7 @@ pub(in crate::files) async fn write_blob(
     let reservation = Reservation::open(&app.db, &app.config.quotas, &mut row, body.size, max_size).await?;
     faults::point("K2");
 
-    let blob = PendingBlob { app, id: row.id, owner: user.id };
+    let blob = PendingBlob { app, id: row.id, space: user.id };
     match leased(app, blob.id, blob.write(&key, body, purpose, reservation)).await {
         Ok(facts) => Ok(Stored { key, facts }),
         Err(error) => {
@@ -98,7 +98,7 @@ pub(in crate::files) async fn write_blob(
 struct PendingBlob<'a> {
     app: &'a App,
     id: Uuid,
-    owner: Uuid,
+    space: Uuid,
 }
 
 impl PendingBlob<'_> {
@@ -121,7 +121,7 @@ impl MultipartObserver for PendingBlob<'_> {
     }
 
     fn owner(&self) -> Uuid {
-        self.owner
+        self.space
     }
 }
 

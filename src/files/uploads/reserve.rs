@@ -18,12 +18,12 @@ const FIRST_STEP: u64 = 64 * 1024;
 /// Maximum number of bytes reserved ahead.
 const LARGEST_STEP: u64 = 16 * 1024 * 1024;
 
-/// The bytes that a pending blob has reserved of its owner's quota.
+/// The bytes that a pending blob has reserved of its space's quota.
 pub(in crate::files) struct Reservation {
     db: Db,
     quotas: Quotas,
     blob: Uuid,
-    owner: Uuid,
+    space: Uuid,
     reserved: u64,
     /// The body never has more bytes than this.
     max_size: u64,
@@ -54,12 +54,12 @@ impl Reservation {
         while let Err(error) = db.insert_pending_blob(blob, quotas).await {
             blob.reserve = smaller_retry(error, least, blob.reserve)?;
         }
-        Ok(Self::resume(db, quotas, blob.id, blob.owner, blob.reserve, max_size))
+        Ok(Self::resume(db, quotas, blob.id, blob.space, blob.reserve, max_size))
     }
 
     /// Continues the reservation of a blob that exists.
-    pub fn resume(db: &Db, quotas: &Quotas, blob: Uuid, owner: Uuid, reserved: u64, max_size: u64) -> Self {
-        Self { db: db.clone(), quotas: *quotas, blob, owner, reserved, max_size, added: Arc::default() }
+    pub fn resume(db: &Db, quotas: &Quotas, blob: Uuid, space: Uuid, reserved: u64, max_size: u64) -> Self {
+        Self { db: db.clone(), quotas: *quotas, blob, space, reserved, max_size, added: Arc::default() }
     }
 
     /// A counter of the bytes that this body has reserved so far.
@@ -79,7 +79,7 @@ impl Reservation {
         }
         let ahead = size.clamp(FIRST_STEP, LARGEST_STEP).min(self.max_size.saturating_sub(size));
         let mut wanted = least + ahead;
-        while let Err(error) = self.db.reserve_more(self.blob, self.owner, wanted, &self.quotas).await {
+        while let Err(error) = self.db.reserve_more(self.blob, self.space, wanted, &self.quotas).await {
             wanted = smaller_retry(error, least, wanted)?;
         }
         self.reserved += wanted;

@@ -176,8 +176,8 @@ async fn write(app: &Arc<App>, user: &User, id: Uuid, append: Append) -> Result<
 /// Reserves what is missing up to the declared end of the whole, or else of the append.
 async fn reserve(app: &App, row: &ResumableRow, declared: Option<u64>) -> Result<Reservation> {
     let max_size = declared.unwrap_or(app.config.limits.file_size);
-    let (blob, owner, reserved) = (row.blob_id, row.owner_id, row.reserved_bytes.0);
-    let mut reservation = Reservation::resume(&app.db, &app.config.quotas, blob, owner, reserved, max_size);
+    let (blob, space, reserved) = (row.blob_id, row.space_id, row.reserved_bytes.0);
+    let mut reservation = Reservation::resume(&app.db, &app.config.quotas, blob, space, reserved, max_size);
     reservation.ensure(declared.unwrap_or(0)).await?;
     Ok(reservation)
 }

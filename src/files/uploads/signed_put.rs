@@ -59,7 +59,7 @@ pub async fn sign(app: &App, user: &User, file: &File, expires_in: Option<Durati
     };
     let blob = NewBlobRow {
         id: app.clock.new_id(),
-        owner: user.id,
+        space: user.id,
         key: key.to_string(),
         // Outlives the URL: a transfer that started in time may end after it.
         lease: lifetime + app.config.uploads.lease,
@@ -94,12 +94,12 @@ pub async fn receive(app: &Arc<App>, grant: Grant, body: Body) -> Result<()> {
     // Reserving and releasing happen in one task, which a client that disconnects cannot stop in between.
     detached(async move {
         let mut reservation =
-            Reservation::resume(&app.db, &app.config.quotas, blob.id, blob.owner_id, blob.reserved_bytes.0, max_size);
+            Reservation::resume(&app.db, &app.config.quotas, blob.id, blob.space_id, blob.reserved_bytes.0, max_size);
         reservation.ensure(body.size.unwrap_or(0)).await?;
         let added = reservation.added();
         if let Err(error) = write(&app, &grant.key, body, reservation).await {
-            // Otherwise a failing client could use up the quota of the owner without storing anything.
-            app.db.release_reserved(blob.id, blob.owner_id, added.load(Ordering::Relaxed)).await?;
+            // Otherwise a failing client could use up the quota of the space without storing anything.
+            app.db.release_reserved(blob.id, blob.space_id, added.load(Ordering::Relaxed)).await?;
             return Err(error);
         }
         confirm(&app, &grant.key, blob.id).await

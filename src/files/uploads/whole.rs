@@ -104,7 +104,7 @@ impl NewFile {
         let now = app.clock.now();
         File {
             id: app.clock.new_id(),
-            owner_id: user.id,
+            space_id: user.id,
             // Known once it is published.
             folder_id: Uuid::nil(),
             path: self.path.as_str().to_owned(),
@@ -198,8 +198,8 @@ pub(in crate::files) async fn publish(
     stored: &Stored,
     upload: Option<&EndedUpload>,
 ) -> Result<File> {
-    let (owner, now) = (user.id, file.created_at);
-    let row = NewFileRow { id: file.id, owner, metadata: file.metadata.get().to_owned(), now };
+    let (space, now) = (user.id, file.created_at);
+    let row = NewFileRow { id: file.id, space, metadata: file.metadata.get().to_owned(), now };
     let mut name = new.name.clone();
     loop {
         name.as_str().clone_into(&mut file.name);

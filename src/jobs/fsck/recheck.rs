@@ -91,7 +91,7 @@ async fn is_open(app: &App, upload: &OpenUpload) -> Result<bool> {
 
 /// A finding about a row, with the file and the owner that are affected.
 pub(super) fn finding_about(row: &ReferencedBlobRow, kind: FsckFindingKind, detail: String) -> FsckFinding {
-    FsckFinding { file_id: row.file_id, owner_id: Some(row.owner_id), ..FsckFinding::new(kind, &row.key, detail) }
+    FsckFinding { file_id: row.file_id, space_id: Some(row.space_id), ..FsckFinding::new(kind, &row.key, detail) }
 }
 
 pub(super) fn parse_key(key: &str) -> Result<Key> {

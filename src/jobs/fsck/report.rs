@@ -79,7 +79,7 @@ pub struct FsckFinding {
     pub file_id: Option<Uuid>,
     /// The owner of the affected blob, if it has a row.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub owner_id: Option<Uuid>,
+    pub space_id: Option<Uuid>,
     /// A description for operators.
     pub detail: String,
     /// What this run did about it, or an earlier one; absent if nothing.
@@ -106,7 +106,7 @@ impl FsckFinding {
             key: key.to_string(),
             upload_id: None,
             file_id: None,
-            owner_id: None,
+            space_id: None,
             detail: detail.into(),
             action: None,
         }
@@ -123,7 +123,7 @@ impl fmt::Display for FsckFinding {
         if let Some(id) = self.file_id {
             write!(f, "; file {id}")?;
         }
-        if let Some(id) = self.owner_id {
+        if let Some(id) = self.space_id {
             write!(f, "; owner {id}")?;
         }
         match self.action {

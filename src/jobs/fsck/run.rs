@@ -98,7 +98,7 @@ impl FsckRunner<'_> {
             let what = if row.file_id.is_some() { "a file" } else { "the owner's avatar" };
             let detail = format!("{what} references this blob, whose state is {}", row.state);
             let finding = FsckFinding::new(FsckFindingKind::DanglingReference, row.key, detail);
-            self.report.add(FsckFinding { file_id: row.file_id, owner_id: Some(row.owner_id), ..finding });
+            self.report.add(FsckFinding { file_id: row.file_id, space_id: Some(row.space_id), ..finding });
         }
         Ok(())
     }

@@ -1,9 +1,10 @@
 -- Enough rows for PostgreSQL to choose between plans, in the proportions of a service that has been used for a while:
 -- 200 users with 50 files each, and one with 10,000. A tenth of the files is in the trash.
 
-INSERT INTO users (id, email, email_key, name, password_hash, is_admin, created_at, updated_at, used_files)
-    SELECT uuidv7(), n || '@example.org', n || '@example.org', 'User ' || n, 'x', n = 1, n, n, 0
+INSERT INTO users (id, email, email_key, name, password_hash, is_admin, created_at, updated_at)
+    SELECT uuidv7(), n || '@example.org', n || '@example.org', 'User ' || n, 'x', n = 1, n, n
     FROM generate_series(1, 5000) n;
+INSERT INTO spaces (id, user_id, name, created_at, updated_at) SELECT id, id, '', 1, 1 FROM users;
 
 CREATE TEMPORARY TABLE accounts AS SELECT id, ROW_NUMBER() OVER (ORDER BY id) AS n FROM users;
 CREATE TEMPORARY TABLE created AS
@@ -20,46 +21,46 @@ INSERT INTO api_tokens (id, user_id, token_hash, name, last_four, created_at, ex
 INSERT INTO throttles (subject, attempts, window_ends_at) SELECT 'address ' || n, 1, n FROM generate_series(1, 10000) n;
 
 -- One in two hundred is in progress or pending deletion.
-INSERT INTO blobs (id, owner_id, key, state, lease_until, size, sha256, content_type, created_at, ready_at)
+INSERT INTO blobs (id, space_id, key, state, lease_until, size, sha256, content_type, created_at, ready_at)
     SELECT blob, owner, md5('key' || n), 'ready', n, n % 997, sha256(n::text::bytea), 'text/plain', n, n FROM created;
-INSERT INTO blobs (id, owner_id, key, state, lease_until, created_at)
+INSERT INTO blobs (id, space_id, key, state, lease_until, created_at)
     SELECT uuidv7(), id, md5('lost key' || n), CASE WHEN n % 2 = 0 THEN 'pending' ELSE 'deleting' END, n, n
     FROM accounts WHERE n <= 100;
-INSERT INTO folders (id, owner_id, name, location, search, sort_key, created_at, updated_at)
+INSERT INTO folders (id, space_id, name, location, search, sort_key, created_at, updated_at)
     SELECT id, id, '', '', '', '', n, n FROM accounts;
 -- 50 folders for each owner of files, one of them in the trash, and many for the one with many files.
-INSERT INTO folders (id, owner_id, parent_id, name, location, search, sort_key, created_at, updated_at, trashed_at, trash_id)
+INSERT INTO folders (id, space_id, parent_id, name, location, search, sort_key, created_at, updated_at, trashed_at, trash_id)
     SELECT new.id, owner, owner, name, name || '/', name || '/', name, 1, 1, CASE WHEN n % 50 = 49 THEN 1 END,
         CASE WHEN n % 50 = 49 THEN new.id END
     FROM (SELECT uuidv7() AS id, owner, i AS n, 'folder-' || i AS name
         FROM (SELECT DISTINCT owner FROM created) AS owners, generate_series(0, 49) i) AS new;
-INSERT INTO folders (id, owner_id, parent_id, name, location, search, sort_key, created_at, updated_at)
-    SELECT uuidv7(), p.owner_id, p.id, 'below-' || i, p.location || 'below-' || i || '/', '', 'below-' || i, 1, 1
-    FROM folders p JOIN accounts a ON a.id = p.owner_id AND a.n = 1, generate_series(1, 40) i WHERE p.parent_id IS NOT NULL;
-INSERT INTO files (id, owner_id, folder_id, name, search, sort_key, blob_id, size, metadata, created_at, updated_at, trashed_at)
+INSERT INTO folders (id, space_id, parent_id, name, location, search, sort_key, created_at, updated_at)
+    SELECT uuidv7(), p.space_id, p.id, 'below-' || i, p.location || 'below-' || i || '/', '', 'below-' || i, 1, 1
+    FROM folders p JOIN accounts a ON a.id = p.space_id AND a.n = 1, generate_series(1, 40) i WHERE p.parent_id IS NOT NULL;
+INSERT INTO files (id, space_id, folder_id, name, search, sort_key, blob_id, size, metadata, created_at, updated_at, trashed_at)
     SELECT file, owner, (SELECT d.id FROM folders d WHERE d.parent_id = owner AND d.name = 'folder-' || n % 50), 'file-' || n,
         'file-' || n, 'file-' || n, blob, n % 997, '{}', n, n, CASE WHEN n % 10 = 0 THEN n END
     FROM created;
 
-INSERT INTO signed_puts (id, owner_id, blob_id, file_id, replaces_blob_id, created_at, expires_at)
+INSERT INTO signed_puts (id, space_id, blob_id, file_id, replaces_blob_id, created_at, expires_at)
     SELECT uuidv7(), owner, blob, file, blob, n, n FROM created WHERE n % 8 = 0;
-INSERT INTO resumable_uploads (id, owner_id, blob_id, tail_blob_id, mode, path, name, upload_metadata, part_size, hash_state, file_id,
+INSERT INTO resumable_uploads (id, space_id, blob_id, tail_blob_id, mode, path, name, upload_metadata, part_size, hash_state, file_id,
         created_at, expires_at)
     SELECT uuidv7(), owner, blob, CASE WHEN n % 3 = 0 THEN blob END, 'tus', '', '', '', 1, '',
         CASE WHEN n % 2 = 0 THEN file END, n, n
     FROM created WHERE n % 4 = 0;
 INSERT INTO upload_parts (upload_id, number, receipt)
     SELECT id, number, 'receipt' FROM resumable_uploads, generate_series(1, 3) number;
-INSERT INTO idempotency_keys (owner_id, key, fingerprint, blob_id, response, expires_at)
+INSERT INTO idempotency_keys (user_id, key, fingerprint, blob_id, response, expires_at)
     SELECT owner, 'key ' || n, '', blob, '{}', n FROM created;
 
-INSERT INTO links (id, owner_id, file_id, token_hash, last_four, allow_from, inline, note, created_at, revoked_at)
+INSERT INTO links (id, space_id, file_id, token_hash, last_four, allow_from, inline, note, created_at, revoked_at)
     SELECT uuidv7(), owner, file, decode(md5('link' || n), 'hex'), '', '', FALSE, '', n,
         CASE WHEN n % 20 = 0 THEN n END
     FROM created WHERE n % 2 = 0;
 INSERT INTO link_downloads (id, link_id, client_hash, agent_hash, open_responses, bytes_granted, lease_until)
     SELECT uuidv7(), id, '', '', 1, 1, created_at FROM links;
-INSERT INTO audit_events (id, at, kind, user_id, actor_id, file_id, channel, detail)
+INSERT INTO audit_events (id, at, kind, space_id, actor_id, file_id, channel, detail)
     SELECT uuidv7(), 3 * n + copy, CASE copy WHEN 1 THEN 'file.created' WHEN 2 THEN 'file.read' ELSE 'file.changed' END,
         owner, owner, file, 'api', '{}'
     FROM created, generate_series(1, 3) copy;

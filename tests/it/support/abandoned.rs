@@ -16,7 +16,7 @@ pub async fn abandon(app: &TestApp, owner: &str, lease: Duration, size: usize) {
     let owner = owner.parse().unwrap();
     let row = NewBlobRow {
         id,
-        owner,
+        space: owner,
         key: key.to_string(),
         lease,
         reserve: size as u64,

@@ -303,13 +303,13 @@ async fn scalars(pool: &sqlx::SqlitePool, sql: String) -> Vec<String> {
 }
 
 /// Counts the accounts whose recorded usage differs from the sum over their blobs and files.
-pub const MISCOUNTED: &str = "SELECT COUNT(*) FROM users u WHERE
+pub const MISCOUNTED: &str = "SELECT COUNT(*) FROM spaces u WHERE
     u.used_bytes <> (SELECT COALESCE(SUM(CASE state WHEN 'ready' THEN size ELSE reserved_bytes END), 0)
-    FROM blobs WHERE owner_id = u.id AND state IN ('pending', 'ready'))
-    + (SELECT COALESCE(SUM(octet_length(metadata) - 2), 0) FROM files WHERE owner_id = u.id)
-    OR u.used_files <> (SELECT COUNT(*) FROM files WHERE owner_id = u.id)
-    + (SELECT COALESCE(SUM(reserved_files), 0) FROM blobs WHERE owner_id = u.id AND state = 'pending')
-    OR u.open_uploads <> (SELECT COALESCE(SUM(reserved_uploads), 0) FROM blobs WHERE owner_id = u.id AND state = 'pending')";
+    FROM blobs WHERE space_id = u.id AND state IN ('pending', 'ready'))
+    + (SELECT COALESCE(SUM(octet_length(metadata) - 2), 0) FROM files WHERE space_id = u.id)
+    OR u.used_files <> (SELECT COUNT(*) FROM files WHERE space_id = u.id)
+    + (SELECT COALESCE(SUM(reserved_files), 0) FROM blobs WHERE space_id = u.id AND state = 'pending')
+    OR u.open_uploads <> (SELECT COALESCE(SUM(reserved_uploads), 0) FROM blobs WHERE space_id = u.id AND state = 'pending')";
 
 /// A connection to the server's database, past the server.
 #[derive(Debug, Clone)]

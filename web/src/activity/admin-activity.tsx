@@ -14,7 +14,7 @@ const PAGE = 100
 export function AdminActivity({ user }: { user: string | null }) {
   const [kind, setKind] = useState<EventKind | ''>('')
   const source = useMemo<Source>(() => {
-    const filter = { ...(user ? { user_id: user } : {}), ...(kind ? { kind } : {}) }
+    const filter = { ...(user ? { space_id: user } : {}), ...(kind ? { kind } : {}) }
     return async (cursor) =>
       request(api.GET('/v1/admin/events', { params: { query: { ...filter, limit: await pageSize(PAGE), cursor } } }))
   }, [user, kind])

@@ -31,7 +31,7 @@ const SENTENCES: Record<EventKind, (parts: Parts) => string> = {
     `${who} changed ${whose} password${detail.must_change ? ', to be changed again at the next sign-in' : ''}`,
   signed_in: ({ who }) => `${who} signed in`,
   sign_in_refused: ({ whose, event }) =>
-    event.user_id
+    event.space_id
       ? `Someone entered a wrong password for ${whose} account`
       : 'Someone tried to sign in with an unknown email',
   signed_out: ({ who }) => `${who} signed out`,
@@ -78,7 +78,7 @@ export const kindLabel = (kind: EventKind) => capitalize(kind.replaceAll('_', ' 
 export function sentence(event: AuditEvent, context: ActivityContext): string {
   const detail = event.detail as Record<string, unknown>
   const nameOf = (id: string) => (id === context.me ? 'You' : context.nameOf(id))
-  const owner = event.user_id ? nameOf(event.user_id) : 'someone'
+  const owner = event.space_id ? nameOf(event.space_id) : 'someone'
   const parts: Parts = {
     who: event.actor_id ? nameOf(event.actor_id) : anonymousActor(event, owner),
     whose: owner === 'You' ? 'your' : `${owner}’s`,
@@ -123,8 +123,8 @@ function anonymousActor(event: AuditEvent, owner: string): string {
 
 function fileName(event: AuditEvent, detail: Record<string, unknown>, context: ActivityContext): string {
   const name = typeof detail.name === 'string' ? `“${detail.name}”` : (context.file ?? 'a file')
-  const isOthers = event.user_id && event.user_id !== context.me && event.user_id !== event.actor_id
-  return isOthers && event.user_id ? `${name} of ${context.nameOf(event.user_id)}` : name
+  const isOthers = event.space_id && event.space_id !== context.me && event.space_id !== event.actor_id
+  return isOthers && event.space_id ? `${name} of ${context.nameOf(event.space_id)}` : name
 }
 
 function change(file: string, detail: Record<string, unknown>): string {

@@ -85,7 +85,7 @@ function Report({ run }: { run: FsckRun }) {
                 {finding.action && <span class="tag">{finding.action}</span>}
                 <p>{finding.detail}</p>
                 <p class="hint">
-                  {finding.owner_id && `File of ${nameOf(finding.owner_id)} · `}
+                  {finding.space_id && `File of ${nameOf(finding.space_id)} · `}
                   <code>{finding.key}</code>
                 </p>
               </div>

@@ -71,7 +71,7 @@ pub async fn create(app: &App, user: &User, file: &File, options: LinkOptions) -
     let secret = Secret::random(SecretKind::Link);
     let mut row = LinkRow {
         id: app.clock.new_id(),
-        owner_id: user.id,
+        space_id: user.id,
         file_id: file.id,
         token_hash: secret.hash().to_vec(),
         last_four: secret.last_four().to_owned(),

@@ -67,8 +67,8 @@ impl LinkOptions {
         if let Some(password) = self.password {
             row.password_hash = match password {
                 Some(password) => {
-                    users::count_new_password(app, row.owner_id).await?;
-                    Some(app.passwords.hash(Party::Account(row.owner_id), &password, &[]).await?)
+                    users::count_new_password(app, row.space_id).await?;
+                    Some(app.passwords.hash(Party::Account(row.space_id), &password, &[]).await?)
                 }
                 None => None,
             };

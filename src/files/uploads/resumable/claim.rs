@@ -23,7 +23,7 @@ const LEASE: Duration = Duration::from_secs(10);
 /// The right to append to one upload.
 pub(in crate::files::uploads) struct Claim {
     app: Arc<App>,
-    owner: Uuid,
+    space: Uuid,
     upload: Uuid,
     pub id: Uuid,
     lease: Duration,
@@ -45,7 +45,7 @@ impl Claim {
     /// [`Error::UploadGone`] if it has ended otherwise; [`Error::Unavailable`].
     pub async fn acquire(app: &Arc<App>, user: &User, upload: Uuid) -> Result<Self> {
         let (id, lease) = (app.clock.new_id(), LEASE.min(app.config.uploads.lease));
-        let claim = Self { app: app.clone(), owner: user.id, upload, id, lease, activity: Arc::default() };
+        let claim = Self { app: app.clone(), space: user.id, upload, id, lease, activity: Arc::default() };
         match app.db.acquire_claim(user.id, upload, id, lease).await {
             Ok(None) => {}
             // On an error the claim is not released, so that the next writer repeats this.
@@ -82,14 +82,14 @@ impl Claim {
     /// deleted immediately.
     pub async fn delete_upload(&self) -> Result<()> {
         self.app.db.release_claim(self.upload, self.id).await?;
-        self.app.db.delete_resumable(self.owner, self.upload).await.map(drop)
+        self.app.db.delete_resumable(self.space, self.upload).await.map(drop)
     }
 
     /// Why this writer does not hold the claim. If the upload was canceled, by its owner or with the token that created
     /// it, there is no other writer to wait for.
     async fn refusal(&self) -> Error {
         let now = self.app.clock.now().into();
-        match self.app.db.resumable(self.owner, self.upload).await {
+        match self.app.db.resumable(self.space, self.upload).await {
             Ok(None) => Error::NotFound,
             Ok(Some(row)) if row.file_id.is_none() && row.expires_at <= now => Error::UploadGone,
             Ok(Some(_)) => Error::UploadBusy,

@@ -117,7 +117,7 @@ impl NewUpload {
         };
         let blob = NewBlobRow {
             id: app.clock.new_id(),
-            owner: user.id,
+            space: user.id,
             key: Key::random().to_string(),
             lease: lease(app),
             // An undeclared size is reserved as the bytes arrive.

@@ -80,7 +80,7 @@ impl MultipartObserver for RowObserver<'_> {
     }
 
     fn owner(&self) -> Uuid {
-        self.row.owner_id
+        self.row.space_id
     }
 }
 
@@ -90,7 +90,7 @@ impl AppendObserver for RowObserver<'_> {
         let key = Key::random();
         let blob = NewBlobRow {
             id: self.app.clock.new_id(),
-            owner: self.row.owner_id,
+            space: self.row.space_id,
             key: key.to_string(),
             lease: self.app.config.uploads.lease,
             // The blob of the upload has reserved these bytes.
