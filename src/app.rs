@@ -15,7 +15,7 @@ use crate::db::{self, Db};
 use crate::error::{Error, Result};
 use crate::events::Recorder;
 use crate::health::Health;
-use crate::keys;
+use crate::keys::{self, LinkKey};
 use crate::store::{DiskStore, Listed, NoStore, S3Store, Store, UrlSigner};
 use crate::users::{Passwords, PendingAttempts};
 
@@ -49,6 +49,9 @@ pub struct App {
     pub events: Recorder,
     /// Exports in progress.
     pub exports: Slots<Uuid>,
+    /// Derives the tokens of share links; `None` if this server has no place for a secret key. Their URLs are shown only
+    /// once then.
+    pub link_key: Option<LinkKey>,
     /// Signs URLs of this server for a bucket that could sign its own.
     signer: Option<UrlSigner>,
 }
@@ -59,8 +62,15 @@ impl App {
     /// # Errors
     /// [`Error::Setup`], which names the setting that it is about.
     pub async fn open(config: Config, clock: Clock) -> Result<Arc<Self>> {
-        let signer =
-            || Ok::<_, Error>(UrlSigner::new(&keys::secret(&config)?, config.public_url.clone(), clock.clone()));
+        let secret = keys::secret(&config);
+        let link_key = match &secret {
+            Ok(secret) => Some(LinkKey::new(secret)),
+            Err(error) => {
+                tracing::warn!(%error, "without a secret key the URLs of share links are shown only once");
+                None
+            }
+        };
+        let signer = || secret.map(|secret| UrlSigner::new(&secret, config.public_url.clone(), clock.clone()));
         let (store, signer): (Arc<dyn Store>, _) = match &config.store {
             StoreConfig::Disk { root } => {
                 let store = DiskStore::open(root, signer()?).await.map_err(|error| about("STORE_URL", error))?;
@@ -71,7 +81,7 @@ impl App {
                 (Arc::new(store), (config.signed_urls == SignedUrls::Server).then(signer).transpose()?)
             }
         };
-        Self::with_store(config, clock, store, signer).await
+        Self::with_store(config, clock, store, signer, link_key).await
     }
 
     /// Opens the database and the store to serve. On SQLite, a lock makes sure that this is the only server; then it
@@ -122,7 +132,7 @@ impl App {
     /// # Errors
     /// [`Error::Setup`] if the database cannot be opened.
     pub async fn open_database_only(config: Config, clock: Clock) -> Result<Arc<Self>> {
-        Self::with_store(config, clock, Arc::new(NoStore), None).await
+        Self::with_store(config, clock, Arc::new(NoStore), None, None).await
     }
 
     async fn with_store(
@@ -130,6 +140,7 @@ impl App {
         clock: Clock,
         store: Arc<dyn Store>,
         signer: Option<UrlSigner>,
+        link_key: Option<LinkKey>,
     ) -> Result<Arc<Self>> {
         create_data_dir(&config)?;
         let url = config.database_url.expose_secret();
@@ -152,6 +163,7 @@ impl App {
             passwords,
             attempts,
             health,
+            link_key,
             signer,
             events,
             exports,

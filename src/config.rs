@@ -65,8 +65,8 @@ pub struct Config {
     pub statement_timeout: Duration,
     /// Where content is stored.
     pub store: StoreConfig,
-    /// At least 32 bytes, from which the keys of server-signed URLs are derived; generated and stored in `data_dir`
-    /// when absent.
+    /// At least 32 bytes, from which the keys of server-signed URLs and of share links are derived; generated
+    /// and stored in `data_dir` when absent.
     pub secret_key: Option<SecretSlice<u8>>,
     /// Certificate and key for HTTPS; absent: plain HTTP.
     pub tls: Option<TlsConfig>,

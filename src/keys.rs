@@ -1,18 +1,55 @@
-//! The secret key: configured, or generated at the first start and stored.
+//! The secret key: configured, or generated at the first start and stored; and what is derived from it.
 
+use std::fmt;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
+use hmac::{Hmac, KeyInit, Mac};
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use crate::config::Config;
 use crate::error::{Error, Result};
 
 /// The length of the secret in bytes.
 const LENGTH: usize = 32;
+
+/// The key from which the tokens of share links are derived, so that their URLs can be shown again and are not stored.
+#[derive(Clone)]
+pub struct LinkKey(Hmac<Sha256>);
+
+impl LinkKey {
+    /// The purpose is part of the key, so that nothing derived for another purpose is a token.
+    const PURPOSE: &[u8] = b"strongroom link token v1";
+
+    /// The key that is derived from this secret.
+    pub fn new(secret: &[u8; LENGTH]) -> Self {
+        let key = mac(secret).chain_update(Self::PURPOSE).finalize().into_bytes();
+        Self(mac(&key))
+    }
+
+    /// Endless pseudorandom bytes that belong to this link and to this turn of its token.
+    pub fn bytes(&self, link: Uuid, turn: i64) -> impl Iterator<Item = u8> {
+        let block = move |number: u32| {
+            let mac = self.0.clone().chain_update(link).chain_update(turn.to_be_bytes());
+            <[u8; 32]>::from(mac.chain_update(number.to_be_bytes()).finalize().into_bytes())
+        };
+        (0..).flat_map(block)
+    }
+}
+
+impl fmt::Debug for LinkKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LinkKey")
+    }
+}
+
+fn mac(key: &[u8]) -> Hmac<Sha256> {
+    <Hmac<Sha256>>::new_from_slice(key).expect("HMAC takes keys of any length")
+}
 
 /// The configured secret, or the one in the data directory, which is generated if it does not exist.
 ///

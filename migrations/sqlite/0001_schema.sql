@@ -204,6 +204,8 @@ CREATE TABLE links (
     space_id      BLOB NOT NULL REFERENCES spaces (id) ON DELETE CASCADE,
     file_id       BLOB NOT NULL REFERENCES files (id) ON DELETE CASCADE,
     token_hash    BLOB NOT NULL UNIQUE,
+    -- How often the token was replaced: the token is derived from the id and this.
+    turn          INTEGER NOT NULL DEFAULT 0,
     -- The last four characters of the token, by which users tell links apart.
     last_four     TEXT NOT NULL,
     password_hash TEXT,

@@ -32,7 +32,7 @@ settings! {
         registration = set("STRONGROOM_REGISTRATION", "open|closed").like("closed");
         /// Directory for keys and, unless configured otherwise, the database and the files.
         data_dir = set("STRONGROOM_DATA_DIR", "PATH").or("strongroom-data");
-        /// At least 32 bytes in hex or base64, from which the keys of server-signed URLs are derived. Default: generated once and stored in the data directory.
+        /// At least 32 bytes in hex or base64, from which the keys of server-signed URLs and of share links are derived; the same on all servers. Default: generated once and stored in the data directory.
         secret_key = set("STRONGROOM_SECRET_KEY", "SECRET").secret().like("the output of: openssl rand -hex 32");
         /// Certificate chain for HTTPS, in PEM.
         tls_cert = set("STRONGROOM_TLS_CERT", "PATH").like("/etc/strongroom/chain.pem");

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 /// The columns of a [`LinkRow`].
 macro_rules! link_columns {
     () => {
-        "l.id, l.space_id, l.file_id, l.token_hash, l.last_four, l.password_hash, l.allow_from, l.download_name,
+        "l.id, l.space_id, l.file_id, l.token_hash, l.turn, l.last_four, l.password_hash, l.allow_from, l.download_name,
          l.inline, l.note, l.max_downloads, l.downloads, l.created_at, l.last_downloaded_at, l.expires_at, l.revoked_at,
          l.revision"
     };
@@ -35,8 +35,8 @@ statements! {
             max_downloads = $8, expires_at = $9, revision = revision + 1
         WHERE id = $1 AND space_id = $2 AND revision = $10 AND revoked_at IS NULL";
     REVOKE_LINK = "UPDATE links SET revoked_at = $3 WHERE id = $1 AND space_id = $2 AND revoked_at IS NULL";
-    ROTATE_LINK = "UPDATE links SET token_hash = $3, last_four = $4
-        WHERE id = $1 AND space_id = $2 AND revoked_at IS NULL";
+    ROTATE_LINK = "UPDATE links SET token_hash = $3, last_four = $4, turn = $5
+        WHERE id = $1 AND space_id = $2 AND turn + 1 = $5 AND revoked_at IS NULL";
     PURGE_LINKS = "DELETE FROM links WHERE revoked_at IS NOT NULL AND revoked_at <= $1";
 }
 
@@ -51,6 +51,8 @@ pub struct LinkRow {
     pub file_id: Uuid,
     /// The hash of its token.
     pub token_hash: Vec<u8>,
+    /// How often the token was replaced.
+    pub turn: i64,
     /// The last four characters of the token.
     pub last_four: String,
     /// The hash of its password, if it has one.
@@ -160,7 +162,8 @@ impl Db {
         .await
     }
 
-    /// Replaces the token of a link; `false` if the link does not exist or is revoked.
+    /// Replaces the token of a link, for this turn; `false` if the link does not exist or is revoked, or if its token was
+    /// replaced since it was read.
     ///
     /// # Errors
     /// Those of [`Db`].
@@ -170,10 +173,11 @@ impl Db {
         id: Uuid,
         token_hash: &[u8],
         last_four: &str,
+        turn: i64,
         event: &EventRow,
     ) -> Result<bool> {
         self.transaction(async |tx| {
-            if tx.execute(ROTATE_LINK, (id, space, token_hash, last_four)).await? != 1 {
+            if tx.execute(ROTATE_LINK, (id, space, token_hash, last_four, turn)).await? != 1 {
                 return Ok(false);
             }
             insert_event(tx, event).await?;

@@ -45,6 +45,11 @@ impl Secret {
         Self::with_body(kind, &random_characters())
     }
 
+    /// The secret that these bytes determine, of which there must be enough.
+    pub fn derived(kind: SecretKind, bytes: impl Iterator<Item = u8>) -> Self {
+        Self::with_body(kind, &fair_characters(bytes).take(RANDOM_LENGTH).collect::<String>())
+    }
+
     /// Parses what a client sent; `None` if the prefix, the length or the checksum is wrong.
     pub fn parse(text: &str) -> Option<Self> {
         let kind = [SecretKind::Session, SecretKind::Token, SecretKind::Link]
@@ -90,11 +95,14 @@ fn random_characters() -> String {
     while text.len() < RANDOM_LENGTH {
         let mut bytes = [0u8; 2 * RANDOM_LENGTH];
         getrandom::fill(&mut bytes).expect("the operating system provides random bytes");
-        // 248 is the largest multiple of 62 in a byte; higher values would favor the first characters.
-        let fair = bytes.iter().filter(|byte| **byte < 248).map(|byte| ALPHABET[usize::from(byte % 62)] as char);
-        text.extend(fair.take(RANDOM_LENGTH - text.len()));
+        text.extend(fair_characters(bytes.into_iter()).take(RANDOM_LENGTH - text.len()));
     }
     text
+}
+
+/// 248 is the largest multiple of 62 in a byte; higher values would favor the first characters.
+fn fair_characters(bytes: impl Iterator<Item = u8>) -> impl Iterator<Item = char> {
+    bytes.filter(|byte| *byte < 248).map(|byte| ALPHABET[usize::from(byte % 62)] as char)
 }
 
 /// The CRC-32 in base 62, most significant digit first.

@@ -73,13 +73,57 @@ both! {
             assert_eq!((got.header("x-robots-tag"), got.header("cache-control")), ("noindex, nofollow", "private, no-store"));
         }
         assert_eq!(state(&ann, &link).await, ("active".into(), 3));
-        // The URL was shown once; no row contains its token.
         let shown = ann.get(&of(&link)).answer().await.json();
-        assert!(shown.get("url").is_none() && shown["last_downloaded_at"].is_string(), "{shown}");
+        assert!(shown["last_downloaded_at"].is_string(), "{shown}");
         let token = url(&link).rsplit('/').next().unwrap();
         app.assert_in_no_row(&[token, &token[4..34]]).await;
         assert!(token.ends_with(shown["last_four"].as_str().unwrap()));
         stranger.get("/l/srl_garbage").answer().await.problem(404, "not_found");
+    }
+
+    async fn the_url_of_a_link_is_shown_to_its_owner_again_and_is_in_no_row(app: TestApp) {
+        let (ann, stranger) = (app.sign_up("ann").await, app.anonymous());
+        let file = ann.upload("a.txt", "mine").await;
+        let link = create_link(&ann, &file, json!({})).await;
+        let shown = async |ann: &Client, expected: &Value| {
+            let one = ann.get(&of(&link)).answer().await;
+            assert_eq!((&one.json()["url"], one.header("cache-control")), (expected, "private, no-store"));
+            for list in ["/v1/links".to_owned(), format!("{}/access", path(&file))] {
+                let list = ann.get(&list).answer().await;
+                let items = list.json()["items"].clone();
+                let found = items.as_array().unwrap().iter().map(|item| item.get("link").unwrap_or(item)).find(|item| item["id"] == link["id"]);
+                assert_eq!((&found.expect("the link")["url"], list.header("cache-control")), (expected, "private, no-store"));
+            }
+        };
+        shown(&ann, &link["url"]).await;
+        assert_eq!(ann.patch(&of(&link)).json(&json!({"note": "n"})).answer().await.json()["url"], link["url"]);
+        let token = url(&link).rsplit('/').next().unwrap();
+        app.assert_in_no_row(&[token, &token[4..34]]).await;
+        // Each of simultaneous rotations gives a URL of its own, and the last one is valid.
+        let rotated = join_all((0..8).map(|_| ann.post(&format!("{}/rotate", of(&link))).answer())).await;
+        let mut urls: Vec<String> = rotated.iter().map(|answer| url(&answer.json()).to_owned()).collect();
+        let last = ann.get(&of(&link)).answer().await.json()["url"].clone();
+        assert!(urls.contains(&last.as_str().unwrap().to_owned()));
+        urls.push(url(&link).to_owned());
+        for url in &urls {
+            assert_eq!(stranger.get(url).answer().await.status, if last == **url { 200 } else { 404 });
+        }
+        urls.sort_unstable();
+        urls.dedup();
+        assert_eq!(urls.len(), 9);
+        shown(&ann, &last).await;
+        // With another key of the server the link continues to work, its URL is not known, and the next one is.
+        let key = "another key of at least 32 bytes, which makes other tokens";
+        let app = app.restart_with(|config| config.secret_key = Some(key.as_bytes().to_vec().into())).await;
+        let ann = app.anonymous().with_token(ann.token.as_deref().unwrap(), &json!(ann.id));
+        shown(&ann, &Value::Null).await;
+        let stranger = app.anonymous();
+        assert_eq!(stranger.get(&format!("/l/{}", last.as_str().unwrap().rsplit('/').next().unwrap())).answer().await.bytes, b"mine");
+        let next = ann.post(&format!("{}/rotate", of(&link))).answer().await.json();
+        assert_eq!(stranger.get(url(&next)).answer().await.bytes, b"mine");
+        shown(&ann, &next["url"]).await;
+        assert_eq!(ann.delete(&of(&link)).answer().await.status, 204);
+        assert_eq!(ann.get(&of(&link)).answer().await.json()["url"], Value::Null);
     }
 
     async fn parameters_that_programs_append_to_a_link_are_ignored(app: TestApp) {

@@ -74,14 +74,14 @@ enum AccessEntryView {
     },
 }
 
-impl From<AccessEntry> for AccessEntryView {
-    fn from(entry: AccessEntry) -> Self {
+impl AccessEntryView {
+    fn new(app: &App, entry: AccessEntry) -> Self {
         match entry {
             AccessEntry::Owner { user_id, email, sessions, tokens, ended_by } => {
                 Self::Owner { user_id, email, sessions, tokens, ended_by: request(ended_by) }
             }
             AccessEntry::Link { link, ended_by } => {
-                Self::Link { link: Box::new((*link).into()), ended_by: request(ended_by) }
+                Self::Link { link: Box::new(LinkView::new(app, *link)), ended_by: request(ended_by) }
             }
             AccessEntry::SignedUrls { until, ended_by } => {
                 Self::SignedUrls { until, revocable: ended_by.is_some(), ended_by: ended_by.map(request) }
@@ -114,6 +114,6 @@ async fn access(
     Paging(page): Paging,
 ) -> Result<axum::Json<FileAccessView>> {
     let page = files::access(&app, &user, &file, page.limit, page.cursor.as_deref()).await?;
-    let items = page.items.into_iter().map(AccessEntryView::from).collect();
+    let items = page.items.into_iter().map(|entry| AccessEntryView::new(&app, entry)).collect();
     Ok(axum::Json(FileAccessView { items, next_cursor: page.next_cursor }))
 }

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use http::{StatusCode, header};
+use http::StatusCode;
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -22,7 +21,6 @@ use crate::error::Result;
 use crate::files::FileName;
 use crate::files::links::{self, Link, LinkOptions, LinkState};
 use crate::http::extract::{Id, Json, PageParams, Paging, Query, present};
-use crate::users::Secret;
 
 pub fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
@@ -144,12 +142,16 @@ impl From<LinkState> for LinkStateView {
     }
 }
 
-/// A share link, without its token and its password.
+/// A share link, without its password.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Link)]
 pub struct LinkView {
     id: Uuid,
     file_id: Uuid,
+    /// Anyone who has this URL can use the link. Null if the link is revoked, or if the secret key of the server is no
+    /// longer the one with which it was created or last rotated.
+    #[schema(required, example = "http://127.0.0.1:3000/l/srl_0123456789ABCDEFGHIJabcdefghij4WptOr")]
+    url: Option<String>,
     /// The last characters of the token.
     #[schema(example = "4WpO")]
     last_four: String,
@@ -177,9 +179,10 @@ pub struct LinkView {
     revoked_at: Option<Timestamp>,
 }
 
-impl From<Link> for LinkView {
-    fn from(link: Link) -> Self {
+impl LinkView {
+    pub fn new(app: &App, link: Link) -> Self {
         Self {
+            url: link.token.map(|token| share::url(app, token.reveal())),
             id: link.id,
             file_id: link.file_id,
             last_four: link.last_four,
@@ -199,16 +202,6 @@ impl From<Link> for LinkView {
     }
 }
 
-/// A link, with its URL, which is shown only once.
-#[derive(Serialize, ToSchema)]
-struct LinkWithUrl {
-    /// Anyone who has this URL can use the link. It is not shown again.
-    #[schema(example = "http://127.0.0.1:3000/l/srl_0123456789ABCDEFGHIJabcdefghij4WptOr")]
-    url: String,
-    #[serde(flatten)]
-    link: LinkView,
-}
-
 /// A page of links.
 #[derive(Serialize, ToSchema)]
 struct LinkPage {
@@ -218,26 +211,21 @@ struct LinkPage {
     next_cursor: Option<String>,
 }
 
-fn shown_once(app: &App, status: StatusCode, (link, secret): (Link, Secret)) -> Response {
-    let url = share::url(app, secret.reveal());
-    (status, [(header::CACHE_CONTROL, "no-store")], axum::Json(LinkWithUrl { url, link: link.into() })).into_response()
-}
-
 /// Create a share link
 ///
 /// Anyone who has its URL can read the file without signing in, within the restrictions of the link.
 #[utoipa::path(post, path = "/v1/files/{id}/links", tag = "links", operation_id = "createLink",
     params(("id" = Uuid, Path)), request_body = CreateLinkRequest,
-    responses((status = 201, description = "The link was created", body = LinkWithUrl)),
+    responses((status = 201, description = "The link was created", body = LinkView)),
     extensions(("x-problem-codes" = json!(["too_many_links", "too_many_attempts"]))))]
 async fn create(
     State(app): State<Arc<App>>,
     OwnFile { user, file }: OwnFile,
     Json(request): Json<CreateLinkRequest>,
-) -> Result<Response> {
+) -> Result<(StatusCode, axum::Json<LinkView>)> {
     let options = UpdateLinkRequest::from(request).options()?;
     let created = links::create(&app, &user, &file, options).await?;
-    Ok(shown_once(&app, StatusCode::CREATED, created))
+    Ok((StatusCode::CREATED, axum::Json(LinkView::new(&app, created))))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -260,7 +248,7 @@ async fn list(
 ) -> Result<axum::Json<LinkPage>> {
     let cursor = page.cursor.as_deref();
     let page = links::list(&app, &caller.user, params.file_id, page.limit, cursor).await?;
-    let items = page.items.into_iter().map(LinkView::from).collect();
+    let items = page.items.into_iter().map(|link| LinkView::new(&app, link)).collect();
     Ok(axum::Json(LinkPage { items, next_cursor: page.next_cursor }))
 }
 
@@ -268,7 +256,8 @@ async fn list(
 #[utoipa::path(get, path = "/v1/links/{id}", tag = "links", operation_id = "getLink", params(("id" = Uuid, Path)),
     responses((status = 200, description = "The link", body = LinkView)))]
 async fn read(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<axum::Json<LinkView>> {
-    Ok(axum::Json(links::find(&app, &caller.user, id).await?.into()))
+    let link = links::find(&app, &caller.user, id).await?;
+    Ok(axum::Json(LinkView::new(&app, link)))
 }
 
 /// Update a share link
@@ -285,7 +274,8 @@ async fn update(
     Id(id): Id,
     Json(request): Json<UpdateLinkRequest>,
 ) -> Result<axum::Json<LinkView>> {
-    Ok(axum::Json(links::update(&app, &caller.user, id, request.options()?).await?.into()))
+    let link = links::update(&app, &caller.user, id, request.options()?).await?;
+    Ok(axum::Json(LinkView::new(&app, link)))
 }
 
 /// Revoke a share link
@@ -302,9 +292,9 @@ async fn revoke(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id):
 ///
 /// The previous URL stops working immediately; the restrictions and the download count remain.
 #[utoipa::path(post, path = "/v1/links/{id}/rotate", tag = "links", operation_id = "rotateLink",
-    params(("id" = Uuid, Path)), responses((status = 200, description = "The link with its new URL", body = LinkWithUrl)),
+    params(("id" = Uuid, Path)), responses((status = 200, description = "The link with its new URL", body = LinkView)),
     extensions(("x-problem-codes" = json!(["link_revoked"]))))]
-async fn rotate(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<Response> {
+async fn rotate(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<axum::Json<LinkView>> {
     let rotated = links::rotate(&app, &caller.user, id).await?;
-    Ok(shown_once(&app, StatusCode::OK, rotated))
+    Ok(axum::Json(LinkView::new(&app, rotated)))
 }

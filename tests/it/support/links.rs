@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::client::{Answer, Ask, Client, path};
 
-/// Creates a link and returns it with its URL, which is only shown in this response.
+/// Creates a link and returns it with its URL.
 pub async fn create_link(owner: &Client, file: &Value, options: Value) -> Value {
     let answer = owner.post(&format!("{}/links", path(file))).json(&options).answer().await;
     assert_eq!(answer.status, 201, "{}", answer.text());

@@ -28,7 +28,7 @@ export function ChangeLink({ link, done }: { link: Link; done: () => void }) {
   if (url) {
     return (
       <>
-        <CopyOnce value={url}>Copy it now. You won’t see it again. The previous URL no longer works.</CopyOnce>
+        <CopyOnce value={url}>The previous URL no longer works.</CopyOnce>
         <p>
           <button type="button" onClick={done}>
             Done

@@ -3,6 +3,7 @@
 import { api, type Link, request } from '../api/client'
 import { fetchAllPages } from '../api/pages'
 import { pathOf } from '../base'
+import { copy } from '../components/clipboard'
 import { confirmDialog } from '../components/dialog'
 import { Icon } from '../components/icon'
 import { showError, showToast } from '../components/toast'
@@ -42,6 +43,7 @@ export function LinkItems({ links, changed, change, showFile }: ListProps) {
           </div>
           {link.state !== 'revoked' && (
             <span class="buttons">
+              {link.url && <CopyLink link={link} url={link.url} />}
               <button type="button" aria-label={`Change link …${link.last_four}`} onClick={() => change(link)}>
                 <Icon name="pencil" size={18} /> Change
               </button>
@@ -57,6 +59,14 @@ export function LinkItems({ links, changed, change, showFile }: ListProps) {
         </li>
       ))}
     </ul>
+  )
+}
+
+function CopyLink({ link, url }: { link: Link; url: string }) {
+  return (
+    <button type="button" aria-label={`Copy link …${link.last_four}`} onClick={() => copy(url, 'Link copied')}>
+      <Icon name="copy" size={18} /> Copy
+    </button>
   )
 }
 

@@ -21,7 +21,7 @@ export function FileLinks({ file }: { file: StoredFile }) {
     const created = await request(api.POST('/v1/files/{id}/links', { params: { path: { id: file.id } }, body }))
     setUrl(created.url)
     links.reload()
-    await copy(created.url, 'Link copied')
+    if (created.url) await copy(created.url, 'Link copied')
   }
   if (changing) {
     const done = () => {
@@ -33,9 +33,7 @@ export function FileLinks({ file }: { file: StoredFile }) {
   return (
     <>
       {url ? (
-        <CopyOnce value={url}>
-          Copy it now. You won’t see it again. You can change or remove the link here or under Links.
-        </CopyOnce>
+        <CopyOnce value={url}>You can copy, change or remove the link here or under Links.</CopyOnce>
       ) : (
         <Form submit="Create link" onSubmit={create}>
           <Select label="Link expires after" name="expires_in" options={LIFETIMES} value="604800" />

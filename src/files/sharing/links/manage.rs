@@ -35,6 +35,10 @@ pub struct Link {
     pub id: Uuid,
     /// The file that it opens.
     pub file_id: Uuid,
+    /// The token, if it can be derived: only with the key of the server on which it was last replaced, and not of a link
+    /// that is revoked.
+    #[serde(skip)]
+    pub token: Option<Secret>,
     /// The last characters of its token.
     pub last_four: String,
     /// Whether it opens its file.
@@ -63,17 +67,19 @@ pub struct Link {
     pub revoked_at: Option<Timestamp>,
 }
 
-/// Creates a link to a file of this user. The token is not stored: it is known only to the receiver of the secret.
+/// Creates a link to a file of this user. The token is not stored, but derived from the key of the server.
 ///
 /// # Errors
 /// [`Error::Invalid`] if an option is not valid; [`Error::TooManyLinks`].
-pub async fn create(app: &App, user: &User, file: &File, options: LinkOptions) -> Result<(Link, Secret)> {
-    let secret = Secret::random(SecretKind::Link);
+pub async fn create(app: &App, user: &User, file: &File, options: LinkOptions) -> Result<Link> {
+    let id = app.clock.new_id();
+    let secret = token(app, id, 0);
     let mut row = LinkRow {
-        id: app.clock.new_id(),
+        id,
         space_id: user.id,
         file_id: file.id,
         token_hash: secret.hash().to_vec(),
+        turn: 0,
         last_four: secret.last_four().to_owned(),
         password_hash: None,
         allow_from: String::new(),
@@ -92,7 +98,15 @@ pub async fn create(app: &App, user: &User, file: &File, options: LinkOptions) -
     let event = event(&row, EventKind::LinkCreated).row(&app.clock);
     app.db.insert_link(&row, app.config.links.limit, &event).await?;
     tracing::info!(user = %user.id, link = %row.id, file = %file.id, "link created");
-    Ok((to_link(app, row), secret))
+    Ok(Link { token: Some(secret), ..to_link(app, row) })
+}
+
+/// The token of a link in this turn; a random one if this server has no key.
+fn token(app: &App, link: Uuid, turn: i64) -> Secret {
+    match &app.link_key {
+        Some(key) => Secret::derived(SecretKind::Link, key.bytes(link, turn)),
+        None => Secret::random(SecretKind::Link),
+    }
 }
 
 /// Finds a link of this user.
@@ -169,15 +183,22 @@ pub async fn revoke(app: &App, user: &User, id: Uuid) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::LinkRevoked`].
-pub async fn rotate(app: &App, user: &User, id: Uuid) -> Result<(Link, Secret)> {
-    let row = find_row(app, user, id).await?;
-    let event = event(&row, EventKind::LinkChanged).with("rotated", true).row(&app.clock);
-    let secret = Secret::random(SecretKind::Link);
-    if !app.db.rotate_link(user.id, id, &secret.hash(), secret.last_four(), &event).await? {
-        return Err(Error::LinkRevoked);
+pub async fn rotate(app: &App, user: &User, id: Uuid) -> Result<Link> {
+    loop {
+        let row = find_row(app, user, id).await?;
+        if row.revoked_at.is_some() {
+            return Err(Error::LinkRevoked);
+        }
+        let event = event(&row, EventKind::LinkChanged).with("rotated", true).row(&app.clock);
+        let turn = row.turn + 1;
+        let secret = token(app, id, turn);
+        if app.db.rotate_link(user.id, id, &secret.hash(), secret.last_four(), turn, &event).await? {
+            let rotated =
+                LinkRow { turn, token_hash: secret.hash().to_vec(), last_four: secret.last_four().to_owned(), ..row };
+            return Ok(Link { token: Some(secret), ..to_link(app, rotated) });
+        }
+        // Another request replaced the token first: replace that one.
     }
-    let rotated = LinkRow { last_four: secret.last_four().to_owned(), ..row };
-    Ok((to_link(app, rotated), secret))
 }
 
 /// # Errors
@@ -201,7 +222,12 @@ fn state(app: &App, row: &LinkRow) -> LinkState {
 }
 
 fn to_link(app: &App, row: LinkRow) -> Link {
+    let token = app.link_key.as_ref().filter(|_| row.revoked_at.is_none()).and_then(|_| {
+        // After a change of the key, the token that it gives is another one.
+        Some(token(app, row.id, row.turn)).filter(|token| token.hash() == *row.token_hash)
+    });
     Link {
+        token,
         id: row.id,
         file_id: row.file_id,
         state: state(app, &row),
