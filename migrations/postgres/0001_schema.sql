@@ -278,6 +278,8 @@ CREATE TABLE resumable_uploads (
     mode             TEXT NOT NULL,
     path             TEXT NOT NULL,
     name             TEXT NOT NULL,
+    -- What to do if the name is taken: 'number', 'replace', 'skip', 'fail'.
+    on_conflict      TEXT NOT NULL,
     -- As declared by the client.
     content_type     TEXT,
     -- The tus header Upload-Metadata, returned verbatim.

@@ -14,12 +14,13 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::auth::SignedIn;
+use super::conflict;
 use super::extract::PartsJson;
 use crate::app::App;
 use crate::cursor::PAGE_BYTES;
 use crate::error::{Error, Result};
 use crate::files::uploads::{self, ExpectedPart, NewUpload, PartLayout, UploadProtocol};
-use crate::files::{FileName, FolderPath};
+use crate::files::{FileName, FolderPath, OnConflict};
 use crate::http::extract::{Id, IdAndNumber, Json};
 use crate::http::request_memory::RequestMemory;
 
@@ -39,7 +40,8 @@ pub struct CompanionFile {
     filename: String,
     #[serde(rename = "type")]
     content_type: Option<String>,
-    /// `size` in bytes is required, because the quota is reserved first; `path` may name the folder.
+    /// `size` in bytes is required, because the quota is reserved first; `path` may name the folder, and
+    /// `on_conflict` say what to do if the name is taken when the upload is complete.
     #[serde(default)]
     #[schema(value_type = HashMap<String, Value>, additional_properties = true)]
     metadata: BTreeMap<String, Value>,
@@ -55,6 +57,13 @@ impl CompanionFile {
         let detail =
             "the file's bytes: uppy.on('file-added', (file) => uppy.setFileMeta(file.id, { size: file.size }))";
         size.filter(|size| *size > 0).ok_or_else(|| Error::invalid("/metadata/size", "required", detail))
+    }
+
+    fn on_conflict(&self) -> Result<OnConflict> {
+        match self.metadata.get("on_conflict") {
+            None => Ok(OnConflict::Number),
+            Some(value) => conflict::parse(value.as_str().unwrap_or_default(), "/metadata/on_conflict"),
+        }
     }
 
     fn path(&self) -> &str {
@@ -121,7 +130,7 @@ pub struct CompanionResult {
 #[utoipa::path(post, path = "/v1/companion/s3/multipart", tag = "uploads", operation_id = "createMultipartUpload",
     request_body = CompanionFile,
     responses((status = 200, description = "The upload was created", body = CompanionUpload)),
-    extensions(("x-problem-codes" = json!(["too_many_uploads", "quota_exceeded"]))))]
+    extensions(("x-problem-codes" = json!(["path_taken", "too_many_uploads", "quota_exceeded"]))))]
 async fn create(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
@@ -131,6 +140,9 @@ async fn create(
     let new = NewUpload {
         path: FolderPath::new(file.path(), "/metadata/path")?,
         name: FileName::new(&file.filename, "/filename")?,
+        on_conflict: file.on_conflict()?,
+        // Uppy sends the parts in any case.
+        skips_early: false,
         protocol: UploadProtocol::Direct {
             size,
             part_size: Some(PartLayout::with_default_size(size).part_size),
@@ -186,7 +198,7 @@ async fn sign_part(
     operation_id = "completeMultipartUpload", params(("id" = Uuid, Path), ("key" = Option<String>, Query, description = "Sent by Uppy, and ignored")), request_body = CompanionParts,
     responses((status = 200, description = "The completed file", body = CompanionResult)),
     extensions(("x-problem-codes" = json!(["upload_incomplete", "upload_gone", "upload_busy",
-        "quota_exceeded"]))))]
+        "path_taken", "quota_exceeded"]))))]
 async fn complete(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
@@ -195,7 +207,7 @@ async fn complete(
 ) -> Result<JsonResponse<CompanionResult>> {
     let claims =
         sent.parts.into_iter().map(|part| ExpectedPart { number: part.part_number, etag: part.etag }).collect();
-    let file = uploads::complete(&app, &caller.user, id, claims).await?;
+    let file = uploads::complete(&app, &caller.user, id, claims).await?.item;
     let location = app.config.url(&format!("/v1/files/{}/content", file.id));
     Ok(JsonResponse(CompanionResult { location, bucket: "", key: file.id }))
 }

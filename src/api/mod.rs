@@ -4,6 +4,7 @@
 mod auth;
 mod companion;
 mod compression;
+mod conflict;
 mod delivery;
 mod errors;
 mod extract;

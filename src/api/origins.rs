@@ -25,7 +25,7 @@ const METHODS: [Method; 7] =
     [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
 
 /// Response headers that pages of the allowed origins may read, in addition to those that browsers always expose.
-const EXPOSED: [HeaderName; 25] = [
+const EXPOSED: [HeaderName; 26] = [
     header::ACCEPT_RANGES,
     header::ALLOW,
     header::CONTENT_DISPOSITION,
@@ -38,6 +38,7 @@ const EXPOSED: [HeaderName; 25] = [
     header::RETRY_AFTER,
     header::WWW_AUTHENTICATE,
     HeaderName::from_static("repr-digest"),
+    HeaderName::from_static("strongroom-conflict"),
     HeaderName::from_static("strongroom-file-id"),
     HeaderName::from_static("tus-checksum-algorithm"),
     HeaderName::from_static("tus-extension"),

@@ -15,13 +15,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::SignedIn;
+use super::conflict::{self, with_conflict};
 use super::extract::Idempotency;
 use super::openapi::headers::{IdempotencyHeader, TusAppendHeaders, TusCreationHeaders, TusHeaders};
 use super::upload_body;
 use crate::app::App;
 use crate::error::{Error, Location, Result};
 use crate::files::uploads::{self, Append, Checksum, NewUpload, Upload, UploadProtocol};
-use crate::files::{FileName, FolderPath, IdempotencyKey, Right, watched};
+use crate::files::{FileName, FolderPath, IdempotencyKey, OnConflict, Right, watched};
 use crate::http::body::Binary;
 use crate::http::extract::{Id, unexpected_content_type};
 use crate::http::incoming;
@@ -120,15 +121,17 @@ async fn capabilities(State(app): State<Arc<App>>) -> Response {
 
 /// Create a resumable upload (tus)
 ///
-/// `Upload-Metadata` may contain the file name (`filename`), the media type (`filetype`) and the folder (`path`). The
-/// body may contain the first bytes. An upload expires a day after the last progress, or as configured.
+/// `Upload-Metadata` may contain the file name (`filename`), the media type (`filetype`), the folder (`path`) and what to
+/// do if the name is taken, now or when the upload is complete (`on_conflict`: `number`, `replace`, `skip` or `fail`). An
+/// upload that is skipped is complete from the start. The body may contain the first bytes. An upload expires a day after the last progress, or as configured.
 #[utoipa::path(post, path = "/v1/tus", tag = "uploads", operation_id = "tusCreate",
     params(TusHeaders, TusCreationHeaders, IdempotencyHeader),
     request_body(content = Option<Binary>, content_type = "application/offset+octet-stream"),
     responses((status = 201, description = "The upload was created", headers(
         ("Location" = String, description = "The URL of the upload"), ("Upload-Offset" = u64),
-        ("Upload-Expires" = String), ("Strongroom-File-Id" = Uuid, description = "Once the file exists")))),
-    extensions(("x-problem-codes" = json!(["malformed", "body_incomplete", "body_stalled",
+        ("Upload-Expires" = String), ("Strongroom-File-Id" = Uuid, description = "Once the file exists"),
+        ("Strongroom-Conflict" = String, description = "If the name was taken: `numbered`, `replaced` or `skipped`")))),
+    extensions(("x-problem-codes" = json!(["path_taken", "malformed", "body_incomplete", "body_stalled",
         "unsupported_protocol_version", "too_large", "unsupported_media_type", "invalid", "too_many_uploads",
         "checksum_mismatch", "quota_exceeded", "upload_gone", "upload_busy", "offset_mismatch"]))))]
 async fn create(
@@ -206,8 +209,9 @@ async fn status(
     params(("id" = Uuid, Path), TusHeaders, TusAppendHeaders),
     request_body(content = Binary, content_type = "application/offset+octet-stream"),
     responses((status = 204, description = "The bytes were stored", headers(("Upload-Offset" = u64),
-        ("Upload-Expires" = String), ("Strongroom-File-Id" = Uuid)))),
-    extensions(("x-problem-codes" = json!(["malformed", "body_incomplete", "body_stalled", "offset_mismatch",
+        ("Upload-Expires" = String), ("Strongroom-File-Id" = Uuid),
+        ("Strongroom-Conflict" = String, description = "If the name was taken: `numbered`, `replaced` or `skipped`")))),
+    extensions(("x-problem-codes" = json!(["path_taken", "malformed", "body_incomplete", "body_stalled", "offset_mismatch",
         "upload_gone", "unsupported_protocol_version", "too_large", "unsupported_media_type", "upload_busy",
         "checksum_mismatch", "quota_exceeded"]))))]
 async fn append(
@@ -251,7 +255,7 @@ async fn terminate(
         ("X-HTTP-Method-Override" = String, Header, pattern = "^(PATCH|DELETE|HEAD)$", description = "The intended method")),
     request_body(content = Option<Binary>, content_type = "application/offset+octet-stream"),
     responses((status = 204, description = "As for PATCH or DELETE"), (status = 200, description = "As for HEAD")),
-    extensions(("x-problem-codes" = json!(["malformed", "body_incomplete", "body_stalled", "offset_mismatch",
+    extensions(("x-problem-codes" = json!(["path_taken", "malformed", "body_incomplete", "body_stalled", "offset_mismatch",
         "upload_gone", "unsupported_protocol_version", "too_large", "unsupported_media_type", "upload_busy",
         "checksum_mismatch", "quota_exceeded"]))))]
 async fn method_override(
@@ -294,7 +298,7 @@ fn progress(status: StatusCode, upload: &Upload) -> Result<Response> {
             insert(&mut response, UPLOAD_EXPIRES, &date.map_err(Error::internal)?)?;
         }
     }
-    Ok(response)
+    Ok(with_conflict(response, upload.conflict))
 }
 
 fn insert(response: &mut Response, name: HeaderName, value: &str) -> Result<()> {
@@ -378,6 +382,11 @@ impl Metadata {
         Ok(NewUpload {
             path: FolderPath::new(self.get(&["path"]).unwrap_or_default(), header())?,
             name: FileName::new(self.get(&["filename", "name"]).unwrap_or(UNNAMED), header())?,
+            on_conflict: match self.get(&["on_conflict"]) {
+                None => OnConflict::Number,
+                Some(text) => conflict::parse(text, header())?,
+            },
+            skips_early: true,
             content_type: uploads::declared_type(self.get(&["filetype", "type"]), header())?,
             protocol: UploadProtocol::Tus { size },
             note: self.whole,

@@ -13,7 +13,7 @@ use crate::http::form::AllowedFields;
 use crate::http::incoming::{self, Form, Incoming};
 
 /// The fields of a form that say where its file goes.
-const LOCATION: &[&str] = &["name", "path"];
+const LOCATION: &[&str] = &["name", "path", "on_conflict"];
 
 /// Opens the body of an upload: raw, or the one file of a form, with the fields of the form. `after_file` lets fields
 /// follow the file.

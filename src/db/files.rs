@@ -10,6 +10,7 @@ use super::file_row::{FileRow, file_columns, file_tables};
 use super::folders::{Place, check_no_folder, folder_for_file};
 use super::idempotency::{KeyResponse, store_response};
 use super::pool::Arguments;
+use super::replace::{InTheWayRow, clear_the_way, unchanged};
 use super::resumable::{EndedUpload, finish_upload};
 use super::usage::{ReservedRow, UsageDelta, apply_usage, reserve_usage};
 use super::{ByteCount, Db, Micros, Tx, statements};
@@ -20,14 +21,14 @@ use crate::faults;
 statements! {
     FIND_FILE = concat!("SELECT ", file_columns!(), " FROM ", file_tables!(), "
         WHERE f.id = $1 AND f.space_id = $2 AND f.trashed_at IS NULL AND d.trashed_at IS NULL");
+    FIND_FILE_AT = concat!("SELECT ", file_columns!(), " FROM ", file_tables!(), "
+        WHERE d.space_id = $1 AND d.place = substr($2, 1, 600) AND d.location = $2 AND d.trashed_at IS NULL
+            AND f.name = $3 AND f.trashed_at IS NULL");
     INSERT_FILE = "INSERT INTO files
             (id, space_id, folder_id, name, search, sort_key, blob_id, size, metadata, created_at, updated_at)
         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10
         WHERE NOT EXISTS (SELECT 1 FROM folders WHERE parent_id = $3 AND name = $4 AND trashed_at IS NULL)
         ON CONFLICT (folder_id, name) WHERE trashed_at IS NULL DO NOTHING";
-    REPLACE_CONTENT = "UPDATE files SET blob_id = $4, size = $5, updated_at = $6, revision = revision + 1
-        WHERE id = $1 AND space_id = $2 AND blob_id = $3 AND trashed_at IS NULL
-            AND EXISTS (SELECT 1 FROM folders d WHERE d.id = folder_id AND d.trashed_at IS NULL)";
     UPDATE_FILE = "UPDATE files
         SET folder_id = $3, name = $4, search = $5, sort_key = $6, metadata = $7, updated_at = $8, revision = revision + 1
         WHERE id = $1 AND space_id = $2 AND revision = $9 AND trashed_at IS NULL";
@@ -91,6 +92,14 @@ impl Db {
         self.read.fetch_optional(FIND_FILE, (id, space)).await
     }
 
+    /// The file with this name in the folder at this location, if the space has one.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
+    pub async fn file_at(&self, space: Uuid, location: &str, name: &str) -> Result<Option<FileRow>> {
+        self.read.fetch_optional(FIND_FILE_AT, (space, location, name)).await
+    }
+
     /// Publishes a file: creates what is missing of its folder, makes its pending blob ready, inserts the file, stores the
     /// response of the request's idempotency key, and finishes the resumable upload that the content came from, in one
     /// transaction. The response depends on the id of the folder, which is returned.
@@ -131,60 +140,32 @@ impl Db {
         .await
     }
 
-    /// Replaces the content of a file: makes a pending blob ready, assigns it to the file instead of `old_blob`, and
-    /// marks that one for deletion, in one transaction.
-    ///
-    /// # Errors
-    /// [`Error::PreconditionFailed`] if the file no longer has `old_blob`; [`Error::UploadGone`] if the lease of the
-    /// new blob was lost.
-    pub async fn replace(
-        &self,
-        space: Uuid,
-        file: Uuid,
-        old_blob: Uuid,
-        blob: &BlobFacts,
-        now: Timestamp,
-        event: &EventRow,
-    ) -> Result<()> {
-        let (size, now) = (ByteCount(blob.size), Micros::from(now));
-        self.transaction(async |tx| {
-            let mut usage = make_ready(tx, blob).await?;
-            if tx.execute(REPLACE_CONTENT, (file, space, old_blob, blob.id, size, now)).await? != 1 {
-                return Err(Error::PreconditionFailed);
-            }
-            usage += mark_for_deletion(tx, old_blob).await?;
-            apply_usage(tx, space, usage).await?;
-            insert_event(tx, event).await?;
-            faults::point("K10");
-            Ok(())
-        })
-        .await
-    }
-
     /// Changes the location or the metadata of a file, and returns the id of its folder; `None` if the file is no longer at
-    /// the expected revision.
+    /// the expected revision. A file in its way is deleted in the same transaction.
     ///
     /// # Errors
     /// [`Error::PathTaken`] if something else is at the new location; [`Error::NotFound`] if the folder does not exist any
     /// more; [`Error::NotAFolder`]; [`Error::QuotaExceeded`] if there is no room for
-    /// longer metadata.
+    /// longer metadata; [`Error::PreconditionFailed`] if the file in its way has changed.
     pub async fn change_file(
         &self,
         changed: &ChangedFileRow,
         location: &FileLocation,
+        in_the_way: Option<&InTheWayRow>,
         quotas: &Quotas,
         event: &EventRow,
     ) -> Result<Option<Uuid>> {
         let ChangedFileRow { id, space, revision, metadata, old_metadata, now } = changed;
         let FileLocation { place, name, search, sort_key } = location;
         self.transaction(async |tx| {
+            let freed = clear_the_way(tx, *space, in_the_way).await?;
             let folder = folder_for_file(tx, *space, place).await?;
             check_no_folder(tx, folder, name).await?;
             let row = (id, space, folder, name, search, sort_key, metadata, Micros::from(*now), revision);
             if !update_location(tx, UPDATE_FILE, row).await? {
-                return Ok(None);
+                return unchanged(in_the_way);
             }
-            let growth = UsageDelta::metadata(metadata) + -UsageDelta::metadata(old_metadata);
+            let growth = freed + UsageDelta::metadata(metadata) + -UsageDelta::metadata(old_metadata);
             if growth.bytes > 0 {
                 reserve_usage(tx, *space, growth, quotas).await?;
             } else {

@@ -366,7 +366,7 @@ pub(super) async fn insert_top(tx: &mut Tx<'_>, account: Uuid, now: Micros) -> R
 }
 
 /// Locks the tree of an account for changes.
-async fn lock_tree(tx: &mut Tx<'_>, space: Uuid) -> Result<()> {
+pub(super) async fn lock_tree(tx: &mut Tx<'_>, space: Uuid) -> Result<()> {
     match tx.execute(LOCK_FOLDER, (space,)).await? {
         1 => Ok(()),
         _ => Err(Error::NotFound),

@@ -31,6 +31,7 @@ mod pool;
 mod probe;
 mod readers;
 mod reads;
+mod replace;
 mod reserve;
 mod resumable;
 mod sessions;
@@ -79,6 +80,7 @@ pub use list::{After, Direction, ListQuery, Sort};
 pub use orphans::OrphanRow;
 pub use permits::{Permit, PermitKind, PermitSlot};
 pub use probe::probe_database;
+pub use replace::{InTheWayRow, ReplacedRow};
 pub use resumable::{EndedUpload, NewResumableRow, PartRow, Progress, ResumableRow};
 pub use sessions::{NewSessionRow, SessionRow};
 pub use signed_puts::{NewSignedPutRow, SignedPutRow};
@@ -117,7 +119,7 @@ macro_rules! statements {
 use statements;
 
 /// The statements of every file. A test compares this list with the files.
-const STATEMENTS: [&[&str]; 27] = [
+const STATEMENTS: [&[&str]; 28] = [
     avatars::STATEMENTS,
     blobs::STATEMENTS,
     claims::STATEMENTS,
@@ -133,6 +135,7 @@ const STATEMENTS: [&[&str]; 27] = [
     orphans::STATEMENTS,
     permits::STATEMENTS,
     probe::STATEMENTS,
+    replace::STATEMENTS,
     resumable::STATEMENTS,
     sessions::STATEMENTS,
     signed_puts::STATEMENTS,

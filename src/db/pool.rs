@@ -99,6 +99,7 @@ tuple_arguments!(A B C D E F G H I J K L);
 tuple_arguments!(A B C D E F G H I J K L M);
 tuple_arguments!(A B C D E F G H I J K L M N);
 tuple_arguments!(A B C D E F G H I J K L M N O);
+tuple_arguments!(A B C D E F G H I J K L M N O P);
 
 /// Each statement runs on a connection of its own and commits by itself.
 impl Pool {

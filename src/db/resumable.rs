@@ -18,16 +18,16 @@ use crate::error::{Error, Result};
 macro_rules! select_upload {
     () => {
         "SELECT u.id, u.space_id, u.blob_id, b.key, b.multipart_id, b.reserved_bytes, u.tail_blob_id, t.key AS tail_key,
-            u.mode, u.path, u.name, u.content_type, u.upload_metadata, u.size, u.received, u.part_size, u.hash_state,
+            u.mode, u.path, u.name, u.on_conflict, u.content_type, u.upload_metadata, u.size, u.received, u.part_size, u.hash_state,
             u.sha256, u.file_id, u.created_at, u.expires_at
         FROM resumable_uploads u JOIN blobs b ON b.id = u.blob_id LEFT JOIN blobs t ON t.id = u.tail_blob_id"
     };
 }
 
 statements! {
-    INSERT_UPLOAD = "INSERT INTO resumable_uploads (id, space_id, blob_id, mode, path, name, content_type,
+    INSERT_UPLOAD = "INSERT INTO resumable_uploads (id, space_id, blob_id, mode, path, name, on_conflict, content_type,
             upload_metadata, size, part_size, hash_state, sha256, token_id, created_at, expires_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
     FIND_UPLOAD = concat!(select_upload!(), " WHERE u.id = $1 AND u.space_id = $2");
     LIST_OPEN_UPLOADS = concat!(select_upload!(), " WHERE u.space_id = $1 AND u.file_id IS NULL
             AND u.expires_at > $2 AND u.id > $3
@@ -86,6 +86,8 @@ pub struct ResumableRow {
     pub path: String,
     /// The name of the future file.
     pub name: String,
+    /// What to do if it is taken.
+    pub on_conflict: String,
     /// The content type, as declared by the client.
     pub content_type: Option<String>,
     /// The header `Upload-Metadata`, returned verbatim.
@@ -119,6 +121,8 @@ pub struct NewResumableRow {
     pub path: String,
     /// The name of the future file.
     pub name: String,
+    /// What to do if it is taken.
+    pub on_conflict: &'static str,
     /// The content type, as declared by the client.
     pub content_type: Option<String>,
     /// The header `Upload-Metadata`.
@@ -374,6 +378,7 @@ async fn insert_upload(tx: &mut Tx<'_>, new: &NewResumableRow, blob: &NewBlobRow
         new.mode,
         path,
         name,
+        new.on_conflict,
         content_type,
         upload_metadata,
         new.size.map(ByteCount),

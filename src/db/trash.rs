@@ -10,6 +10,7 @@ use super::events::{EventRow, insert_event};
 use super::file_row::{FileRow, file_columns, file_tables};
 use super::files::{FileLocation, delete, end_signed_puts, update_location};
 use super::folders::{check_no_folder, folder_for_file};
+use super::replace::{InTheWayRow, clear_the_way, unchanged};
 use super::usage::{UsageDelta, apply_usage};
 use super::{Count, Db, Micros, Tx, statements};
 use crate::error::{Error, Result};
@@ -80,9 +81,7 @@ impl Db {
     pub async fn trash_file(&self, space: Uuid, id: Uuid, blob: Uuid, now: Timestamp, event: &EventRow) -> Result<()> {
         self.transaction(async |tx| {
             let ended = end_signed_puts(tx, space, id).await?;
-            if tx.execute(TRASH_FILE, (id, space, blob, Micros::from(now))).await? != 1 {
-                return Err(Error::PreconditionFailed);
-            }
+            trash(tx, space, id, blob, now).await?;
             apply_usage(tx, space, ended).await?;
             insert_event(tx, event).await
         })
@@ -106,25 +105,30 @@ impl Db {
     }
 
     /// Restores a file to its folder, or if that is not there any more, to a folder at its location; with the name of
-    /// `location`. Returns the id of the folder; `None` if the file is no longer in the trash at this revision.
+    /// `location`. Returns the id of the folder; `None` if the file is no longer in the trash at this revision. A file in
+    /// its way is deleted in the same transaction.
     ///
     /// # Errors
-    /// [`Error::PathTaken`] if something else is at the location; [`Error::NotAFolder`].
+    /// [`Error::PathTaken`] if something else is at the location; [`Error::NotAFolder`]; [`Error::PreconditionFailed`] if
+    /// the file in its way has changed.
     pub async fn restore_file(
         &self,
         space: Uuid,
         id: Uuid,
         revision: i64,
         location: &FileLocation,
+        in_the_way: Option<&InTheWayRow>,
         event: &EventRow,
     ) -> Result<Option<Uuid>> {
         let FileLocation { place, name, search, sort_key } = location;
         self.transaction(async |tx| {
+            let freed = clear_the_way(tx, space, in_the_way).await?;
             let folder = folder_for_file(tx, space, place).await?;
             check_no_folder(tx, folder, name).await?;
             if !update_location(tx, RESTORE_FILE, (id, space, revision, name, search, sort_key, folder)).await? {
-                return Ok(None);
+                return unchanged(in_the_way);
             }
+            apply_usage(tx, space, freed).await?;
             insert_event(tx, event).await?;
             Ok(Some(folder))
         })
@@ -233,6 +237,17 @@ impl Db {
             Ok((events.len() as u64, is_done))
         })
         .await
+    }
+}
+
+/// Moves a file whose signed uploads have ended to the trash.
+///
+/// # Errors
+/// [`Error::PreconditionFailed`] if the file no longer has `blob`, or is in the trash already.
+pub(super) async fn trash(tx: &mut Tx<'_>, space: Uuid, id: Uuid, blob: Uuid, now: Timestamp) -> Result<()> {
+    match tx.execute(TRASH_FILE, (id, space, blob, Micros::from(now))).await? {
+        1 => Ok(()),
+        _ => Err(Error::PreconditionFailed),
     }
 }
 

@@ -3,8 +3,9 @@
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use super::conflict::{Resolution, in_the_way, resolve};
 use super::name::file_location;
-use super::{Expected, File, FileName, FolderPath, abridged, find};
+use super::{Conflict, Expected, File, FileName, FolderPath, OnConflict, Placed, abridged, find};
 use crate::app::App;
 use crate::db::{ChangedFileRow, Place};
 use crate::error::{Error, Result};
@@ -12,7 +13,7 @@ use crate::events::EventKind;
 use crate::users::User;
 
 /// Fields to change; absent fields are unchanged (RFC 7396).
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Change {
     /// The folder to move the file to.
     pub path: Option<FolderPath>,
@@ -20,23 +21,36 @@ pub struct Change {
     pub name: Option<FileName>,
     /// A merge patch for the metadata (RFC 7396).
     pub metadata: Option<Value>,
+    /// What to do if the folder has something else of this name.
+    pub on_conflict: OnConflict,
 }
 
-/// Changes a file of this user. Concurrent changes are applied one after the other, and none is lost.
+impl Default for Change {
+    fn default() -> Self {
+        Self { path: None, name: None, metadata: None, on_conflict: OnConflict::Fail }
+    }
+}
+
+/// Changes a file of this user. Concurrent changes are applied one after the other, and none is lost. A change that is
+/// skipped because the name is taken leaves the file as it is.
 ///
 /// # Errors
 /// [`Error::NotFound`] if the file was deleted in the meantime; [`Error::PreconditionFailed`] if its content is not as
 /// `expected`; [`Error::PathTaken`]; [`Error::Invalid`] if the metadata would be too large, or not an object;
 /// [`Error::QuotaExceeded`] if longer metadata does not fit into the quota.
-pub async fn change(app: &App, user: &User, file: File, expected: &Expected, change: &Change) -> Result<File> {
+pub async fn change(app: &App, user: &User, file: File, expected: &Expected, change: &Change) -> Result<Placed<File>> {
     let mut file = file;
+    let mut numbered = None;
+    let mut replaced = None;
     loop {
         expected.check(&file)?;
         let place = match &change.path {
             Some(path) => path.place(&app.clock),
             None => Place::Folder(file.folder_id),
         };
-        let name = change.name.clone().map_or_else(|| FileName::new(&file.name, "/name"), Ok)?;
+        let original = file.clone();
+        let requested = change.name.clone().map_or_else(|| FileName::new(&file.name, "/name"), Ok)?;
+        let name = numbered.take().unwrap_or_else(|| requested.clone());
         let old_metadata = file.metadata.get().to_owned();
         if let Some(patch) = &change.metadata {
             file.metadata = patched(app, &file.metadata, patch)?;
@@ -56,12 +70,30 @@ pub async fn change(app: &App, user: &User, file: File, expected: &Expected, cha
         }
         name.as_str().clone_into(&mut file.name);
         let event = file.event(EventKind::FileChanged).with("was", was);
-        // If another request changed the file first, this change is applied to the result.
         let (location, event) = (file_location(place, &name), event.row(&app.clock));
-        if let Some(folder_id) = app.db.change_file(&changed, &location, &app.config.quotas, &event).await? {
-            return Ok(File { folder_id, updated_at: now, revision: file.revision + 1, ..file });
+        let in_the_way = replaced.take().map(|there| in_the_way(app, &there));
+        let quotas = &app.config.quotas;
+        match app.db.change_file(&changed, &location, in_the_way.as_ref(), quotas, &event).await {
+            Ok(Some(folder_id)) => {
+                let replaced = in_the_way.map(|_| Conflict::Replaced);
+                let conflict = replaced.or_else(|| Conflict::of_name(&name, &requested));
+                let item = File { folder_id, updated_at: now, revision: file.revision + 1, ..file };
+                return Ok(Placed { item, conflict });
+            }
+            // If another request changed one of the files first, this change is applied to the result.
+            Ok(None) | Err(Error::PreconditionFailed) => file = find(app, user, file.id).await?,
+            Err(Error::PathTaken) => {
+                let inside = super::name::location(&file.path);
+                match resolve(app, file.space_id, file.id, &inside, &requested, change.on_conflict).await? {
+                    Resolution::Retry => {}
+                    Resolution::Rename(free) => numbered = Some(free),
+                    Resolution::Replace(there) => replaced = Some(there),
+                    Resolution::Skip => return Ok(Placed::skipped(original)),
+                }
+                file = find(app, user, file.id).await?;
+            }
+            Err(error) => return Err(error),
         }
-        file = find(app, user, file.id).await?;
     }
 }
 

@@ -6,10 +6,10 @@ use jiff::Timestamp;
 use std::time::Duration;
 use uuid::Uuid;
 
+use super::conflict::free_name;
 use super::name::{LIMITS, location, path};
 use super::trash::purge_folder;
-use super::uploads::whole::free_name;
-use super::{Deletion, FileName, FolderPath, abridged};
+use super::{Conflict, Deletion, FileName, FolderPath, OnConflict, Placed, abridged};
 use crate::app::App;
 use crate::clock::before;
 use crate::cursor::{self, Page, PageBuilder};
@@ -159,14 +159,21 @@ pub async fn create(app: &App, user: &User, parent: Option<Uuid>, path: &FolderP
     Ok(created.into())
 }
 
-/// Renames a folder of this user, moves it, or both: at once, however much is in it.
+/// Renames a folder of this user, moves it, or both: at once, however much is in it. One that is skipped because the name
+/// is taken stays where it is; folders are not merged, and never replace anything.
 ///
 /// # Errors
 /// [`Error::NotFound`] if it or the folder to move it to does not exist; [`Error::IntoItself`]; [`Error::PathTaken`];
 /// [`Error::TooDeep`]; [`Error::Invalid`] for the top folder.
-pub async fn change(app: &App, user: &User, folder: &Folder, change: &FolderChange) -> Result<Folder> {
+pub async fn change(
+    app: &App,
+    user: &User,
+    folder: &Folder,
+    change: &FolderChange,
+    on_conflict: OnConflict,
+) -> Result<Placed<Folder>> {
     let parent = not_top(folder)?;
-    let target = match change {
+    let mut target = match change {
         FolderChange::Path(path) => target(app, user.id, path)?,
         FolderChange::Fields(name, parent_id) => {
             let name = name.as_ref().map_or(folder.name.as_str(), FileName::as_str).to_owned();
@@ -177,8 +184,34 @@ pub async fn change(app: &App, user: &User, folder: &Folder, change: &FolderChan
         let was = abridged(path(&old.location)).into_owned();
         Folder::from(new.clone()).event(EventKind::FolderChanged).with("was", was).row(&app.clock)
     };
-    let moved = app.db.move_folder(user.id, folder.id, &target, LIMITS, app.clock.now(), &event).await?;
-    Ok(moved.into())
+    let requested = FileName::new(&target.name, "/name")?;
+    loop {
+        match app.db.move_folder(user.id, folder.id, &target, LIMITS, app.clock.now(), &event).await {
+            Err(Error::PathTaken) if on_conflict == OnConflict::Skip => {
+                return find(app, user, folder.id).await.map(Placed::skipped);
+            }
+            // Another request may take the free name first; then the search continues.
+            Err(Error::PathTaken) if on_conflict == OnConflict::Number => {
+                let inside = location_of(app, user, &target.into).await?;
+                target.name = free_name(app, user.id, &inside, &requested).await?.as_str().to_owned();
+            }
+            moved => {
+                let moved = Folder::from(moved?);
+                let conflict = (target.name != requested.as_str()).then_some(Conflict::Numbered);
+                return Ok(Placed { item: moved, conflict });
+            }
+        }
+    }
+}
+
+/// The location of the folder at this place.
+async fn location_of(app: &App, user: &User, place: &Place) -> Result<String> {
+    let of = async |id| Ok(app.db.folder(user.id, id).await?.ok_or(Error::NotFound)?.location);
+    match place {
+        Place::Folder(id) => of(*id).await,
+        Place::Location(location, _) => Ok(location.clone()),
+        Place::Below(id, below, _) => Ok(of(*id).await? + below),
+    }
 }
 
 /// Deletes a folder of this user with all below it: into the trash as one item, or permanently. From then on nothing of
@@ -228,12 +261,13 @@ pub async fn trashed(app: &App, user: &User, limit: Option<u32>, cursor: Option<
     }))
 }
 
-/// Restores a folder of this user with all that was deleted with it, to the folder that it was in. If its name has been
-/// taken, it gets a number.
+/// Restores a folder of this user with all that was deleted with it, to the folder that it was in. One that is skipped
+/// because its name is taken stays in the trash; folders are not merged, and never replace anything.
 ///
 /// # Errors
-/// [`Error::NotFound`] if it is not in the trash; [`Error::NotAFolder`] if a file has the name of a folder that it was in.
-pub async fn restore(app: &App, user: &User, id: Uuid) -> Result<Folder> {
+/// [`Error::NotFound`] if it is not in the trash; [`Error::PathTaken`]; [`Error::NotAFolder`] if a file has the name of a
+/// folder that it was in.
+pub async fn restore(app: &App, user: &User, id: Uuid, on_conflict: OnConflict) -> Result<Placed<Folder>> {
     let row = app.db.trashed_folder(user.id, id).await?.ok_or(Error::NotFound)?;
     let original = FileName::new(&row.name, "/name")?;
     let (mut name, event) = (original.clone(), |row: &FolderRow| {
@@ -241,16 +275,20 @@ pub async fn restore(app: &App, user: &User, id: Uuid) -> Result<Folder> {
     });
     loop {
         match app.db.restore_folder(user.id, id, name.as_str(), LIMITS, &app.clock, &event).await {
+            Err(Error::PathTaken) if on_conflict == OnConflict::Skip => return Ok(Placed::skipped(row.into())),
             // Another request may take the free name first; then the search continues.
-            Err(Error::PathTaken) => {
+            Err(Error::PathTaken) if on_conflict == OnConflict::Number => {
                 let row = app.db.trashed_folder(user.id, id).await?.ok_or(Error::NotFound)?;
                 let parent = match app.db.folder(user.id, row.parent_id.unwrap_or(user.id)).await? {
                     Some(parent) => parent.location,
                     None => super::name::folder_of(path(&row.location)).to_owned(),
                 };
-                name = free_name(app, user, &parent, &original).await?;
+                name = free_name(app, user.id, &parent, &original).await?;
             }
-            restored => return Ok(restored?.into()),
+            restored => {
+                let conflict = Conflict::of_name(&name, &original);
+                return Ok(Placed { item: restored?.into(), conflict });
+            }
         }
     }
 }

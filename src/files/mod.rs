@@ -22,6 +22,7 @@
 
 pub mod avatar;
 mod change;
+mod conflict;
 mod delete;
 mod disposition;
 mod download;
@@ -44,7 +45,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::db::{ContentRow, FileRow, Micros};
+use crate::db::{ContentRow, FileRow, Micros, ReplacedRow};
 use crate::error::{Error, Result};
 use crate::events::{Event, EventKind};
 use crate::hex::hex;
@@ -52,6 +53,7 @@ use crate::store::Key;
 use crate::users::User;
 
 pub use change::{Change, change};
+pub use conflict::{Conflict, OnConflict, Placed};
 pub use delete::{Deletion, delete};
 pub use disposition::content_disposition;
 pub use download::read;
@@ -62,7 +64,7 @@ pub use name::{FileName, FolderPath};
 pub use right::{Right, Watch, watched};
 pub use sharing::{AccessEntry, EndedBy, access, links, signed_urls};
 pub use sniff::{is_inline, is_picture};
-pub use uploads::{Body, IdempotencyKey, NewFile, OnConflict, replace, upload, upload_with_late_location};
+pub use uploads::{Body, IdempotencyKey, NewFile, replace, upload, upload_with_late_location};
 
 /// A file as its owner sees it.
 #[derive(Debug, Clone)]
@@ -150,6 +152,13 @@ impl File {
     pub fn event(&self, kind: EventKind) -> Event {
         let event = Event::new(kind, self.space_id).file(self.id);
         event.with("path", &*abridged(&self.path)).with("name", &*self.name).with("size", self.content.size)
+    }
+}
+
+impl File {
+    /// The file as a row whose content is replaced, found by its folder and name or by its id.
+    fn replaced(&self, now: Timestamp, at: Option<(Uuid, String)>) -> ReplacedRow {
+        ReplacedRow { id: self.id, space: self.space_id, old_blob: self.blob_id, at, now }
     }
 }
 

@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::conflict::{Resolution, in_the_way, resolve};
 use super::list::bytes_of;
 use super::name::{file_location, location, path};
-use super::uploads::whole::free_name;
-use super::{File, FileName};
+use super::{Conflict, File, FileName, OnConflict, Placed};
 use crate::app::App;
 use crate::clock;
 use crate::cursor::{self, Page, PageBuilder};
@@ -54,23 +54,26 @@ pub async fn find(app: &App, user: &User, id: Uuid) -> Result<TrashedFile> {
     trashed_file(app, app.db.trashed_file(user.id, id).await?.ok_or(Error::NotFound)?)
 }
 
-/// Restores a file of this user to the folder that it was in. If its name has been taken, it gets a number.
+/// Restores a file of this user to the folder that it was in. One that is skipped because its name is taken stays in the
+/// trash.
 ///
 /// # Errors
-/// [`Error::NotFound`] if it is not in the trash, or was deleted permanently in the meantime.
-pub async fn restore(app: &App, user: &User, id: Uuid) -> Result<File> {
+/// [`Error::NotFound`] if it is not in the trash, or was deleted permanently in the meantime; [`Error::PathTaken`] if
+/// `on_conflict` says so.
+pub async fn restore(app: &App, user: &User, id: Uuid, on_conflict: OnConflict) -> Result<Placed<File>> {
     loop {
         let file = find(app, user, id).await?.file;
-        if let Some(restored) = try_restore(app, user, file).await? {
+        if let Some(restored) = try_restore(app, user, file, on_conflict).await? {
             return Ok(restored);
         }
     }
 }
 
 /// Restores the file; `None` if its row has changed since it was read.
-async fn try_restore(app: &App, user: &User, mut file: File) -> Result<Option<File>> {
+async fn try_restore(app: &App, user: &User, mut file: File, on_conflict: OnConflict) -> Result<Option<Placed<File>>> {
     let original = FileName::new(&file.name, "/name")?;
     let mut name = original.clone();
+    let mut replaced = None;
     loop {
         // Its folder, or if that is in the trash as well, a folder at its place.
         let place = match app.db.folder(user.id, file.folder_id).await? {
@@ -82,14 +85,23 @@ async fn try_restore(app: &App, user: &User, mut file: File) -> Result<Option<Fi
         };
         name.as_str().clone_into(&mut file.name);
         let event = file.event(EventKind::FileRestored).row(&app.clock);
-        match app.db.restore_file(user.id, file.id, file.revision, &file_location(place, &name), &event).await {
+        let in_the_way = replaced.take().map(|there| in_the_way(app, &there));
+        let (place, inside) = (file_location(place, &name), location(&file.path));
+        match app.db.restore_file(user.id, file.id, file.revision, &place, in_the_way.as_ref(), &event).await {
             // Another request may take the free name first; then the search continues.
-            Err(Error::PathTaken) => name = free_name(app, user, &location(&file.path), &original).await?,
-            // Its folder was moved to the trash in between.
-            Err(Error::NotFound) => return Ok(None),
+            Err(Error::PathTaken) => match resolve(app, user.id, file.id, &inside, &original, on_conflict).await? {
+                Resolution::Retry => {}
+                Resolution::Rename(free) => name = free,
+                Resolution::Replace(there) => replaced = Some(there),
+                Resolution::Skip => return Ok(Some(Placed::skipped(file))),
+            },
+            // Its folder was moved to the trash in between, or the file in its way has changed.
+            Err(Error::NotFound | Error::PreconditionFailed) => return Ok(None),
             restored => {
                 let revision = file.revision + 1;
-                return Ok(restored?.map(|folder_id| File { folder_id, revision, ..file }));
+                let replaced = in_the_way.map(|_| Conflict::Replaced);
+                let conflict = replaced.or_else(|| Conflict::of_name(&name, &original));
+                return Ok(restored?.map(|folder_id| Placed { item: File { folder_id, revision, ..file }, conflict }));
             }
         }
     }

@@ -11,6 +11,7 @@ mod bucket_faults;
 mod cli;
 mod client_disconnects;
 mod clients;
+mod conflicts;
 mod connections;
 mod content_types;
 mod crash_resume;

@@ -14,11 +14,12 @@ use uuid::Uuid;
 
 use super::signed_urls::SignedUrlView;
 use crate::api::auth::SignedIn;
+use crate::api::conflict::ConflictChoice;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::events::{self, Channel};
 use crate::files::signed_urls::{self, ReadMethod, SignOptions};
-use crate::files::{self, Change, Deletion, Expected, FolderPath};
+use crate::files::{self, Change, Conflict, Deletion, Expected, FolderPath, OnConflict, Placed};
 use crate::http::extract::Json;
 use crate::http::problem::{self, Problem, ProblemCode};
 use crate::http::request_memory::RequestMemory;
@@ -41,6 +42,8 @@ pub struct BatchRequest {
     /// For `move`, which requires it: the target folder.
     #[schema(pattern = r"^[^\\\x00-\x1f\x7f-\x9f]*$")]
     path: Option<String>,
+    /// For `move`: what to do if a name is taken; `fail` by default.
+    on_conflict: Option<ConflictChoice>,
     /// For `delete`: delete permanently, without the trash.
     #[serde(default)]
     permanent: bool,
@@ -58,6 +61,7 @@ impl BatchRequest {
         }
         let misplaced = [
             (self.path.is_some() && self.op != Move, "/path", "allowed with `move` only"),
+            (self.on_conflict.is_some() && self.op != Move, "/on_conflict", "allowed with `move` only"),
             (self.permanent && self.op != Delete, "/permanent", "allowed with `delete` only"),
             (self.expires_in.is_some() && self.op != Sign, "/expires_in", "allowed with `sign` only"),
         ];
@@ -105,6 +109,10 @@ pub struct BatchResult {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     signed_url: Option<SignedUrlView>,
+    /// What was done if the name was taken: `numbered`, `replaced` or `skipped`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false)]
+    conflict: Option<&'static str>,
     /// The code of the problem, if the operation failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<ProblemCode>, nullable = false)]
@@ -183,18 +191,20 @@ async fn one(
             Ok(BatchResult { signed_url, ..BatchResult::done(id, 201) })
         }
         BatchOperation::Move => {
-            let change = Change { path: path.cloned(), ..Change::default() };
-            let file = files::change(app, user, file, &Expected::Anything, &change).await?;
+            let on_conflict = request.on_conflict.map_or(OnConflict::Fail, OnConflict::from);
+            let change = Change { path: path.cloned(), on_conflict, ..Change::default() };
+            let Placed { item: file, conflict } = files::change(app, user, file, &Expected::Anything, &change).await?;
             // Without metadata: that of a thousand files is more than a response may take.
             let moved = MovedFileView { name: file.name, path: file.path, updated_at: file.updated_at };
-            Ok(BatchResult { file: Some(moved), ..BatchResult::done(id, 200) })
+            let conflict = conflict.map(Conflict::as_str);
+            Ok(BatchResult { file: Some(moved), conflict, ..BatchResult::done(id, 200) })
         }
     }
 }
 
 impl BatchResult {
     fn done(id: Uuid, status: u16) -> Self {
-        Self { id, status, file: None, signed_url: None, code: None, detail: None }
+        Self { id, status, file: None, signed_url: None, conflict: None, code: None, detail: None }
     }
 
     fn failed(id: Uuid, failure: &Error) -> Self {

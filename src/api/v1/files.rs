@@ -16,6 +16,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::api::auth::SignedIn;
+use crate::api::conflict::{self, ConflictChoice, MoveParams, with_conflict};
 use crate::api::extract::{Idempotency, OwnFile, expected};
 use crate::api::openapi::headers::{DigestHeaders, IdempotencyHeader, IfMatchHeader, IfNoneMatchAny};
 use crate::api::upload_body;
@@ -23,7 +24,8 @@ use crate::app::App;
 use crate::error::{Error, Location, Result};
 use crate::files::signed_urls;
 use crate::files::{
-    self, Change, Deletion, Direction, Expected, File, FileName, FolderPath, List, NewFile, OnConflict, Order, Sort,
+    self, Change, Conflict, Deletion, Direction, Expected, File, FileName, FolderPath, List, NewFile, OnConflict,
+    Order, Placed, Sort,
 };
 use crate::http::body::Binary;
 use crate::http::digest;
@@ -274,17 +276,23 @@ struct UploadParams {
     /// The folder, at most 64 folders and 4096 bytes; by default the top folder.
     #[param(example = "2026/november", pattern = r"^[^\\\x00-\x1f\x7f-\x9f]*$")]
     path: Option<String>,
+    /// What to do if the name is taken; `number` by default. `replace`: the content becomes that of the file, which keeps
+    /// its id, links and metadata. `skip`: the response is the file that is there.
+    #[param(inline, example = "replace")]
+    on_conflict: Option<ConflictChoice>,
 }
 
 impl UploadParams {
-    /// Whether the path and the name are known before the end of the form.
-    fn is_complete(&self, form: &Form) -> bool {
-        let known = |parameter: &Option<String>, name| parameter.is_some() || form.fields.get(name).is_some();
-        known(&self.path, "path") && known(&self.name, "name")
+    /// Whether the fields of the form that are not known yet change nothing.
+    fn is_complete(&self, form: &Form, condition: Option<OnConflict>) -> bool {
+        let known = |parameter: bool, name| parameter || form.fields.get(name).is_some();
+        known(self.path.is_some(), "path")
+            && known(self.name.is_some(), "name")
+            && known(self.on_conflict.is_some() || condition.is_some(), "on_conflict")
     }
 
     /// The new file. Query parameters take precedence over form fields, and those over the part's file name.
-    fn place(self, form: Option<&Form>, on_conflict: OnConflict) -> Result<NewFile> {
+    fn place(self, form: Option<&Form>, condition: Option<OnConflict>) -> Result<NewFile> {
         let field = |name| form.and_then(|form| form.fields.get(name));
         let path = match self.path {
             Some(path) => FolderPath::new(&path, Location::Parameter("path".into()))?,
@@ -298,6 +306,15 @@ impl UploadParams {
                 FileName::new(&name.ok_or_else(|| Error::invalid("/name", "required", "required"))?, "/name")?
             }
         };
+        let chosen = match (self.on_conflict, field("on_conflict")) {
+            (Some(choice), _) => Some(choice.into()),
+            (None, Some(text)) => Some(conflict::parse(&text, "/on_conflict")?),
+            (None, None) => None,
+        };
+        if chosen.is_some() && condition.is_some() {
+            return Err(Error::invalid_header("if-none-match", "unsupported", "allowed without `on_conflict` only"));
+        }
+        let on_conflict = condition.or(chosen).unwrap_or(OnConflict::Number);
         Ok(NewFile { path, name, on_conflict, idempotency_key: None })
     }
 }
@@ -305,24 +322,30 @@ impl UploadParams {
 /// Upload a file
 ///
 /// The body is the content. A form (`multipart/form-data`) with one part named `file` is also accepted; its fields
-/// `name` and `path` may replace the query parameters, and `name` may be absent. The fields may follow the file, except
-/// with an `Idempotency-Key`.
+/// `name`, `path` and `on_conflict` may replace the query parameters, and `name` may be absent. The fields may follow the
+/// file, except with an `Idempotency-Key`.
 ///
-/// If the name is taken, the file is numbered: `report (1).pdf`; with `If-None-Match: *` it is refused instead. A
-/// SHA-256 in `Repr-Digest` or `Content-Digest` (in a form: in the headers of the part) is verified before the file is
+/// If the name is taken, the file is numbered: `report (1).pdf`, unless `on_conflict` says otherwise; with `If-None-Match:
+/// *` the response is 412 instead. Where the name is known before the content, an upload that is skipped or refused is so
+/// before its content is read. Two uploads of one name at the same time never overwrite each other, unless one has
+/// `replace`. A SHA-256 in `Repr-Digest` or `Content-Digest` (in a form: in the headers of the part) is verified before the file is
 /// stored.
 ///
 /// With an `Idempotency-Key` the upload can be retried safely: for a day, a request with the same path, name, content
-/// type, `If-None-Match` and content returns the same response and creates no second file. If both requests declare a
+/// type, `on_conflict`, `If-None-Match` and content returns the same response and creates no second file. If both requests declare a
 /// digest, the digests are compared instead of the content. The key of a failed upload can be used again; after a
 /// crash of the server, once the lease of the upload has expired.
 #[utoipa::path(post, path = "/v1/files", tag = "files", operation_id = "uploadFile",
     params(UploadParams, IdempotencyHeader, IfNoneMatchAny, DigestHeaders),
     request_body(content = Binary, content_type = "application/octet-stream"),
     responses((status = 201, description = "The file was stored", body = FileView, headers(
-        ("Location" = String, description = "The URL of the file"), ("ETag" = String), ("Repr-Digest" = String)))),
+            ("Location" = String, description = "The URL of the file"), ("ETag" = String), ("Repr-Digest" = String),
+            ("Strongroom-Conflict" = String, description = "If the name was taken: `numbered`, `replaced` or `skipped`"))),
+        (status = 200, description = "The content of the file was replaced, or the upload was skipped", body = FileView,
+            headers(("Location" = String, description = "The URL of the file"), ("ETag" = String),
+                ("Repr-Digest" = String), ("Strongroom-Conflict" = String, description = "If the name was taken: `numbered`, `replaced` or `skipped`")))),
     extensions(("x-problem-codes" = json!(["unsupported_media_type", "file_missing", "too_many_files",
-        "too_many_uploads", "quota_exceeded", "not_a_folder"]))))]
+        "too_many_uploads", "quota_exceeded", "path_taken", "not_a_folder"]))))]
 async fn upload(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
@@ -330,20 +353,20 @@ async fn upload(
     Idempotency(idempotency_key): Idempotency,
     request: Request,
 ) -> Result<Response> {
-    let on_conflict = match request.headers().get(header::IF_NONE_MATCH).map(HeaderValue::as_bytes) {
-        None => OnConflict::Number,
-        Some(b"*") => OnConflict::Refuse,
+    let condition = match request.headers().get(header::IF_NONE_MATCH).map(HeaderValue::as_bytes) {
+        None => None,
+        Some(b"*") => Some(OnConflict::Refuse),
         Some(_) => return Err(Error::invalid_header("if-none-match", "unsupported", "only `*` is supported")),
     };
     // A key is looked up before the file is read, and with it the path and the name.
     let (body, form) = upload_body::open(&app, request, idempotency_key.is_none()).await?;
-    let file = match form {
-        Some(form) if idempotency_key.is_none() && !params.is_complete(&form) => {
-            let place = move || params.place(Some(&form), on_conflict);
+    let Placed { item: file, conflict } = match form {
+        Some(form) if idempotency_key.is_none() && !params.is_complete(&form, condition) => {
+            let place = move || params.place(Some(&form), condition);
             files::upload_with_late_location(&app, &caller.user, body, place).await?
         }
         form => {
-            let new = NewFile { idempotency_key, ..params.place(form.as_ref(), on_conflict)? };
+            let new = NewFile { idempotency_key, ..params.place(form.as_ref(), condition)? };
             files::upload(&app, &caller.user, new, body).await?
         }
     };
@@ -351,7 +374,11 @@ async fn upload(
     let location = location(&app.config.url(&format!("/v1/files/{}", file.id)))?;
     let digest = HeaderValue::from_str(&digest::of(&file.content.sha256)).map_err(Error::internal)?;
     let headers = [location, (HeaderName::from_static("repr-digest"), digest)];
-    Ok((headers, file_response(StatusCode::CREATED, file)).into_response())
+    let status = match conflict {
+        Some(Conflict::Replaced | Conflict::Skipped) => StatusCode::OK,
+        Some(Conflict::Numbered) | None => StatusCode::CREATED,
+    };
+    Ok(with_conflict((headers, file_response(status, file)).into_response(), conflict))
 }
 
 /// Get a file
@@ -385,12 +412,14 @@ pub struct UpdateFileRequest {
 /// Renames, moves or annotates it. A merge patch (RFC 7396), also accepted as `application/merge-patch+json`. With
 /// `If-Match`, only if the content still has that ETag.
 #[utoipa::path(patch, path = "/v1/files/{id}", tag = "files", operation_id = "updateFile",
-    params(("id" = Uuid, Path), IfMatchHeader), request_body = UpdateFileRequest,
-    responses((status = 200, description = "The updated file", body = FileView, headers(("ETag" = String)))),
+    params(("id" = Uuid, Path), MoveParams, IfMatchHeader), request_body = UpdateFileRequest,
+    responses((status = 200, description = "The updated file", body = FileView, headers(("ETag" = String),
+        ("Strongroom-Conflict" = String, description = "If the name was taken: `numbered`, `replaced` or `skipped`")))),
     extensions(("x-problem-codes" = json!(["path_taken", "not_a_folder", "quota_exceeded"]))))]
 async fn update(
     State(app): State<Arc<App>>,
     OwnFile { user, file }: OwnFile,
+    Query(params): Query<MoveParams>,
     headers: HeaderMap,
     Json(wanted): Json<UpdateFileRequest>,
 ) -> Result<Response> {
@@ -398,9 +427,11 @@ async fn update(
         path: wanted.path.map(|path| FolderPath::new(&path, "/path")).transpose()?,
         name: wanted.name.map(|name| FileName::new(&name, "/name")).transpose()?,
         metadata: wanted.metadata,
+        on_conflict: params.on_conflict(),
     };
     let expected = expected(&headers)?.unwrap_or(Expected::Anything);
-    Ok(file_response(StatusCode::OK, files::change(&app, &user, file, &expected, &change).await?))
+    let Placed { item, conflict } = files::change(&app, &user, file, &expected, &change).await?;
+    Ok(with_conflict(file_response(StatusCode::OK, item), conflict))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]

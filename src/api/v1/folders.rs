@@ -13,12 +13,13 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::api::auth::SignedIn;
+use crate::api::conflict::{MoveParams, RestoreParams, with_conflict};
 use crate::api::extract::OwnFolder;
 use crate::app::App;
 use crate::db::FolderSum;
 use crate::error::{Error, Location, Result};
 use crate::files::folders::{self, Contents, Folder, FolderChange, TrashedFolder};
-use crate::files::{Deletion, FileName, FolderPath};
+use crate::files::{Deletion, FileName, FolderPath, Placed};
 use crate::http::extract::{Id, Json, PageParams, Paging, Query, present};
 
 /// The routes of this file.
@@ -189,16 +190,19 @@ pub struct UpdateFolderRequest {
 
 /// Rename or move a folder
 ///
-/// At once, however much is in it. A merge patch (RFC 7396), also accepted as `application/merge-patch+json`.
+/// At once, however much is in it. A merge patch (RFC 7396), also accepted as `application/merge-patch+json`. Folders are
+/// not merged.
 #[utoipa::path(patch, path = "/v1/folders/{id}", tag = "folders", operation_id = "updateFolder",
-    params(("id" = Uuid, Path)), request_body = UpdateFolderRequest,
-    responses((status = 200, description = "The updated folder", body = FolderView)),
+    params(("id" = Uuid, Path), MoveParams), request_body = UpdateFolderRequest,
+    responses((status = 200, description = "The updated folder", body = FolderView, headers(
+        ("Strongroom-Conflict" = String, description = "If the name was taken: `numbered`, `replaced` or `skipped`")))),
     extensions(("x-problem-codes" = json!(["path_taken", "not_a_folder", "into_itself", "too_deep"]))))]
 async fn update(
     State(app): State<Arc<App>>,
     OwnFolder { user, folder }: OwnFolder,
+    Query(params): Query<MoveParams>,
     Json(wanted): Json<UpdateFolderRequest>,
-) -> Result<axum::Json<FolderView>> {
+) -> Result<Response> {
     let name = wanted.name.map(|name| FileName::new(&name, "/name")).transpose()?;
     let path = wanted.path.map(|path| FolderPath::new(&path, "/path")).transpose()?;
     let change = match path {
@@ -206,7 +210,12 @@ async fn update(
         Some(path) if name.is_none() && wanted.parent_id.is_none() => FolderChange::Path(path),
         Some(_) => return Err(Error::invalid("/path", "unsupported", "allowed without `name` and `parent_id` only")),
     };
-    Ok(axum::Json(folders::change(&app, &user, &folder, &change).await?.into()))
+    let placed = folders::change(&app, &user, &folder, &change, params.on_conflict()).await?;
+    Ok(folder_response(placed))
+}
+
+fn folder_response(Placed { item, conflict }: Placed<Folder>) -> Response {
+    with_conflict(axum::Json(FolderView::from(item)).into_response(), conflict)
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -294,15 +303,18 @@ async fn delete_trashed(State(app): State<Arc<App>>, SignedIn(caller): SignedIn,
 
 /// Restore a folder from the trash
 ///
-/// With all that was deleted with it, to its previous folder. If its name has been taken, it is numbered.
+/// With all that was deleted with it, to its previous folder. If its name has been taken, it is numbered, unless
+/// `on_conflict` says otherwise. Folders are not merged.
 #[utoipa::path(post, path = "/v1/trashed-folders/{id}/restore", tag = "trash", operation_id = "restoreFolder",
-    params(("id" = Uuid, Path)),
-    responses((status = 200, description = "The restored folder", body = FolderView)),
-    extensions(("x-problem-codes" = json!(["not_a_folder", "too_deep"]))))]
+    params(("id" = Uuid, Path), RestoreParams),
+    responses((status = 200, description = "The restored folder, or the one that stays in the trash", body = FolderView,
+        headers(("Strongroom-Conflict" = String, description = "If the name was taken: `numbered`, `replaced` or `skipped`")))),
+    extensions(("x-problem-codes" = json!(["path_taken", "not_a_folder", "too_deep"]))))]
 async fn restore(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
     Id(id): Id,
-) -> Result<axum::Json<FolderView>> {
-    Ok(axum::Json(folders::restore(&app, &caller.user, id).await?.into()))
+    Query(params): Query<RestoreParams>,
+) -> Result<Response> {
+    Ok(folder_response(folders::restore(&app, &caller.user, id, params.on_conflict()).await?))
 }

@@ -13,10 +13,12 @@ use utoipa_axum::routes;
 
 use super::files::{FileView, file_response};
 use crate::api::auth::SignedIn;
+use crate::api::conflict::{RestoreParams, with_conflict};
 use crate::app::App;
 use crate::error::Result;
+use crate::files::Placed;
 use crate::files::trash::{self, TrashedFile};
-use crate::http::extract::{Id, PageParams, Paging};
+use crate::http::extract::{Id, PageParams, Paging, Query};
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
@@ -99,10 +101,19 @@ async fn delete(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id):
 
 /// Restore a file from the trash
 ///
-/// To its previous folder. If its name has been taken, it is numbered: `report (1).pdf`.
+/// To its previous folder. If its name has been taken, it is numbered: `report (1).pdf`, unless `on_conflict` says
+/// otherwise.
 #[utoipa::path(post, path = "/v1/trash/{id}/restore", tag = "trash", operation_id = "restoreFile",
-    params(("id" = Uuid, Path)),
-    responses((status = 200, description = "The restored file", body = FileView, headers(("ETag" = String)))))]
-async fn restore(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<Response> {
-    Ok(file_response(StatusCode::OK, trash::restore(&app, &caller.user, id).await?))
+    params(("id" = Uuid, Path), RestoreParams),
+    responses((status = 200, description = "The restored file, or the one that stays in the trash", body = FileView,
+        headers(("ETag" = String), ("Strongroom-Conflict" = String, description = "If the name was taken: `numbered`, `replaced` or `skipped`")))),
+    extensions(("x-problem-codes" = json!(["path_taken", "not_a_folder"]))))]
+async fn restore(
+    State(app): State<Arc<App>>,
+    SignedIn(caller): SignedIn,
+    Id(id): Id,
+    Query(params): Query<RestoreParams>,
+) -> Result<Response> {
+    let Placed { item, conflict } = trash::restore(&app, &caller.user, id, params.on_conflict()).await?;
+    Ok(with_conflict(file_response(StatusCode::OK, item), conflict))
 }

@@ -18,13 +18,14 @@ use uuid::Uuid;
 use super::files::FileView;
 use super::signed_urls::SignedUrlView;
 use crate::api::auth::SignedIn;
+use crate::api::conflict::{ConflictChoice, with_conflict};
 use crate::api::extract::{Idempotency, PartsJson};
 use crate::api::openapi::headers::IdempotencyHeader;
 use crate::app::App;
 use crate::cursor::PAGE_BYTES;
 use crate::error::{Error, Result};
 use crate::files::uploads::{self, ExpectedPart, NewUpload, SignedPart, Upload, UploadProtocol};
-use crate::files::{FileName, FolderPath};
+use crate::files::{Conflict, FileName, FolderPath, OnConflict, Placed};
 use crate::hex::unhex;
 use crate::http::extract::{Id, Json, PageParams, Paging};
 use crate::http::location::location;
@@ -62,6 +63,9 @@ pub struct CreateUploadRequest {
     #[serde(default)]
     #[schema(pattern = r"^[^\\\x00-\x1f\x7f-\x9f]*$")]
     path: String,
+    /// What to do if the name is taken, now or when the upload is complete; `number` by default.
+    #[schema(inline)]
+    on_conflict: Option<ConflictChoice>,
     /// The size of the file in bytes. With `tus` it may be declared later.
     #[schema(maximum = 9223372036854775807i64)]
     size: Option<u64>,
@@ -210,13 +214,18 @@ async fn list(
 /// Create an upload
 ///
 /// `direct`: sign URLs for parts, send the parts, then complete the upload. `tus`: continue at `tus_url`. The size is
-/// reserved from your quota. With an `Idempotency-Key` the same request may be repeated for a day and returns the same
+/// reserved from your quota. An upload that is skipped because its name is taken is not created: the response is one that is
+/// complete already, with the `file_id` of the file that is there as its id. With an `Idempotency-Key` the same request may be repeated for a day and returns the same
 /// upload in its current state.
 #[utoipa::path(post, path = "/v1/uploads", tag = "uploads", operation_id = "createUpload",
     params(IdempotencyHeader), request_body = CreateUploadRequest,
     responses((status = 201, description = "The upload was created", body = UploadView,
-        headers(("Location" = String, description = "The URL of the upload")))),
-    extensions(("x-problem-codes" = json!(["too_many_uploads", "quota_exceeded", "upload_busy", "upload_gone"]))))]
+            headers(("Location" = String, description = "The URL of the upload"),
+                ("Strongroom-Conflict" = String, description = "If the name was taken: `numbered`, `replaced` or `skipped`"))),
+        (status = 200, description = "The upload was skipped", body = UploadView,
+            headers(("Location" = String, description = "The URL of the upload"),
+                ("Strongroom-Conflict" = String, description = "If the name was taken: `numbered`, `replaced` or `skipped`")))),
+    extensions(("x-problem-codes" = json!(["path_taken", "too_many_uploads", "quota_exceeded", "upload_busy", "upload_gone"]))))]
 async fn create(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
@@ -226,6 +235,8 @@ async fn create(
     let new = NewUpload {
         path: FolderPath::new(&request.path, "/path")?,
         name: FileName::new(&request.name, "/name")?,
+        on_conflict: request.on_conflict.map_or(OnConflict::Number, OnConflict::from),
+        skips_early: true,
         protocol: request.protocol()?,
         content_type: uploads::declared_type(request.content_type.as_deref(), "/content_type")?,
         note: String::new(),
@@ -234,7 +245,8 @@ async fn create(
     let upload = uploads::create(&app, &caller.user, new).await?;
     let location = location(&app.config.url(&format!("/v1/uploads/{}", upload.id)))?;
     let view = UploadView::new(&app, &upload, None);
-    Ok((StatusCode::CREATED, [location], axum::Json(view)).into_response())
+    let status = if upload.conflict == Some(Conflict::Skipped) { StatusCode::OK } else { StatusCode::CREATED };
+    Ok(with_conflict((status, [location], axum::Json(view)).into_response(), upload.conflict))
 }
 
 /// Get upload progress
@@ -368,20 +380,21 @@ pub struct CompletedPart {
     params(("id" = Uuid, Path)),
     request_body(content = Option<CompleteUploadRequest>,
         example = json!({"parts": [{"number": 1, "etag": "9b2d7f5d1f0b6a3e4c8d9e0f1a2b3c4d"}]})),
-    responses((status = 200, description = "The completed file", body = FileView)),
+    responses((status = 200, description = "The completed file", body = FileView, headers(
+        ("Strongroom-Conflict" = String, description = "If the name was taken: `numbered`, `replaced` or `skipped`")))),
     extensions(("x-problem-codes" = json!(["upload_incomplete", "upload_gone", "upload_busy", "precondition_failed",
-        "digest_mismatch", "quota_exceeded"]))))]
+        "digest_mismatch", "quota_exceeded", "path_taken"]))))]
 async fn complete(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
     Id(id): Id,
     request: Request,
-) -> Result<axum::Json<FileView>> {
+) -> Result<Response> {
     let wanted = match request.body().is_end_stream() {
         true => CompleteUploadRequest::default(),
         false => PartsJson::from_request(request, &app).await?.0,
     };
     let expected = wanted.parts.into_iter().map(|part| ExpectedPart { number: part.number, etag: part.etag }).collect();
-    let file = uploads::complete(&app, &caller.user, id, expected).await?;
-    Ok(axum::Json(FileView::new(file, None)))
+    let Placed { item: file, conflict } = uploads::complete(&app, &caller.user, id, expected).await?;
+    Ok(with_conflict(axum::Json(FileView::new(file, None)).into_response(), conflict))
 }

@@ -5,6 +5,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -13,7 +14,7 @@ use crate::app::App;
 use crate::clock::from_micros;
 use crate::db::{KeyClaim, KeyResponse};
 use crate::error::{Error, Result};
-use crate::files::{Content, File, SigningState};
+use crate::files::{Conflict, Content, File, Placed, SigningState};
 use crate::users::User;
 
 /// An idempotency key: 1 to 255 visible ASCII characters.
@@ -75,6 +76,10 @@ struct Uploaded {
     path: String,
     name: String,
     created_at: i64,
+    updated_at: i64,
+    revision: i64,
+    metadata: Box<RawValue>,
+    conflict: Option<String>,
     blob_id: Uuid,
     key: String,
     size: u64,
@@ -84,7 +89,8 @@ struct Uploaded {
 }
 
 /// The response to the upload of this file, as stored with the key.
-pub(super) fn answer(claim: &KeyClaim, file: &File) -> Result<KeyResponse> {
+pub(super) fn answer(claim: &KeyClaim, placed: &Placed<File>) -> Result<KeyResponse> {
+    let file = &placed.item;
     let Content { key, size, sha256, content_type, modified_at } = &file.content;
     let uploaded = Uploaded {
         id: file.id,
@@ -92,6 +98,10 @@ pub(super) fn answer(claim: &KeyClaim, file: &File) -> Result<KeyResponse> {
         path: file.path.clone(),
         name: file.name.clone(),
         created_at: file.created_at.as_microsecond(),
+        updated_at: file.updated_at.as_microsecond(),
+        revision: file.revision,
+        metadata: file.metadata.clone(),
+        conflict: placed.conflict.map(|conflict| conflict.as_str().to_owned()),
         blob_id: file.blob_id,
         key: key.to_string(),
         size: *size,
@@ -108,9 +118,8 @@ pub(super) fn answer(claim: &KeyClaim, file: &File) -> Result<KeyResponse> {
 ///
 /// # Errors
 /// [`Error::IdempotencyMismatch`]; the error of the stream.
-pub(super) async fn replay(user: &User, answer: &str, body: Body) -> Result<File> {
+pub(super) async fn replay(user: &User, answer: &str, body: Body) -> Result<Placed<File>> {
     let uploaded: Uploaded = serde_json::from_str(answer).map_err(Error::internal)?;
-    let created_at = from_micros(uploaded.created_at);
     let content = Content {
         key: uploaded.key.parse().map_err(Error::internal)?,
         size: uploaded.size,
@@ -121,20 +130,21 @@ pub(super) async fn replay(user: &User, answer: &str, body: Body) -> Result<File
     if !has_same_bytes(body, &content).await? {
         return Err(Error::IdempotencyMismatch);
     }
-    Ok(File {
+    let file = File {
         id: uploaded.id,
         space_id: user.id,
         folder_id: uploaded.folder_id,
         path: uploaded.path,
         name: uploaded.name,
-        metadata: crate::files::no_metadata(),
-        created_at,
-        updated_at: created_at,
+        metadata: uploaded.metadata,
+        created_at: from_micros(uploaded.created_at),
+        updated_at: from_micros(uploaded.updated_at),
         content,
         blob_id: uploaded.blob_id,
-        revision: 0,
+        revision: uploaded.revision,
         signed: SigningState::default(),
-    })
+    };
+    Ok(Placed { item: file, conflict: uploaded.conflict.as_deref().and_then(Conflict::parse) })
 }
 
 async fn has_same_bytes(mut body: Body, content: &Content) -> Result<bool> {

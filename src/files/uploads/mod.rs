@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::File;
+use super::{File, Placed};
 use crate::app::App;
 use crate::cursor::{self, Page, PageBuilder};
 use crate::db::ResumableRow;
@@ -33,7 +33,7 @@ pub use pending::Body;
 pub use resumable::{
     Append, Checksum, NewUpload, Upload, UploadProtocol, append, create, declared_type, status, terminate,
 };
-pub use whole::{NewFile, OnConflict, replace, upload, upload_with_late_location};
+pub use whole::{NewFile, replace, upload, upload_with_late_location};
 
 /// Lists the resumable uploads of this user that are not complete, in the order of their creation. `limit` is a number
 /// of uploads.
@@ -60,12 +60,12 @@ pub async fn list(app: &App, user: &User, limit: Option<u32>, cursor: Option<&st
 /// # Errors
 /// [`Error::NotFound`]; [`Error::UploadGone`]; [`Error::UploadIncomplete`], or [`Error::PartsMissing`] of a direct
 /// upload; [`Error::UploadBusy`]; [`Error::TooLarge`]; [`Error::TypeRefused`]; [`Error::DigestMismatch`];
-/// [`Error::QuotaExceeded`]; [`Error::PreconditionFailed`] if the file of a signed PUT has changed;
+/// [`Error::QuotaExceeded`]; [`Error::PathTaken`]; [`Error::PreconditionFailed`] if the file of a signed PUT has changed;
 /// [`Error::Unavailable`].
-pub async fn complete(app: &Arc<App>, user: &User, id: Uuid, expected: Vec<ExpectedPart>) -> Result<File> {
+pub async fn complete(app: &Arc<App>, user: &User, id: Uuid, expected: Vec<ExpectedPart>) -> Result<Placed<File>> {
     match status(app, user, id).await {
-        Err(Error::NotFound) => signed_put::complete(app, user, id).await,
-        Ok(Upload { file_id: Some(file), .. }) => super::find(app, user, file).await,
+        Err(Error::NotFound) => signed_put::complete(app, user, id).await.map(Placed::from),
+        Ok(Upload { file_id: Some(file), .. }) => super::find(app, user, file).await.map(Placed::from),
         Ok(Upload { is_direct: true, .. }) => direct::complete(app, user, id, expected).await,
         Ok(_) => Err(Error::UploadIncomplete),
         Err(error) => Err(error),

@@ -167,9 +167,14 @@ pub(in crate::files) async fn was_committed_anyway(app: &App, stored: &Stored, e
 /// Returns the result of a publication, and abandons the blob if it is an error.
 pub(in crate::files) async fn abandon_on_error<T>(app: &App, stored: &Stored, published: Result<T>) -> Result<T> {
     if published.is_err() {
-        abandon(app, &stored.key, stored.facts.id, stored.facts.keep_for).await;
+        abandon_stored(app, stored).await;
     }
     published
+}
+
+/// Leaves content that is not published to the reaper.
+pub(in crate::files) async fn abandon_stored(app: &App, stored: &Stored) {
+    abandon(app, &stored.key, stored.facts.id, stored.facts.keep_for).await;
 }
 
 /// Leaves a pending blob to the reaper. If the database does not respond, the lease expires and the reaper finds the

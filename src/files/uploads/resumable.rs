@@ -25,6 +25,7 @@ use crate::app::App;
 use crate::clock::deadline;
 use crate::db::{ByteCount, ResumableRow};
 use crate::error::{Error, Result};
+use crate::files::{Conflict, File, Placed};
 use crate::store::{AppendRequest, ByteStream, Key};
 use crate::users::User;
 
@@ -61,6 +62,8 @@ pub struct Upload {
     pub expires_at: Timestamp,
     /// The file that it became; `None` while the upload is open, whatever it has received.
     pub file_id: Option<Uuid>,
+    /// What was done if its name was taken, by the request that completed it.
+    pub conflict: Option<Conflict>,
 }
 
 /// Bytes to append to an upload.
@@ -89,7 +92,10 @@ impl Append {
 /// # Errors
 /// [`Error::NotFound`]; [`Error::UploadGone`] if it has expired; [`Error::UploadBusy`] if it is being completed.
 pub async fn status(app: &Arc<App>, user: &User, id: Uuid) -> Result<Upload> {
-    let row = find(app, user, id).await?;
+    let row = match find(app, user, id).await {
+        Err(Error::NotFound) => return skipped(app, user, id).await,
+        row => row?,
+    };
     if row.file_id.is_some() || complete_size(&row).is_none() {
         return Ok(Upload::from(&row));
     }
@@ -107,7 +113,14 @@ pub async fn status(app: &Arc<App>, user: &User, id: Uuid) -> Result<Upload> {
 /// size; the error of the stream; [`Error::StorageFull`]; [`Error::Unavailable`]; [`Error::TypeRefused`], with which a
 /// complete upload ends.
 pub async fn append(app: &Arc<App>, user: &User, id: Uuid, append: Append) -> Result<Upload> {
-    let row = find(app, user, id).await?;
+    let row = match find(app, user, id).await {
+        Err(Error::NotFound) => {
+            let upload = skipped(app, user, id).await?;
+            let is_at_end = append.offset == upload.received && append.length == Some(0);
+            return if is_at_end { Ok(upload) } else { Err(Error::OffsetMismatch { offset: upload.received }) };
+        }
+        row => row?,
+    };
     if row.mode != TUS {
         return Err(Error::NotFound);
     }
@@ -118,6 +131,14 @@ pub async fn append(app: &Arc<App>, user: &User, id: Uuid, append: Append) -> Re
     }
     let (app, user) = (app.clone(), user.clone());
     detached(async move { write(&app, &user, id, append).await }).await
+}
+
+/// The upload that was skipped for the file with this id.
+///
+/// # Errors
+/// [`Error::NotFound`].
+async fn skipped(app: &App, user: &User, id: Uuid) -> Result<Upload> {
+    Ok(Upload::of_file(&crate::files::find(app, user, id).await?, None, false))
 }
 
 /// Cancels an upload whose bytes arrive in order, and releases what it reserved.
@@ -164,8 +185,8 @@ async fn write(app: &Arc<App>, user: &User, id: Uuid, append: Append) -> Result<
             // If it is a file already, another writer took over and finished it.
             match complete_size(&row).filter(|_| row.file_id.is_none()) {
                 Some(_) => {
-                    let file = finish(app, user, &row, &claim).await?;
-                    Ok(Upload { file_id: Some(file.id), ..Upload::from(&row) })
+                    let Placed { item: file, conflict } = finish(app, user, &row, &claim).await?;
+                    Ok(Upload { file_id: Some(file.id), conflict, ..Upload::from(&row) })
                 }
                 None => written.map(|()| Upload::from(&row)),
             }
@@ -267,6 +288,25 @@ pub(super) fn expiry(app: &App, now: Timestamp) -> Timestamp {
 }
 
 impl Upload {
+    /// The upload that is skipped for this file: complete, whatever size it was to have.
+    fn of_file(file: &File, size: Option<u64>, is_direct: bool) -> Self {
+        let size = size.unwrap_or(file.content.size);
+        Self {
+            id: file.id,
+            path: file.path.clone(),
+            name: file.name.clone(),
+            is_direct,
+            size: Some(size),
+            received: size,
+            part_size: 0,
+            note: String::new(),
+            created_at: file.created_at,
+            expires_at: file.created_at,
+            file_id: Some(file.id),
+            conflict: None,
+        }
+    }
+
     /// The layout of the parts of a direct upload.
     pub fn layout(&self) -> Option<PartLayout> {
         self.size.filter(|_| self.is_direct).map(|size| PartLayout { size, part_size: self.part_size })
@@ -287,6 +327,7 @@ impl From<&ResumableRow> for Upload {
             created_at: row.created_at.into(),
             expires_at: row.expires_at.into(),
             file_id: row.file_id,
+            conflict: None,
         }
     }
 }

@@ -4,19 +4,21 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tracing::Instrument;
 use uuid::Uuid;
 
 use super::idempotency::{IdempotencyKey, Lookup, answer, lookup, replay};
-use super::pending::{Body, Stored, abandon_on_error, was_committed_anyway, write_blob};
+use super::pending::{Body, Stored, abandon_on_error, abandon_stored, was_committed_anyway, write_blob};
 use super::type_filter::Purpose;
 use crate::app::App;
 use crate::db::{EndedUpload, KeyClaim, NewFileRow};
 use crate::error::{Error, Result};
 use crate::events::{self, EventKind};
 use crate::faults;
+use crate::files::conflict::{Occupant, before_content, free_name, occupant};
 use crate::files::name::file_location;
-use crate::files::{Expected, File, FileName, FolderPath, SigningState};
+use crate::files::{Conflict, Expected, File, FileName, FolderPath, OnConflict, Placed, SigningState};
 use crate::users::User;
 
 /// A file to create.
@@ -24,21 +26,12 @@ use crate::users::User;
 pub struct NewFile {
     /// The folder.
     pub path: FolderPath,
-    /// The name, which gets a number if it is taken and `on_conflict` says so.
+    /// The requested name.
     pub name: FileName,
-    /// What to do if the folder has a file of this name.
+    /// What to do if the folder has something of this name.
     pub on_conflict: OnConflict,
     /// With a key the request takes effect once, however often it is sent.
     pub idempotency_key: Option<IdempotencyKey>,
-}
-
-/// What to do if the path and name of a new file are in use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnConflict {
-    /// `report.pdf` becomes `report (1).pdf`.
-    Number,
-    /// The upload fails with [`Error::PreconditionFailed`].
-    Refuse,
 }
 
 /// Creates a file of this user from a stream.
@@ -46,9 +39,9 @@ pub enum OnConflict {
 /// # Errors
 /// [`Error::TooLarge`]; [`Error::QuotaExceeded`]; [`Error::TooManyUploads`]; [`Error::DigestMismatch`];
 /// [`Error::TypeRefused`]; [`Error::IdempotencyMismatch`]; [`Error::IdempotencyInProgress`];
-/// [`Error::PreconditionFailed`] if the path and name are in use and [`OnConflict::Refuse`] is set;
-/// [`Error::StorageFull`]; [`Error::Unavailable`]; the error of the stream. After an error nothing is stored.
-pub async fn upload(app: &Arc<App>, user: &User, new: NewFile, body: Body) -> Result<File> {
+/// [`Error::PathTaken`] or [`Error::PreconditionFailed`] if the path and name are taken and [`NewFile::on_conflict`] says
+/// so; [`Error::StorageFull`]; [`Error::Unavailable`]; the error of the stream. After an error nothing is stored.
+pub async fn upload(app: &Arc<App>, user: &User, new: NewFile, body: Body) -> Result<Placed<File>> {
     let claim = match &new.idempotency_key {
         None => None,
         Some(key) => match lookup(app, user, key, &new.fingerprint_parts(&body)).await? {
@@ -56,10 +49,8 @@ pub async fn upload(app: &Arc<App>, user: &User, new: NewFile, body: Body) -> Re
             Lookup::Completed(answer) => return replay(user, &answer, body).await,
         },
     };
-    if new.on_conflict == OnConflict::Refuse
-        && app.db.location_is_taken(user.id, &new.path.location(), new.name.as_str()).await?
-    {
-        return Err(Error::PreconditionFailed);
+    if let Some(file) = before_content(app, user.id, &new.path.location(), &new.name, new.on_conflict).await? {
+        return Ok(Placed::skipped(file));
     }
     store_and_publish(app, user, body, claim, move || Ok(new)).await
 }
@@ -74,7 +65,7 @@ pub async fn upload_with_late_location(
     user: &User,
     body: Body,
     place: impl FnOnce() -> Result<NewFile> + Send + 'static,
-) -> Result<File> {
+) -> Result<Placed<File>> {
     store_and_publish(app, user, body, None, place).await
 }
 
@@ -84,7 +75,7 @@ async fn store_and_publish(
     body: Body,
     claim: Option<KeyClaim>,
     place: impl FnOnce() -> Result<NewFile> + Send + 'static,
-) -> Result<File> {
+) -> Result<Placed<File>> {
     let (app, user) = (app.clone(), user.clone());
     detached(async move {
         let stored = write_blob(&app, &user, body, Purpose::NewFile, claim.clone()).await?;
@@ -93,7 +84,11 @@ async fn store_and_publish(
             let file = new.file(&app, &user, &stored);
             publish(&app, &user, &new, file, claim.as_ref(), &stored, None).await
         };
-        abandon_on_error(&app, &stored, published.await).await
+        let placed = abandon_on_error(&app, &stored, published.await).await?;
+        if placed.conflict == Some(Conflict::Skipped) {
+            abandon_stored(&app, &stored).await;
+        }
+        Ok(placed)
     })
     .await
 }
@@ -122,15 +117,11 @@ impl NewFile {
     /// The parts that identify the request, without its content: a retry with the same idempotency key must repeat
     /// them.
     fn fingerprint_parts<'a>(&'a self, body: &'a Body) -> [&'a str; 5] {
-        let on_conflict = match self.on_conflict {
-            OnConflict::Number => "number",
-            OnConflict::Refuse => "refuse",
-        };
         [
             "upload",
             self.path.as_str(),
             self.name.as_str(),
-            on_conflict,
+            self.on_conflict.as_str(),
             body.content_type.as_deref().unwrap_or_default(),
         ]
     }
@@ -163,8 +154,9 @@ pub(in crate::files) async fn swap(
 ) -> Result<File> {
     loop {
         let now = app.clock.now();
+        let replaced = file.replaced(now, None);
         let event = File { content: stored.content(), ..file.clone() }.event(EventKind::FileReplaced).row(&app.clock);
-        match app.db.replace(user.id, file.id, file.blob_id, &stored.facts, now, &event).await {
+        match app.db.replace(&replaced, &stored.facts, None, None, &event).await {
             Err(Error::PreconditionFailed) => {
                 file = crate::files::find(app, user, file.id).await?;
                 expected.check(&file)?;
@@ -186,9 +178,9 @@ pub(in crate::files) async fn detached<T: Send + 'static>(
     tokio::spawn(events::in_current_context(work.in_current_span())).await.map_err(Error::internal)?
 }
 
-/// Publishes the file under the requested name, or under the first numbered one that is free, and returns it as it was
-/// written: after the commit nothing must fail. The transaction also ends the resumable upload that the content came
-/// from, if any.
+/// Publishes the file under the requested name, or as [`NewFile::on_conflict`] says, and returns it as it was written:
+/// after the commit nothing must fail. The transaction also ends the resumable upload that the content came from, if any.
+/// If the content is skipped, it is still to be abandoned.
 pub(in crate::files) async fn publish(
     app: &App,
     user: &User,
@@ -197,15 +189,16 @@ pub(in crate::files) async fn publish(
     claim: Option<&KeyClaim>,
     stored: &Stored,
     upload: Option<&EndedUpload>,
-) -> Result<File> {
-    let (space, now) = (user.id, file.created_at);
+) -> Result<Placed<File>> {
+    let (space, now, inside) = (user.id, file.created_at, new.path.location());
     let row = NewFileRow { id: file.id, space, metadata: file.metadata.get().to_owned(), now };
     let mut name = new.name.clone();
     loop {
         name.as_str().clone_into(&mut file.name);
+        let conflict = Conflict::of_name(&name, &new.name);
         let response = |folder_id| {
             let file = File { folder_id, ..file.clone() };
-            claim.map(|claim| answer(claim, &file)).transpose()
+            claim.map(|claim| answer(claim, &Placed { item: file, conflict })).transpose()
         };
         let event = file.event(EventKind::FileUploaded).row(&app.clock);
         match app
@@ -213,38 +206,65 @@ pub(in crate::files) async fn publish(
             .publish(&row, &file_location(new.path.place(&app.clock), &name), &stored.facts, &response, upload, &event)
             .await
         {
-            Err(Error::PathTaken) if new.on_conflict == OnConflict::Refuse => return Err(Error::PreconditionFailed),
             // Another request may take the free name first; then the search continues.
-            Err(Error::PathTaken) => name = free_name(app, user, &new.path.location(), &new.name).await?,
+            Err(Error::PathTaken) if new.on_conflict == OnConflict::Number => {
+                name = free_name(app, space, &inside, &new.name).await?;
+            }
+            Err(Error::PathTaken) => match (occupant(app, space, &inside, name.as_str()).await?, new.on_conflict) {
+                // It was renamed or deleted in the meantime.
+                (None, _) => {}
+                (Some(Occupant::File(there)), OnConflict::Skip) => return Ok(Placed::skipped(*there)),
+                (Some(Occupant::File(there)), OnConflict::Replace) => {
+                    if let Some(replaced) = replace_at(app, *there, now, claim, stored, upload).await? {
+                        return Ok(replaced);
+                    }
+                }
+                (Some(_), on_conflict) => return Err(on_conflict.error()),
+            },
             Ok(folder_id) => {
                 faults::point("K11");
-                return Ok(File { folder_id, ..file });
+                return Ok(Placed { item: File { folder_id, ..file }, conflict });
             }
             Err(error) if !was_committed_anyway(app, stored, &error).await => return Err(error),
             // The reply to the commit was lost.
             Err(_) => {
                 faults::point("K11");
                 let found = crate::files::find(app, user, file.id).await;
-                return Ok(File { folder_id: found.map_or(file.folder_id, |found| found.folder_id), ..file });
+                let folder_id = found.map_or(file.folder_id, |found| found.folder_id);
+                return Ok(Placed { item: File { folder_id, ..file }, conflict });
             }
         }
     }
 }
 
-/// The name with a number that nothing in the folder at this location has. It takes few steps even among many thousands: the number is
-/// doubled until it is free, then the end of the taken ones is found by bisection.
-pub(in crate::files) async fn free_name(app: &App, user: &User, location: &str, name: &FileName) -> Result<FileName> {
-    let taken =
-        |number| async move { app.db.location_is_taken(user.id, location, name.numbered(number).as_str()).await };
-    let (mut last_taken, mut free) = (0, 1);
-    while taken(free).await? {
-        (last_taken, free) = (free, free * 2);
+/// Makes the stored blob the content of the file that was found where it is to be; `None` if the file has changed since.
+async fn replace_at(
+    app: &App,
+    there: File,
+    now: Timestamp,
+    claim: Option<&KeyClaim>,
+    stored: &Stored,
+    upload: Option<&EndedUpload>,
+) -> Result<Option<Placed<File>>> {
+    let row = there.replaced(now, Some((there.folder_id, there.name.clone())));
+    let file = File {
+        updated_at: now,
+        blob_id: stored.facts.id,
+        content: stored.content(),
+        revision: there.revision + 1,
+        ..there
+    };
+    let placed = Placed { item: file, conflict: Some(Conflict::Replaced) };
+    let response = claim.map(|claim| answer(claim, &placed)).transpose()?;
+    let event = placed.item.event(EventKind::FileReplaced).row(&app.clock);
+    match app.db.replace(&row, &stored.facts, response.as_ref(), upload, &event).await {
+        Err(Error::PreconditionFailed) => Ok(None),
+        Err(error) if !was_committed_anyway(app, stored, &error).await => Err(error),
+        _ => {
+            faults::point("K11");
+            Ok(Some(placed))
+        }
     }
-    while free - last_taken > 1 {
-        let middle = last_taken + (free - last_taken) / 2;
-        if taken(middle).await? { last_taken = middle } else { free = middle }
-    }
-    Ok(name.numbered(free))
 }
 
 #[cfg(test)]

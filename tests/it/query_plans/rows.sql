@@ -44,9 +44,9 @@ INSERT INTO files (id, space_id, folder_id, name, search, sort_key, blob_id, siz
 
 INSERT INTO signed_puts (id, space_id, blob_id, file_id, replaces_blob_id, created_at, expires_at)
     SELECT uuidv7(), owner, blob, file, blob, n, n FROM created WHERE n % 8 = 0;
-INSERT INTO resumable_uploads (id, space_id, blob_id, tail_blob_id, mode, path, name, upload_metadata, part_size, hash_state, file_id,
+INSERT INTO resumable_uploads (id, space_id, blob_id, tail_blob_id, mode, path, name, on_conflict, upload_metadata, part_size, hash_state, file_id,
         created_at, expires_at)
-    SELECT uuidv7(), owner, blob, CASE WHEN n % 3 = 0 THEN blob END, 'tus', '', '', '', 1, '',
+    SELECT uuidv7(), owner, blob, CASE WHEN n % 3 = 0 THEN blob END, 'tus', '', '', 'number', '', 1, '',
         CASE WHEN n % 2 = 0 THEN file END, n, n
     FROM created WHERE n % 4 = 0;
 INSERT INTO upload_parts (upload_id, number, receipt)

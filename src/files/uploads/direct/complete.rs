@@ -13,13 +13,13 @@ use crate::app::App;
 use crate::db::{Progress, ResumableRow};
 use crate::error::{Error, FieldError, Result};
 use crate::faults;
-use crate::files::File;
 use crate::files::uploads::meter::{Meter, read_back};
 use crate::files::uploads::resumable::claim::Claim;
 use crate::files::uploads::resumable::finish::finish;
 use crate::files::uploads::resumable::ledger::serialize_hash_state;
 use crate::files::uploads::resumable::{complete_size, expiry, find, key, lease};
 use crate::files::uploads::whole::detached;
+use crate::files::{File, Placed};
 use crate::store::StoredPart;
 use crate::users::User;
 
@@ -41,8 +41,8 @@ pub struct ExpectedPart {
 /// # Errors
 /// [`Error::UploadBusy`] if another request completes it, or has completed it since; [`Error::UploadGone`];
 /// [`Error::PartsMissing`], after which the missing parts can be sent; [`Error::Unavailable`]. With
-/// [`Error::TooLarge`], [`Error::DigestMismatch`] and [`Error::TypeRefused`] the upload ends.
-pub async fn complete(app: &Arc<App>, user: &User, id: Uuid, expected: Vec<ExpectedPart>) -> Result<File> {
+/// [`Error::TooLarge`], [`Error::DigestMismatch`], [`Error::TypeRefused`] and [`Error::PathTaken`] the upload ends.
+pub async fn complete(app: &Arc<App>, user: &User, id: Uuid, expected: Vec<ExpectedPart>) -> Result<Placed<File>> {
     let (app, user) = (app.clone(), user.clone());
     detached(async move {
         let claim = Claim::acquire(&app, &user, id).await?;

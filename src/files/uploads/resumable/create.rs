@@ -11,9 +11,10 @@ use super::{Append, Claim, DIRECT, TUS, Upload, check_size, expiry, find, key, l
 use crate::app::App;
 use crate::db::{ByteCount, KeyClaim, NewBlobRow, NewResumableRow, ResumableRow};
 use crate::error::{Error, FieldError, Location, Result};
+use crate::files::conflict::before_content;
 use crate::files::uploads::idempotency::{IdempotencyKey, Lookup, lookup};
 use crate::files::uploads::whole::detached;
-use crate::files::{FileName, FolderPath};
+use crate::files::{Conflict, FileName, FolderPath, OnConflict};
 use crate::hex::hex;
 use crate::store::Key;
 use crate::users::User;
@@ -23,8 +24,12 @@ use crate::users::User;
 pub struct NewUpload {
     /// The folder of the future file.
     pub path: FolderPath,
-    /// The name of the future file, which gets a number if it is taken.
+    /// The requested name of the future file.
     pub name: FileName,
+    /// What to do if it is taken, now or when the upload is complete.
+    pub on_conflict: OnConflict,
+    /// Whether the client knows what to do with an upload that is skipped before its content is sent.
+    pub skips_early: bool,
     /// The declared content type, a hint.
     pub content_type: Option<String>,
     /// How the bytes arrive.
@@ -108,6 +113,7 @@ impl NewUpload {
             part_size,
             path: self.path.as_str().to_owned(),
             name: self.name.as_str().to_owned(),
+            on_conflict: self.on_conflict.as_str(),
             content_type: self.content_type,
             upload_metadata: self.note,
             size,
@@ -130,6 +136,10 @@ impl NewUpload {
         Ok((row, blob))
     }
 
+    fn is_direct(&self) -> bool {
+        matches!(self.protocol, UploadProtocol::Direct { .. })
+    }
+
     fn size(&self) -> Option<u64> {
         match self.protocol {
             UploadProtocol::Tus { size } => size,
@@ -147,7 +157,7 @@ impl NewUpload {
     }
 
     /// The parts that identify the request: a retry with the same idempotency key must have the same ones.
-    fn fingerprint_parts(&self) -> [String; 8] {
+    fn fingerprint_parts(&self) -> [String; 9] {
         let (part_size, sha256) = match &self.protocol {
             UploadProtocol::Tus { .. } => (None, None),
             UploadProtocol::Direct { part_size, sha256, .. } => (*part_size, sha256.as_deref()),
@@ -162,14 +172,16 @@ impl NewUpload {
             self.name.as_str().to_owned(),
             self.content_type.clone().unwrap_or_default(),
             self.note.clone(),
+            self.on_conflict.as_str().to_owned(),
         ]
     }
 }
 
-/// Creates a resumable upload. One of zero bytes becomes a file immediately.
+/// Creates a resumable upload. One of zero bytes becomes a file immediately. One that is skipped because the name is taken
+/// is not created: what is returned has the id of the file that is there, and is found by it.
 ///
 /// # Errors
-/// [`Error::TooLarge`]; [`Error::DigestMismatch`] if the SHA-256 of an empty upload is wrong; [`Error::Invalid`] if the
+/// [`Error::PathTaken`]; [`Error::TooLarge`]; [`Error::DigestMismatch`] if the SHA-256 of an empty upload is wrong; [`Error::Invalid`] if the
 /// size of the parts is not possible; [`Error::QuotaExceeded`]; [`Error::TooManyUploads`];
 /// [`Error::IdempotencyMismatch`]; [`Error::IdempotencyInProgress`]; [`Error::UploadGone`] if the upload that was
 /// created with the idempotency key is gone; [`Error::StorageFull`]; [`Error::Unavailable`]; [`Error::TypeRefused`] if
@@ -183,6 +195,10 @@ pub async fn create(app: &Arc<App>, user: &User, new: NewUpload) -> Result<Uploa
             Lookup::Completed(id) => return existing(app, user, id.parse().map_err(Error::internal)?).await,
         },
     };
+    let early = new.on_conflict != OnConflict::Skip || new.skips_early;
+    if early && let Some(file) = before_content(app, user.id, &new.path.location(), &new.name, new.on_conflict).await? {
+        return Ok(Upload { conflict: Some(Conflict::Skipped), ..Upload::of_file(&file, new.size(), new.is_direct()) });
+    }
     let (row, blob) = new.rows(app, user, claim)?;
     let (app, user) = (app.clone(), user.clone());
     detached(async move {
@@ -256,6 +272,8 @@ mod tests {
         NewUpload {
             path: FolderPath::new("2026", "/path").expect("a path"),
             name: FileName::new("q3.pdf", "/name").expect("a name"),
+            on_conflict: OnConflict::Number,
+            skips_early: true,
             content_type: Some("application/pdf".into()),
             protocol,
             note: "name cmVwb3J0LnBkZg==".into(),
@@ -266,13 +284,14 @@ mod tests {
     #[test]
     fn the_fingerprint_of_an_upload_is_stable() {
         let tus = upload(UploadProtocol::Tus { size: Some(10) });
-        let expected = ["tus", "10", "", "", "2026", "q3.pdf", "application/pdf", "name cmVwb3J0LnBkZg=="];
+        let expected = ["tus", "10", "", "", "2026", "q3.pdf", "application/pdf", "name cmVwb3J0LnBkZg==", "number"];
         assert_eq!(tus.fingerprint_parts(), expected);
         let tus = upload(UploadProtocol::Tus { size: None });
-        let expected = ["tus", "", "", "", "2026", "q3.pdf", "application/pdf", "name cmVwb3J0LnBkZg=="];
+        let expected = ["tus", "", "", "", "2026", "q3.pdf", "application/pdf", "name cmVwb3J0LnBkZg==", "number"];
         assert_eq!(tus.fingerprint_parts(), expected);
         let direct = UploadProtocol::Direct { size: 10, part_size: Some(5), sha256: Some(vec![0xab, 0x01]) };
-        let expected = ["direct", "10", "5", "ab01", "2026", "q3.pdf", "application/pdf", "name cmVwb3J0LnBkZg=="];
+        let expected =
+            ["direct", "10", "5", "ab01", "2026", "q3.pdf", "application/pdf", "name cmVwb3J0LnBkZg==", "number"];
         assert_eq!(upload(direct).fingerprint_parts(), expected);
     }
 }

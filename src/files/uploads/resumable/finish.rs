@@ -14,7 +14,7 @@ use crate::files::sniff::MOST_SNIFFED_BYTES;
 use crate::files::uploads::pending::Stored;
 use crate::files::uploads::type_filter::{Purpose, detect};
 use crate::files::uploads::whole::publish;
-use crate::files::{File, FileName, FolderPath, NewFile, OnConflict};
+use crate::files::{Conflict, File, FileName, FolderPath, NewFile, OnConflict, Placed};
 use crate::store::{ByteStream, Key};
 use crate::users::User;
 
@@ -23,13 +23,14 @@ use crate::users::User;
 ///
 /// # Errors
 /// [`Error::UploadGone`] if it has expired, or another writer has claimed it; [`Error::StorageFull`];
-/// [`Error::Unavailable`]: the upload stays, and can be completed later. [`Error::TypeRefused`], with which it ends.
+/// [`Error::Unavailable`]: the upload stays, and can be completed later. With [`Error::TypeRefused`] and
+/// [`Error::PathTaken`] it ends, and also if its content is skipped.
 pub(in crate::files::uploads) async fn finish(
     app: &App,
     user: &User,
     row: &ResumableRow,
     claim: &Claim,
-) -> Result<File> {
+) -> Result<Placed<File>> {
     faults::point("T4");
     let size = complete_size(row).ok_or(Error::UploadIncomplete)?;
     let (blob_id, key) = match (&row.multipart_id, row.tail_blob_id, &row.tail_key) {
@@ -61,13 +62,17 @@ pub(in crate::files::uploads) async fn finish(
     let new = NewFile {
         path: FolderPath::new(&row.path, "/path")?,
         name: FileName::new(&row.name, "/name")?,
-        on_conflict: OnConflict::Number,
+        on_conflict: OnConflict::parse(&row.on_conflict).ok_or_else(|| Error::internal("an unknown on_conflict"))?,
         idempotency_key: None,
     };
     let file = new.file(app, user, &stored);
     events::set_channel(if row.mode == DIRECT { Channel::Direct } else { Channel::Tus });
     let ended = EndedUpload { id: row.id, claim_id: claim.id, blob_id: row.blob_id };
-    publish(app, user, &new, file, None, &stored, Some(&ended)).await
+    let published = publish(app, user, &new, file, None, &stored, Some(&ended)).await;
+    if matches!(published, Err(Error::PathTaken) | Ok(Placed { conflict: Some(Conflict::Skipped), .. })) {
+        claim.delete_upload().await?;
+    }
+    published
 }
 
 /// The content type of the object, by its first bytes.

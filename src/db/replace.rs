@@ -1,0 +1,124 @@
+//! Files that take the place of others: new content of a file, and a file that is moved or restored onto another one.
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::blobs::{BlobFacts, make_ready, mark_for_deletion};
+use super::events::{EventRow, insert_event};
+use super::files::{delete, end_signed_puts};
+use super::folders::lock_tree;
+use super::idempotency::{KeyResponse, store_response};
+use super::resumable::{EndedUpload, finish_upload};
+use super::trash::trash;
+use super::usage::{UsageDelta, apply_usage};
+use super::{ByteCount, Db, Micros, Tx, statements};
+use crate::error::{Error, Result};
+use crate::faults;
+
+statements! {
+    REPLACE_CONTENT = "UPDATE files SET blob_id = $4, size = $5, updated_at = $6, revision = revision + 1
+        WHERE id = $1 AND space_id = $2 AND blob_id = $3 AND trashed_at IS NULL
+            AND EXISTS (SELECT 1 FROM folders d WHERE d.id = folder_id AND d.trashed_at IS NULL)";
+    REPLACE_CONTENT_AT = "UPDATE files SET blob_id = $4, size = $5, updated_at = $6, revision = revision + 1
+        WHERE id = $1 AND space_id = $2 AND blob_id = $3 AND trashed_at IS NULL AND folder_id = $7 AND name = $8
+            AND EXISTS (SELECT 1 FROM folders d WHERE d.id = folder_id AND d.trashed_at IS NULL)";
+}
+
+/// A file whose content is replaced.
+#[derive(Debug, Clone)]
+pub struct ReplacedRow {
+    /// The id of the file.
+    pub id: Uuid,
+    /// The space that it belongs to.
+    pub space: Uuid,
+    /// The blob that it must have.
+    pub old_blob: Uuid,
+    /// The folder and the name that it must have, if it was found by them.
+    pub at: Option<(Uuid, String)>,
+    /// The time of the change.
+    pub now: Timestamp,
+}
+
+/// A file at the place that another one gets.
+#[derive(Debug, Clone)]
+pub struct InTheWayRow {
+    /// The id of the file.
+    pub id: Uuid,
+    /// The blob that it must have.
+    pub blob: Uuid,
+    /// When it is moved to the trash; `None` to delete it permanently.
+    pub trashed_at: Option<Timestamp>,
+    /// The event of its deletion.
+    pub event: EventRow,
+}
+
+impl Db {
+    /// Replaces the content of a file: makes a pending blob ready, assigns it to the file instead of the old one, marks
+    /// that one for deletion, stores the response of the request's idempotency key, and finishes the resumable upload that
+    /// the content came from, in one transaction.
+    ///
+    /// # Errors
+    /// [`Error::PreconditionFailed`] if the file no longer has its blob or its place; [`Error::UploadGone`] if the lease
+    /// of the new blob, the idempotency key or the claim of the upload was lost.
+    pub async fn replace(
+        &self,
+        replaced: &ReplacedRow,
+        blob: &BlobFacts,
+        response: Option<&KeyResponse>,
+        upload: Option<&EndedUpload>,
+        event: &EventRow,
+    ) -> Result<()> {
+        let ReplacedRow { id, space, old_blob, at, now } = replaced;
+        let (size, now) = (ByteCount(blob.size), Micros::from(*now));
+        self.transaction(async |tx| {
+            let mut usage = UsageDelta::default();
+            // The upload before its blob, the order in which appends lock the rows.
+            if let Some(upload) = upload {
+                usage += finish_upload(tx, upload, *id, blob.id).await?;
+            }
+            usage += make_ready(tx, blob).await?;
+            let changed = match at {
+                None => tx.execute(REPLACE_CONTENT, (id, space, old_blob, blob.id, size, now)).await?,
+                Some((folder, name)) => {
+                    let row = (id, space, old_blob, blob.id, size, now, folder, name);
+                    tx.execute(REPLACE_CONTENT_AT, row).await?
+                }
+            };
+            if changed != 1 {
+                return Err(Error::PreconditionFailed);
+            }
+            usage += mark_for_deletion(tx, *old_blob).await?;
+            apply_usage(tx, *space, usage).await?;
+            if let Some(response) = response {
+                store_response(tx, *space, blob.id, response).await?;
+            }
+            insert_event(tx, event).await?;
+            faults::point("K10");
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// Deletes a file whose place another one gets in the same transaction, and returns the change of its space's usage. To be
+/// called before other rows are locked: it locks the tree, so that two files that take each other's place wait.
+///
+/// # Errors
+/// [`Error::PreconditionFailed`] if it no longer has its blob, or is in the trash.
+pub(super) async fn clear_the_way(tx: &mut Tx<'_>, space: Uuid, file: Option<&InTheWayRow>) -> Result<UsageDelta> {
+    let Some(InTheWayRow { id, blob, trashed_at, event }) = file else { return Ok(UsageDelta::default()) };
+    lock_tree(tx, space).await?;
+    let mut freed = end_signed_puts(tx, space, *id).await?;
+    match trashed_at {
+        Some(now) => trash(tx, space, *id, *blob, *now).await?,
+        None => freed += delete(tx, space, *id, *blob, None).await?.ok_or(Error::PreconditionFailed)?,
+    }
+    insert_event(tx, event).await?;
+    Ok(freed)
+}
+
+/// The result of a statement that did not find its file: an error if another one was deleted for it, which must be rolled
+/// back.
+pub(super) fn unchanged(in_the_way: Option<&InTheWayRow>) -> Result<Option<Uuid>> {
+    if in_the_way.is_some() { Err(Error::PreconditionFailed) } else { Ok(None) }
+}
