@@ -80,6 +80,8 @@ pub struct Config {
     pub auth: Auth,
     /// Share links.
     pub links: Links,
+    /// Shared spaces, and grants.
+    pub spaces: Spaces,
     /// Who signs URLs to read from S3.
     pub signed_urls: SignedUrls,
     /// Whether browsers may keep the content of files, to revalidate it before each use.
@@ -321,6 +323,28 @@ pub struct Links {
     pub unlock_lifetime: Duration,
     /// How long an interrupted download can continue without counting again.
     pub resume_window: Duration,
+}
+
+/// Shared spaces, and grants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spaces {
+    /// Who may create shared spaces.
+    pub creators: SpaceCreators,
+    /// Shared spaces that one user who is not an admin may create.
+    pub limit: u32,
+    /// How long a deleted space can be restored.
+    pub grace: Duration,
+    /// Grants to one file or folder.
+    pub grants: u64,
+}
+
+/// Who may create shared spaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SpaceCreators {
+    /// Admins only.
+    Admins,
+    /// Every user.
+    Users,
 }
 
 /// Checks of database and store.

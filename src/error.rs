@@ -29,6 +29,33 @@ pub enum Error {
     /// The caller is signed in, but is not an admin.
     #[error("admin access required")]
     AdminRequired,
+    /// The caller sees the target, but does not have this right to it.
+    #[error("this requires the right to {right} here")]
+    RightRequired {
+        /// The name of the right.
+        right: &'static str,
+    },
+    /// The target is shared with the same account, team or address already.
+    #[error("it is shared with them already")]
+    AlreadyShared,
+    /// The target has as many grants as it may have.
+    #[error("it is shared {limit} times, the maximum")]
+    TooManyGrants {
+        /// The maximum number of grants to one file or folder.
+        limit: u64,
+    },
+    /// Another team has this name.
+    #[error("this name is in use")]
+    NameTaken,
+    /// The account has created as many shared spaces as it may.
+    #[error("at most {limit} shared spaces")]
+    TooManySpaces {
+        /// The maximum number of shared spaces that one account may create.
+        limit: u32,
+    },
+    /// A shared space must have a manager.
+    #[error("a shared space needs a manager: name another one first")]
+    LastManager,
     /// The link has a password, and the request has none or a wrong one.
     #[error("this link requires a password")]
     LinkLocked,

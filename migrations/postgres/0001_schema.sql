@@ -36,6 +36,8 @@ CREATE TABLE spaces (
     user_id               UUID UNIQUE REFERENCES users (id) ON DELETE CASCADE,
     -- Empty: a personal space.
     name                  TEXT NOT NULL,
+    -- The account that created a shared space.
+    creator_id            UUID REFERENCES users (id) ON DELETE SET NULL,
     -- Usage, updated in the transaction of every change.
     -- Bytes reserved by pending blobs plus the sizes of ready ones.
     used_bytes            BIGINT NOT NULL DEFAULT 0,
@@ -55,6 +57,9 @@ CREATE TABLE spaces (
     deleted_at            BIGINT,
     CHECK (user_id IS NULL OR user_id = id)
 );
+CREATE INDEX spaces_by_creator ON spaces (creator_id) WHERE creator_id IS NOT NULL;
+CREATE INDEX spaces_shared ON spaces (id) WHERE user_id IS NULL;
+CREATE INDEX spaces_deleted ON spaces (deleted_at) WHERE deleted_at IS NOT NULL;
 
 CREATE TABLE sessions (
     id           UUID PRIMARY KEY,
@@ -198,6 +203,62 @@ CREATE INDEX files_by_folder ON files (folder_id);
 CREATE INDEX files_by_space ON files (space_id, trashed_at, id);
 CREATE INDEX files_to_purge ON files (trashed_at, id) WHERE trashed_at IS NOT NULL;
 
+-- Teams: groups of accounts that rights are given to.
+CREATE TABLE teams (
+    id         UUID PRIMARY KEY,
+    name       TEXT NOT NULL,
+    -- The name in lower case, which makes names unique regardless of case.
+    name_key   TEXT NOT NULL UNIQUE,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL
+);
+
+CREATE TABLE team_members (
+    team_id  UUID NOT NULL REFERENCES teams (id) ON DELETE CASCADE,
+    user_id  UUID NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    added_at BIGINT NOT NULL,
+    PRIMARY KEY (team_id, user_id)
+);
+CREATE INDEX team_members_by_user ON team_members (user_id, team_id);
+
+-- Grants: rights to a file, or to a folder with all below it; the members of a space have grants to its top folder.
+CREATE TABLE grants (
+    id         UUID PRIMARY KEY,
+    folder_id  UUID REFERENCES folders (id) ON DELETE CASCADE,
+    file_id    UUID REFERENCES files (id) ON DELETE CASCADE,
+    -- The account or the team that has the rights; neither, as long as no account has the address.
+    user_id    UUID REFERENCES users (id) ON DELETE CASCADE,
+    team_id    UUID REFERENCES teams (id) ON DELETE CASCADE,
+    -- The address that was entered instead of an account, and the same in lower case. It is shown whether an account has
+    -- it or not, so that nobody learns which.
+    email      TEXT,
+    email_key  TEXT,
+    role       TEXT NOT NULL,
+    -- What the role allows, one bit for each right.
+    rights     BIGINT NOT NULL,
+    -- The account that gave it.
+    creator_id UUID REFERENCES users (id) ON DELETE SET NULL,
+    created_at BIGINT NOT NULL,
+    -- NULL: never.
+    expires_at BIGINT,
+    CHECK ((folder_id IS NULL) <> (file_id IS NULL)),
+    CHECK (team_id IS NULL OR (user_id IS NULL AND email_key IS NULL)),
+    CHECK (user_id IS NOT NULL OR team_id IS NOT NULL OR email_key IS NOT NULL)
+);
+CREATE UNIQUE INDEX grants_by_folder_and_user ON grants (folder_id, user_id) WHERE email_key IS NULL;
+CREATE UNIQUE INDEX grants_by_folder_and_team ON grants (folder_id, team_id) WHERE team_id IS NOT NULL;
+CREATE UNIQUE INDEX grants_by_folder_and_email ON grants (folder_id, email_key) WHERE email_key IS NOT NULL;
+CREATE UNIQUE INDEX grants_by_file_and_user ON grants (file_id, user_id) WHERE email_key IS NULL;
+CREATE UNIQUE INDEX grants_by_file_and_team ON grants (file_id, team_id) WHERE team_id IS NOT NULL;
+CREATE UNIQUE INDEX grants_by_file_and_email ON grants (file_id, email_key) WHERE email_key IS NOT NULL;
+CREATE INDEX grants_by_folder ON grants (folder_id, id) WHERE folder_id IS NOT NULL;
+CREATE INDEX grants_by_file ON grants (file_id, id) WHERE file_id IS NOT NULL;
+CREATE INDEX grants_by_user ON grants (user_id, id) WHERE user_id IS NOT NULL;
+CREATE INDEX grants_by_team ON grants (team_id, id) WHERE team_id IS NOT NULL;
+CREATE INDEX grants_by_email ON grants (email_key) WHERE email_key IS NOT NULL AND user_id IS NULL;
+CREATE INDEX grants_by_creator ON grants (creator_id) WHERE creator_id IS NOT NULL;
+CREATE INDEX grants_by_expiry ON grants (expires_at) WHERE expires_at IS NOT NULL;
+
 -- Share links: anyone with the token may download one file, within the owner's restrictions.
 CREATE TABLE links (
     id            UUID PRIMARY KEY,
@@ -253,6 +314,8 @@ CREATE INDEX link_downloads_by_expiry ON link_downloads (lease_until);
 CREATE TABLE signed_puts (
     id               UUID PRIMARY KEY,
     space_id         UUID NOT NULL REFERENCES spaces (id),
+    -- The account that asked for the URL.
+    creator_id       UUID NOT NULL REFERENCES users (id),
     blob_id          UUID NOT NULL UNIQUE REFERENCES blobs (id) ON DELETE CASCADE,
     -- The file whose content is replaced, and its blob when the URL was signed.
     file_id          UUID NOT NULL REFERENCES files (id) ON DELETE CASCADE,
@@ -263,6 +326,7 @@ CREATE TABLE signed_puts (
     expires_at       BIGINT NOT NULL
 );
 CREATE INDEX signed_puts_by_space ON signed_puts (space_id);
+CREATE INDEX signed_puts_by_creator ON signed_puts (creator_id);
 CREATE INDEX signed_puts_by_file ON signed_puts (file_id);
 CREATE INDEX signed_puts_by_token ON signed_puts (token_id) WHERE token_id IS NOT NULL;
 
@@ -270,6 +334,10 @@ CREATE INDEX signed_puts_by_token ON signed_puts (token_id) WHERE token_id IS NO
 CREATE TABLE resumable_uploads (
     id               UUID PRIMARY KEY,
     space_id         UUID NOT NULL REFERENCES spaces (id),
+    -- The account that created it.
+    creator_id       UUID NOT NULL REFERENCES users (id),
+    -- The folder that the path begins in.
+    folder_id        UUID NOT NULL REFERENCES folders (id) ON DELETE CASCADE,
     -- The blob of the future file. It is pending while the upload is open, with the upload's expiry as its lease.
     blob_id          UUID NOT NULL UNIQUE REFERENCES blobs (id) ON DELETE CASCADE,
     -- The bytes after the last complete part, in an object of their own.
@@ -308,7 +376,9 @@ CREATE TABLE resumable_uploads (
     expires_at       BIGINT NOT NULL,
     CHECK (received >= 0 AND (size IS NULL OR received <= size))
 );
+CREATE INDEX resumable_uploads_by_creator ON resumable_uploads (creator_id, id);
 CREATE INDEX resumable_uploads_by_space ON resumable_uploads (space_id, id);
+CREATE INDEX resumable_uploads_by_folder ON resumable_uploads (folder_id);
 CREATE INDEX resumable_uploads_by_token ON resumable_uploads (token_id) WHERE token_id IS NOT NULL;
 CREATE INDEX resumable_uploads_by_expiry ON resumable_uploads (expires_at) WHERE file_id IS NOT NULL;
 -- For the foreign key: the deletion of a tail's row looks for references to it.

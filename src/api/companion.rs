@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::auth::SignedIn;
 use super::conflict;
 use super::extract::PartsJson;
+use super::extract::{CallerTree, RootParams};
 use crate::app::App;
 use crate::cursor::PAGE_BYTES;
 use crate::error::{Error, Result};
@@ -128,12 +129,12 @@ pub struct CompanionResult {
 ///
 /// Direct uploads for `@uppy/aws-s3`: set its `companionEndpoint` to `/v1/companion`, and `shouldUseMultipart` to true.
 #[utoipa::path(post, path = "/v1/companion/s3/multipart", tag = "uploads", operation_id = "createMultipartUpload",
-    request_body = CompanionFile,
+    params(RootParams), request_body = CompanionFile,
     responses((status = 200, description = "The upload was created", body = CompanionUpload)),
     extensions(("x-problem-codes" = json!(["path_taken", "too_many_uploads", "quota_exceeded"]))))]
 async fn create(
     State(app): State<Arc<App>>,
-    SignedIn(caller): SignedIn,
+    CallerTree { tree, .. }: CallerTree,
     Json(file): Json<CompanionFile>,
 ) -> Result<JsonResponse<CompanionUpload>> {
     let size = file.size()?;
@@ -152,7 +153,7 @@ async fn create(
         note: String::new(),
         idempotency_key: None,
     };
-    let upload = uploads::create(&app, &caller.user, new).await?;
+    let upload = uploads::create(&app, &tree, new).await?;
     Ok(JsonResponse(CompanionUpload { key: upload.id, upload_id: upload.id }))
 }
 
@@ -169,7 +170,7 @@ async fn list_parts(
     Id(id): Id,
 ) -> Result<JsonResponse<Vec<CompanionPart>>> {
     memory.reserve(PAGE_BYTES).await?;
-    let parts = uploads::parts(&app, &caller.user, id).await?;
+    let parts = uploads::parts(&app, &caller.subject(), id).await?;
     let parts = parts.into_iter();
     Ok(JsonResponse(
         parts.map(|part| CompanionPart { part_number: part.number, size: part.size, etag: part.receipt }).collect(),
@@ -187,7 +188,7 @@ async fn sign_part(
     SignedIn(caller): SignedIn,
     IdAndNumber(id, number): IdAndNumber,
 ) -> Result<JsonResponse<CompanionPartUrl>> {
-    let parts = uploads::sign_parts(&app, &caller.user, id, Some(vec![number]), None).await;
+    let parts = uploads::sign_parts(&app, &caller.subject(), id, Some(vec![number]), None).await;
     let parts = parts.map_err(|error| error.in_parameter("number"))?;
     let part = parts.into_iter().next().ok_or(Error::NotFound)?;
     Ok(JsonResponse(CompanionPartUrl { url: part.url.url }))
@@ -207,7 +208,7 @@ async fn complete(
 ) -> Result<JsonResponse<CompanionResult>> {
     let claims =
         sent.parts.into_iter().map(|part| ExpectedPart { number: part.part_number, etag: part.etag }).collect();
-    let file = uploads::complete(&app, &caller.user, id, claims).await?.item;
+    let file = uploads::complete(&app, &caller.subject(), id, claims).await?.item;
     let location = app.config.url(&format!("/v1/files/{}/content", file.id));
     Ok(JsonResponse(CompanionResult { location, bucket: "", key: file.id }))
 }
@@ -218,6 +219,6 @@ async fn complete(
     responses((status = 200, description = "The upload was aborted", body = Object, example = json!({}))),
     extensions(("x-problem-codes" = json!(["upload_gone"]))))]
 async fn abort(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<JsonResponse<Value>> {
-    uploads::cancel(&app, &caller.user, id).await?;
+    uploads::cancel(&app, &caller.subject(), id).await?;
     Ok(JsonResponse(Value::Object(serde_json::Map::new())))
 }

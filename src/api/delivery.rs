@@ -9,7 +9,7 @@ use http::{HeaderMap, Method};
 use crate::app::App;
 use crate::error::Result;
 use crate::events::Event;
-use crate::files::{self, Content, Right, Watch};
+use crate::files::{self, Content, TransferRight, Watch};
 use crate::http::content::{self, ContentInfo, DeliveryObserver, Plan, Presentation, Progress};
 
 /// Answers a GET or HEAD for a content that the caller was allowed to find by `right`, which is checked again while the
@@ -24,7 +24,7 @@ pub async fn respond(
     request: &HeaderMap,
     content: &Content,
     presentation: &Presentation,
-    right: Option<Right>,
+    right: Option<TransferRight>,
     event: Option<Event>,
 ) -> Result<Response> {
     let plan = plan(app, method, request, content, presentation)?;

@@ -1,22 +1,27 @@
 //! Extractors that know the API's own nouns.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use axum::extract::{FromRef, FromRequest, FromRequestParts, Request};
 use http::HeaderMap;
 use http::request::Parts;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use utoipa::IntoParams;
+use uuid::Uuid;
 
 use super::auth::{SignedIn, session_secret};
+use crate::access::{Right, Tree};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::files::folders::{self, Folder};
 use crate::files::{self, Expected, File, IdempotencyKey};
 use crate::http::client_address::{client_address, user_agent};
 use crate::http::conditions::{EntityTags, if_match};
-use crate::http::extract::{BodyLimits, Id, read_json};
+use crate::http::extract::{BodyLimits, Id, Query, read_json};
 use crate::store::MAX_PARTS;
-use crate::users::{Caller, ClientInfo, Secret, User};
+use crate::users::{Caller, ClientInfo, Secret};
 
 impl FromRef<Arc<App>> for BodyLimits {
     fn from_ref(app: &Arc<App>) -> Self {
@@ -39,39 +44,108 @@ impl<T: DeserializeOwned + Send + 'static> FromRequest<Arc<App>> for PartsJson<T
 /// Bytes of JSON that lists the maximum number of parts of one upload.
 const PARTS_BODY: usize = MAX_PARTS as usize * 128;
 
-/// The file of the id in the path, and the user who is signed in and owns it. A file of another user is
-/// [`Error::NotFound`], before anything else of the request is checked.
-pub struct OwnFile {
-    pub user: User,
-    pub file: File,
+/// The right that a route needs.
+pub trait Needs: Send + Sync + 'static {
+    /// The right.
+    const RIGHT: Right;
 }
 
-impl FromRequestParts<Arc<App>> for OwnFile {
+/// Declares a type for each right, by which extractors name it.
+macro_rules! needs {
+    ($($name:ident),*) => {
+        $(
+            pub struct $name;
+
+            impl Needs for $name {
+                const RIGHT: Right = Right::$name;
+            }
+        )*
+    };
+}
+
+/// The rights as types.
+pub mod need {
+    use super::{Needs, Right};
+
+    needs!(List, Read, Update, Delete, Share);
+}
+
+/// The file of the id in the path, to which the caller has the right `N`. A file that the caller does not see is
+/// [`Error::NotFound`], before anything else of the request is checked.
+pub struct PermittedFile<N> {
+    pub caller: Caller,
+    pub file: File,
+    _right: PhantomData<N>,
+}
+
+impl<N: Needs> FromRequestParts<Arc<App>> for PermittedFile<N> {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self> {
-        let SignedIn(Caller { user, .. }) = SignedIn::from_request_parts(parts, app).await?;
+        let SignedIn(caller) = SignedIn::from_request_parts(parts, app).await?;
         let Id(id) = Id::from_request_parts(parts, app).await?;
-        let file = files::find(app, &user, id).await?;
-        Ok(Self { user, file })
+        let file = files::find(app, &caller.subject(), N::RIGHT, id).await?;
+        Ok(Self { caller, file, _right: PhantomData })
     }
 }
 
-/// The folder of the id in the path, and the user who is signed in and owns it. A folder of another user is
+/// The folder of the id in the path, to which the caller has the right `N`. A folder that the caller does not see is
 /// [`Error::NotFound`], before anything else of the request is checked.
-pub struct OwnFolder {
-    pub user: User,
+pub struct PermittedFolder<N> {
+    pub caller: Caller,
     pub folder: Folder,
+    _right: PhantomData<N>,
 }
 
-impl FromRequestParts<Arc<App>> for OwnFolder {
+impl<N: Needs> FromRequestParts<Arc<App>> for PermittedFolder<N> {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self> {
-        let SignedIn(Caller { user, .. }) = SignedIn::from_request_parts(parts, app).await?;
+        let SignedIn(caller) = SignedIn::from_request_parts(parts, app).await?;
         let Id(id) = Id::from_request_parts(parts, app).await?;
-        let folder = folders::find(app, &user, id).await?;
-        Ok(Self { user, folder })
+        let folder = folders::find(app, &caller.subject(), N::RIGHT, id).await?;
+        Ok(Self { caller, folder, _right: PhantomData })
+    }
+}
+
+/// The space that a request is about.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct SpaceParams {
+    /// The id of the space; by default your own.
+    space_id: Option<Uuid>,
+}
+
+impl SpaceParams {
+    /// The id of the space.
+    pub fn space(&self, caller: &Caller) -> Uuid {
+        self.space_id.unwrap_or(caller.user.id)
+    }
+}
+
+/// The folder that the paths of a request are relative to.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct RootParams {
+    /// The id of a space, or of a folder that is shared with you: paths are relative to the topmost folder that you see
+    /// there. By default your own space.
+    root: Option<Uuid>,
+}
+
+/// The tree that the paths of a request are in, for a caller who is signed in.
+pub struct CallerTree {
+    pub caller: Caller,
+    pub tree: Tree,
+}
+
+impl FromRequestParts<Arc<App>> for CallerTree {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self> {
+        let SignedIn(caller) = SignedIn::from_request_parts(parts, app).await?;
+        let Query(RootParams { root }) = Query::from_request_parts(parts, app).await?;
+        let tree = Tree::of(app, &caller.subject(), root).await?;
+        Ok(Self { caller, tree })
     }
 }
 

@@ -47,6 +47,8 @@ use crate::http::problem::{FieldErrorSchema, Problem};
         (name = "folders", description = "Create, list, rename, move and delete folders"),
         (name = "trash", description = "Deleted files, until they expire"),
         (name = "uploads", description = "Resumable uploads over the tus protocol, and direct uploads to the store"),
+        (name = "spaces", description = "Spaces that belong to their members"),
+        (name = "sharing", description = "Files and folders shared with other users and teams"),
         (name = "links", description = "Share links: created by owners, used by anyone who has the URL"),
         (name = "avatars", description = "Public avatars of users"),
         (name = "admin", description = "For admins: users, the audit log, fsck and diagnostics"),

@@ -16,13 +16,13 @@ use utoipa_axum::routes;
 
 use super::auth::SignedIn;
 use super::conflict::{self, with_conflict};
-use super::extract::Idempotency;
+use super::extract::{CallerTree, Idempotency, RootParams};
 use super::openapi::headers::{IdempotencyHeader, TusAppendHeaders, TusCreationHeaders, TusHeaders};
 use super::upload_body;
 use crate::app::App;
 use crate::error::{Error, Location, Result};
 use crate::files::uploads::{self, Append, Checksum, NewUpload, Upload, UploadProtocol};
-use crate::files::{FileName, FolderPath, IdempotencyKey, OnConflict, Right, watched};
+use crate::files::{FileName, FolderPath, IdempotencyKey, OnConflict, TransferRight, watched};
 use crate::http::body::Binary;
 use crate::http::extract::{Id, unexpected_content_type};
 use crate::http::incoming;
@@ -125,7 +125,7 @@ async fn capabilities(State(app): State<Arc<App>>) -> Response {
 /// do if the name is taken, now or when the upload is complete (`on_conflict`: `number`, `replace`, `skip` or `fail`). An
 /// upload that is skipped is complete from the start. The body may contain the first bytes. An upload expires a day after the last progress, or as configured.
 #[utoipa::path(post, path = "/v1/tus", tag = "uploads", operation_id = "tusCreate",
-    params(TusHeaders, TusCreationHeaders, IdempotencyHeader),
+    params(RootParams, TusHeaders, TusCreationHeaders, IdempotencyHeader),
     request_body(content = Option<Binary>, content_type = "application/offset+octet-stream"),
     responses((status = 201, description = "The upload was created", headers(
         ("Location" = String, description = "The URL of the upload"), ("Upload-Offset" = u64),
@@ -136,7 +136,7 @@ async fn capabilities(State(app): State<Arc<App>>) -> Response {
         "checksum_mismatch", "quota_exceeded", "upload_gone", "upload_busy", "offset_mismatch"]))))]
 async fn create(
     State(app): State<Arc<App>>,
-    SignedIn(caller): SignedIn,
+    CallerTree { caller, tree }: CallerTree,
     _: TusResumable,
     Idempotency(key): Idempotency,
     request: Request,
@@ -155,13 +155,13 @@ async fn create(
     let first = if has_content { Some(append_request(&app, request, 0, None)?) } else { None };
 
     let can_be_repeated = key.is_some();
-    let mut upload = uploads::create(&app, &caller.user, metadata.into_upload(size, key)?).await?;
+    let mut upload = uploads::create(&app, &tree, metadata.into_upload(size, key)?).await?;
     // With a key the upload may have received content before: the client learns its offset and resumes there.
     if let Some(first) = first.filter(|_| upload.file_id.is_none() && upload.received == 0) {
-        let appended = uploads::append(&app, &caller.user, upload.id, first).await;
+        let appended = uploads::append(&app, &caller.subject(), upload.id, first).await;
         if appended.is_err() && !can_be_repeated {
             // The client does not receive its URL. If this also fails, the upload expires.
-            let _ = uploads::terminate(&app, &caller.user, upload.id).await;
+            let _ = uploads::terminate(&app, &caller.subject(), upload.id).await;
         }
         upload = appended?;
     }
@@ -186,7 +186,7 @@ async fn status(
     _: TusResumable,
     Id(id): Id,
 ) -> Result<Response> {
-    let upload = uploads::status(&app, &caller.user, id).await?;
+    let upload = uploads::status(&app, &caller.subject(), id).await?;
     if upload.is_direct {
         return Err(Error::NotFound);
     }
@@ -228,7 +228,7 @@ async fn append(
     let offset = offset.ok_or_else(|| Error::Malformed("the header Upload-Offset is required".into()))?;
     let size = number(request.headers(), UPLOAD_LENGTH)?;
     let request = append_request(&app, request, offset, size)?;
-    progress(StatusCode::NO_CONTENT, &uploads::append(&app, &caller.user, id, request).await?)
+    progress(StatusCode::NO_CONTENT, &uploads::append(&app, &caller.subject(), id, request).await?)
 }
 
 /// Cancel an upload (tus)
@@ -243,7 +243,7 @@ async fn terminate(
     _: TusResumable,
     Id(id): Id,
 ) -> Result<StatusCode> {
-    uploads::terminate(&app, &caller.user, id).await?;
+    uploads::terminate(&app, &caller.subject(), id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -283,7 +283,7 @@ fn append_request(app: &Arc<App>, request: Request, offset: u64, size: Option<u6
         // A body without a length may still be known to be empty.
         length: if request.body().is_end_stream() { Some(0) } else { number(headers, header::CONTENT_LENGTH)? },
         checksum: checksum(headers)?,
-        stream: watched(app, Right::of_caller(), incoming::content_stream(request, upload_body::pace(app))),
+        stream: watched(app, TransferRight::of_caller(), incoming::content_stream(request, upload_body::pace(app))),
     })
 }
 

@@ -7,7 +7,7 @@ use axum::extract::Request;
 use crate::app::App;
 use crate::error::Result;
 use crate::events::{self, Channel};
-use crate::files::{Body, Right, watched};
+use crate::files::{Body, TransferRight, watched};
 use crate::http::body::Pace;
 use crate::http::form::AllowedFields;
 use crate::http::incoming::{self, Form, Incoming};
@@ -23,7 +23,7 @@ const LOCATION: &[&str] = &["name", "path", "on_conflict"];
 pub async fn open(app: &Arc<App>, request: Request, after_file: bool) -> Result<(Body, Option<Form>)> {
     let allowed = AllowedFields { names: LOCATION, after_file };
     let mut incoming = incoming::open(request, pace(app), allowed).await?;
-    incoming.stream = watched(app, Right::of_caller(), incoming.stream);
+    incoming.stream = watched(app, TransferRight::of_caller(), incoming.stream);
     let form = incoming.form.take();
     events::set_channel(if form.is_some() { Channel::Form } else { Channel::Raw });
     Ok((incoming.into(), form))
@@ -33,7 +33,7 @@ pub async fn open(app: &Arc<App>, request: Request, after_file: bool) -> Result<
 ///
 /// # Errors
 /// Those of [`incoming::open_raw`].
-pub fn open_raw(app: &Arc<App>, right: Right, request: Request) -> Result<Body> {
+pub fn open_raw(app: &Arc<App>, right: TransferRight, request: Request) -> Result<Body> {
     let mut incoming = incoming::open_raw(request, pace(app))?;
     incoming.stream = watched(app, Some(right), incoming.stream);
     Ok(incoming.into())

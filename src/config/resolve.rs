@@ -15,8 +15,8 @@ use super::log_filter::log_filter;
 use super::settings::SETTINGS;
 use super::value::{ConfigError, SettingValue};
 use super::{
-    AllowedTypes, Auth, Config, Fsck, Limits, Links, LogFormat, Quotas, Registration, Settings, SignedUrls, TlsConfig,
-    Uploads, Via,
+    AllowedTypes, Auth, Config, Fsck, Limits, Links, LogFormat, Quotas, Registration, Settings, SignedUrls,
+    SpaceCreators, Spaces, TlsConfig, Uploads, Via,
 };
 use crate::hex::unhex;
 use crate::media::undetectable;
@@ -69,6 +69,7 @@ impl Settings {
             uploads: uploads(&settings)?,
             auth: auth(&settings)?,
             links: links(&settings)?,
+            spaces: spaces(&settings)?,
             signed_urls: settings
                 .signed_urls()
                 .choice(&[("store", SignedUrls::Store), ("server", SignedUrls::Server)])?,
@@ -251,6 +252,17 @@ fn links(settings: &Settings) -> Result<Links, ConfigError> {
         limit: settings.link_limit().number(1..=1_000_000)?,
         unlock_lifetime: settings.link_unlock_lifetime().time(SECOND..=30 * DAY)?,
         resume_window: settings.link_resume_window().time(SECOND..=DAY)?,
+    })
+}
+
+fn spaces(settings: &Settings) -> Result<Spaces, ConfigError> {
+    Ok(Spaces {
+        creators: settings
+            .space_creators()
+            .choice(&[("admins", SpaceCreators::Admins), ("users", SpaceCreators::Users)])?,
+        limit: settings.space_limit().number(0..=1_000_000)?,
+        grace: settings.space_grace().time(Duration::ZERO..=3650 * DAY)?,
+        grants: settings.grant_limit().number(1..=100_000)?,
     })
 }
 

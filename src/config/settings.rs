@@ -163,6 +163,16 @@ settings! {
         /// How long an interrupted download of a link with a download limit can continue, from the same address, without counting again.
         link_resume_window = set("STRONGROOM_LINK_RESUME_WINDOW", "TIME").or("1h");
     }
+    "Shared spaces" {
+        /// Who may create shared spaces, each of which has a quota of its own: admins only, or every user.
+        space_creators = set("STRONGROOM_SPACE_CREATORS", "admins|users").or("admins");
+        /// Maximum number of shared spaces that one user may create, those in their grace period included; admins may create any number.
+        space_limit = set("STRONGROOM_SPACE_LIMIT", "NUMBER").or("20");
+        /// How long a deleted shared space can be restored.
+        space_grace = set("STRONGROOM_SPACE_GRACE", "TIME").or("30d");
+        /// Maximum number of accounts, teams and addresses that one file or folder is shared with.
+        grant_limit = set("STRONGROOM_GRANT_LIMIT", "NUMBER").or("1000");
+    }
     "Trash" {
         /// How long deleted files can be restored; 0: they are deleted permanently and immediately.
         trash_retention = set("STRONGROOM_TRASH_RETENTION", "TIME").or("30d");

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::idempotency::{KeyClaim, claim_key};
-use super::usage::{ReservedRow, UsageDelta, apply_usage, by_space, reserve_usage};
+use super::usage::{ReservedRow, UsageDelta, apply_usage, release, reserve_usage};
 use super::{ByteCount, Count, Db, Micros, Tx, statements};
 use crate::config::Quotas;
 use crate::error::{Error, Result};
@@ -177,7 +177,7 @@ impl Db {
             insert_pending(tx, blob).await?;
             reserve_usage(tx, blob.space, blob.usage_delta(), quotas).await?;
             if let Some(claim) = &blob.claim {
-                claim_key(tx, self.instance.id(), blob.space, blob.id, claim).await?;
+                claim_key(tx, self.instance.id(), blob.id, claim).await?;
             }
             Ok(())
         })
@@ -260,9 +260,7 @@ impl Db {
     pub async fn expire_blob_leases(&self) -> Result<u64> {
         self.transaction(async |tx| {
             let expired: Vec<ReservedRow> = tx.fetch_all(EXPIRE_LEASES, ()).await?;
-            for (space, released) in by_space(&expired) {
-                apply_usage(tx, space, released).await?;
-            }
+            release(tx, &expired).await?;
             Ok(expired.len() as u64)
         })
         .await

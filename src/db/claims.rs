@@ -12,7 +12,7 @@ statements! {
     ACQUIRE_CLAIM = concat!("UPDATE resumable_uploads
         SET claim_id = $3, claim_instance = $5, claim_expires_at = (SELECT now FROM clock) + $4,
             stale_claim_id = claim_id
-        WHERE id = $1 AND space_id = $2 AND file_id IS NULL
+        WHERE id = $1 AND creator_id = $2 AND file_id IS NULL
             AND (claim_id IS NULL OR claim_expires_at <= (SELECT now FROM clock) OR ", has_ended!("claim_instance"), ")
         RETURNING stale_claim_id");
     /// Locks the row, so that no other request acquires a claim before the transaction ends.
@@ -30,8 +30,8 @@ impl Db {
     ///
     /// # Errors
     /// [`Error::UploadBusy`] if another request holds a claim, or the upload has ended.
-    pub async fn acquire_claim(&self, space: Uuid, id: Uuid, claim: Uuid, lease: Duration) -> Result<Option<Uuid>> {
-        let values = (id, space, claim, Micros::from(lease), self.instance.id());
+    pub async fn acquire_claim(&self, creator: Uuid, id: Uuid, claim: Uuid, lease: Duration) -> Result<Option<Uuid>> {
+        let values = (id, creator, claim, Micros::from(lease), self.instance.id());
         let acquired = self.write.fetch_optional(ACQUIRE_CLAIM, values).await?;
         let (stale,) = acquired.ok_or(Error::UploadBusy)?;
         Ok(stale)

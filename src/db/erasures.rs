@@ -8,6 +8,7 @@ use super::blobs::mark_for_deletion;
 use super::errors::is_foreign_key_violation;
 use super::events::{EventRow, insert_event};
 use super::files::end_signed_puts;
+use super::spaces::check_not_last_manager;
 use super::usage::{ReservedRow, UsageDelta, apply_usage};
 use super::{Count, Db, Micros, Tx, permits, statements};
 use crate::error::{Error, Result};
@@ -29,14 +30,17 @@ statements! {
         RETURNING id";
     END_SESSIONS = "DELETE FROM sessions WHERE user_id = $1";
     REVOKE_TOKENS = "DELETE FROM api_tokens WHERE user_id = $1";
+    END_GRANTS = "DELETE FROM grants WHERE user_id = $1";
+    LEAVE_TEAMS = "DELETE FROM team_members WHERE user_id = $1";
     INSERT_ERASURE = "INSERT INTO erasures (id, user_id, state, started_at) VALUES ($1, $2, 'running', $3)";
     FIND_ERASURE = "SELECT id, state, started_at, finished_at FROM erasures WHERE id = $1";
     LIST_RUNNING = "SELECT id, user_id FROM erasures WHERE state = 'running' ORDER BY started_at, id";
-    LIST_OPEN_UPLOADS = "SELECT id FROM resumable_uploads WHERE space_id = $1 AND file_id IS NULL LIMIT $2";
+    LIST_OPEN_UPLOADS = "SELECT id, creator_id FROM resumable_uploads WHERE space_id = $1 AND file_id IS NULL
+        UNION SELECT id, creator_id FROM resumable_uploads WHERE creator_id = $1 AND file_id IS NULL LIMIT $2";
     END_PENDING_BLOBS = "UPDATE blobs SET state = 'deleting' WHERE space_id = $1 AND state = 'pending'
         RETURNING space_id, reserved_bytes, reserved_files, reserved_uploads";
     DELETE_UPLOADS = "DELETE FROM resumable_uploads WHERE id IN
-        (SELECT id FROM resumable_uploads WHERE space_id = $1 AND file_id IS NOT NULL LIMIT $2)";
+        (SELECT id FROM resumable_uploads WHERE (space_id = $1 OR creator_id = $1) AND file_id IS NOT NULL LIMIT $2)";
     LIST_FILES = "SELECT id, blob_id FROM files WHERE space_id = $1 ORDER BY trashed_at, id LIMIT $2";
     DELETE_FILE = "DELETE FROM files WHERE id = $1 AND blob_id = $2 RETURNING metadata";
     /// From below, once their files are deleted.
@@ -89,7 +93,7 @@ impl Db {
     ///
     /// # Errors
     /// [`Error::NotFound`] if there is no such account, it was deleted, or its password was changed;
-    /// [`Error::LastAdmin`]; [`Error::Unauthorized`] if the permit of the request has ended.
+    /// [`Error::LastAdmin`]; [`Error::LastManager`]; [`Error::Unauthorized`] if the permit of the request has ended.
     pub async fn begin_erasure(
         &self,
         user: Uuid,
@@ -102,7 +106,8 @@ impl Db {
                 permits::check(tx).await?;
                 anonymize(tx, user, job.started_at, proven).await?;
                 remove_avatar(tx, user).await?;
-                for statement in [END_SESSIONS, REVOKE_TOKENS] {
+                check_not_last_manager(tx, user).await?;
+                for statement in [END_SESSIONS, REVOKE_TOKENS, END_GRANTS, LEAVE_TEAMS] {
                     tx.execute(statement, (user,)).await?;
                 }
                 tx.execute(INSERT_ERASURE, (job.id, user, job.started_at)).await?;
@@ -129,13 +134,12 @@ impl Db {
         self.write.fetch_all(LIST_RUNNING, ()).await
     }
 
-    /// At most `limit` open resumable uploads of an account.
+    /// At most `limit` open resumable uploads into a space or of an account, with the accounts that created them.
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn unfinished_uploads(&self, user: Uuid, limit: usize) -> Result<Vec<Uuid>> {
-        let rows: Vec<(Uuid,)> = self.write.fetch_all(LIST_OPEN_UPLOADS, (user, Count::from(limit))).await?;
-        Ok(rows.into_iter().map(|(id,)| id).collect())
+    pub async fn unfinished_uploads(&self, user: Uuid, limit: usize) -> Result<Vec<(Uuid, Uuid)>> {
+        self.write.fetch_all(LIST_OPEN_UPLOADS, (user, Count::from(limit))).await
     }
 
     /// Marks the pending blobs of an account for deletion once their leases expire.

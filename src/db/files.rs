@@ -20,7 +20,7 @@ use crate::faults;
 
 statements! {
     FIND_FILE = concat!("SELECT ", file_columns!(), " FROM ", file_tables!(), "
-        WHERE f.id = $1 AND f.space_id = $2 AND f.trashed_at IS NULL AND d.trashed_at IS NULL");
+        WHERE f.id = $1 AND f.trashed_at IS NULL AND d.trashed_at IS NULL");
     FIND_FILE_AT = concat!("SELECT ", file_columns!(), " FROM ", file_tables!(), "
         WHERE d.space_id = $1 AND d.place = substr($2, 1, 600) AND d.location = $2 AND d.trashed_at IS NULL
             AND f.name = $3 AND f.trashed_at IS NULL");
@@ -84,12 +84,12 @@ pub struct ChangedFileRow {
 }
 
 impl Db {
-    /// The file with this id, if it is this space's and not in the trash.
+    /// The file with this id, if it is not in the trash.
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn file(&self, space: Uuid, id: Uuid) -> Result<Option<FileRow>> {
-        self.read.fetch_optional(FIND_FILE, (id, space)).await
+    pub async fn file(&self, id: Uuid) -> Result<Option<FileRow>> {
+        self.read.fetch_optional(FIND_FILE, (id,)).await
     }
 
     /// The file with this name in the folder at this location, if the space has one.
@@ -131,7 +131,7 @@ impl Db {
             insert_file(tx, new, folder, location, blob).await?;
             apply_usage(tx, new.space, usage).await?;
             if let Some(response) = response(folder)? {
-                store_response(tx, new.space, blob.id, &response).await?;
+                store_response(tx, blob.id, &response).await?;
             }
             insert_event(tx, event).await?;
             faults::point("K10");
@@ -157,7 +157,7 @@ impl Db {
     ) -> Result<Option<Uuid>> {
         let ChangedFileRow { id, space, revision, metadata, old_metadata, now } = changed;
         let FileLocation { place, name, search, sort_key } = location;
-        self.transaction(async |tx| {
+        self.ending(async |tx| {
             let freed = clear_the_way(tx, *space, in_the_way).await?;
             let folder = folder_for_file(tx, *space, place).await?;
             check_no_folder(tx, folder, name).await?;
@@ -190,7 +190,7 @@ impl Db {
         trashed_by: Option<Timestamp>,
         event: &EventRow,
     ) -> Result<()> {
-        self.transaction(async |tx| {
+        self.ending(async |tx| {
             let ended = end_signed_puts(tx, space, id).await?;
             let deleted = delete(tx, space, id, blob, trashed_by).await?;
             apply_usage(tx, space, ended + deleted.ok_or(Error::PreconditionFailed)?).await?;

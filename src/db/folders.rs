@@ -57,10 +57,11 @@ statements! {
     LIVE_FOLDER = live_folder!();
     FIND_FOLDER = concat!("SELECT ", folder_columns!(), " FROM folders d
         WHERE d.id = $2 AND d.space_id = $1 AND d.trashed_at IS NULL");
+    FIND_FOLDER_BY_ID = concat!("SELECT ", folder_columns!(), " FROM folders d WHERE d.id = $1 AND d.trashed_at IS NULL");
     FIND_FOLDER_AT = concat!("SELECT ", folder_columns!(), " FROM folders d
         WHERE d.space_id = $1 AND d.place = substr($2, 1, 600) AND d.location = $2 AND d.trashed_at IS NULL");
     FIND_TRASHED_FOLDER = concat!("SELECT ", folder_columns!(), " FROM folders d
-        WHERE d.id = $2 AND d.space_id = $1 AND d.trash_id = d.id AND d.trashed_at > 0");
+        WHERE d.id = $1 AND d.trash_id = d.id AND d.trashed_at > 0");
     FIND_ANY_FOLDER = concat!("SELECT ", folder_columns!(), " FROM folders d WHERE d.id = $2 AND d.space_id = $1");
     LIST_FOLDERS = concat!("SELECT ", folder_columns!(), " FROM folders d
         WHERE d.parent_id = $1 AND d.trashed_at IS NULL AND d.name > $2 ORDER BY d.name LIMIT $3");
@@ -169,12 +170,26 @@ pub struct FolderSum {
 }
 
 impl Db {
-    /// The folder with this id, if it is this space's and not in the trash.
+    /// The folder with this id, if it is not in the trash.
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn folder(&self, space: Uuid, id: Uuid) -> Result<Option<FolderRow>> {
-        self.read.fetch_optional(FIND_FOLDER, (space, id)).await
+    pub async fn folder(&self, id: Uuid) -> Result<Option<FolderRow>> {
+        self.read.fetch_optional(FIND_FOLDER_BY_ID, (id,)).await
+    }
+
+    /// The deepest folder that exists on the way to a location.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
+    pub async fn deepest_folder(&self, space: Uuid, location: &str) -> Result<Option<FolderRow>> {
+        let mut location = location;
+        loop {
+            match self.folder_at(space, location).await? {
+                None if !location.is_empty() => location = parent_location(location),
+                found => return Ok(found),
+            }
+        }
     }
 
     /// The folder at this location, if the space has one.
@@ -185,12 +200,12 @@ impl Db {
         self.read.fetch_optional(FIND_FOLDER_AT, (space, location)).await
     }
 
-    /// The folder with this id, if it is in this space's trash by itself.
+    /// The folder with this id, if it is in the trash by itself.
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn trashed_folder(&self, space: Uuid, id: Uuid) -> Result<Option<FolderRow>> {
-        self.read.fetch_optional(FIND_TRASHED_FOLDER, (space, id)).await
+    pub async fn trashed_folder(&self, id: Uuid) -> Result<Option<FolderRow>> {
+        self.read.fetch_optional(FIND_TRASHED_FOLDER, (id,)).await
     }
 
     /// At most `limit` folders directly in a folder, by name, after the given one.
@@ -283,7 +298,7 @@ impl Db {
         now: Timestamp,
         event: &(dyn Fn(&FolderRow, &FolderRow) -> EventRow + Sync),
     ) -> Result<FolderRow> {
-        self.transaction(async |tx| {
+        self.ending(async |tx| {
             lock_tree(tx, space).await?;
             let folder: FolderRow = tx.fetch_optional(FIND_FOLDER, (space, id)).await?.ok_or(Error::NotFound)?;
             let moved = relocate(tx, &folder, target, limits, now).await?;
@@ -298,7 +313,7 @@ impl Db {
     /// # Errors
     /// [`Error::NotFound`] if it does not exist, or is in the trash already.
     pub async fn trash_folder(&self, space: Uuid, id: Uuid, now: Timestamp, event: &EventRow) -> Result<()> {
-        self.transaction(async |tx| {
+        self.ending(async |tx| {
             lock_tree(tx, space).await?;
             if tx.fetch_optional::<(Uuid,)>(LIVE_FOLDER, (space, id)).await?.is_none() {
                 return Err(Error::NotFound);
@@ -327,8 +342,7 @@ impl Db {
     ) -> Result<FolderRow> {
         self.transaction(async |tx| {
             lock_tree(tx, space).await?;
-            let folder: FolderRow =
-                tx.fetch_optional(FIND_TRASHED_FOLDER, (space, id)).await?.ok_or(Error::NotFound)?;
+            let folder: FolderRow = tx.fetch_optional(FIND_TRASHED_FOLDER, (id,)).await?.ok_or(Error::NotFound)?;
             let parent = folder.parent_id.ok_or(Error::NotFound)?;
             let into = former_place(tx, space, parent, clock).await?;
             let target = FolderTarget { into, name: name.to_owned() };
@@ -345,7 +359,7 @@ impl Db {
     /// # Errors
     /// [`Error::NotFound`] if there is no such folder, or it is marked already.
     pub async fn end_folder(&self, space: Uuid, id: Uuid, event: &EventRow) -> Result<()> {
-        self.transaction(async |tx| {
+        self.ending(async |tx| {
             lock_tree(tx, space).await?;
             let folder: Option<FolderRow> = tx.fetch_optional(FIND_ANY_FOLDER, (space, id)).await?;
             if folder.is_none_or(|folder| folder.trashed_at == Some(Micros(0))) {
@@ -424,11 +438,10 @@ async fn create_missing(tx: &mut Tx<'_>, space: Uuid, location: &str, clock: &Cl
             break folder;
         }
         // The top folder always exists.
-        let above = known.trim_end_matches('/').rfind('/').map_or(0, |slash| slash + 1);
         if known.is_empty() {
             return Err(Error::NotFound);
         }
-        known = &known[..above];
+        known = parent_location(known);
     };
     if known.len() < location.len() {
         tx.execute(LOCK_FOLDER, (folder.id,)).await?;
@@ -443,6 +456,11 @@ async fn create_missing(tx: &mut Tx<'_>, space: Uuid, location: &str, clock: &Cl
         folder = created;
     }
     Ok(folder)
+}
+
+/// The location of the folder above the one at this location.
+fn parent_location(location: &str) -> &str {
+    &location[..location.trim_end_matches('/').rfind('/').map_or(0, |slash| slash + 1)]
 }
 
 fn new_folder(parent: &FolderRow, id: Uuid, name: &str, now: Timestamp) -> FolderRow {

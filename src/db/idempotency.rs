@@ -38,7 +38,7 @@ statements! {
     PURGE_KEYS = "DELETE FROM idempotency_keys WHERE expires_at <= (SELECT now FROM clock)
         AND (response IS NOT NULL OR NOT EXISTS (SELECT 1 FROM blobs b WHERE b.id = idempotency_keys.blob_id
             AND b.state = 'pending' AND b.lease_until > (SELECT now FROM clock)))";
-    LIST_BUSY_OWNERS = "SELECT user_id FROM idempotency_keys WHERE expires_at >= (SELECT now FROM clock) + $1
+    LIST_BUSY_ACCOUNTS = "SELECT user_id FROM idempotency_keys WHERE expires_at >= (SELECT now FROM clock) + $1
         GROUP BY user_id HAVING COUNT(*) >= $2";
     FIND_NTH_LATEST_KEY = "SELECT expires_at FROM idempotency_keys WHERE user_id = $1 AND response IS NOT NULL
         ORDER BY expires_at DESC LIMIT 1 OFFSET $2";
@@ -51,6 +51,8 @@ statements! {
 /// A key that a request claims.
 #[derive(Debug, Clone)]
 pub struct KeyClaim {
+    /// The account that claims it.
+    pub user: Uuid,
     /// The value of the header.
     pub key: String,
     /// The SHA-256 of the request without its content.
@@ -60,6 +62,8 @@ pub struct KeyClaim {
 /// A key and the response of its request.
 #[derive(Debug, Clone)]
 pub struct KeyResponse {
+    /// The account that has claimed the key.
+    pub user: Uuid,
     /// The value of the header.
     pub key: String,
     /// The response, in a format of the caller.
@@ -98,7 +102,7 @@ impl Db {
     /// Those of [`Db`].
     pub async fn accounts_with_idempotency_keys(&self, recent: Duration, least: u64) -> Result<Vec<Uuid>> {
         let since = Micros::from(LIFETIME.saturating_sub(recent));
-        let rows: Vec<(Uuid,)> = self.read.fetch_all(LIST_BUSY_OWNERS, (since, Count(least))).await?;
+        let rows: Vec<(Uuid,)> = self.read.fetch_all(LIST_BUSY_ACCOUNTS, (since, Count(least))).await?;
         Ok(rows.into_iter().map(|(account,)| account).collect())
     }
 
@@ -126,14 +130,8 @@ impl Db {
 ///
 /// # Errors
 /// [`Error::IdempotencyInProgress`] if another request holds the key.
-pub(super) async fn claim_key(
-    tx: &mut Tx<'_>,
-    instance: Option<i64>,
-    user: Uuid,
-    blob: Uuid,
-    claim: &KeyClaim,
-) -> Result<()> {
-    let values = (user, &claim.key, &claim.fingerprint, blob, Micros::from(LIFETIME), instance);
+pub(super) async fn claim_key(tx: &mut Tx<'_>, instance: Option<i64>, blob: Uuid, claim: &KeyClaim) -> Result<()> {
+    let values = (claim.user, &claim.key, &claim.fingerprint, blob, Micros::from(LIFETIME), instance);
     match tx.execute(CLAIM_KEY, values).await? {
         1 => Ok(()),
         _ => Err(Error::IdempotencyInProgress),
@@ -144,9 +142,9 @@ pub(super) async fn claim_key(
 ///
 /// # Errors
 /// [`Error::UploadGone`] if another attempt has claimed the key since.
-pub(super) async fn store_response(tx: &mut Tx<'_>, user: Uuid, blob: Uuid, response: &KeyResponse) -> Result<()> {
+pub(super) async fn store_response(tx: &mut Tx<'_>, blob: Uuid, response: &KeyResponse) -> Result<()> {
     let lifetime = Micros::from(LIFETIME);
-    match tx.execute(STORE_RESPONSE, (user, &response.key, blob, &response.response, lifetime)).await? {
+    match tx.execute(STORE_RESPONSE, (response.user, &response.key, blob, &response.response, lifetime)).await? {
         1 => Ok(()),
         _ => Err(Error::UploadGone),
     }

@@ -63,6 +63,8 @@ pub struct ListQuery {
     pub folder: Option<(Uuid, String)>,
     /// Only files whose folded location contains each of these words.
     pub search: Vec<String>,
+    /// The character of the folded location, from 1, that the search begins at: what precedes it is not shown.
+    pub search_from: i64,
     /// Where the page begins.
     pub after: Option<After>,
     /// Maximum number of files.
@@ -89,6 +91,9 @@ impl Arguments for ListArguments<'_> {
         }
         if let Some((folder, _)) = &list.folder {
             to.add(folder)?;
+        }
+        if !list.search.is_empty() {
+            to.add(list.search_from)?;
         }
         for word in &list.search {
             to.add(word)?;
@@ -351,8 +356,10 @@ fn conditions(shape: Shape, first: usize, columns: &[String], beyond: &str, filt
     if filters.folder {
         sql += &format!(" AND f.folder_id = ${}", number());
     }
+    let from = if filters.words > 0 { number() } else { 0 };
     for _ in 0..filters.words {
-        sql += &format!(" AND {}(d.search || f.search, ${}) > 0", shape.position(), number());
+        let searched = format!("substr(d.search || f.search, CAST(${from} AS INTEGER))");
+        sql += &format!(" AND {}({searched}, ${}) > 0", shape.position(), number());
     }
     if filters.after {
         let bound: Vec<String> = columns.iter().map(|_| format!("${}", number())).collect();

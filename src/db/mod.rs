@@ -3,6 +3,7 @@
 //! One SQL text serves both engines, because SQLite also binds `$1`; where DDL differs there is a directory of
 //! migrations per engine. Statements are constants, and a test prepares each of them on both engines.
 
+mod access;
 mod avatars;
 mod blobs;
 mod caller_cache;
@@ -16,6 +17,7 @@ mod file_row;
 mod files;
 mod folders;
 mod fsck;
+mod grants;
 mod group_commit;
 mod idempotency;
 mod instance;
@@ -38,6 +40,7 @@ mod sessions;
 mod signed_puts;
 mod signed_urls;
 mod spaces;
+mod teams;
 mod throttles;
 mod tokens;
 mod trash;
@@ -62,6 +65,7 @@ use reads::Reads;
 use tx::Tx;
 use writes::Writes;
 
+pub use access::{GrantedRow, Need};
 pub use blobs::{BlobFacts, ContentRow, KeyedContentRow, NewBlobRow, PendingDeletionRow, WritableBlobRow};
 pub use caller_cache::CachePolicy;
 pub use client::Client;
@@ -71,6 +75,7 @@ pub use file_row::FileRow;
 pub use files::{ChangedFileRow, FileLocation, NewFileRow};
 pub use folders::{FolderRow, FolderSum, FolderTarget, Place, TreeLimits};
 pub use fsck::{DanglingReferenceRow, FsckRunRow, ReferencedBlobRow};
+pub use grants::{GrantRow, NewGrantRow};
 pub use idempotency::{KeyClaim, KeyResponse, KeyRow};
 pub use instance_lock::acquire_instance_lock;
 pub use job_leases::JobLease;
@@ -84,6 +89,8 @@ pub use replace::{InTheWayRow, ReplacedRow};
 pub use resumable::{EndedUpload, NewResumableRow, PartRow, Progress, ResumableRow};
 pub use sessions::{NewSessionRow, SessionRow};
 pub use signed_puts::{NewSignedPutRow, SignedPutRow};
+pub use spaces::{SpacePatchRow, SpaceRow};
+pub use teams::{TeamMemberRow, TeamRow};
 pub use throttles::Attempt;
 pub use tokens::TokenRow;
 pub use trash::{DueFolderRow, Purged, TrashedFileRow};
@@ -119,7 +126,8 @@ macro_rules! statements {
 use statements;
 
 /// The statements of every file. A test compares this list with the files.
-const STATEMENTS: [&[&str]; 28] = [
+const STATEMENTS: [&[&str]; 31] = [
+    access::STATEMENTS,
     avatars::STATEMENTS,
     blobs::STATEMENTS,
     claims::STATEMENTS,
@@ -128,6 +136,7 @@ const STATEMENTS: [&[&str]; 28] = [
     files::STATEMENTS,
     folders::STATEMENTS,
     fsck::STATEMENTS,
+    grants::STATEMENTS,
     idempotency::STATEMENTS,
     job_leases::STATEMENTS,
     link_downloads::STATEMENTS,
@@ -141,6 +150,7 @@ const STATEMENTS: [&[&str]; 28] = [
     signed_puts::STATEMENTS,
     signed_urls::STATEMENTS,
     spaces::STATEMENTS,
+    teams::STATEMENTS,
     throttles::STATEMENTS,
     tokens::STATEMENTS,
     trash::STATEMENTS,

@@ -90,7 +90,7 @@ impl Db {
             usage += mark_for_deletion(tx, *old_blob).await?;
             apply_usage(tx, *space, usage).await?;
             if let Some(response) = response {
-                store_response(tx, *space, blob.id, response).await?;
+                store_response(tx, blob.id, response).await?;
             }
             insert_event(tx, event).await?;
             faults::point("K10");

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::blobs::{NewBlobRow, abandon, insert_pending, set_multipart_id};
 use super::claims::lock_claim;
 use super::idempotency::{KeyResponse, claim_key, store_response};
-use super::usage::{ReservedRow, UsageDelta, apply_usage, reserve_usage};
+use super::usage::{ReservedRow, UsageDelta, apply_usage, release, reserve_usage};
 use super::{ByteCount, Count, Db, Micros, Permit, Tx, statements};
 use crate::config::Quotas;
 use crate::error::{Error, Result};
@@ -17,19 +17,20 @@ use crate::error::{Error, Result};
 /// The columns of a [`ResumableRow`], and the tables that they come from.
 macro_rules! select_upload {
     () => {
-        "SELECT u.id, u.space_id, u.blob_id, b.key, b.multipart_id, b.reserved_bytes, u.tail_blob_id, t.key AS tail_key,
-            u.mode, u.path, u.name, u.on_conflict, u.content_type, u.upload_metadata, u.size, u.received, u.part_size, u.hash_state,
+        "SELECT u.id, u.space_id, u.folder_id, u.blob_id, b.key, b.multipart_id, b.reserved_bytes, u.tail_blob_id, t.key AS tail_key,
+            u.mode, u.path, u.name, u.on_conflict, u.content_type, u.upload_metadata, u.size, u.received,
+            u.part_size, u.hash_state,
             u.sha256, u.file_id, u.created_at, u.expires_at
         FROM resumable_uploads u JOIN blobs b ON b.id = u.blob_id LEFT JOIN blobs t ON t.id = u.tail_blob_id"
     };
 }
 
 statements! {
-    INSERT_UPLOAD = "INSERT INTO resumable_uploads (id, space_id, blob_id, mode, path, name, on_conflict, content_type,
-            upload_metadata, size, part_size, hash_state, sha256, token_id, created_at, expires_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
-    FIND_UPLOAD = concat!(select_upload!(), " WHERE u.id = $1 AND u.space_id = $2");
-    LIST_OPEN_UPLOADS = concat!(select_upload!(), " WHERE u.space_id = $1 AND u.file_id IS NULL
+    INSERT_UPLOAD = "INSERT INTO resumable_uploads (id, space_id, creator_id, folder_id, blob_id, mode, path, name,
+            on_conflict, content_type, upload_metadata, size, part_size, hash_state, sha256, token_id, created_at, expires_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
+    FIND_UPLOAD = concat!(select_upload!(), " WHERE u.id = $1 AND u.creator_id = $2");
+    LIST_OPEN_UPLOADS = concat!(select_upload!(), " WHERE u.creator_id = $1 AND u.file_id IS NULL
             AND u.expires_at > $2 AND u.id > $3
         ORDER BY u.id LIMIT $4");
     COUNT_BY_KEY = "SELECT COUNT(*) FROM resumable_uploads u JOIN blobs b ON b.id = u.blob_id WHERE b.key = $1";
@@ -38,7 +39,7 @@ statements! {
     RECORD_PROGRESS = "UPDATE resumable_uploads
         SET received = $3, hash_state = $4, tail_blob_id = $5, expires_at = $6
         WHERE id = $1 AND claim_id = $2 AND file_id IS NULL";
-    EXTEND_UPLOAD = "UPDATE resumable_uploads SET expires_at = $2 WHERE id = $1 AND space_id = $3 AND file_id IS NULL";
+    EXTEND_UPLOAD = "UPDATE resumable_uploads SET expires_at = $2 WHERE id = $1 AND creator_id = $3 AND file_id IS NULL";
     EXTEND_BLOB = "UPDATE blobs SET lease_until = (SELECT now FROM clock) + $2 WHERE id = $1 AND state = 'pending'";
     INSERT_PART = "INSERT INTO upload_parts (upload_id, number, receipt) VALUES ($1, $2, $3)";
     LIST_RECEIPTS = "SELECT receipt FROM upload_parts WHERE upload_id = $1 ORDER BY number";
@@ -46,18 +47,18 @@ statements! {
     FINISH_UPLOAD = "UPDATE resumable_uploads
         SET file_id = $3, blob_id = $4, tail_blob_id = NULL, claim_id = NULL, claim_expires_at = 0
         WHERE id = $1 AND claim_id = $2 AND file_id IS NULL";
-    REVOKE_CLAIM = "UPDATE resumable_uploads SET claim_id = NULL WHERE id = $1 AND space_id = $2 AND file_id IS NULL";
+    REVOKE_CLAIM = "UPDATE resumable_uploads SET claim_id = NULL WHERE id = $1 AND creator_id = $2 AND file_id IS NULL";
     /// The last request of a writer may still be in progress; its objects are kept until the claim would have expired.
     DELETE_BLOBS = "UPDATE blobs SET state = 'deleting', lease_until = (
             SELECT CASE WHEN u.claim_expires_at > (SELECT now FROM clock)
                 THEN u.claim_expires_at ELSE (SELECT now FROM clock) END FROM resumable_uploads u WHERE u.id = $1)
         WHERE state = 'pending' AND id IN
-            (SELECT blob_id FROM resumable_uploads WHERE id = $1 AND space_id = $2 AND file_id IS NULL
-             UNION ALL SELECT tail_blob_id FROM resumable_uploads WHERE id = $1 AND space_id = $2 AND file_id IS NULL)
+            (SELECT blob_id FROM resumable_uploads WHERE id = $1 AND creator_id = $2 AND file_id IS NULL
+             UNION ALL SELECT tail_blob_id FROM resumable_uploads WHERE id = $1 AND creator_id = $2 AND file_id IS NULL)
         RETURNING space_id, reserved_bytes, reserved_files, reserved_uploads";
     LIST_UPLOADS_OF_TOKEN = "SELECT id FROM resumable_uploads
-        WHERE token_id = $1 AND space_id = $2 AND file_id IS NULL";
-    DELETE_UPLOAD = "DELETE FROM resumable_uploads WHERE id = $1 AND space_id = $2 AND file_id IS NULL";
+        WHERE token_id = $1 AND creator_id = $2 AND file_id IS NULL";
+    DELETE_UPLOAD = "DELETE FROM resumable_uploads WHERE id = $1 AND creator_id = $2 AND file_id IS NULL";
     PURGE_UPLOADS = "DELETE FROM resumable_uploads WHERE file_id IS NOT NULL AND expires_at < $1";
 }
 
@@ -66,8 +67,10 @@ statements! {
 pub struct ResumableRow {
     /// The id of the upload.
     pub id: Uuid,
-    /// The account that it belongs to.
+    /// The space of the future file.
     pub space_id: Uuid,
+    /// The folder that the path begins in.
+    pub folder_id: Uuid,
     /// The blob of the future file.
     pub blob_id: Uuid,
     /// The key of that blob's object in the store.
@@ -115,6 +118,10 @@ pub struct ResumableRow {
 pub struct NewResumableRow {
     /// The id of the upload.
     pub id: Uuid,
+    /// The account that creates it.
+    pub creator: Uuid,
+    /// The folder that the path begins in.
+    pub folder: Uuid,
     /// `tus` or `direct`.
     pub mode: &'static str,
     /// The folder of the future file.
@@ -195,37 +202,37 @@ impl Db {
             insert_upload(tx, new, blob).await?;
             reserve_usage(tx, blob.space, blob.usage_delta(), quotas).await?;
             if let Some(claim) = &blob.claim {
-                claim_key(tx, self.instance.id(), blob.space, blob.id, claim).await?;
-                let response = KeyResponse { key: claim.key.clone(), response: new.id.to_string() };
-                store_response(tx, blob.space, blob.id, &response).await?;
+                claim_key(tx, self.instance.id(), blob.id, claim).await?;
+                let response = KeyResponse { user: claim.user, key: claim.key.clone(), response: new.id.to_string() };
+                store_response(tx, blob.id, &response).await?;
             }
             Ok(())
         })
         .await
     }
 
-    /// A page of this space's open uploads that have not expired, after the one with the id `after`, in the order of
+    /// A page of this account's open uploads that have not expired, after the one with the id `after`, in the order of
     /// their creation.
     ///
     /// # Errors
     /// Those of [`Db`].
     pub async fn open_resumables(
         &self,
-        space: Uuid,
+        creator: Uuid,
         now: Timestamp,
         after: Uuid,
         limit: usize,
     ) -> Result<Vec<ResumableRow>> {
-        self.read.fetch_all(LIST_OPEN_UPLOADS, (space, Micros::from(now), after, Count::from(limit))).await
+        self.read.fetch_all(LIST_OPEN_UPLOADS, (creator, Micros::from(now), after, Count::from(limit))).await
     }
 
-    /// The upload with this id, if it is this space's.
+    /// The upload with this id, if this account created it.
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn resumable(&self, space: Uuid, id: Uuid) -> Result<Option<ResumableRow>> {
+    pub async fn resumable(&self, creator: Uuid, id: Uuid) -> Result<Option<ResumableRow>> {
         // On the writing side: a client that resumes must see what the last statement wrote.
-        self.write.fetch_optional(FIND_UPLOAD, (id, space)).await
+        self.write.fetch_optional(FIND_UPLOAD, (id, creator)).await
     }
 
     /// Whether this key belongs to a resumable upload.
@@ -299,14 +306,14 @@ impl Db {
     /// [`Error::UploadGone`] if the upload has ended.
     pub async fn extend_expiry(
         &self,
-        space: Uuid,
+        creator: Uuid,
         id: Uuid,
         blob: Uuid,
         expires_at: Timestamp,
         lease: Duration,
     ) -> Result<()> {
         self.transaction(async |tx| {
-            let is_open = tx.execute(EXTEND_UPLOAD, (id, Micros::from(expires_at), space)).await? == 1;
+            let is_open = tx.execute(EXTEND_UPLOAD, (id, Micros::from(expires_at), creator)).await? == 1;
             match is_open && extend_blob(tx, blob, lease).await? {
                 true => Ok(()),
                 false => Err(Error::UploadGone),
@@ -329,10 +336,10 @@ impl Db {
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn delete_resumable(&self, space: Uuid, id: Uuid) -> Result<bool> {
+    pub async fn delete_resumable(&self, creator: Uuid, id: Uuid) -> Result<bool> {
         self.unpermitted(async |tx| {
-            let Some(released) = delete_upload(tx, space, id).await? else { return Ok(false) };
-            apply_usage(tx, space, released).await?;
+            let Some(released) = delete_upload(tx, creator, id).await? else { return Ok(false) };
+            release(tx, &released).await?;
             Ok(true)
         })
         .await
@@ -347,24 +354,24 @@ impl Db {
     }
 }
 
-/// Deletes an open upload, marks its blobs for deletion, and returns the change of its space's usage; `None` if it does not
-/// exist, or has become a file.
-async fn delete_upload(tx: &mut Tx<'_>, space: Uuid, id: Uuid) -> Result<Option<UsageDelta>> {
+/// Deletes an open upload, marks its blobs for deletion, and returns what they had reserved; `None` if it does not exist, or
+/// has become a file.
+async fn delete_upload(tx: &mut Tx<'_>, creator: Uuid, id: Uuid) -> Result<Option<Vec<ReservedRow>>> {
     // Its row first, the order in which appends lock the rows.
-    if tx.execute(REVOKE_CLAIM, (id, space)).await? != 1 {
+    if tx.execute(REVOKE_CLAIM, (id, creator)).await? != 1 {
         return Ok(None);
     }
-    let deleted: Vec<ReservedRow> = tx.fetch_all(DELETE_BLOBS, (id, space)).await?;
-    tx.execute(DELETE_UPLOAD, (id, space)).await?;
-    Ok(Some(deleted.iter().map(ReservedRow::released).sum()))
+    let deleted = tx.fetch_all(DELETE_BLOBS, (id, creator)).await?;
+    tx.execute(DELETE_UPLOAD, (id, creator)).await?;
+    Ok(Some(deleted))
 }
 
-/// Deletes the open uploads that an API token created, and returns the change of its space's usage.
-pub(super) async fn delete_uploads_of_token(tx: &mut Tx<'_>, space: Uuid, token: Uuid) -> Result<UsageDelta> {
-    let uploads: Vec<(Uuid,)> = tx.fetch_all(LIST_UPLOADS_OF_TOKEN, (token, space)).await?;
-    let mut released = UsageDelta::default();
+/// Deletes the open uploads that an API token created, and returns what they had reserved.
+pub(super) async fn delete_uploads_of_token(tx: &mut Tx<'_>, user: Uuid, token: Uuid) -> Result<Vec<ReservedRow>> {
+    let uploads: Vec<(Uuid,)> = tx.fetch_all(LIST_UPLOADS_OF_TOKEN, (token, user)).await?;
+    let mut released = Vec::new();
     for (upload,) in uploads {
-        released += delete_upload(tx, space, upload).await?.unwrap_or_default();
+        released.extend(delete_upload(tx, user, upload).await?.unwrap_or_default());
     }
     Ok(released)
 }
@@ -374,6 +381,8 @@ async fn insert_upload(tx: &mut Tx<'_>, new: &NewResumableRow, blob: &NewBlobRow
     let row = (
         new.id,
         blob.space,
+        new.creator,
+        new.folder,
         blob.id,
         new.mode,
         path,

@@ -5,22 +5,22 @@ use uuid::Uuid;
 
 use super::blobs::{NewBlobRow, insert_pending};
 use super::errors::is_foreign_key_violation;
-use super::usage::{ReservedRow, UsageDelta, reserve_usage};
+use super::usage::{ReservedRow, reserve_usage};
 use super::{ByteCount, Count, Db, Micros, Permit, Tx, statements};
 use crate::config::Quotas;
 use crate::error::{Error, Result};
 
 statements! {
     INSERT_SIGNED_PUT = "INSERT INTO signed_puts
-            (id, space_id, blob_id, file_id, replaces_blob_id, token_id, created_at, expires_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+            (id, space_id, creator_id, blob_id, file_id, replaces_blob_id, token_id, created_at, expires_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
     FIND_SIGNED_PUT = "SELECT u.id, u.space_id, u.blob_id, u.file_id, u.replaces_blob_id, u.expires_at,
             b.key, b.state, b.reserved_bytes
-        FROM signed_puts u JOIN blobs b ON b.id = u.blob_id WHERE u.id = $1 AND u.space_id = $2";
+        FROM signed_puts u JOIN blobs b ON b.id = u.blob_id WHERE u.id = $1 AND u.creator_id = $2";
     COUNT_PUTS_OF_FILE = "SELECT COUNT(*), MAX(u.expires_at) FROM signed_puts u JOIN blobs b ON b.id = u.blob_id
         WHERE u.file_id = $1 AND u.space_id = $2 AND u.expires_at > $3 AND b.state = 'pending'";
     END_PUTS_OF_TOKEN = "UPDATE blobs SET state = 'deleting'
-        WHERE state = 'pending' AND id IN (SELECT blob_id FROM signed_puts WHERE token_id = $1 AND space_id = $2)
+        WHERE state = 'pending' AND id IN (SELECT blob_id FROM signed_puts WHERE token_id = $1 AND creator_id = $2)
         RETURNING space_id, reserved_bytes, reserved_files, reserved_uploads";
 }
 
@@ -29,7 +29,7 @@ statements! {
 pub struct SignedPutRow {
     /// The id of the upload.
     pub id: Uuid,
-    /// The account that it belongs to.
+    /// The space of the file.
     pub space_id: Uuid,
     /// The blob of the new content.
     pub blob_id: Uuid,
@@ -52,6 +52,8 @@ pub struct SignedPutRow {
 pub struct NewSignedPutRow {
     /// The id of the upload.
     pub id: Uuid,
+    /// The account that asks for the URL.
+    pub creator: Uuid,
     /// The file whose content is replaced.
     pub file_id: Uuid,
     /// The blob of the file when the URL is signed.
@@ -67,12 +69,12 @@ impl Db {
     /// # Errors
     /// [`Error::NotFound`] if the file was deleted; [`Error::QuotaExceeded`]; [`Error::TooManyUploads`].
     pub async fn insert_signed_put(&self, upload: &NewSignedPutRow, blob: &NewBlobRow, quotas: &Quotas) -> Result<()> {
-        let NewSignedPutRow { id, file_id, replaces_blob_id, expires_at } = upload;
+        let NewSignedPutRow { id, creator, file_id, replaces_blob_id, expires_at } = upload;
         self.transaction(async |tx| {
             insert_pending(tx, blob).await?;
             let (now, expires_at) = (Micros::from(blob.now), Micros::from(*expires_at));
             let token = Permit::current_token();
-            let row = (id, blob.space, blob.id, file_id, replaces_blob_id, token, now, expires_at);
+            let row = (id, blob.space, creator, blob.id, file_id, replaces_blob_id, token, now, expires_at);
             match tx.try_execute(INSERT_SIGNED_PUT, row).await {
                 Err(error) if is_foreign_key_violation(&error) => return Err(Error::NotFound),
                 inserted => inserted?,
@@ -90,17 +92,16 @@ impl Db {
         self.read.fetch_one(COUNT_PUTS_OF_FILE, (file, space, Micros::from(now))).await
     }
 
-    /// The upload with this id, if it is this space's.
+    /// The upload with this id, if this account asked for its URL.
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn upload(&self, space: Uuid, id: Uuid) -> Result<Option<SignedPutRow>> {
-        self.read.fetch_optional(FIND_SIGNED_PUT, (id, space)).await
+    pub async fn upload(&self, creator: Uuid, id: Uuid) -> Result<Option<SignedPutRow>> {
+        self.read.fetch_optional(FIND_SIGNED_PUT, (id, creator)).await
     }
 }
 
-/// Ends the signed uploads that an API token asked for, and returns the change of its space's usage.
-pub(super) async fn end_puts_of_token(tx: &mut Tx<'_>, space: Uuid, token: Uuid) -> Result<UsageDelta> {
-    let ended: Vec<ReservedRow> = tx.fetch_all(END_PUTS_OF_TOKEN, (token, space)).await?;
-    Ok(ended.iter().map(ReservedRow::released).sum())
+/// Ends the signed uploads that an API token asked for, and returns what they had reserved.
+pub(super) async fn end_puts_of_token(tx: &mut Tx<'_>, user: Uuid, token: Uuid) -> Result<Vec<ReservedRow>> {
+    tx.fetch_all(END_PUTS_OF_TOKEN, (token, user)).await
 }

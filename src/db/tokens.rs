@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::events::{EventRow, insert_event};
 use super::resumable::delete_uploads_of_token;
 use super::signed_puts::end_puts_of_token;
-use super::usage::apply_usage;
+use super::usage::release;
 use super::users::{CallerRow, lock_user, user_columns};
 use super::{CachePolicy, Count, Db, Micros, Tx, statements};
 use crate::error::Result;
@@ -155,7 +155,7 @@ const PURGE_BATCH: usize = 100;
 /// comes last, as in a transaction that relies on it.
 async fn delete_token(tx: &mut Tx<'_>, user_id: Uuid, id: Uuid) -> Result<bool> {
     let mut released = delete_uploads_of_token(tx, user_id, id).await?;
-    released += end_puts_of_token(tx, user_id, id).await?;
-    apply_usage(tx, user_id, released).await?;
+    released.extend(end_puts_of_token(tx, user_id, id).await?);
+    release(tx, &released).await?;
     Ok(tx.execute(REVOKE_TOKEN, (id, user_id)).await? == 1)
 }

@@ -20,7 +20,7 @@ statements! {
         WHERE id = $1 AND space_id = $2 AND blob_id = $3 AND trashed_at IS NULL
             AND EXISTS (SELECT 1 FROM folders d WHERE d.id = folder_id AND d.trashed_at IS NULL)";
     FIND_TRASHED_FILE = concat!("SELECT ", file_columns!(), ", f.trashed_at FROM ", file_tables!(), "
-        WHERE f.id = $1 AND f.space_id = $2 AND f.trashed_at IS NOT NULL AND COALESCE(d.trashed_at, 1) <> 0");
+        WHERE f.id = $1 AND f.trashed_at IS NOT NULL AND COALESCE(d.trashed_at, 1) <> 0");
     LIST_TRASH = concat!("SELECT ", file_columns!(), ", f.trashed_at FROM ", file_tables!(), "
         WHERE f.space_id = $1 AND f.trashed_at IS NOT NULL AND COALESCE(d.trashed_at, 1) <> 0 AND (f.trashed_at, f.id) < ($2, $3)
         ORDER BY f.trashed_at DESC, f.id DESC LIMIT $4");
@@ -79,7 +79,7 @@ impl Db {
     /// # Errors
     /// [`Error::PreconditionFailed`] if the file no longer has `blob`, or is in the trash already.
     pub async fn trash_file(&self, space: Uuid, id: Uuid, blob: Uuid, now: Timestamp, event: &EventRow) -> Result<()> {
-        self.transaction(async |tx| {
+        self.ending(async |tx| {
             let ended = end_signed_puts(tx, space, id).await?;
             trash(tx, space, id, blob, now).await?;
             apply_usage(tx, space, ended).await?;
@@ -88,12 +88,12 @@ impl Db {
         .await
     }
 
-    /// The file with this id, if it is in this space's trash.
+    /// The file with this id, if it is in the trash.
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn trashed_file(&self, space: Uuid, id: Uuid) -> Result<Option<TrashedFileRow>> {
-        self.read.fetch_optional(FIND_TRASHED_FILE, (id, space)).await
+    pub async fn trashed_file(&self, id: Uuid) -> Result<Option<TrashedFileRow>> {
+        self.read.fetch_optional(FIND_TRASHED_FILE, (id,)).await
     }
 
     /// At most `limit` files of this space's trash before the given time and id, the latest first.

@@ -29,6 +29,17 @@ impl Db {
         .await
     }
 
+    /// The same for work that may end or move what the request needs of grants: that is checked before it.
+    pub(super) async fn ending<T>(&self, work: impl AsyncFnOnce(&mut Tx<'_>) -> Result<T>) -> Result<T> {
+        self.unpermitted(async |tx| {
+            permits::confirm_needs(tx).await?;
+            let value = work(tx).await?;
+            permits::confirm_credential(tx).await?;
+            Ok(value)
+        })
+        .await
+    }
+
     /// The same without a permit: for work that gives back what a request took, or that ends permits itself.
     pub(super) async fn unpermitted<T>(&self, work: impl AsyncFnOnce(&mut Tx<'_>) -> Result<T>) -> Result<T> {
         let mut tx = self.begin().await?;

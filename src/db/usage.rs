@@ -147,8 +147,16 @@ impl Sum for UsageDelta {
     }
 }
 
-/// The sum of released reservations per space, in the order in which the owners' rows are locked.
-pub(super) fn by_space(reserved: &[ReservedRow]) -> BTreeMap<Uuid, UsageDelta> {
+/// Releases reservations, after all statements about blobs and files of the transaction.
+pub(super) async fn release(tx: &mut Tx<'_>, reserved: &[ReservedRow]) -> Result<()> {
+    for (space, released) in by_space(reserved) {
+        apply_usage(tx, space, released).await?;
+    }
+    Ok(())
+}
+
+/// The sum of released reservations per space, in the order in which the spaces' rows are locked.
+fn by_space(reserved: &[ReservedRow]) -> BTreeMap<Uuid, UsageDelta> {
     let mut released: BTreeMap<_, UsageDelta> = BTreeMap::new();
     for row in reserved {
         *released.entry(row.space_id).or_default() += row.released();
@@ -239,7 +247,7 @@ impl Db {
     }
 
     /// Recalculates the usage of every account, and returns how many were wrong. Open transactions are included: the
-    /// accounts' rows are locked first.
+    /// spaces' rows are locked first.
     ///
     /// # Errors
     /// Those of [`Db`].

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::erasures::has_other_admins;
 use super::errors::is_unique_violation;
 use super::events::{EventRow, insert_event};
+use super::grants::assign_pending;
 use super::spaces::insert_personal_space;
 use super::usage::UsageRow;
 use super::{ByteCount, CachePolicy, Count, Db, Micros, Tx, statements};
@@ -180,6 +181,7 @@ impl Db {
                 inserted => inserted?,
             };
             insert_personal_space(tx, *id, *created_at).await?;
+            assign_pending(tx, *id, email_key).await?;
             insert_event(tx, event).await
         })
         .await

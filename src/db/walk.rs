@@ -156,7 +156,11 @@ impl Db {
             })
             .collect();
         let parts = serde_json::Value::Array(parts).to_string();
-        self.fetch_files(AssertSqlSafe(sql), WalkArguments { parts, limit, search: &list.search }).await
+        self.fetch_files(
+            AssertSqlSafe(sql),
+            WalkArguments { parts, limit, search: &list.search, search_from: list.search_from },
+        )
+        .await
     }
 }
 
@@ -235,11 +239,15 @@ struct WalkArguments<'q> {
     parts: String,
     limit: usize,
     search: &'q [String],
+    search_from: i64,
 }
 
 impl Arguments for WalkArguments<'_> {
     fn bind(self, to: &mut impl Parameters) -> std::result::Result<(), BoxDynError> {
         (self.parts, Count::from(self.limit)).bind(to)?;
+        if !self.search.is_empty() {
+            to.add(self.search_from)?;
+        }
         for word in self.search {
             to.add(word)?;
         }
@@ -263,10 +271,8 @@ fn statement(shape: Shape, sort: Sort, direction: Direction, words: usize) -> St
     let search: String = (0..words)
         .map(|word| {
             let position = shape.position();
-            format!(
-                " AND {position}((SELECT e.search FROM folders e WHERE e.id = g.folder_id) || g.search, ${}) > 0",
-                word + 3
-            )
+            let whole = "(SELECT e.search FROM folders e WHERE e.id = g.folder_id) || g.search";
+            format!(" AND {position}(substr({whole}, CAST($3 AS INTEGER)), ${}) > 0", word + 4)
         })
         .collect();
     let (inner, outer) = match sort {

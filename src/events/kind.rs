@@ -67,6 +67,26 @@ pub enum EventKind {
     LinkDownloaded,
     /// A visitor of a share link was refused.
     LinkRefused,
+    /// A file, a folder or a space was shared with an account, a team or an address.
+    AccessGranted,
+    /// The role or the end of a grant was changed.
+    AccessChanged,
+    /// A grant was ended, by somebody who shares the target or by whom it was given to.
+    AccessEnded,
+    /// A shared space was created.
+    SpaceCreated,
+    /// The name or the quota of a shared space was changed.
+    SpaceChanged,
+    /// A shared space was deleted; it can be restored for a while.
+    SpaceDeleted,
+    /// A deleted space was restored.
+    SpaceRestored,
+    /// A team was created.
+    TeamCreated,
+    /// A team was renamed, or its members were changed.
+    TeamChanged,
+    /// A team was deleted.
+    TeamDeleted,
     /// An fsck run was started by an admin.
     FsckStarted,
 }
@@ -107,6 +127,16 @@ impl EventKind {
             EventKind::LinkRevoked => "link_revoked",
             EventKind::LinkDownloaded => "link_downloaded",
             EventKind::LinkRefused => "link_refused",
+            EventKind::AccessGranted => "access_granted",
+            EventKind::AccessChanged => "access_changed",
+            EventKind::AccessEnded => "access_ended",
+            EventKind::SpaceCreated => "space_created",
+            EventKind::SpaceChanged => "space_changed",
+            EventKind::SpaceDeleted => "space_deleted",
+            EventKind::SpaceRestored => "space_restored",
+            EventKind::TeamCreated => "team_created",
+            EventKind::TeamChanged => "team_changed",
+            EventKind::TeamDeleted => "team_deleted",
             EventKind::FsckStarted => "fsck_started",
         }
     }
@@ -150,6 +180,16 @@ mod tests {
         (LinkRevoked, "link_revoked"),
         (LinkDownloaded, "link_downloaded"),
         (LinkRefused, "link_refused"),
+        (AccessGranted, "access_granted"),
+        (AccessChanged, "access_changed"),
+        (AccessEnded, "access_ended"),
+        (SpaceCreated, "space_created"),
+        (SpaceChanged, "space_changed"),
+        (SpaceDeleted, "space_deleted"),
+        (SpaceRestored, "space_restored"),
+        (TeamCreated, "team_created"),
+        (TeamChanged, "team_changed"),
+        (TeamDeleted, "team_deleted"),
         (FsckStarted, "fsck_started"),
     ];
 

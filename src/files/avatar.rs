@@ -21,7 +21,7 @@ use crate::users::User;
 pub async fn set(app: &Arc<App>, user: &User, body: Body) -> Result<bool> {
     let (app, user) = (app.clone(), user.clone());
     detached(async move {
-        let stored = write_blob(&app, &user, body, Purpose::Avatar, None).await?;
+        let stored = write_blob(&app, user.id, body, Purpose::Avatar, None).await?;
         let set = match app.db.set_avatar(user.id, &stored.facts).await {
             Err(error) if was_committed_anyway(&app, &stored, &error).await => Ok(false),
             set => set,

@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 use super::conflict::{Resolution, in_the_way, resolve};
 use super::name::file_location;
 use super::{Conflict, Expected, File, FileName, FolderPath, OnConflict, Placed, abridged, find};
+use crate::access::{Permit, Right, Subject, Tree};
 use crate::app::App;
 use crate::db::{ChangedFileRow, Place};
 use crate::error::{Error, Result};
 use crate::events::EventKind;
-use crate::users::User;
 
 /// Fields to change; absent fields are unchanged (RFC 7396).
 #[derive(Debug, Clone)]
@@ -31,22 +31,28 @@ impl Default for Change {
     }
 }
 
-/// Changes a file of this user. Concurrent changes are applied one after the other, and none is lost. A change that is
+/// Changes a file, which the subject may update. Concurrent changes are applied one after the other, and none is lost. A change that is
 /// skipped because the name is taken leaves the file as it is.
 ///
 /// # Errors
 /// [`Error::NotFound`] if the file was deleted in the meantime; [`Error::PreconditionFailed`] if its content is not as
 /// `expected`; [`Error::PathTaken`]; [`Error::Invalid`] if the metadata would be too large, or not an object;
 /// [`Error::QuotaExceeded`] if longer metadata does not fit into the quota.
-pub async fn change(app: &App, user: &User, file: File, expected: &Expected, change: &Change) -> Result<Placed<File>> {
+pub async fn change(
+    app: &App,
+    subject: &Subject,
+    file: File,
+    expected: &Expected,
+    change: &Change,
+) -> Result<Placed<File>> {
     let mut file = file;
     let mut numbered = None;
     let mut replaced = None;
     loop {
         expected.check(&file)?;
-        let place = match &change.path {
-            Some(path) => path.place(&app.clock),
-            None => Place::Folder(file.folder_id),
+        let (place, permit) = match &change.path {
+            Some(path) => destination(app, subject, &file, path).await?,
+            None => (Place::Folder(file.folder_id), file.permit.clone()),
         };
         let original = file.clone();
         let requested = change.name.clone().map_or_else(|| FileName::new(&file.name, "/name"), Ok)?;
@@ -58,7 +64,7 @@ pub async fn change(app: &App, user: &User, file: File, expected: &Expected, cha
         let now = app.clock.now();
         let changed = ChangedFileRow {
             id: file.id,
-            space: user.id,
+            space: file.space_id,
             revision: file.revision,
             metadata: file.metadata.get().to_owned(),
             old_metadata,
@@ -66,7 +72,7 @@ pub async fn change(app: &App, user: &User, file: File, expected: &Expected, cha
         };
         let was = json!({"path": abridged(&file.path), "name": file.name});
         if let Some(path) = &change.path {
-            path.as_str().clone_into(&mut file.path);
+            file.path = absolute(&file, path);
         }
         name.as_str().clone_into(&mut file.name);
         let event = file.event(EventKind::FileChanged).with("was", was);
@@ -81,20 +87,37 @@ pub async fn change(app: &App, user: &User, file: File, expected: &Expected, cha
                 return Ok(Placed { item, conflict });
             }
             // If another request changed one of the files first, this change is applied to the result.
-            Ok(None) | Err(Error::PreconditionFailed) => file = find(app, user, file.id).await?,
+            Ok(None) | Err(Error::PreconditionFailed) => file = find(app, subject, Right::Update, file.id).await?,
             Err(Error::PathTaken) => {
                 let inside = super::name::location(&file.path);
-                match resolve(app, file.space_id, file.id, &inside, &requested, change.on_conflict).await? {
+                match resolve(app, &permit, file.id, &inside, &requested, change.on_conflict).await? {
                     Resolution::Retry => {}
                     Resolution::Rename(free) => numbered = Some(free),
                     Resolution::Replace(there) => replaced = Some(there),
                     Resolution::Skip => return Ok(Placed::skipped(original)),
                 }
-                file = find(app, user, file.id).await?;
+                file = find(app, subject, Right::Update, file.id).await?;
             }
             Err(error) => return Err(error),
         }
     }
+}
+
+/// The folder at a path, to which files can be added.
+///
+/// # Errors
+/// [`Error::NotFound`] if the subject sees no folder there; [`Error::RightRequired`].
+async fn destination(app: &App, subject: &Subject, file: &File, path: &FolderPath) -> Result<(Place, Permit)> {
+    // Whoever sees the file alone sees no folder to move it to.
+    let root = file.permit.root.as_ref().ok_or(Error::RightRequired { right: Right::Create.as_str() })?;
+    let tree = Tree::of(app, subject, Some(root.folder_id)).await?;
+    tree.place(app, Right::Create, &path.location()).await
+}
+
+/// The path in the space.
+fn absolute(file: &File, path: &FolderPath) -> String {
+    let root = file.permit.root.as_ref().map_or("", |root| root.location.as_str());
+    super::name::path(&format!("{root}{}", path.location())).to_owned()
 }
 
 /// Applies a merge patch: null removes a member, an object is merged, everything else replaces (RFC 7396, section 2).

@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::name::location;
 use super::{File, FileName};
+use crate::access::{Permit, Right};
 use crate::app::App;
 use crate::db::InTheWayRow;
 use crate::error::{Error, Result};
@@ -40,6 +41,18 @@ impl OnConflict {
     /// Parses a choice of a client.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Number, Self::Replace, Self::Skip, Self::Fail].into_iter().find(|known| known.as_str() == text)
+    }
+
+    /// Requires the right to what an upload may find in its place: to replace it or to see it.
+    ///
+    /// # Errors
+    /// [`Error::RightRequired`].
+    pub(super) fn check_rights(self, permit: &Permit) -> Result<()> {
+        match self {
+            OnConflict::Replace => permit.require(Right::Update),
+            OnConflict::Skip => permit.require(Right::List),
+            OnConflict::Number | OnConflict::Fail | OnConflict::Refuse => Ok(()),
+        }
     }
 
     /// The error of a name that is taken by something that cannot be replaced or skipped.
@@ -110,12 +123,12 @@ pub(super) enum Occupant {
     Folder,
 }
 
-/// What has this name in the folder at this location, if anything.
-pub(super) async fn occupant(app: &App, space: Uuid, inside: &str, name: &str) -> Result<Option<Occupant>> {
-    if let Some(file) = app.db.file_at(space, inside, name).await? {
-        return Ok(Some(Occupant::File(Box::new(file.try_into()?))));
+/// What has this name in the folder at this location, which the permit is for, if anything.
+pub(super) async fn occupant(app: &App, permit: &Permit, inside: &str, name: &str) -> Result<Option<Occupant>> {
+    if let Some(file) = app.db.file_at(permit.space_id, inside, name).await? {
+        return Ok(Some(Occupant::File(Box::new(File::permitted(file, permit.clone())?))));
     }
-    let folder = app.db.folder_at(space, &location(&format!("{inside}{name}"))).await?;
+    let folder = app.db.folder_at(permit.space_id, &location(&format!("{inside}{name}"))).await?;
     Ok(folder.map(|_| Occupant::Folder))
 }
 
@@ -138,24 +151,28 @@ pub(super) enum Resolution {
     Skip,
 }
 
-/// Resolves the conflict of a file (`id`) that cannot get its name in the folder at this location.
+/// Resolves the conflict of a file (`id`) that cannot get its name in the folder at this location, which the permit is
+/// for.
 ///
 /// # Errors
-/// [`Error::PathTaken`].
+/// [`Error::PathTaken`]; [`Error::RightRequired`] if what is there may not be deleted.
 pub(super) async fn resolve(
     app: &App,
-    space: Uuid,
+    permit: &Permit,
     id: Uuid,
     inside: &str,
     name: &FileName,
     on_conflict: OnConflict,
 ) -> Result<Resolution> {
     match on_conflict {
-        OnConflict::Number => Ok(Resolution::Rename(free_name(app, space, inside, name).await?)),
+        OnConflict::Number => Ok(Resolution::Rename(free_name(app, permit.space_id, inside, name).await?)),
         OnConflict::Skip => Ok(Resolution::Skip),
-        OnConflict::Replace => match occupant(app, space, inside, name.as_str()).await? {
+        OnConflict::Replace => match occupant(app, permit, inside, name.as_str()).await? {
             Some(Occupant::Folder) => Err(Error::PathTaken),
-            Some(Occupant::File(file)) if file.id != id => Ok(Resolution::Replace(*file)),
+            Some(Occupant::File(file)) if file.id != id => {
+                permit.require(Right::Delete)?;
+                Ok(Resolution::Replace(*file))
+            }
             _ => Ok(Resolution::Retry),
         },
         OnConflict::Fail | OnConflict::Refuse => Err(on_conflict.error()),
@@ -181,18 +198,19 @@ pub(super) async fn free_name(app: &App, space: Uuid, location: &str, name: &Fil
 /// request may still take the name.
 ///
 /// # Errors
-/// [`Error::PathTaken`] or [`Error::PreconditionFailed`], as `on_conflict` says.
+/// [`Error::PathTaken`] or [`Error::PreconditionFailed`], as `on_conflict` says; [`Error::RightRequired`].
 pub(super) async fn before_content(
     app: &App,
-    space: Uuid,
+    permit: &Permit,
     inside: &str,
     name: &FileName,
     on_conflict: OnConflict,
 ) -> Result<Option<File>> {
+    on_conflict.check_rights(permit)?;
     if on_conflict == OnConflict::Number {
         return Ok(None);
     }
-    match (occupant(app, space, inside, name.as_str()).await?, on_conflict) {
+    match (occupant(app, permit, inside, name.as_str()).await?, on_conflict) {
         (None, _) | (Some(Occupant::File(_)), OnConflict::Replace) => Ok(None),
         (Some(Occupant::File(file)), OnConflict::Skip) => Ok(Some(*file)),
         (Some(_), _) => Err(on_conflict.error()),

@@ -18,7 +18,8 @@ use uuid::Uuid;
 use self::archive::Archive;
 use self::spool::Spool;
 use super::right::Watch;
-use super::{Content, File, Right, avatar, find, read, trash};
+use super::{Content, File, TransferRight, avatar, find, read, trash};
+use crate::access::Right;
 use crate::app::App;
 use crate::budget::SlotTaken;
 use crate::error::{Cause, Error, Result};
@@ -41,7 +42,7 @@ pub fn export(app: &Arc<App>, caller: &Caller) -> Result<ByteStream> {
         SlotTaken::BySameHolder => Error::ExportRunning,
         SlotTaken::ByOthers => Error::TooManyExports,
     })?;
-    let right = Right::of_caller().ok_or(Error::Unauthorized)?;
+    let right = TransferRight::of_caller().ok_or(Error::Unauthorized)?;
     app.events.record(&Event::new(EventKind::AccountExported, caller.user.id));
     let (sender, receiver) = mpsc::channel(AHEAD);
     let export = Export {
@@ -93,9 +94,9 @@ impl Export {
 
     /// Finds a file that was described, wherever it is by now; `None` if it was deleted.
     async fn find(&self, id: Uuid) -> Result<Option<File>> {
-        let (app, user) = (&self.app, &self.caller.user);
-        let found = match find(app, user, id).await {
-            Err(Error::NotFound) => trash::find(app, user, id).await.map(|trashed| trashed.file),
+        let (app, subject) = (&self.app, &self.caller.subject());
+        let found = match find(app, subject, Right::Read, id).await {
+            Err(Error::NotFound) => trash::find(app, subject, id).await.map(|trashed| trashed.file),
             found => found,
         };
         match found {

@@ -8,12 +8,12 @@ use uuid::Uuid;
 
 use super::name::{cleaned, location};
 use super::{File, FolderPath, signed_urls};
+use crate::access::{Right, Tree};
 use crate::app::App;
 use crate::cursor::{self, Page, PageBuilder};
 use crate::db::{After, FileRow, ListQuery};
 use crate::error::{Error, Result};
 use crate::unicode::{fold, natural_key};
-use crate::users::User;
 
 pub use crate::db::{Direction, Sort};
 
@@ -62,34 +62,40 @@ impl Default for Order {
     }
 }
 
-/// Lists the files of this user. Returns a page, and the number of files on all of them if that was requested.
+/// Lists the files of a tree. Returns a page, and the number of files on all of them if that was requested.
 ///
 /// # Errors
 /// [`Error::NotFound`] if there is no such folder; [`Error::BadCursor`] if the cursor does not belong to a list in this order; [`Error::Invalid`] if the limit or a text
 /// to search for is out of range.
-pub async fn list(app: &App, user: &User, list: &List) -> Result<(Page<File>, Option<u64>)> {
+pub async fn list(app: &App, tree: &Tree, list: &List) -> Result<(Page<File>, Option<u64>)> {
+    let permit = tree.require(app, Right::List, "").await?;
+    if list.with_urls {
+        permit.require(Right::Share)?;
+    }
     let limit = cursor::page_size(list.limit, app.config.limits.page)?;
     let after = list.cursor.as_deref().map(|cursor| Cursor::decode(cursor, list.order)).transpose()?;
-    let mut prefix = searchable(list.prefix.as_deref(), "prefix", MAX_PREFIX)?;
+    let mut prefix = tree.absolute(&searchable(list.prefix.as_deref(), "prefix", MAX_PREFIX)?);
     if let Some(under) = &list.under {
-        let location = under.location();
-        app.db.folder_at(user.id, &location).await?.ok_or(Error::NotFound)?;
+        let location = tree.absolute(&under.location());
+        app.db.folder_at(tree.space_id, &location).await?.ok_or(Error::NotFound)?;
         prefix = narrower(prefix, location);
     }
     let folder = match &list.folder {
         Some(folder) => {
-            let folder = app.db.folder_at(user.id, &folder.location()).await?.ok_or(Error::NotFound)?;
+            let folder =
+                app.db.folder_at(tree.space_id, &tree.absolute(&folder.location())).await?.ok_or(Error::NotFound)?;
             Some((folder.id, folder.location))
         }
         None => None,
     };
     let mut query = ListQuery {
-        space: user.id,
+        space: tree.space_id,
         sort: list.order.sort,
         direction: list.order.direction,
         prefix,
         folder,
         search: words(list.search.as_deref())?,
+        search_from: fold(&tree.root.location).chars().count() as i64 + 1,
         after,
         limit,
     };
@@ -103,7 +109,9 @@ pub async fn list(app: &App, user: &User, list: &List) -> Result<(Page<File>, Op
         let url = |row: &FileRow| if list.with_urls { signed_urls::bytes_of(&row.name) } else { 0 };
         page.add(app.db.list_files(&query).await?, |row| bytes_of(row) + url(row));
     }
-    let page = page.finish(|last| Cursor::after(list.order, last).encode()).try_map(File::try_from)?;
+    let page = page
+        .finish(|last| Cursor::after(list.order, last).encode())
+        .try_map(|row| File::permitted(row, permit.clone()))?;
     Ok((page, total))
 }
 

@@ -1,8 +1,7 @@
-//! Files and the operations on them. Every protocol ends here, and this is the only module that decides who may read
-//! and change a file.
+//! Files and the operations on them. Every protocol ends here; [`access`](crate::access) decides who may.
 //!
-//! A function that returns a [`File`] or a [`Content`] takes the user who asks for it: the holder of one was allowed to
-//! find it. Functions take their arguments in the order app, who, what, how. The nouns with functions of their own are
+//! A [`File`] or a [`Folder`](folders::Folder) comes with the [`Permit`] that it was found with: the holder of one has the
+//! right that it was asked for. Functions take their arguments in the order app, who, what, how. The nouns with functions of their own are
 //! modules: [`avatar`], [`folders`], [`links`], [`signed_urls`], [`trash`], [`uploads`].
 //!
 //! ```
@@ -35,6 +34,7 @@ mod name;
 mod right;
 mod sharing;
 mod sniff;
+pub mod spaces;
 pub mod trash;
 pub mod uploads;
 
@@ -44,13 +44,13 @@ use jiff::Timestamp;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use crate::access::{Permit, Right, Subject, Target, permit};
 use crate::app::App;
 use crate::db::{ContentRow, FileRow, Micros, ReplacedRow};
 use crate::error::{Error, Result};
 use crate::events::{Event, EventKind};
 use crate::hex::hex;
 use crate::store::Key;
-use crate::users::User;
 
 pub use change::{Change, change};
 pub use conflict::{Conflict, OnConflict, Placed};
@@ -61,17 +61,17 @@ pub use events::events;
 pub use export::export;
 pub use list::{Direction, List, Order, Sort, list};
 pub use name::{FileName, FolderPath};
-pub use right::{Right, Watch, watched};
-pub use sharing::{AccessEntry, EndedBy, access, links, signed_urls};
+pub use right::{TransferRight, Watch, watched};
+pub use sharing::{AccessEntry, EndedBy, access, grants, links, signed_urls};
 pub use sniff::{is_inline, is_picture};
 pub use uploads::{Body, IdempotencyKey, NewFile, replace, upload, upload_with_late_location};
 
-/// A file as its owner sees it.
+/// A file that somebody was permitted to find.
 #[derive(Debug, Clone)]
 pub struct File {
     /// The id, which stays the same for as long as the file exists.
     pub id: Uuid,
-    /// The owner.
+    /// The space that it is in.
     pub space_id: Uuid,
     /// The id of the folder.
     pub folder_id: Uuid,
@@ -79,7 +79,7 @@ pub struct File {
     pub path: String,
     /// The name.
     pub name: String,
-    /// Metadata of the owner: a JSON object.
+    /// Metadata of its users: a JSON object.
     pub metadata: Box<RawValue>,
     /// When the file was created.
     pub created_at: Timestamp,
@@ -87,6 +87,8 @@ pub struct File {
     pub updated_at: Timestamp,
     /// The content.
     pub content: Content,
+    /// What whoever found it may do with it.
+    pub permit: Permit,
     /// Guards changes of the content.
     blob_id: Uuid,
     /// Guards other changes: their number.
@@ -176,19 +178,27 @@ fn no_metadata() -> Box<RawValue> {
     RawValue::from_string("{}".to_owned()).expect("an empty object is JSON")
 }
 
-/// Finds a file of this user.
+/// Finds a file to which the subject has this right.
 ///
 /// # Errors
-/// [`Error::NotFound`] if it does not exist, or belongs to another user.
-pub async fn find(app: &App, user: &User, id: Uuid) -> Result<File> {
-    app.db.file(user.id, id).await?.ok_or(Error::NotFound)?.try_into()
+/// [`Error::NotFound`] if it does not exist, or the subject does not see it; [`Error::RightRequired`].
+pub async fn find(app: &App, subject: &Subject, right: Right, id: Uuid) -> Result<File> {
+    let row = app.db.file(id).await?.ok_or(Error::NotFound)?;
+    let FileRow { space_id, folder_id, folder, .. } = &row;
+    let target = Target { space_id: *space_id, folder_id: *folder_id, location: folder, file_id: Some(id) };
+    let permit = permit(app, subject, right, &target).await?;
+    File::permitted(row, permit)
 }
 
-impl TryFrom<FileRow> for File {
-    type Error = Error;
+impl File {
+    /// The path of its folder as whoever found it sees it.
+    pub fn visible_path(&self) -> &str {
+        self.permit.visible(&self.path)
+    }
 
-    fn try_from(row: FileRow) -> Result<Self> {
+    fn permitted(row: FileRow, permit: Permit) -> Result<Self> {
         Ok(Self {
+            permit,
             id: row.id,
             space_id: row.space_id,
             folder_id: row.folder_id,

@@ -3,7 +3,6 @@
 
 use unicode_normalization::UnicodeNormalization;
 
-use crate::clock::Clock;
 use crate::db::{FileLocation, Place, TreeLimits};
 use crate::error::{Error, FieldError, Location, Result};
 use crate::unicode::{fold, is_misleading, is_unseen_mark, is_visible, natural_key};
@@ -86,11 +85,6 @@ impl FolderPath {
     /// The location of the folder, as rows store it.
     pub(super) fn location(&self) -> String {
         location(&self.0)
-    }
-
-    /// The folder as the place of a file. What is missing of it is created.
-    pub(super) fn place(&self, clock: &Clock) -> Place {
-        Place::Location(self.location(), clock.clone())
     }
 }
 

@@ -15,7 +15,7 @@ use crate::store::{ByteStream, Grant};
 
 /// The credential that allows a transfer.
 #[derive(Debug, Clone)]
-pub enum Right {
+pub enum TransferRight {
     /// The session or the API token of the caller.
     Caller(Permit),
     /// A share link.
@@ -24,7 +24,7 @@ pub enum Right {
     SignedUrl(Grant),
 }
 
-impl Right {
+impl TransferRight {
     /// The right of the caller of the current request; `None` if nobody is authenticated.
     pub fn of_caller() -> Option<Self> {
         Permit::current().map(Self::Caller)
@@ -32,9 +32,9 @@ impl Right {
 
     async fn check(&self, app: &App) -> Result<()> {
         match self {
-            Right::Caller(permit) => app.db.check_permit(permit).await,
-            Right::Link(link) => link.check_active(app).await,
-            Right::SignedUrl(grant) => signed_urls::check(app, grant).await,
+            TransferRight::Caller(permit) => app.db.check_permit(permit).await,
+            TransferRight::Link(link) => link.check_active(app).await,
+            TransferRight::SignedUrl(grant) => signed_urls::check(app, grant).await,
         }
     }
 }
@@ -43,13 +43,13 @@ impl Right {
 #[derive(Debug)]
 pub struct Watch {
     app: Arc<App>,
-    right: Right,
+    right: TransferRight,
     checked: Instant,
 }
 
 impl Watch {
     /// A watch over a transfer that begins now, and was just allowed.
-    pub fn new(app: &Arc<App>, right: Right) -> Self {
+    pub fn new(app: &Arc<App>, right: TransferRight) -> Self {
         Self { app: app.clone(), right, checked: Instant::now() }
     }
 
@@ -75,7 +75,7 @@ impl Watch {
 }
 
 /// The bytes of a client, which end with an error when its right ends; unchanged if there is no right to check.
-pub fn watched(app: &Arc<App>, right: Option<Right>, stream: ByteStream) -> ByteStream {
+pub fn watched(app: &Arc<App>, right: Option<TransferRight>, stream: ByteStream) -> ByteStream {
     match right {
         Some(right) => observed(stream, Watch::new(app, right)),
         None => stream,

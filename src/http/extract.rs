@@ -199,6 +199,19 @@ impl<S: Send + Sync> FromRequestParts<S> for IdAndNumber {
     }
 }
 
+/// Two ids in the path. If one is malformed: [`Error::NotFound`].
+pub struct TwoIds(pub Uuid, pub Uuid);
+
+impl<S: Send + Sync> FromRequestParts<S> for TwoIds {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let values = path_values(parts, state).await?;
+        let [first, second] = [0, 1].map(|index: usize| values.get(index).and_then(|text| id(text)));
+        first.zip(second).map(|(first, second)| Self(first, second)).ok_or(Error::NotFound)
+    }
+}
+
 /// The first text in the path.
 pub struct Name(pub String);
 

@@ -129,6 +129,7 @@ async fn delete_blobs(app: &App, report: &mut ReaperReport) -> Result<()> {
 async fn purge_rows(app: &App, report: &mut ReaperReport) -> Result<()> {
     let now = app.clock.now();
     report.expired += app.db.purge_sessions(now).await? + app.db.purge_tokens(now).await?;
+    report.expired += app.db.purge_grants(now).await?;
     report.expired += app.db.purge_throttles(now).await?;
     report.expired += app.db.purge_idempotency_keys().await? + app.db.purge_resumables(now).await?;
     let revoked_before = before(now, REVOKED_LINK_RETENTION);

@@ -10,7 +10,7 @@ use super::usage::Usage;
 use crate::app::App;
 use crate::config::Quotas;
 use crate::cursor::{self, Page, PageBuilder};
-use crate::db::{AccountPatchRow, AccountRow, ByteCount, Count};
+use crate::db::{AccountPatchRow, AccountRow};
 use crate::error::{Error, Result};
 use crate::events::{Event, EventKind};
 
@@ -99,14 +99,8 @@ pub async fn update_user(app: &App, admin: Option<&User>, id: Uuid, patch: Updat
     if patch.disabled == Some(true) && admin.is_some_and(|admin| admin.id == id) {
         return Err(Error::invalid("/disabled", "unsupported", "you cannot disable your own account"));
     }
-    for (quota, pointer) in [(patch.bytes, "/quota/bytes"), (patch.files, "/quota/files")] {
-        quota.map_or(Ok(()), |quota| quota.check(pointer))?;
-    }
-    let row = AccountPatchRow {
-        quota_bytes: patch.bytes.map(|quota| quota.into_row().map(ByteCount)),
-        quota_files: patch.files.map(|quota| quota.into_row().map(Count)),
-        disabled: patch.disabled,
-    };
+    let (quota_bytes, quota_files) = Quota::checked_rows(patch.bytes, patch.files)?;
+    let row = AccountPatchRow { quota_bytes, quota_files, disabled: patch.disabled };
     let events: Vec<_> = events(id, patch).iter().map(|event| event.row(&app.clock)).collect();
     let now = app.clock.now();
     let changed = app.db.patch_account(id, &row, now, &events).await?.ok_or(Error::NotFound)?;

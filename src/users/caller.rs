@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::User;
 use super::secret::{Secret, SecretKind};
 use super::session::used_after;
+use crate::access::Subject;
 use crate::app::App;
 use crate::clock::deadline;
 use crate::db::{CachePolicy, CallerRow, Micros, Permit, PermitKind};
@@ -35,6 +36,13 @@ pub enum Credential {
     Token(Uuid),
 }
 
+impl Caller {
+    /// Who asks, for the predicate of rights.
+    pub fn subject(&self) -> Subject {
+        Subject::account(self.user.id)
+    }
+}
+
 impl Credential {
     /// Makes this account the actor of the current request in the audit log, and lets the request change rows for as
     /// long as the credential is valid.
@@ -44,7 +52,7 @@ impl Credential {
             Credential::Token(id) => (PermitKind::Token, "token", id),
         };
         events::set_actor(Actor { account, credential, credential_id });
-        Permit { kind, credential: credential_id, account, clock: app.clock.clone() }.set_current();
+        Permit { kind, credential: credential_id, account, clock: app.clock.clone(), needs: Vec::new() }.set_current();
     }
 }
 

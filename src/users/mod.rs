@@ -10,6 +10,7 @@ mod profile;
 mod quota;
 mod secret;
 mod session;
+mod teams;
 #[cfg(test)]
 mod tests;
 mod throttle;
@@ -34,10 +35,14 @@ pub use caller::{Caller, Credential, authenticate};
 pub use erase::{Erasure, delete_account, delete_me, erasure};
 pub use events::events;
 pub use password::Passwords;
+pub use profile::split_email;
 pub use quota::{Quota, QuotaOverrides};
 pub use secret::{Secret, SecretKind};
 pub use session::{
     ClientInfo, Credentials, Session, SignIn, count_credentials, end_session, log_in, log_out, sessions,
+};
+pub use teams::{
+    Team, TeamMember, add_member, create_team, delete_team, find_team, members, remove_member, rename_team, teams,
 };
 pub use throttle::{LoginAttempt, PendingAttempts, count_new_password};
 pub use token::{ApiToken, NewToken, create_token, revoke_token, tokens};

@@ -58,6 +58,16 @@ pub(super) fn checked_email(email: &str) -> Result<String> {
     is_short.then(|| email.to_owned()).ok_or_else(too_long)
 }
 
+/// An email address without surrounding space, and the form in which addresses are compared.
+///
+/// # Errors
+/// [`Error::Invalid`] at `/email`.
+pub fn split_email(email: &str) -> Result<(String, String)> {
+    let email = checked_email(email)?;
+    let key = email_key(&email);
+    Ok((email, key))
+}
+
 fn too_long() -> Error {
     Error::invalid("/email", "too_long", format!("at most {MAX_EMAIL} bytes"))
 }

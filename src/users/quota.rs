@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::db::{UNLIMITED, UsageRow};
+use crate::db::{ByteCount, Count, UNLIMITED, UsageRow};
 use crate::error::{Error, Result};
 
 /// The quota of one account, of bytes or of files. In JSON: null, `"unlimited"`, or a number.
@@ -69,8 +69,24 @@ impl Quota {
         }
     }
 
+    /// The values of the columns; absent fields are unchanged.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] at `/quota` if a number is larger than the database can store.
+    #[expect(clippy::type_complexity, reason = "an option for the change, one for the column")]
+    pub fn checked_rows(
+        bytes: Option<Self>,
+        files: Option<Self>,
+    ) -> Result<(Option<Option<ByteCount>>, Option<Option<Count>>)> {
+        for (quota, pointer) in [(bytes, "/quota/bytes"), (files, "/quota/files")] {
+            quota.map_or(Ok(()), |quota| quota.check(pointer))?;
+        }
+        let bytes = bytes.map(|quota| quota.into_row().map(ByteCount));
+        Ok((bytes, files.map(|quota| quota.into_row().map(Count))))
+    }
+
     /// Refuses a number that the database cannot store.
-    pub(super) fn check(self, pointer: &str) -> Result<()> {
+    fn check(self, pointer: &str) -> Result<()> {
         match self {
             Quota::Limit(limit) if limit > UNLIMITED => {
                 Err(Error::invalid(pointer, "out_of_range", format!("at most {UNLIMITED}")))
@@ -80,7 +96,7 @@ impl Quota {
     }
 
     /// The value of the column.
-    pub(super) fn into_row(self) -> Option<u64> {
+    fn into_row(self) -> Option<u64> {
         match self {
             Quota::Default => None,
             Quota::Unlimited => Some(UNLIMITED),

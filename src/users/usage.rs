@@ -41,7 +41,8 @@ pub struct Quotas {
 }
 
 impl Usage {
-    pub(super) fn from_row(row: &UsageRow, defaults: &config::Quotas) -> Self {
+    /// The usage of an account or a shared space, whose quotas are these by default.
+    pub fn from_row(row: &UsageRow, defaults: &config::Quotas) -> Self {
         let own = QuotaOverrides::from(row);
         Self {
             used: UsageCounts { bytes: row.used_bytes.0, files: row.used_files.0 },

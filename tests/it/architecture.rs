@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 /// Every room, from the top down: a room uses only those below it.
 const MODULES: &[&str] = &[
-    "main", "cli", "api", "jobs", "files", "users", "app", "http", "chunks", "health", "events", "db", "store", "keys",
-    "logs", "config", "budget", "net", "cursor", "clock", "error", "media", "suggest", "waiting", "unicode", "hex",
-    "faults",
+    "main", "cli", "api", "jobs", "files", "users", "access", "app", "http", "chunks", "health", "events", "db",
+    "store", "keys", "logs", "config", "budget", "net", "cursor", "clock", "error", "media", "suggest", "waiting",
+    "unicode", "hex", "faults",
 ];
 
 /// Arrows that go up, each with the reason why it may.

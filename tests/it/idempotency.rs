@@ -155,7 +155,7 @@ both! {
             reserve: 10,
             new_file: true,
             aside: false,
-            claim: Some(KeyClaim { key: "k-1".into(), fingerprint: vec![1] }),
+            claim: Some(KeyClaim { user: ann.id.parse().unwrap(), key: "k-1".into(), fingerprint: vec![1] }),
             now: app.app.clock.now(),
         };
         app.app.db.insert_pending_blob(&blob, &app.app.config.quotas).await.unwrap();

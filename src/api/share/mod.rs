@@ -24,7 +24,7 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use crate::events::{self, Channel};
 use crate::files::links::{self, LinkDownload, LinkVisitor, OpenedLink, Part};
-use crate::files::{self, Right, Watch};
+use crate::files::{self, TransferRight, Watch};
 use crate::http::body::Binary;
 use crate::http::content::{DeliveryObserver, Plan, Presentation, Progress};
 use crate::http::cookies::{self, Cookie};
@@ -263,7 +263,7 @@ async fn bytes(
     let plan = plan?;
     let download = LinkDownload::new(app, opened, part(&plan, content.size));
     let audited = AuditedDownload::new(app, opened.download_event(), &plan);
-    let watch = Watch::new(app, Right::Link(Box::new(opened.clone())));
+    let watch = Watch::new(app, TransferRight::Link(Box::new(opened.clone())));
     delivery::send(app, content, plan, (watch, (download, audited))).await
 }
 

@@ -35,7 +35,7 @@ struct AdminUserView {
 /// The account's own quota: a number, `unlimited`, or null for the default of the server's settings.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = QuotaOverrides, example = json!({"bytes": 10000000000u64, "files": null}))]
-struct QuotaOverridesView {
+pub struct QuotaOverridesView {
     #[schema(value_type = Option<QuotaLimit>, required)]
     bytes: Quota,
     #[schema(value_type = Option<QuotaLimit>, required)]
@@ -60,8 +60,13 @@ enum QuotaUnlimited {
 
 impl From<AdminUser> for AdminUserView {
     fn from(AdminUser { user, usage, quota }: AdminUser) -> Self {
-        let QuotaOverrides { bytes, files } = quota;
-        Self { user: user.into(), usage: usage.into(), quota: QuotaOverridesView { bytes, files } }
+        Self { user: user.into(), usage: usage.into(), quota: quota.into() }
+    }
+}
+
+impl From<QuotaOverrides> for QuotaOverridesView {
+    fn from(QuotaOverrides { bytes, files }: QuotaOverrides) -> Self {
+        Self { bytes, files }
     }
 }
 
@@ -109,13 +114,13 @@ struct UpdateUserRequest {
 /// The quota to set: a number, `unlimited`, or null for the default of the server's settings.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct UpdateQuotasRequest {
+pub struct UpdateQuotasRequest {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<QuotaLimit>)]
-    bytes: Option<Quota>,
+    pub bytes: Option<Quota>,
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<QuotaLimit>)]
-    files: Option<Quota>,
+    pub files: Option<Quota>,
 }
 
 /// Update a user

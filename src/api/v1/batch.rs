@@ -13,9 +13,11 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::signed_urls::SignedUrlView;
+use crate::access::{Right, Subject};
 use crate::api::auth::SignedIn;
 use crate::api::conflict::ConflictChoice;
 use crate::app::App;
+use crate::db::Permit;
 use crate::error::{Error, Result};
 use crate::events::{self, Channel};
 use crate::files::signed_urls::{self, ReadMethod, SignOptions};
@@ -23,7 +25,6 @@ use crate::files::{self, Change, Conflict, Deletion, Expected, FolderPath, OnCon
 use crate::http::extract::Json;
 use crate::http::problem::{self, Problem, ProblemCode};
 use crate::http::request_memory::RequestMemory;
-use crate::users::User;
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
@@ -81,6 +82,15 @@ enum BatchOperation {
 }
 
 impl BatchOperation {
+    /// The right to a file that it needs.
+    fn right(self) -> Right {
+        match self {
+            Self::Delete => Right::Delete,
+            Self::Sign => Right::Share,
+            Self::Move => Right::Update,
+        }
+    }
+
     /// The approximate maximum size of a result as JSON, in bytes.
     fn bytes(self) -> usize {
         match self {
@@ -154,7 +164,7 @@ async fn batch(
     memory.reserve_items(request.ids.len(), request.op.bytes()).await?;
     let mut items = Vec::with_capacity(request.ids.len());
     for id in &request.ids {
-        let item = match one(&app, &caller.user, &request, path.as_ref(), *id).await {
+        let item = match one(&app, &caller.subject(), &request, path.as_ref(), *id).await {
             Ok(done) => done,
             // The session or the token has ended since the request began.
             Err(Error::Unauthorized) => return Err(Error::Unauthorized),
@@ -167,16 +177,17 @@ async fn batch(
 
 async fn one(
     app: &App,
-    user: &User,
+    subject: &Subject,
     request: &BatchRequest,
     path: Option<&FolderPath>,
     id: Uuid,
 ) -> Result<BatchResult> {
-    let file = files::find(app, user, id).await?;
+    Permit::clear_needs();
+    let file = files::find(app, subject, request.op.right(), id).await?;
     match request.op {
         BatchOperation::Delete => {
             let deletion = if request.permanent { Deletion::Permanent } else { Deletion::Trash };
-            files::delete(app, user, file, &Expected::Anything, deletion).await?;
+            files::delete(app, subject, file, &Expected::Anything, deletion).await?;
             Ok(BatchResult::done(id, 204))
         }
         BatchOperation::Sign => {
@@ -186,16 +197,18 @@ async fn one(
                 download_name: None,
                 inline: true,
             };
-            let signed = signed_urls::sign(app, user, &file, &options).await?;
+            let signed = signed_urls::sign(app, &file, &options).await?;
             let signed_url = Some(SignedUrlView::new(signed, None));
             Ok(BatchResult { signed_url, ..BatchResult::done(id, 201) })
         }
         BatchOperation::Move => {
             let on_conflict = request.on_conflict.map_or(OnConflict::Fail, OnConflict::from);
             let change = Change { path: path.cloned(), on_conflict, ..Change::default() };
-            let Placed { item: file, conflict } = files::change(app, user, file, &Expected::Anything, &change).await?;
+            let Placed { item: file, conflict } =
+                files::change(app, subject, file, &Expected::Anything, &change).await?;
             // Without metadata: that of a thousand files is more than a response may take.
-            let moved = MovedFileView { name: file.name, path: file.path, updated_at: file.updated_at };
+            let moved =
+                MovedFileView { path: file.visible_path().to_owned(), name: file.name, updated_at: file.updated_at };
             let conflict = conflict.map(Conflict::as_str);
             Ok(BatchResult { file: Some(moved), conflict, ..BatchResult::done(id, 200) })
         }

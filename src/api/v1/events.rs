@@ -145,7 +145,9 @@ audit_event_kinds! {
     QuotaChanged, PasswordChanged, SignedIn, SignInRefused, SignedOut, SessionEnded, TokenCreated, TokenRevoked,
     FileUploaded, FileReplaced, FileChanged, FileDownloaded, FileTrashed, FileRestored, FileDeleted,
     FolderCreated, FolderChanged, FolderTrashed, FolderRestored, FolderDeleted, UrlSigned,
-    LinkCreated, LinkChanged, LinkRevoked, LinkDownloaded, LinkRefused, FsckStarted,
+    LinkCreated, LinkChanged, LinkRevoked, LinkDownloaded, LinkRefused, AccessGranted, AccessChanged,
+    AccessEnded, SpaceCreated, SpaceChanged, SpaceDeleted, SpaceRestored, TeamCreated, TeamChanged,
+    TeamDeleted, FsckStarted,
 }
 
 /// A page of the audit log.
@@ -191,7 +193,7 @@ async fn of_file(
     Id(id): Id,
     Paging(page): Paging,
 ) -> Result<axum::Json<AuditEventPage>> {
-    let page = files::events(&app, &caller.user, id, page.limit, page.cursor.as_deref()).await?;
+    let page = files::events(&app, &caller.subject(), id, page.limit, page.cursor.as_deref()).await?;
     Ok(axum::Json(page.into()))
 }
 

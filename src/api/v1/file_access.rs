@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::links::LinkView;
-use crate::api::extract::OwnFile;
+use crate::api::extract::{PermittedFile, need};
 use crate::app::App;
 use crate::error::Result;
 use crate::files::{self, AccessEntry, EndedBy};
@@ -110,10 +110,10 @@ fn request(ended_by: EndedBy) -> String {
     params(("id" = Uuid, Path), PageParams), responses((status = 200, description = "Everyone with access", body = FileAccessView)))]
 async fn access(
     State(app): State<Arc<App>>,
-    OwnFile { user, file }: OwnFile,
+    PermittedFile { caller, file, .. }: PermittedFile<need::Share>,
     Paging(page): Paging,
 ) -> Result<axum::Json<FileAccessView>> {
-    let page = files::access(&app, &user, &file, page.limit, page.cursor.as_deref()).await?;
+    let page = files::access(&app, &caller.user, &file, page.limit, page.cursor.as_deref()).await?;
     let items = page.items.into_iter().map(|entry| AccessEntryView::new(&app, entry)).collect();
     Ok(axum::Json(FileAccessView { items, next_cursor: page.next_cursor }))
 }

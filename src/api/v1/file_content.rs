@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 
 use super::files::{FileView, file_response};
 use crate::api::delivery;
-use crate::api::extract::{OwnFile, expected};
+use crate::api::extract::{PermittedFile, expected, need};
 use crate::api::openapi::headers::{ConditionHeaders, DigestHeaders, IfMatchRequired, RangeHeaders};
 use crate::api::upload_body;
 use crate::app::App;
@@ -21,7 +21,7 @@ use crate::config::Via;
 use crate::error::{Error, Result};
 use crate::events::EventKind;
 use crate::files::signed_urls::{self, ReadMethod, SignOptions};
-use crate::files::{self, Right};
+use crate::files::{self, TransferRight};
 use crate::http::body::Binary;
 use crate::http::content::Presentation;
 use crate::http::extract::Query;
@@ -72,7 +72,7 @@ struct ContentParams {
         (status = 304, description = "Not modified")))]
 async fn read(
     State(app): State<Arc<App>>,
-    OwnFile { user, file }: OwnFile,
+    PermittedFile { file, .. }: PermittedFile<need::Read>,
     Query(params): Query<ContentParams>,
     method: Method,
     headers: HeaderMap,
@@ -82,7 +82,7 @@ async fn read(
     if via == Via::Redirect {
         let method = if method == Method::HEAD { ReadMethod::Head } else { ReadMethod::Get };
         let options = SignOptions { method, expires_in: None, download_name: None, inline };
-        let signed = signed_urls::sign(&app, &user, &file, &options).await?;
+        let signed = signed_urls::sign(&app, &file, &options).await?;
         let headers = [(header::LOCATION, signed.url), (header::CACHE_CONTROL, "no-store".into())];
         return Ok((StatusCode::FOUND, headers, Body::empty()).into_response());
     }
@@ -93,7 +93,8 @@ async fn read(
         cache_control: delivery::cache_control(&app).into(),
     };
     let event = file.event(EventKind::FileDownloaded);
-    delivery::respond(&app, &method, &headers, &file.content, &presentation, Right::of_caller(), Some(event)).await
+    delivery::respond(&app, &method, &headers, &file.content, &presentation, TransferRight::of_caller(), Some(event))
+        .await
 }
 
 /// Get the headers of a file's content
@@ -107,7 +108,7 @@ async fn read(
         (status = 304, description = "Not modified")))]
 async fn head(
     state: State<Arc<App>>,
-    file: OwnFile,
+    file: PermittedFile<need::Read>,
     params: Query<ContentParams>,
     method: Method,
     headers: HeaderMap,
@@ -125,8 +126,12 @@ async fn head(
     responses((status = 200, description = "The updated file", body = FileView, headers(("ETag" = String)))),
     extensions(("x-problem-codes" = json!(["precondition_required", "unsupported_media_type", "file_missing",
         "too_many_files", "too_many_uploads", "quota_exceeded"]))))]
-async fn replace(State(app): State<Arc<App>>, OwnFile { user, file }: OwnFile, request: Request) -> Result<Response> {
+async fn replace(
+    State(app): State<Arc<App>>,
+    PermittedFile { caller, file, .. }: PermittedFile<need::Update>,
+    request: Request,
+) -> Result<Response> {
     let expected = expected(request.headers())?.ok_or(Error::PreconditionRequired)?;
     let (body, _) = upload_body::open(&app, request, true).await?;
-    Ok(file_response(StatusCode::OK, files::replace(&app, &user, file, expected, body).await?))
+    Ok(file_response(StatusCode::OK, files::replace(&app, &caller.subject(), file, expected, body).await?))
 }

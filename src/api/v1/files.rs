@@ -15,9 +15,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use crate::api::auth::SignedIn;
 use crate::api::conflict::{self, ConflictChoice, MoveParams, with_conflict};
-use crate::api::extract::{Idempotency, OwnFile, expected};
+use crate::api::extract::{CallerTree, Idempotency, PermittedFile, RootParams, expected, need};
 use crate::api::openapi::headers::{DigestHeaders, IdempotencyHeader, IfMatchHeader, IfNoneMatchAny};
 use crate::api::upload_body;
 use crate::app::App;
@@ -82,8 +81,8 @@ impl FileView {
         let sha256 = file.content.sha256_hex();
         Self {
             id: file.id,
+            path: file.visible_path().to_owned(),
             name: file.name,
-            path: file.path,
             folder_id: file.folder_id,
             space_id: file.space_id,
             size: file.content.size,
@@ -225,12 +224,12 @@ struct ListParams {
 ///
 /// The cost of a page does not depend on its position. Within a short time the same file gets the same signed URL, so
 /// that it can be cached.
-#[utoipa::path(get, path = "/v1/files", tag = "files", operation_id = "listFiles", params(ListParams, PageParams),
+#[utoipa::path(get, path = "/v1/files", tag = "files", operation_id = "listFiles", params(ListParams, RootParams, PageParams),
     responses((status = 200, description = "A page of files", body = FilePage)),
     extensions(("x-problem-codes" = json!(["not_found"]))))]
 async fn list(
     State(app): State<Arc<App>>,
-    SignedIn(caller): SignedIn,
+    CallerTree { tree, .. }: CallerTree,
     Query(params): Query<ListParams>,
     Paging(page): Paging,
 ) -> Result<Response> {
@@ -248,7 +247,7 @@ async fn list(
     if params.urls.is_none() && params.expires_in.is_some() {
         return Err(Error::invalid_parameter("expires_in", "unsupported", "allowed with `urls=signed` only"));
     }
-    let (page, total) = files::list(&app, &caller.user, &list).await?;
+    let (page, total) = files::list(&app, &tree, &list).await?;
     let mut urls = Vec::new();
     if params.urls.is_some() {
         let signed = signed_urls::sign_list(&app, &page.items, params.expires_in.map(Duration::from_secs)).await;
@@ -336,7 +335,7 @@ impl UploadParams {
 /// digest, the digests are compared instead of the content. The key of a failed upload can be used again; after a
 /// crash of the server, once the lease of the upload has expired.
 #[utoipa::path(post, path = "/v1/files", tag = "files", operation_id = "uploadFile",
-    params(UploadParams, IdempotencyHeader, IfNoneMatchAny, DigestHeaders),
+    params(UploadParams, RootParams, IdempotencyHeader, IfNoneMatchAny, DigestHeaders),
     request_body(content = Binary, content_type = "application/octet-stream"),
     responses((status = 201, description = "The file was stored", body = FileView, headers(
             ("Location" = String, description = "The URL of the file"), ("ETag" = String), ("Repr-Digest" = String),
@@ -348,7 +347,7 @@ impl UploadParams {
         "too_many_uploads", "quota_exceeded", "path_taken", "not_a_folder"]))))]
 async fn upload(
     State(app): State<Arc<App>>,
-    SignedIn(caller): SignedIn,
+    CallerTree { tree, .. }: CallerTree,
     Query(params): Query<UploadParams>,
     Idempotency(idempotency_key): Idempotency,
     request: Request,
@@ -363,11 +362,11 @@ async fn upload(
     let Placed { item: file, conflict } = match form {
         Some(form) if idempotency_key.is_none() && !params.is_complete(&form, condition) => {
             let place = move || params.place(Some(&form), condition);
-            files::upload_with_late_location(&app, &caller.user, body, place).await?
+            files::upload_with_late_location(&app, &tree, body, place).await?
         }
         form => {
             let new = NewFile { idempotency_key, ..params.place(form.as_ref(), condition)? };
-            files::upload(&app, &caller.user, new, body).await?
+            files::upload(&app, &tree, new, body).await?
         }
     };
 
@@ -384,7 +383,7 @@ async fn upload(
 /// Get a file
 #[utoipa::path(get, path = "/v1/files/{id}", tag = "files", operation_id = "getFile", params(("id" = Uuid, Path)),
     responses((status = 200, description = "The file", body = FileView, headers(("ETag" = String)))))]
-async fn read(OwnFile { file, .. }: OwnFile) -> Response {
+async fn read(PermittedFile { file, .. }: PermittedFile<need::List>) -> Response {
     file_response(StatusCode::OK, file)
 }
 
@@ -418,7 +417,7 @@ pub struct UpdateFileRequest {
     extensions(("x-problem-codes" = json!(["path_taken", "not_a_folder", "quota_exceeded"]))))]
 async fn update(
     State(app): State<Arc<App>>,
-    OwnFile { user, file }: OwnFile,
+    PermittedFile { caller, file, .. }: PermittedFile<need::Update>,
     Query(params): Query<MoveParams>,
     headers: HeaderMap,
     Json(wanted): Json<UpdateFileRequest>,
@@ -430,7 +429,7 @@ async fn update(
         on_conflict: params.on_conflict(),
     };
     let expected = expected(&headers)?.unwrap_or(Expected::Anything);
-    let Placed { item, conflict } = files::change(&app, &user, file, &expected, &change).await?;
+    let Placed { item, conflict } = files::change(&app, &caller.subject(), file, &expected, &change).await?;
     Ok(with_conflict(file_response(StatusCode::OK, item), conflict))
 }
 
@@ -451,12 +450,12 @@ struct DeleteParams {
     responses((status = 204, description = "The file was deleted")))]
 async fn delete(
     State(app): State<Arc<App>>,
-    OwnFile { user, file }: OwnFile,
+    PermittedFile { caller, file, .. }: PermittedFile<need::Delete>,
     Query(params): Query<DeleteParams>,
     headers: HeaderMap,
 ) -> Result<StatusCode> {
     let expected = expected(&headers)?.unwrap_or(Expected::Anything);
     let deletion = if params.permanent { Deletion::Permanent } else { Deletion::Trash };
-    files::delete(&app, &user, file, &expected, deletion).await?;
+    files::delete(&app, &caller.subject(), file, &expected, deletion).await?;
     Ok(StatusCode::NO_CONTENT)
 }

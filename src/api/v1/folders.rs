@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::api::auth::SignedIn;
 use crate::api::conflict::{MoveParams, RestoreParams, with_conflict};
-use crate::api::extract::OwnFolder;
+use crate::api::extract::{CallerTree, PermittedFolder, RootParams, SpaceParams, need};
 use crate::app::App;
 use crate::db::FolderSum;
 use crate::error::{Error, Location, Result};
@@ -64,7 +64,8 @@ pub struct FolderView {
 
 impl From<Folder> for FolderView {
     fn from(folder: Folder) -> Self {
-        let Folder { id, space_id, parent_id, name, path, created_at, updated_at } = folder;
+        let (path, parent_id) = (folder.visible_path().to_owned(), folder.visible_parent());
+        let Folder { id, space_id, name, created_at, updated_at, .. } = folder;
         Self { id, parent_id, name, path, space_id, created_at, updated_at }
     }
 }
@@ -111,17 +112,17 @@ struct FolderDetails {
 ///
 /// The folders directly in a folder, by name.
 #[utoipa::path(get, path = "/v1/folders", tag = "folders", operation_id = "listFolders",
-    params(FolderParams, PageParams),
+    params(FolderParams, RootParams, PageParams),
     responses((status = 200, description = "A page of folders", body = FolderPage)),
     extensions(("x-problem-codes" = json!(["not_found"]))))]
 async fn list(
     State(app): State<Arc<App>>,
-    SignedIn(caller): SignedIn,
+    CallerTree { tree, .. }: CallerTree,
     Query(params): Query<FolderParams>,
     Paging(page): Paging,
 ) -> Result<axum::Json<FolderPage>> {
     let inside = FolderPath::new(&params.path.unwrap_or_default(), Location::Parameter("path".into()))?;
-    let page = folders::folders(&app, &caller.user, &inside, page.limit, page.cursor.as_deref()).await?;
+    let page = folders::folders(&app, &tree, &inside, page.limit, page.cursor.as_deref()).await?;
     let page = page.map(FolderView::from);
     Ok(axum::Json(FolderPage { items: page.items, next_cursor: page.next_cursor }))
 }
@@ -152,7 +153,7 @@ async fn create(
     Json(wanted): Json<CreateFolderRequest>,
 ) -> Result<Response> {
     let path = FolderPath::new(&wanted.path, "/path")?;
-    let folder = folders::create(&app, &caller.user, wanted.parent_id, &path).await?;
+    let folder = folders::create(&app, &caller.subject(), wanted.parent_id, &path).await?;
     let location = app.config.url(&format!("/v1/folders/{}", folder.id));
     let location = HeaderValue::from_str(&location).map_err(Error::internal)?;
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], axum::Json(FolderView::from(folder))).into_response())
@@ -161,10 +162,13 @@ async fn create(
 /// Get a folder
 ///
 /// With what it contains: exactly what lies directly in it, and a sum of all below it that may be a minute old. The top
-/// folder has the id of its owner.
+/// folder has the id of its space.
 #[utoipa::path(get, path = "/v1/folders/{id}", tag = "folders", operation_id = "getFolder",
     params(("id" = Uuid, Path)), responses((status = 200, description = "The folder", body = FolderDetails)))]
-async fn read(State(app): State<Arc<App>>, OwnFolder { folder, .. }: OwnFolder) -> Result<axum::Json<FolderDetails>> {
+async fn read(
+    State(app): State<Arc<App>>,
+    PermittedFolder { folder, .. }: PermittedFolder<need::List>,
+) -> Result<axum::Json<FolderDetails>> {
     let Contents { directly, below, below_at } = folders::contents(&app, &folder).await?;
     Ok(axum::Json(FolderDetails { folder: folder.into(), directly: directly.into(), below: below.into(), below_at }))
 }
@@ -199,7 +203,7 @@ pub struct UpdateFolderRequest {
     extensions(("x-problem-codes" = json!(["path_taken", "not_a_folder", "into_itself", "too_deep"]))))]
 async fn update(
     State(app): State<Arc<App>>,
-    OwnFolder { user, folder }: OwnFolder,
+    PermittedFolder { caller, folder, .. }: PermittedFolder<need::Update>,
     Query(params): Query<MoveParams>,
     Json(wanted): Json<UpdateFolderRequest>,
 ) -> Result<Response> {
@@ -210,7 +214,7 @@ async fn update(
         Some(path) if name.is_none() && wanted.parent_id.is_none() => FolderChange::Path(path),
         Some(_) => return Err(Error::invalid("/path", "unsupported", "allowed without `name` and `parent_id` only")),
     };
-    let placed = folders::change(&app, &user, &folder, &change, params.on_conflict()).await?;
+    let placed = folders::change(&app, &caller.subject(), &folder, &change, params.on_conflict()).await?;
     Ok(folder_response(placed))
 }
 
@@ -238,11 +242,11 @@ struct DeleteParams {
         (status = 202, description = "The folder is gone, and its contents are being deleted")))]
 async fn delete(
     State(app): State<Arc<App>>,
-    OwnFolder { user, folder }: OwnFolder,
+    PermittedFolder { folder, .. }: PermittedFolder<need::Delete>,
     Query(params): Query<DeleteParams>,
 ) -> Result<StatusCode> {
     let deletion = if params.permanent { Deletion::Permanent } else { Deletion::Trash };
-    Ok(status(folders::delete(&app, &user, &folder, deletion).await?))
+    Ok(status(folders::delete(&app, &folder, deletion).await?))
 }
 
 fn status(is_complete: bool) -> StatusCode {
@@ -280,14 +284,17 @@ struct FolderTrashPage {
 /// List folders in the trash
 ///
 /// Most recently deleted first. Files and folders that were deleted with a folder are not listed.
-#[utoipa::path(get, path = "/v1/trashed-folders", tag = "trash", operation_id = "listTrashedFolders", params(PageParams),
+#[utoipa::path(get, path = "/v1/trashed-folders", tag = "trash", operation_id = "listTrashedFolders",
+    params(SpaceParams, PageParams),
     responses((status = 200, description = "A page of the trash", body = FolderTrashPage)))]
 async fn list_trash(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
+    Query(params): Query<SpaceParams>,
     Paging(page): Paging,
 ) -> Result<axum::Json<FolderTrashPage>> {
-    let page = folders::trashed(&app, &caller.user, page.limit, page.cursor.as_deref()).await?;
+    let (subject, space) = (caller.subject(), params.space(&caller));
+    let page = folders::trashed(&app, &subject, space, page.limit, page.cursor.as_deref()).await?;
     let page = page.map(TrashedFolderView::from);
     Ok(axum::Json(FolderTrashPage { items: page.items, next_cursor: page.next_cursor }))
 }
@@ -298,7 +305,7 @@ async fn list_trash(
     responses((status = 204, description = "The folder was deleted"),
         (status = 202, description = "The folder is gone, and its contents are being deleted")))]
 async fn delete_trashed(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<StatusCode> {
-    Ok(status(folders::delete_trashed(&app, &caller.user, id).await?))
+    Ok(status(folders::delete_trashed(&app, &caller.subject(), id).await?))
 }
 
 /// Restore a folder from the trash
@@ -316,5 +323,5 @@ async fn restore(
     Id(id): Id,
     Query(params): Query<RestoreParams>,
 ) -> Result<Response> {
-    Ok(folder_response(folders::restore(&app, &caller.user, id, params.on_conflict()).await?))
+    Ok(folder_response(folders::restore(&app, &caller.subject(), id, params.on_conflict()).await?))
 }

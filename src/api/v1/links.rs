@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::api::auth::SignedIn;
-use crate::api::extract::OwnFile;
+use crate::api::extract::{PermittedFile, need};
 use crate::api::share;
 use crate::app::App;
 use crate::error::Result;
@@ -220,11 +220,11 @@ struct LinkPage {
     extensions(("x-problem-codes" = json!(["too_many_links", "too_many_attempts"]))))]
 async fn create(
     State(app): State<Arc<App>>,
-    OwnFile { user, file }: OwnFile,
+    PermittedFile { caller, file, .. }: PermittedFile<need::Share>,
     Json(request): Json<CreateLinkRequest>,
 ) -> Result<(StatusCode, axum::Json<LinkView>)> {
     let options = UpdateLinkRequest::from(request).options()?;
-    let created = links::create(&app, &user, &file, options).await?;
+    let created = links::create(&app, &caller.user, &file, options).await?;
     Ok((StatusCode::CREATED, axum::Json(LinkView::new(&app, created))))
 }
 

@@ -11,11 +11,14 @@ mod file_content;
 mod files;
 mod folders;
 mod fsck_run;
+mod grants;
 mod jobs;
 mod links;
 mod me;
 mod operations;
 mod signed_urls;
+mod spaces;
+mod teams;
 mod tokens;
 mod trash;
 mod uploads;
@@ -41,6 +44,7 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(file_access::routes())
         .merge(file_content::routes())
         .merge(folders::routes())
+        .merge(grants::routes())
         .merge(trash::routes())
         .merge(jobs::routes())
         .merge(events::routes())
@@ -48,5 +52,7 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(uploads::routes())
         .merge(capabilities::routes())
         .merge(links::routes())
+        .merge(spaces::routes())
+        .merge(teams::routes())
         .merge(operations::routes())
 }

@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::api::delivery;
-use crate::api::extract::OwnFile;
+use crate::api::extract::{PermittedFile, need};
 use crate::api::openapi::headers::{ConditionHeaders, DigestHeaders, IfNoneMatchAny, RangeHeaders};
 use crate::api::upload_body;
 use crate::app::App;
@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 use crate::events::{self, Channel};
 use crate::files::signed_urls::{self, ReadMethod, SignOptions};
 use crate::files::uploads::signed_put::{self, SignedPut};
-use crate::files::{FileName, Right, uploads};
+use crate::files::{FileName, TransferRight, uploads};
 use crate::http::body::Binary;
 use crate::http::content::Presentation;
 use crate::http::extract::{Json, Name};
@@ -119,7 +119,7 @@ impl SignedUrlView {
     extensions(("x-problem-codes" = json!(["too_many_uploads", "quota_exceeded"]))))]
 async fn sign(
     State(app): State<Arc<App>>,
-    OwnFile { user, file }: OwnFile,
+    PermittedFile { caller, file, .. }: PermittedFile<need::Share>,
     Json(request): Json<CreateSignedUrlRequest>,
 ) -> Result<(StatusCode, axum::Json<SignedUrlView>)> {
     let expires_in = request.expires_in.map(Duration::from_secs);
@@ -132,12 +132,12 @@ async fn sign(
                 let name = if request.inline { "/inline" } else { "/download_name" };
                 return Err(Error::invalid(name, "unsupported", "not allowed with `put`"));
             }
-            let SignedPut { url, upload_id } = signed_put::sign(&app, &user, &file, expires_in).await?;
+            let SignedPut { url, upload_id } = signed_put::sign(&app, &caller.subject(), &file, expires_in).await?;
             return Ok((StatusCode::CREATED, axum::Json(SignedUrlView::new(url, Some(upload_id)))));
         }
     };
     let options = SignOptions { method, expires_in, download_name, inline: request.inline };
-    let url = signed_urls::sign(&app, &user, &file, &options).await?;
+    let url = signed_urls::sign(&app, &file, &options).await?;
     Ok((StatusCode::CREATED, axum::Json(SignedUrlView::new(url, None))))
 }
 
@@ -148,8 +148,11 @@ async fn sign(
 #[utoipa::path(post, path = "/v1/files/{id}/signed-urls/revoke", tag = "files", operation_id = "revokeSignedUrls",
     params(("id" = Uuid, Path)), responses((status = 204, description = "The URLs were revoked")),
     extensions(("x-problem-codes" = json!(["not_revocable"]))))]
-async fn revoke(State(app): State<Arc<App>>, OwnFile { user, file }: OwnFile) -> Result<StatusCode> {
-    signed_urls::revoke(&app, &user, &file).await?;
+async fn revoke(
+    State(app): State<Arc<App>>,
+    PermittedFile { file, .. }: PermittedFile<need::Share>,
+) -> Result<StatusCode> {
+    signed_urls::revoke(&app, &file).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -173,7 +176,7 @@ async fn get_signed(
     let grant = verify(&app, &method, &key, query.as_deref())?;
     events::set_channel(Channel::SignedUrl);
     let (content, event) = signed_urls::open(&app, &grant).await?;
-    let right = Right::SignedUrl(grant.clone());
+    let right = TransferRight::SignedUrl(grant.clone());
     let left = grant.expires_at.as_second() - app.clock.now().as_second();
     let cache_control = match app.config.browser_cache {
         true => format!("private, max-age={}", left.max(0)),
@@ -221,7 +224,7 @@ async fn put_signed(
 ) -> Result<Response> {
     let grant = verify(&app, request.method(), &key, query.as_deref())?;
     if let Some(number) = grant.part {
-        let body = upload_body::open_raw(&app, Right::SignedUrl(grant.clone()), request)?;
+        let body = upload_body::open_raw(&app, TransferRight::SignedUrl(grant.clone()), request)?;
         let etag = uploads::receive_part(&app, grant, number, body).await?;
         return Ok([(header::ETAG, format!("\"{etag}\""))].into_response());
     }
@@ -229,7 +232,7 @@ async fn put_signed(
     if request.headers().get(header::IF_NONE_MATCH).is_none_or(|value| value != "*") {
         return Err(Error::BadSignature);
     }
-    let body = upload_body::open_raw(&app, Right::SignedUrl(grant.clone()), request)?;
+    let body = upload_body::open_raw(&app, TransferRight::SignedUrl(grant.clone()), request)?;
     signed_put::receive(&app, grant, body).await?;
     Ok(StatusCode::OK.into_response())
 }

@@ -14,6 +14,7 @@ use utoipa_axum::routes;
 use super::files::{FileView, file_response};
 use crate::api::auth::SignedIn;
 use crate::api::conflict::{RestoreParams, with_conflict};
+use crate::api::extract::SpaceParams;
 use crate::app::App;
 use crate::error::Result;
 use crate::files::Placed;
@@ -69,14 +70,16 @@ struct TrashEmptied {
 /// List the trash
 ///
 /// Most recently deleted first. Files in the trash count toward your quota.
-#[utoipa::path(get, path = "/v1/trash", tag = "trash", operation_id = "listTrash", params(PageParams),
+#[utoipa::path(get, path = "/v1/trash", tag = "trash", operation_id = "listTrash", params(SpaceParams, PageParams),
     responses((status = 200, description = "A page of the trash", body = TrashPageView)))]
 async fn list(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
+    Query(params): Query<SpaceParams>,
     Paging(page): Paging,
 ) -> Result<axum::Json<TrashPageView>> {
-    let page = trash::list(&app, &caller.user, page.limit, page.cursor.as_deref()).await?;
+    let (subject, space) = (caller.subject(), params.space(&caller));
+    let page = trash::list(&app, &subject, space, page.limit, page.cursor.as_deref()).await?;
     let items = page.items.into_iter().map(TrashedFileView::from).collect();
     let retention = app.config.trash_retention.as_secs();
     Ok(axum::Json(TrashPageView { items, retention, next_cursor: page.next_cursor }))
@@ -85,17 +88,22 @@ async fn list(
 /// Empty the trash
 ///
 /// Permanently deletes everything that is in it when the request arrives.
-#[utoipa::path(delete, path = "/v1/trash", tag = "trash", operation_id = "emptyTrash",
+#[utoipa::path(delete, path = "/v1/trash", tag = "trash", operation_id = "emptyTrash", params(SpaceParams),
     responses((status = 200, description = "The number of deleted files", body = TrashEmptied)))]
-async fn empty(State(app): State<Arc<App>>, SignedIn(caller): SignedIn) -> Result<axum::Json<TrashEmptied>> {
-    Ok(axum::Json(TrashEmptied { deleted: trash::empty(&app, &caller.user).await? }))
+async fn empty(
+    State(app): State<Arc<App>>,
+    SignedIn(caller): SignedIn,
+    Query(params): Query<SpaceParams>,
+) -> Result<axum::Json<TrashEmptied>> {
+    let deleted = trash::empty(&app, &caller.subject(), params.space(&caller)).await?;
+    Ok(axum::Json(TrashEmptied { deleted }))
 }
 
 /// Delete a trashed file permanently
 #[utoipa::path(delete, path = "/v1/trash/{id}", tag = "trash", operation_id = "deleteFromTrash",
     params(("id" = Uuid, Path)), responses((status = 204, description = "The file was deleted")))]
 async fn delete(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<StatusCode> {
-    trash::delete(&app, &caller.user, id).await?;
+    trash::delete(&app, &caller.subject(), id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -114,6 +122,6 @@ async fn restore(
     Id(id): Id,
     Query(params): Query<RestoreParams>,
 ) -> Result<Response> {
-    let Placed { item, conflict } = trash::restore(&app, &caller.user, id, params.on_conflict()).await?;
+    let Placed { item, conflict } = trash::restore(&app, &caller.subject(), id, params.on_conflict()).await?;
     Ok(with_conflict(file_response(StatusCode::OK, item), conflict))
 }

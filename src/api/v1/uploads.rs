@@ -19,7 +19,7 @@ use super::files::FileView;
 use super::signed_urls::SignedUrlView;
 use crate::api::auth::SignedIn;
 use crate::api::conflict::{ConflictChoice, with_conflict};
-use crate::api::extract::{Idempotency, PartsJson};
+use crate::api::extract::{CallerTree, Idempotency, PartsJson, RootParams};
 use crate::api::openapi::headers::IdempotencyHeader;
 use crate::app::App;
 use crate::cursor::PAGE_BYTES;
@@ -206,7 +206,7 @@ async fn list(
     SignedIn(caller): SignedIn,
     Paging(page): Paging,
 ) -> Result<axum::Json<UploadPageView>> {
-    let page = uploads::list(&app, &caller.user, page.limit, page.cursor.as_deref()).await?;
+    let page = uploads::list(&app, &caller.subject(), page.limit, page.cursor.as_deref()).await?;
     let items = page.items.iter().map(|upload| UploadView::new(&app, upload, None)).collect();
     Ok(axum::Json(UploadPageView { items, next_cursor: page.next_cursor }))
 }
@@ -218,7 +218,7 @@ async fn list(
 /// complete already, with the `file_id` of the file that is there as its id. With an `Idempotency-Key` the same request may be repeated for a day and returns the same
 /// upload in its current state.
 #[utoipa::path(post, path = "/v1/uploads", tag = "uploads", operation_id = "createUpload",
-    params(IdempotencyHeader), request_body = CreateUploadRequest,
+    params(RootParams, IdempotencyHeader), request_body = CreateUploadRequest,
     responses((status = 201, description = "The upload was created", body = UploadView,
             headers(("Location" = String, description = "The URL of the upload"),
                 ("Strongroom-Conflict" = String, description = "If the name was taken: `numbered`, `replaced` or `skipped`"))),
@@ -228,7 +228,7 @@ async fn list(
     extensions(("x-problem-codes" = json!(["path_taken", "too_many_uploads", "quota_exceeded", "upload_busy", "upload_gone"]))))]
 async fn create(
     State(app): State<Arc<App>>,
-    SignedIn(caller): SignedIn,
+    CallerTree { tree, .. }: CallerTree,
     Idempotency(idempotency_key): Idempotency,
     Json(request): Json<CreateUploadRequest>,
 ) -> Result<Response> {
@@ -242,7 +242,7 @@ async fn create(
         note: String::new(),
         idempotency_key,
     };
-    let upload = uploads::create(&app, &caller.user, new).await?;
+    let upload = uploads::create(&app, &tree, new).await?;
     let location = location(&app.config.url(&format!("/v1/uploads/{}", upload.id)))?;
     let view = UploadView::new(&app, &upload, None);
     let status = if upload.conflict == Some(Conflict::Skipped) { StatusCode::OK } else { StatusCode::CREATED };
@@ -259,12 +259,12 @@ async fn read(
     Extension(memory): Extension<RequestMemory>,
     Id(id): Id,
 ) -> Result<axum::Json<UploadView>> {
-    let upload = uploads::status(&app, &caller.user, id).await?;
+    let upload = uploads::status(&app, &caller.subject(), id).await?;
     let open = upload.is_direct && upload.file_id.is_none();
     let mut parts = None;
     if open {
         memory.reserve(PAGE_BYTES).await?;
-        parts = Some(uploads::parts(&app, &caller.user, id).await?);
+        parts = Some(uploads::parts(&app, &caller.subject(), id).await?);
     }
     Ok(axum::Json(UploadView::new(&app, &upload, parts)))
 }
@@ -276,7 +276,7 @@ async fn read(
     params(("id" = Uuid, Path)), responses((status = 204, description = "The upload was canceled")),
     extensions(("x-problem-codes" = json!(["upload_gone"]))))]
 async fn cancel(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<StatusCode> {
-    uploads::cancel(&app, &caller.user, id).await?;
+    uploads::cancel(&app, &caller.subject(), id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -348,7 +348,7 @@ async fn sign_parts(
 ) -> Result<axum::Json<SignedParts>> {
     memory.reserve_items(request.numbers.as_ref().map_or(100, Vec::len), PART_BYTES).await?;
     let expires_in = request.expires_in.map(Duration::from_secs);
-    let parts = uploads::sign_parts(&app, &caller.user, id, request.numbers, expires_in).await?;
+    let parts = uploads::sign_parts(&app, &caller.subject(), id, request.numbers, expires_in).await?;
     Ok(axum::Json(SignedParts { parts: parts.into_iter().map(SignedPartView::from).collect() }))
 }
 
@@ -395,6 +395,6 @@ async fn complete(
         false => PartsJson::from_request(request, &app).await?.0,
     };
     let expected = wanted.parts.into_iter().map(|part| ExpectedPart { number: part.number, etag: part.etag }).collect();
-    let Placed { item: file, conflict } = uploads::complete(&app, &caller.user, id, expected).await?;
+    let Placed { item: file, conflict } = uploads::complete(&app, &caller.subject(), id, expected).await?;
     Ok(with_conflict(axum::Json(FileView::new(file, None)).into_response(), conflict))
 }

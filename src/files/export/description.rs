@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::Export;
 use super::paths::Paths;
 use super::spool::{Spool, Spooled};
+use crate::access::Tree;
 use crate::cursor::Page;
 use crate::error::{Error, Result};
 use crate::events::{self, Filter};
@@ -89,13 +90,14 @@ impl Export {
     }
 
     async fn page_of(&self, folder: &str, cursor: Option<String>) -> Result<FilePage> {
-        let (app, user) = (&self.app, &self.caller.user);
+        let (app, subject) = (&self.app, self.caller.subject());
         if folder == "trash" {
-            let page = trash::list(app, user, None, cursor.as_deref()).await?;
+            let page = trash::list(app, &subject, subject.actor, None, cursor.as_deref()).await?;
             return Ok(page.map(|trashed| (trashed.file, Some(trashed.trashed_at))));
         }
         let order = Order { sort: Sort::Location, direction: Direction::Ascending };
-        let (page, _) = list(app, user, &List { order, cursor, ..List::default() }).await?;
+        let (page, _) =
+            list(app, &Tree::of(app, &subject, None).await?, &List { order, cursor, ..List::default() }).await?;
         Ok(page.map(|file| (file, None)))
     }
 

@@ -13,12 +13,13 @@ use std::net::IpAddr;
 use secrecy::SecretString;
 
 use self::delivery::Client;
+use crate::access::{Right, Subject};
 use crate::app::App;
 use crate::budget::Party;
 use crate::db::LinkRow;
 use crate::error::{Error, Result};
 use crate::events::{Event, EventKind};
-use crate::files::File;
+use crate::files::{self, File};
 use crate::users::{LoginAttempt, Secret, SecretKind};
 
 pub use delivery::{LinkDownload, Part, redirect};
@@ -80,7 +81,7 @@ impl OpenedLink {
         if link.password_hash.is_some() && link.password_hash != self.link.password_hash {
             return Err(Error::LinkLocked);
         }
-        app.db.file(link.space_id, link.file_id).await?.map(drop).ok_or(Error::NotFound)
+        files::find(app, &Subject::account(link.space_id), Right::Share, link.file_id).await.map(drop)
     }
 
     /// Whether its downloads are limited.
@@ -128,7 +129,7 @@ async fn find_by_token(app: &App, token: &str) -> Result<LinkRow> {
 /// sends neither that nor an unlock token; [`Error::Throttled`] after too many wrong passwords.
 pub async fn open(app: &App, visitor: &LinkVisitor, token: &str) -> Result<OpenedLink> {
     let link = find_by_token(app, token).await?;
-    let file = app.db.file(link.space_id, link.file_id).await?.ok_or(Error::NotFound)?;
+    let file = files::find(app, &Subject::account(link.space_id), Right::Share, link.file_id).await?;
     if let Err(error) = check_visitor(app, visitor, &link).await {
         // A visitor who has not entered the password yet is not refused.
         if visitor.password.is_some() || !matches!(error, Error::LinkLocked) {
@@ -137,7 +138,7 @@ pub async fn open(app: &App, visitor: &LinkVisitor, token: &str) -> Result<Opene
         return Err(error);
     }
     let client = Client::new(&link, visitor);
-    Ok(OpenedLink { file: file.try_into()?, link, address: visitor.address, client })
+    Ok(OpenedLink { file, link, address: visitor.address, client })
 }
 
 async fn check_visitor(app: &App, visitor: &LinkVisitor, link: &LinkRow) -> Result<()> {

@@ -88,7 +88,7 @@ pub async fn access(
     }
     items.extend(active);
     if cursor.is_none() {
-        items.extend(signed(app, user, file).await?);
+        items.extend(signed(app, file).await?);
     }
     Ok(Page { items, next_cursor: links.next_cursor })
 }
@@ -105,15 +105,15 @@ async fn owner(app: &App, user: &User) -> Result<AccessEntry> {
 }
 
 /// The signed URLs of a file that may be in use.
-async fn signed(app: &App, user: &User, file: &File) -> Result<Vec<AccessEntry>> {
+async fn signed(app: &App, file: &File) -> Result<Vec<AccessEntry>> {
     let now = app.clock.now();
     let mut entries = Vec::new();
-    let until = signed_urls::active_until(app, user, file).await?;
+    let until = signed_urls::active_until(app, file).await?;
     if until > now {
         let ended_by = app.url_signer().map(|_| EndedBy::RevokingSignedUrls(file.id));
         entries.push(AccessEntry::SignedUrls { until, ended_by });
     }
-    let (uploads, until) = app.db.open_signed_puts(user.id, file.id, now).await?;
+    let (uploads, until) = app.db.open_signed_puts(file.space_id, file.id, now).await?;
     if let Some(until) = until.filter(|_| uploads > Count(0)) {
         let ended_by = EndedBy::RevokingSignedUrls(file.id);
         entries.push(AccessEntry::SignedPuts { uploads: uploads.0, until: until.into(), ended_by });

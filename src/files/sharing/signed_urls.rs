@@ -15,7 +15,6 @@ use crate::events::{Event, EventKind};
 use crate::files::lifetime::signed_url_lifetime;
 use crate::files::{Content, File, FileName, content_disposition, is_inline};
 use crate::store::{Grant, Operation, SignRequest, SignedUrl};
-use crate::users::User;
 
 /// What a signed URL allows, and how the download is presented.
 #[derive(Debug, Clone)]
@@ -39,22 +38,22 @@ pub enum ReadMethod {
     Head,
 }
 
-/// Signs a URL that reads a file of this user.
+/// Signs a URL that reads a file, which the subject may share.
 ///
 /// # Errors
 /// [`Error::Invalid`] if the lifetime is out of range; [`Error::Unavailable`].
-pub async fn sign(app: &App, user: &User, file: &File, options: &SignOptions) -> Result<SignedUrl> {
+pub async fn sign(app: &App, file: &File, options: &SignOptions) -> Result<SignedUrl> {
     let lifetime = signed_url_lifetime(&app.config.limits, options.expires_in)?;
     let name = options.download_name.as_ref().map_or(file.name.as_str(), FileName::as_str);
     let url = Read { file, method: options.method, name, inline: options.inline };
     let url = url.sign(app, app.clock.now(), lifetime).await?;
-    app.db.record_signed_url(user.id, file.id, url.expires_at).await?;
+    app.db.record_signed_url(file.space_id, file.id, url.expires_at).await?;
     let event = file.event(EventKind::UrlSigned).with("method", url.method);
     app.events.record(&event.with("expires_in", lifetime.as_secs()));
     Ok(url)
 }
 
-/// Signs GET URLs for files of one user. The time of signing is rounded down, so that for a while the same file has the
+/// Signs GET URLs for files of one space. The time of signing is rounded down, so that for a while the same file has the
 /// same URL and caches work; no URL has a shorter lifetime than requested.
 ///
 /// # Errors
@@ -148,16 +147,16 @@ async fn record_list(app: &App, files: &[File], until: Timestamp) -> Result<()> 
 /// # Errors
 /// [`Error::NotRevocable`] if the bucket has signed URLs that read the file and may still be active: those that write are
 /// revoked even so. [`Error::NotFound`] if the file was deleted in the meantime.
-pub async fn revoke(app: &App, user: &User, file: &File) -> Result<()> {
+pub async fn revoke(app: &App, file: &File) -> Result<()> {
     if app.url_signer().is_none() {
-        app.db.revoke_signed_puts(user.id, file.id).await?;
-        let is_active = active_until(app, user, file).await? > app.clock.now();
+        app.db.revoke_signed_puts(file.space_id, file.id).await?;
+        let is_active = active_until(app, file).await? > app.clock.now();
         return if is_active { Err(Error::NotRevocable) } else { Ok(()) };
     }
-    if !app.db.revoke_signed(user.id, file.id, app.clock.now()).await? {
+    if !app.db.revoke_signed(file.space_id, file.id, app.clock.now()).await? {
         return Err(Error::NotFound);
     }
-    tracing::info!(user = %user.id, file = %file.id, "signed URLs revoked");
+    tracing::info!(file = %file.id, "signed URLs revoked");
     Ok(())
 }
 
@@ -165,8 +164,8 @@ pub async fn revoke(app: &App, user: &User, file: &File) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::Unavailable`].
-pub async fn active_until(app: &App, user: &User, file: &File) -> Result<Timestamp> {
-    let lists = app.db.list_signing(user.id).await?;
+pub async fn active_until(app: &App, file: &File) -> Result<Timestamp> {
+    let lists = app.db.list_signing(file.space_id).await?;
     let lists = lists.filter(|lists| lists.list_urls_recorded_at > file.signed.revoked_at);
     let until = lists.map_or(file.signed.until, |lists| lists.list_urls_expire_at.max(file.signed.until));
     Ok(until.into())

@@ -11,13 +11,13 @@ use url::Url;
 use uuid::Uuid;
 
 use super::resumable::{DIRECT, expiry, find, key, lease};
+use crate::access::Subject;
 use crate::app::App;
 use crate::db::{ByteCount, ResumableRow};
 use crate::error::{Error, Result};
 use crate::files::lifetime::signed_url_lifetime;
 use crate::net::unreachable_reason;
 use crate::store::{Operation, PartTarget, SignRequest, SignedUrl, StoredPart};
-use crate::users::User;
 
 pub use complete::{ExpectedPart, complete};
 pub use layout::PartLayout;
@@ -54,13 +54,13 @@ pub fn public_bucket(app: &App) -> Option<&Url> {
 /// [`Error::Unavailable`].
 pub async fn sign_parts(
     app: &App,
-    user: &User,
+    subject: &Subject,
     id: Uuid,
     numbers: Option<Vec<u64>>,
     expires_in: Option<Duration>,
 ) -> Result<Vec<SignedPart>> {
     let lifetime = signed_url_lifetime(&app.config.limits, expires_in)?;
-    let row = find_direct(app, user, id).await?;
+    let row = find_direct(app, subject, id).await?;
     if row.size == Some(ByteCount(0)) && numbers.as_ref().is_none_or(Vec::is_empty) {
         // The upload became a file when it was created.
         return Ok(Vec::new());
@@ -77,7 +77,7 @@ pub async fn sign_parts(
         let detail = format!("at most {} in one request", app.config.limits.batch);
         return Err(Error::invalid("/numbers", "too_many", detail));
     }
-    app.db.extend_expiry(user.id, id, row.blob_id, expiry(app, now), lease(app)).await?;
+    app.db.extend_expiry(subject.actor, id, row.blob_id, expiry(app, now), lease(app)).await?;
     let mut signed = Vec::with_capacity(numbers.len());
     for (index, number) in numbers.into_iter().enumerate() {
         let (_, size) = layout.part(number).ok_or_else(|| {
@@ -103,8 +103,8 @@ pub async fn sign_parts(
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::UploadGone`] if the upload has expired; [`Error::Unavailable`].
-pub async fn parts(app: &App, user: &User, id: Uuid) -> Result<Vec<StoredPart>> {
-    let row = find_direct(app, user, id).await?;
+pub async fn parts(app: &App, subject: &Subject, id: Uuid) -> Result<Vec<StoredPart>> {
+    let row = find_direct(app, subject, id).await?;
     let parts = stored(app, &row).await?;
     Ok(parts.chunk_by(|one, other| one.number == other.number).filter_map(<[_]>::last).cloned().collect())
 }
@@ -135,7 +135,7 @@ async fn stored(app: &App, row: &ResumableRow) -> Result<Vec<StoredPart>> {
 }
 
 /// Finds a direct upload.
-async fn find_direct(app: &App, user: &User, id: Uuid) -> Result<ResumableRow> {
-    let row = find(app, user, id).await?;
+async fn find_direct(app: &App, subject: &Subject, id: Uuid) -> Result<ResumableRow> {
+    let row = find(app, subject, id).await?;
     if row.mode == DIRECT { Ok(row) } else { Err(Error::NotFound) }
 }

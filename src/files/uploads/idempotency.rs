@@ -10,12 +10,12 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::Body;
+use crate::access::{Permit, Subject};
 use crate::app::App;
 use crate::clock::from_micros;
 use crate::db::{KeyClaim, KeyResponse};
 use crate::error::{Error, Result};
 use crate::files::{Conflict, Content, File, Placed, SigningState};
-use crate::users::User;
 
 /// An idempotency key: 1 to 255 visible ASCII characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,10 +48,10 @@ pub(super) enum Lookup {
 /// # Errors
 /// [`Error::IdempotencyMismatch`] if the key was used with another request; [`Error::IdempotencyInProgress`] if the
 /// first request with it is still running.
-pub(super) async fn lookup(app: &App, user: &User, key: &IdempotencyKey, request: &[&str]) -> Result<Lookup> {
+pub(super) async fn lookup(app: &App, subject: &Subject, key: &IdempotencyKey, request: &[&str]) -> Result<Lookup> {
     let request = fingerprint(request);
-    match app.db.idempotency_key(user.id, &key.0).await? {
-        None => Ok(Lookup::Fresh(KeyClaim { key: key.0.clone(), fingerprint: request })),
+    match app.db.idempotency_key(subject.actor, &key.0).await? {
+        None => Ok(Lookup::Fresh(KeyClaim { user: subject.actor, key: key.0.clone(), fingerprint: request })),
         Some(known) if known.fingerprint != request => Err(Error::IdempotencyMismatch),
         Some(known) => known.response.map(Lookup::Completed).ok_or(Error::IdempotencyInProgress),
     }
@@ -110,7 +110,7 @@ pub(super) fn answer(claim: &KeyClaim, placed: &Placed<File>) -> Result<KeyRespo
         ready_at: modified_at.as_microsecond(),
     };
     let response = serde_json::to_string(&uploaded).map_err(Error::internal)?;
-    Ok(KeyResponse { key: claim.key.clone(), response })
+    Ok(KeyResponse { user: claim.user, key: claim.key.clone(), response })
 }
 
 /// Replays the response of a completed upload, if the content is the same. A declared digest or size decides without
@@ -118,7 +118,7 @@ pub(super) fn answer(claim: &KeyClaim, placed: &Placed<File>) -> Result<KeyRespo
 ///
 /// # Errors
 /// [`Error::IdempotencyMismatch`]; the error of the stream.
-pub(super) async fn replay(user: &User, answer: &str, body: Body) -> Result<Placed<File>> {
+pub(super) async fn replay(permit: Permit, answer: &str, body: Body) -> Result<Placed<File>> {
     let uploaded: Uploaded = serde_json::from_str(answer).map_err(Error::internal)?;
     let content = Content {
         key: uploaded.key.parse().map_err(Error::internal)?,
@@ -132,7 +132,7 @@ pub(super) async fn replay(user: &User, answer: &str, body: Body) -> Result<Plac
     }
     let file = File {
         id: uploaded.id,
-        space_id: user.id,
+        space_id: permit.space_id,
         folder_id: uploaded.folder_id,
         path: uploaded.path,
         name: uploaded.name,
@@ -140,6 +140,7 @@ pub(super) async fn replay(user: &User, answer: &str, body: Body) -> Result<Plac
         created_at: from_micros(uploaded.created_at),
         updated_at: from_micros(uploaded.updated_at),
         content,
+        permit,
         blob_id: uploaded.blob_id,
         revision: uploaded.revision,
         signed: SigningState::default(),

@@ -19,11 +19,11 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::{File, Placed};
+use crate::access::{Right, Subject};
 use crate::app::App;
 use crate::cursor::{self, Page, PageBuilder};
 use crate::db::ResumableRow;
 use crate::error::{Error, Result};
-use crate::users::User;
 
 pub use direct::{ExpectedPart, PartLayout, SignedPart, parts, public_bucket, receive_part, sign_parts};
 pub use idempotency::IdempotencyKey;
@@ -35,12 +35,12 @@ pub use resumable::{
 };
 pub use whole::{NewFile, replace, upload, upload_with_late_location};
 
-/// Lists the resumable uploads of this user that are not complete, in the order of their creation. `limit` is a number
+/// Lists the resumable uploads of the subject that are not complete, in the order of their creation. `limit` is a number
 /// of uploads.
 ///
 /// # Errors
 /// [`Error::BadCursor`]; [`Error::Invalid`] if the limit is out of range.
-pub async fn list(app: &App, user: &User, limit: Option<u32>, cursor: Option<&str>) -> Result<Page<Upload>> {
+pub async fn list(app: &App, subject: &Subject, limit: Option<u32>, cursor: Option<&str>) -> Result<Page<Upload>> {
     let limit = cursor::page_size(limit, app.config.limits.page)?;
     let now = app.clock.now();
     let after = cursor.map_or(Ok(Uuid::nil()), cursor::decode_id)?;
@@ -48,7 +48,7 @@ pub async fn list(app: &App, user: &User, limit: Option<u32>, cursor: Option<&st
     while let Some(count) = page.wanted() {
         let after = page.last().map_or(after, |last: &ResumableRow| last.id);
         let bytes_of = |row: &ResumableRow| 512 + row.path.len() + row.name.len() + row.upload_metadata.len();
-        page.add(app.db.open_resumables(user.id, now, after, count).await?, bytes_of);
+        page.add(app.db.open_resumables(subject.actor, now, after, count).await?, bytes_of);
     }
     let page = page.finish(|last| cursor::encode_id(last.id));
     Ok(page.map(|row| Upload::from(&row)))
@@ -62,11 +62,16 @@ pub async fn list(app: &App, user: &User, limit: Option<u32>, cursor: Option<&st
 /// upload; [`Error::UploadBusy`]; [`Error::TooLarge`]; [`Error::TypeRefused`]; [`Error::DigestMismatch`];
 /// [`Error::QuotaExceeded`]; [`Error::PathTaken`]; [`Error::PreconditionFailed`] if the file of a signed PUT has changed;
 /// [`Error::Unavailable`].
-pub async fn complete(app: &Arc<App>, user: &User, id: Uuid, expected: Vec<ExpectedPart>) -> Result<Placed<File>> {
-    match status(app, user, id).await {
-        Err(Error::NotFound) => signed_put::complete(app, user, id).await.map(Placed::from),
-        Ok(Upload { file_id: Some(file), .. }) => super::find(app, user, file).await.map(Placed::from),
-        Ok(Upload { is_direct: true, .. }) => direct::complete(app, user, id, expected).await,
+pub async fn complete(
+    app: &Arc<App>,
+    subject: &Subject,
+    id: Uuid,
+    expected: Vec<ExpectedPart>,
+) -> Result<Placed<File>> {
+    match status(app, subject, id).await {
+        Err(Error::NotFound) => signed_put::complete(app, subject, id).await.map(Placed::from),
+        Ok(Upload { file_id: Some(file), .. }) => super::find(app, subject, Right::List, file).await.map(Placed::from),
+        Ok(Upload { is_direct: true, .. }) => direct::complete(app, subject, id, expected).await,
         Ok(_) => Err(Error::UploadIncomplete),
         Err(error) => Err(error),
     }
@@ -76,9 +81,9 @@ pub async fn complete(app: &Arc<App>, user: &User, id: Uuid, expected: Vec<Expec
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::UploadGone`] if it was completed or has expired.
-pub async fn cancel(app: &App, user: &User, id: Uuid) -> Result<()> {
-    match resumable::cancel(app, user, id).await {
-        Err(Error::NotFound) => signed_put::cancel(app, user, id).await,
+pub async fn cancel(app: &App, subject: &Subject, id: Uuid) -> Result<()> {
+    match resumable::cancel(app, subject, id).await {
+        Err(Error::NotFound) => signed_put::cancel(app, subject, id).await,
         outcome => outcome,
     }
 }

@@ -16,7 +16,6 @@ use crate::error::{Error, Result};
 use crate::faults;
 use crate::files::Content;
 use crate::store::{ByteStream, Key, MultipartObserver};
-use crate::users::User;
 
 /// The content that a client sends, and what it declares about it.
 pub struct Body {
@@ -55,7 +54,7 @@ impl Stored {
 /// the blob. After an error the blob is abandoned.
 pub(in crate::files) async fn write_blob(
     app: &App,
-    user: &User,
+    space: Uuid,
     body: Body,
     purpose: Purpose,
     claim: Option<KeyClaim>,
@@ -67,7 +66,7 @@ pub(in crate::files) async fn write_blob(
     let key = Key::random();
     let mut row = NewBlobRow {
         id: app.clock.new_id(),
-        space: user.id,
+        space,
         key: key.to_string(),
         lease: app.config.uploads.lease,
         reserve: 0,
@@ -81,7 +80,7 @@ pub(in crate::files) async fn write_blob(
     let reservation = Reservation::open(&app.db, &app.config.quotas, &mut row, body.size, max_size).await?;
     faults::point("K2");
 
-    let blob = PendingBlob { app, id: row.id, space: user.id };
+    let blob = PendingBlob { app, id: row.id, space };
     match leased(app, blob.id, blob.write(&key, body, purpose, reservation)).await {
         Ok(facts) => Ok(Stored { key, facts }),
         Err(error) => {

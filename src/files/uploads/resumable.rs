@@ -21,13 +21,13 @@ use super::direct::PartLayout;
 use super::reserve::{Reservation, reserved};
 use super::type_filter::filter_first_append;
 use super::whole::detached;
+use crate::access::{Right, Subject};
 use crate::app::App;
 use crate::clock::deadline;
 use crate::db::{ByteCount, ResumableRow};
 use crate::error::{Error, Result};
 use crate::files::{Conflict, File, Placed};
 use crate::store::{AppendRequest, ByteStream, Key};
-use crate::users::User;
 
 pub use checksum::Checksum;
 pub use create::{NewUpload, UploadProtocol, create, declared_type};
@@ -91,16 +91,16 @@ impl Append {
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::UploadGone`] if it has expired; [`Error::UploadBusy`] if it is being completed.
-pub async fn status(app: &Arc<App>, user: &User, id: Uuid) -> Result<Upload> {
-    let row = match find(app, user, id).await {
-        Err(Error::NotFound) => return skipped(app, user, id).await,
+pub async fn status(app: &Arc<App>, subject: &Subject, id: Uuid) -> Result<Upload> {
+    let row = match find(app, subject, id).await {
+        Err(Error::NotFound) => return skipped(app, subject, id).await,
         row => row?,
     };
     if row.file_id.is_some() || complete_size(&row).is_none() {
         return Ok(Upload::from(&row));
     }
-    let (app, user) = (app.clone(), user.clone());
-    detached(async move { write(&app, &user, id, Append::empty(row.received.0)).await }).await
+    let (app, subject) = (app.clone(), *subject);
+    detached(async move { write(&app, &subject, id, Append::empty(row.received.0)).await }).await
 }
 
 /// Appends bytes; with the last one the upload becomes a file. What arrived of an append that ends early is stored,
@@ -112,10 +112,10 @@ pub async fn status(app: &Arc<App>, user: &User, id: Uuid) -> Result<Upload> {
 /// missing; [`Error::QuotaExceeded`]; [`Error::ChecksumMismatch`]; [`Error::Malformed`] if it declares an impossible
 /// size; the error of the stream; [`Error::StorageFull`]; [`Error::Unavailable`]; [`Error::TypeRefused`], with which a
 /// complete upload ends.
-pub async fn append(app: &Arc<App>, user: &User, id: Uuid, append: Append) -> Result<Upload> {
-    let row = match find(app, user, id).await {
+pub async fn append(app: &Arc<App>, subject: &Subject, id: Uuid, append: Append) -> Result<Upload> {
+    let row = match find(app, subject, id).await {
         Err(Error::NotFound) => {
-            let upload = skipped(app, user, id).await?;
+            let upload = skipped(app, subject, id).await?;
             let is_at_end = append.offset == upload.received && append.length == Some(0);
             return if is_at_end { Ok(upload) } else { Err(Error::OffsetMismatch { offset: upload.received }) };
         }
@@ -129,25 +129,25 @@ pub async fn append(app: &Arc<App>, user: &User, id: Uuid, append: Append) -> Re
         // Nothing is missing, and the append is empty.
         return Ok(Upload::from(&row));
     }
-    let (app, user) = (app.clone(), user.clone());
-    detached(async move { write(&app, &user, id, append).await }).await
+    let (app, subject) = (app.clone(), *subject);
+    detached(async move { write(&app, &subject, id, append).await }).await
 }
 
 /// The upload that was skipped for the file with this id.
 ///
 /// # Errors
 /// [`Error::NotFound`].
-async fn skipped(app: &App, user: &User, id: Uuid) -> Result<Upload> {
-    Ok(Upload::of_file(&crate::files::find(app, user, id).await?, None, false))
+async fn skipped(app: &App, subject: &Subject, id: Uuid) -> Result<Upload> {
+    Ok(Upload::of_file(&crate::files::find(app, subject, Right::List, id).await?, None, false))
 }
 
 /// Cancels an upload whose bytes arrive in order, and releases what it reserved.
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::UploadGone`] if it has become a file.
-pub async fn terminate(app: &App, user: &User, id: Uuid) -> Result<()> {
-    match app.db.resumable(user.id, id).await? {
-        Some(row) if row.mode == TUS => cancel(app, user, id).await,
+pub async fn terminate(app: &App, subject: &Subject, id: Uuid) -> Result<()> {
+    match app.db.resumable(subject.actor, id).await? {
+        Some(row) if row.mode == TUS => cancel(app, subject, id).await,
         _ => Err(Error::NotFound),
     }
 }
@@ -156,19 +156,19 @@ pub async fn terminate(app: &App, user: &User, id: Uuid) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::UploadGone`] if it has become a file.
-pub(super) async fn cancel(app: &App, user: &User, id: Uuid) -> Result<()> {
-    if app.db.delete_resumable(user.id, id).await? {
+pub(super) async fn cancel(app: &App, subject: &Subject, id: Uuid) -> Result<()> {
+    if app.db.delete_resumable(subject.actor, id).await? {
         return Ok(());
     }
-    app.db.resumable(user.id, id).await?.ok_or(Error::NotFound)?;
+    app.db.resumable(subject.actor, id).await?.ok_or(Error::NotFound)?;
     Err(Error::UploadGone)
 }
 
-async fn write(app: &Arc<App>, user: &User, id: Uuid, append: Append) -> Result<Upload> {
-    let claim = Claim::acquire(app, user, id).await?;
+async fn write(app: &Arc<App>, subject: &Subject, id: Uuid, append: Append) -> Result<Upload> {
+    let claim = Claim::acquire(app, subject, id).await?;
     claim
         .hold_while(async {
-            let mut row = find(app, user, id).await?;
+            let mut row = find(app, subject, id).await?;
             check(app, &row, &append)?;
             let declared = row.size.map(u64::from).or(append.size);
             let declared = declared.or(append.length.map(|length| append.offset + length));
@@ -181,11 +181,11 @@ async fn write(app: &Arc<App>, user: &User, id: Uuid, append: Append) -> Result<
             }
             let written = write_append(app, &row, &claim, append, reservation).await;
             // If the last byte is durable, a later error does not concern the client.
-            let row = find(app, user, id).await?;
+            let row = find(app, subject, id).await?;
             // If it is a file already, another writer took over and finished it.
             match complete_size(&row).filter(|_| row.file_id.is_none()) {
                 Some(_) => {
-                    let Placed { item: file, conflict } = finish(app, user, &row, &claim).await?;
+                    let Placed { item: file, conflict } = finish(app, subject, &row, &claim).await?;
                     Ok(Upload { file_id: Some(file.id), conflict, ..Upload::from(&row) })
                 }
                 None => written.map(|()| Upload::from(&row)),
@@ -237,8 +237,8 @@ async fn write_append(
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::UploadGone`].
-pub(super) async fn find(app: &App, user: &User, id: Uuid) -> Result<ResumableRow> {
-    let row = app.db.resumable(user.id, id).await?.ok_or(Error::NotFound)?;
+pub(super) async fn find(app: &App, subject: &Subject, id: Uuid) -> Result<ResumableRow> {
+    let row = app.db.resumable(subject.actor, id).await?.ok_or(Error::NotFound)?;
     let is_expired = row.file_id.is_none() && row.expires_at <= app.clock.now().into();
     if is_expired { Err(Error::UploadGone) } else { Ok(row) }
 }

@@ -13,6 +13,7 @@ use super::pending::{Body, Stored, abandon_on_error, delete_if_orphaned, leased}
 use super::reserve::{Reservation, reserved};
 use super::type_filter::{Detected, Purpose, detect};
 use super::whole::{detached, swap};
+use crate::access::{Right, Subject};
 use crate::app::App;
 use crate::db::{BlobFacts, Micros, NewBlobRow, NewSignedPutRow, SignedPutRow};
 use crate::error::{Error, Result};
@@ -20,7 +21,6 @@ use crate::events::{self, Channel, EventKind};
 use crate::files::lifetime::signed_url_lifetime;
 use crate::files::{Expected, File, find};
 use crate::store::{Grant, Key, MultipartObserver, Operation, SignRequest, SignedUrl};
-use crate::users::User;
 
 /// A signed URL for new content, and the upload to complete once the content has arrived.
 #[derive(Debug)]
@@ -31,13 +31,13 @@ pub struct SignedPut {
     pub upload_id: Uuid,
 }
 
-/// Signs a URL that accepts new content for a file of this user, once. The file keeps its content until the upload is
+/// Signs a URL that accepts new content for a file of this subject, once. The file keeps its content until the upload is
 /// completed. Without `expires_in` the URL has the default lifetime of the settings.
 ///
 /// # Errors
 /// [`Error::Invalid`] if the lifetime is out of range, or if the store cannot refuse a second PUT;
 /// [`Error::TooManyUploads`]; [`Error::QuotaExceeded`] if the account is over its quota; [`Error::Unavailable`].
-pub async fn sign(app: &App, user: &User, file: &File, expires_in: Option<Duration>) -> Result<SignedPut> {
+pub async fn sign(app: &App, subject: &Subject, file: &File, expires_in: Option<Duration>) -> Result<SignedPut> {
     let lifetime = signed_url_lifetime(&app.config.limits, expires_in)?;
     let (key, now) = (Key::random(), app.clock.now());
     let request = SignRequest {
@@ -53,13 +53,14 @@ pub async fn sign(app: &App, user: &User, file: &File, expires_in: Option<Durati
     let url = app.store.sign(&request).await?;
     let upload = NewSignedPutRow {
         id: app.clock.new_id(),
+        creator: subject.actor,
         file_id: file.id,
         replaces_blob_id: file.blob_id,
         expires_at: url.expires_at,
     };
     let blob = NewBlobRow {
         id: app.clock.new_id(),
-        space: user.id,
+        space: file.space_id,
         key: key.to_string(),
         // Outlives the URL: a transfer that started in time may end after it.
         lease: lifetime + app.config.uploads.lease,
@@ -155,9 +156,9 @@ impl MultipartObserver for NoMultipart {
 /// [`Error::NotFound`]; [`Error::UploadGone`] if the upload was canceled or has expired; [`Error::UploadIncomplete`] if
 /// nothing has arrived; [`Error::TooLarge`]; [`Error::TypeRefused`]; [`Error::QuotaExceeded`], after which it can be
 /// retried; [`Error::PreconditionFailed`] if the content of the file has changed since the URL was signed.
-pub(super) async fn complete(app: &Arc<App>, user: &User, id: Uuid) -> Result<File> {
-    let upload = app.db.upload(user.id, id).await?.ok_or(Error::NotFound)?;
-    let file = find(app, user, upload.file_id).await?;
+pub(super) async fn complete(app: &Arc<App>, subject: &Subject, id: Uuid) -> Result<File> {
+    let upload = app.db.upload(subject.actor, id).await?.ok_or(Error::NotFound)?;
+    let file = find(app, subject, Right::Update, upload.file_id).await?;
     match upload.state.as_str() {
         "ready" if file.blob_id == upload.blob_id => return Ok(file),
         "pending" => {}
@@ -169,8 +170,8 @@ pub(super) async fn complete(app: &Arc<App>, user: &User, id: Uuid) -> Result<Fi
         return Err(Error::PreconditionFailed);
     }
     let key: Key = upload.key.parse().map_err(Error::internal)?;
-    let size = reserve_arrived(app, user, &upload, &key, keep_for).await?;
-    let (app, user) = (app.clone(), user.clone());
+    let size = reserve_arrived(app, &upload, &key, keep_for).await?;
+    let (app, subject) = (app.clone(), *subject);
     detached(async move {
         let (meter, content_type) = leased(&app, upload.blob_id, read_back(&app, &key, size)).await?;
         let facts = BlobFacts { keep_for, ..meter.facts(upload.blob_id, content_type, app.clock.now()) };
@@ -180,14 +181,14 @@ pub(super) async fn complete(app: &Arc<App>, user: &User, id: Uuid) -> Result<Fi
         abandon_on_error(&app, &stored, checked).await?;
         let expected = Expected::OneOf(vec![file.content.etag()]);
         events::set_channel(Channel::SignedPut);
-        let swapped = swap(&app, &user, file, &expected, &stored).await;
+        let swapped = swap(&app, &subject, file, &expected, &stored).await;
         abandon_on_error(&app, &stored, swapped).await
     })
     .await
 }
 
 /// The size in bytes of what has arrived, all of which is reserved from now on.
-async fn reserve_arrived(app: &App, user: &User, upload: &SignedPutRow, key: &Key, keep_for: Duration) -> Result<u64> {
+async fn reserve_arrived(app: &App, upload: &SignedPutRow, key: &Key, keep_for: Duration) -> Result<u64> {
     let size = app.store.size(key).await?.ok_or(Error::UploadIncomplete)?;
     let limit = app.config.limits.file_size;
     if size > limit {
@@ -197,7 +198,7 @@ async fn reserve_arrived(app: &App, user: &User, upload: &SignedPutRow, key: &Ke
     // An earlier attempt may have reserved it.
     let missing = size.saturating_sub(upload.reserved_bytes.0);
     if missing > 0 {
-        app.db.reserve_more(upload.blob_id, user.id, missing, &app.config.quotas).await?;
+        app.db.reserve_more(upload.blob_id, upload.space_id, missing, &app.config.quotas).await?;
     }
     Ok(size)
 }
@@ -206,8 +207,8 @@ async fn reserve_arrived(app: &App, user: &User, upload: &SignedPutRow, key: &Ke
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::UploadGone`] if it was completed or has expired.
-pub(super) async fn cancel(app: &App, user: &User, id: Uuid) -> Result<()> {
-    let upload = app.db.upload(user.id, id).await?.ok_or(Error::NotFound)?;
+pub(super) async fn cancel(app: &App, subject: &Subject, id: Uuid) -> Result<()> {
+    let upload = app.db.upload(subject.actor, id).await?.ok_or(Error::NotFound)?;
     let keep_for = remaining_lifetime(app, &upload).ok_or(Error::UploadGone)?;
     match app.db.abandon_blob(upload.blob_id, keep_for).await? {
         true => Ok(()),

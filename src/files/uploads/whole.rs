@@ -11,15 +11,15 @@ use uuid::Uuid;
 use super::idempotency::{IdempotencyKey, Lookup, answer, lookup, replay};
 use super::pending::{Body, Stored, abandon_on_error, abandon_stored, was_committed_anyway, write_blob};
 use super::type_filter::Purpose;
+use crate::access::{Permit, Right, Subject, Tree};
 use crate::app::App;
 use crate::db::{EndedUpload, KeyClaim, NewFileRow};
 use crate::error::{Error, Result};
 use crate::events::{self, EventKind};
 use crate::faults;
 use crate::files::conflict::{Occupant, before_content, free_name, occupant};
-use crate::files::name::file_location;
+use crate::files::name::{file_location, path};
 use crate::files::{Conflict, Expected, File, FileName, FolderPath, OnConflict, Placed, SigningState};
-use crate::users::User;
 
 /// A file to create.
 #[derive(Debug, Clone)]
@@ -34,55 +34,58 @@ pub struct NewFile {
     pub idempotency_key: Option<IdempotencyKey>,
 }
 
-/// Creates a file of this user from a stream.
+/// Creates a file in a tree from a stream.
 ///
 /// # Errors
 /// [`Error::TooLarge`]; [`Error::QuotaExceeded`]; [`Error::TooManyUploads`]; [`Error::DigestMismatch`];
 /// [`Error::TypeRefused`]; [`Error::IdempotencyMismatch`]; [`Error::IdempotencyInProgress`];
 /// [`Error::PathTaken`] or [`Error::PreconditionFailed`] if the path and name are taken and [`NewFile::on_conflict`] says
 /// so; [`Error::StorageFull`]; [`Error::Unavailable`]; the error of the stream. After an error nothing is stored.
-pub async fn upload(app: &Arc<App>, user: &User, new: NewFile, body: Body) -> Result<Placed<File>> {
+pub async fn upload(app: &Arc<App>, tree: &Tree, new: NewFile, body: Body) -> Result<Placed<File>> {
+    let location = tree.absolute(&new.path.location());
+    let permit = tree.require(app, Right::Create, &new.path.location()).await?;
     let claim = match &new.idempotency_key {
         None => None,
-        Some(key) => match lookup(app, user, key, &new.fingerprint_parts(&body)).await? {
+        Some(key) => match lookup(app, &tree.subject, key, &new.fingerprint_parts(&location, &body)).await? {
             Lookup::Fresh(claim) => Some(claim),
-            Lookup::Completed(answer) => return replay(user, &answer, body).await,
+            Lookup::Completed(answer) => return replay(permit, &answer, body).await,
         },
     };
-    if let Some(file) = before_content(app, user.id, &new.path.location(), &new.name, new.on_conflict).await? {
+    if let Some(file) = before_content(app, &permit, &location, &new.name, new.on_conflict).await? {
         return Ok(Placed::skipped(file));
     }
-    store_and_publish(app, user, body, claim, move || Ok(new)).await
+    store_and_publish(app, tree, body, claim, move || Ok(new)).await
 }
 
-/// Stores a stream as a new file of this user whose location is known when the stream ends: the fields of a form may
+/// Stores a stream as a new file in a tree whose location is known when the stream ends: the fields of a form may
 /// follow its file.
 ///
 /// # Errors
 /// As [`upload`], and those of `place`. After an error nothing is stored.
 pub async fn upload_with_late_location(
     app: &Arc<App>,
-    user: &User,
+    tree: &Tree,
     body: Body,
     place: impl FnOnce() -> Result<NewFile> + Send + 'static,
 ) -> Result<Placed<File>> {
-    store_and_publish(app, user, body, None, place).await
+    // Whoever may add files to some of the folders only must name the folder first.
+    tree.permit().require(Right::Create)?;
+    store_and_publish(app, tree, body, None, place).await
 }
 
 async fn store_and_publish(
     app: &Arc<App>,
-    user: &User,
+    tree: &Tree,
     body: Body,
     claim: Option<KeyClaim>,
     place: impl FnOnce() -> Result<NewFile> + Send + 'static,
 ) -> Result<Placed<File>> {
-    let (app, user) = (app.clone(), user.clone());
+    let (app, tree) = (app.clone(), tree.clone());
     detached(async move {
-        let stored = write_blob(&app, &user, body, Purpose::NewFile, claim.clone()).await?;
+        let stored = write_blob(&app, tree.space_id, body, Purpose::NewFile, claim.clone()).await?;
         let published = async {
             let new = place()?;
-            let file = new.file(&app, &user, &stored);
-            publish(&app, &user, &new, file, claim.as_ref(), &stored, None).await
+            publish(&app, &tree, &new, claim.as_ref(), &stored, None).await
         };
         let placed = abandon_on_error(&app, &stored, published.await).await?;
         if placed.conflict == Some(Conflict::Skipped) {
@@ -94,15 +97,15 @@ async fn store_and_publish(
 }
 
 impl NewFile {
-    /// The file with this content.
-    pub(in crate::files) fn file(&self, app: &App, user: &User, stored: &Stored) -> File {
+    /// The file with this content, in a folder that the permit is for.
+    fn file(&self, app: &App, permit: Permit, location: &str, stored: &Stored) -> File {
         let now = app.clock.now();
         File {
             id: app.clock.new_id(),
-            space_id: user.id,
+            space_id: permit.space_id,
             // Known once it is published.
             folder_id: Uuid::nil(),
-            path: self.path.as_str().to_owned(),
+            path: path(location).to_owned(),
             name: self.name.as_str().to_owned(),
             metadata: crate::files::no_metadata(),
             created_at: now,
@@ -111,15 +114,16 @@ impl NewFile {
             revision: 0,
             signed: SigningState::default(),
             content: stored.content(),
+            permit,
         }
     }
 
     /// The parts that identify the request, without its content: a retry with the same idempotency key must repeat
     /// them.
-    fn fingerprint_parts<'a>(&'a self, body: &'a Body) -> [&'a str; 5] {
+    fn fingerprint_parts<'a>(&'a self, location: &'a str, body: &'a Body) -> [&'a str; 5] {
         [
             "upload",
-            self.path.as_str(),
+            location,
             self.name.as_str(),
             self.on_conflict.as_str(),
             body.content_type.as_deref().unwrap_or_default(),
@@ -127,18 +131,18 @@ impl NewFile {
     }
 }
 
-/// Replaces the content of a file of this user with a stream. Until that is complete both contents count toward the
+/// Replaces the content of a file, which the subject may update, with a stream. Until that is complete both contents count toward the
 /// quota.
 ///
 /// # Errors
 /// Those of [`upload`]; [`Error::NotFound`] if the file was deleted in the meantime; [`Error::PreconditionFailed`] if
 /// its content is not as `expected`, before or after the upload.
-pub async fn replace(app: &Arc<App>, user: &User, file: File, expected: Expected, body: Body) -> Result<File> {
+pub async fn replace(app: &Arc<App>, subject: &Subject, file: File, expected: Expected, body: Body) -> Result<File> {
     expected.check(&file)?;
-    let (app, user) = (app.clone(), user.clone());
+    let (app, subject) = (app.clone(), *subject);
     detached(async move {
-        let stored = write_blob(&app, &user, body, Purpose::NewContent, None).await?;
-        let replaced = swap(&app, &user, file, &expected, &stored).await;
+        let stored = write_blob(&app, file.space_id, body, Purpose::NewContent, None).await?;
+        let replaced = swap(&app, &subject, file, &expected, &stored).await;
         abandon_on_error(&app, &stored, replaced).await
     })
     .await
@@ -147,7 +151,7 @@ pub async fn replace(app: &Arc<App>, user: &User, file: File, expected: Expected
 /// Makes the stored blob the content of the file. A change in the meantime matters only if the caller expects a state.
 pub(in crate::files) async fn swap(
     app: &App,
-    user: &User,
+    subject: &Subject,
     mut file: File,
     expected: &Expected,
     stored: &Stored,
@@ -158,7 +162,7 @@ pub(in crate::files) async fn swap(
         let event = File { content: stored.content(), ..file.clone() }.event(EventKind::FileReplaced).row(&app.clock);
         match app.db.replace(&replaced, &stored.facts, None, None, &event).await {
             Err(Error::PreconditionFailed) => {
-                file = crate::files::find(app, user, file.id).await?;
+                file = crate::files::find(app, subject, Right::Update, file.id).await?;
                 expected.check(&file)?;
             }
             Err(error) if !was_committed_anyway(app, stored, &error).await => return Err(error),
@@ -183,14 +187,18 @@ pub(in crate::files) async fn detached<T: Send + 'static>(
 /// If the content is skipped, it is still to be abandoned.
 pub(in crate::files) async fn publish(
     app: &App,
-    user: &User,
+    tree: &Tree,
     new: &NewFile,
-    mut file: File,
     claim: Option<&KeyClaim>,
     stored: &Stored,
     upload: Option<&EndedUpload>,
 ) -> Result<Placed<File>> {
-    let (space, now, inside) = (user.id, file.created_at, new.path.location());
+    let location = new.path.location();
+    let (place, permit) = tree.place(app, Right::Create, &location).await?;
+    new.on_conflict.check_rights(&permit)?;
+    let inside = tree.absolute(&location);
+    let mut file = new.file(app, permit.clone(), &inside, stored);
+    let (space, now) = (tree.space_id, file.created_at);
     let row = NewFileRow { id: file.id, space, metadata: file.metadata.get().to_owned(), now };
     let mut name = new.name.clone();
     loop {
@@ -201,16 +209,13 @@ pub(in crate::files) async fn publish(
             claim.map(|claim| answer(claim, &Placed { item: file, conflict })).transpose()
         };
         let event = file.event(EventKind::FileUploaded).row(&app.clock);
-        match app
-            .db
-            .publish(&row, &file_location(new.path.place(&app.clock), &name), &stored.facts, &response, upload, &event)
-            .await
-        {
+        let at = file_location(place.clone(), &name);
+        match app.db.publish(&row, &at, &stored.facts, &response, upload, &event).await {
             // Another request may take the free name first; then the search continues.
             Err(Error::PathTaken) if new.on_conflict == OnConflict::Number => {
                 name = free_name(app, space, &inside, &new.name).await?;
             }
-            Err(Error::PathTaken) => match (occupant(app, space, &inside, name.as_str()).await?, new.on_conflict) {
+            Err(Error::PathTaken) => match (occupant(app, &permit, &inside, name.as_str()).await?, new.on_conflict) {
                 // It was renamed or deleted in the meantime.
                 (None, _) => {}
                 (Some(Occupant::File(there)), OnConflict::Skip) => return Ok(Placed::skipped(*there)),
@@ -229,7 +234,7 @@ pub(in crate::files) async fn publish(
             // The reply to the commit was lost.
             Err(_) => {
                 faults::point("K11");
-                let found = crate::files::find(app, user, file.id).await;
+                let found = app.db.file(file.id).await.ok().flatten();
                 let folder_id = found.map_or(file.folder_id, |found| found.folder_id);
                 return Ok(Placed { item: File { folder_id, ..file }, conflict });
             }
@@ -282,7 +287,7 @@ mod tests {
         let content_type = Some("application/pdf".to_owned());
         let stream = Box::pin(futures_util::stream::empty());
         let body = Body { stream, size: None, at_most: None, content_type, digest: None };
-        let expected = ["upload", "2026/reports", "q3.pdf", "number", "application/pdf"];
-        assert_eq!(new.fingerprint_parts(&body), expected);
+        let expected = ["upload", "2026/reports/", "q3.pdf", "number", "application/pdf"];
+        assert_eq!(new.fingerprint_parts("2026/reports/", &body), expected);
     }
 }

@@ -53,6 +53,31 @@ pub const OPERATIONS: &[(&str, &str, Access)] = &[
     ("GET", "/v1/trashed-folders", Access::SignedIn),
     ("DELETE", "/v1/trashed-folders/{id}", Access::Owner),
     ("POST", "/v1/trashed-folders/{id}/restore", Access::Owner),
+    ("GET", "/v1/grants", Access::SignedIn),
+    ("POST", "/v1/grants", Access::SignedIn),
+    ("GET", "/v1/grants/{id}", Access::Owner),
+    ("PATCH", "/v1/grants/{id}", Access::Owner),
+    ("DELETE", "/v1/grants/{id}", Access::Owner),
+    ("GET", "/v1/shared", Access::SignedIn),
+    ("GET", "/v1/spaces", Access::SignedIn),
+    ("POST", "/v1/spaces", Access::SignedIn),
+    ("GET", "/v1/spaces/{id}", Access::Owner),
+    ("PATCH", "/v1/spaces/{id}", Access::Owner),
+    ("DELETE", "/v1/spaces/{id}", Access::Owner),
+    ("POST", "/v1/spaces/{id}/restore", Access::Owner),
+    ("GET", "/v1/admin/spaces", Access::Admin),
+    ("GET", "/v1/admin/spaces/{id}", Access::Admin),
+    ("PATCH", "/v1/admin/spaces/{id}", Access::Admin),
+    ("POST", "/v1/admin/spaces/{id}/managers", Access::Admin),
+    ("GET", "/v1/teams", Access::SignedIn),
+    ("GET", "/v1/admin/teams", Access::Admin),
+    ("POST", "/v1/admin/teams", Access::Admin),
+    ("GET", "/v1/admin/teams/{id}", Access::Admin),
+    ("PATCH", "/v1/admin/teams/{id}", Access::Admin),
+    ("DELETE", "/v1/admin/teams/{id}", Access::Admin),
+    ("GET", "/v1/admin/teams/{id}/members", Access::Admin),
+    ("PUT", "/v1/admin/teams/{id}/members/{user}", Access::Admin),
+    ("DELETE", "/v1/admin/teams/{id}/members/{user}", Access::Admin),
     ("POST", "/v1/files", Access::SignedIn),
     ("POST", "/v1/files/batch", Access::SignedIn),
     ("GET", "/v1/files/{id}", Access::Owner),
@@ -125,6 +150,7 @@ fn body(method: &str, path: &str) -> Value {
     match (method, path) {
         ("PATCH", "/v1/files/{id}" | "/v1/folders/{id}") => json!({"name": "stolen"}),
         ("POST", "/v1/folders") => json!({"path": "new"}),
+        ("PATCH", "/v1/spaces/{id}") => json!({"name": "stolen"}),
         (_, "/v1/files/{id}/signed-urls") => json!({"operation": "get"}),
         (_, path) if path.ends_with("/complete") => json!({"parts": []}),
         (_, "/v1/files/batch") => json!({"op": "delete", "ids": []}),
@@ -134,7 +160,12 @@ fn body(method: &str, path: &str) -> Value {
 }
 
 pub fn request(client: &Client, method: &str, path: &str, id: &str) -> reqwest::RequestBuilder {
-    let url = path.replace("{id}", id).replace("{key}", id).replace("{number}", "1").replace("{token}", id);
+    let url = path
+        .replace("{id}", id)
+        .replace("{key}", id)
+        .replace("{number}", "1")
+        .replace("{user}", id)
+        .replace("{token}", id);
     let method: Method = method.parse().unwrap();
     let request = client.request(method.clone(), &url).header("if-match", "*");
     if path.starts_with("/v1/tus") {
@@ -153,6 +184,7 @@ pub struct Resources {
     pub link: Value,
     pub trashed: Value,
     folder: Value,
+    grant: Value,
     trashed_folder: Value,
     signed_put: String,
     direct: Value,
@@ -173,7 +205,9 @@ impl Resources {
         let (folder, trashed_folder) = (create("private").await, create("trashed").await);
         let deleted = owner.delete(&format!("/v1/folders/{}", trashed_folder["id"].as_str().unwrap())).answer().await;
         assert_eq!(deleted.status, 204);
-        Self { file, tus, link, trashed, folder, trashed_folder, signed_put, direct }
+        let grant = json!({"file_id": file["id"], "email": "somebody@example.org", "role": "viewer"});
+        let grant = owner.post("/v1/grants").json(&grant).answer().await.json();
+        Self { file, tus, link, trashed, folder, grant, trashed_folder, signed_put, direct }
     }
 
     /// The id of the resource that the path of an operation names.
@@ -182,6 +216,7 @@ impl Resources {
             "/v1/uploads/{id}/complete" => self.signed_put.as_str(),
             path if path.contains("/uploads/") || path.contains("/companion/") => self.direct["id"].as_str().unwrap(),
             path if path.contains("/tus/") => self.tus.id(),
+            path if path.contains("/grants/") => self.grant["id"].as_str().unwrap(),
             path if path.contains("/links/") => self.link["id"].as_str().unwrap(),
             path if path.contains("/trashed-folders/") => self.trashed_folder["id"].as_str().unwrap(),
             path if path.contains("/folders/") => self.folder["id"].as_str().unwrap(),

@@ -76,7 +76,7 @@ pub async fn create(app: &App, user: &User, file: &File, options: LinkOptions) -
     let secret = token(app, id, 0);
     let mut row = LinkRow {
         id,
-        space_id: user.id,
+        space_id: file.space_id,
         file_id: file.id,
         token_hash: secret.hash().to_vec(),
         turn: 0,

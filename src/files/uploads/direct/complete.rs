@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::receive::receipt;
 use super::{PartLayout, missing, stored};
+use crate::access::Subject;
 use crate::app::App;
 use crate::db::{Progress, ResumableRow};
 use crate::error::{Error, FieldError, Result};
@@ -21,7 +22,6 @@ use crate::files::uploads::resumable::{complete_size, expiry, find, key, lease};
 use crate::files::uploads::whole::detached;
 use crate::files::{File, Placed};
 use crate::store::StoredPart;
-use crate::users::User;
 
 /// Maximum number of parts that one error names.
 const MAX_NAMED: usize = 1000;
@@ -42,17 +42,22 @@ pub struct ExpectedPart {
 /// [`Error::UploadBusy`] if another request completes it, or has completed it since; [`Error::UploadGone`];
 /// [`Error::PartsMissing`], after which the missing parts can be sent; [`Error::Unavailable`]. With
 /// [`Error::TooLarge`], [`Error::DigestMismatch`], [`Error::TypeRefused`] and [`Error::PathTaken`] the upload ends.
-pub async fn complete(app: &Arc<App>, user: &User, id: Uuid, expected: Vec<ExpectedPart>) -> Result<Placed<File>> {
-    let (app, user) = (app.clone(), user.clone());
+pub async fn complete(
+    app: &Arc<App>,
+    subject: &Subject,
+    id: Uuid,
+    expected: Vec<ExpectedPart>,
+) -> Result<Placed<File>> {
+    let (app, subject) = (app.clone(), *subject);
     detached(async move {
-        let claim = Claim::acquire(&app, &user, id).await?;
+        let claim = Claim::acquire(&app, &subject, id).await?;
         let file = claim.hold_while(async {
-            let mut row = find(&app, &user, id).await?;
+            let mut row = find(&app, &subject, id).await?;
             if complete_size(&row).is_none() {
                 assemble(&app, &row, &claim, &expected).await?;
-                row = record_assembled(&app, &user, &row, &claim).await?;
+                row = record_assembled(&app, &subject, &row, &claim).await?;
             }
-            finish(&app, &user, &row, &claim).await
+            finish(&app, &subject, &row, &claim).await
         });
         file.await
     })
@@ -74,7 +79,7 @@ async fn assemble(app: &App, row: &ResumableRow, claim: &Claim, expected: &[Expe
 }
 
 /// Reads the assembled object, and records that all of it is durable.
-async fn record_assembled(app: &App, user: &User, row: &ResumableRow, claim: &Claim) -> Result<ResumableRow> {
+async fn record_assembled(app: &App, subject: &Subject, row: &ResumableRow, claim: &Claim) -> Result<ResumableRow> {
     faults::point("P2");
     let size = PartLayout::of(row)?.size;
     let read = read_parts(app, row).await.and_then(|meter| match &row.sha256 {
@@ -97,7 +102,7 @@ async fn record_assembled(app: &App, user: &User, row: &ResumableRow, claim: &Cl
     };
     app.db.record_progress(&to, lease(app)).await?;
     faults::point("P3");
-    find(app, user, row.id).await
+    find(app, subject, row.id).await
 }
 
 /// Reads the assembled object. Parts that this server received are compared with their rows: where two requests wrote

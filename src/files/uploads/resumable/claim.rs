@@ -11,11 +11,11 @@ use futures_util::{TryStreamExt, stream};
 use uuid::Uuid;
 
 use super::{Checksum, key};
+use crate::access::Subject;
 use crate::app::App;
 use crate::chunks::{ChunkObserver, observed};
 use crate::error::{Error, Result};
 use crate::store::{ByteStream, Listed};
-use crate::users::User;
 
 /// How long a stalled writer blocks others.
 const LEASE: Duration = Duration::from_secs(10);
@@ -23,7 +23,7 @@ const LEASE: Duration = Duration::from_secs(10);
 /// The right to append to one upload.
 pub(in crate::files::uploads) struct Claim {
     app: Arc<App>,
-    space: Uuid,
+    creator: Uuid,
     upload: Uuid,
     pub id: Uuid,
     lease: Duration,
@@ -43,13 +43,13 @@ impl Claim {
     /// # Errors
     /// [`Error::UploadBusy`] if another writer has claimed it, or it has become a file; [`Error::NotFound`] or
     /// [`Error::UploadGone`] if it has ended otherwise; [`Error::Unavailable`].
-    pub async fn acquire(app: &Arc<App>, user: &User, upload: Uuid) -> Result<Self> {
+    pub async fn acquire(app: &Arc<App>, subject: &Subject, upload: Uuid) -> Result<Self> {
         let (id, lease) = (app.clock.new_id(), LEASE.min(app.config.uploads.lease));
-        let claim = Self { app: app.clone(), space: user.id, upload, id, lease, activity: Arc::default() };
-        match app.db.acquire_claim(user.id, upload, id, lease).await {
+        let claim = Self { app: app.clone(), creator: subject.actor, upload, id, lease, activity: Arc::default() };
+        match app.db.acquire_claim(subject.actor, upload, id, lease).await {
             Ok(None) => {}
             // On an error the claim is not released, so that the next writer repeats this.
-            Ok(Some(_)) => abort_duplicates(app, user, upload).await?,
+            Ok(Some(_)) => abort_duplicates(app, subject, upload).await?,
             Err(Error::UploadBusy) => return Err(claim.refusal().await),
             Err(error) => return Err(error),
         }
@@ -82,14 +82,14 @@ impl Claim {
     /// deleted immediately.
     pub async fn delete_upload(&self) -> Result<()> {
         self.app.db.release_claim(self.upload, self.id).await?;
-        self.app.db.delete_resumable(self.space, self.upload).await.map(drop)
+        self.app.db.delete_resumable(self.creator, self.upload).await.map(drop)
     }
 
     /// Why this writer does not hold the claim. If the upload was canceled, by its owner or with the token that created
     /// it, there is no other writer to wait for.
     async fn refusal(&self) -> Error {
         let now = self.app.clock.now().into();
-        match self.app.db.resumable(self.space, self.upload).await {
+        match self.app.db.resumable(self.creator, self.upload).await {
             Ok(None) => Error::NotFound,
             Ok(Some(row)) if row.file_id.is_none() && row.expires_at <= now => Error::UploadGone,
             Ok(Some(_)) => Error::UploadBusy,
@@ -159,8 +159,8 @@ impl ChunkObserver for AppendCheck {
 
 /// Aborts every multipart upload under the key except the one of the row. A writer that died may have opened one without
 /// recording its id; next to a ready blob nothing else would find it.
-async fn abort_duplicates(app: &App, user: &User, upload: Uuid) -> Result<()> {
-    let row = app.db.resumable(user.id, upload).await?.ok_or(Error::NotFound)?;
+async fn abort_duplicates(app: &App, subject: &Subject, upload: Uuid) -> Result<()> {
+    let row = app.db.resumable(subject.actor, upload).await?.ok_or(Error::NotFound)?;
     let key = key(&row)?;
     let open: Vec<_> = app.store.list_uploads(Some(&key)).try_collect().await?;
     // An upload staged on disk has no id, and neither has its row.

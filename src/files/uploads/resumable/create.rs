@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::super::direct::PartLayout;
 use super::ledger::{RowObserver, serialize_hash_state};
 use super::{Append, Claim, DIRECT, TUS, Upload, check_size, expiry, find, key, lease, status, write};
+use crate::access::{Right, Subject, Tree};
 use crate::app::App;
 use crate::db::{ByteCount, KeyClaim, NewBlobRow, NewResumableRow, ResumableRow};
 use crate::error::{Error, FieldError, Location, Result};
@@ -17,7 +18,6 @@ use crate::files::uploads::whole::detached;
 use crate::files::{Conflict, FileName, FolderPath, OnConflict};
 use crate::hex::hex;
 use crate::store::Key;
-use crate::users::User;
 
 /// A resumable upload to create.
 #[derive(Debug, Clone)]
@@ -100,7 +100,7 @@ impl NewUpload {
     }
 
     /// The rows of the upload and of its blob, which has a new key.
-    fn rows(self, app: &App, user: &User, claim: Option<KeyClaim>) -> Result<(NewResumableRow, NewBlobRow)> {
+    fn rows(self, app: &App, tree: &Tree, claim: Option<KeyClaim>) -> Result<(NewResumableRow, NewBlobRow)> {
         let (size, part_size, now) = (self.size(), self.part_size(app)?, app.clock.now());
         let mode = self.protocol.as_str();
         let sha256 = match self.protocol {
@@ -109,6 +109,8 @@ impl NewUpload {
         };
         let row = NewResumableRow {
             id: app.clock.new_id(),
+            creator: tree.subject.actor,
+            folder: tree.root.folder_id,
             mode,
             part_size,
             path: self.path.as_str().to_owned(),
@@ -123,7 +125,7 @@ impl NewUpload {
         };
         let blob = NewBlobRow {
             id: app.clock.new_id(),
-            space: user.id,
+            space: tree.space_id,
             key: Key::random().to_string(),
             lease: lease(app),
             // An undeclared size is reserved as the bytes arrive.
@@ -157,7 +159,7 @@ impl NewUpload {
     }
 
     /// The parts that identify the request: a retry with the same idempotency key must have the same ones.
-    fn fingerprint_parts(&self) -> [String; 9] {
+    fn fingerprint_parts(&self, location: String) -> [String; 9] {
         let (part_size, sha256) = match &self.protocol {
             UploadProtocol::Tus { .. } => (None, None),
             UploadProtocol::Direct { part_size, sha256, .. } => (*part_size, sha256.as_deref()),
@@ -168,7 +170,7 @@ impl NewUpload {
             number(self.size()),
             number(part_size),
             sha256.map(hex).unwrap_or_default(),
-            self.path.as_str().to_owned(),
+            location,
             self.name.as_str().to_owned(),
             self.content_type.clone().unwrap_or_default(),
             self.note.clone(),
@@ -186,67 +188,74 @@ impl NewUpload {
 /// [`Error::IdempotencyMismatch`]; [`Error::IdempotencyInProgress`]; [`Error::UploadGone`] if the upload that was
 /// created with the idempotency key is gone; [`Error::StorageFull`]; [`Error::Unavailable`]; [`Error::TypeRefused`] if
 /// an empty file is not allowed.
-pub async fn create(app: &Arc<App>, user: &User, new: NewUpload) -> Result<Upload> {
+pub async fn create(app: &Arc<App>, tree: &Tree, new: NewUpload) -> Result<Upload> {
     new.check(app)?;
+    let subject = &tree.subject;
+    let location = tree.absolute(&new.path.location());
+    let permit = tree.require(app, Right::Create, &new.path.location()).await?;
     let claim = match &new.idempotency_key {
         None => None,
-        Some(key) => match lookup(app, user, key, &new.fingerprint_parts().each_ref().map(String::as_str)).await? {
-            Lookup::Fresh(claim) => Some(claim),
-            Lookup::Completed(id) => return existing(app, user, id.parse().map_err(Error::internal)?).await,
-        },
+        Some(key) => {
+            match lookup(app, subject, key, &new.fingerprint_parts(location.clone()).each_ref().map(String::as_str))
+                .await?
+            {
+                Lookup::Fresh(claim) => Some(claim),
+                Lookup::Completed(id) => return existing(app, subject, id.parse().map_err(Error::internal)?).await,
+            }
+        }
     };
     let early = new.on_conflict != OnConflict::Skip || new.skips_early;
-    if early && let Some(file) = before_content(app, user.id, &new.path.location(), &new.name, new.on_conflict).await? {
+    if early && let Some(file) = before_content(app, &permit, &location, &new.name, new.on_conflict).await? {
         return Ok(Upload { conflict: Some(Conflict::Skipped), ..Upload::of_file(&file, new.size(), new.is_direct()) });
     }
-    let (row, blob) = new.rows(app, user, claim)?;
-    let (app, user) = (app.clone(), user.clone());
+    let (row, blob) = new.rows(app, tree, claim)?;
+    let (app, subject) = (app.clone(), *subject);
     detached(async move {
         app.db.insert_resumable(&row, &blob, &app.config.quotas).await?;
-        if let Err(error) = open_first(&app, &user, &row, &blob).await {
+        if let Err(error) = open_first(&app, &subject, &row, &blob).await {
             // With an idempotency key the request can be retried.
             if blob.claim.is_none() {
-                app.db.delete_resumable(user.id, row.id).await?;
+                app.db.delete_resumable(subject.actor, row.id).await?;
             }
             return Err(error);
         }
         if row.size == Some(0) {
-            return write(&app, &user, row.id, Append::empty(0)).await;
+            return write(&app, &subject, row.id, Append::empty(0)).await;
         }
-        Ok(Upload::from(&find(&app, &user, row.id).await?))
+        Ok(Upload::from(&find(&app, &subject, row.id).await?))
     })
     .await
 }
 
 /// The upload that an earlier request created with the same idempotency key, in its current state.
-async fn existing(app: &Arc<App>, user: &User, id: Uuid) -> Result<Upload> {
-    let row = app.db.resumable(user.id, id).await?.ok_or(Error::UploadGone)?;
+async fn existing(app: &Arc<App>, subject: &Subject, id: Uuid) -> Result<Upload> {
+    let row = app.db.resumable(subject.actor, id).await?.ok_or(Error::UploadGone)?;
     if is_unopened(&row) {
-        let (app, user) = (app.clone(), user.clone());
-        let opened = detached(async move { open(&app, &user, id).await }).await;
+        let (app, subject) = (app.clone(), *subject);
+        let opened = detached(async move { open(&app, &subject, id).await }).await;
         opened.map_err(|error| match error {
             Error::UploadBusy => Error::IdempotencyInProgress,
             error => error,
         })?;
     }
-    status(app, user, id).await
+    status(app, subject, id).await
 }
 
 /// Opens what receives the bytes of an upload whose id no client knows yet.
-async fn open_first(app: &Arc<App>, user: &User, row: &NewResumableRow, blob: &NewBlobRow) -> Result<()> {
+async fn open_first(app: &Arc<App>, subject: &Subject, row: &NewResumableRow, blob: &NewBlobRow) -> Result<()> {
     match row.mode {
         // Recording the multipart id of the store in the row requires a claim.
-        DIRECT if row.size > Some(0) => open(app, user, row.id).await,
+        DIRECT if row.size > Some(0) => open(app, subject, row.id).await,
         _ => app.store.begin(&blob.key.parse().map_err(Error::internal)?).await,
     }
 }
 
 /// Opens what receives the bytes, unless it is open.
-async fn open(app: &Arc<App>, user: &User, id: Uuid) -> Result<()> {
-    let claim = Claim::acquire(app, user, id).await?;
+async fn open(app: &Arc<App>, subject: &Subject, id: Uuid) -> Result<()> {
+    let claim = Claim::acquire(app, subject, id).await?;
     claim
         .hold_while(async {
-            let row = find(app, user, id).await?;
+            let row = find(app, subject, id).await?;
             if !is_unopened(&row) {
                 return Ok(());
             }
@@ -284,14 +293,14 @@ mod tests {
     #[test]
     fn the_fingerprint_of_an_upload_is_stable() {
         let tus = upload(UploadProtocol::Tus { size: Some(10) });
-        let expected = ["tus", "10", "", "", "2026", "q3.pdf", "application/pdf", "name cmVwb3J0LnBkZg==", "number"];
-        assert_eq!(tus.fingerprint_parts(), expected);
+        let expected = ["tus", "10", "", "", "2026/", "q3.pdf", "application/pdf", "name cmVwb3J0LnBkZg==", "number"];
+        assert_eq!(tus.fingerprint_parts("2026/".into()), expected);
         let tus = upload(UploadProtocol::Tus { size: None });
-        let expected = ["tus", "", "", "", "2026", "q3.pdf", "application/pdf", "name cmVwb3J0LnBkZg==", "number"];
-        assert_eq!(tus.fingerprint_parts(), expected);
+        let expected = ["tus", "", "", "", "2026/", "q3.pdf", "application/pdf", "name cmVwb3J0LnBkZg==", "number"];
+        assert_eq!(tus.fingerprint_parts("2026/".into()), expected);
         let direct = UploadProtocol::Direct { size: 10, part_size: Some(5), sha256: Some(vec![0xab, 0x01]) };
         let expected =
-            ["direct", "10", "5", "ab01", "2026", "q3.pdf", "application/pdf", "name cmVwb3J0LnBkZg==", "number"];
-        assert_eq!(upload(direct).fingerprint_parts(), expected);
+            ["direct", "10", "5", "ab01", "2026/", "q3.pdf", "application/pdf", "name cmVwb3J0LnBkZg==", "number"];
+        assert_eq!(upload(direct).fingerprint_parts("2026/".into()), expected);
     }
 }

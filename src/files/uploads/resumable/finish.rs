@@ -5,6 +5,7 @@ use sha2::Digest;
 
 use super::ledger::restore_hash_state;
 use super::{Claim, DIRECT, complete_size};
+use crate::access::{Subject, Tree};
 use crate::app::App;
 use crate::db::{BlobFacts, EndedUpload, ResumableRow};
 use crate::error::{Error, Result};
@@ -16,7 +17,6 @@ use crate::files::uploads::type_filter::{Purpose, detect};
 use crate::files::uploads::whole::publish;
 use crate::files::{Conflict, File, FileName, FolderPath, NewFile, OnConflict, Placed};
 use crate::store::{ByteStream, Key};
-use crate::users::User;
 
 /// Publishes an upload that has received all its bytes. Each step may already have been completed by a writer that
 /// crashed.
@@ -27,7 +27,7 @@ use crate::users::User;
 /// [`Error::PathTaken`] it ends, and also if its content is skipped.
 pub(in crate::files::uploads) async fn finish(
     app: &App,
-    user: &User,
+    subject: &Subject,
     row: &ResumableRow,
     claim: &Claim,
 ) -> Result<Placed<File>> {
@@ -65,10 +65,10 @@ pub(in crate::files::uploads) async fn finish(
         on_conflict: OnConflict::parse(&row.on_conflict).ok_or_else(|| Error::internal("an unknown on_conflict"))?,
         idempotency_key: None,
     };
-    let file = new.file(app, user, &stored);
+    let tree = Tree::of(app, subject, Some(row.folder_id)).await?;
     events::set_channel(if row.mode == DIRECT { Channel::Direct } else { Channel::Tus });
     let ended = EndedUpload { id: row.id, claim_id: claim.id, blob_id: row.blob_id };
-    let published = publish(app, user, &new, file, None, &stored, Some(&ended)).await;
+    let published = publish(app, &tree, &new, None, &stored, Some(&ended)).await;
     if matches!(published, Err(Error::PathTaken) | Ok(Placed { conflict: Some(Conflict::Skipped), .. })) {
         claim.delete_upload().await?;
     }
