@@ -117,8 +117,16 @@ CREATE TABLE blobs (
     size             INTEGER,
     sha256           BLOB,
     content_type     TEXT,
+    -- How the bytes of the object represent the content: 'raw' as they are.
+    format           TEXT NOT NULL DEFAULT 'raw',
+    -- The key with which the object is encrypted, if this server encrypted it.
+    key_id           TEXT,
+    -- The store that has the object: 'main' is the one of the settings.
+    location         TEXT NOT NULL DEFAULT 'main',
     created_at       INTEGER NOT NULL,
     ready_at         INTEGER,
+    -- When fsck last read the whole object and found the digest to be right.
+    verified_at      INTEGER,
     CHECK (state <> 'ready' OR (size IS NOT NULL AND sha256 IS NOT NULL AND content_type IS NOT NULL AND ready_at IS NOT NULL))
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX blobs_by_space ON blobs (space_id);

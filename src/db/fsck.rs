@@ -11,7 +11,7 @@ use crate::error::Result;
 /// The columns of a [`ReferencedBlobRow`], and the tables that they come from.
 macro_rules! select_blob {
     () => {
-        "SELECT b.key, b.state, b.space_id, b.size, b.sha256, b.multipart_id, b.ready_at,
+        "SELECT b.key, b.state, b.space_id, b.size, b.sha256, b.multipart_id, b.ready_at, b.format, b.location,
             (SELECT now FROM clock) - b.lease_until AS overdue, f.id AS file_id
          FROM blobs b LEFT JOIN files f ON f.blob_id = b.id "
     };
@@ -20,6 +20,7 @@ macro_rules! select_blob {
 statements! {
     LIST_BLOBS = concat!(select_blob!(), "WHERE b.key > $1 ORDER BY b.key LIMIT $2");
     FIND_BLOB = concat!(select_blob!(), "WHERE b.key = $1");
+    SET_VERIFIED = "UPDATE blobs SET verified_at = (SELECT now FROM clock) WHERE key = $1 AND state = 'ready'";
     /// A statement sees one moment, and at any moment all references must be to ready blobs.
     DANGLING_FILES = "SELECT f.id AS file_id, f.space_id, b.key, b.state
         FROM blobs b JOIN files f ON f.blob_id = b.id WHERE b.state <> 'ready' LIMIT $1";
@@ -64,6 +65,10 @@ pub struct ReferencedBlobRow {
     pub multipart_id: Option<String>,
     /// When its content was completed.
     pub ready_at: Option<Micros>,
+    /// How the object represents the content.
+    pub format: String,
+    /// The store that has the object.
+    pub location: String,
     /// The time since its lease expired; negative while it has one.
     pub overdue: Micros,
     /// The file that refers to it.
@@ -113,6 +118,20 @@ impl Db {
     /// Those of [`Db`].
     pub async fn referenced_blob(&self, key: &str) -> Result<Option<ReferencedBlobRow>> {
         self.read.fetch_optional(FIND_BLOB, (key,)).await
+    }
+
+    /// Records that the objects with these keys were read and have the right digests.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
+    pub async fn set_verified(&self, keys: &[String]) -> Result<()> {
+        self.transaction(async |tx| {
+            for key in keys {
+                tx.execute(SET_VERIFIED, (key,)).await?;
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// Files and avatars whose blob is not ready, at most `limit` of each.

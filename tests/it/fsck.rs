@@ -190,8 +190,14 @@ both! {
         assert_eq!(found(&quick), expected, "the content was not read");
         expected.push((FsckFindingKind::HashMismatch, other.to_string()));
         expected.sort();
-        // The run changed nothing.
+        // The run changed nothing, apart from when content was verified.
+        const VERIFIED: &str = "SELECT COUNT(*) FROM blobs WHERE verified_at IS NOT NULL";
+        assert_eq!(app.count(VERIFIED).await, 0, "a quick run reads no content");
         assert_eq!(found(&run_fsck(&app, FULL).await), expected);
+        let damaged = expected.iter().map(|(_, name)| name.as_str());
+        let verified = app.text("SELECT COALESCE(MIN(key), '') FROM blobs WHERE verified_at IS NOT NULL").await;
+        assert!(app.count(VERIFIED).await > 0 && damaged.clone().all(|name| name != verified), "{verified}");
+        assert_eq!(app.count("SELECT COUNT(*) FROM blobs WHERE verified_at IS NOT NULL AND state <> 'ready'").await, 0);
 
         let outcome = command(&app, &["--full", "--json"]);
         assert_eq!(outcome.status, 1, "{}", outcome.stderr);
@@ -219,6 +225,21 @@ both! {
         abort_all(&app).await;
         let outcome = command(&app, &[]);
         assert_eq!((outcome.status, outcome.stdout.lines().count()), (0, 2), "{}", outcome.stdout);
+    }
+
+    async fn formats_that_are_not_known_are_reported(app: TestApp) {
+        let ann = app.sign_up("ann").await;
+        for name in ["0", "1", "2"] {
+            ann.upload(name, "content").await;
+        }
+        app.execute("UPDATE blobs SET format = 'zstd' WHERE id = (SELECT blob_id FROM files WHERE name = '0')").await;
+        app.execute("UPDATE blobs SET location = 'archive' WHERE id = (SELECT blob_id FROM files WHERE name = '1')").await;
+        let findings = run_fsck(&app, FULL).await;
+        let kinds: Vec<_> = found(&findings).into_iter().map(|(kind, _)| kind).collect();
+        assert_eq!(kinds, [FsckFindingKind::UnknownFormat; 2]);
+        assert_eq!(app.count("SELECT COUNT(*) FROM blobs WHERE verified_at IS NOT NULL").await, 1);
+        app.execute("UPDATE blobs SET format = 'raw', location = 'main'").await;
+        assert_clean(&app).await;
     }
 
     async fn orphans_are_quarantined_for_a_day_before_deletion(app: TestApp) {

@@ -116,6 +116,8 @@ enum FsckFindingKindView {
     HashMismatch,
     /// The object exists and cannot be read (found by full runs).
     Unreadable,
+    /// The row names a format or a store that this version does not know.
+    UnknownFormat,
     /// A file or an avatar references a blob that is not ready.
     DanglingReference,
     /// The reaper should have deleted this long ago.
@@ -199,6 +201,7 @@ impl From<FsckFindingKind> for FsckFindingKindView {
             FsckFindingKind::SizeMismatch => Self::SizeMismatch,
             FsckFindingKind::HashMismatch => Self::HashMismatch,
             FsckFindingKind::Unreadable => Self::Unreadable,
+            FsckFindingKind::UnknownFormat => Self::UnknownFormat,
             FsckFindingKind::DanglingReference => Self::DanglingReference,
             FsckFindingKind::Stale => Self::Stale,
             FsckFindingKind::OrphanedObject => Self::OrphanedObject,

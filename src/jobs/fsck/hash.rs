@@ -17,12 +17,16 @@ impl FsckRunner<'_> {
     /// [`Error::Unavailable`] if the store does not respond at all.
     pub(super) async fn check_hash(&mut self, row: &ReferencedBlobRow) -> Result<Option<FsckFinding>> {
         if self.hash_matches(row).await.is_ok_and(|matches| matches) {
+            self.add_verified(&row.key).await?;
             return Ok(None);
         }
         let again = self.hash_matches(row).await;
         let Some(row) = still_ready(self.app, &row.key).await? else { return Ok(None) };
         match again {
-            Ok(true) => Ok(None),
+            Ok(true) => {
+                self.add_verified(&row.key).await?;
+                Ok(None)
+            }
             Ok(false) => {
                 let detail = "the content differs from what was stored".into();
                 Ok(Some(finding_about(&row, FsckFindingKind::HashMismatch, detail)))

@@ -29,6 +29,18 @@ pub(super) async fn stale(app: &App, key: &str) -> Result<Option<FsckFinding>> {
     }))
 }
 
+/// Whether this version knows how the object of this row represents its content, and where it is.
+pub(super) fn is_known_format(row: &ReferencedBlobRow) -> bool {
+    row.format == "raw" && row.location == "main"
+}
+
+/// A ready row of which that is not known. Both are immutable, so that it need not be read again.
+pub(super) fn unknown_format(row: &ReferencedBlobRow) -> FsckFinding {
+    let ReferencedBlobRow { format, location, .. } = row;
+    let detail = format!("format {format:?} in the store {location:?}, which this version does not know");
+    finding_about(row, FsckFindingKind::UnknownFormat, detail)
+}
+
 /// A ready row whose object was missing or of another size. Reads the object, then the row.
 pub(super) async fn ready(app: &App, key: &str) -> Result<Option<FsckFinding>> {
     let size = app.store.size(&parse_key(key)?).await;

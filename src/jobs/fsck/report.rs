@@ -30,6 +30,9 @@ pub enum FsckFindingKind {
     /// The object exists and cannot be read. Only a full run finds it.
     #[serde(rename = "unreadable")]
     Unreadable,
+    /// The row names a format or a store that this version does not know: a newer version has written it.
+    #[serde(rename = "unknown_format")]
+    UnknownFormat,
     /// A file or an avatar references a blob that is not ready.
     #[serde(rename = "dangling_reference")]
     DanglingReference,
@@ -55,6 +58,7 @@ impl FsckFindingKind {
             FsckFindingKind::SizeMismatch => "size_mismatch",
             FsckFindingKind::HashMismatch => "hash_mismatch",
             FsckFindingKind::Unreadable => "unreadable",
+            FsckFindingKind::UnknownFormat => "unknown_format",
             FsckFindingKind::DanglingReference => "dangling_reference",
             FsckFindingKind::Stale => "stale",
             FsckFindingKind::OrphanedObject => "orphaned_object",

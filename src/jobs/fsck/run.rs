@@ -34,7 +34,7 @@ impl FsckRunner<'_> {
         let mut object = self.next_object(&mut objects, "").await?;
         loop {
             let order = match (&row, &object) {
-                (None, None) => return Ok(()),
+                (None, None) => return self.record_verified().await,
                 (Some(row), Some(object)) => row.key.as_str().cmp(object.key.as_str()),
                 (Some(_), None) => Ordering::Less,
                 (None, Some(_)) => Ordering::Greater,
@@ -59,6 +59,7 @@ impl FsckRunner<'_> {
         let finding = match (row, object) {
             (Some(row), _) if recheck::is_stale(self.app, &row) => recheck::stale(self.app, &row.key).await?,
             (Some(row), _) if row.state != "ready" => None,
+            (Some(row), _) if !recheck::is_known_format(&row) => Some(recheck::unknown_format(&row)),
             (Some(row), Some(object)) if row.size == Some(ByteCount(object.size)) => match self.options.full {
                 true => self.check_hash(&row).await?,
                 false => None,

@@ -14,6 +14,8 @@ use crate::error::Result;
 
 /// Orphans that one run handles, the first ones in order: they are held in memory.
 const MAX_ORPHANS: usize = 10_000;
+/// Verified objects that one transaction records.
+const VERIFIED: usize = 100;
 /// The time between two progress reports.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
 
@@ -26,6 +28,8 @@ pub(super) struct FsckRunner<'a> {
     pub rate_limit: RateLimit,
     /// Orphans, each with the index of its finding if the report lists it.
     pub orphans: Vec<(Orphan, Option<usize>)>,
+    /// Keys of objects that have the right digests, to be recorded together.
+    verified: Vec<String>,
     on_progress: &'a mut (dyn FnMut(&FsckReport) + Send),
     reported_at: Instant,
 }
@@ -39,7 +43,17 @@ impl<'a> FsckRunner<'a> {
         on_progress: &'a mut (dyn FnMut(&FsckReport) + Send),
     ) -> Self {
         let rate_limit = RateLimit::new(options.rate);
-        Self { app, run_id, options, report, rate_limit, orphans: Vec::new(), on_progress, reported_at: Instant::now() }
+        Self {
+            app,
+            run_id,
+            options,
+            report,
+            rate_limit,
+            orphans: Vec::new(),
+            verified: Vec::new(),
+            on_progress,
+            reported_at: Instant::now(),
+        }
     }
 
     /// Records a name in the store that cannot be one of ours.
@@ -53,6 +67,26 @@ impl<'a> FsckRunner<'a> {
         if self.orphans.len() < MAX_ORPHANS {
             self.orphans.push((orphan, index));
         }
+    }
+
+    /// Takes note that an object was read and has the right digest.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`](crate::error::Error::Unavailable) if the database does not respond.
+    pub async fn add_verified(&mut self, key: &str) -> Result<()> {
+        self.verified.push(key.to_owned());
+        if self.verified.len() >= VERIFIED { self.record_verified().await } else { Ok(()) }
+    }
+
+    /// Records what was verified so far.
+    ///
+    /// # Errors
+    /// Those of [`add_verified`](Self::add_verified).
+    pub async fn record_verified(&mut self) -> Result<()> {
+        if !self.verified.is_empty() {
+            self.app.db.set_verified(&std::mem::take(&mut self.verified)).await?;
+        }
+        Ok(())
     }
 
     /// Reports progress to the caller and to the database, if it is time.
