@@ -413,6 +413,25 @@ both! {
         assert_eq!(ann.get("/v1/files").answer().await.json().get("total"), None);
     }
 
+    async fn a_list_is_limited_to_some_members_of_its_files(app: TestApp) {
+        let ann = app.sign_up("ann").await;
+        put(&ann, "a/b").await;
+        let whole = ann.get("/v1/files").answer().await.json();
+        let some = ann.get("/v1/files?fields=name,id,path&total=true").answer().await.json();
+        let file = &whole["items"][0];
+        let expected = json!({"id": file["id"], "name": "a.txt", "path": "a/b"});
+        assert_eq!(some, json!({"items": [expected], "next_cursor": null, "total": 1}));
+        let every = file.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(",");
+        assert_eq!(ann.get(&format!("/v1/files?fields={every}")).answer().await.json(), whole);
+        let signed = ann.get("/v1/files?urls=signed&fields=id").answer().await.json();
+        let members: Vec<_> = signed["items"][0].as_object().unwrap().keys().collect();
+        assert_eq!(members, ["id", "url", "url_expires_at"]);
+        for bad in ["", "id,", "ID", "nonsense", "id,blob_id", "url", "id%20", "id;name"] {
+            let problem = ann.get(&format!("/v1/files?fields={bad}")).answer().await.problem(422, "invalid");
+            assert_eq!(problem["errors"][0]["parameter"], "fields", "{bad}");
+        }
+    }
+
     async fn folders_are_listed_without_reading_their_files(app: TestApp) {
         let ann = app.sign_up("ann").await;
         for path in ["a", "a/0", "b", "b-c", "c/d"] {

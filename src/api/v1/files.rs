@@ -15,6 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
+use super::fields::{Fields, Selected, SelectedPage};
 use crate::api::conflict::{self, ConflictChoice, MoveParams, with_conflict};
 use crate::api::extract::{CallerTree, Idempotency, PermittedFile, RootParams, expected, need};
 use crate::api::openapi::headers::{DigestHeaders, IdempotencyHeader, IfMatchHeader, IfNoneMatchAny};
@@ -215,6 +216,9 @@ struct ListParams {
     /// `signed`: include a signed URL of every file.
     #[param(inline)]
     urls: Option<ListUrls>,
+    /// Only these members of each file, separated by commas; with `urls=signed` also its URL.
+    #[param(example = "id,path,name,size", pattern = r"^[a-z0-9_]+(,[a-z0-9_]+)*$")]
+    fields: Option<String>,
     /// With `urls=signed` only: the minimum lifetime of these URLs in seconds. The default is the server's setting.
     #[param(minimum = 1, maximum = 604800)]
     expires_in: Option<u64>,
@@ -247,6 +251,7 @@ async fn list(
     if params.urls.is_none() && params.expires_in.is_some() {
         return Err(Error::invalid_parameter("expires_in", "unsupported", "allowed with `urls=signed` only"));
     }
+    let fields = params.fields.as_deref().map(Fields::new).transpose()?;
     let (page, total) = files::list(&app, &tree, &list).await?;
     let mut urls = Vec::new();
     if params.urls.is_some() {
@@ -256,7 +261,13 @@ async fn list(
     let mut urls = urls.into_iter();
     let items: Vec<_> = page.items.into_iter().map(|file| FileView::new(file, urls.next())).collect();
     let size = items.iter().map(FileView::size_as_json).sum();
-    json_of_size(size, &FilePage { items, next_cursor: page.next_cursor, total })
+    match fields {
+        None => json_of_size(size, &FilePage { items, next_cursor: page.next_cursor, total }),
+        Some(fields) => {
+            let items = items.iter().map(|file| Selected(file, &fields)).collect();
+            json_of_size(size, &SelectedPage { items, next_cursor: page.next_cursor, total })
+        }
+    }
 }
 
 /// Serializes into a buffer of about this capacity, which avoids reallocation.

@@ -6,6 +6,7 @@ mod avatars;
 mod batch;
 mod capabilities;
 mod events;
+mod fields;
 mod file_access;
 mod file_content;
 mod files;
