@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::config::{Config, SignedUrls, StoreConfig};
 use crate::db::{self, Db};
 use crate::error::{Error, Result};
-use crate::events::Recorder;
+use crate::events::{ChangeFeed, Recorder};
 use crate::health::Health;
 use crate::keys::{self, LinkKey};
 use crate::store::{DiskStore, Listed, NoStore, S3Store, Store, UrlSigner};
@@ -47,11 +47,15 @@ pub struct App {
     pub health: Health,
     /// The audit log, for reads and refusals.
     pub events: Recorder,
+    /// The change log.
+    pub changes: ChangeFeed,
     /// Exports in progress.
     pub exports: Slots<Uuid>,
     /// Derives the tokens of share links; `None` if this server has no place for a secret key. Their URLs are shown only
     /// once then.
     pub link_key: Option<LinkKey>,
+    /// Requests that wait for changes.
+    pub change_waiters: Slots<Uuid>,
     /// Signs URLs of this server for a bucket that could sign its own.
     signer: Option<UrlSigner>,
 }
@@ -151,8 +155,10 @@ impl App {
         let memory = Arc::new(MemoryBudget::new(half, MEMORY_TIMEOUT));
         let streams = Arc::new(StreamMemory::new(half, config.uploads.stall_timeout));
         let events = Recorder::new(db.clone(), clock.clone());
+        let changes = ChangeFeed::new(db.clone());
+        let change_waiters = Slots::new(config.changes.waiters, config.changes.waiters_per_account);
         let (attempts, health, exports) =
-            (PendingAttempts::default(), Health::default(), Slots::new(config.limits.exports));
+            (PendingAttempts::default(), Health::default(), Slots::new(config.limits.exports, 1));
         Ok(Arc::new(Self {
             config,
             clock,
@@ -166,7 +172,9 @@ impl App {
             link_key,
             signer,
             events,
+            changes,
             exports,
+            change_waiters,
         }))
     }
 }

@@ -98,6 +98,8 @@ pub struct Config {
     pub trash_retention: Duration,
     /// How long events of the audit log are kept.
     pub audit_log_retention: Duration,
+    /// The change log.
+    pub changes: Changes,
     /// Checks of database and store.
     pub fsck: Fsck,
     /// Time that transfers may continue after a shutdown signal.
@@ -345,6 +347,21 @@ pub enum SpaceCreators {
     Admins,
     /// Every user.
     Users,
+}
+
+/// The change log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changes {
+    /// How long changes are kept.
+    pub retention: Duration,
+    /// Changes that are kept, the latest ones.
+    pub limit: u64,
+    /// The longest time that a request waits for a change.
+    pub longest_wait: Duration,
+    /// Requests that wait for changes or follow them.
+    pub waiters: usize,
+    /// Such requests of one account.
+    pub waiters_per_account: usize,
 }
 
 /// Checks of database and store.

@@ -185,6 +185,15 @@ pub enum Error {
     /// The cursor is not one that this list returned.
     #[error("the cursor does not belong to this list")]
     BadCursor,
+    /// Changes after the cursor may have been deleted, or the log is another one since a restore.
+    #[error("changes after this cursor are no longer known: list everything again, and continue with a new cursor")]
+    ChangesExpired,
+    /// The account has as many requests that wait for changes as it may have.
+    #[error("too many requests of this account wait for changes, at most {limit} at the same time")]
+    TooManyWaiters {
+        /// The limit of one account.
+        limit: usize,
+    },
     /// The request is readable, but some of its values are not valid.
     #[error("some values are not valid")]
     Invalid(Vec<FieldError>),

@@ -1,4 +1,4 @@
-//! The audit log: who did what, when, from where, with which credential and through which channel.
+//! The audit log, and the feed of the change log. The audit log: who did what, when, from where, with which credential and through which channel.
 //!
 //! An event of a change is inserted in the transaction of that change, so that neither exists without the other, even
 //! after a crash. Events of reads and of refusals go through the [`Recorder`], which writes them within about a second
@@ -7,6 +7,7 @@
 //! The actor is known where a request is authenticated, and needed where rows are written. The [`RequestContext`]
 //! travels with the task of the request, as its tracing span does.
 
+mod changes;
 mod context;
 mod kind;
 mod list;
@@ -18,6 +19,7 @@ use uuid::Uuid;
 use crate::clock::Clock;
 use crate::db::EventRow;
 
+pub use changes::{ChangeFeed, ChangeSubscription, LogEnd};
 pub use context::{Actor, Channel, RequestContext, in_current_context, set_actor, set_channel};
 pub use kind::EventKind;
 pub use list::{AuditEvent, EventCredential, Filter, list};

@@ -448,6 +448,37 @@ CREATE INDEX audit_events_by_file ON audit_events (file_id, at, id) WHERE file_i
 -- The actions of an account, for its deletion.
 CREATE INDEX audit_events_by_actor ON audit_events (actor_id) WHERE space_id IS NULL OR actor_id <> space_id;
 
+-- The change log: what happened to files, folders and links, in one ascending sequence. A row is inserted in the
+-- transaction of its change, after the rows that it is about were locked, so that the changes of one file are in the
+-- order in which they happened. It has no foreign keys: it outlives what it is about, and is deleted with its space.
+CREATE TABLE changes (
+    seq       INTEGER PRIMARY KEY AUTOINCREMENT,
+    space_id  BLOB NOT NULL,
+    kind      TEXT NOT NULL,
+    file_id   BLOB,
+    folder_id BLOB,
+    link_id   BLOB,
+    -- The folder that the file or folder was in.
+    parent_id BLOB,
+    -- The location of the folder; of a file, that of its folder.
+    path      TEXT NOT NULL,
+    name      TEXT NOT NULL,
+    -- The account that acted, if any.
+    actor_id  BLOB,
+    at        INTEGER NOT NULL
+) STRICT;
+CREATE INDEX changes_by_space ON changes (space_id, seq);
+-- The actions of an account in spaces of others, for its deletion.
+CREATE INDEX changes_by_actor ON changes (actor_id) WHERE actor_id <> space_id;
+
+-- The change log itself, one row: a random number that its cursors contain, and the last change that was deleted because
+-- its retention has ended.
+CREATE TABLE change_log (
+    id     INTEGER NOT NULL,
+    purged INTEGER NOT NULL DEFAULT 0
+) STRICT;
+INSERT INTO change_log (id) VALUES (abs(random() % 4294967296));
+
 -- Leases of background jobs that only one server may run at a time.
 CREATE TABLE job_leases (
     name        TEXT PRIMARY KEY,

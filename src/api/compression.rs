@@ -27,6 +27,7 @@ const ROUTES: &[&str] = &[
     "/v1/admin/events",
     "/v1/admin/fsck",
     "/v1/admin/users",
+    "/v1/changes",
     "/v1/files",
     "/v1/files/{id}/access",
     "/v1/files/{id}/events",

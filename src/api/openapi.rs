@@ -45,6 +45,7 @@ use crate::http::problem::{FieldErrorSchema, Problem};
         (name = "me", description = "Your account, sessions and API tokens"),
         (name = "files", description = "Upload, list, download, change and delete files"),
         (name = "folders", description = "Create, list, rename, move and delete folders"),
+        (name = "changes", description = "What happened to files, folders and links: pages, long polling, a stream"),
         (name = "trash", description = "Deleted files, until they expire"),
         (name = "uploads", description = "Resumable uploads over the tus protocol, and direct uploads to the store"),
         (name = "spaces", description = "Spaces that belong to their members"),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytesize::ByteSize;
 use clap::Args;
+use uuid::Uuid;
 
 use super::{Failure, print};
 use crate::app::App;
@@ -25,6 +26,9 @@ pub(super) struct Options {
     /// With --repair: this many orphans are expected, for example after a restore, even if they are more than 5 in 100
     #[arg(long, value_name = "NUMBER", default_value_t = 0, requires = "repair")]
     accept_orphans: u64,
+    /// The database was restored from a backup: make the cursors of the change log from before invalid
+    #[arg(long)]
+    after_restore: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -37,6 +41,9 @@ pub(super) async fn run(app: &Arc<App>, options: Options) -> Result<(), Failure>
         repair: if options.repair { Repair::Everything } else { Repair::Nothing },
         accepted_orphans: options.accept_orphans,
     };
+    if options.after_restore {
+        app.db.renew_change_log(Uuid::new_v4().as_fields().0).await?;
+    }
     let is_watched = std::io::stderr().is_terminal();
     let run = fsck::start(app, fsck_options).await?.run(move |report| {
         if is_watched {

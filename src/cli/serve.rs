@@ -65,6 +65,7 @@ async fn serve(app: &App, server: Server, mut signals: Signals) -> Result<(), Fa
         result = &mut server => return Ok(result?),
         () = signals.next() => stop.cancel(),
     }
+    app.changes.close();
     tracing::info!("stopping; transfers may continue for {}", humantime::format_duration(app.config.shutdown_deadline));
     tokio::select! {
         result = &mut server => Ok(result?),

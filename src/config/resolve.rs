@@ -15,7 +15,7 @@ use super::log_filter::log_filter;
 use super::settings::SETTINGS;
 use super::value::{ConfigError, SettingValue};
 use super::{
-    AllowedTypes, Auth, Config, Fsck, Limits, Links, LogFormat, Quotas, Registration, Settings, SignedUrls,
+    AllowedTypes, Auth, Changes, Config, Fsck, Limits, Links, LogFormat, Quotas, Registration, Settings, SignedUrls,
     SpaceCreators, Spaces, TlsConfig, Uploads, Via,
 };
 use crate::hex::unhex;
@@ -80,6 +80,7 @@ impl Settings {
             reap_interval: settings.reap_interval().time(SECOND..=DAY)?,
             trash_retention: settings.trash_retention().time(Duration::ZERO..=3650 * DAY)?,
             audit_log_retention: settings.audit_log_retention().time(DAY..=3650 * DAY)?,
+            changes: changes(&settings)?,
             fsck: fsck(&settings)?,
             shutdown_deadline: settings.shutdown_deadline().time(SECOND..=HOUR)?,
             allowed_hosts: hosts(&settings.allowed_hosts())?,
@@ -171,6 +172,16 @@ fn limits(settings: &Settings) -> Result<Limits, ConfigError> {
         exports: settings.export_limit().number(1..=1000)?,
         signed_url_lifetime: settings.signed_url_lifetime().time(SECOND..=signed_url_max_lifetime)?,
         signed_url_max_lifetime,
+    })
+}
+
+fn changes(settings: &Settings) -> Result<Changes, ConfigError> {
+    Ok(Changes {
+        retention: settings.change_log_retention().time(HOUR..=3650 * DAY)?,
+        limit: settings.change_log_limit().number(1000..=1_000_000_000_000)?,
+        longest_wait: settings.change_wait().time(SECOND..=HOUR)?,
+        waiters: settings.change_waiters().number(1..=1_000_000)?,
+        waiters_per_account: settings.change_waiters_per_account().number(1..=100_000)?,
     })
 }
 

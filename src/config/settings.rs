@@ -183,6 +183,18 @@ settings! {
         /// Events of one account that are kept, the latest ones.
         events_per_account = set("STRONGROOM_EVENTS_PER_ACCOUNT", "NUMBER").or("1000000");
     }
+    "Change log" {
+        /// How long the change log keeps changes. Clients with an older cursor must list everything again.
+        change_log_retention = set("STRONGROOM_CHANGE_LOG_RETENTION", "TIME").or("30d");
+        /// Changes that are kept at most, the latest ones of all accounts.
+        change_log_limit = set("STRONGROOM_CHANGE_LOG_LIMIT", "NUMBER").or("10000000");
+        /// Maximum time that a request for changes waits for one.
+        change_wait = set("STRONGROOM_CHANGE_WAIT", "TIME").or("1min");
+        /// Requests that wait for changes or follow them, for the whole process.
+        change_waiters = set("STRONGROOM_CHANGE_WAITERS", "NUMBER").or("1000");
+        /// Such requests of one account.
+        change_waiters_per_account = set("STRONGROOM_CHANGE_WAITERS_PER_ACCOUNT", "NUMBER").or("20");
+    }
     "Integrity checks" {
         /// Interval of automatic fsck runs; 0 for none. They report their findings and put nothing into quarantine.
         fsck_interval = set("STRONGROOM_FSCK_INTERVAL", "TIME").or("1d");

@@ -50,6 +50,9 @@ statements! {
     DELETE_KEYS = "DELETE FROM idempotency_keys WHERE user_id = $1 AND key IN
         (SELECT key FROM idempotency_keys WHERE user_id = $1 LIMIT $2)";
     DELETE_EVENTS = "DELETE FROM audit_events WHERE id IN (SELECT id FROM audit_events WHERE space_id = $1 LIMIT $2)";
+    DELETE_CHANGES = "DELETE FROM changes WHERE seq IN (SELECT seq FROM changes WHERE space_id = $1 LIMIT $2)";
+    DELETE_LAST_CHANGES = "DELETE FROM changes WHERE space_id = $1";
+    ANONYMIZE_CHANGES = "UPDATE changes SET actor_id = NULL WHERE actor_id = $1 AND actor_id <> space_id";
     ANONYMIZE_EVENTS = "UPDATE audit_events SET actor_id = NULL, credential = NULL, credential_id = NULL, address = NULL
         WHERE actor_id = $1 AND (space_id IS NULL OR actor_id <> space_id)";
     DELETE_USER = "DELETE FROM users WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM blobs WHERE space_id = $1)";
@@ -184,10 +187,12 @@ impl Db {
     /// Those of [`Db`].
     pub async fn erase_rows(&self, user: Uuid, limit: usize) -> Result<u64> {
         let mut erased = 0;
-        for statement in [DELETE_FOLDERS, DELETE_UPLOADS, DELETE_KEYS, DELETE_EVENTS] {
+        for statement in [DELETE_FOLDERS, DELETE_UPLOADS, DELETE_KEYS, DELETE_EVENTS, DELETE_CHANGES] {
             erased += self.write.execute(statement, (user, Count::from(limit))).await?;
         }
-        self.write.execute(ANONYMIZE_EVENTS, (user,)).await?;
+        for statement in [ANONYMIZE_EVENTS, ANONYMIZE_CHANGES] {
+            self.write.execute(statement, (user,)).await?;
+        }
         Ok(erased)
     }
 
@@ -203,6 +208,7 @@ impl Db {
                 Ok(0) => return Ok(false),
                 deleted => deleted?,
             };
+            tx.execute(DELETE_LAST_CHANGES, (erased.user_id,)).await?;
             let (known, anonymous) = (erased.user_id.to_string(), Uuid::nil().to_string());
             tx.execute(ANONYMIZE_FSCK_REPORTS, (known, anonymous)).await?;
             tx.execute(FINISH_ERASURE, (erased.id, Micros::from(now))).await?;

@@ -4,8 +4,9 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::blobs::{BlobFacts, make_ready, mark_for_deletion};
+use super::changes::{ChangeKind, DeletedFile, record, record_deletion};
 use super::errors::is_unique_violation;
-use super::events::{EventRow, insert_event};
+use super::events::EventRow;
 use super::file_row::{FileRow, file_columns, file_tables};
 use super::folders::{Place, check_no_folder, folder_for_file};
 use super::idempotency::{KeyResponse, store_response};
@@ -37,7 +38,7 @@ statements! {
         RETURNING space_id, reserved_bytes, reserved_files, reserved_uploads";
     /// $4 is 0 for a file that is not in the trash; otherwise the file must have been moved to the trash by then.
     DELETE_FILE = "DELETE FROM files WHERE id = $1 AND space_id = $2 AND blob_id = $3
-        AND (trashed_at IS NULL AND $4 = 0 OR trashed_at <= $4) RETURNING metadata";
+        AND (trashed_at IS NULL AND $4 = 0 OR trashed_at <= $4) RETURNING metadata, folder_id, name";
 }
 
 /// The location of a file.
@@ -79,6 +80,8 @@ pub struct ChangedFileRow {
     pub metadata: String,
     /// The metadata of that revision.
     pub old_metadata: String,
+    /// Whether it is moved, or only its metadata changed.
+    pub kind: ChangeKind,
     /// The time of the change.
     pub now: Timestamp,
 }
@@ -133,7 +136,7 @@ impl Db {
             if let Some(response) = response(folder)? {
                 store_response(tx, blob.id, &response).await?;
             }
-            insert_event(tx, event).await?;
+            record(tx, event, ChangeKind::FileCreated, new.id).await?;
             faults::point("K10");
             Ok(folder)
         })
@@ -155,7 +158,7 @@ impl Db {
         quotas: &Quotas,
         event: &EventRow,
     ) -> Result<Option<Uuid>> {
-        let ChangedFileRow { id, space, revision, metadata, old_metadata, now } = changed;
+        let ChangedFileRow { id, space, revision, metadata, old_metadata, kind, now } = changed;
         let FileLocation { place, name, search, sort_key } = location;
         self.ending(async |tx| {
             let freed = clear_the_way(tx, *space, in_the_way).await?;
@@ -171,7 +174,7 @@ impl Db {
             } else {
                 apply_usage(tx, *space, growth).await?;
             }
-            insert_event(tx, event).await?;
+            record(tx, event, *kind, *id).await?;
             Ok(Some(folder))
         })
         .await
@@ -193,8 +196,9 @@ impl Db {
         self.ending(async |tx| {
             let ended = end_signed_puts(tx, space, id).await?;
             let deleted = delete(tx, space, id, blob, trashed_by).await?;
-            apply_usage(tx, space, ended + deleted.ok_or(Error::PreconditionFailed)?).await?;
-            insert_event(tx, event).await
+            let (freed, deleted) = deleted.ok_or(Error::PreconditionFailed)?;
+            apply_usage(tx, space, ended + freed).await?;
+            record_deletion(tx, event, id, &deleted).await
         })
         .await
     }
@@ -223,19 +227,20 @@ pub(super) async fn end_signed_puts(tx: &mut Tx<'_>, space: Uuid, file: Uuid) ->
 }
 
 /// Deletes a file whose signed uploads have ended, marks its blob for deletion, and returns the change of its space's
-/// usage; `None` if the file is not in the expected state. For `trashed_by` see [`Db::delete_file`].
+/// usage and what is to be recorded of it; `None` if the file is not in the expected state. For `trashed_by` see
+/// [`Db::delete_file`].
 pub(super) async fn delete(
     tx: &mut Tx<'_>,
     space: Uuid,
     id: Uuid,
     blob: Uuid,
     trashed_by: Option<Timestamp>,
-) -> Result<Option<UsageDelta>> {
+) -> Result<Option<(UsageDelta, DeletedFile)>> {
     let trashed_by = trashed_by.map_or(Micros(0), Micros::from);
-    let deleted: Option<(String,)> = tx.fetch_optional(DELETE_FILE, (id, space, blob, trashed_by)).await?;
-    let Some((metadata,)) = deleted else { return Ok(None) };
-    let freed = mark_for_deletion(tx, blob).await?;
-    Ok(Some(freed + -UsageDelta::one_file() + -UsageDelta::metadata(&metadata)))
+    let deleted: Option<(String, Uuid, String)> = tx.fetch_optional(DELETE_FILE, (id, space, blob, trashed_by)).await?;
+    let Some((metadata, folder_id, name)) = deleted else { return Ok(None) };
+    let freed = mark_for_deletion(tx, blob).await? + -UsageDelta::one_file() + -UsageDelta::metadata(&metadata);
+    Ok(Some((freed, DeletedFile { folder_id, name })))
 }
 
 /// Runs an update that may change the location of a file; `false` if the file is not in the expected state.

@@ -7,7 +7,8 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::events::{EventRow, insert_event};
+use super::changes::{ChangeKind, record, record_missing_folder};
+use super::events::EventRow;
 use super::usage::{ReservedRow, UsageDelta, apply_usage};
 use super::{ByteCount, Count, Db, Micros, Tx, statements};
 use crate::clock::Clock;
@@ -278,7 +279,7 @@ impl Db {
             let folder = new_folder(&parent, id, &target.name, now);
             check_extent(&folder.location, 0, 0, limits)?;
             insert_folder(tx, &folder).await?;
-            insert_event(tx, &event(&folder)).await?;
+            record(tx, &event(&folder), ChangeKind::FolderCreated, id).await?;
             Ok(folder)
         })
         .await
@@ -302,7 +303,7 @@ impl Db {
             lock_tree(tx, space).await?;
             let folder: FolderRow = tx.fetch_optional(FIND_FOLDER, (space, id)).await?.ok_or(Error::NotFound)?;
             let moved = relocate(tx, &folder, target, limits, now).await?;
-            insert_event(tx, &event(&folder, &moved)).await?;
+            record(tx, &event(&folder, &moved), ChangeKind::FolderMoved, id).await?;
             Ok(moved)
         })
         .await
@@ -321,7 +322,7 @@ impl Db {
             tx.execute(TRASH_FOLDER, (id, Micros::from(now))).await?;
             let ended = end_signed_puts_below(tx, space, id).await?;
             apply_usage(tx, space, ended).await?;
-            insert_event(tx, event).await
+            record(tx, event, ChangeKind::FolderTrashed, id).await
         })
         .await
     }
@@ -348,7 +349,7 @@ impl Db {
             let target = FolderTarget { into, name: name.to_owned() };
             let restored = relocate(tx, &folder, &target, limits, clock.now()).await?;
             tx.execute(RESTORE_FOLDER, (id, space)).await?;
-            insert_event(tx, &event(&restored)).await?;
+            record(tx, &event(&restored), ChangeKind::FolderRestored, id).await?;
             Ok(FolderRow { trashed_at: None, ..restored })
         })
         .await
@@ -368,7 +369,7 @@ impl Db {
             tx.execute(END_FOLDER, (id,)).await?;
             let ended = end_signed_puts_below(tx, space, id).await?;
             apply_usage(tx, space, ended).await?;
-            insert_event(tx, event).await
+            record(tx, event, ChangeKind::FolderDeleted, id).await
         })
         .await
     }
@@ -453,6 +454,7 @@ async fn create_missing(tx: &mut Tx<'_>, space: Uuid, location: &str, clock: &Cl
             checked => checked?,
         }
         insert_folder(tx, &created).await?;
+        record_missing_folder(tx, created.id, created.created_at).await?;
         folder = created;
     }
     Ok(folder)

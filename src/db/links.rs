@@ -4,8 +4,9 @@ use jiff::Timestamp;
 use sqlx::FromRow;
 use uuid::Uuid;
 
+use super::changes::{ChangeKind, record};
 use super::errors::is_foreign_key_violation;
-use super::events::{EventRow, insert_event};
+use super::events::EventRow;
 use super::users::lock_user;
 use super::{Count, Db, Micros, Tx, statements};
 use crate::error::{Error, Result};
@@ -95,7 +96,7 @@ impl Db {
             if links > i64::from(limit) {
                 return Err(Error::TooManyLinks { limit });
             }
-            insert_event(tx, event).await
+            record(tx, event, ChangeKind::LinkCreated, link.id).await
         })
         .await
     }
@@ -142,7 +143,7 @@ impl Db {
             if !update(tx, link).await? {
                 return Ok(false);
             }
-            insert_event(tx, event).await?;
+            record(tx, event, ChangeKind::LinkChanged, link.id).await?;
             Ok(true)
         })
         .await
@@ -155,7 +156,7 @@ impl Db {
     pub async fn revoke_link(&self, space: Uuid, id: Uuid, now: Timestamp, event: &EventRow) -> Result<()> {
         self.transaction(async |tx| {
             if tx.execute(REVOKE_LINK, (id, space, Micros::from(now))).await? == 1 {
-                insert_event(tx, event).await?;
+                record(tx, event, ChangeKind::LinkRevoked, id).await?;
             }
             Ok(())
         })
@@ -180,7 +181,7 @@ impl Db {
             if tx.execute(ROTATE_LINK, (id, space, token_hash, last_four, turn)).await? != 1 {
                 return Ok(false);
             }
-            insert_event(tx, event).await?;
+            record(tx, event, ChangeKind::LinkChanged, id).await?;
             Ok(true)
         })
         .await

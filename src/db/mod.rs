@@ -7,6 +7,7 @@ mod access;
 mod avatars;
 mod blobs;
 mod caller_cache;
+mod changes;
 mod claims;
 mod client;
 mod connection_shares;
@@ -56,6 +57,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, SqlSafeStr};
+use tokio::sync::Notify;
 
 use crate::error::{Error, Result};
 
@@ -68,6 +70,7 @@ use writes::Writes;
 pub use access::{GrantedRow, Need};
 pub use blobs::{BlobFacts, ContentRow, KeyedContentRow, NewBlobRow, PendingDeletionRow, WritableBlobRow};
 pub use caller_cache::CachePolicy;
+pub use changes::{ChangeHorizon, ChangeKind, ChangeLogRow, ChangeRow};
 pub use client::Client;
 pub use erasures::{DeletedAccountRow, ErasureRow};
 pub use events::{EventQuery, EventRow};
@@ -114,6 +117,8 @@ pub struct Db {
     queue: Arc<group_commit::Queue>,
     /// By which others know whether this process has ended.
     instance: Instance,
+    /// Notified when a transaction is committed.
+    committed: Arc<Notify>,
 }
 
 /// Declares the statements of a file, and registers them for the tests that check each one.
@@ -126,10 +131,11 @@ macro_rules! statements {
 use statements;
 
 /// The statements of every file. A test compares this list with the files.
-const STATEMENTS: [&[&str]; 31] = [
+const STATEMENTS: [&[&str]; 32] = [
     access::STATEMENTS,
     avatars::STATEMENTS,
     blobs::STATEMENTS,
+    changes::STATEMENTS,
     claims::STATEMENTS,
     erasures::STATEMENTS,
     events::STATEMENTS,
@@ -180,6 +186,11 @@ impl Db {
         Ok(())
     }
 
+    /// Waits until this process has committed a transaction since the last call; for one task.
+    pub async fn committed(&self) {
+        self.committed.notified().await;
+    }
+
     /// Closes every connection, after which SQLite merges its write-ahead log into the database.
     pub async fn close(&self) {
         self.instance.release();
@@ -198,7 +209,9 @@ impl Db {
         let constants = STATEMENTS.concat().into_iter().map(str::to_owned);
         let lists =
             list::every_statement(self.list_shape()).into_iter().chain(walk::every_statement(self.list_shape()));
-        constants.chain(lists).chain(events::every_statement()).collect()
+        let of_engine = if self.read.is_sqlite() { &[] } else { changes::POSTGRES_STATEMENTS }.iter();
+        let of_engine = of_engine.map(|sql| (*sql).to_owned());
+        constants.chain(lists).chain(events::every_statement()).chain(of_engine).collect()
     }
 
     /// Runs a statement that reads and never ends, for tests.

@@ -85,7 +85,7 @@ impl Db {
 
     fn new(read: Reads, write: Writes, instance: Instance) -> Self {
         let callers = Arc::new(CallerCache::new(Duration::ZERO));
-        Self { read, write, callers, queue: Arc::default(), instance }
+        Self { read, write, callers, queue: Arc::default(), instance, committed: Arc::default() }
     }
 }
 

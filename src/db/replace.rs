@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::blobs::{BlobFacts, make_ready, mark_for_deletion};
-use super::events::{EventRow, insert_event};
+use super::changes::{ChangeKind, record, record_deletion};
+use super::events::EventRow;
 use super::files::{delete, end_signed_puts};
 use super::folders::lock_tree;
 use super::idempotency::{KeyResponse, store_response};
@@ -92,7 +93,7 @@ impl Db {
             if let Some(response) = response {
                 store_response(tx, blob.id, response).await?;
             }
-            insert_event(tx, event).await?;
+            record(tx, event, ChangeKind::FileReplaced, *id).await?;
             faults::point("K10");
             Ok(())
         })
@@ -110,10 +111,16 @@ pub(super) async fn clear_the_way(tx: &mut Tx<'_>, space: Uuid, file: Option<&In
     lock_tree(tx, space).await?;
     let mut freed = end_signed_puts(tx, space, *id).await?;
     match trashed_at {
-        Some(now) => trash(tx, space, *id, *blob, *now).await?,
-        None => freed += delete(tx, space, *id, *blob, None).await?.ok_or(Error::PreconditionFailed)?,
+        Some(now) => {
+            trash(tx, space, *id, *blob, *now).await?;
+            record(tx, event, ChangeKind::FileTrashed, *id).await?;
+        }
+        None => {
+            let (usage, deleted) = delete(tx, space, *id, *blob, None).await?.ok_or(Error::PreconditionFailed)?;
+            freed += usage;
+            record_deletion(tx, event, *id, &deleted).await?;
+        }
     }
-    insert_event(tx, event).await?;
     Ok(freed)
 }
 

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::blobs::mark_for_deletion;
+use super::changes::{ChangeKind, record, record_deletion};
 use super::events::{EventRow, insert_event};
 use super::file_row::{FileRow, file_columns, file_tables};
 use super::files::{FileLocation, delete, end_signed_puts, update_location};
@@ -83,7 +84,7 @@ impl Db {
             let ended = end_signed_puts(tx, space, id).await?;
             trash(tx, space, id, blob, now).await?;
             apply_usage(tx, space, ended).await?;
-            insert_event(tx, event).await
+            record(tx, event, ChangeKind::FileTrashed, id).await
         })
         .await
     }
@@ -129,7 +130,7 @@ impl Db {
                 return unchanged(in_the_way);
             }
             apply_usage(tx, space, freed).await?;
-            insert_event(tx, event).await?;
+            record(tx, event, ChangeKind::FileRestored, id).await?;
             Ok(Some(folder))
         })
         .await
@@ -154,16 +155,17 @@ impl Db {
             for file in &due {
                 let usage = usage.entry(file.space_id).or_default();
                 *usage += end_signed_puts(tx, file.space_id, file.id).await?;
-                if let Some(freed) = delete(tx, file.space_id, file.id, file.blob_id, Some(until)).await? {
+                let deleted = delete(tx, file.space_id, file.id, file.blob_id, Some(until)).await?;
+                if let Some((freed, deleted)) = deleted {
                     *usage += freed;
-                    events.push(event(file.space_id, file.id));
+                    events.push((event(file.space_id, file.id), file.id, deleted));
                 }
             }
             for (space, delta) in usage {
                 apply_usage(tx, space, delta).await?;
             }
-            for event in &events {
-                insert_event(tx, event).await?;
+            for (event, id, deleted) in &events {
+                record_deletion(tx, event, *id, deleted).await?;
             }
             Ok(Purged { found: due.len() as u64, deleted: events.len() as u64 })
         })

@@ -44,7 +44,9 @@ impl Db {
     pub(super) async fn unpermitted<T>(&self, work: impl AsyncFnOnce(&mut Tx<'_>) -> Result<T>) -> Result<T> {
         let mut tx = self.begin().await?;
         let result = work(&mut tx).await;
-        tx.end(result).await
+        let value = tx.end(result).await?;
+        self.committed.notify_one();
+        Ok(value)
     }
 
     pub(super) async fn begin(&self) -> Result<Tx<'_>> {

@@ -8,7 +8,7 @@ use super::name::file_location;
 use super::{Conflict, Expected, File, FileName, FolderPath, OnConflict, Placed, abridged, find};
 use crate::access::{Permit, Right, Subject, Tree};
 use crate::app::App;
-use crate::db::{ChangedFileRow, Place};
+use crate::db::{ChangeKind, ChangedFileRow, Place};
 use crate::error::{Error, Result};
 use crate::events::EventKind;
 
@@ -62,12 +62,15 @@ pub async fn change(
             file.metadata = patched(app, &file.metadata, patch)?;
         }
         let now = app.clock.now();
+        let is_moved =
+            change.path.as_ref().is_some_and(|path| path.as_str() != file.path) || name.as_str() != file.name;
         let changed = ChangedFileRow {
             id: file.id,
             space: file.space_id,
             revision: file.revision,
             metadata: file.metadata.get().to_owned(),
             old_metadata,
+            kind: if is_moved { ChangeKind::FileMoved } else { ChangeKind::FileUpdated },
             now,
         };
         let was = json!({"path": abridged(&file.path), "name": file.name});

@@ -21,6 +21,7 @@
 
 pub mod avatar;
 mod change;
+mod changes;
 mod conflict;
 mod delete;
 mod disposition;
@@ -53,6 +54,7 @@ use crate::hex::hex;
 use crate::store::Key;
 
 pub use change::{Change, change};
+pub use changes::{Change as LoggedChange, Changes, Wait, changes, follow, wait_for_changes};
 pub use conflict::{Conflict, OnConflict, Placed};
 pub use delete::{Deletion, delete};
 pub use disposition::content_disposition;

@@ -1,11 +1,13 @@
 //! Admits as many concurrent requests as the process has open files for.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
+use http::request::Parts;
 use ipnet::IpNet;
 
 use super::activity::OpenRequest;
@@ -39,6 +41,26 @@ impl Admission {
         let total = OpenFiles::measure(config).map_or(wanted, |files| files.requests.min(wanted));
         let trusted_proxies = config.trusted_proxies.clone();
         Arc::new(Self { places: Places::new("requests", total, Vec::new()), trusted_proxies })
+    }
+}
+
+/// The place of a request.
+pub struct HeldPlace(Option<Arc<OpenRequest>>);
+
+impl HeldPlace {
+    /// Releases the place of a request that only waits from now on: it has nothing open that others could need.
+    pub fn release(&self) {
+        if let Some(open) = &self.0 {
+            open.release();
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for HeldPlace {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(parts.extensions.get().cloned()))
     }
 }
 

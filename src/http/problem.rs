@@ -53,6 +53,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("offset_mismatch", 409, "Offset mismatch"),
     ("upload_gone", 410, "Upload gone"),
     ("link_expired", 410, "Link expired"),
+    ("changes_expired", 410, "Changes no longer known"),
     ("link_revoked", 410, "Link revoked"),
     ("link_used_up", 410, "Download limit reached"),
     ("precondition_failed", 412, "Precondition failed"),
@@ -72,6 +73,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("precondition_required", 428, "Precondition required"),
     ("too_many_attempts", 429, "Too many attempts"),
     ("too_many_uploads", 429, "Too many open uploads"),
+    ("too_many_waiters", 429, "Too many waiting requests"),
     ("headers_too_large", 431, "Request headers too large"),
     ("checksum_mismatch", 460, "Checksum mismatch"),
     ("internal", 500, "Internal server error"),
@@ -89,6 +91,8 @@ fn code(error: &Error) -> &'static str {
     match error {
         Error::Malformed(_) => "malformed",
         Error::BadCursor => "bad_cursor",
+        Error::ChangesExpired => "changes_expired",
+        Error::TooManyWaiters { .. } => "too_many_waiters",
         Error::BodyBroken(_) => "body_incomplete",
         Error::Unauthorized => "unauthorized",
         Error::BadCredentials => "bad_credentials",
@@ -365,6 +369,7 @@ fn header_of(error: &Error) -> Option<(HeaderName, HeaderValue)> {
         | Error::TooManyExports
         | Error::Overloaded
         | Error::TooManyUploads { .. }
+        | Error::TooManyWaiters { .. }
         | Error::IdempotencyInProgress
         | Error::UploadBusy => (header::RETRY_AFTER, seconds(RETRY_AFTER)),
         // The rest of the body may never arrive, so that the connection cannot be used again.

@@ -67,6 +67,11 @@ impl RequestMemory {
         Ok(())
     }
 
+    /// Releases the reserved memory, while the request waits.
+    pub fn release(&self) {
+        self.lock().reserved = None;
+    }
+
     /// Reserves memory that is released when it is dropped.
     ///
     /// # Errors

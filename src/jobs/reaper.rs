@@ -143,6 +143,15 @@ async fn purge_rows(app: &App, report: &mut ReaperReport) -> Result<()> {
             break;
         }
     }
+    let oldest = before(now, app.config.changes.retention);
+    let excess = app.changes.look().await?.drawn.saturating_sub_unsigned(app.config.changes.limit);
+    loop {
+        let purged = app.db.purge_changes(oldest, excess, EVENTS as usize).await?;
+        report.expired += purged;
+        if purged < EVENTS {
+            break;
+        }
+    }
     report.expired += purge_excess_events(app, now).await? + purge_excess_keys(app).await?;
     Ok(())
 }

@@ -8,6 +8,7 @@ mod backup;
 #[cfg(feature = "ui")]
 mod browser;
 mod bucket_faults;
+mod changes;
 mod cli;
 mod client_disconnects;
 mod clients;

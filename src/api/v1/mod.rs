@@ -5,6 +5,7 @@ mod auth;
 mod avatars;
 mod batch;
 mod capabilities;
+mod changes;
 mod events;
 mod fields;
 mod file_access;
@@ -52,6 +53,7 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(signed_urls::routes())
         .merge(uploads::routes())
         .merge(capabilities::routes())
+        .merge(changes::routes())
         .merge(links::routes())
         .merge(spaces::routes())
         .merge(teams::routes())

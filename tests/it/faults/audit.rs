@@ -115,7 +115,8 @@ async fn database_and_store(fixture: &Fixture, there: usize) -> Vec<String> {
     wrong.extend(whole.into_iter().map(|(key, size)| format!("the object {key} of {size} bytes has no row")));
     let unrecorded = fixture.unrecorded().await;
     if unrecorded > 0 {
-        wrong.push(format!("the audit log is wrong about {unrecorded} uploads or deletions"));
+        wrong
+            .push(format!("the audit log or the change log is wrong about {unrecorded} uploads, changes or deletions"));
     }
     if fixture.miscounted().await {
         wrong.push("the usage of the account is wrong".to_owned());

@@ -64,6 +64,8 @@ INSERT INTO audit_events (id, at, kind, space_id, actor_id, file_id, channel, de
     SELECT uuidv7(), 3 * n + copy, CASE copy WHEN 1 THEN 'file.created' WHEN 2 THEN 'file.read' ELSE 'file.changed' END,
         owner, owner, file, 'api', '{}'
     FROM created, generate_series(1, 3) copy;
+INSERT INTO changes (space_id, kind, file_id, path, name, actor_id, at)
+    SELECT owner, 'file_created', file, '', 'file-' || n, owner, n FROM created;
 INSERT INTO erasures (id, user_id, state, started_at, finished_at)
     SELECT uuidv7(), CASE WHEN n % 1000 = 0 THEN uuidv7() END, CASE WHEN n % 1000 = 0 THEN 'running' ELSE 'done' END, n, n
     FROM generate_series(1, 10000) n;

@@ -44,6 +44,8 @@ pub const OPERATIONS: &[(&str, &str, Access)] = &[
     ("DELETE", "/v1/me/avatar", Access::SignedIn),
     ("GET", "/v1/users/{id}/avatar", Access::Public),
     ("HEAD", "/v1/users/{id}/avatar", Access::Public),
+    ("GET", "/v1/changes", Access::SignedIn),
+    ("GET", "/v1/changes/stream", Access::SignedIn),
     ("GET", "/v1/files", Access::SignedIn),
     ("GET", "/v1/folders", Access::SignedIn),
     ("POST", "/v1/folders", Access::SignedIn),
