@@ -8,7 +8,7 @@ use futures_util::TryStreamExt;
 use secrecy::ExposeSecret;
 use uuid::Uuid;
 
-use crate::budget::{MemoryBudget, Slots, StreamMemory};
+use crate::budget::{MemoryBudget, Party, Slots, StreamMemory};
 use crate::clock::Clock;
 use crate::config::{Config, SignedUrls, StoreConfig};
 use crate::db::{self, Db};
@@ -51,6 +51,8 @@ pub struct App {
     pub changes: ChangeFeed,
     /// Exports in progress.
     pub exports: Slots<Uuid>,
+    /// Archives in progress.
+    pub archives: Slots<Party>,
     /// Derives the tokens of share links; `None` if this server has no place for a secret key. Their URLs are shown only
     /// once then.
     pub link_key: Option<LinkKey>,
@@ -159,6 +161,7 @@ impl App {
         let change_waiters = Slots::new(config.changes.waiters, config.changes.waiters_per_account);
         let (attempts, health, exports) =
             (PendingAttempts::default(), Health::default(), Slots::new(config.limits.exports, 1));
+        let archives = Slots::new(config.limits.archives, config.limits.archives.div_ceil(4));
         Ok(Arc::new(Self {
             config,
             clock,
@@ -175,6 +178,7 @@ impl App {
             changes,
             exports,
             change_waiters,
+            archives,
         }))
     }
 }

@@ -245,6 +245,10 @@ pub struct Limits {
     pub sessions: u32,
     /// Exports that the server writes at the same time.
     pub exports: usize,
+    /// Archives in progress on this server; an account, or the clients at one address, have a quarter of them.
+    pub archives: usize,
+    /// Files and folders of one archive.
+    pub archive_entries: u64,
     /// Default lifetime of a signed URL.
     pub signed_url_lifetime: Duration,
     /// Maximum lifetime of a signed URL.

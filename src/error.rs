@@ -150,6 +150,15 @@ pub enum Error {
     /// The server writes as many exports as it may at the same time.
     #[error("too many exports are in progress on this server; try again later")]
     TooManyExports,
+    /// The server sends as many archives as it may at the same time, or as many as it may to this client.
+    #[error("too many archives are in progress; try again later")]
+    TooManyArchives,
+    /// An archive would have more entries than it may.
+    #[error("too many files and folders for one archive (limit {limit})")]
+    TooManyEntries {
+        /// Files and folders of one archive.
+        limit: u64,
+    },
     /// The content has changed since the caller read it, or exists where it must not.
     #[error("precondition failed: the content of the file has changed")]
     PreconditionFailed,

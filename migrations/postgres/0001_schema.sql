@@ -116,6 +116,8 @@ CREATE TABLE blobs (
     -- Known once the blob is ready.
     size             BIGINT,
     sha256           BYTEA,
+    -- What archives have of each of their entries.
+    crc32            BIGINT,
     content_type     TEXT,
     -- How the bytes of the object represent the content: 'raw' as they are.
     format           TEXT NOT NULL DEFAULT 'raw',
@@ -317,6 +319,28 @@ CREATE TABLE link_downloads (
 );
 CREATE INDEX link_downloads_by_link ON link_downloads (link_id, lease_until);
 CREATE INDEX link_downloads_by_expiry ON link_downloads (lease_until);
+
+-- One-time URLs of archives.
+CREATE TABLE archive_urls (
+    id            UUID PRIMARY KEY,
+    user_id       UUID NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    token_hash    BYTEA NOT NULL UNIQUE,
+    -- The kind of credential that asked for it, a session or a token, and its id: the URL ends with it.
+    credential    TEXT NOT NULL,
+    credential_id UUID NOT NULL,
+    -- The file name of the archive.
+    name          TEXT NOT NULL,
+    -- The ids of its files and folders, as JSON.
+    items         TEXT NOT NULL,
+    -- A hash of the address of the client that uses it, once one does.
+    client_hash   BYTEA,
+    -- Whether the last byte of the archive was sent.
+    complete      BOOLEAN NOT NULL DEFAULT FALSE,
+    created_at    BIGINT NOT NULL,
+    expires_at    BIGINT NOT NULL
+);
+CREATE INDEX archive_urls_by_user ON archive_urls (user_id, id);
+CREATE INDEX archive_urls_by_expiry ON archive_urls (expires_at);
 
 -- Uploads through signed URLs that replace the content of a file.
 CREATE TABLE signed_puts (

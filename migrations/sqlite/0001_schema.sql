@@ -116,6 +116,8 @@ CREATE TABLE blobs (
     -- Known once the blob is ready.
     size             INTEGER,
     sha256           BLOB,
+    -- What archives have of each of their entries.
+    crc32            INTEGER,
     content_type     TEXT,
     -- How the bytes of the object represent the content: 'raw' as they are.
     format           TEXT NOT NULL DEFAULT 'raw',
@@ -317,6 +319,28 @@ CREATE TABLE link_downloads (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX link_downloads_by_link ON link_downloads (link_id, lease_until);
 CREATE INDEX link_downloads_by_expiry ON link_downloads (lease_until);
+
+-- One-time URLs of archives.
+CREATE TABLE archive_urls (
+    id            BLOB PRIMARY KEY,
+    user_id       BLOB NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    token_hash    BLOB NOT NULL UNIQUE,
+    -- The kind of credential that asked for it, a session or a token, and its id: the URL ends with it.
+    credential    TEXT NOT NULL,
+    credential_id BLOB NOT NULL,
+    -- The file name of the archive.
+    name          TEXT NOT NULL,
+    -- The ids of its files and folders, as JSON.
+    items         TEXT NOT NULL,
+    -- A hash of the address of the client that uses it, once one does.
+    client_hash   BLOB,
+    -- Whether the last byte of the archive was sent.
+    complete      INTEGER NOT NULL DEFAULT FALSE,
+    created_at    INTEGER NOT NULL,
+    expires_at    INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX archive_urls_by_user ON archive_urls (user_id, id);
+CREATE INDEX archive_urls_by_expiry ON archive_urls (expires_at);
 
 -- Uploads through signed URLs that replace the content of a file.
 CREATE TABLE signed_puts (

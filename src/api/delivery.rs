@@ -47,9 +47,9 @@ pub fn plan(
     let info = ContentInfo {
         size: content.size,
         etag: content.etag(),
-        modified: content.modified_at.into(),
+        modified: Some(content.modified_at.into()),
         content_type: content.content_type.clone(),
-        sha256: content.sha256.clone(),
+        sha256: Some(content.sha256.clone()),
     };
     content::plan(method, request, &info, presentation, app.config.limits.ranges)
 }

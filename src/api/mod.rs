@@ -1,6 +1,7 @@
 //! The HTTP API. Handlers translate: a request, one call into `files/` or `users/`, a response. Every route and the
 //! layers around them are listed here.
 
+mod archives;
 mod auth;
 mod companion;
 mod compression;

@@ -170,6 +170,8 @@ fn limits(settings: &Settings) -> Result<Limits, ConfigError> {
         idempotency_keys: settings.idempotency_keys_per_account().number(1000..=u64::from(u32::MAX))?,
         sessions: settings.session_limit().number(1..=100_000)?,
         exports: settings.export_limit().number(1..=1000)?,
+        archives: settings.archive_limit().number(1..=1000)?,
+        archive_entries: settings.archive_entries().number(1..=10_000_000)?,
         signed_url_lifetime: settings.signed_url_lifetime().time(SECOND..=signed_url_max_lifetime)?,
         signed_url_max_lifetime,
     })

@@ -150,6 +150,10 @@ settings! {
         signed_urls = set("STRONGROOM_SIGNED_URLS", "store|server").or("store");
         /// Exports that the server writes at the same time, each of another account.
         export_limit = set("STRONGROOM_EXPORT_LIMIT", "NUMBER").or("4");
+        /// Archives that the server sends at the same time, a quarter of them to one account or to the clients at one address.
+        archive_limit = set("STRONGROOM_ARCHIVE_LIMIT", "NUMBER").or("16");
+        /// Maximum number of files and folders in one archive.
+        archive_entries = set("STRONGROOM_ARCHIVE_ENTRIES", "NUMBER").or("100000");
         /// Interval of garbage collection, which deletes what interrupted uploads and deleted files left behind.
         reap_interval = set("STRONGROOM_REAP_INTERVAL", "TIME").or("1min");
     }

@@ -31,7 +31,7 @@ statements! {
     /// From pending to ready, while the writer holds its lease. From then on `lease_until` is the earliest time at
     /// which the object may be deleted: URLs that were signed to write it must have expired before.
     MAKE_READY = "UPDATE blobs SET state = 'ready', size = $2, sha256 = $3, content_type = $4,
-            multipart_id = NULL, lease_until = (SELECT now FROM clock) + $5, ready_at = $6
+            multipart_id = NULL, lease_until = (SELECT now FROM clock) + $5, ready_at = $6, crc32 = $7
         WHERE id = $1 AND state = 'pending' AND lease_until > (SELECT now FROM clock)
         RETURNING space_id, reserved_bytes, reserved_files, reserved_uploads";
     /// From ready to deleting, in the transaction that deletes the last row that refers to the blob. Its object may
@@ -104,6 +104,8 @@ pub struct BlobFacts {
     pub size: u64,
     /// The digest, 32 bytes.
     pub sha256: Vec<u8>,
+    /// The CRC-32.
+    pub crc32: u32,
     /// The detected type.
     pub content_type: String,
     /// How long the object must be kept, even if the blob is marked for deletion.
@@ -332,7 +334,7 @@ pub(super) async fn abandon(tx: &mut Tx<'_>, id: Uuid, keep_for: Duration) -> Re
 /// [`Error::UploadGone`] if the writer's lease was lost.
 pub(super) async fn make_ready(tx: &mut Tx<'_>, blob: &BlobFacts) -> Result<UsageDelta> {
     let (size, keep_for, ready_at) = (ByteCount(blob.size), Micros::from(blob.keep_for), Micros::from(blob.ready_at));
-    let facts = (blob.id, size, &blob.sha256, &blob.content_type, keep_for, ready_at);
+    let facts = (blob.id, size, &blob.sha256, &blob.content_type, keep_for, ready_at, i64::from(blob.crc32));
     let reserved: Option<ReservedRow> = tx.fetch_optional(MAKE_READY, facts).await?;
     let released = reserved.ok_or(Error::UploadGone)?.released();
     Ok(released + UsageDelta::bytes(blob.size))

@@ -4,6 +4,8 @@
 //! migrations per engine. Statements are constants, and a test prepares each of them on both engines.
 
 mod access;
+mod archive_urls;
+mod archives;
 mod avatars;
 mod blobs;
 mod caller_cache;
@@ -68,6 +70,8 @@ use tx::Tx;
 use writes::Writes;
 
 pub use access::{GrantedRow, Need};
+pub use archive_urls::{ArchiveUrlRow, ArchiveUrlUse};
+pub use archives::{ARCHIVE_BATCH, ArchiveBatch, ArchiveRow, locations_below};
 pub use blobs::{BlobFacts, ContentRow, KeyedContentRow, NewBlobRow, PendingDeletionRow, WritableBlobRow};
 pub use caller_cache::CachePolicy;
 pub use changes::{ChangeHorizon, ChangeKind, ChangeLogRow, ChangeRow};
@@ -131,8 +135,10 @@ macro_rules! statements {
 use statements;
 
 /// The statements of every file. A test compares this list with the files.
-const STATEMENTS: [&[&str]; 32] = [
+const STATEMENTS: [&[&str]; 34] = [
     access::STATEMENTS,
+    archive_urls::STATEMENTS,
+    archives::STATEMENTS,
     avatars::STATEMENTS,
     blobs::STATEMENTS,
     changes::STATEMENTS,
@@ -211,7 +217,12 @@ impl Db {
             list::every_statement(self.list_shape()).into_iter().chain(walk::every_statement(self.list_shape()));
         let of_engine = if self.read.is_sqlite() { &[] } else { changes::POSTGRES_STATEMENTS }.iter();
         let of_engine = of_engine.map(|sql| (*sql).to_owned());
-        constants.chain(lists).chain(events::every_statement()).chain(of_engine).collect()
+        constants
+            .chain(lists)
+            .chain(events::every_statement())
+            .chain(archives::every_statement())
+            .chain(of_engine)
+            .collect()
     }
 
     /// Runs a statement that reads and never ends, for tests.

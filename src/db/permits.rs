@@ -36,6 +36,21 @@ pub enum PermitKind {
     Token,
 }
 
+impl PermitKind {
+    /// The name in the database. It must never change.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            PermitKind::Session => "session",
+            PermitKind::Token => "token",
+        }
+    }
+
+    /// The kind with this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        [PermitKind::Session, PermitKind::Token].into_iter().find(|kind| kind.as_str() == name)
+    }
+}
+
 /// The right of a session or an API token to act for its account.
 #[derive(Debug, Clone)]
 pub struct Permit {

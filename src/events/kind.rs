@@ -55,6 +55,8 @@ pub enum EventKind {
     FolderRestored,
     /// A folder was deleted permanently with all below it.
     FolderDeleted,
+    /// Files and folders were downloaded as an archive, wholly or in part.
+    ArchiveDownloaded,
     /// A signed URL was issued.
     UrlSigned,
     /// A share link was created.
@@ -121,6 +123,7 @@ impl EventKind {
             EventKind::FolderTrashed => "folder_trashed",
             EventKind::FolderRestored => "folder_restored",
             EventKind::FolderDeleted => "folder_deleted",
+            EventKind::ArchiveDownloaded => "archive_downloaded",
             EventKind::UrlSigned => "url_signed",
             EventKind::LinkCreated => "link_created",
             EventKind::LinkChanged => "link_changed",
@@ -174,6 +177,7 @@ mod tests {
         (FolderTrashed, "folder_trashed"),
         (FolderRestored, "folder_restored"),
         (FolderDeleted, "folder_deleted"),
+        (ArchiveDownloaded, "archive_downloaded"),
         (UrlSigned, "url_signed"),
         (LinkCreated, "link_created"),
         (LinkChanged, "link_changed"),

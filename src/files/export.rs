@@ -3,9 +3,6 @@
 
 mod archive;
 mod description;
-mod paths;
-mod spool;
-mod zip;
 
 use std::sync::Arc;
 
@@ -16,8 +13,8 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use self::archive::Archive;
-use self::spool::Spool;
 use super::right::Watch;
+use super::zip::spool::Spool;
 use super::{Content, File, TransferRight, avatar, find, read, trash};
 use crate::access::Right;
 use crate::app::App;

@@ -100,7 +100,8 @@ impl Folder {
         }
     }
 
-    pub(super) fn event(&self, kind: EventKind) -> Event {
+    /// An event about this folder, for the audit log.
+    pub fn event(&self, kind: EventKind) -> Event {
         let path = &*abridged(&self.path);
         Event::new(kind, self.space_id).with("folder_id", self.id.to_string()).with("path", path)
     }

@@ -19,6 +19,7 @@
 //! # }
 //! ```
 
+pub mod archive;
 pub mod avatar;
 mod change;
 mod changes;
@@ -38,6 +39,7 @@ mod sniff;
 pub mod spaces;
 pub mod trash;
 pub mod uploads;
+mod zip;
 
 use std::borrow::Cow;
 
@@ -53,6 +55,7 @@ use crate::events::{Event, EventKind};
 use crate::hex::hex;
 use crate::store::Key;
 
+pub use archive::{self as archives, Archive, ArchiveItem, archive};
 pub use change::{Change, change};
 pub use changes::{Change as LoggedChange, Changes, Wait, changes, follow, wait_for_changes};
 pub use conflict::{Conflict, OnConflict, Placed};

@@ -22,7 +22,7 @@ pub enum Precondition {
 /// The validators of the content that preconditions are compared with.
 pub struct Validators {
     etag: Option<ETag>,
-    modified: SystemTime,
+    modified: Option<SystemTime>,
 }
 
 impl Validators {
@@ -39,7 +39,7 @@ impl Validators {
                 return Precondition::Failed;
             }
         } else if let Some(condition) = request.typed_get::<IfUnmodifiedSince>()
-            && !condition.precondition_passes(self.modified)
+            && self.modified.is_some_and(|modified| !condition.precondition_passes(modified))
         {
             return Precondition::Failed;
         }
@@ -48,7 +48,7 @@ impl Validators {
                 return Precondition::NotModified;
             }
         } else if let Some(condition) = request.typed_get::<IfModifiedSince>()
-            && !condition.is_modified(self.modified)
+            && self.modified.is_some_and(|modified| !condition.is_modified(modified))
         {
             return Precondition::NotModified;
         }
@@ -60,7 +60,7 @@ impl Validators {
     pub fn admit_range(&self, request: &HeaderMap) -> bool {
         let Some(condition) = request.get(header::IF_RANGE) else { return true };
         let mut own = HeaderMap::new();
-        own.typed_insert(LastModified::from(self.modified));
+        self.modified.into_iter().for_each(|modified| own.typed_insert(LastModified::from(modified)));
         if let Some(etag) = &self.etag {
             own.typed_insert(etag.clone());
         }

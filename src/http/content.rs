@@ -23,12 +23,12 @@ pub struct ContentInfo {
     pub size: u64,
     /// The strong validator, in its double quotes.
     pub etag: String,
-    /// When these bytes became the content.
-    pub modified: SystemTime,
+    /// When these bytes became the content, if that is known.
+    pub modified: Option<SystemTime>,
     /// The media type.
     pub content_type: String,
-    /// The digest of all bytes.
-    pub sha256: Vec<u8>,
+    /// The digest of all bytes, if it is known.
+    pub sha256: Option<Vec<u8>>,
 }
 
 /// The presentation of content.
@@ -143,7 +143,7 @@ fn response_headers(content: &ContentInfo, presentation: &Presentation) -> Resul
     for (name, text) in texts {
         headers.insert(name, value(text)?);
     }
-    headers.typed_insert(LastModified::from(content.modified));
+    content.modified.into_iter().for_each(|modified| headers.typed_insert(LastModified::from(modified)));
     Ok(headers)
 }
 
@@ -161,7 +161,9 @@ fn not_modified(mut headers: HeaderMap) -> HeaderMap {
 fn whole(method: &Method, content: &ContentInfo, mut headers: HeaderMap) -> Result<Plan> {
     headers.insert(header::CONTENT_LENGTH, content.size.into());
     // The digest of the whole representation (RFC 9530, section 3).
-    headers.insert("repr-digest", value(&digest::of(&content.sha256))?);
+    if let Some(sha256) = &content.sha256 {
+        headers.insert("repr-digest", value(&digest::of(sha256))?);
+    }
     Ok(match *method {
         Method::HEAD => Plan::without_body(StatusCode::OK, headers),
         _ => Plan::of_one(StatusCode::OK, headers, 0..content.size),

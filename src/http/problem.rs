@@ -48,6 +48,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("too_many_links", 409, "Too many links"),
     ("too_many_spaces", 409, "Too many shared spaces"),
     ("too_many_grants", 409, "Too many grants"),
+    ("too_many_entries", 409, "Too many entries"),
     ("not_revocable", 409, "Not revocable"),
     ("idempotency_in_progress", 409, "Request with this key still in progress"),
     ("offset_mismatch", 409, "Offset mismatch"),
@@ -80,6 +81,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("unavailable", 503, "Temporarily unavailable"),
     ("statement_timeout", 503, "Database statement timed out"),
     ("too_many_exports", 503, "Too many exports in progress"),
+    ("too_many_archives", 503, "Too many archives in progress"),
     ("storage_full", 507, "No space left"),
     ("quota_exceeded", 507, "Quota exceeded"),
 ];
@@ -126,6 +128,8 @@ fn code(error: &Error) -> &'static str {
         Error::FsckRunning => "fsck_running",
         Error::ExportRunning => "export_running",
         Error::TooManyExports => "too_many_exports",
+        Error::TooManyArchives => "too_many_archives",
+        Error::TooManyEntries { .. } => "too_many_entries",
         Error::UploadIncomplete | Error::PartsMissing(_) => "upload_incomplete",
         Error::UploadGone => "upload_gone",
         Error::UploadBusy => "upload_busy",
@@ -367,6 +371,7 @@ fn header_of(error: &Error) -> Option<(HeaderName, HeaderValue)> {
         Error::Unavailable { .. }
         | Error::StatementTimeout { .. }
         | Error::TooManyExports
+        | Error::TooManyArchives
         | Error::Overloaded
         | Error::TooManyUploads { .. }
         | Error::TooManyWaiters { .. }

@@ -133,7 +133,9 @@ async fn purge_rows(app: &App, report: &mut ReaperReport) -> Result<()> {
     report.expired += app.db.purge_throttles(now).await?;
     report.expired += app.db.purge_idempotency_keys().await? + app.db.purge_resumables(now).await?;
     let revoked_before = before(now, REVOKED_LINK_RETENTION);
-    report.expired += app.db.purge_link_downloads().await? + app.db.purge_links(revoked_before).await?;
+    report.expired += app.db.purge_archive_urls(now).await?
+        + app.db.purge_link_downloads().await?
+        + app.db.purge_links(revoked_before).await?;
     let oldest = before(now, app.config.audit_log_retention);
     report.expired += app.db.purge_erasures(oldest).await?;
     loop {

@@ -68,8 +68,8 @@ pub async fn authenticate(app: &App, secret: &str, policy: CachePolicy) -> Resul
     let (found, credential): (_, fn(Uuid) -> Credential) = match secret.kind() {
         SecretKind::Session => (app.db.find_session_caller(&hash, now, policy).await?, Credential::Session),
         SecretKind::Token => (app.db.find_token_caller(&hash, now, policy).await?, Credential::Token),
-        // A link token does not authenticate a user: anyone may have it.
-        SecretKind::Link => return Err(Error::Unauthorized),
+        // These do not authenticate a user: anyone may have them.
+        SecretKind::Link | SecretKind::Archive => return Err(Error::Unauthorized),
     };
     let row = found.filter(|row| !is_idle(app, secret.kind(), row, now)).ok_or(Error::Unauthorized)?;
     let credential = credential(row.credential_id);

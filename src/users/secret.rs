@@ -1,4 +1,4 @@
-//! Secrets of sessions, API tokens and share links. A prefix names the kind, and a checksum detects typing errors, so
+//! Secrets of sessions, API tokens, share links and one-time URLs. A prefix names the kind, and a checksum detects typing errors, so
 //! that secret scanners find them and malformed ones never cost a query.
 
 use secrecy::{ExposeSecret, SecretString};
@@ -20,6 +20,8 @@ pub enum SecretKind {
     Token,
     /// A share link.
     Link,
+    /// A one-time URL of an archive.
+    Archive,
 }
 
 impl SecretKind {
@@ -28,6 +30,7 @@ impl SecretKind {
             SecretKind::Session => "srs_",
             SecretKind::Token => "srk_",
             SecretKind::Link => "srl_",
+            SecretKind::Archive => "sra_",
         }
     }
 }
@@ -52,7 +55,7 @@ impl Secret {
 
     /// Parses what a client sent; `None` if the prefix, the length or the checksum is wrong.
     pub fn parse(text: &str) -> Option<Self> {
-        let kind = [SecretKind::Session, SecretKind::Token, SecretKind::Link]
+        let kind = [SecretKind::Session, SecretKind::Token, SecretKind::Link, SecretKind::Archive]
             .into_iter()
             .find(|kind| text.starts_with(kind.prefix()))?;
         if text.len() != LENGTH || !text.is_ascii() {

@@ -25,6 +25,8 @@ const RIGHTS: &[(&str, &str, &str)] = &[
     ("POST", "/v1/files/{id}/links", "share"),
     ("GET", "/v1/files/{id}/events", "manage"),
     ("GET", "/v1/folders/{id}", "list"),
+    ("GET", "/v1/folders/{id}/archive", "read"),
+    ("HEAD", "/v1/folders/{id}/archive", "read"),
     ("PATCH", "/v1/folders/{id}", "update"),
     ("DELETE", "/v1/folders/{id}", "delete"),
     ("DELETE", "/v1/trash/{id}", "trash"),

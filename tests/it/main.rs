@@ -4,6 +4,7 @@
 
 mod access;
 mod architecture;
+mod archives;
 mod backup;
 #[cfg(feature = "ui")]
 mod browser;

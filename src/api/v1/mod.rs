@@ -1,6 +1,7 @@
 //! The REST API, version 1: one file per noun.
 
 mod admin_users;
+mod archives;
 mod auth;
 mod avatars;
 mod batch;
@@ -40,6 +41,7 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(me::routes())
         .merge(tokens::routes())
         .merge(admin_users::routes())
+        .merge(archives::routes())
         .merge(avatars::routes())
         .merge(batch::routes())
         .merge(files::routes())

@@ -5,9 +5,9 @@ use crc32fast::Hasher;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use super::spool::Spool;
-use super::zip::{self, BLOCK, Entry};
 use crate::error::{Error, Result};
+use crate::files::zip::records::{self, BLOCK, Entry, Method};
+use crate::files::zip::spool::Spool;
 
 /// An archive that is being written.
 pub struct Archive {
@@ -47,8 +47,8 @@ impl Archive {
     /// Those of [`write`](Self::write).
     pub async fn start_file(&mut self, name: &str, size: Option<u64>, modified_at: Timestamp) -> Result<()> {
         self.end_file().await?;
-        let (offset, is_large) = (self.position(), size.is_some_and(zip::is_large));
-        self.unsent.extend(zip::local_header(name, modified_at, is_large));
+        let (offset, is_large) = (self.position(), size.is_some_and(records::is_large));
+        self.unsent.extend(records::local_header(name, modified_at, is_large));
         self.open = Some(OpenEntry {
             name: name.to_owned(),
             modified_at,
@@ -109,7 +109,7 @@ impl Archive {
             }
             self.send().await?;
         }
-        self.unsent.extend(zip::end(self.entries, size, offset));
+        self.unsent.extend(records::end(self.entries, size, offset));
         self.send().await
     }
 
@@ -117,14 +117,14 @@ impl Archive {
     async fn end_file(&mut self) -> Result<()> {
         self.end_block();
         let Some(open) = self.open.take() else { return Ok(()) };
-        self.unsent.extend(zip::LAST_BLOCK);
+        self.unsent.extend(records::LAST_BLOCK);
         let entry = Entry {
             name: &open.name,
             modified_at: open.modified_at,
             is_large: open.is_large,
             crc: open.crc.finalize(),
             size: open.size,
-            deflated: self.position() - open.content,
+            method: Method::Deflated { size: self.position() - open.content },
             offset: open.offset,
         };
         self.unsent.extend(entry.data_descriptor());
@@ -138,7 +138,7 @@ impl Archive {
         if let Some(open) = &mut self.open
             && !open.block.is_empty()
         {
-            self.unsent.extend(zip::block_header(open.block.len()));
+            self.unsent.extend(records::block_header(open.block.len()));
             self.unsent.append(&mut open.block);
         }
     }

@@ -7,12 +7,12 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::Export;
-use super::paths::Paths;
-use super::spool::{Spool, Spooled};
 use crate::access::Tree;
 use crate::cursor::Page;
 use crate::error::{Error, Result};
 use crate::events::{self, Filter};
+use crate::files::zip::paths::Paths;
+use crate::files::zip::spool::{Spool, Spooled};
 use crate::files::{Direction, File, List, Order, Sort, links, list, trash};
 use crate::users;
 

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
 use std::time::Duration;
 use uuid::Uuid;
 
+use super::content_hash::ContentHash;
 use super::type_filter::{Detected, detect};
 use crate::app::App;
 use crate::chunks::{ChunkObserver, observed};
@@ -21,14 +21,14 @@ use crate::store::{ByteStream, Key};
 pub struct Meter {
     limit: u64,
     size: u64,
-    hash: Sha256,
+    hash: ContentHash,
     expected: Option<Vec<u8>>,
 }
 
 impl Meter {
     /// A meter of at most `limit` bytes, which must have the SHA-256 `expected` if there is one.
     pub fn new(limit: u64, expected: Option<Vec<u8>>) -> Self {
-        Self { limit, size: 0, hash: Sha256::new(), expected }
+        Self { limit, size: 0, hash: ContentHash::default(), expected }
     }
 
     /// Records the next chunk.
@@ -45,14 +45,14 @@ impl Meter {
         Ok(())
     }
 
-    /// The hash of the bytes so far.
-    pub(in crate::files) fn hash(&self) -> Sha256 {
+    /// The hashes of the bytes so far.
+    pub(in crate::files) fn hash(&self) -> ContentHash {
         self.hash.clone()
     }
 
     fn check_digest(&self) -> Result<()> {
         match self.expected.as_deref() {
-            Some(expected) if expected != self.hash.clone().finalize().as_slice() => Err(Error::DigestMismatch),
+            Some(expected) if expected != self.hash.sha256() => Err(Error::DigestMismatch),
             _ => Ok(()),
         }
     }
@@ -62,7 +62,8 @@ impl Meter {
         BlobFacts {
             id,
             size: self.size,
-            sha256: self.hash.clone().finalize().to_vec(),
+            sha256: self.hash.sha256(),
+            crc32: self.hash.crc32(),
             content_type,
             keep_for: Duration::ZERO,
             ready_at,

@@ -4,6 +4,7 @@
 //! many as necessary, in order by tus or as parts straight to the store; it has an id, and so has an upload through one
 //! [signed PUT](signed_put). The functions of this module take any of these ids.
 
+mod content_hash;
 mod direct;
 mod idempotency;
 mod meter;

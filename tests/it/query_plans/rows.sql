@@ -60,6 +60,8 @@ INSERT INTO links (id, space_id, file_id, token_hash, last_four, allow_from, inl
     FROM created WHERE n % 2 = 0;
 INSERT INTO link_downloads (id, link_id, client_hash, agent_hash, open_responses, bytes_granted, lease_until)
     SELECT uuidv7(), id, '', '', 1, 1, created_at FROM links;
+INSERT INTO archive_urls (id, user_id, token_hash, credential, credential_id, name, items, created_at, expires_at)
+    SELECT uuidv7(), owner, decode(md5('archive' || n), 'hex'), 'session', file, '', '', n, n FROM created;
 INSERT INTO audit_events (id, at, kind, space_id, actor_id, file_id, channel, detail)
     SELECT uuidv7(), 3 * n + copy, CASE copy WHEN 1 THEN 'file.created' WHEN 2 THEN 'file.read' ELSE 'file.changed' END,
         owner, owner, file, 'api', '{}'

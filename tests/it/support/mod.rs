@@ -210,7 +210,9 @@ impl TestApp {
     /// Asserts that no row about users or events contains a secret, neither as text nor as bytes.
     pub async fn assert_in_no_row(&self, secrets: &[&str]) {
         let mut rows = String::new();
-        for table in ["users", "sessions", "api_tokens", "throttles", "links", "link_downloads", "audit_events"] {
+        for table in
+            ["users", "sessions", "api_tokens", "throttles", "links", "link_downloads", "archive_urls", "audit_events"]
+        {
             rows += &self.dump(table).await;
         }
         let rows = rows.to_lowercase();

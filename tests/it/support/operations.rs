@@ -52,6 +52,11 @@ pub const OPERATIONS: &[(&str, &str, Access)] = &[
     ("GET", "/v1/folders/{id}", Access::Owner),
     ("PATCH", "/v1/folders/{id}", Access::Owner),
     ("DELETE", "/v1/folders/{id}", Access::Owner),
+    ("GET", "/v1/folders/{id}/archive", Access::Owner),
+    ("HEAD", "/v1/folders/{id}/archive", Access::Owner),
+    ("POST", "/v1/archives", Access::SignedIn),
+    ("GET", "/v1/archives/{token}", Access::Link),
+    ("HEAD", "/v1/archives/{token}", Access::Link),
     ("GET", "/v1/trashed-folders", Access::SignedIn),
     ("DELETE", "/v1/trashed-folders/{id}", Access::Owner),
     ("POST", "/v1/trashed-folders/{id}/restore", Access::Owner),
@@ -223,7 +228,7 @@ impl Resources {
             path if path.contains("/trashed-folders/") => self.trashed_folder["id"].as_str().unwrap(),
             path if path.contains("/folders/") => self.folder["id"].as_str().unwrap(),
             path if path.contains("/trash/") => self.trashed["id"].as_str().unwrap(),
-            path if path.starts_with("/l/") => self.link["url"].as_str().unwrap().rsplit('/').next().unwrap(),
+            path if path.contains("{token}") => self.link["url"].as_str().unwrap().rsplit('/').next().unwrap(),
             _ => self.file["id"].as_str().unwrap(),
         }
     }

@@ -17,7 +17,6 @@ use crate::faults;
 use crate::files::uploads::meter::{Meter, read_back};
 use crate::files::uploads::resumable::claim::Claim;
 use crate::files::uploads::resumable::finish::finish;
-use crate::files::uploads::resumable::ledger::serialize_hash_state;
 use crate::files::uploads::resumable::{complete_size, expiry, find, key, lease};
 use crate::files::uploads::whole::detached;
 use crate::files::{File, Placed};
@@ -83,7 +82,7 @@ async fn record_assembled(app: &App, subject: &Subject, row: &ResumableRow, clai
     faults::point("P2");
     let size = PartLayout::of(row)?.size;
     let read = read_parts(app, row).await.and_then(|meter| match &row.sha256 {
-        Some(expected) if *expected != meter.hash().finalize().as_slice() => Err(Error::DigestMismatch),
+        Some(expected) if *expected != meter.hash().sha256() => Err(Error::DigestMismatch),
         _ => Ok(meter),
     });
     if let Err(Error::DigestMismatch) = read {
@@ -94,7 +93,7 @@ async fn record_assembled(app: &App, subject: &Subject, row: &ResumableRow, clai
         claim_id: claim.id,
         blob_id: row.blob_id,
         received: size,
-        hash_state: serialize_hash_state(&read?.hash()),
+        hash_state: read?.hash().serialize(),
         parts: Vec::new(),
         tail: None,
         old_tail: None,
@@ -125,7 +124,7 @@ async fn read_parts(app: &App, row: &ResumableRow) -> Result<Meter> {
             meter.record(&chunk)?;
             hash.update(&chunk);
         }
-        if receipt(hash) != row.receipt {
+        if receipt(&hash.finalize()) != row.receipt {
             return Err(Error::DigestMismatch);
         }
     }

@@ -6,13 +6,14 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::super::direct::PartLayout;
-use super::ledger::{RowObserver, serialize_hash_state};
+use super::ledger::RowObserver;
 use super::{Append, Claim, DIRECT, TUS, Upload, check_size, expiry, find, key, lease, status, write};
 use crate::access::{Right, Subject, Tree};
 use crate::app::App;
 use crate::db::{ByteCount, KeyClaim, NewBlobRow, NewResumableRow, ResumableRow};
 use crate::error::{Error, FieldError, Location, Result};
 use crate::files::conflict::before_content;
+use crate::files::uploads::content_hash::ContentHash;
 use crate::files::uploads::idempotency::{IdempotencyKey, Lookup, lookup};
 use crate::files::uploads::whole::detached;
 use crate::files::{Conflict, FileName, FolderPath, OnConflict};
@@ -119,7 +120,7 @@ impl NewUpload {
             content_type: self.content_type,
             upload_metadata: self.note,
             size,
-            hash_state: serialize_hash_state(&Sha256::new()),
+            hash_state: ContentHash::default().serialize(),
             sha256,
             expires_at: expiry(app, now),
         };

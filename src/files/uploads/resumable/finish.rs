@@ -1,9 +1,7 @@
 //! Publishes an upload that has received all its bytes.
 
 use futures_util::stream;
-use sha2::Digest;
 
-use super::ledger::restore_hash_state;
 use super::{Claim, DIRECT, complete_size};
 use crate::access::{Subject, Tree};
 use crate::app::App;
@@ -12,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::events::{self, Channel};
 use crate::faults;
 use crate::files::sniff::MOST_SNIFFED_BYTES;
+use crate::files::uploads::content_hash::ContentHash;
 use crate::files::uploads::pending::Stored;
 use crate::files::uploads::type_filter::{Purpose, detect};
 use crate::files::uploads::whole::publish;
@@ -46,10 +45,12 @@ pub(in crate::files::uploads) async fn finish(
         app.store.assemble(&key, row.multipart_id.as_deref(), receipts, size).await?;
     }
     faults::point("T5");
+    let hash = ContentHash::restore(&row.hash_state)?;
     let facts = BlobFacts {
         id: blob_id,
         size,
-        sha256: restore_hash_state(&row.hash_state)?.finalize().to_vec(),
+        sha256: hash.sha256(),
+        crc32: hash.crc32(),
         content_type: stored_type(app, row, &key, size).await?,
         keep_for: std::time::Duration::ZERO,
         ready_at: app.clock.now(),

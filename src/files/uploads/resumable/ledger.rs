@@ -2,8 +2,6 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use sha2::digest::common::hazmat::{SerializableState, SerializedState};
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::Claim;
@@ -11,6 +9,7 @@ use crate::app::App;
 use crate::db::{Count, NewBlobRow, PartRow, Progress, ResumableRow};
 use crate::error::{Error, Result};
 use crate::faults;
+use crate::files::uploads::content_hash::ContentHash;
 use crate::store::{AppendObserver, Key, MultipartObserver, Persisted};
 
 /// Follows an append, and knows which of it the row has recorded.
@@ -19,7 +18,7 @@ pub(in crate::files::uploads) struct RowObserver<'a> {
     row: &'a ResumableRow,
     claim_id: Uuid,
     received: u64,
-    hash: Sha256,
+    hash: ContentHash,
     /// Parts that are not recorded yet.
     parts: Vec<PartRow>,
     tail: Option<Uuid>,
@@ -38,7 +37,7 @@ impl<'a> RowObserver<'a> {
             row,
             claim_id: claim.id,
             received: row.received.0,
-            hash: restore_hash_state(&row.hash_state)?,
+            hash: ContentHash::restore(&row.hash_state)?,
             parts: Vec::new(),
             tail: row.tail_blob_id,
             tail_in_row: row.tail_blob_id,
@@ -58,7 +57,7 @@ impl<'a> RowObserver<'a> {
             claim_id: self.claim_id,
             blob_id: self.row.blob_id,
             received: self.received,
-            hash_state: serialize_hash_state(&self.hash),
+            hash_state: self.hash.serialize(),
             parts: std::mem::take(&mut self.parts),
             tail: self.tail,
             old_tail: self.tail_in_row,
@@ -124,37 +123,5 @@ impl AppendObserver for RowObserver<'_> {
             Persisted::Tail => self.tail = self.next_tail.take(),
         }
         if self.at_once { Ok(()) } else { self.save().await }
-    }
-}
-
-/// The state of a hash, as the row stores it.
-pub(in crate::files::uploads) fn serialize_hash_state(hash: &Sha256) -> Vec<u8> {
-    hash.serialize().to_vec()
-}
-
-/// Continues a hash from its stored state.
-///
-/// # Errors
-/// [`Error::Internal`] if the bytes are not the state of a hash.
-pub(in crate::files::uploads) fn restore_hash_state(state: &[u8]) -> Result<Sha256> {
-    let state = SerializedState::<Sha256>::try_from(state).map_err(Error::internal)?;
-    Sha256::deserialize(&state).map_err(Error::internal)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_hash_continues_where_it_stopped() {
-        for cut in [0, 1, 63, 64, 65, 1000] {
-            let bytes = [7; 1000];
-            let mut first = Sha256::new();
-            first.update(&bytes[..cut]);
-            let mut second = restore_hash_state(&serialize_hash_state(&first)).unwrap();
-            second.update(&bytes[cut..]);
-            assert_eq!(second.finalize(), Sha256::digest(bytes), "{cut}");
-        }
-        assert!(restore_hash_state(b"no state").is_err());
     }
 }

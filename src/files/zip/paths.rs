@@ -45,15 +45,26 @@ enum Kind {
 }
 
 impl Paths {
-    /// A path below the folder `root` of the archive that no other file has, as similar as possible to its own. After
+    /// A path below the folder `root` of the archive, or of the whole archive if that is empty, that no other file has, as similar as possible to its own. After
     /// hundreds of thousands of files it is only the id, so that nothing has to be remembered.
     pub fn place(&mut self, root: &str, path: &str, name: &str, id: Uuid) -> String {
         if self.known.len() >= MOST {
             let extension = split(name).1;
-            return format!("{root} (more)/{id}{}", if extension.len() > 16 { String::new() } else { safe(extension) });
+            let folder = if root.is_empty() { "more".to_owned() } else { format!("{root} (more)") };
+            return format!("{folder}/{id}{}", if extension.len() > 16 { String::new() } else { safe(extension) });
         }
         let folder = self.folder(root, path);
         self.free(&folder, &safe(name), Kind::File)
+    }
+
+    /// The path of this folder, if it is not that of another one, such as one whose name differs in case only.
+    pub fn place_folder(&mut self, root: &str, path: &str) -> Option<String> {
+        if self.known.len() >= MOST {
+            return None;
+        }
+        let known = self.known.len();
+        let placed = self.folder(root, path);
+        (self.known.len() > known).then_some(placed)
     }
 
     /// The path of this folder in the archive: the same for all of its files.
@@ -72,13 +83,13 @@ impl Paths {
 
     /// The name below its parent, with the next number that makes it free, if it is not. No number is tried twice.
     fn free(&mut self, parent: &str, name: &str, kind: Kind) -> String {
-        let plain = format!("{parent}/{name}");
+        let plain = join(parent, name);
         let Some(first) = self.claim(&plain, kind) else { return plain };
         let (stem, extension) = split(name);
         let Known { next, folder, .. } = self.known[&first];
         let mut number = if kind == Kind::Folder && folder > 0 { folder } else { next };
         loop {
-            let path = format!("{parent}/{stem} ({number}){extension}");
+            let path = join(parent, &format!("{stem} ({number}){extension}"));
             if self.claim(&path, kind).is_none() {
                 if let Some(known) = self.known.get_mut(&first) {
                     match kind {
@@ -107,6 +118,11 @@ impl Paths {
             Entry::Occupied(taken) => (kind == Kind::File || taken.get().kind == Kind::File).then_some(hash),
         }
     }
+}
+
+/// The path of a name in a folder; the folder of the whole archive has no name.
+fn join(parent: &str, name: &str) -> String {
+    if parent.is_empty() { name.to_owned() } else { format!("{parent}/{name}") }
 }
 
 /// The name before its extension, and the extension with its dot.

@@ -1,5 +1,5 @@
 //! Bytes that are written once and then read once: in memory while they are few, afterwards in a temporary file without a
-//! name. What grows with the number of files of an export is kept here.
+//! name. What grows with the number of files of an archive is kept here.
 
 use std::io::{self, BufReader, Read, Seek, Write};
 
@@ -71,6 +71,22 @@ impl Spooled {
         Ok(&buffer[..read])
     }
 
+    /// Begins again.
+    ///
+    /// # Errors
+    /// Those of [`read`](Self::read).
+    pub fn rewind(&mut self) -> Result<()> {
+        self.0.rewind().map_err(temporary)
+    }
+
+    /// As many bytes as fit into the buffer.
+    ///
+    /// # Errors
+    /// Those of [`read`](Self::read), and if there are fewer.
+    pub fn fill(&mut self, buffer: &mut [u8]) -> Result<()> {
+        self.0.read_exact(buffer).map_err(temporary)
+    }
+
     /// The next text; `None` at the end.
     ///
     /// # Errors
@@ -88,7 +104,7 @@ impl Spooled {
 }
 
 fn temporary(error: io::Error) -> Error {
-    Error::internal(format!("the temporary file of an export (see TMPDIR): {error}"))
+    Error::internal(format!("the temporary file of an archive (see TMPDIR): {error}"))
 }
 
 #[cfg(test)]
