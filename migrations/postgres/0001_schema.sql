@@ -57,7 +57,7 @@ CREATE TABLE spaces (
     deleted_at            BIGINT,
     CHECK (user_id IS NULL OR user_id = id)
 );
-CREATE INDEX spaces_by_creator ON spaces (creator_id) WHERE creator_id IS NOT NULL;
+CREATE INDEX spaces_by_creator ON spaces (creator_id);
 CREATE INDEX spaces_shared ON spaces (id) WHERE user_id IS NULL;
 CREATE INDEX spaces_deleted ON spaces (deleted_at) WHERE deleted_at IS NOT NULL;
 
@@ -261,18 +261,20 @@ CREATE UNIQUE INDEX grants_by_folder_and_email ON grants (folder_id, email_key) 
 CREATE UNIQUE INDEX grants_by_file_and_user ON grants (file_id, user_id) WHERE email_key IS NULL;
 CREATE UNIQUE INDEX grants_by_file_and_team ON grants (file_id, team_id) WHERE team_id IS NOT NULL;
 CREATE UNIQUE INDEX grants_by_file_and_email ON grants (file_id, email_key) WHERE email_key IS NOT NULL;
-CREATE INDEX grants_by_folder ON grants (folder_id, id) WHERE folder_id IS NOT NULL;
-CREATE INDEX grants_by_file ON grants (file_id, id) WHERE file_id IS NOT NULL;
-CREATE INDEX grants_by_user ON grants (user_id, id) WHERE user_id IS NOT NULL;
-CREATE INDEX grants_by_team ON grants (team_id, id) WHERE team_id IS NOT NULL;
+CREATE INDEX grants_by_folder ON grants (folder_id, id);
+CREATE INDEX grants_by_file ON grants (file_id, id);
+CREATE INDEX grants_by_user ON grants (user_id, id);
+CREATE INDEX grants_by_team ON grants (team_id, id);
 CREATE INDEX grants_by_email ON grants (email_key) WHERE email_key IS NOT NULL AND user_id IS NULL;
-CREATE INDEX grants_by_creator ON grants (creator_id) WHERE creator_id IS NOT NULL;
+CREATE INDEX grants_by_creator ON grants (creator_id);
 CREATE INDEX grants_by_expiry ON grants (expires_at) WHERE expires_at IS NOT NULL;
 
 -- Share links: anyone with the token may download one file, within the owner's restrictions.
 CREATE TABLE links (
     id            UUID PRIMARY KEY,
     space_id      UUID NOT NULL REFERENCES spaces (id) ON DELETE CASCADE,
+    -- The account that created it, which must still be allowed to share the file.
+    creator_id    UUID NOT NULL REFERENCES users (id) ON DELETE CASCADE,
     file_id       UUID NOT NULL REFERENCES files (id) ON DELETE CASCADE,
     token_hash    BYTEA NOT NULL UNIQUE,
     -- How often the token was replaced: the token is derived from the id and this.
@@ -297,7 +299,8 @@ CREATE TABLE links (
     -- Incremented by every change of the restrictions, for optimistic locking.
     revision      BIGINT NOT NULL DEFAULT 0
 );
-CREATE INDEX links_by_space ON links (space_id, id);
+CREATE INDEX links_by_creator ON links (creator_id, id);
+CREATE INDEX links_by_space ON links (space_id);
 CREATE INDEX links_by_file ON links (file_id, id);
 CREATE INDEX links_by_revocation ON links (revoked_at) WHERE revoked_at IS NOT NULL;
 

@@ -6,7 +6,8 @@ use uuid::Uuid;
 use super::{Db, Micros, Tx, statements};
 use crate::error::{Error, Result};
 
-/// A folder and all above it, as long as its space is not deleted and its account not disabled.
+/// A folder and all above it, as long as its space is not deleted and its account not disabled. SQLite, which has no
+/// statistics, must begin with them: hence the cross joins.
 macro_rules! way_up {
     ($folder:literal) => {
         concat!(
@@ -33,7 +34,7 @@ macro_rules! held_on_the_way {
     () => {
         concat!(
             way_up!("$2"),
-            "SELECT g.id FROM grants g WHERE g.id IN (SELECT g.id FROM up JOIN grants g ON g.folder_id = up.id
+            "SELECT g.id FROM grants g WHERE g.id IN (SELECT g.id FROM up CROSS JOIN grants g WHERE g.folder_id = up.id
                 UNION ALL SELECT g.id FROM grants g WHERE g.file_id = $3 AND EXISTS (SELECT 1 FROM up))
             AND (g.rights & $5) <> 0 AND ",
             held!()
@@ -43,14 +44,14 @@ macro_rules! held_on_the_way {
 
 statements! {
     FIND_GRANTED = concat!(way_up!("$2"), "SELECT g.rights, g.folder_id, up.location, g.expires_at
-        FROM up JOIN grants g ON g.folder_id = up.id WHERE ", held!(), "
+        FROM up CROSS JOIN grants g WHERE g.folder_id = up.id AND ", held!(), "
         UNION ALL SELECT g.rights, g.folder_id, NULL, g.expires_at FROM grants g
         WHERE g.file_id = $3 AND EXISTS (SELECT 1 FROM up) AND ", held!());
     FIND_NEED = held_on_the_way!();
     FIND_FOLDER_ABOVE = concat!(way_up!("$1"), "SELECT location FROM up WHERE id = $2");
 }
 
-/// On PostgreSQL: whoever ends the grant waits for the transaction that relies on it.
+/// On PostgreSQL: what ends the grant waits for the transaction that relies on it.
 const FIND_NEED_LOCKED: &str = concat!(held_on_the_way!(), " FOR KEY SHARE OF g");
 
 /// The rights of one grant.

@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::blobs::{BlobFacts, ContentRow, make_ready, mark_for_deletion};
+use super::spaces::lock_space;
 use super::usage::apply_usage;
 use super::users::lock_user;
 use super::{Db, Tx, statements};
@@ -61,6 +62,7 @@ impl Db {
 
 /// Sets a user's avatar and returns the previous one.
 async fn exchange_avatar(tx: &mut Tx<'_>, user: Uuid, avatar: Option<Uuid>) -> Result<Option<Uuid>> {
+    lock_space(tx, user).await?;
     lock_user(tx, user).await?;
     let (previous,): (Option<Uuid>,) = tx.fetch_one(CURRENT_AVATAR, (user,)).await?;
     tx.execute(SET_AVATAR, (user, avatar)).await?;

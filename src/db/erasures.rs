@@ -8,7 +8,7 @@ use super::blobs::mark_for_deletion;
 use super::errors::is_foreign_key_violation;
 use super::events::{EventRow, insert_event};
 use super::files::end_signed_puts;
-use super::spaces::check_not_last_manager;
+use super::spaces::{check_not_last_manager, lock_space};
 use super::usage::{ReservedRow, UsageDelta, apply_usage};
 use super::{Count, Db, Micros, Tx, permits, statements};
 use crate::error::{Error, Result};
@@ -107,6 +107,7 @@ impl Db {
         let begun = self
             .unpermitted(async |tx| {
                 permits::check(tx).await?;
+                lock_space(tx, user).await?;
                 anonymize(tx, user, job.started_at, proven).await?;
                 remove_avatar(tx, user).await?;
                 check_not_last_manager(tx, user).await?;

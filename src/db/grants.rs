@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::errors::{is_foreign_key_violation, is_unique_violation};
 use super::events::{EventRow, insert_event};
+use super::spaces::lock_space;
 use super::{Count, Db, Micros, Tx, statements};
 use crate::error::{Error, Result};
 
@@ -40,10 +41,14 @@ statements! {
     LIST_RECEIVED = concat!(select_grant!(), received!(), " AND g.user_id = $1 AND g.id > $3 ORDER BY g.id LIMIT $4");
     LIST_RECEIVED_BY_TEAM = concat!(select_grant!(), " JOIN team_members m ON m.team_id = g.team_id AND m.user_id = $1",
         received!(), " AND g.id > $3 ORDER BY g.id LIMIT $4");
+    LIST_REACHING = concat!("WITH RECURSIVE up (id, parent_id) AS (SELECT id, parent_id FROM folders WHERE id = $1
+            UNION ALL SELECT p.id, p.parent_id FROM up JOIN folders p ON p.id = up.parent_id) ", select_grant!(), "
+        WHERE g.id IN (SELECT r.id FROM up CROSS JOIN grants r WHERE r.folder_id = up.id
+                UNION ALL SELECT r.id FROM grants r WHERE r.file_id = $2)
+            AND (g.expires_at IS NULL OR g.expires_at > $3)");
     COUNT_GRANTS = "SELECT (SELECT COUNT(*) FROM grants WHERE folder_id = $1) + (SELECT COUNT(*) FROM grants WHERE file_id = $2)";
     CHANGE_GRANT = "UPDATE grants SET role = $2, rights = $3, expires_at = $4 WHERE id = $1";
     DELETE_GRANT = "DELETE FROM grants WHERE id = $1";
-    LOCK_SPACE = "UPDATE spaces SET updated_at = updated_at WHERE id = $1";
     /// Managers of a shared space that stay: of grants without an end, to accounts that are not disabled and to teams
     /// with members.
     COUNT_MANAGERS = "SELECT COUNT(*) FROM grants g LEFT JOIN users u ON u.id = g.user_id
@@ -160,6 +165,14 @@ impl Db {
         self.read.fetch_all(LIST_GRANTS_OF_FILE, (file, after, Count::from(limit))).await
     }
 
+    /// The grants to a folder, to those above it, and to a file in it, that have not expired.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
+    pub async fn grants_reaching(&self, folder: Uuid, file: Uuid, now: Timestamp) -> Result<Vec<GrantRow>> {
+        self.read.fetch_all(LIST_REACHING, (folder, file, Micros::from(now))).await
+    }
+
     /// At most `limit` grants that an account has received, by itself and by its teams, after the one with the id `after`.
     ///
     /// # Errors
@@ -250,7 +263,7 @@ pub(super) async fn assign_pending(tx: &mut Tx<'_>, user: Uuid, email_key: &str)
 /// Of two changes of the members of a space the second waits for the first.
 async fn lock_members(tx: &mut Tx<'_>, grant: &GrantRow) -> Result<()> {
     if grant.folder_id == Some(grant.space_id) {
-        tx.execute(LOCK_SPACE, (grant.space_id,)).await?;
+        lock_space(tx, grant.space_id).await?;
     }
     Ok(())
 }

@@ -34,7 +34,7 @@ statements! {
             (id, link_id, client_hash, agent_hash, open_responses, bytes_granted, lease_until)
         SELECT $1, l.id, $3, $7, 1, $4, (SELECT now FROM clock) + $5
         FROM links l JOIN files f ON f.id = l.file_id JOIN folders d ON d.id = f.folder_id
-        JOIN users u ON u.id = l.space_id
+        JOIN users u ON u.id = l.creator_id
         WHERE l.id = $2 AND l.revoked_at IS NULL AND (l.expires_at IS NULL OR l.expires_at > $6)
             AND f.trashed_at IS NULL AND d.trashed_at IS NULL AND u.disabled_at IS NULL
             AND (l.max_downloads IS NULL OR l.max_downloads > l.downloads)";

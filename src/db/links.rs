@@ -1,4 +1,4 @@
-//! Share links. Every query is scoped to the space, except the one by token for visitors.
+//! Share links. The caller decides who may see one.
 
 use jiff::Timestamp;
 use sqlx::FromRow;
@@ -14,24 +14,26 @@ use crate::error::{Error, Result};
 /// The columns of a [`LinkRow`].
 macro_rules! link_columns {
     () => {
-        "l.id, l.space_id, l.file_id, l.token_hash, l.turn, l.last_four, l.password_hash, l.allow_from, l.download_name,
+        "l.id, l.space_id, l.creator_id, l.file_id, l.token_hash, l.turn, l.last_four, l.password_hash, l.allow_from, l.download_name,
          l.inline, l.note, l.max_downloads, l.downloads, l.created_at, l.last_downloaded_at, l.expires_at, l.revoked_at,
          l.revision"
     };
 }
 
 statements! {
-    COUNT_LINKS = "SELECT COUNT(*) FROM links WHERE space_id = $1";
-    INSERT_LINK = "INSERT INTO links (id, space_id, file_id, token_hash, last_four, password_hash, allow_from,
+    COUNT_LINKS = "SELECT COUNT(*) FROM links WHERE creator_id = $1";
+    INSERT_LINK = "INSERT INTO links (id, space_id, creator_id, file_id, token_hash, last_four, password_hash, allow_from,
             download_name, inline, note, max_downloads, created_at, expires_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
-    FIND_LINK_BY_TOKEN = concat!("SELECT ", link_columns!(), " FROM links l JOIN users u ON u.id = l.space_id
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+    FIND_LINK_BY_TOKEN = concat!("SELECT ", link_columns!(), " FROM links l JOIN users u ON u.id = l.creator_id
         WHERE l.token_hash = $1 AND u.disabled_at IS NULL");
-    FIND_LINK = concat!("SELECT ", link_columns!(), " FROM links l WHERE l.id = $1 AND l.space_id = $2");
-    LIST_LINKS = concat!("SELECT ", link_columns!(), " FROM links l WHERE l.space_id = $1 AND l.id < $2
+    FIND_LINK = concat!("SELECT ", link_columns!(), " FROM links l WHERE l.id = $1");
+    LIST_LINKS = concat!("SELECT ", link_columns!(), " FROM links l WHERE l.creator_id = $1 AND l.id < $2
         ORDER BY l.id DESC LIMIT $3");
-    LIST_LINKS_OF_FILE = concat!("SELECT ", link_columns!(), " FROM links l WHERE l.space_id = $1 AND l.id < $2
-        AND l.file_id = $4 ORDER BY l.id DESC LIMIT $3");
+    LIST_LINKS_OF_FILE = concat!("SELECT ", link_columns!(), " FROM links l WHERE l.file_id = $1 AND l.id < $2
+        ORDER BY l.id DESC LIMIT $3");
+    LIST_OWN_LINKS_OF_FILE = concat!("SELECT ", link_columns!(), " FROM links l WHERE l.file_id = $1 AND l.id < $2
+        AND l.creator_id = $4 ORDER BY l.id DESC LIMIT $3");
     UPDATE_LINK = "UPDATE links SET password_hash = $3, allow_from = $4, download_name = $5, inline = $6, note = $7,
             max_downloads = $8, expires_at = $9, revision = revision + 1
         WHERE id = $1 AND space_id = $2 AND revision = $10 AND revoked_at IS NULL";
@@ -46,8 +48,10 @@ statements! {
 pub struct LinkRow {
     /// The id of the link.
     pub id: Uuid,
-    /// The account that it belongs to.
+    /// The space of the file.
     pub space_id: Uuid,
+    /// The account that created it.
+    pub creator_id: Uuid,
     /// The file that it shares.
     pub file_id: Uuid,
     /// The hash of its token.
@@ -64,7 +68,7 @@ pub struct LinkRow {
     pub download_name: Option<String>,
     /// Whether browsers may display the content.
     pub inline: bool,
-    /// A note of the space.
+    /// A note of its creator.
     pub note: String,
     /// The download limit, if there is one.
     pub max_downloads: Option<Count>,
@@ -91,8 +95,8 @@ impl Db {
         self.transaction(async |tx| {
             insert(tx, link).await?;
             // After the link's row, which locks the file's: the same order as a deletion of the file.
-            lock_user(tx, link.space_id).await?;
-            let (links,): (i64,) = tx.fetch_one(COUNT_LINKS, (link.space_id,)).await?;
+            lock_user(tx, link.creator_id).await?;
+            let (links,): (i64,) = tx.fetch_one(COUNT_LINKS, (link.creator_id,)).await?;
             if links > i64::from(limit) {
                 return Err(Error::TooManyLinks { limit });
             }
@@ -101,7 +105,7 @@ impl Db {
         .await
     }
 
-    /// The link with this token, in any state, if its owner is not disabled.
+    /// The link with this token, in any state, if its creator is not disabled.
     ///
     /// # Errors
     /// Those of [`Db`].
@@ -109,28 +113,32 @@ impl Db {
         self.read.fetch_optional(FIND_LINK_BY_TOKEN, (token_hash,)).await
     }
 
-    /// The link with this id, if it is this space's.
+    /// The link with this id.
     ///
     /// # Errors
     /// Those of [`Db`].
-    pub async fn link(&self, space: Uuid, id: Uuid) -> Result<Option<LinkRow>> {
-        self.read.fetch_optional(FIND_LINK, (id, space)).await
+    pub async fn link(&self, id: Uuid) -> Result<Option<LinkRow>> {
+        self.read.fetch_optional(FIND_LINK, (id,)).await
     }
 
-    /// The space's links before the one with the id `before`, newest first; of one file, or of all.
+    /// The links to a file, or that an account has created, or both, before the one with the id `before`, newest first.
     ///
     /// # Errors
     /// Those of [`Db`].
     pub async fn list_links(
         &self,
-        space: Uuid,
+        creator: Option<Uuid>,
         file: Option<Uuid>,
         before: Uuid,
         limit: usize,
     ) -> Result<Vec<LinkRow>> {
-        match file {
-            Some(file) => self.read.fetch_all(LIST_LINKS_OF_FILE, (space, before, Count::from(limit), file)).await,
-            None => self.read.fetch_all(LIST_LINKS, (space, before, Count::from(limit))).await,
+        let limit = Count::from(limit);
+        match (file, creator) {
+            (Some(file), None) => self.read.fetch_all(LIST_LINKS_OF_FILE, (file, before, limit)).await,
+            (Some(file), Some(creator)) => {
+                self.read.fetch_all(LIST_OWN_LINKS_OF_FILE, (file, before, limit, creator)).await
+            }
+            (None, creator) => self.read.fetch_all(LIST_LINKS, (creator, before, limit)).await,
         }
     }
 
@@ -201,6 +209,7 @@ async fn insert(tx: &mut Tx<'_>, link: &LinkRow) -> Result<()> {
     let row = (
         link.id,
         link.space_id,
+        link.creator_id,
         link.file_id,
         token_hash,
         last_four,

@@ -29,6 +29,7 @@ macro_rules! select_space {
 statements! {
     INSERT_PERSONAL_SPACE = "INSERT INTO spaces (id, user_id, name, created_at, updated_at) VALUES ($1, $1, '', $2, $2)";
     INSERT_SPACE = "INSERT INTO spaces (id, name, creator_id, created_at, updated_at) VALUES ($1, $2, $3, $4, $4)";
+    LOCK_SPACE = "UPDATE spaces SET updated_at = updated_at WHERE id = $1";
     LOCK_CREATOR = "UPDATE users SET updated_at = updated_at WHERE id = $1";
     COUNT_CREATED = "SELECT COUNT(*) FROM spaces WHERE creator_id = $1";
     FIND_SPACE = concat!(select_space!(), " WHERE s.id = $3 AND s.user_id IS NULL");
@@ -214,6 +215,12 @@ impl Db {
         })
         .await
     }
+}
+
+/// Locks a space for the rest of the transaction. What changes the row of an account and the usage of its space calls this
+/// before the account's row is locked: uploads lock the space, and then the account, whose permit they check last.
+pub(super) async fn lock_space(tx: &mut Tx<'_>, id: Uuid) -> Result<()> {
+    tx.execute(LOCK_SPACE, (id,)).await.map(drop)
 }
 
 /// Adds the personal space of a new account, with its top folder.

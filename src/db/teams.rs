@@ -22,14 +22,14 @@ statements! {
     FIND_TEAM = concat!(select_team!(), " WHERE t.id = $1");
     LIST_TEAMS = concat!(select_team!(), " WHERE t.id > $1 ORDER BY t.id LIMIT $2");
     LIST_TEAMS_OF = concat!(select_team!(), " JOIN team_members o ON o.team_id = t.id
-        WHERE o.user_id = $1 AND t.id > $2 ORDER BY t.id LIMIT $3");
+        WHERE o.user_id = $1 AND o.team_id > $2 ORDER BY o.team_id LIMIT $3");
     RENAME_TEAM = "UPDATE teams SET name = $2, name_key = $3, updated_at = $4 WHERE id = $1";
     DELETE_TEAM = "DELETE FROM teams WHERE id = $1";
     ADD_MEMBER = "INSERT INTO team_members (team_id, user_id, added_at) VALUES ($1, $2, $3)
         ON CONFLICT (team_id, user_id) DO NOTHING";
     REMOVE_MEMBER = "DELETE FROM team_members WHERE team_id = $1 AND user_id = $2";
     LIST_MEMBERS = "SELECT u.id, u.name, u.email FROM team_members m JOIN users u ON u.id = m.user_id
-        WHERE m.team_id = $1 AND u.id > $2 ORDER BY u.id LIMIT $3";
+        WHERE m.team_id = $1 AND m.user_id > $2 ORDER BY m.user_id LIMIT $3";
 }
 
 /// A team.

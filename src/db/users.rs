@@ -8,7 +8,7 @@ use super::erasures::has_other_admins;
 use super::errors::is_unique_violation;
 use super::events::{EventRow, insert_event};
 use super::grants::assign_pending;
-use super::spaces::insert_personal_space;
+use super::spaces::{insert_personal_space, lock_space};
 use super::usage::UsageRow;
 use super::{ByteCount, CachePolicy, Count, Db, Micros, Tx, statements};
 use crate::error::{Error, Result};
@@ -242,6 +242,7 @@ impl Db {
     ) -> Result<Option<AccountRow>> {
         let patched = self
             .transaction(async |tx| {
+                lock_space(tx, id).await?;
                 tx.execute(LOCK_ADMINS, (id,)).await?;
                 let Some(account) = update_account(tx, id, patch, now).await? else { return Ok(None) };
                 if patch.disabled == Some(true) {

@@ -73,7 +73,7 @@ pub enum EventKind {
     AccessGranted,
     /// The role or the end of a grant was changed.
     AccessChanged,
-    /// A grant was ended, by somebody who shares the target or by whom it was given to.
+    /// A grant was ended, by a user who shares the target or by its holder.
     AccessEnded,
     /// A shared space was created.
     SpaceCreated,

@@ -111,7 +111,7 @@ pub async fn change(
 /// # Errors
 /// [`Error::NotFound`] if the subject sees no folder there; [`Error::RightRequired`].
 async fn destination(app: &App, subject: &Subject, file: &File, path: &FolderPath) -> Result<(Place, Permit)> {
-    // Whoever sees the file alone sees no folder to move it to.
+    // A subject that sees the file alone sees no folder to move it to.
     let root = file.permit.root.as_ref().ok_or(Error::RightRequired { right: Right::Create.as_str() })?;
     let tree = Tree::of(app, subject, Some(root.folder_id)).await?;
     tree.place(app, Right::Create, &path.location()).await

@@ -23,7 +23,7 @@ const SUM_AGE: Duration = Duration::from_secs(60);
 /// The time within which a deletion is completed before its response, if it can be; the reaper completes the others.
 const DELETION_TIME: Duration = Duration::from_secs(5);
 
-/// A folder that somebody was permitted to find.
+/// A folder that a subject was permitted to find.
 #[derive(Debug, Clone)]
 pub struct Folder {
     /// The id, which stays the same for as long as the folder exists.
@@ -36,7 +36,7 @@ pub struct Folder {
     pub name: String,
     /// The whole path, as files in the folder have it.
     pub path: String,
-    /// What whoever found it may do with it.
+    /// What the subject may do with it.
     pub permit: Permit,
     /// When it was created.
     pub created_at: Timestamp,
@@ -76,12 +76,12 @@ pub enum FolderChange {
 }
 
 impl Folder {
-    /// The path as whoever found it sees it.
+    /// The path as the subject sees it.
     pub fn visible_path(&self) -> &str {
         self.permit.visible(&self.path)
     }
 
-    /// The folder that it is in, if whoever found it sees that.
+    /// The folder that it is in, if the subject sees that.
     pub fn visible_parent(&self) -> Option<Uuid> {
         let is_root = self.permit.root.as_ref().is_some_and(|root| root.folder_id == self.id);
         self.parent_id.filter(|_| !is_root)
@@ -249,7 +249,7 @@ async fn location_of(app: &App, place: &Place) -> Result<String> {
     }
 }
 
-/// The tree in which whoever found a folder sees it.
+/// The tree in which the subject sees a folder.
 async fn tree_of(app: &App, subject: &Subject, folder: &Folder) -> Result<Tree> {
     Tree::of(app, subject, folder.permit.root.as_ref().map(|root| root.folder_id)).await
 }

@@ -71,7 +71,7 @@ pub use sharing::{AccessEntry, EndedBy, access, grants, links, signed_urls};
 pub use sniff::{is_inline, is_picture};
 pub use uploads::{Body, IdempotencyKey, NewFile, replace, upload, upload_with_late_location};
 
-/// A file that somebody was permitted to find.
+/// A file that a subject was permitted to find.
 #[derive(Debug, Clone)]
 pub struct File {
     /// The id, which stays the same for as long as the file exists.
@@ -92,7 +92,7 @@ pub struct File {
     pub updated_at: Timestamp,
     /// The content.
     pub content: Content,
-    /// What whoever found it may do with it.
+    /// What the subject may do with it.
     pub permit: Permit,
     /// Guards changes of the content.
     blob_id: Uuid,
@@ -196,7 +196,7 @@ pub async fn find(app: &App, subject: &Subject, right: Right, id: Uuid) -> Resul
 }
 
 impl File {
-    /// The path of its folder as whoever found it sees it.
+    /// The path of its folder as the subject sees it.
     pub fn visible_path(&self) -> &str {
         self.permit.visible(&self.path)
     }

@@ -29,7 +29,7 @@ pub struct TrashedFile {
 /// The files that one transaction deletes permanently.
 const BATCH: usize = 100;
 
-/// The permit for the trash of a space: whoever may delete everything in the space sees what others have deleted.
+/// The permit for the trash of a space: a subject that may delete everything in the space sees what others have deleted.
 ///
 /// # Errors
 /// [`Error::NotFound`] if the subject does not see the whole space; [`Error::RightRequired`].

@@ -10,8 +10,8 @@ use crate::support::operations::{Access, OPERATIONS, request};
 use crate::support::tus::Tus;
 use crate::support::{Setup, TestApp, both, email, until};
 
-/// The right that an operation on a file or a folder requires. `own`: of uploads and links, which belong to whoever
-/// created them; `trash`: to delete everything in the space.
+/// The right that an operation on a file or a folder requires. `own`: of uploads and links, which belong to
+/// their creator; `trash`: to delete everything in the space.
 const RIGHTS: &[(&str, &str, &str)] = &[
     ("GET", "/v1/files/{id}", "list"),
     ("PATCH", "/v1/files/{id}", "update"),
@@ -200,7 +200,7 @@ both! {
             .header("upload-metadata", "filename dHVzLnR4dA==").answer().await;
         assert_eq!(created.status, 201, "{}", created.text());
         let tus = Tus::located(&created);
-        // The upload belongs to whoever created it.
+        // The upload belongs to its creator.
         assert_eq!(ann.get("/v1/uploads").answer().await.json()["items"], json!([]));
         assert_eq!(tus.head(&ann).await.status, 404);
         assert_eq!(tus.append(&bob, 0, "tus").await.status, 204);
@@ -310,6 +310,40 @@ both! {
             dave.request(method, &format!("/v1/grants/{}", id(&grant))).json(&json!({})).answer().await.problem(404, "not_found");
         }
         dave.get("/v1/grants").query(&[("folder_id", id(&shared))]).answer().await.problem(404, "not_found");
+    }
+
+    async fn a_link_ends_with_the_right_of_its_creator_to_share(app: TestApp) {
+        let [ann, bob, carol] = [app.sign_up("ann").await, app.sign_up("bob").await, app.sign_up("carol").await];
+        let shared = folder(&ann, "shared").await;
+        let file = put(&ann, "shared", "a.txt", "a").await;
+        let grant = share(&ann, "folder_id", &shared, &bob, "manager").await;
+        share(&ann, "file_id", &file, &carol, "viewer").await;
+        let link = bob.post(&format!("{}/links", path(&file))).json(&json!({})).answer().await.json();
+        let url = link["url"].as_str().unwrap();
+        let token = url.rsplit('/').next().unwrap();
+        let visit = async || app.anonymous().get(&format!("/l/{token}?download=1")).answer().await.status;
+        assert_eq!(visit().await, 200);
+        // Its creator and those who may share the file manage it.
+        for client in [&ann, &bob] {
+            let listed = client.get("/v1/links").query(&[("file_id", id(&file))]).answer().await.json();
+            assert_eq!(listed["items"][0]["id"], link["id"]);
+            assert_eq!(client.get(&format!("/v1/links/{}", id(&link))).answer().await.status, 200);
+        }
+        carol.get(&format!("/v1/links/{}", id(&link))).answer().await.problem(404, "not_found");
+        let listed = carol.get("/v1/links").query(&[("file_id", id(&file))]).answer().await.json();
+        assert_eq!(listed["items"], json!([]));
+        // Everyone who has access is named, with what ends it.
+        let access = ann.get(&format!("{}/access", path(&file))).answer().await.json();
+        let kinds: Vec<_> = access["items"].as_array().unwrap().iter().map(|entry| entry["kind"].as_str().unwrap()).collect();
+        assert_eq!(kinds, ["owner", "grant", "grant", "link"], "{access}");
+        // Without the right to share there is no link, and with it there is.
+        for (role, status) in [("editor", 404), ("manager", 200)] {
+            let changed = ann.patch(&format!("/v1/grants/{}", id(&grant))).json(&json!({"role": role})).answer().await;
+            assert_eq!((changed.status, visit().await), (200, status), "{}", changed.text());
+        }
+        assert_eq!(end(&ann, &grant).await, 204);
+        assert_eq!(visit().await, 404);
+        assert_eq!(ann.delete(&format!("/v1/links/{}", id(&link))).answer().await.status, 204);
     }
 
     async fn a_grant_ends_at_its_time_and_with_the_account(app: TestApp) {

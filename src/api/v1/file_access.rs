@@ -10,6 +10,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
+use super::grants::GrantView;
 use super::links::LinkView;
 use crate::api::extract::{PermittedFile, need};
 use crate::app::App;
@@ -52,6 +53,11 @@ enum AccessEntryView {
         tokens: u64,
         ended_by: String,
     },
+    /// A grant to the file, to a folder above it, or to the space.
+    Grant {
+        grant: Box<GrantView>,
+        ended_by: String,
+    },
     Link {
         link: Box<LinkView>,
         ended_by: String,
@@ -80,6 +86,9 @@ impl AccessEntryView {
             AccessEntry::Owner { user_id, email, sessions, tokens, ended_by } => {
                 Self::Owner { user_id, email, sessions, tokens, ended_by: request(ended_by) }
             }
+            AccessEntry::Grant { grant, ended_by } => {
+                Self::Grant { grant: Box::new((*grant).into()), ended_by: request(ended_by) }
+            }
             AccessEntry::Link { link, ended_by } => {
                 Self::Link { link: Box::new(LinkView::new(app, *link)), ended_by: request(ended_by) }
             }
@@ -97,6 +106,7 @@ impl AccessEntryView {
 fn request(ended_by: EndedBy) -> String {
     match ended_by {
         EndedBy::DisablingOwner => "PATCH /v1/admin/users/{id}".to_owned(),
+        EndedBy::EndingGrant(id) => format!("DELETE /v1/grants/{id}"),
         EndedBy::RevokingLink(id) => format!("DELETE /v1/links/{id}"),
         EndedBy::RevokingSignedUrls(id) => format!("POST /v1/files/{id}/signed-urls/revoke"),
     }
@@ -104,7 +114,7 @@ fn request(ended_by: EndedBy) -> String {
 
 /// List who can read or replace a file
 ///
-/// Its owner, active links, and signed URLs that may still be in use, each with the request that revokes it. Pages after
+/// Its owner, grants, active links, and signed URLs that may still be in use, each with the request that revokes it. Pages after
 /// the first contain further links. Links that are not active count toward `limit` and are not listed.
 #[utoipa::path(get, path = "/v1/files/{id}/access", tag = "files", operation_id = "getFileAccess",
     params(("id" = Uuid, Path), PageParams), responses((status = 200, description = "Everyone with access", body = FileAccessView)))]

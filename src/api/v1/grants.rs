@@ -83,7 +83,7 @@ pub struct GrantView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub file_id: Option<Uuid>,
-    /// The name of the file, the folder or the space; empty for somebody's whole personal space.
+    /// The name of the file, the folder or the space; empty for a whole personal space.
     pub target_name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -203,7 +203,7 @@ struct CreateGrantRequest {
     folder_id: Option<Uuid>,
     user_id: Option<Uuid>,
     team_id: Option<Uuid>,
-    /// Somebody who has no account with this address yet gets access with it.
+    /// If no account has this address yet, the one that gets it has access.
     email: Option<String>,
     role: RoleView,
     /// Null: it does not expire.
@@ -224,7 +224,7 @@ impl CreateGrantRequest {
 
 /// Share a file or folder
 ///
-/// Gives a user, a team, or whoever has an email address a role. Rights only add up: a role in a folder holds for all
+/// Gives a role to a user, a team, or the owner of an email address. Rights only add up: a role in a folder holds for all
 /// below it. Nobody can give more than they have. The response does not tell whether an address has an account.
 #[utoipa::path(post, path = "/v1/grants", tag = "sharing", operation_id = "createGrant",
     request_body = CreateGrantRequest,
@@ -291,7 +291,7 @@ async fn update(
 /// End a grant
 ///
 /// Of what you may share; or one that you have received, to decline it or to leave. It ends within a second on every
-/// server; a download under way ends within 30 seconds.
+/// server; a download in progress ends within 30 seconds.
 #[utoipa::path(delete, path = "/v1/grants/{id}", tag = "sharing", operation_id = "deleteGrant",
     params(("id" = Uuid, Path)), responses((status = 204, description = "The grant has ended")),
     extensions(("x-problem-codes" = json!(["right_required", "last_manager"]))))]

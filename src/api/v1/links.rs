@@ -224,7 +224,7 @@ async fn create(
     Json(request): Json<CreateLinkRequest>,
 ) -> Result<(StatusCode, axum::Json<LinkView>)> {
     let options = UpdateLinkRequest::from(request).options()?;
-    let created = links::create(&app, &caller.user, &file, options).await?;
+    let created = links::create(&app, &caller.subject(), &file, options).await?;
     Ok((StatusCode::CREATED, axum::Json(LinkView::new(&app, created))))
 }
 
@@ -247,7 +247,7 @@ async fn list(
     Paging(page): Paging,
 ) -> Result<axum::Json<LinkPage>> {
     let cursor = page.cursor.as_deref();
-    let page = links::list(&app, &caller.user, params.file_id, page.limit, cursor).await?;
+    let page = links::list(&app, &caller.subject(), params.file_id, page.limit, cursor).await?;
     let items = page.items.into_iter().map(|link| LinkView::new(&app, link)).collect();
     Ok(axum::Json(LinkPage { items, next_cursor: page.next_cursor }))
 }
@@ -256,7 +256,7 @@ async fn list(
 #[utoipa::path(get, path = "/v1/links/{id}", tag = "links", operation_id = "getLink", params(("id" = Uuid, Path)),
     responses((status = 200, description = "The link", body = LinkView)))]
 async fn read(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<axum::Json<LinkView>> {
-    let link = links::find(&app, &caller.user, id).await?;
+    let link = links::find(&app, &caller.subject(), id).await?;
     Ok(axum::Json(LinkView::new(&app, link)))
 }
 
@@ -274,7 +274,7 @@ async fn update(
     Id(id): Id,
     Json(request): Json<UpdateLinkRequest>,
 ) -> Result<axum::Json<LinkView>> {
-    let link = links::update(&app, &caller.user, id, request.options()?).await?;
+    let link = links::update(&app, &caller.subject(), id, request.options()?).await?;
     Ok(axum::Json(LinkView::new(&app, link)))
 }
 
@@ -284,7 +284,7 @@ async fn update(
 #[utoipa::path(delete, path = "/v1/links/{id}", tag = "links", operation_id = "revokeLink", params(("id" = Uuid, Path)),
     responses((status = 204, description = "The link was revoked")))]
 async fn revoke(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<StatusCode> {
-    links::revoke(&app, &caller.user, id).await?;
+    links::revoke(&app, &caller.subject(), id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -295,6 +295,6 @@ async fn revoke(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id):
     params(("id" = Uuid, Path)), responses((status = 200, description = "The link with its new URL", body = LinkView)),
     extensions(("x-problem-codes" = json!(["link_revoked"]))))]
 async fn rotate(State(app): State<Arc<App>>, SignedIn(caller): SignedIn, Id(id): Id) -> Result<axum::Json<LinkView>> {
-    let rotated = links::rotate(&app, &caller.user, id).await?;
+    let rotated = links::rotate(&app, &caller.subject(), id).await?;
     Ok(axum::Json(LinkView::new(&app, rotated)))
 }

@@ -104,7 +104,7 @@ impl Export {
     async fn describe_links(&mut self) -> Result<()> {
         let (mut array, mut cursor) = (self.start_array("links").await?, None);
         loop {
-            let page = links::list(&self.app, &self.caller.user, None, None, cursor.as_deref()).await?;
+            let page = links::list(&self.app, &self.caller.subject(), None, None, cursor.as_deref()).await?;
             for link in &page.items {
                 self.item(&mut array, link).await?;
             }

@@ -258,6 +258,15 @@ async fn page(app: &App, of: ListOf, limit: Option<u32>, cursor: Option<&str>) -
     Ok(page.finish(|last| cursor::encode_id(last.id)).map(Grant::from))
 }
 
+/// The grants that reach a file: to itself, to the folders above it, and to the space.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub(super) async fn reaching(app: &App, file: &File) -> Result<Vec<Grant>> {
+    let rows = app.db.grants_reaching(file.folder_id, file.id, app.clock.now()).await?;
+    Ok(rows.into_iter().map(Grant::from).collect())
+}
+
 /// Finds a grant to something that the subject may share, or to the subject itself.
 ///
 /// # Errors

@@ -81,7 +81,7 @@ impl OpenedLink {
         if link.password_hash.is_some() && link.password_hash != self.link.password_hash {
             return Err(Error::LinkLocked);
         }
-        files::find(app, &Subject::account(link.space_id), Right::Share, link.file_id).await.map(drop)
+        files::find(app, &Subject::account(link.creator_id), Right::Share, link.file_id).await.map(drop)
     }
 
     /// Whether its downloads are limited.
@@ -129,7 +129,7 @@ async fn find_by_token(app: &App, token: &str) -> Result<LinkRow> {
 /// sends neither that nor an unlock token; [`Error::Throttled`] after too many wrong passwords.
 pub async fn open(app: &App, visitor: &LinkVisitor, token: &str) -> Result<OpenedLink> {
     let link = find_by_token(app, token).await?;
-    let file = files::find(app, &Subject::account(link.space_id), Right::Share, link.file_id).await?;
+    let file = files::find(app, &Subject::account(link.creator_id), Right::Share, link.file_id).await?;
     if let Err(error) = check_visitor(app, visitor, &link).await {
         // A visitor who has not entered the password yet is not refused.
         if visitor.password.is_some() || !matches!(error, Error::LinkLocked) {

@@ -3,8 +3,10 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::grants::{self, Grant};
 use super::links::{self, Link, LinkState};
 use super::signed_urls;
+use crate::access::Subject;
 use crate::app::App;
 use crate::cursor::Page;
 use crate::db::Count;
@@ -26,6 +28,13 @@ pub enum AccessEntry {
         /// Active API tokens.
         tokens: u64,
         /// What ends all of them.
+        ended_by: EndedBy,
+    },
+    /// A grant to the file, to a folder above it, or to the space.
+    Grant {
+        /// The grant.
+        grant: Box<Grant>,
+        /// What ends it.
         ended_by: EndedBy,
     },
     /// An active share link.
@@ -58,13 +67,15 @@ pub enum AccessEntry {
 pub enum EndedBy {
     /// An admin disables the account of the owner.
     DisablingOwner,
+    /// A user who shares its target ends the grant with this id.
+    EndingGrant(Uuid),
     /// The owner revokes the link with this id.
     RevokingLink(Uuid),
     /// The owner revokes the signed URLs of the file with this id.
     RevokingSignedUrls(Uuid),
 }
 
-/// Lists who can read or replace a file of this user at present. `limit` is a number of links, of which only the active
+/// Lists who can read or replace a file at present, for a user who may share it. `limit` is a number of links, of which only the active
 /// ones are listed; everything else is on the first page.
 ///
 /// # Errors
@@ -77,14 +88,21 @@ pub async fn access(
     limit: Option<u32>,
     cursor: Option<&str>,
 ) -> Result<Page<AccessEntry>> {
-    let links = links::list(app, user, Some(file.id), limit, cursor).await?;
+    let links = links::list(app, &Subject::account(user.id), Some(file.id), limit, cursor).await?;
     let active = links.items.into_iter().filter(|link| link.state == LinkState::Active).map(|link| {
         let ended_by = EndedBy::RevokingLink(link.id);
         AccessEntry::Link { link: Box::new(link), ended_by }
     });
     let mut items = Vec::new();
     if cursor.is_none() {
-        items.push(owner(app, user).await?);
+        if file.space_id == user.id {
+            items.push(owner(app, user).await?);
+        }
+        let grants = grants::reaching(app, file).await?.into_iter();
+        items.extend(grants.map(|grant| {
+            let ended_by = EndedBy::EndingGrant(grant.id);
+            AccessEntry::Grant { grant: Box::new(grant), ended_by }
+        }));
     }
     items.extend(active);
     if cursor.is_none() {

@@ -68,7 +68,7 @@ pub async fn upload_with_late_location(
     body: Body,
     place: impl FnOnce() -> Result<NewFile> + Send + 'static,
 ) -> Result<Placed<File>> {
-    // Whoever may add files to some of the folders only must name the folder first.
+    // A subject that may add files to some of the folders only must name the folder first.
     tree.permit().require(Right::Create)?;
     store_and_publish(app, tree, body, None, place).await
 }

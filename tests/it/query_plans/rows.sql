@@ -42,11 +42,11 @@ INSERT INTO files (id, space_id, folder_id, name, search, sort_key, blob_id, siz
         'file-' || n, 'file-' || n, blob, n % 997, '{}', n, n, CASE WHEN n % 10 = 0 THEN n END
     FROM created;
 
-INSERT INTO signed_puts (id, space_id, blob_id, file_id, replaces_blob_id, created_at, expires_at)
-    SELECT uuidv7(), owner, blob, file, blob, n, n FROM created WHERE n % 8 = 0;
-INSERT INTO resumable_uploads (id, space_id, blob_id, tail_blob_id, mode, path, name, on_conflict, upload_metadata, part_size, hash_state, file_id,
+INSERT INTO signed_puts (id, space_id, creator_id, blob_id, file_id, replaces_blob_id, created_at, expires_at)
+    SELECT uuidv7(), owner, owner, blob, file, blob, n, n FROM created WHERE n % 8 = 0;
+INSERT INTO resumable_uploads (id, space_id, creator_id, folder_id, blob_id, tail_blob_id, mode, path, name, on_conflict, upload_metadata, part_size, hash_state, file_id,
         created_at, expires_at)
-    SELECT uuidv7(), owner, blob, CASE WHEN n % 3 = 0 THEN blob END, 'tus', '', '', 'number', '', 1, '',
+    SELECT uuidv7(), owner, owner, owner, blob, CASE WHEN n % 3 = 0 THEN blob END, 'tus', '', '', 'number', '', 1, '',
         CASE WHEN n % 2 = 0 THEN file END, n, n
     FROM created WHERE n % 4 = 0;
 INSERT INTO upload_parts (upload_id, number, receipt)
@@ -54,14 +54,28 @@ INSERT INTO upload_parts (upload_id, number, receipt)
 INSERT INTO idempotency_keys (user_id, key, fingerprint, blob_id, response, expires_at)
     SELECT owner, 'key ' || n, '', blob, '{}', n FROM created;
 
-INSERT INTO links (id, space_id, file_id, token_hash, last_four, allow_from, inline, note, created_at, revoked_at)
-    SELECT uuidv7(), owner, file, decode(md5('link' || n), 'hex'), '', '', FALSE, '', n,
+INSERT INTO links (id, space_id, creator_id, file_id, token_hash, last_four, allow_from, inline, note, created_at, revoked_at)
+    SELECT uuidv7(), owner, owner, file, decode(md5('link' || n), 'hex'), '', '', FALSE, '', n,
         CASE WHEN n % 20 = 0 THEN n END
     FROM created WHERE n % 2 = 0;
 INSERT INTO link_downloads (id, link_id, client_hash, agent_hash, open_responses, bytes_granted, lease_until)
     SELECT uuidv7(), id, '', '', 1, 1, created_at FROM links;
 INSERT INTO archive_urls (id, user_id, token_hash, credential, credential_id, name, items, created_at, expires_at)
     SELECT uuidv7(), owner, decode(md5('archive' || n), 'hex'), 'session', file, '', '', n, n FROM created;
+INSERT INTO teams (id, name, name_key, created_at, updated_at)
+    SELECT uuidv7(), 'Team ' || n, 'team ' || n, 1, 1 FROM generate_series(1, 500) n;
+INSERT INTO team_members (team_id, user_id, added_at)
+    SELECT t.id, a.id, 1 FROM (SELECT id, ROW_NUMBER() OVER (ORDER BY id) AS n FROM teams) t
+    JOIN accounts a ON 1 + a.n % 500 = t.n;
+INSERT INTO grants (id, folder_id, user_id, role, rights, creator_id, created_at, expires_at)
+    SELECT uuidv7(), d.id, a.id, 'viewer', 7, d.space_id, 1, CASE WHEN a.n % 10 = 0 THEN 1 END
+    FROM (SELECT id, space_id, ROW_NUMBER() OVER (ORDER BY id) AS n FROM folders) d
+    CROSS JOIN generate_series(0, 2) AS k JOIN accounts a ON a.n = 1 + (d.n + k) % 5000;
+INSERT INTO grants (id, file_id, team_id, role, rights, created_at)
+    SELECT uuidv7(), f.file, t.id, 'editor', 63, 1 FROM created f
+    JOIN (SELECT id, ROW_NUMBER() OVER (ORDER BY id) AS n FROM teams) t ON t.n = 1 + f.n % 500 WHERE f.n % 4 = 0;
+INSERT INTO grants (id, file_id, email, email_key, role, rights, created_at)
+    SELECT uuidv7(), f.file, n || '@example.com', n || '@example.com', 'viewer', 7, 1 FROM created f WHERE f.n % 4 = 1;
 INSERT INTO audit_events (id, at, kind, space_id, actor_id, file_id, channel, detail)
     SELECT uuidv7(), 3 * n + copy, CASE copy WHEN 1 THEN 'file.created' WHEN 2 THEN 'file.read' ELSE 'file.changed' END,
         owner, owner, file, 'api', '{}'

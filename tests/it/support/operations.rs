@@ -212,7 +212,7 @@ impl Resources {
         let (folder, trashed_folder) = (create("private").await, create("trashed").await);
         let deleted = owner.delete(&format!("/v1/folders/{}", trashed_folder["id"].as_str().unwrap())).answer().await;
         assert_eq!(deleted.status, 204);
-        let grant = json!({"file_id": file["id"], "email": "somebody@example.org", "role": "viewer"});
+        let grant = json!({"file_id": file["id"], "email": "invited@example.org", "role": "viewer"});
         let grant = owner.post("/v1/grants").json(&grant).answer().await.json();
         Self { file, tus, link, trashed, folder, grant, trashed_folder, signed_put, direct }
     }

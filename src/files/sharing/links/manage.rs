@@ -6,13 +6,14 @@ use uuid::Uuid;
 
 use super::event;
 use super::options::{LinkOptions, networks};
+use crate::access::{Right, Subject};
 use crate::app::App;
 use crate::cursor::{self, Page, PageBuilder};
 use crate::db::{Count, LinkRow};
 use crate::error::{Error, Result};
 use crate::events::EventKind;
-use crate::files::File;
-use crate::users::{Secret, SecretKind, User};
+use crate::files::{self, File};
+use crate::users::{Secret, SecretKind};
 
 /// Whether a link opens its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -67,16 +68,17 @@ pub struct Link {
     pub revoked_at: Option<Timestamp>,
 }
 
-/// Creates a link to a file of this user. The token is not stored, but derived from the key of the server.
+/// Creates a link to a file, which the subject may share. The token is not stored, but derived from the key of the server.
 ///
 /// # Errors
 /// [`Error::Invalid`] if an option is not valid; [`Error::TooManyLinks`].
-pub async fn create(app: &App, user: &User, file: &File, options: LinkOptions) -> Result<Link> {
+pub async fn create(app: &App, subject: &Subject, file: &File, options: LinkOptions) -> Result<Link> {
     let id = app.clock.new_id();
     let secret = token(app, id, 0);
     let mut row = LinkRow {
         id,
         space_id: file.space_id,
+        creator_id: subject.actor,
         file_id: file.id,
         token_hash: secret.hash().to_vec(),
         turn: 0,
@@ -97,7 +99,7 @@ pub async fn create(app: &App, user: &User, file: &File, options: LinkOptions) -
     options.apply(app, &mut row).await?;
     let event = event(&row, EventKind::LinkCreated).row(&app.clock);
     app.db.insert_link(&row, app.config.links.limit, &event).await?;
-    tracing::info!(user = %user.id, link = %row.id, file = %file.id, "link created");
+    tracing::info!(user = %subject.actor, link = %row.id, file = %file.id, "link created");
     Ok(Link { token: Some(secret), ..to_link(app, row) })
 }
 
@@ -109,35 +111,50 @@ fn token(app: &App, link: Uuid, turn: i64) -> Secret {
     }
 }
 
-/// Finds a link of this user.
+/// Finds a link that the subject created, or one to a file that the subject may share.
 ///
 /// # Errors
-/// [`Error::NotFound`] if it does not exist, or belongs to another user.
-pub async fn find(app: &App, user: &User, id: Uuid) -> Result<Link> {
-    find_row(app, user, id).await.map(|row| to_link(app, row))
+/// [`Error::NotFound`] if it does not exist, or the subject may not see it.
+pub async fn find(app: &App, subject: &Subject, id: Uuid) -> Result<Link> {
+    find_row(app, subject, id).await.map(|row| to_link(app, row))
 }
 
-async fn find_row(app: &App, user: &User, id: Uuid) -> Result<LinkRow> {
-    app.db.link(user.id, id).await?.ok_or(Error::NotFound)
+async fn find_row(app: &App, subject: &Subject, id: Uuid) -> Result<LinkRow> {
+    let row = app.db.link(id).await?.ok_or(Error::NotFound)?;
+    if row.creator_id != subject.actor {
+        files::find(app, subject, Right::Share, row.file_id).await.map_err(|error| match error {
+            // A link does not exist for those who may not share its file.
+            Error::RightRequired { .. } => Error::NotFound,
+            error => error,
+        })?;
+    }
+    Ok(row)
 }
 
-/// Lists the links of this user, newest first: those to one file, or all. `limit` is a number of links.
+/// Lists links, newest first: those to one file, if the subject may share it, otherwise those that the subject created.
+/// `limit` is a number of links.
 ///
 /// # Errors
 /// [`Error::BadCursor`]; [`Error::Invalid`] if the limit is out of range.
 pub async fn list(
     app: &App,
-    user: &User,
+    subject: &Subject,
     file: Option<Uuid>,
     limit: Option<u32>,
     cursor: Option<&str>,
 ) -> Result<Page<Link>> {
+    // All links to a file are for those who may share it; others have theirs.
+    let may_share = match file {
+        Some(file) => files::find(app, subject, Right::Share, file).await.is_ok(),
+        None => false,
+    };
+    let creator = (!may_share).then_some(subject.actor);
     let limit = cursor::page_size(limit, app.config.limits.page)?;
     let before = cursor.map_or(Ok(Uuid::max()), cursor::decode_id)?;
     let mut page = PageBuilder::new(limit);
     while let Some(count) = page.wanted() {
         let before = page.last().map_or(before, |last: &LinkRow| last.id);
-        page.add(app.db.list_links(user.id, file, before, count).await?, bytes_of);
+        page.add(app.db.list_links(creator, file, before, count).await?, bytes_of);
     }
     let page = page.finish(|last| cursor::encode_id(last.id));
     Ok(page.map(|row| to_link(app, row)))
@@ -149,13 +166,13 @@ fn bytes_of(row: &LinkRow) -> usize {
     THE_REST + row.allow_from.len() + row.note.len() + row.download_name.as_ref().map_or(0, String::len)
 }
 
-/// Changes the options of a link of this user. Concurrent changes are applied one after the other, and none is lost.
+/// Changes the options of a link. Concurrent changes are applied one after the other, and none is lost.
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::LinkRevoked`]; [`Error::Invalid`] if an option is not valid.
-pub async fn update(app: &App, user: &User, id: Uuid, options: LinkOptions) -> Result<Link> {
+pub async fn update(app: &App, subject: &Subject, id: Uuid, options: LinkOptions) -> Result<Link> {
     loop {
-        let mut row = find_row(app, user, id).await?;
+        let mut row = find_row(app, subject, id).await?;
         if row.revoked_at.is_some() {
             return Err(Error::LinkRevoked);
         }
@@ -167,32 +184,32 @@ pub async fn update(app: &App, user: &User, id: Uuid, options: LinkOptions) -> R
     }
 }
 
-/// Immediately and permanently revokes a link of this user. Idempotent.
+/// Immediately and permanently revokes a link. Idempotent.
 ///
 /// # Errors
 /// [`Error::NotFound`].
-pub async fn revoke(app: &App, user: &User, id: Uuid) -> Result<()> {
-    let row = find_row(app, user, id).await?;
+pub async fn revoke(app: &App, subject: &Subject, id: Uuid) -> Result<()> {
+    let row = find_row(app, subject, id).await?;
     let event = event(&row, EventKind::LinkRevoked).row(&app.clock);
-    app.db.revoke_link(user.id, id, app.clock.now(), &event).await?;
-    tracing::info!(user = %user.id, link = %id, "link revoked");
+    app.db.revoke_link(row.space_id, id, app.clock.now(), &event).await?;
+    tracing::info!(user = %subject.actor, link = %id, "link revoked");
     Ok(())
 }
 
-/// Gives a link of this user a new token; the previous one becomes invalid immediately.
+/// Gives a link a new token; the previous one becomes invalid immediately.
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::LinkRevoked`].
-pub async fn rotate(app: &App, user: &User, id: Uuid) -> Result<Link> {
+pub async fn rotate(app: &App, subject: &Subject, id: Uuid) -> Result<Link> {
     loop {
-        let row = find_row(app, user, id).await?;
+        let row = find_row(app, subject, id).await?;
         if row.revoked_at.is_some() {
             return Err(Error::LinkRevoked);
         }
         let event = event(&row, EventKind::LinkChanged).with("rotated", true).row(&app.clock);
         let turn = row.turn + 1;
         let secret = token(app, id, turn);
-        if app.db.rotate_link(user.id, id, &secret.hash(), secret.last_four(), turn, &event).await? {
+        if app.db.rotate_link(row.space_id, id, &secret.hash(), secret.last_four(), turn, &event).await? {
             let rotated =
                 LinkRow { turn, token_hash: secret.hash().to_vec(), last_four: secret.last_four().to_owned(), ..row };
             return Ok(Link { token: Some(secret), ..to_link(app, rotated) });
