@@ -194,7 +194,9 @@ both! {
         const VERIFIED: &str = "SELECT COUNT(*) FROM blobs WHERE verified_at IS NOT NULL";
         assert_eq!(app.count(VERIFIED).await, 0, "a quick run reads no content");
         assert_eq!(found(&run_fsck(&app, FULL).await), expected);
-        let damaged = expected.iter().map(|(_, name)| name.as_str());
+        // The content of a file with an orphaned upload is right.
+        let is_damaged = |kind: &FsckFindingKind| !matches!(kind, FsckFindingKind::OrphanedUpload);
+        let damaged = expected.iter().filter(|(kind, _)| is_damaged(kind)).map(|(_, name)| name.as_str());
         let verified = app.text("SELECT COALESCE(MIN(key), '') FROM blobs WHERE verified_at IS NOT NULL").await;
         assert!(app.count(VERIFIED).await > 0 && damaged.clone().all(|name| name != verified), "{verified}");
         assert_eq!(app.count("SELECT COUNT(*) FROM blobs WHERE verified_at IS NOT NULL AND state <> 'ready'").await, 0);
