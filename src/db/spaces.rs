@@ -38,6 +38,11 @@ statements! {
             UNION SELECT g.folder_id FROM team_members m JOIN grants g ON g.team_id = m.team_id
                 WHERE m.user_id = $1 AND (g.expires_at IS NULL OR g.expires_at > $2))
         ORDER BY s.id LIMIT $4");
+    LIST_SPACES_WITH = "SELECT s.id FROM spaces s WHERE s.user_id IS NULL AND s.deleted_at IS NULL AND s.id IN (
+            SELECT g.folder_id FROM grants g WHERE g.user_id = $1 AND (g.rights & $2) <> 0
+                AND (g.expires_at IS NULL OR g.expires_at > $3)
+            UNION SELECT g.folder_id FROM team_members m JOIN grants g ON g.team_id = m.team_id
+                WHERE m.user_id = $1 AND (g.rights & $2) <> 0 AND (g.expires_at IS NULL OR g.expires_at > $3))";
     LIST_ALL_SPACES = concat!(select_space!(), " WHERE s.user_id IS NULL AND s.id > $3 ORDER BY s.id LIMIT $4");
     RENAME_SPACE = "UPDATE spaces SET name = $2, updated_at = $3
         WHERE id = $1 AND user_id IS NULL AND deleted_at IS NULL";
@@ -136,6 +141,15 @@ impl Db {
     /// Those of [`Db`].
     pub async fn spaces_of(&self, actor: Uuid, now: Timestamp, after: Uuid, limit: usize) -> Result<Vec<SpaceRow>> {
         self.read.fetch_all(LIST_SPACES, (actor, Micros::from(now), after, Count::from(limit))).await
+    }
+
+    /// The shared spaces to all of which an account has one of these rights.
+    ///
+    /// # Errors
+    /// Those of [`Db`].
+    pub async fn spaces_with(&self, actor: Uuid, rights: i64, now: Timestamp) -> Result<Vec<Uuid>> {
+        let rows: Vec<(Uuid,)> = self.read.fetch_all(LIST_SPACES_WITH, (actor, rights, Micros::from(now))).await?;
+        Ok(rows.into_iter().map(|(id,)| id).collect())
     }
 
     /// At most `limit` shared spaces after the one with the id `after`, deleted or not, with the rights of an account.

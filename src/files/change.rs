@@ -47,7 +47,7 @@ pub async fn change(
 ) -> Result<Placed<File>> {
     let mut file = file;
     let mut numbered = None;
-    let mut replaced = None;
+    let mut replaced: Option<Box<File>> = None;
     loop {
         expected.check(&file)?;
         let (place, permit) = match &change.path {

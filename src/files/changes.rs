@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::name::path;
+use crate::access::{Right, Rights};
 use crate::app::App;
 use crate::budget::{Slot, SlotTaken};
 use crate::cursor::{self, PageBuilder};
@@ -157,9 +158,11 @@ pub async fn follow(app: &Arc<App>, user: &User, after: Option<&str>) -> Result<
     }))
 }
 
-/// The spaces whose changes this user may see.
-async fn visible(_: &App, user: &User) -> Result<Vec<Uuid>> {
-    Ok(vec![user.id])
+/// The spaces whose changes this user may see: the own one, and shared ones of which everything is listed for the user.
+async fn visible(app: &App, user: &User) -> Result<Vec<Uuid>> {
+    let mut spaces = vec![user.id];
+    spaces.extend(app.db.spaces_with(user.id, Rights::of(&[Right::List]).bits(), app.clock.now()).await?);
+    Ok(spaces)
 }
 
 /// Reads the log part by part.

@@ -146,7 +146,7 @@ pub(super) enum Resolution {
     /// Try another name.
     Rename(FileName),
     /// Take the place of this file.
-    Replace(File),
+    Replace(Box<File>),
     /// Do nothing.
     Skip,
 }
@@ -171,7 +171,7 @@ pub(super) async fn resolve(
             Some(Occupant::Folder) => Err(Error::PathTaken),
             Some(Occupant::File(file)) if file.id != id => {
                 permit.require(Right::Delete)?;
-                Ok(Resolution::Replace(*file))
+                Ok(Resolution::Replace(file))
             }
             _ => Ok(Resolution::Retry),
         },

@@ -91,7 +91,7 @@ pub async fn restore(app: &App, subject: &Subject, id: Uuid, on_conflict: OnConf
 async fn try_restore(app: &App, mut file: File, on_conflict: OnConflict) -> Result<Option<Placed<File>>> {
     let original = FileName::new(&file.name, "/name")?;
     let mut name = original.clone();
-    let mut replaced = None;
+    let mut replaced: Option<Box<File>> = None;
     loop {
         // Its folder, or if that is in the trash as well, a folder at its place.
         let place = match app.db.folder(file.folder_id).await? {

@@ -185,6 +185,22 @@ both! {
         app.assert_nothing_but(0).await;
     }
 
+    async fn members_follow_the_changes_of_a_space(app: TestApp) {
+        let admin = admin(&app).await;
+        let [ann, bob] = [app.sign_up("ann").await, app.sign_up("bob").await];
+        let space = space(&admin, "Accounting").await;
+        let grant = add(&admin, &space, json!({"user_id": ann.id}), "viewer").await;
+        add(&admin, &space, json!({"user_id": bob.id}), "uploader").await;
+        let file = put(&admin, &space, "q3.txt").await;
+        let changes = async |client: &Client| {
+            let page = client.get("/v1/changes").answer().await.json();
+            page["items"].as_array().unwrap().iter().filter(|change| change["file_id"] == file["id"]).count()
+        };
+        assert_eq!((changes(&ann).await, changes(&bob).await, changes(&admin).await), (1, 0, 1));
+        assert_eq!(admin.delete(&grant_url(&grant)).answer().await.status, 204);
+        assert_eq!(changes(&ann).await, 0);
+    }
+
     async fn the_quota_of_a_space_is_its_own(app: TestApp) {
         let admin = admin(&app).await;
         let ann = app.sign_up("ann").await;
