@@ -189,6 +189,8 @@ CREATE TABLE files (
     -- A copy of the blob's size, so that a list sorted by size is an index scan.
     size                   BIGINT NOT NULL,
     metadata               TEXT NOT NULL,
+    -- A JSON array of texts.
+    tags                   TEXT NOT NULL DEFAULT '[]',
     -- Incremented by every change, for optimistic locking.
     revision               BIGINT NOT NULL DEFAULT 0,
     -- Signed download URLs issued by this server: the latest expiry (0: none), and the last revocation.
@@ -268,6 +270,18 @@ CREATE INDEX grants_by_team ON grants (team_id, id);
 CREATE INDEX grants_by_email ON grants (email_key) WHERE email_key IS NOT NULL AND user_id IS NULL;
 CREATE INDEX grants_by_creator ON grants (creator_id);
 CREATE INDEX grants_by_expiry ON grants (expires_at) WHERE expires_at IS NOT NULL;
+
+-- What files are found by: their tags, and the members of their metadata that are texts, numbers and truth values.
+CREATE TABLE file_attributes (
+    space_id UUID NOT NULL,
+    -- 'tag'; 'metadata.' and the name of a member; 'mtime', the member of this name while the content is the one that it
+    -- was sent with.
+    key      TEXT COLLATE "C" NOT NULL,
+    value    TEXT COLLATE "C" NOT NULL,
+    file_id  UUID NOT NULL REFERENCES files (id) ON DELETE CASCADE,
+    PRIMARY KEY (space_id, key, value, file_id)
+);
+CREATE INDEX file_attributes_by_file ON file_attributes (file_id);
 
 -- Share links: anyone with the token may download one file, within the owner's restrictions.
 CREATE TABLE links (
@@ -385,6 +399,9 @@ CREATE TABLE resumable_uploads (
     on_conflict      TEXT NOT NULL,
     -- As declared by the client.
     content_type     TEXT,
+    -- Metadata and tags of the future file, as JSON; NULL: none given.
+    metadata         TEXT,
+    tags             TEXT,
     -- The tus header Upload-Metadata, returned verbatim.
     upload_metadata  TEXT NOT NULL,
     -- Total bytes, once known.

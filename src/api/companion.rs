@@ -17,11 +17,12 @@ use super::auth::SignedIn;
 use super::conflict;
 use super::extract::PartsJson;
 use super::extract::{CallerTree, RootParams};
+use super::labels;
 use crate::app::App;
 use crate::cursor::PAGE_BYTES;
-use crate::error::{Error, Result};
+use crate::error::{Error, Location, Result};
 use crate::files::uploads::{self, ExpectedPart, NewUpload, PartLayout, UploadProtocol};
-use crate::files::{FileName, FolderPath, OnConflict};
+use crate::files::{FileName, FolderPath, Labels, OnConflict};
 use crate::http::extract::{Id, IdAndNumber, Json};
 use crate::http::request_memory::RequestMemory;
 
@@ -41,8 +42,9 @@ pub struct CompanionFile {
     filename: String,
     #[serde(rename = "type")]
     content_type: Option<String>,
-    /// `size` in bytes is required, because the quota is reserved first; `path` may name the folder, and
-    /// `on_conflict` say what to do if the name is taken when the upload is complete.
+    /// `size` in bytes is required, because the quota is reserved first; `path` may name the folder,
+    /// `on_conflict` say what to do if the name is taken when the upload is complete; `tags` are separated by commas, and
+    /// `metadata` is a JSON object as a text.
     #[serde(default)]
     #[schema(value_type = HashMap<String, Value>, additional_properties = true)]
     metadata: BTreeMap<String, Value>,
@@ -65,6 +67,15 @@ impl CompanionFile {
             None => Ok(OnConflict::Number),
             Some(value) => conflict::parse(value.as_str().unwrap_or_default(), "/metadata/on_conflict"),
         }
+    }
+
+    /// The member `tags`, separated by commas, and the JSON text in the member `metadata`.
+    fn labels(&self, app: &App) -> Result<Labels> {
+        let text = |name: &str| {
+            let text = self.metadata.get(name)?.as_str()?.to_owned();
+            Some((text, Location::Pointer(format!("/metadata/{name}"))))
+        };
+        labels::parse(app, text("metadata"), text("tags"))
     }
 
     fn path(&self) -> &str {
@@ -144,6 +155,7 @@ async fn create(
         on_conflict: file.on_conflict()?,
         // Uppy sends the parts in any case.
         skips_early: false,
+        labels: file.labels(&app)?,
         protocol: UploadProtocol::Direct {
             size,
             part_size: Some(PartLayout::with_default_size(size).part_size),

@@ -11,6 +11,7 @@ mod errors;
 mod extract;
 mod health;
 mod html;
+mod labels;
 mod openapi;
 mod origins;
 mod parameters;

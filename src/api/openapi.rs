@@ -89,6 +89,9 @@ async fn document(Extension(ServedDocument { text, compressed }): Extension<Serv
 /// Adds to each operation what follows from it, and what the settings of the server decide.
 pub fn complete(mut document: Document, config: &Config) -> Document {
     let mut components = document.components.take().unwrap_or_default();
+    // A parameter with several segments has a mark in the router only.
+    let paths = std::mem::take(&mut document.paths.paths).into_iter();
+    document.paths.paths = paths.map(|(path, item)| (path.replace("{*", "{"), item)).collect();
     for (path, item) in &mut document.paths.paths {
         for (operation, changes) in operations(item) {
             secure(operation);

@@ -58,8 +58,17 @@ pub async fn refuse_unknown(State(known): State<Arc<KnownParameters>>, request: 
 }
 
 fn unknown(query: &str, known: &[String]) -> Vec<FieldError> {
-    let names = query::pairs(query).map(|(name, _)| name).filter(|name| !known.contains(name));
+    let names = query::pairs(query).map(|(name, _)| name).filter(|name| !known.iter().any(|known| admits(known, name)));
     names.take(MAX_NAMED).map(|name| unknown_parameter(&name, known)).collect()
+}
+
+/// Whether a documented parameter is this one, or the family that it belongs to: `metadata.*` is all parameters whose names
+/// begin with `metadata.`.
+fn admits(known: &str, name: &str) -> bool {
+    match known.strip_suffix('*') {
+        Some(family) => name.len() > family.len() && name.starts_with(family),
+        None => known == name,
+    }
 }
 
 fn unknown_parameter(name: &str, known: &[String]) -> FieldError {

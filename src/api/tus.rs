@@ -17,6 +17,7 @@ use utoipa_axum::routes;
 use super::auth::SignedIn;
 use super::conflict::{self, with_conflict};
 use super::extract::{CallerTree, Idempotency, RootParams};
+use super::labels;
 use super::openapi::headers::{IdempotencyHeader, TusAppendHeaders, TusCreationHeaders, TusHeaders};
 use super::upload_body;
 use crate::app::App;
@@ -122,8 +123,8 @@ async fn capabilities(State(app): State<Arc<App>>) -> Response {
 /// Create a resumable upload (tus)
 ///
 /// `Upload-Metadata` may contain the file name (`filename`), the media type (`filetype`), the folder (`path`) and what to
-/// do if the name is taken, now or when the upload is complete (`on_conflict`: `number`, `replace`, `skip` or `fail`). An
-/// upload that is skipped is complete from the start. The body may contain the first bytes. An upload expires a day after the last progress, or as configured.
+/// do if the name is taken, now or when the upload is complete (`on_conflict`: `number`, `replace`, `skip` or `fail`), metadata
+/// (`metadata`: a JSON object) and tags (`tags`, separated by commas). An upload that is skipped is complete from the start. The body may contain the first bytes. An upload expires a day after the last progress, or as configured.
 #[utoipa::path(post, path = "/v1/tus", tag = "uploads", operation_id = "tusCreate",
     params(RootParams, TusHeaders, TusCreationHeaders, IdempotencyHeader),
     request_body(content = Option<Binary>, content_type = "application/offset+octet-stream"),
@@ -155,7 +156,8 @@ async fn create(
     let first = if has_content { Some(append_request(&app, request, 0, None)?) } else { None };
 
     let can_be_repeated = key.is_some();
-    let mut upload = uploads::create(&app, &tree, metadata.into_upload(size, key)?).await?;
+    let new = metadata.into_upload(&app, size, key)?;
+    let mut upload = uploads::create(&app, &tree, new).await?;
     // With a key the upload may have received content before: the client learns its offset and resumes there.
     if let Some(first) = first.filter(|_| upload.file_id.is_none() && upload.received == 0) {
         let appended = uploads::append(&app, &caller.subject(), upload.id, first).await;
@@ -345,11 +347,12 @@ struct Metadata {
 
 impl Metadata {
     /// # Errors
-    /// [`Error::Malformed`] if the header violates the protocol; [`Error::TooLarge`] if it is longer than the metadata
+    /// [`Error::Malformed`] if the header violates the protocol; [`Error::TooLarge`] if it is twice as long as the metadata
     /// of a file may be.
     fn read(app: &App, headers: &HeaderMap) -> Result<Self> {
         let Some(value) = headers.get(UPLOAD_METADATA) else { return Ok(Self::default()) };
-        let limit = app.config.limits.metadata;
+        // The metadata of the file may be a part of it, in base64.
+        let limit = 2 * app.config.limits.metadata;
         if value.len() > limit {
             return Err(Error::TooLarge { limit: limit as u64 });
         }
@@ -377,7 +380,7 @@ impl Metadata {
         found.map(|(_, value)| value.as_str())
     }
 
-    fn into_upload(self, size: Option<u64>, idempotency_key: Option<IdempotencyKey>) -> Result<NewUpload> {
+    fn into_upload(self, app: &App, size: Option<u64>, idempotency_key: Option<IdempotencyKey>) -> Result<NewUpload> {
         let header = || Location::Header(UPLOAD_METADATA.as_str().to_owned());
         Ok(NewUpload {
             path: FolderPath::new(self.get(&["path"]).unwrap_or_default(), header())?,
@@ -387,6 +390,10 @@ impl Metadata {
                 Some(text) => conflict::parse(text, header())?,
             },
             skips_early: true,
+            labels: {
+                let text = |name| self.get(&[name]).map(|text| (text.to_owned(), header()));
+                labels::parse(app, text("metadata"), text("tags"))?
+            },
             content_type: uploads::declared_type(self.get(&["filetype", "type"]), header())?,
             protocol: UploadProtocol::Tus { size },
             note: self.whole,

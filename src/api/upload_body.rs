@@ -12,8 +12,8 @@ use crate::http::body::Pace;
 use crate::http::form::AllowedFields;
 use crate::http::incoming::{self, Form, Incoming};
 
-/// The fields of a form that say where its file goes.
-const LOCATION: &[&str] = &["name", "path", "on_conflict"];
+/// The fields of a form that say where its file goes, and what it is.
+const FIELDS: &[&str] = &["name", "path", "on_conflict", "metadata", "tags"];
 
 /// Opens the body of an upload: raw, or the one file of a form, with the fields of the form. `after_file` lets fields
 /// follow the file.
@@ -21,7 +21,7 @@ const LOCATION: &[&str] = &["name", "path", "on_conflict"];
 /// # Errors
 /// Those of [`incoming::open`].
 pub async fn open(app: &Arc<App>, request: Request, after_file: bool) -> Result<(Body, Option<Form>)> {
-    let allowed = AllowedFields { names: LOCATION, after_file };
+    let allowed = AllowedFields { names: FIELDS, after_file };
     let mut incoming = incoming::open(request, pace(app), allowed).await?;
     incoming.stream = watched(app, TransferRight::of_caller(), incoming.stream);
     let form = incoming.form.take();

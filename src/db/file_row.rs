@@ -76,6 +76,8 @@ file_row! {
         name: String = "f.name", "f.name";
         /// Metadata of the client, as JSON.
         metadata: String = "f.metadata", "f.metadata";
+        /// Its tags, a JSON array of texts.
+        tags: String = "f.tags", "f.tags";
         /// Incremented by every change.
         revision: i64 = "f.revision", "f.revision";
         /// When it was created.

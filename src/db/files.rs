@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::attributes::{Attribute, NewAttributes, insert_attributes, replace_attributes};
 use super::blobs::{BlobFacts, make_ready, mark_for_deletion};
 use super::changes::{ChangeKind, DeletedFile, record, record_deletion};
 use super::errors::is_unique_violation;
@@ -13,7 +14,7 @@ use super::idempotency::{KeyResponse, store_response};
 use super::pool::Arguments;
 use super::replace::{InTheWayRow, clear_the_way, unchanged};
 use super::resumable::{EndedUpload, finish_upload};
-use super::usage::{ReservedRow, UsageDelta, apply_usage, reserve_usage};
+use super::usage::{ReservedRow, UsageDelta, apply_usage, settle_usage};
 use super::{ByteCount, Db, Micros, Tx, statements};
 use crate::config::Quotas;
 use crate::error::{Error, Result};
@@ -26,12 +27,13 @@ statements! {
         WHERE d.space_id = $1 AND d.place = substr($2, 1, 600) AND d.location = $2 AND d.trashed_at IS NULL
             AND f.name = $3 AND f.trashed_at IS NULL");
     INSERT_FILE = "INSERT INTO files
-            (id, space_id, folder_id, name, search, sort_key, blob_id, size, metadata, created_at, updated_at)
-        SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10
+            (id, space_id, folder_id, name, search, sort_key, blob_id, size, metadata, tags, created_at, updated_at)
+        SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $11, $10, $10
         WHERE NOT EXISTS (SELECT 1 FROM folders WHERE parent_id = $3 AND name = $4 AND trashed_at IS NULL)
         ON CONFLICT (folder_id, name) WHERE trashed_at IS NULL DO NOTHING";
     UPDATE_FILE = "UPDATE files
-        SET folder_id = $3, name = $4, search = $5, sort_key = $6, metadata = $7, updated_at = $8, revision = revision + 1
+        SET folder_id = $3, name = $4, search = $5, sort_key = $6, metadata = $7, tags = $10, updated_at = $8,
+            revision = revision + 1
         WHERE id = $1 AND space_id = $2 AND revision = $9 AND trashed_at IS NULL";
     END_SIGNED_PUTS = "UPDATE blobs SET state = 'deleting'
         WHERE state = 'pending' AND id IN (SELECT blob_id FROM signed_puts WHERE file_id = $1 AND space_id = $2)
@@ -63,6 +65,12 @@ pub struct NewFileRow {
     pub space: Uuid,
     /// Metadata of the client, as JSON.
     pub metadata: String,
+    /// Tags, as JSON.
+    pub tags: String,
+    /// What the file is found by.
+    pub attributes: Vec<Attribute>,
+    /// The quotas that metadata must fit into.
+    pub quotas: Quotas,
     /// The time of creation.
     pub now: Timestamp,
 }
@@ -82,6 +90,10 @@ pub struct ChangedFileRow {
     pub old_metadata: String,
     /// Whether it is moved, or only its metadata changed.
     pub kind: ChangeKind,
+    /// Tags, as JSON.
+    pub tags: String,
+    /// What the file is found by; `None` if that does not change.
+    pub attributes: Option<NewAttributes>,
     /// The time of the change.
     pub now: Timestamp,
 }
@@ -108,7 +120,8 @@ impl Db {
     /// transaction. The response depends on the id of the folder, which is returned.
     ///
     /// # Errors
-    /// [`Error::PathTaken`] if there is a file or a folder at this location; [`Error::NotAFolder`]; [`Error::UploadGone`] if the lease of the blob, the
+    /// [`Error::PathTaken`] if there is a file or a folder at this location; [`Error::NotAFolder`];
+    /// [`Error::QuotaExceeded`] if there is no room for the metadata; [`Error::UploadGone`] if the lease of the blob, the
     /// idempotency key or the claim of the upload was lost.
     pub async fn publish(
         &self,
@@ -132,7 +145,8 @@ impl Db {
             }
             usage += make_ready(tx, blob).await?;
             insert_file(tx, new, folder, location, blob).await?;
-            apply_usage(tx, new.space, usage).await?;
+            usage += UsageDelta::metadata(&new.metadata);
+            settle_usage(tx, new.space, usage, &new.quotas).await?;
             if let Some(response) = response(folder)? {
                 store_response(tx, blob.id, &response).await?;
             }
@@ -158,22 +172,21 @@ impl Db {
         quotas: &Quotas,
         event: &EventRow,
     ) -> Result<Option<Uuid>> {
-        let ChangedFileRow { id, space, revision, metadata, old_metadata, kind, now } = changed;
+        let ChangedFileRow { id, space, revision, metadata, old_metadata, tags, attributes, kind, now } = changed;
         let FileLocation { place, name, search, sort_key } = location;
         self.ending(async |tx| {
             let freed = clear_the_way(tx, *space, in_the_way).await?;
             let folder = folder_for_file(tx, *space, place).await?;
             check_no_folder(tx, folder, name).await?;
-            let row = (id, space, folder, name, search, sort_key, metadata, Micros::from(*now), revision);
+            let row = (id, space, folder, name, search, sort_key, metadata, Micros::from(*now), revision, tags);
             if !update_location(tx, UPDATE_FILE, row).await? {
                 return unchanged(in_the_way);
             }
             let growth = freed + UsageDelta::metadata(metadata) + -UsageDelta::metadata(old_metadata);
-            if growth.bytes > 0 {
-                reserve_usage(tx, *space, growth, quotas).await?;
-            } else {
-                apply_usage(tx, *space, growth).await?;
+            if let Some(attributes) = attributes {
+                replace_attributes(tx, *space, *id, attributes).await?;
             }
+            settle_usage(tx, *space, growth, quotas).await?;
             record(tx, event, *kind, *id).await?;
             Ok(Some(folder))
         })
@@ -213,9 +226,9 @@ async fn insert_file(
 ) -> Result<()> {
     let FileLocation { name, search, sort_key, .. } = location;
     let (size, now) = (ByteCount(blob.size), Micros::from(new.now));
-    let row = (new.id, new.space, folder, name, search, sort_key, blob.id, size, &new.metadata, now);
+    let row = (new.id, new.space, folder, name, search, sort_key, blob.id, size, &new.metadata, now, &new.tags);
     match tx.execute(INSERT_FILE, row).await? {
-        1 => Ok(()),
+        1 => insert_attributes(tx, new.space, new.id, &new.attributes).await,
         _ => Err(Error::PathTaken),
     }
 }

@@ -4,6 +4,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::error::BoxDynError;
 use uuid::Uuid;
 
+use super::attributes::Attribute;
 use super::file_row::{FileRow, file_columns, file_columns_as_json};
 use super::pool::{Arguments, Parameters};
 use super::{Count, Db};
@@ -65,6 +66,8 @@ pub struct ListQuery {
     pub search: Vec<String>,
     /// The character of the folded location, from 1, that the search begins at: what precedes it is not shown.
     pub search_from: i64,
+    /// Only files that have each of these attributes.
+    pub attributes: Vec<Attribute>,
     /// Where the page begins.
     pub after: Option<After>,
     /// Maximum number of files.
@@ -98,12 +101,17 @@ impl Arguments for ListArguments<'_> {
         for word in &list.search {
             to.add(word)?;
         }
-        match after {
-            None => Ok(()),
-            Some(After::Text(text, id)) => (text, id).bind(to),
-            Some(After::Natural(location, key, id)) => (location, key, id).bind(to),
-            Some(After::Number(number, id)) => (number, id).bind(to),
-            Some(After::Id(id)) => to.add(id),
+        after.as_ref().map_or(Ok(()), |after| after.bind(to))
+    }
+}
+
+impl Arguments for &After {
+    fn bind(self, to: &mut impl Parameters) -> std::result::Result<(), BoxDynError> {
+        match self {
+            After::Text(text, id) => (text, id).bind(to),
+            After::Natural(location, key, id) => (location, key, id).bind(to),
+            After::Number(number, id) => (number, id).bind(to),
+            After::Id(id) => to.add(id),
         }
     }
 }
@@ -114,6 +122,9 @@ impl Db {
     /// # Errors
     /// Those of [`Db`].
     pub async fn list_files(&self, list: &ListQuery) -> Result<Vec<FileRow>> {
+        if !list.attributes.is_empty() {
+            return self.list_by_attributes(list).await;
+        }
         let (sort, after) = match order(list) {
             Ordering::Walk(start) => return self.walk(list, start).await,
             Ordering::Statement(sort, after) => (sort, after),
@@ -138,6 +149,9 @@ impl Db {
     /// # Errors
     /// Those of [`Db`].
     pub async fn count_files(&self, list: &ListQuery) -> Result<u64> {
+        if !list.attributes.is_empty() {
+            return self.count_by_attributes(list).await;
+        }
         let Some(range) = range(list) else { return Ok(0) };
         let sql = AssertSqlSafe(count_statement(self.list_shape(), filters(list, &range, false)));
         let arguments = ListArguments { list, limit: None, range: &range, after: &None };
@@ -267,7 +281,7 @@ impl Shape {
     }
 
     /// A join that SQLite, which has no statistics, does not reorder.
-    fn join(self) -> &'static str {
+    pub(super) fn join(self) -> &'static str {
         match self {
             Shape::Rows => "JOIN",
             Shape::Packed => "CROSS JOIN",
@@ -358,7 +372,7 @@ fn conditions(shape: Shape, first: usize, columns: &[String], beyond: &str, filt
     }
     let from = if filters.words > 0 { number() } else { 0 };
     for _ in 0..filters.words {
-        let searched = format!("substr(d.search || f.search, CAST(${from} AS INTEGER))");
+        let searched = searched(from);
         sql += &format!(" AND {}({searched}, ${}) > 0", shape.position(), number());
     }
     if filters.after {
@@ -366,6 +380,11 @@ fn conditions(shape: Shape, first: usize, columns: &[String], beyond: &str, filt
         sql += &format!(" AND ({}) {beyond} ({})", columns.join(", "), bound.join(", "));
     }
     sql
+}
+
+/// What words are searched for in: the folded location from a character on, the number of whose parameter this is.
+pub(super) fn searched(from: usize) -> String {
+    format!("substr(d.search || f.search, CAST(${from} AS INTEGER))")
 }
 
 /// Every statement that [`statement`] and [`count_statement`] compose.

@@ -6,10 +6,12 @@
 mod access;
 mod archive_urls;
 mod archives;
+mod attributes;
 mod avatars;
 mod blobs;
 mod caller_cache;
 mod changes;
+mod check;
 mod claims;
 mod client;
 mod connection_shares;
@@ -72,9 +74,11 @@ use writes::Writes;
 pub use access::{GrantedRow, Need};
 pub use archive_urls::{ArchiveUrlRow, ArchiveUrlUse};
 pub use archives::{ARCHIVE_BATCH, ArchiveBatch, ArchiveRow, locations_below};
+pub use attributes::{Attribute, NewAttributes};
 pub use blobs::{BlobFacts, ContentRow, KeyedContentRow, NewBlobRow, PendingDeletionRow, WritableBlobRow};
 pub use caller_cache::CachePolicy;
 pub use changes::{ChangeHorizon, ChangeKind, ChangeLogRow, ChangeRow};
+pub use check::CheckedRow;
 pub use client::Client;
 pub use erasures::{DeletedAccountRow, ErasureRow};
 pub use events::{EventQuery, EventRow};
@@ -92,7 +96,7 @@ pub use list::{After, Direction, ListQuery, Sort};
 pub use orphans::OrphanRow;
 pub use permits::{Permit, PermitKind, PermitSlot};
 pub use probe::probe_database;
-pub use replace::{InTheWayRow, ReplacedRow};
+pub use replace::{InTheWayRow, ReplacedAtRow, ReplacedRow};
 pub use resumable::{EndedUpload, NewResumableRow, PartRow, Progress, ResumableRow};
 pub use sessions::{NewSessionRow, SessionRow};
 pub use signed_puts::{NewSignedPutRow, SignedPutRow};
@@ -135,10 +139,11 @@ macro_rules! statements {
 use statements;
 
 /// The statements of every file. A test compares this list with the files.
-const STATEMENTS: [&[&str]; 34] = [
+const STATEMENTS: [&[&str]; 35] = [
     access::STATEMENTS,
     archive_urls::STATEMENTS,
     archives::STATEMENTS,
+    attributes::STATEMENTS,
     avatars::STATEMENTS,
     blobs::STATEMENTS,
     changes::STATEMENTS,
@@ -213,8 +218,14 @@ impl Db {
     #[doc(hidden)]
     pub fn statements(&self) -> Vec<String> {
         let constants = STATEMENTS.concat().into_iter().map(str::to_owned);
-        let lists =
-            list::every_statement(self.list_shape()).into_iter().chain(walk::every_statement(self.list_shape()));
+        let shape = self.list_shape();
+        let lists = [
+            list::every_statement(shape),
+            walk::every_statement(shape),
+            attributes::every_statement(shape),
+            check::every_statement(shape),
+        ]
+        .concat();
         let of_engine = if self.read.is_sqlite() { &[] } else { changes::POSTGRES_STATEMENTS }.iter();
         let of_engine = of_engine.map(|sql| (*sql).to_owned());
         constants

@@ -101,7 +101,7 @@ tuple_arguments!(A B C D E F G H I J K L M N);
 tuple_arguments!(A B C D E F G H I J K L M N O);
 tuple_arguments!(A B C D E F G H I J K L M N O P);
 tuple_arguments!(A B C D E F G H I J K L M N O P Q);
-tuple_arguments!(A B C D E F G H I J K L M N O P Q R);
+tuple_arguments!(A B C D E F G H I J K L M N O P Q R S T);
 
 /// Each statement runs on a connection of its own and commits by itself.
 impl Pool {

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::attributes::{NewAttributes, forget_mtime, replace_attributes};
 use super::blobs::{BlobFacts, make_ready, mark_for_deletion};
 use super::changes::{ChangeKind, record, record_deletion};
 use super::events::EventRow;
@@ -11,8 +12,9 @@ use super::folders::lock_tree;
 use super::idempotency::{KeyResponse, store_response};
 use super::resumable::{EndedUpload, finish_upload};
 use super::trash::trash;
-use super::usage::{UsageDelta, apply_usage};
+use super::usage::{UsageDelta, apply_usage, settle_usage};
 use super::{ByteCount, Db, Micros, Tx, statements};
+use crate::config::Quotas;
 use crate::error::{Error, Result};
 use crate::faults;
 
@@ -20,8 +22,10 @@ statements! {
     REPLACE_CONTENT = "UPDATE files SET blob_id = $4, size = $5, updated_at = $6, revision = revision + 1
         WHERE id = $1 AND space_id = $2 AND blob_id = $3 AND trashed_at IS NULL
             AND EXISTS (SELECT 1 FROM folders d WHERE d.id = folder_id AND d.trashed_at IS NULL)";
-    REPLACE_CONTENT_AT = "UPDATE files SET blob_id = $4, size = $5, updated_at = $6, revision = revision + 1
+    REPLACE_CONTENT_AT = "UPDATE files SET blob_id = $4, size = $5, updated_at = $6, metadata = $10, tags = $11,
+            revision = revision + 1
         WHERE id = $1 AND space_id = $2 AND blob_id = $3 AND trashed_at IS NULL AND folder_id = $7 AND name = $8
+            AND revision = $9
             AND EXISTS (SELECT 1 FROM folders d WHERE d.id = folder_id AND d.trashed_at IS NULL)";
 }
 
@@ -34,10 +38,31 @@ pub struct ReplacedRow {
     pub space: Uuid,
     /// The blob that it must have.
     pub old_blob: Uuid,
-    /// The folder and the name that it must have, if it was found by them.
-    pub at: Option<(Uuid, String)>,
+    /// The state that it must have, and what changes in addition, if it was found by its name.
+    pub at: Option<ReplacedAtRow>,
     /// The time of the change.
     pub now: Timestamp,
+}
+
+/// A file whose content is replaced, by its name.
+#[derive(Debug, Clone)]
+pub struct ReplacedAtRow {
+    /// The folder that it must be in.
+    pub folder: Uuid,
+    /// The name that it must have.
+    pub name: String,
+    /// The revision that it must have.
+    pub revision: i64,
+    /// Metadata of the client, as JSON.
+    pub metadata: String,
+    /// The metadata of that revision.
+    pub old_metadata: String,
+    /// Tags, as JSON.
+    pub tags: String,
+    /// What the file is found by; `None` if that does not change.
+    pub attributes: Option<NewAttributes>,
+    /// The quotas that metadata must fit into.
+    pub quotas: Quotas,
 }
 
 /// A file at the place that another one gets.
@@ -59,7 +84,8 @@ impl Db {
     /// the content came from, in one transaction.
     ///
     /// # Errors
-    /// [`Error::PreconditionFailed`] if the file no longer has its blob or its place; [`Error::UploadGone`] if the lease
+    /// [`Error::PreconditionFailed`] if the file no longer has its blob or is in another state; [`Error::QuotaExceeded`] if
+    /// there is no room for longer metadata; [`Error::UploadGone`] if the lease
     /// of the new blob, the idempotency key or the claim of the upload was lost.
     pub async fn replace(
         &self,
@@ -80,8 +106,8 @@ impl Db {
             usage += make_ready(tx, blob).await?;
             let changed = match at {
                 None => tx.execute(REPLACE_CONTENT, (id, space, old_blob, blob.id, size, now)).await?,
-                Some((folder, name)) => {
-                    let row = (id, space, old_blob, blob.id, size, now, folder, name);
+                Some(ReplacedAtRow { folder, name, revision, metadata, tags, .. }) => {
+                    let row = (id, space, old_blob, blob.id, size, now, folder, name, revision, metadata, tags);
                     tx.execute(REPLACE_CONTENT_AT, row).await?
                 }
             };
@@ -89,7 +115,18 @@ impl Db {
                 return Err(Error::PreconditionFailed);
             }
             usage += mark_for_deletion(tx, *old_blob).await?;
-            apply_usage(tx, *space, usage).await?;
+            // It described the old content.
+            forget_mtime(tx, *id).await?;
+            match at {
+                None => apply_usage(tx, *space, usage).await?,
+                Some(at) => {
+                    if let Some(attributes) = &at.attributes {
+                        replace_attributes(tx, *space, *id, attributes).await?;
+                    }
+                    usage += UsageDelta::metadata(&at.metadata) + -UsageDelta::metadata(&at.old_metadata);
+                    settle_usage(tx, *space, usage, &at.quotas).await?;
+                }
+            }
             if let Some(response) = response {
                 store_response(tx, blob.id, response).await?;
             }

@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 macro_rules! select_upload {
     () => {
         "SELECT u.id, u.space_id, u.folder_id, u.blob_id, b.key, b.multipart_id, b.reserved_bytes, u.tail_blob_id, t.key AS tail_key,
-            u.mode, u.path, u.name, u.on_conflict, u.content_type, u.upload_metadata, u.size, u.received,
+            u.mode, u.path, u.name, u.on_conflict, u.metadata, u.tags, u.content_type, u.upload_metadata, u.size, u.received,
             u.part_size, u.hash_state,
             u.sha256, u.file_id, u.created_at, u.expires_at
         FROM resumable_uploads u JOIN blobs b ON b.id = u.blob_id LEFT JOIN blobs t ON t.id = u.tail_blob_id"
@@ -27,8 +27,9 @@ macro_rules! select_upload {
 
 statements! {
     INSERT_UPLOAD = "INSERT INTO resumable_uploads (id, space_id, creator_id, folder_id, blob_id, mode, path, name,
-            on_conflict, content_type, upload_metadata, size, part_size, hash_state, sha256, token_id, created_at, expires_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
+            on_conflict, content_type, upload_metadata, size, part_size, hash_state, sha256, token_id, created_at, expires_at,
+            metadata, tags)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)";
     FIND_UPLOAD = concat!(select_upload!(), " WHERE u.id = $1 AND u.creator_id = $2");
     LIST_OPEN_UPLOADS = concat!(select_upload!(), " WHERE u.creator_id = $1 AND u.file_id IS NULL
             AND u.expires_at > $2 AND u.id > $3
@@ -91,6 +92,10 @@ pub struct ResumableRow {
     pub name: String,
     /// What to do if it is taken.
     pub on_conflict: String,
+    /// Metadata of the future file, as JSON, if it was given.
+    pub metadata: Option<String>,
+    /// Tags of the future file, as JSON, if they were given.
+    pub tags: Option<String>,
     /// The content type, as declared by the client.
     pub content_type: Option<String>,
     /// The header `Upload-Metadata`, returned verbatim.
@@ -130,6 +135,10 @@ pub struct NewResumableRow {
     pub name: String,
     /// What to do if it is taken.
     pub on_conflict: &'static str,
+    /// Metadata of the future file, as JSON, if it was given.
+    pub metadata: Option<String>,
+    /// Tags of the future file, as JSON, if they were given.
+    pub tags: Option<String>,
     /// The content type, as declared by the client.
     pub content_type: Option<String>,
     /// The header `Upload-Metadata`.
@@ -397,6 +406,8 @@ async fn insert_upload(tx: &mut Tx<'_>, new: &NewResumableRow, blob: &NewBlobRow
         Permit::current_token(),
         Micros::from(blob.now),
         Micros::from(new.expires_at),
+        &new.metadata,
+        &new.tags,
     );
     tx.execute(INSERT_UPLOAD, row).await.map(drop)
 }

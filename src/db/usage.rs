@@ -211,6 +211,18 @@ pub(super) async fn reserve_usage(tx: &mut Tx<'_>, space: Uuid, delta: UsageDelt
     Ok(())
 }
 
+/// Applies a change that may add bytes, for which there must be enough left.
+///
+/// # Errors
+/// [`Error::QuotaExceeded`]; [`Error::NotFound`] if there is no such account.
+pub(super) async fn settle_usage(tx: &mut Tx<'_>, space: Uuid, mut delta: UsageDelta, quotas: &Quotas) -> Result<()> {
+    if delta.bytes > 0 {
+        reserve_usage(tx, space, UsageDelta { bytes: delta.bytes, ..UsageDelta::default() }, quotas).await?;
+        delta.bytes = 0;
+    }
+    apply_usage(tx, space, delta).await
+}
+
 /// The error, which says how much the trash takes.
 async fn explained(tx: &mut Tx<'_>, space: Uuid, shortage: Error) -> Result<Error> {
     let Error::QuotaExceeded { resource, used, quota, needed, .. } = shortage else { return Ok(shortage) };

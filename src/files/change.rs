@@ -4,11 +4,12 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::conflict::{Resolution, in_the_way, resolve};
+use super::labels::{MTIME, attributes, checked_tags, mentions_mtime, patched};
 use super::name::file_location;
 use super::{Conflict, Expected, File, FileName, FolderPath, OnConflict, Placed, abridged, find};
 use crate::access::{Permit, Right, Subject, Tree};
 use crate::app::App;
-use crate::db::{ChangeKind, ChangedFileRow, Place};
+use crate::db::{ChangeKind, ChangedFileRow, NewAttributes, Place};
 use crate::error::{Error, Result};
 use crate::events::EventKind;
 
@@ -21,13 +22,25 @@ pub struct Change {
     pub name: Option<FileName>,
     /// A merge patch for the metadata (RFC 7396).
     pub metadata: Option<Value>,
+    /// New tags instead of all others.
+    pub tags: Option<Vec<String>>,
     /// What to do if the folder has something else of this name.
     pub on_conflict: OnConflict,
 }
 
 impl Default for Change {
     fn default() -> Self {
-        Self { path: None, name: None, metadata: None, on_conflict: OnConflict::Fail }
+        Self { path: None, name: None, metadata: None, tags: None, on_conflict: OnConflict::Fail }
+    }
+}
+
+impl Change {
+    /// What the changed file is found by. Unless the change says something about `mtime`, it continues to describe the content,
+    /// or not to.
+    fn attributes(&self, file: &File) -> NewAttributes {
+        let keep_mtime = !self.metadata.as_ref().is_some_and(mentions_mtime);
+        let list = attributes(file.metadata.get(), file.tags.get()).into_iter();
+        NewAttributes { list: list.filter(|attribute| !keep_mtime || attribute.key != MTIME).collect(), keep_mtime }
     }
 }
 
@@ -59,8 +72,12 @@ pub async fn change(
         let name = numbered.take().unwrap_or_else(|| requested.clone());
         let old_metadata = file.metadata.get().to_owned();
         if let Some(patch) = &change.metadata {
-            file.metadata = patched(app, &file.metadata, patch)?;
+            file.metadata = patched(&app.config.limits, &file.metadata, patch)?;
         }
+        if let Some(tags) = &change.tags {
+            file.tags = RawValue::from_string(checked_tags(tags)?).map_err(Error::internal)?;
+        }
+        let attributes = (change.metadata.is_some() || change.tags.is_some()).then(|| change.attributes(&file));
         let now = app.clock.now();
         let is_moved =
             change.path.as_ref().is_some_and(|path| path.as_str() != file.path) || name.as_str() != file.name;
@@ -70,6 +87,8 @@ pub async fn change(
             revision: file.revision,
             metadata: file.metadata.get().to_owned(),
             old_metadata,
+            tags: file.tags.get().to_owned(),
+            attributes,
             kind: if is_moved { ChangeKind::FileMoved } else { ChangeKind::FileUpdated },
             now,
         };
@@ -121,70 +140,4 @@ async fn destination(app: &App, subject: &Subject, file: &File, path: &FolderPat
 fn absolute(file: &File, path: &FolderPath) -> String {
     let root = file.permit.root.as_ref().map_or("", |root| root.location.as_str());
     super::name::path(&format!("{root}{}", path.location())).to_owned()
-}
-
-/// Applies a merge patch: null removes a member, an object is merged, everything else replaces (RFC 7396, section 2).
-fn merge(target: &mut Value, patch: Value) {
-    let Value::Object(patch) = patch else {
-        *target = patch;
-        return;
-    };
-    if !target.is_object() {
-        *target = Value::Object(Default::default());
-    }
-    let Value::Object(target) = target else { return };
-    for (name, value) in patch {
-        if value.is_null() {
-            target.remove(&name);
-        } else {
-            merge(target.entry(name).or_insert(Value::Null), value);
-        }
-    }
-}
-
-/// The metadata with the patch applied; null becomes an empty object.
-fn patched(app: &App, metadata: &RawValue, patch: &Value) -> Result<Box<RawValue>> {
-    let mut metadata = serde_json::from_str(metadata.get()).map_err(Error::internal)?;
-    merge(&mut metadata, patch.clone());
-    if metadata.is_null() {
-        metadata = Value::Object(Default::default());
-    }
-    RawValue::from_string(checked(app, &metadata)?).map_err(Error::internal)
-}
-
-fn checked(app: &App, metadata: &Value) -> Result<String> {
-    let text = metadata.to_string();
-    let limit = app.config.limits.metadata;
-    // PostgreSQL does not store NUL in text.
-    let has_nul = text.replace("\\\\", "").contains("\\u0000");
-    if !metadata.is_object() || has_nul {
-        return Err(Error::invalid("/metadata", "invalid", "must be a JSON object without NUL characters"));
-    }
-    if text.len() > limit {
-        return Err(Error::invalid("/metadata", "too_long", format!("at most {limit} bytes of JSON")));
-    }
-    Ok(text)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::merge;
-    use serde_json::json;
-
-    #[test]
-    fn a_merge_patch_follows_the_rfc() {
-        // RFC 7396, appendix A.
-        let cases = [
-            (json!({"a": "b"}), json!({"a": "c"}), json!({"a": "c"})),
-            (json!({"a": "b", "b": "c"}), json!({"a": null}), json!({"b": "c"})),
-            (json!({"a": ["b"]}), json!({"a": "c"}), json!({"a": "c"})),
-            (json!({"a": {"b": "c"}}), json!({"a": {"b": "d", "c": null}}), json!({"a": {"b": "d"}})),
-            (json!({}), json!({"a": {"bb": {"ccc": null}}}), json!({"a": {"bb": {}}})),
-            (json!(["a", "b"]), json!({"a": "b", "c": null}), json!({"a": "b"})),
-        ];
-        for (mut target, patch, expected) in cases {
-            merge(&mut target, patch);
-            assert_eq!(target, expected);
-        }
-    }
 }

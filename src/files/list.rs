@@ -6,6 +6,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::labels::wanted;
 use super::name::{cleaned, location};
 use super::{File, FolderPath, signed_urls};
 use crate::access::{Right, Tree};
@@ -35,6 +36,10 @@ pub struct List {
     pub under: Option<FolderPath>,
     /// Only files whose path and name contain each of these words, without regard to case, accents and width.
     pub search: Option<String>,
+    /// Only files whose metadata has each of these members with this value, as text.
+    pub metadata: Vec<(String, String)>,
+    /// Only files with each of these tags.
+    pub tags: Vec<String>,
     /// The order of the list.
     pub order: Order,
     /// Whether to count the files on all pages.
@@ -96,6 +101,7 @@ pub async fn list(app: &App, tree: &Tree, list: &List) -> Result<(Page<File>, Op
         folder,
         search: words(list.search.as_deref())?,
         search_from: fold(&tree.root.location).chars().count() as i64 + 1,
+        attributes: wanted(&list.metadata, &list.tags)?,
         after,
         limit,
     };
@@ -127,7 +133,7 @@ fn narrower(one: String, other: String) -> String {
 /// The approximate size of a file as JSON without a signed URL, in bytes.
 pub(super) fn bytes_of(row: &FileRow) -> usize {
     const THE_REST: usize = 640;
-    THE_REST + row.folder.len() + row.name.len() + row.metadata.len()
+    THE_REST + row.folder.len() + row.name.len() + row.metadata.len() + row.tags.len()
 }
 
 /// A text to search for. Names are stored in normalization form C, without control characters.

@@ -23,6 +23,7 @@ pub mod archive;
 pub mod avatar;
 mod change;
 mod changes;
+mod check;
 mod conflict;
 mod delete;
 mod disposition;
@@ -30,6 +31,7 @@ mod download;
 mod events;
 mod export;
 pub mod folders;
+mod labels;
 mod lifetime;
 mod list;
 mod name;
@@ -47,9 +49,9 @@ use jiff::Timestamp;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::access::{Permit, Right, Subject, Target, permit};
+use crate::access::{Permit, Right, Subject, Target, Tree, permit};
 use crate::app::App;
-use crate::db::{ContentRow, FileRow, Micros, ReplacedRow};
+use crate::db::{ContentRow, FileRow, Micros, ReplacedAtRow, ReplacedRow};
 use crate::error::{Error, Result};
 use crate::events::{Event, EventKind};
 use crate::hex::hex;
@@ -58,12 +60,14 @@ use crate::store::Key;
 pub use archive::{self as archives, Archive, ArchiveItem, archive};
 pub use change::{Change, change};
 pub use changes::{Change as LoggedChange, Changes, Wait, changes, follow, wait_for_changes};
+pub use check::{Checked, CheckedFile, check};
 pub use conflict::{Conflict, OnConflict, Placed};
 pub use delete::{Deletion, delete};
 pub use disposition::content_disposition;
 pub use download::read;
 pub use events::events;
 pub use export::export;
+pub use labels::Labels;
 pub use list::{Direction, List, Order, Sort, list};
 pub use name::{FileName, FolderPath};
 pub use right::{TransferRight, Watch, watched};
@@ -86,6 +90,8 @@ pub struct File {
     pub name: String,
     /// Metadata of its users: a JSON object.
     pub metadata: Box<RawValue>,
+    /// Tags: a JSON array of texts.
+    pub tags: Box<RawValue>,
     /// When the file was created.
     pub created_at: Timestamp,
     /// When the file was last changed, its content included.
@@ -164,7 +170,7 @@ impl File {
 
 impl File {
     /// The file as a row whose content is replaced, found by its folder and name or by its id.
-    fn replaced(&self, now: Timestamp, at: Option<(Uuid, String)>) -> ReplacedRow {
+    fn replaced(&self, now: Timestamp, at: Option<ReplacedAtRow>) -> ReplacedRow {
         ReplacedRow { id: self.id, space: self.space_id, old_blob: self.blob_id, at, now }
     }
 }
@@ -178,19 +184,29 @@ fn abridged(path: &str) -> Cow<'_, str> {
     }
 }
 
-/// The metadata of a new file.
-fn no_metadata() -> Box<RawValue> {
-    RawValue::from_string("{}".to_owned()).expect("an empty object is JSON")
-}
-
 /// Finds a file to which the subject has this right.
 ///
 /// # Errors
 /// [`Error::NotFound`] if it does not exist, or the subject does not see it; [`Error::RightRequired`].
 pub async fn find(app: &App, subject: &Subject, right: Right, id: Uuid) -> Result<File> {
     let row = app.db.file(id).await?.ok_or(Error::NotFound)?;
-    let FileRow { space_id, folder_id, folder, .. } = &row;
-    let target = Target { space_id: *space_id, folder_id: *folder_id, location: folder, file_id: Some(id) };
+    permitted(app, subject, right, row).await
+}
+
+/// Finds the file with this path and name in a tree, to which its subject has this right.
+///
+/// # Errors
+/// [`Error::NotFound`] if there is none, or the subject does not see it; [`Error::RightRequired`].
+pub async fn find_at(app: &App, tree: &Tree, right: Right, path: &FolderPath, name: &FileName) -> Result<File> {
+    let inside = tree.absolute(&path.location());
+    let row = app.db.file_at(tree.space_id, &inside, name.as_str()).await?.ok_or(Error::NotFound)?;
+    permitted(app, &tree.subject, right, row).await
+}
+
+/// The file of a row, if the subject has this right to it.
+async fn permitted(app: &App, subject: &Subject, right: Right, row: FileRow) -> Result<File> {
+    let FileRow { id, space_id, folder_id, folder, .. } = &row;
+    let target = Target { space_id: *space_id, folder_id: *folder_id, location: folder, file_id: Some(*id) };
     let permit = permit(app, subject, right, &target).await?;
     File::permitted(row, permit)
 }
@@ -210,6 +226,7 @@ impl File {
             path: name::path(&row.folder).to_owned(),
             name: row.name,
             metadata: RawValue::from_string(row.metadata).map_err(Error::internal)?,
+            tags: RawValue::from_string(row.tags).map_err(Error::internal)?,
             created_at: row.created_at.into(),
             updated_at: row.updated_at.into(),
             content: Content {

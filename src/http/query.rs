@@ -29,6 +29,23 @@ pub fn decode<T: DeserializeOwned>(query: &str) -> Result<T> {
     })
 }
 
+/// The parameters of a query with these names, in their order; a name may be repeated.
+///
+/// # Errors
+/// [`Error::Invalid`] if one is not UTF-8.
+pub fn texts(query: &str, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<(String, String)>> {
+    let mut found = Vec::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        for (name, value) in pairs(pair).filter(|(name, _)| is_wanted(name)) {
+            let value = Text::new(pair, value).decoded();
+            let value =
+                value.map_err(|DecodeError { code, detail, .. }| Error::invalid_parameter(&name, code, detail))?;
+            found.push((name, value));
+        }
+    }
+    Ok(found)
+}
+
 /// The value of one parameter; `None` if it is not UTF-8. Its other bytes would be replaced, and a file stored under
 /// another name.
 struct Text(Option<String>);

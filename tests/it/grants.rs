@@ -19,6 +19,9 @@ const RIGHTS: &[(&str, &str, &str)] = &[
     ("GET", "/v1/files/{id}/content", "read"),
     ("HEAD", "/v1/files/{id}/content", "read"),
     ("PUT", "/v1/files/{id}/content", "update"),
+    ("GET", "/v1/files/at/{path}", "read"),
+    ("HEAD", "/v1/files/at/{path}", "read"),
+    ("DELETE", "/v1/files/at/{path}", "delete"),
     ("POST", "/v1/files/{id}/signed-urls", "share"),
     ("POST", "/v1/files/{id}/signed-urls/revoke", "share"),
     ("GET", "/v1/files/{id}/access", "share"),
@@ -62,6 +65,11 @@ async fn put(client: &Client, folder: &str, name: &str, bytes: &str) -> Value {
     let answer = client.post("/v1/files").query(&query).body(bytes.to_owned()).answer().await;
     assert_eq!(answer.status, 201, "{}", answer.text());
     answer.json()
+}
+
+/// The results of a comparison.
+fn statuses(checked: &Value) -> Vec<&str> {
+    checked["items"].as_array().unwrap().iter().map(|item| item["status"].as_str().unwrap()).collect()
 }
 
 async fn share(client: &Client, target: &str, what: &Value, with: &Client, role: &str) -> Value {
@@ -121,6 +129,9 @@ both! {
                             id(&below).to_owned()
                         }
                         path if path.starts_with("/v1/grants") => id(&share(&ann, "folder_id", &below, &app.sign_up(&format!("{role}{number}{}", method.to_lowercase())).await, "viewer").await).to_owned(),
+                        path if path.starts_with("/v1/files/at/") => {
+                            format!("{number}/{}?root={}", file["name"].as_str().unwrap(), id(&shared))
+                        }
                         _ => id(&file).to_owned(),
                     };
                     let answer = request(guest, method, pattern, &target).answer().await;
@@ -135,8 +146,31 @@ both! {
             }
             let uploaded = bob.post("/v1/files").query(&[("root", id(&shared)), ("name", "mine.txt")]).body("x").answer().await;
             assert_eq!(uploaded.status, if rights.contains(&"create") { 201 } else { 403 }, "{role}: {}", uploaded.text());
+            let there = put(&ann, &format!("secret/{role}"), "there.txt", "there").await;
+            let at = |name: &str| bob.put(&format!("/v1/files/at/{name}?root={}", id(&shared))).body("x");
+            let created = at("new.txt").header("if-none-match", "*").answer().await;
+            assert_eq!(created.status, if rights.contains(&"create") { 201 } else { 403 }, "{role}: {}", created.text());
+            for request in [at("there.txt"), at("there.txt").header("if-match", there["etag"].as_str().unwrap())] {
+                let may = rights.contains(&"update");
+                let replaced = request.answer().await;
+                // A guest who does not see the file does not learn that it is there.
+                let refused = if rights.contains(&"list") || replaced.status != 412 { 403 } else { 412 };
+                assert_eq!(replaced.status, if may { 200 } else { refused }, "{role}: {}", replaced.text());
+                if may {
+                    bob.put(&content(&there)).header("if-match", "*").body("there").answer().await;
+                }
+            }
+            let files = json!({"files": [{"name": "there.txt", "size": 1}, {"name": "none.txt", "size": 1}]});
+            let checked = bob.post(&format!("/v1/files/check?root={}", id(&shared))).json(&files).answer().await;
+            match rights.contains(&"list") {
+                true => assert_eq!(statuses(&checked.json()), ["differs", "new"], "{role}"),
+                false => drop(checked.problem(403, "right_required")),
+            }
             assert_eq!(end(&ann, &grant).await, 204);
             bob.get(&format!("/v1/folders/{}", id(&shared))).answer().await.problem(404, "not_found");
+            at("new.txt").answer().await.problem(404, "not_found");
+            let checked = bob.post(&format!("/v1/files/check?root={}", id(&shared))).json(&files).answer().await;
+            checked.problem(404, "not_found");
         }
         app.assert_usage_is_exact().await;
     }
@@ -182,6 +216,66 @@ both! {
         let moved = bob.patch(&path(&file)).json(&json!({"path": "2027/new", "name": "moved.txt"})).answer().await;
         assert_eq!((moved.status, &moved.json()["path"]), (200, &json!("2027/new")));
         assert_eq!(ann.get(&path(&file)).answer().await.json()["path"], "clients/acme/for-bob/2027/new");
+    }
+
+    async fn labels_paths_and_comparisons_end_at_what_is_shared(app: TestApp) {
+        let ann = app.sign_up("ann").await;
+        let bob = app.sign_up("bob").await;
+        let labelled = async |folder: &str, name: &str| {
+            let query = [("path", folder), ("name", name), ("tags", "paid")];
+            let request = ann.post("/v1/files").query(&query).header("strongroom-metadata", r#"{"order": 17}"#);
+            let answer = request.body("x").answer().await;
+            assert_eq!(answer.status, 201, "{}", answer.text());
+            answer.json()
+        };
+        for folder in ["", "clients", "clients/acme-too", "other"] {
+            labelled(folder, "hidden.txt").await;
+        }
+        labelled("clients/acme", "a.txt").await;
+        labelled("clients/acme/2026", "b.txt").await;
+        let shared = app_folder(&ann, "clients", "acme").await;
+        share(&ann, "folder_id", &shared, &bob, "viewer").await;
+        let root = id(&shared);
+
+        assert_eq!(listed(&ann, &[("tag", "paid")]).await.len(), 6);
+        for label in [("tag", "paid"), ("metadata.order", "17")] {
+            for sort in ["path", "-path", "natural", "name", "created_at", "-updated_at", "size"] {
+                let mut seen = listed(&bob, &[("root", root), label, ("sort", sort)]).await;
+                seen.sort();
+                assert_eq!(seen, ["/a.txt", "2026/b.txt"], "{label:?} {sort}");
+            }
+            assert_eq!(listed(&bob, &[("root", root), label, ("path", "2026")]).await, ["2026/b.txt"]);
+            assert_eq!(listed(&bob, &[("root", root), label, ("under", "2026"), ("q", "B.")]).await, ["2026/b.txt"]);
+            for query in [("q", "acme"), ("q", "clients"), ("q", "hidden"), ("prefix", "hidden"), ("prefix", "../")] {
+                assert_eq!(listed(&bob, &[("root", root), label, query]).await, Vec::<String>::new(), "{query:?}");
+            }
+            // A cursor of the owner gives nothing of the rest.
+            let page = ann.get("/v1/files?limit=1").query(&[label]).answer().await.json();
+            let cursor = page["next_cursor"].as_str().unwrap();
+            for file in listed(&bob, &[("root", root), label, ("cursor", cursor)]).await {
+                assert!(["/a.txt", "2026/b.txt"].contains(&file.as_str()), "{file}");
+            }
+            let counted = bob.get("/v1/files").query(&[("root", root), label, ("total", "true")]).answer().await.json();
+            assert_eq!(counted["total"], 2);
+            assert_eq!(listed(&bob, &[label]).await, Vec::<String>::new());
+        }
+
+        let at = |place: &str| bob.get(&format!("/v1/files/at/{place}?root={root}"));
+        assert_eq!(at("2026/b.txt").answer().await.text(), "x");
+        for place in ["hidden.txt", "clients/acme/a.txt", "acme/a.txt", "2026", "2026/c.txt"] {
+            at(place).answer().await.problem(404, "not_found");
+        }
+        at("..%2Fhidden.txt").answer().await.problem(422, "invalid");
+        bob.get("/v1/files/at/clients/acme/a.txt").answer().await.problem(404, "not_found");
+        let sha256 = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881";
+        let files = json!({"files": [
+            {"path": "2026", "name": "b.txt", "size": 1, "sha256": sha256}, {"name": "2026", "size": 1},
+            {"name": "hidden.txt", "size": 1}, {"path": "clients/acme", "name": "a.txt", "size": 1},
+        ]});
+        let checked = bob.post(&format!("/v1/files/check?root={root}")).json(&files).answer().await.json();
+        assert_eq!(statuses(&checked), ["identical", "differs", "new", "new"]);
+        let own = bob.post("/v1/files/check").json(&files).answer().await.json();
+        assert_eq!(statuses(&own), ["new"; 4]);
     }
 
     async fn a_guest_uploads_on_every_way_at_the_cost_of_the_space(app: TestApp) {

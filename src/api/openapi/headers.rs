@@ -68,6 +68,14 @@ pub struct DigestHeaders {
 
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
+pub struct MetadataHeader {
+    /// Metadata of the file: a JSON object, at most 8 KiB or as configured.
+    #[param(rename = "Strongroom-Metadata", example = json!("{\"invoice\": 17}"))]
+    metadata: Option<String>,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
 pub struct IdempotencyHeader {
     /// A client-chosen key, unique within the account, that makes retries safe: visible ASCII characters.
     #[param(rename = "Idempotency-Key", pattern = "^[!-~]{1,255}$")]

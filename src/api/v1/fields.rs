@@ -47,7 +47,7 @@ macro_rules! members {
     };
 }
 
-members! { id name path folder_id space_id size content_type sha256 etag created_at updated_at metadata }
+members! { id name path folder_id space_id size content_type sha256 etag created_at updated_at metadata tags }
 
 impl Fields {
     /// The members in a list of names, separated by commas.

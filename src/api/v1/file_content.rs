@@ -21,7 +21,7 @@ use crate::config::Via;
 use crate::error::{Error, Result};
 use crate::events::EventKind;
 use crate::files::signed_urls::{self, ReadMethod, SignOptions};
-use crate::files::{self, TransferRight};
+use crate::files::{self, File, TransferRight};
 use crate::http::body::Binary;
 use crate::http::content::Presentation;
 use crate::http::extract::Query;
@@ -49,7 +49,7 @@ impl From<DownloadVia> for Via {
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct ContentParams {
+pub(super) struct ContentParams {
     /// Always as a download, even if its type is safe to show in the browser.
     #[serde(default)]
     download: bool,
@@ -77,12 +77,23 @@ async fn read(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response> {
+    content(&app, &file, &params, &method, &headers).await
+}
+
+/// The response with the content of a file, which the caller may read, or with its URL.
+pub(super) async fn content(
+    app: &Arc<App>,
+    file: &File,
+    params: &ContentParams,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Response> {
     let via = params.via.map_or(app.config.download_via, Via::from);
     let inline = !params.download;
     if via == Via::Redirect {
-        let method = if method == Method::HEAD { ReadMethod::Head } else { ReadMethod::Get };
+        let method = if *method == Method::HEAD { ReadMethod::Head } else { ReadMethod::Get };
         let options = SignOptions { method, expires_in: None, download_name: None, inline };
-        let signed = signed_urls::sign(&app, &file, &options).await?;
+        let signed = signed_urls::sign(app, file, &options).await?;
         let headers = [(header::LOCATION, signed.url), (header::CACHE_CONTROL, "no-store".into())];
         return Ok((StatusCode::FOUND, headers, Body::empty()).into_response());
     }
@@ -90,11 +101,10 @@ async fn read(
     let presentation = Presentation {
         disposition: files::content_disposition(&file.name, inline),
         content_type: None,
-        cache_control: delivery::cache_control(&app).into(),
+        cache_control: delivery::cache_control(app).into(),
     };
     let event = file.event(EventKind::FileDownloaded);
-    delivery::respond(&app, &method, &headers, &file.content, &presentation, TransferRight::of_caller(), Some(event))
-        .await
+    delivery::respond(app, method, headers, &file.content, &presentation, TransferRight::of_caller(), Some(event)).await
 }
 
 /// Get the headers of a file's content

@@ -18,7 +18,8 @@ use uuid::Uuid;
 use super::fields::{Fields, Selected, SelectedPage};
 use crate::api::conflict::{self, ConflictChoice, MoveParams, with_conflict};
 use crate::api::extract::{CallerTree, Idempotency, PermittedFile, RootParams, expected, need};
-use crate::api::openapi::headers::{DigestHeaders, IdempotencyHeader, IfMatchHeader, IfNoneMatchAny};
+use crate::api::labels::{self, LabelParams, Located, WantedLabels};
+use crate::api::openapi::headers::{DigestHeaders, IdempotencyHeader, IfMatchHeader, IfNoneMatchAny, MetadataHeader};
 use crate::api::upload_body;
 use crate::app::App;
 use crate::error::{Error, Location, Result};
@@ -46,7 +47,7 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
     "folder_id": "019ab0c2-7a2e-7c55-b1de-0f5a8b7e4d12", "space_id": "019ab0c1-55aa-7b10-8f5e-2f0c9a3b7d21", "size": 183422, "content_type": "application/pdf",
     "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     "etag": "\"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\"",
-    "created_at": "2026-11-22T09:30:00Z", "updated_at": "2026-11-22T09:30:00Z", "metadata": {"invoice": 17}
+    "created_at": "2026-11-22T09:30:00Z", "updated_at": "2026-11-22T09:30:00Z", "metadata": {"invoice": 17}, "tags": ["paid"]
 }))]
 pub struct FileView {
     pub id: Uuid,
@@ -68,6 +69,8 @@ pub struct FileView {
     /// Free-form metadata of the owner.
     #[schema(value_type = HashMap<String, Value>, additional_properties = true)]
     pub metadata: Box<RawValue>,
+    #[schema(value_type = Vec<String>)]
+    pub tags: Box<RawValue>,
     /// A signed URL of the content, in lists requested with `urls=signed`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -93,6 +96,7 @@ impl FileView {
             created_at: file.created_at,
             updated_at: file.updated_at,
             metadata: file.metadata,
+            tags: file.tags,
             url_expires_at: url.as_ref().map(|url| url.expires_at),
             url: url.map(|url| url.url),
         }
@@ -107,6 +111,7 @@ impl FileView {
             + self.name.len()
             + self.path.len()
             + self.metadata.get().len()
+            + self.tags.get().len()
             + self.url.as_ref().map_or(0, String::len)
     }
 }
@@ -228,13 +233,15 @@ struct ListParams {
 ///
 /// The cost of a page does not depend on its position. Within a short time the same file gets the same signed URL, so
 /// that it can be cached.
-#[utoipa::path(get, path = "/v1/files", tag = "files", operation_id = "listFiles", params(ListParams, RootParams, PageParams),
+#[utoipa::path(get, path = "/v1/files", tag = "files", operation_id = "listFiles",
+    params(ListParams, LabelParams, RootParams, PageParams),
     responses((status = 200, description = "A page of files", body = FilePage)),
     extensions(("x-problem-codes" = json!(["not_found"]))))]
 async fn list(
     State(app): State<Arc<App>>,
     CallerTree { tree, .. }: CallerTree,
     Query(params): Query<ListParams>,
+    labels: WantedLabels,
     Paging(page): Paging,
 ) -> Result<Response> {
     let list = List {
@@ -242,6 +249,8 @@ async fn list(
         folder: params.path.map(|path| FolderPath::new(&path, Location::Parameter("path".into()))).transpose()?,
         under: params.under.map(|path| FolderPath::new(&path, Location::Parameter("under".into()))).transpose()?,
         search: params.q,
+        metadata: labels.metadata,
+        tags: labels.tags,
         total: params.total,
         order: params.sort.map(Order::from).unwrap_or_default(),
         limit: page.limit,
@@ -277,7 +286,7 @@ fn json_of_size(size: usize, value: &impl Serialize) -> Result<Response> {
     Ok(([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], text).into_response())
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Clone, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct UploadParams {
     /// The name of the file, at most 255 characters.
@@ -290,6 +299,9 @@ struct UploadParams {
     /// its id, links and metadata. `skip`: the response is the file that is there.
     #[param(inline, example = "replace")]
     on_conflict: Option<ConflictChoice>,
+    /// Tags of the file, separated by commas: at most 32 of at most 64 characters.
+    #[param(example = "paid,2026")]
+    tags: Option<String>,
 }
 
 impl UploadParams {
@@ -302,8 +314,14 @@ impl UploadParams {
     }
 
     /// The new file. Query parameters take precedence over form fields, and those over the part's file name.
-    fn place(self, form: Option<&Form>, condition: Option<OnConflict>) -> Result<NewFile> {
-        let field = |name| form.and_then(|form| form.fields.get(name));
+    fn place(
+        self,
+        app: &App,
+        form: Option<&Form>,
+        condition: Option<OnConflict>,
+        metadata: Option<Located>,
+    ) -> Result<NewFile> {
+        let field = |name: &str| form.and_then(|form| form.fields.get(name));
         let path = match self.path {
             Some(path) => FolderPath::new(&path, Location::Parameter("path".into()))?,
             None => FolderPath::new(&field("path").unwrap_or_default(), "/path")?,
@@ -325,15 +343,18 @@ impl UploadParams {
             return Err(Error::invalid_header("if-none-match", "unsupported", "allowed without `on_conflict` only"));
         }
         let on_conflict = condition.or(chosen).unwrap_or(OnConflict::Number);
-        Ok(NewFile { path, name, on_conflict, idempotency_key: None })
+        let of_field = |name: &str| Some((field(name)?, Location::Pointer(format!("/{name}"))));
+        let tags = self.tags.map(|tags| (tags, Location::Parameter("tags".into()))).or_else(|| of_field("tags"));
+        let labels = labels::parse(app, metadata.or_else(|| of_field("metadata")), tags)?;
+        Ok(NewFile { path, name, on_conflict, labels, idempotency_key: None })
     }
 }
 
 /// Upload a file
 ///
 /// The body is the content. A form (`multipart/form-data`) with one part named `file` is also accepted; its fields
-/// `name`, `path` and `on_conflict` may replace the query parameters, and `name` may be absent. The fields may follow the
-/// file, except with an `Idempotency-Key`.
+/// `name`, `path`, `on_conflict` and `tags` may replace the query parameters, `metadata` the header, and `name` may be
+/// absent. The fields may follow the file, except with an `Idempotency-Key`.
 ///
 /// If the name is taken, the file is numbered: `report (1).pdf`, unless `on_conflict` says otherwise; with `If-None-Match:
 /// *` the response is 412 instead. Where the name is known before the content, an upload that is skipped or refused is so
@@ -342,11 +363,11 @@ impl UploadParams {
 /// stored.
 ///
 /// With an `Idempotency-Key` the upload can be retried safely: for a day, a request with the same path, name, content
-/// type, `on_conflict`, `If-None-Match` and content returns the same response and creates no second file. If both requests declare a
+/// type, `on_conflict`, `If-None-Match`, metadata, tags and content returns the same response and creates no second file. If both requests declare a
 /// digest, the digests are compared instead of the content. The key of a failed upload can be used again; after a
 /// crash of the server, once the lease of the upload has expired.
 #[utoipa::path(post, path = "/v1/files", tag = "files", operation_id = "uploadFile",
-    params(UploadParams, RootParams, IdempotencyHeader, IfNoneMatchAny, DigestHeaders),
+    params(UploadParams, RootParams, MetadataHeader, IdempotencyHeader, IfNoneMatchAny, DigestHeaders),
     request_body(content = Binary, content_type = "application/octet-stream"),
     responses((status = 201, description = "The file was stored", body = FileView, headers(
             ("Location" = String, description = "The URL of the file"), ("ETag" = String), ("Repr-Digest" = String),
@@ -368,15 +389,21 @@ async fn upload(
         Some(b"*") => Some(OnConflict::Refuse),
         Some(_) => return Err(Error::invalid_header("if-none-match", "unsupported", "only `*` is supported")),
     };
+    let metadata = labels::metadata_header(request.headers())?;
     // A key is looked up before the file is read, and with it the path and the name.
     let (body, form) = upload_body::open(&app, request, idempotency_key.is_none()).await?;
     let Placed { item: file, conflict } = match form {
-        Some(form) if idempotency_key.is_none() && !params.is_complete(&form, condition) => {
-            let place = move || params.place(Some(&form), condition);
-            files::upload_with_late_location(&app, &tree, body, place).await?
+        Some(form) if idempotency_key.is_none() => {
+            let known = match params.is_complete(&form, condition) {
+                true => Some(params.clone().place(&app, Some(&form), condition, metadata.clone())?),
+                false => None,
+            };
+            let late = app.clone();
+            let place = move || params.place(&late, Some(&form), condition, metadata);
+            files::upload_with_late_location(&app, &tree, known.as_ref(), body, place).await?
         }
         form => {
-            let new = NewFile { idempotency_key, ..params.place(form.as_ref(), condition)? };
+            let new = NewFile { idempotency_key, ..params.place(&app, form.as_ref(), condition, metadata)? };
             files::upload(&app, &tree, new, body).await?
         }
     };
@@ -401,7 +428,7 @@ async fn read(PermittedFile { file, .. }: PermittedFile<need::List>) -> Response
 /// Fields to change; absent fields are unchanged (RFC 7396).
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"name": "report-final.pdf", "path": "2026/archive", "metadata": {"invoice": 18, "draft": null}}))]
+#[schema(example = json!({"name": "report-final.pdf", "path": "2026/archive", "metadata": {"invoice": 18, "draft": null}, "tags": ["paid"]}))]
 pub struct UpdateFileRequest {
     /// At most 255 characters.
     #[serde(default, deserialize_with = "present")]
@@ -415,6 +442,9 @@ pub struct UpdateFileRequest {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<HashMap<String, Value>>, additional_properties = true)]
     metadata: Option<Value>,
+    /// The tags instead of all others, at most 32 of at most 64 characters; null for none.
+    #[serde(default, deserialize_with = "present")]
+    tags: Option<Option<Vec<String>>>,
 }
 
 /// Update a file
@@ -437,6 +467,7 @@ async fn update(
         path: wanted.path.map(|path| FolderPath::new(&path, "/path")).transpose()?,
         name: wanted.name.map(|name| FileName::new(&name, "/name")).transpose()?,
         metadata: wanted.metadata,
+        tags: wanted.tags.map(Option::unwrap_or_default),
         on_conflict: params.on_conflict(),
     };
     let expected = expected(&headers)?.unwrap_or(Expected::Anything);
@@ -446,10 +477,10 @@ async fn update(
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct DeleteParams {
+pub(super) struct DeleteParams {
     /// Delete permanently, without the trash.
     #[serde(default)]
-    permanent: bool,
+    pub(super) permanent: bool,
 }
 
 /// Delete a file

@@ -7,9 +7,11 @@ mod avatars;
 mod batch;
 mod capabilities;
 mod changes;
+mod check;
 mod events;
 mod fields;
 mod file_access;
+mod file_at;
 mod file_content;
 mod files;
 mod folders;
@@ -44,9 +46,11 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(archives::routes())
         .merge(avatars::routes())
         .merge(batch::routes())
+        .merge(check::routes())
         .merge(files::routes())
         .merge(file_access::routes())
         .merge(file_content::routes())
+        .merge(file_at::routes())
         .merge(folders::routes())
         .merge(grants::routes())
         .merge(trash::routes())

@@ -10,6 +10,7 @@ use http::StatusCode;
 use http_body::Body as _;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -25,7 +26,7 @@ use crate::app::App;
 use crate::cursor::PAGE_BYTES;
 use crate::error::{Error, Result};
 use crate::files::uploads::{self, ExpectedPart, NewUpload, SignedPart, Upload, UploadProtocol};
-use crate::files::{Conflict, FileName, FolderPath, OnConflict, Placed};
+use crate::files::{Conflict, FileName, FolderPath, Labels, OnConflict, Placed};
 use crate::hex::unhex;
 use crate::http::extract::{Id, Json, PageParams, Paging};
 use crate::http::location::location;
@@ -66,6 +67,11 @@ pub struct CreateUploadRequest {
     /// What to do if the name is taken, now or when the upload is complete; `number` by default.
     #[schema(inline)]
     on_conflict: Option<ConflictChoice>,
+    /// Metadata of the file, at most 8 KiB of JSON or as configured.
+    #[schema(value_type = Option<HashMap<String, Value>>, additional_properties = true)]
+    metadata: Option<Value>,
+    /// Tags of the file, at most 32 of at most 64 characters.
+    tags: Option<Vec<String>>,
     /// The size of the file in bytes. With `tus` it may be declared later.
     #[schema(maximum = 9223372036854775807i64)]
     size: Option<u64>,
@@ -237,6 +243,7 @@ async fn create(
         name: FileName::new(&request.name, "/name")?,
         on_conflict: request.on_conflict.map_or(OnConflict::Number, OnConflict::from),
         skips_early: true,
+        labels: Labels::new(&app.config.limits, request.metadata.clone(), request.tags.as_deref())?,
         protocol: request.protocol()?,
         content_type: uploads::declared_type(request.content_type.as_deref(), "/content_type")?,
         note: String::new(),

@@ -31,6 +31,7 @@ struct DescribedFile<'a> {
     created_at: Timestamp,
     updated_at: Timestamp,
     metadata: &'a RawValue,
+    tags: &'a RawValue,
     #[serde(skip_serializing_if = "Option::is_none")]
     trashed_at: Option<Timestamp>,
     /// Where its content is in the archive.
@@ -159,6 +160,7 @@ impl<'a> DescribedFile<'a> {
             created_at: file.created_at,
             updated_at: file.updated_at,
             metadata: &file.metadata,
+            tags: &file.tags,
             trashed_at,
             archive_path,
         }

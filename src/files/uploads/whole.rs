@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use serde_json::value::RawValue;
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -13,13 +13,14 @@ use super::pending::{Body, Stored, abandon_on_error, abandon_stored, was_committ
 use super::type_filter::Purpose;
 use crate::access::{Permit, Right, Subject, Tree};
 use crate::app::App;
-use crate::db::{EndedUpload, KeyClaim, NewFileRow};
+use crate::db::{EndedUpload, KeyClaim, NewFileRow, ReplacedAtRow};
 use crate::error::{Error, Result};
 use crate::events::{self, EventKind};
 use crate::faults;
 use crate::files::conflict::{Occupant, before_content, free_name, occupant};
+use crate::files::labels::attributes;
 use crate::files::name::{file_location, path};
-use crate::files::{Conflict, Expected, File, FileName, FolderPath, OnConflict, Placed, SigningState};
+use crate::files::{Conflict, Expected, File, FileName, FolderPath, Labels, OnConflict, Placed, SigningState};
 
 /// A file to create.
 #[derive(Debug, Clone)]
@@ -30,6 +31,8 @@ pub struct NewFile {
     pub name: FileName,
     /// What to do if the folder has something of this name.
     pub on_conflict: OnConflict,
+    /// Metadata and tags. Those that are not given are empty, or those of the file that is replaced.
+    pub labels: Labels,
     /// With a key the request takes effect once, however often it is sent.
     pub idempotency_key: Option<IdempotencyKey>,
 }
@@ -58,18 +61,29 @@ pub async fn upload(app: &Arc<App>, tree: &Tree, new: NewFile, body: Body) -> Re
 }
 
 /// Stores a stream as a new file in a tree whose location is known when the stream ends: the fields of a form may
-/// follow its file.
+/// follow its file. What is `known` before decides whether the stream is read.
 ///
 /// # Errors
 /// As [`upload`], and those of `place`. After an error nothing is stored.
 pub async fn upload_with_late_location(
     app: &Arc<App>,
     tree: &Tree,
+    known: Option<&NewFile>,
     body: Body,
     place: impl FnOnce() -> Result<NewFile> + Send + 'static,
 ) -> Result<Placed<File>> {
-    // A subject that may add files to some of the folders only must name the folder first.
-    tree.permit().require(Right::Create)?;
+    match known {
+        // A subject that may add files to some of the folders only must name the folder first.
+        None => tree.permit().require(Right::Create)?,
+        Some(new) => {
+            let location = new.path.location();
+            let permit = tree.require(app, Right::Create, &location).await?;
+            let inside = tree.absolute(&location);
+            if let Some(file) = before_content(app, &permit, &inside, &new.name, new.on_conflict).await? {
+                return Ok(Placed::skipped(file));
+            }
+        }
+    }
     store_and_publish(app, tree, body, None, place).await
 }
 
@@ -98,16 +112,20 @@ async fn store_and_publish(
 
 impl NewFile {
     /// The file with this content, in a folder that the permit is for.
-    fn file(&self, app: &App, permit: Permit, location: &str, stored: &Stored) -> File {
+    fn file(&self, app: &App, permit: Permit, location: &str, stored: &Stored) -> Result<File> {
         let now = app.clock.now();
-        File {
+        let json = |text: &Option<String>, empty: &str| {
+            RawValue::from_string(text.clone().unwrap_or_else(|| empty.to_owned())).map_err(Error::internal)
+        };
+        Ok(File {
             id: app.clock.new_id(),
             space_id: permit.space_id,
             // Known once it is published.
             folder_id: Uuid::nil(),
             path: path(location).to_owned(),
             name: self.name.as_str().to_owned(),
-            metadata: crate::files::no_metadata(),
+            metadata: json(&self.labels.metadata, "{}")?,
+            tags: json(&self.labels.tags, "[]")?,
             created_at: now,
             updated_at: now,
             blob_id: stored.facts.id,
@@ -115,18 +133,20 @@ impl NewFile {
             signed: SigningState::default(),
             content: stored.content(),
             permit,
-        }
+        })
     }
 
     /// The parts that identify the request, without its content: a retry with the same idempotency key must repeat
     /// them.
-    fn fingerprint_parts<'a>(&'a self, location: &'a str, body: &'a Body) -> [&'a str; 5] {
+    fn fingerprint_parts<'a>(&'a self, location: &'a str, body: &'a Body) -> [&'a str; 7] {
         [
             "upload",
             location,
             self.name.as_str(),
             self.on_conflict.as_str(),
             body.content_type.as_deref().unwrap_or_default(),
+            self.labels.metadata.as_deref().unwrap_or_default(),
+            self.labels.tags.as_deref().unwrap_or_default(),
         ]
     }
 }
@@ -197,9 +217,17 @@ pub(in crate::files) async fn publish(
     let (place, permit) = tree.place(app, Right::Create, &location).await?;
     new.on_conflict.check_rights(&permit)?;
     let inside = tree.absolute(&location);
-    let mut file = new.file(app, permit.clone(), &inside, stored);
+    let mut file = new.file(app, permit.clone(), &inside, stored)?;
     let (space, now) = (tree.space_id, file.created_at);
-    let row = NewFileRow { id: file.id, space, metadata: file.metadata.get().to_owned(), now };
+    let row = NewFileRow {
+        id: file.id,
+        space,
+        metadata: file.metadata.get().to_owned(),
+        tags: file.tags.get().to_owned(),
+        attributes: attributes(file.metadata.get(), file.tags.get()),
+        quotas: app.config.quotas,
+        now,
+    };
     let mut name = new.name.clone();
     loop {
         name.as_str().clone_into(&mut file.name);
@@ -220,7 +248,7 @@ pub(in crate::files) async fn publish(
                 (None, _) => {}
                 (Some(Occupant::File(there)), OnConflict::Skip) => return Ok(Placed::skipped(*there)),
                 (Some(Occupant::File(there)), OnConflict::Replace) => {
-                    if let Some(replaced) = replace_at(app, *there, now, claim, stored, upload).await? {
+                    if let Some(replaced) = replace_at(app, *there, &new.labels, claim, stored, upload).await? {
                         return Ok(replaced);
                     }
                 }
@@ -246,14 +274,31 @@ pub(in crate::files) async fn publish(
 async fn replace_at(
     app: &App,
     there: File,
-    now: Timestamp,
+    labels: &Labels,
     claim: Option<&KeyClaim>,
     stored: &Stored,
     upload: Option<&EndedUpload>,
 ) -> Result<Option<Placed<File>>> {
-    let row = there.replaced(now, Some((there.folder_id, there.name.clone())));
+    let now = app.clock.now();
+    let json = |new: &Option<String>, old: &RawValue| {
+        RawValue::from_string(new.clone().unwrap_or_else(|| old.get().to_owned())).map_err(Error::internal)
+    };
+    let (metadata, tags) = (json(&labels.metadata, &there.metadata)?, json(&labels.tags, &there.tags)?);
+    let at = ReplacedAtRow {
+        folder: there.folder_id,
+        name: there.name.clone(),
+        revision: there.revision,
+        metadata: metadata.get().to_owned(),
+        old_metadata: there.metadata.get().to_owned(),
+        tags: tags.get().to_owned(),
+        attributes: labels.attributes_of(metadata.get(), tags.get()),
+        quotas: app.config.quotas,
+    };
+    let row = there.replaced(now, Some(at));
     let file = File {
         updated_at: now,
+        metadata,
+        tags,
         blob_id: stored.facts.id,
         content: stored.content(),
         revision: there.revision + 1,
@@ -282,12 +327,13 @@ mod tests {
             path: FolderPath::new("2026/reports", "/path").expect("a path"),
             name: FileName::new("q3.pdf", "/name").expect("a name"),
             on_conflict: OnConflict::Number,
+            labels: Labels::default(),
             idempotency_key: None,
         };
         let content_type = Some("application/pdf".to_owned());
         let stream = Box::pin(futures_util::stream::empty());
         let body = Body { stream, size: None, at_most: None, content_type, digest: None };
-        let expected = ["upload", "2026/reports/", "q3.pdf", "number", "application/pdf"];
+        let expected = ["upload", "2026/reports/", "q3.pdf", "number", "application/pdf", "", ""];
         assert_eq!(new.fingerprint_parts("2026/reports/", &body), expected);
     }
 }

@@ -42,6 +42,11 @@ INSERT INTO files (id, space_id, folder_id, name, search, sort_key, blob_id, siz
         'file-' || n, 'file-' || n, blob, n % 997, '{}', n, n, CASE WHEN n % 10 = 0 THEN n END
     FROM created;
 
+INSERT INTO file_attributes (space_id, key, value, file_id)
+    SELECT owner, 'tag', 'tag-' || n % 5, file FROM created
+    UNION ALL SELECT owner, 'metadata.n', (n % 100)::text, file FROM created
+    UNION ALL SELECT owner, 'mtime', n::text, file FROM created;
+
 INSERT INTO signed_puts (id, space_id, creator_id, blob_id, file_id, replaces_blob_id, created_at, expires_at)
     SELECT uuidv7(), owner, owner, blob, file, blob, n, n FROM created WHERE n % 8 = 0;
 INSERT INTO resumable_uploads (id, space_id, creator_id, folder_id, blob_id, tail_blob_id, mode, path, name, on_conflict, upload_metadata, part_size, hash_state, file_id,

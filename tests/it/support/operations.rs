@@ -87,6 +87,11 @@ pub const OPERATIONS: &[(&str, &str, Access)] = &[
     ("DELETE", "/v1/admin/teams/{id}/members/{user}", Access::Admin),
     ("POST", "/v1/files", Access::SignedIn),
     ("POST", "/v1/files/batch", Access::SignedIn),
+    ("POST", "/v1/files/check", Access::SignedIn),
+    ("GET", "/v1/files/at/{path}", Access::Owner),
+    ("HEAD", "/v1/files/at/{path}", Access::Owner),
+    ("PUT", "/v1/files/at/{path}", Access::SignedIn),
+    ("DELETE", "/v1/files/at/{path}", Access::Owner),
     ("GET", "/v1/files/{id}", Access::Owner),
     ("PATCH", "/v1/files/{id}", Access::Owner),
     ("DELETE", "/v1/files/{id}", Access::Owner),
@@ -160,6 +165,7 @@ fn body(method: &str, path: &str) -> Value {
         ("PATCH", "/v1/spaces/{id}") => json!({"name": "stolen"}),
         (_, "/v1/files/{id}/signed-urls") => json!({"operation": "get"}),
         (_, path) if path.ends_with("/complete") => json!({"parts": []}),
+        (_, "/v1/files/check") => json!({"files": []}),
         (_, "/v1/files/batch") => json!({"op": "delete", "ids": []}),
         (_, "/l/{token}/unlock") => json!({"password": "guessed"}),
         _ => json!({}),
@@ -172,7 +178,8 @@ pub fn request(client: &Client, method: &str, path: &str, id: &str) -> reqwest::
         .replace("{key}", id)
         .replace("{number}", "1")
         .replace("{user}", id)
-        .replace("{token}", id);
+        .replace("{token}", id)
+        .replace("{path}", id);
     let method: Method = method.parse().unwrap();
     let request = client.request(method.clone(), &url).header("if-match", "*");
     if path.starts_with("/v1/tus") {

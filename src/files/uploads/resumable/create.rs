@@ -16,7 +16,7 @@ use crate::files::conflict::before_content;
 use crate::files::uploads::content_hash::ContentHash;
 use crate::files::uploads::idempotency::{IdempotencyKey, Lookup, lookup};
 use crate::files::uploads::whole::detached;
-use crate::files::{Conflict, FileName, FolderPath, OnConflict};
+use crate::files::{Conflict, FileName, FolderPath, Labels, OnConflict};
 use crate::hex::hex;
 use crate::store::Key;
 
@@ -31,6 +31,8 @@ pub struct NewUpload {
     pub on_conflict: OnConflict,
     /// Whether the client knows what to do with an upload that is skipped before its content is sent.
     pub skips_early: bool,
+    /// Metadata and tags. Those that are not given are empty, or those of the file that is replaced.
+    pub labels: Labels,
     /// The declared content type, a hint.
     pub content_type: Option<String>,
     /// How the bytes arrive.
@@ -104,6 +106,7 @@ impl NewUpload {
     fn rows(self, app: &App, tree: &Tree, claim: Option<KeyClaim>) -> Result<(NewResumableRow, NewBlobRow)> {
         let (size, part_size, now) = (self.size(), self.part_size(app)?, app.clock.now());
         let mode = self.protocol.as_str();
+        let metadata = self.labels.metadata.as_ref().map_or(0, String::len) as u64;
         let sha256 = match self.protocol {
             UploadProtocol::Tus { .. } => None,
             UploadProtocol::Direct { sha256, .. } => sha256,
@@ -117,6 +120,8 @@ impl NewUpload {
             path: self.path.as_str().to_owned(),
             name: self.name.as_str().to_owned(),
             on_conflict: self.on_conflict.as_str(),
+            metadata: self.labels.metadata,
+            tags: self.labels.tags,
             content_type: self.content_type,
             upload_metadata: self.note,
             size,
@@ -130,7 +135,7 @@ impl NewUpload {
             key: Key::random().to_string(),
             lease: lease(app),
             // An undeclared size is reserved as the bytes arrive.
-            reserve: size.unwrap_or(0),
+            reserve: size.map_or(0, |size| size + metadata),
             new_file: true,
             aside: false,
             claim,
@@ -160,7 +165,7 @@ impl NewUpload {
     }
 
     /// The parts that identify the request: a retry with the same idempotency key must have the same ones.
-    fn fingerprint_parts(&self, location: String) -> [String; 9] {
+    fn fingerprint_parts(&self, location: String) -> [String; 11] {
         let (part_size, sha256) = match &self.protocol {
             UploadProtocol::Tus { .. } => (None, None),
             UploadProtocol::Direct { part_size, sha256, .. } => (*part_size, sha256.as_deref()),
@@ -176,6 +181,8 @@ impl NewUpload {
             self.content_type.clone().unwrap_or_default(),
             self.note.clone(),
             self.on_conflict.as_str().to_owned(),
+            self.labels.metadata.clone().unwrap_or_default(),
+            self.labels.tags.clone().unwrap_or_default(),
         ]
     }
 }
@@ -284,6 +291,7 @@ mod tests {
             name: FileName::new("q3.pdf", "/name").expect("a name"),
             on_conflict: OnConflict::Number,
             skips_early: true,
+            labels: Labels::default(),
             content_type: Some("application/pdf".into()),
             protocol,
             note: "name cmVwb3J0LnBkZg==".into(),
@@ -294,14 +302,27 @@ mod tests {
     #[test]
     fn the_fingerprint_of_an_upload_is_stable() {
         let tus = upload(UploadProtocol::Tus { size: Some(10) });
-        let expected = ["tus", "10", "", "", "2026/", "q3.pdf", "application/pdf", "name cmVwb3J0LnBkZg==", "number"];
+        let expected =
+            ["tus", "10", "", "", "2026/", "q3.pdf", "application/pdf", "name cmVwb3J0LnBkZg==", "number", "", ""];
         assert_eq!(tus.fingerprint_parts("2026/".into()), expected);
         let tus = upload(UploadProtocol::Tus { size: None });
-        let expected = ["tus", "", "", "", "2026/", "q3.pdf", "application/pdf", "name cmVwb3J0LnBkZg==", "number"];
+        let expected =
+            ["tus", "", "", "", "2026/", "q3.pdf", "application/pdf", "name cmVwb3J0LnBkZg==", "number", "", ""];
         assert_eq!(tus.fingerprint_parts("2026/".into()), expected);
         let direct = UploadProtocol::Direct { size: 10, part_size: Some(5), sha256: Some(vec![0xab, 0x01]) };
-        let expected =
-            ["direct", "10", "5", "ab01", "2026/", "q3.pdf", "application/pdf", "name cmVwb3J0LnBkZg==", "number"];
+        let expected = [
+            "direct",
+            "10",
+            "5",
+            "ab01",
+            "2026/",
+            "q3.pdf",
+            "application/pdf",
+            "name cmVwb3J0LnBkZg==",
+            "number",
+            "",
+            "",
+        ];
         assert_eq!(upload(direct).fingerprint_parts("2026/".into()), expected);
     }
 }

@@ -14,7 +14,7 @@ use crate::files::uploads::content_hash::ContentHash;
 use crate::files::uploads::pending::Stored;
 use crate::files::uploads::type_filter::{Purpose, detect};
 use crate::files::uploads::whole::publish;
-use crate::files::{Conflict, File, FileName, FolderPath, NewFile, OnConflict, Placed};
+use crate::files::{Conflict, File, FileName, FolderPath, Labels, NewFile, OnConflict, Placed};
 use crate::store::{ByteStream, Key};
 
 /// Publishes an upload that has received all its bytes. Each step may already have been completed by a writer that
@@ -64,6 +64,7 @@ pub(in crate::files::uploads) async fn finish(
         path: FolderPath::new(&row.path, "/path")?,
         name: FileName::new(&row.name, "/name")?,
         on_conflict: OnConflict::parse(&row.on_conflict).ok_or_else(|| Error::internal("an unknown on_conflict"))?,
+        labels: Labels::stored(row.metadata.clone(), row.tags.clone()),
         idempotency_key: None,
     };
     let tree = Tree::of(app, subject, Some(row.folder_id)).await?;
