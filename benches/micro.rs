@@ -13,6 +13,7 @@ use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use secrecy::SecretString;
+use strongroom::access::{Subject, Tree};
 use strongroom::app::App;
 use strongroom::clock::Clock;
 use strongroom::config::{Config, S3Config, S3Credentials, Uploads};
@@ -183,15 +184,17 @@ fn pages(
     });
     let mut group = criterion.benchmark_group(format!("page of 100, {engine}"));
     for (user, size) in &owners {
+        let subject = Subject::account(user.id);
+        let tree = runtime.block_on(Tree::of(&app, &subject, None)).expect("its own space");
         let first = List { limit: Some(100), ..List::default() };
         // Names are random hexadecimal numbers, so that half of them sort before this prefix.
         let middle = List { prefix: Some("8".into()), limit: Some(1), ..List::default() };
-        let cursor = runtime.block_on(files::list(&app, user, &middle)).expect("a page").0.next_cursor;
+        let cursor = runtime.block_on(files::list(&app, &tree, &middle)).expect("a page").0.next_cursor;
         let middle = List { cursor: Some(cursor.expect("a next page")), ..first.clone() };
         for (what, list) in [("first", first), ("middle", middle)] {
             group.bench_function(BenchmarkId::new(what, size), |bencher| {
                 bencher.to_async(runtime).iter(|| async {
-                    let (page, _) = files::list(&app, user, black_box(&list)).await.expect("a page");
+                    let (page, _) = files::list(&app, &tree, black_box(&list)).await.expect("a page");
                     assert_eq!(page.items.len(), 100);
                 });
             });

@@ -67,6 +67,7 @@ impl Follower {
     }
 
     #[track_caller]
+    #[expect(clippy::manual_async_fn, reason = "the caller of an async function is not tracked")]
     fn expect(&mut self, expected: &[&str]) -> impl Future<Output = ()> {
         async move {
             let found = self.next(expected.len()).await;
