@@ -36,11 +36,13 @@ statements! {
     FIND_ERASURE = "SELECT id, state, started_at, finished_at FROM erasures WHERE id = $1";
     LIST_RUNNING = "SELECT id, user_id FROM erasures WHERE state = 'running' ORDER BY started_at, id";
     LIST_OPEN_UPLOADS = "SELECT id, creator_id FROM resumable_uploads WHERE space_id = $1 AND file_id IS NULL
-        UNION SELECT id, creator_id FROM resumable_uploads WHERE creator_id = $1 AND file_id IS NULL LIMIT $2";
+        UNION ALL SELECT id, creator_id FROM resumable_uploads
+            WHERE creator_id = $1 AND space_id <> $1 AND file_id IS NULL LIMIT $2";
     END_PENDING_BLOBS = "UPDATE blobs SET state = 'deleting' WHERE space_id = $1 AND state = 'pending'
         RETURNING space_id, reserved_bytes, reserved_files, reserved_uploads";
     DELETE_UPLOADS = "DELETE FROM resumable_uploads WHERE id IN
-        (SELECT id FROM resumable_uploads WHERE (space_id = $1 OR creator_id = $1) AND file_id IS NOT NULL LIMIT $2)";
+        (SELECT id FROM (SELECT id FROM resumable_uploads WHERE space_id = $1 AND file_id IS NOT NULL
+            UNION ALL SELECT id FROM resumable_uploads WHERE creator_id = $1 AND file_id IS NOT NULL) AS ended LIMIT $2)";
     LIST_FILES = "SELECT id, blob_id FROM files WHERE space_id = $1 ORDER BY trashed_at, id LIMIT $2";
     DELETE_FILE = "DELETE FROM files WHERE id = $1 AND blob_id = $2 RETURNING metadata";
     /// From below, once their files are deleted.

@@ -119,7 +119,7 @@ statements! {
     FIND_USER = concat!("SELECT ", user_columns!(), ", password_hash FROM users WHERE id = $1");
     /// Not accounts that are being deleted, which have no address.
     LIST_ACCOUNTS = concat!("SELECT ", account_columns!(), " FROM users JOIN spaces ON spaces.id = users.id
-        WHERE users.id > $1 AND email <> '' ORDER BY users.id LIMIT $2");
+        WHERE users.id > $1 AND spaces.id > $1 AND email <> '' ORDER BY users.id LIMIT $2");
     HAS_ACCOUNTS = "SELECT COUNT(*) FROM (SELECT 1 FROM users WHERE email <> '' LIMIT 1) AS account";
     FIND_ACCOUNT = concat!("SELECT ", account_columns!(), " FROM users JOIN spaces ON spaces.id = users.id
         WHERE users.id = $1 AND email <> ''");

@@ -81,7 +81,7 @@ impl OpenedLink {
         if link.password_hash.is_some() && link.password_hash != self.link.password_hash {
             return Err(Error::LinkLocked);
         }
-        files::find(app, &Subject::account(link.creator_id), Right::Share, link.file_id).await.map(drop)
+        shared_file(app, &link).await.map(drop)
     }
 
     /// Whether its downloads are limited.
@@ -121,6 +121,18 @@ async fn find_by_token(app: &App, token: &str) -> Result<LinkRow> {
     app.db.link_by_token(&secret.hash()).await?.ok_or(Error::NotFound)
 }
 
+/// The file of a link.
+///
+/// # Errors
+/// [`Error::NotFound`] if it was deleted, or the creator of the link may not share it any more.
+async fn shared_file(app: &App, link: &LinkRow) -> Result<File> {
+    let creator = Subject::account(link.creator_id);
+    files::find(app, &creator, Right::Share, link.file_id).await.map_err(|error| match error {
+        Error::RightRequired { .. } => Error::NotFound,
+        error => error,
+    })
+}
+
 /// Opens the link with this token.
 ///
 /// # Errors
@@ -129,7 +141,7 @@ async fn find_by_token(app: &App, token: &str) -> Result<LinkRow> {
 /// sends neither that nor an unlock token; [`Error::Throttled`] after too many wrong passwords.
 pub async fn open(app: &App, visitor: &LinkVisitor, token: &str) -> Result<OpenedLink> {
     let link = find_by_token(app, token).await?;
-    let file = files::find(app, &Subject::account(link.creator_id), Right::Share, link.file_id).await?;
+    let file = shared_file(app, &link).await?;
     if let Err(error) = check_visitor(app, visitor, &link).await {
         // A visitor who has not entered the password yet is not refused.
         if visitor.password.is_some() || !matches!(error, Error::LinkLocked) {

@@ -75,7 +75,13 @@ INSERT INTO team_members (team_id, user_id, added_at)
 INSERT INTO grants (id, folder_id, user_id, role, rights, creator_id, created_at, expires_at)
     SELECT uuidv7(), d.id, a.id, 'viewer', 7, d.space_id, 1, CASE WHEN a.n % 10 = 0 THEN 1 END
     FROM (SELECT id, space_id, ROW_NUMBER() OVER (ORDER BY id) AS n FROM folders) d
-    CROSS JOIN generate_series(0, 2) AS k JOIN accounts a ON a.n = 1 + (d.n + k) % 5000;
+    CROSS JOIN generate_series(0, 11) AS k JOIN accounts a ON a.n = 1 + (d.n + k) % 5000;
+INSERT INTO spaces (id, name, creator_id, created_at, updated_at, deleted_at)
+    SELECT uuidv7(), 'Space ' || a.n, a.id, 1, 1, CASE WHEN a.n % 100 = 0 THEN 1 END FROM accounts a;
+INSERT INTO folders (id, space_id, name, location, search, sort_key, created_at, updated_at)
+    SELECT id, id, '', '', '', '', 1, 1 FROM spaces WHERE user_id IS NULL;
+INSERT INTO grants (id, folder_id, user_id, role, rights, creator_id, created_at)
+    SELECT uuidv7(), id, creator_id, 'manager', 255, creator_id, 1 FROM spaces WHERE user_id IS NULL;
 INSERT INTO grants (id, file_id, team_id, role, rights, created_at)
     SELECT uuidv7(), f.file, t.id, 'editor', 63, 1 FROM created f
     JOIN (SELECT id, ROW_NUMBER() OVER (ORDER BY id) AS n FROM teams) t ON t.n = 1 + f.n % 500 WHERE f.n % 4 = 0;
