@@ -267,7 +267,7 @@ both! {
             assert_eq!(problem["errors"][0]["code"], code, "{query}");
             assert!(problem["errors"][0]["parameter"].is_string(), "{problem}");
         }
-        for query in ["metadata=1", "metadata.=1", "metadat.a=1", "tags=a"] {
+        for query in ["metadata=1", "metadata.=1", "meta.a=1", "tags=a"] {
             ann.get(&format!("/v1/files?{query}")).answer().await.problem(422, "unknown_parameter");
         }
         for path in ["/v1/trash", "/v1/folders", "/v1/links"] {
