@@ -263,7 +263,7 @@ pub(super) struct DeletedFile {
     pub name: String,
 }
 
-/// How far the log is decided: every change up to a number is visible, or never will be. See the [module](self).
+/// How far the log is decided: every change up to a number is visible, or never will be.
 #[derive(Debug, Default)]
 pub struct ChangeHorizon {
     decided: i64,

@@ -19,7 +19,7 @@ function event(kind: EventKind, changes: Changes = {}): AuditEvent {
     id: '1',
     at: '2026-11-22T09:30:00Z',
     kind,
-    user_id: 'me',
+    space_id: 'me',
     actor_id: 'me',
     credential: null,
     file_id: null,
@@ -45,12 +45,12 @@ test('every kind has a sentence and a label', () => {
 test('the reader is addressed, others are named', () => {
   assert.equal(say('file_restored'), 'You restored “a.txt”.')
   assert.equal(
-    say('file_uploaded', { user_id: 'uma', actor_id: 'uma', detail: { name: 'a.txt', size: 3000 } }),
+    say('file_uploaded', { space_id: 'uma', actor_id: 'uma', detail: { name: 'a.txt', size: 3000 } }),
     'Uma uploaded “a.txt”, 3 kB.',
   )
-  assert.equal(say('file_trashed', { user_id: 'uma' }), 'You moved “a.txt” of Uma to trash.')
-  assert.equal(say('account_disabled', { user_id: 'uma', detail: {} }), 'You disabled Uma’s account.')
-  assert.equal(say('signed_in', { user_id: 'gone', actor_id: null, detail: {} }), 'Deleted user signed in.')
+  assert.equal(say('file_trashed', { space_id: 'uma' }), 'You moved “a.txt” of Uma to trash.')
+  assert.equal(say('account_disabled', { space_id: 'uma', detail: {} }), 'You disabled Uma’s account.')
+  assert.equal(say('signed_in', { space_id: 'gone', actor_id: null, detail: {} }), 'Deleted user signed in.')
 })
 
 test('actors without an account are named by their channel', () => {
@@ -77,7 +77,7 @@ test('details become part of the sentence', () => {
     'Your account was created on the command line, with admin rights.',
   )
   assert.equal(
-    say('quota_changed', { user_id: 'uma', detail: { bytes: 5000, files: 7 } }),
+    say('quota_changed', { space_id: 'uma', detail: { bytes: 5000, files: 7 } }),
     'You changed Uma’s quota to 5 kB and 7 files.',
   )
   assert.equal(

@@ -66,6 +66,17 @@ const SENTENCES: Record<EventKind, (parts: Parts) => string> = {
   link_revoked: ({ who, file }) => `${who} removed a link to ${file}`,
   link_downloaded: ({ whose, file }) => `Someone downloaded ${file} with ${whose} link`,
   link_refused: refused,
+  archive_downloaded: ({ who }) => `${who} downloaded files as a ZIP archive`,
+  access_granted: ({ who, detail }) => `${who} shared ${shared(detail)}${role(detail)}`,
+  access_changed: ({ who, detail }) => `${who} changed who has access to ${shared(detail)}${role(detail)}`,
+  access_ended: ({ who, detail }) => `${who} ended access to ${shared(detail)}`,
+  space_created: ({ who, detail }) => `${who} created the shared space ${shared(detail)}`,
+  space_changed: ({ who, detail }) => `${who} changed the shared space ${shared(detail)}`,
+  space_deleted: ({ who, detail }) => `${who} deleted the shared space ${shared(detail)}`,
+  space_restored: ({ who, detail }) => `${who} restored the shared space ${shared(detail)}`,
+  team_created: ({ who, detail }) => `${who} created the team ${shared(detail)}`,
+  team_changed: ({ who, detail }) => `${who} changed the team ${shared(detail)}`,
+  team_deleted: ({ who, detail }) => `${who} deleted the team ${shared(detail)}`,
   fsck_started: ({ who }) => `${who} ran a storage check`,
 }
 
@@ -119,6 +130,16 @@ function anonymousActor(event: AuditEvent, owner: string): string {
     default:
       return 'Someone'
   }
+}
+
+/** What was shared: the name of a file, a space or a team, or the path of a folder. */
+function shared(detail: Record<string, unknown>): string {
+  if (typeof detail.name === 'string') return `“${detail.name}”`
+  return detail.path ? `“${detail.path}”` : 'everything in a space'
+}
+
+function role(detail: Record<string, unknown>): string {
+  return typeof detail.role === 'string' ? ` (${detail.role})` : ''
 }
 
 function fileName(event: AuditEvent, detail: Record<string, unknown>, context: ActivityContext): string {
