@@ -53,7 +53,7 @@ statements! {
         WHERE id = $1 AND user_id IS NULL AND deleted_at IS NULL";
     RESTORE_SPACE = "UPDATE spaces SET deleted_at = NULL, updated_at = $2
         WHERE id = $1 AND user_id IS NULL AND deleted_at IS NOT NULL";
-    LIST_DUE = "SELECT id FROM spaces WHERE deleted_at IS NOT NULL AND deleted_at <= $1 ORDER BY deleted_at";
+    LIST_DUE = "SELECT id FROM spaces WHERE deleted_at IS NOT NULL AND deleted_at <= $1";
     /// Its events are deleted with it.
     DROP_SPACE = "DELETE FROM spaces WHERE id = $1 AND deleted_at IS NOT NULL
         AND NOT EXISTS (SELECT 1 FROM blobs WHERE space_id = $1)";
@@ -208,7 +208,7 @@ impl Db {
         .await
     }
 
-    /// The shared spaces that were deleted by a time, the longest waiting first.
+    /// The shared spaces that were deleted by a time.
     ///
     /// # Errors
     /// Those of [`Db`].

@@ -47,13 +47,14 @@ fn derived(path: &str, operation: &Operation, changes: bool) -> BTreeSet<&'stati
     };
     let signed_in = operation.security.as_ref().is_some_and(|security| !security.is_empty());
     let by_signed_url = path.starts_with(SIGNED_PREFIX);
-    let rules: [(bool, &[&'static str]); 15] = [
+    let rules: [(bool, &[&'static str]); 16] = [
         (true, EVERY),
         (!by_signed_url, &["unknown_parameter"]),
         (signed_in, &["unauthorized"]),
         (signed_in && !with_any_password(operation), &["password_change_required"]),
         (path.starts_with("/v1/admin/"), &["session_required", "admin_required"]),
         (path.contains('{'), &["not_found"]),
+        (has(operation, "root") || has(operation, "space_id"), &["not_found", "right_required"]),
         (changes, &["storage_full"]),
         (changes && !by_signed_url, &["cross_site"]),
         (reads("json"), JSON),
