@@ -70,12 +70,8 @@ impl Permit {
 /// have the right; [`Error::Unavailable`].
 pub async fn permit(app: &App, subject: &Subject, right: Right, target: &Target<'_>) -> Result<Permit> {
     let permit = match target.space_id == subject.actor {
-        true => Permit { rights: subject.limit, ..Permit::everything(target.space_id) },
+        true => Permit::everything(target.space_id),
         false => granted(app, subject, target).await?,
-    };
-    let permit = match subject.folder {
-        Some(folder) => within(app, permit, folder, target).await?,
-        None => permit,
     };
     let seen = match target.file_id {
         Some(_) => [Right::List, Right::Read, Right::Preview].as_slice(),
@@ -103,19 +99,9 @@ async fn granted(app: &App, subject: &Subject, target: &Target<'_>) -> Result<Pe
         rows.filter_map(root_of).min_by_key(|root| root.location.len())
     };
     let root = topmost(Right::List).or_else(|| topmost(Right::Create).filter(|_| target.file_id.is_none()));
-    Ok(Permit { space_id: target.space_id, rights: rights.and(subject.limit), root })
+    Ok(Permit { space_id: target.space_id, rights, root })
 }
 
 fn root_of(row: &GrantedRow) -> Option<Root> {
     row.folder_id.map(|folder_id| Root { folder_id, location: row.location.clone().unwrap_or_default() })
-}
-
-/// The part of a permit that is within a folder.
-async fn within(app: &App, permit: Permit, folder: Uuid, target: &Target<'_>) -> Result<Permit> {
-    let limit = app.db.folder_above(target.folder_id, folder).await?.ok_or(Error::NotFound)?;
-    // What is shown begins at the lower of the two.
-    let root = permit
-        .root
-        .map(|root| if root.location.len() > limit.len() { root } else { Root { folder_id: folder, location: limit } });
-    Ok(Permit { root, ..permit })
 }

@@ -75,21 +75,10 @@ impl Rights {
         self.0 & right.bit() != 0
     }
 
-    /// Whether all of the others are among them.
-    pub fn includes(self, others: Self) -> bool {
-        others.0 & !self.0 == 0
-    }
-
     /// The rights of either.
     #[must_use]
     pub fn or(self, others: Self) -> Self {
         Self(self.0 | others.0)
-    }
-
-    /// The rights of both.
-    #[must_use]
-    pub fn and(self, others: Self) -> Self {
-        Self(self.0 & others.0)
     }
 }
 

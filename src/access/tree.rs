@@ -12,22 +12,22 @@ use crate::error::{Error, Result};
 pub struct Tree {
     /// Who sees it.
     pub subject: Subject,
-    /// The space.
-    pub space_id: Uuid,
     /// Where it begins.
     pub root: Root,
     permit: Permit,
 }
 
 impl Tree {
-    /// The tree that this folder is in; without one, the own space of the subject, or the folder that it is limited to.
+    /// The tree that this folder is in; without one, the own space of the subject.
     ///
     /// # Errors
     /// [`Error::NotFound`] if the subject does not see the folder.
     pub async fn of(app: &App, subject: &Subject, folder: Option<Uuid>) -> Result<Self> {
-        match folder.or(subject.folder) {
-            None => Ok(Self::own(subject)),
-            Some(id) if id == subject.actor && subject.folder.is_none() => Ok(Self::own(subject)),
+        match folder.filter(|id| *id != subject.actor) {
+            None => {
+                let root = Root { folder_id: subject.actor, location: String::new() };
+                Ok(Self { subject: *subject, root, permit: Permit::everything(subject.actor) })
+            }
             Some(id) => {
                 let row = app.db.folder(id).await?.ok_or(Error::NotFound)?;
                 let target = Target { space_id: row.space_id, folder_id: id, location: &row.location, file_id: None };
@@ -37,20 +37,19 @@ impl Tree {
                     seen => seen?,
                 };
                 let root = seen.root.clone().ok_or(Error::NotFound)?;
-                Ok(Self { subject: *subject, space_id: row.space_id, root, permit: seen })
+                Ok(Self { subject: *subject, root, permit: seen })
             }
         }
     }
 
-    fn own(subject: &Subject) -> Self {
-        let permit = Permit { rights: subject.limit, ..Permit::everything(subject.actor) };
-        let root = Root { folder_id: subject.actor, location: String::new() };
-        Self { subject: *subject, space_id: subject.actor, root, permit }
+    /// The space.
+    pub fn space_id(&self) -> Uuid {
+        self.permit.space_id
     }
 
-    /// Whether it is the whole own space of the subject, in which it has all rights that its credential allows.
+    /// Whether it is the own space of the subject, in which it has all rights.
     pub fn is_own(&self) -> bool {
-        self.space_id == self.subject.actor && self.root.location.is_empty()
+        self.space_id() == self.subject.actor
     }
 
     /// The permit that the tree was found with.
@@ -69,7 +68,6 @@ impl Tree {
     /// [`Error::NotFound`] if the subject does not see that folder; [`Error::RightRequired`].
     pub async fn require(&self, app: &App, right: Right, location: &str) -> Result<Permit> {
         if self.is_own() {
-            self.permit.require(right)?;
             return Ok(self.permit.clone());
         }
         let (folder, _) = self.deepest(app, location).await?;
@@ -83,7 +81,6 @@ impl Tree {
     /// As [`Tree::require`].
     pub async fn place(&self, app: &App, right: Right, location: &str) -> Result<(Place, Permit)> {
         if self.is_own() {
-            self.permit.require(right)?;
             return Ok((Place::Location(location.to_owned(), app.clock.clone()), self.permit.clone()));
         }
         let (folder, rest) = self.deepest(app, location).await?;
@@ -100,7 +97,7 @@ impl Tree {
     async fn deepest(&self, app: &App, location: &str) -> Result<(Root, String)> {
         let whole = self.absolute(location);
         let FolderRow { id: folder_id, location: found, .. } =
-            app.db.deepest_folder(self.space_id, &whole).await?.ok_or(Error::NotFound)?;
+            app.db.deepest_folder(self.space_id(), &whole).await?.ok_or(Error::NotFound)?;
         if found.len() < self.root.location.len() {
             return Err(Error::NotFound);
         }
@@ -110,7 +107,7 @@ impl Tree {
 
     async fn permit_on(&self, app: &App, right: Right, folder: &Root) -> Result<Permit> {
         let Root { folder_id, location } = folder;
-        let target = Target { space_id: self.space_id, folder_id: *folder_id, location, file_id: None };
+        let target = Target { space_id: self.space_id(), folder_id: *folder_id, location, file_id: None };
         permit(app, &self.subject, right, &target).await
     }
 }

@@ -48,7 +48,6 @@ statements! {
         UNION ALL SELECT g.rights, g.folder_id, NULL, g.expires_at FROM grants g
         WHERE g.file_id = $3 AND EXISTS (SELECT 1 FROM up) AND ", held!());
     FIND_NEED = held_on_the_way!();
-    FIND_FOLDER_ABOVE = concat!(way_up!("$1"), "SELECT location FROM up WHERE id = $2");
 }
 
 /// On PostgreSQL: what ends the grant waits for the transaction that relies on it.
@@ -118,14 +117,5 @@ impl Db {
     pub(super) async fn check_need(&self, need: &Need, now: Timestamp) -> Result<()> {
         let held: Vec<(Uuid,)> = self.read.fetch_all(FIND_NEED, need.arguments(now)).await?;
         if held.is_empty() { Err(Error::NotFound) } else { Ok(()) }
-    }
-
-    /// The location of the folder `above` if `folder` is that folder or below it.
-    ///
-    /// # Errors
-    /// Those of [`Db`].
-    pub async fn folder_above(&self, folder: Uuid, above: Uuid) -> Result<Option<String>> {
-        let found: Option<(String,)> = self.read.fetch_optional(FIND_FOLDER_ABOVE, (folder, above)).await?;
-        Ok(found.map(|(location,)| location))
     }
 }

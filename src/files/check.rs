@@ -51,7 +51,7 @@ pub async fn check(app: &App, tree: &Tree, files: &[CheckedFile]) -> Result<Vec<
     let mtime = |file: &CheckedFile| file.mtime.as_ref().and_then(text_of).unwrap_or_default();
     let places: Vec<_> =
         files.iter().map(|file| (tree.absolute(&file.path.location()), file.name.as_str(), mtime(file))).collect();
-    let (found, folders) = app.db.check_places(tree.space_id, &places).await?;
+    let (found, folders) = app.db.check_places(tree.space_id(), &places).await?;
     let mut checked = vec![Checked::New; files.len()];
     let at = |index: i64| usize::try_from(index).ok().filter(|index| *index < files.len());
     for row in &found {

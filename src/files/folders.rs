@@ -127,7 +127,7 @@ pub async fn folders(
 ) -> Result<Page<Folder>> {
     let limit = cursor::page_size(limit, app.config.limits.page)?;
     let after = cursor.map(decode).transpose()?.unwrap_or_default();
-    let folder = app.db.folder_at(tree.space_id, &tree.absolute(&inside.location())).await?.ok_or(Error::NotFound)?;
+    let folder = app.db.folder_at(tree.space_id(), &tree.absolute(&inside.location())).await?.ok_or(Error::NotFound)?;
     let permit = tree.require(app, Right::List, &inside.location()).await?;
     let mut page = PageBuilder::new(limit);
     while let Some(count) = page.wanted() {
@@ -176,7 +176,7 @@ pub async fn contents(app: &App, folder: &Folder) -> Result<Contents> {
 /// [`Error::NotFound`] if the other folder does not exist; [`Error::PathTaken`]; [`Error::NotAFolder`];
 /// [`Error::TooDeep`]; [`Error::Invalid`] if the path is empty.
 pub async fn create(app: &App, subject: &Subject, parent: Option<Uuid>, path: &FolderPath) -> Result<Folder> {
-    let parent = find(app, subject, Right::Create, parent.unwrap_or(subject.home())).await?;
+    let parent = find(app, subject, Right::Create, parent.unwrap_or(subject.actor)).await?;
     let target = target(app, parent.id, path)?;
     let event = |row: &FolderRow| event_of(row, EventKind::FolderCreated).row(&app.clock);
     let (id, now) = (app.clock.new_id(), app.clock.now());

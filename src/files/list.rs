@@ -82,19 +82,19 @@ pub async fn list(app: &App, tree: &Tree, list: &List) -> Result<(Page<File>, Op
     let mut prefix = tree.absolute(&searchable(list.prefix.as_deref(), "prefix", MAX_PREFIX)?);
     if let Some(under) = &list.under {
         let location = tree.absolute(&under.location());
-        app.db.folder_at(tree.space_id, &location).await?.ok_or(Error::NotFound)?;
+        app.db.folder_at(tree.space_id(), &location).await?.ok_or(Error::NotFound)?;
         prefix = narrower(prefix, location);
     }
     let folder = match &list.folder {
         Some(folder) => {
             let folder =
-                app.db.folder_at(tree.space_id, &tree.absolute(&folder.location())).await?.ok_or(Error::NotFound)?;
+                app.db.folder_at(tree.space_id(), &tree.absolute(&folder.location())).await?.ok_or(Error::NotFound)?;
             Some((folder.id, folder.location))
         }
         None => None,
     };
     let mut query = ListQuery {
-        space: tree.space_id,
+        space: tree.space_id(),
         sort: list.order.sort,
         direction: list.order.direction,
         prefix,

@@ -199,7 +199,7 @@ pub async fn find(app: &App, subject: &Subject, right: Right, id: Uuid) -> Resul
 /// [`Error::NotFound`] if there is none, or the subject does not see it; [`Error::RightRequired`].
 pub async fn find_at(app: &App, tree: &Tree, right: Right, path: &FolderPath, name: &FileName) -> Result<File> {
     let inside = tree.absolute(&path.location());
-    let row = app.db.file_at(tree.space_id, &inside, name.as_str()).await?.ok_or(Error::NotFound)?;
+    let row = app.db.file_at(tree.space_id(), &inside, name.as_str()).await?.ok_or(Error::NotFound)?;
     permitted(app, &tree.subject, right, row).await
 }
 

@@ -96,7 +96,7 @@ async fn store_and_publish(
 ) -> Result<Placed<File>> {
     let (app, tree) = (app.clone(), tree.clone());
     detached(async move {
-        let stored = write_blob(&app, tree.space_id, body, Purpose::NewFile, claim.clone()).await?;
+        let stored = write_blob(&app, tree.space_id(), body, Purpose::NewFile, claim.clone()).await?;
         let published = async {
             let new = place()?;
             publish(&app, &tree, &new, claim.as_ref(), &stored, None).await
@@ -218,7 +218,7 @@ pub(in crate::files) async fn publish(
     new.on_conflict.check_rights(&permit)?;
     let inside = tree.absolute(&location);
     let mut file = new.file(app, permit.clone(), &inside, stored)?;
-    let (space, now) = (tree.space_id, file.created_at);
+    let (space, now) = (tree.space_id(), file.created_at);
     let row = NewFileRow {
         id: file.id,
         space,

@@ -131,7 +131,7 @@ impl NewUpload {
         };
         let blob = NewBlobRow {
             id: app.clock.new_id(),
-            space: tree.space_id,
+            space: tree.space_id(),
             key: Key::random().to_string(),
             lease: lease(app),
             // An undeclared size is reserved as the bytes arrive.
