@@ -43,7 +43,7 @@ pub enum Checked {
 /// [`Error::Invalid`] if there are too many; [`Error::RightRequired`] if the files of the tree may not be listed;
 /// [`Error::Unavailable`].
 pub async fn check(app: &App, tree: &Tree, files: &[CheckedFile]) -> Result<Vec<Checked>> {
-    tree.require(app, Right::List, "").await?;
+    tree.permit().require(Right::List)?;
     let maximum = app.config.limits.batch;
     if files.len() > maximum {
         return Err(Error::invalid("/files", "too_many", format!("at most {maximum} files")));

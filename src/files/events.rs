@@ -5,15 +5,14 @@ use uuid::Uuid;
 use crate::access::{Right, Subject};
 use crate::app::App;
 use crate::cursor::{self, Page};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::events::{self, AuditEvent, Filter};
 
 /// One page of the audit log of a file, the latest event first. A file of the own space may have been deleted.
 ///
 /// # Errors
-/// [`Error::NotFound`](crate::error::Error::NotFound) if there is neither a file nor an event, or the
-/// subject does not see the file; [`Error::BadCursor`](crate::error::Error::BadCursor); [`Error::Invalid`](crate::error::Error::Invalid) if the
-/// limit is out of range.
+/// [`Error::NotFound`] if there is neither a file nor an event, or the subject does not see the file;
+/// [`Error::RightRequired`]; [`Error::BadCursor`]; [`Error::Invalid`] if the limit is out of range.
 pub async fn events(
     app: &App,
     subject: &Subject,
@@ -21,9 +20,9 @@ pub async fn events(
     limit: Option<u32>,
     cursor: Option<&str>,
 ) -> Result<Page<AuditEvent>> {
-    let space = match app.db.file(id).await? {
-        Some(_) => super::find(app, subject, Right::Manage, id).await?.space_id,
-        None => subject.actor,
+    let space = match super::find(app, subject, Right::Manage, id).await {
+        Err(Error::NotFound) => subject.actor,
+        file => file?.space_id,
     };
     let filter = Filter { space: Some(space), file: Some(id), ..Filter::default() };
     let limit = cursor::page_size(limit, app.config.limits.page)?;

@@ -73,9 +73,11 @@ impl Default for Order {
 /// [`Error::NotFound`] if there is no such folder; [`Error::BadCursor`] if the cursor does not belong to a list in this order; [`Error::Invalid`] if the limit or a text
 /// to search for is out of range.
 pub async fn list(app: &App, tree: &Tree, list: &List) -> Result<(Page<File>, Option<u64>)> {
-    let permit = tree.require(app, Right::List, "").await?;
+    // What may be listed in one folder of a tree may be listed in all of it: it begins with the topmost such folder.
+    let permit = tree.permit();
+    permit.require(Right::List)?;
     if list.with_urls {
-        permit.require(Right::Share)?;
+        tree.require(app, Right::Share, "").await?;
     }
     let limit = cursor::page_size(list.limit, app.config.limits.page)?;
     let after = list.cursor.as_deref().map(|cursor| Cursor::decode(cursor, list.order)).transpose()?;
