@@ -7,7 +7,7 @@ use sqlx::error::BoxDynError;
 use uuid::Uuid;
 
 use super::file_row::FileRow;
-use super::list::{After, Direction, ListQuery, Shape, Sort, searched, successor};
+use super::list::{After, Direction, ListQuery, Shape, Sort, cursor_condition, search_conditions, successor};
 use super::pool::{Arguments, Parameters};
 use super::{Count, Db, Tx, statements};
 use crate::error::Result;
@@ -137,12 +137,7 @@ impl Arguments for ListArguments<'_> {
         if !list.prefix.is_empty() {
             (&list.prefix, successor(&list.prefix)).bind(to)?;
         }
-        if !list.search.is_empty() {
-            to.add(list.search_from)?;
-        }
-        for word in &list.search {
-            to.add(word)?;
-        }
+        list.bind_search(to)?;
         after.map_or(Ok(()), |after| after.bind(to))
     }
 }
@@ -198,14 +193,9 @@ fn conditions(shape: Shape, first: usize, columns: &[&str], beyond: &str, filter
     if filters.range {
         sql += &format!(" AND d.location || f.name >= ${} AND d.location || f.name < ${}", number(), number());
     }
-    let from = if filters.words > 0 { number() } else { 0 };
-    for _ in 0..filters.words {
-        let searched = searched(from);
-        sql += &format!(" AND {}({searched}, ${}) > 0", shape.position(), number());
-    }
+    sql += &search_conditions(shape, "d.search || f.search", filters.words, &mut number);
     if filters.after {
-        let bound: Vec<String> = columns.iter().map(|_| format!("${}", number())).collect();
-        sql += &format!(" AND ({}) {beyond} ({})", columns.join(", "), bound.join(", "));
+        sql += &cursor_condition(columns, beyond, &mut number);
     }
     sql
 }

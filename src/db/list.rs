@@ -95,13 +95,18 @@ impl Arguments for ListArguments<'_> {
         if let Some((folder, _)) = &list.folder {
             to.add(folder)?;
         }
-        if !list.search.is_empty() {
-            to.add(list.search_from)?;
-        }
-        for word in &list.search {
-            to.add(word)?;
-        }
+        list.bind_search(to)?;
         after.as_ref().map_or(Ok(()), |after| after.bind(to))
+    }
+}
+
+impl ListQuery {
+    /// Binds the values of [`search_conditions`].
+    pub(super) fn bind_search(&self, to: &mut impl Parameters) -> std::result::Result<(), BoxDynError> {
+        if !self.search.is_empty() {
+            to.add(self.search_from)?;
+        }
+        self.search.iter().try_for_each(|word| to.add(word))
     }
 }
 
@@ -370,21 +375,37 @@ fn conditions(shape: Shape, first: usize, columns: &[String], beyond: &str, filt
     if filters.folder {
         sql += &format!(" AND f.folder_id = ${}", number());
     }
-    let from = if filters.words > 0 { number() } else { 0 };
-    for _ in 0..filters.words {
-        let searched = searched(from);
-        sql += &format!(" AND {}({searched}, ${}) > 0", shape.position(), number());
-    }
+    sql += &search_conditions(shape, "d.search || f.search", filters.words, &mut number);
     if filters.after {
-        let bound: Vec<String> = columns.iter().map(|_| format!("${}", number())).collect();
-        sql += &format!(" AND ({}) {beyond} ({})", columns.join(", "), bound.join(", "));
+        sql += &cursor_condition(columns, beyond, &mut number);
     }
     sql
 }
 
-/// What words are searched for in: the folded location from a character on, the number of whose parameter this is.
-pub(super) fn searched(from: usize) -> String {
-    format!("substr(d.search || f.search, CAST(${from} AS INTEGER))")
+/// The conditions that a folded location contains each of several words, from the character that the first parameter
+/// says. The values are those of [`ListQuery::bind_search`].
+pub(super) fn search_conditions(
+    shape: Shape,
+    location: &str,
+    words: usize,
+    number: &mut impl FnMut() -> usize,
+) -> String {
+    if words == 0 {
+        return String::new();
+    }
+    let searched = format!("substr({location}, CAST(${} AS INTEGER))", number());
+    (0..words).map(|_| format!(" AND {}({searched}, ${}) > 0", shape.position(), number())).collect()
+}
+
+/// The condition that these columns are beyond those of a cursor.
+pub(super) fn cursor_condition(
+    columns: &[impl AsRef<str>],
+    beyond: &str,
+    number: &mut impl FnMut() -> usize,
+) -> String {
+    let names: Vec<&str> = columns.iter().map(AsRef::as_ref).collect();
+    let bound: Vec<String> = columns.iter().map(|_| format!("${}", number())).collect();
+    format!(" AND ({}) {beyond} ({})", names.join(", "), bound.join(", "))
 }
 
 /// Every statement that [`statement`] and [`count_statement`] compose.

@@ -11,7 +11,7 @@ use sqlx::error::BoxDynError;
 use uuid::Uuid;
 
 use super::file_row::FileRow;
-use super::list::{After, Direction, ListQuery, Shape, Sort, folder_of, successor};
+use super::list::{After, Direction, ListQuery, Shape, Sort, folder_of, search_conditions, successor};
 use super::pool::{Arguments, Parameters};
 use super::{Count, Db, statements};
 use crate::error::Result;
@@ -156,11 +156,7 @@ impl Db {
             })
             .collect();
         let parts = serde_json::Value::Array(parts).to_string();
-        self.fetch_files(
-            AssertSqlSafe(sql),
-            WalkArguments { parts, limit, search: &list.search, search_from: list.search_from },
-        )
-        .await
+        self.fetch_files(AssertSqlSafe(sql), WalkArguments { parts, limit, list }).await
     }
 }
 
@@ -238,20 +234,13 @@ struct WalkArguments<'q> {
     /// A JSON array of arrays: a folder, two names, a sort key, an id.
     parts: String,
     limit: usize,
-    search: &'q [String],
-    search_from: i64,
+    list: &'q ListQuery,
 }
 
 impl Arguments for WalkArguments<'_> {
     fn bind(self, to: &mut impl Parameters) -> std::result::Result<(), BoxDynError> {
         (self.parts, Count::from(self.limit)).bind(to)?;
-        if !self.search.is_empty() {
-            to.add(self.search_from)?;
-        }
-        for word in self.search {
-            to.add(word)?;
-        }
-        Ok(())
+        self.list.bind_search(to)
     }
 }
 
@@ -268,13 +257,9 @@ fn statement(shape: Shape, sort: Sort, direction: Direction, words: usize) -> St
         Direction::Ascending => ("ASC", ">"),
         Direction::Descending => ("DESC", "<"),
     };
-    let search: String = (0..words)
-        .map(|word| {
-            let position = shape.position();
-            let whole = "(SELECT e.search FROM folders e WHERE e.id = g.folder_id) || g.search";
-            format!(" AND {position}(substr({whole}, CAST($3 AS INTEGER)), ${}) > 0", word + 4)
-        })
-        .collect();
+    let mut numbers = 3..;
+    let whole = "(SELECT e.search FROM folders e WHERE e.id = g.folder_id) || g.search";
+    let search = search_conditions(shape, whole, words, &mut || numbers.next().unwrap_or_default());
     let (inner, outer) = match sort {
         Sort::Natural => (
             format!("g.sort_key {order}, g.id {order}"),
