@@ -381,6 +381,12 @@ impl FieldError {
 }
 
 impl Error {
+    /// The same for a caller who must not learn that the target exists: without the right to it, it is not found.
+    #[must_use]
+    pub fn concealed(self) -> Self {
+        if matches!(self, Error::RightRequired { .. }) { Error::NotFound } else { self }
+    }
+
     /// One value of the body is not valid.
     pub fn invalid(pointer: impl Into<String>, code: &'static str, detail: impl Into<String>) -> Self {
         Error::Invalid(vec![FieldError::at(pointer, code, detail)])

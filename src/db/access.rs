@@ -21,13 +21,18 @@ macro_rules! way_up {
     };
 }
 
-/// The grants of the account $1 that have not expired at $4.
+/// The grants of the account $1 that have not expired at a time.
 macro_rules! held {
-    () => {
-        "(g.user_id = $1 OR g.team_id IN (SELECT team_id FROM team_members WHERE user_id = $1))
-            AND (g.expires_at IS NULL OR g.expires_at > $4)"
+    ($now:literal) => {
+        concat!(
+            "(g.user_id = $1 OR g.team_id IN (SELECT team_id FROM team_members WHERE user_id = $1))
+            AND (g.expires_at IS NULL OR g.expires_at > ",
+            $now,
+            ")"
+        )
     };
 }
+pub(super) use {held, way_up};
 
 /// The ids of the grants to the folder $2, to those above it, and to the file $3.
 macro_rules! held_on_the_way {
@@ -37,16 +42,16 @@ macro_rules! held_on_the_way {
             "SELECT g.id FROM grants g WHERE g.id IN (SELECT g.id FROM up CROSS JOIN grants g WHERE g.folder_id = up.id
                 UNION ALL SELECT g.id FROM grants g WHERE g.file_id = $3 AND EXISTS (SELECT 1 FROM up))
             AND (g.rights & $5) <> 0 AND ",
-            held!()
+            held!("$4")
         )
     };
 }
 
 statements! {
     FIND_GRANTED = concat!(way_up!("$2"), "SELECT g.rights, g.folder_id, up.location, g.expires_at
-        FROM up CROSS JOIN grants g WHERE g.folder_id = up.id AND ", held!(), "
+        FROM up CROSS JOIN grants g WHERE g.folder_id = up.id AND ", held!("$4"), "
         UNION ALL SELECT g.rights, g.folder_id, NULL, g.expires_at FROM grants g
-        WHERE g.file_id = $3 AND EXISTS (SELECT 1 FROM up) AND ", held!());
+        WHERE g.file_id = $3 AND EXISTS (SELECT 1 FROM up) AND ", held!("$4"));
     FIND_NEED = held_on_the_way!();
 }
 

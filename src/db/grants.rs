@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::access::way_up;
 use super::errors::{is_foreign_key_violation, is_unique_violation};
 use super::events::{EventRow, insert_event};
 use super::spaces::lock_space;
@@ -41,8 +42,7 @@ statements! {
     LIST_RECEIVED = concat!(select_grant!(), received!(), " AND g.user_id = $1 AND g.id > $3 ORDER BY g.id LIMIT $4");
     LIST_RECEIVED_BY_TEAM = concat!(select_grant!(), " JOIN team_members m ON m.team_id = g.team_id AND m.user_id = $1",
         received!(), " AND g.id > $3 ORDER BY g.id LIMIT $4");
-    LIST_REACHING = concat!("WITH RECURSIVE up (id, parent_id) AS (SELECT id, parent_id FROM folders WHERE id = $1
-            UNION ALL SELECT p.id, p.parent_id FROM up JOIN folders p ON p.id = up.parent_id) ", select_grant!(), "
+    LIST_REACHING = concat!(way_up!("$1"), select_grant!(), "
         WHERE g.id IN (SELECT r.id FROM up CROSS JOIN grants r WHERE r.folder_id = up.id
                 UNION ALL SELECT r.id FROM grants r WHERE r.file_id = $2)
             AND (g.expires_at IS NULL OR g.expires_at > $3)");

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use sqlx::FromRow;
 use uuid::Uuid;
 
+use super::access::held;
 use super::errors::is_foreign_key_violation;
 use super::events::{EventRow, insert_event};
 use super::folders::insert_top;
@@ -16,13 +17,15 @@ use crate::error::{Error, Result};
 /// bit, because SQLite has no aggregate for all of them.
 macro_rules! select_space {
     () => {
-        "SELECT s.id, s.name, s.created_at, s.updated_at, s.deleted_at,
+        concat!(
+            "SELECT s.id, s.name, s.created_at, s.updated_at, s.deleted_at,
             s.used_bytes, s.used_files, s.open_uploads, s.quota_bytes, s.quota_files,
             (SELECT CAST(COALESCE(MAX(g.rights & 1) + MAX(g.rights & 2) + MAX(g.rights & 4) + MAX(g.rights & 8)
                     + MAX(g.rights & 16) + MAX(g.rights & 32) + MAX(g.rights & 64) + MAX(g.rights & 128), 0) AS BIGINT)
-                FROM grants g WHERE g.folder_id = s.id AND (g.expires_at IS NULL OR g.expires_at > $2)
-                    AND (g.user_id = $1 OR g.team_id IN (SELECT team_id FROM team_members WHERE user_id = $1))) AS rights
-        FROM spaces s"
+                FROM grants g WHERE g.folder_id = s.id AND ",
+            held!("$2"),
+            ") AS rights FROM spaces s"
+        )
     };
 }
 

@@ -111,15 +111,14 @@ pub async fn open(app: &App, token: &str) -> Result<OpenedArchiveUrl> {
     let kind = PermitKind::parse(&row.credential).ok_or_else(|| Error::internal("an unknown kind of credential"))?;
     let (account, credential) = (row.user_id, row.credential_id);
     let permit = Permit { kind, credential, account, clock: app.clock.clone(), needs: Vec::new() };
-    let unknown = |error| match error {
-        Error::Unauthorized | Error::RightRequired { .. } => Error::NotFound,
+    app.db.check_permit(&permit).await.map_err(|error| match error {
+        Error::Unauthorized => Error::NotFound,
         error => error,
-    };
-    app.db.check_permit(&permit).await.map_err(unknown)?;
+    })?;
     permit.set_current();
     events::set_actor(Actor { account, credential: kind.as_str(), credential_id: credential });
     let selection: Selection = serde_json::from_str(&row.items).map_err(Error::internal)?;
-    let items = selection.find(app, &Subject::account(account)).await.map_err(unknown)?;
+    let items = selection.find(app, &Subject::account(account)).await.map_err(Error::concealed)?;
     Ok(OpenedArchiveUrl { account, name: row.name, items, id: row.id })
 }
 

@@ -127,10 +127,7 @@ async fn find_by_token(app: &App, token: &str) -> Result<LinkRow> {
 /// [`Error::NotFound`] if it was deleted, or the creator of the link may not share it any more.
 async fn shared_file(app: &App, link: &LinkRow) -> Result<File> {
     let creator = Subject::account(link.creator_id);
-    files::find(app, &creator, Right::Share, link.file_id).await.map_err(|error| match error {
-        Error::RightRequired { .. } => Error::NotFound,
-        error => error,
-    })
+    files::find(app, &creator, Right::Share, link.file_id).await.map_err(Error::concealed)
 }
 
 /// Opens the link with this token.

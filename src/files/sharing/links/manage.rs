@@ -122,11 +122,8 @@ pub async fn find(app: &App, subject: &Subject, id: Uuid) -> Result<Link> {
 async fn find_row(app: &App, subject: &Subject, id: Uuid) -> Result<LinkRow> {
     let row = app.db.link(id).await?.ok_or(Error::NotFound)?;
     if row.creator_id != subject.actor {
-        files::find(app, subject, Right::Share, row.file_id).await.map_err(|error| match error {
-            // A link does not exist for those who may not share its file.
-            Error::RightRequired { .. } => Error::NotFound,
-            error => error,
-        })?;
+        // A link does not exist for those who may not share its file.
+        files::find(app, subject, Right::Share, row.file_id).await.map_err(Error::concealed)?;
     }
     Ok(row)
 }
